@@ -1,0 +1,5 @@
+-- $1 id, $2 key and $3 creation of the row that comes: older than this installation, so it comes from a dump
+DELETE FROM @extschema@.feature_flags AS f
+USING crewsnow_ops.launch_flags AS l
+WHERE f.flag_key = $2 AND f.id <> $1 AND $3 < l.created_at
+    AND l.id = f.id AND f.created_at = l.created_at AND f.updated_at = l.created_at

@@ -1,0 +1,1 @@
+SELECT f.flag_key FROM @extschema@.feature_flags AS f

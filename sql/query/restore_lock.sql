@@ -1,0 +1,1 @@
+LOCK TABLE @extschema@.feature_flags IN SHARE ROW EXCLUSIVE MODE

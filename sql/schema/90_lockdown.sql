@@ -1,0 +1,47 @@
+COMMENT ON FUNCTION crewsnow_ops.grant_access(text, text) IS
+'Gives a role exactly the privileges of a level: reader (see flags and their history), operator (also change them), admin (also maintenance, as it comes). Run it as the extension''s owner. Errors: 22004 NULL argument, 22023 unknown level, 42704 unknown role, 42501 not the owner.';
+COMMENT ON FUNCTION crewsnow_ops.revoke_access(text) IS
+'Takes back all that grant_access can give. Errors: 22004 NULL argument, 42704 unknown role, 42501 not the owner.';
+REVOKE ALL ON FUNCTION crewsnow_ops.grant_access(text, text), crewsnow_ops.revoke_access(text) FROM PUBLIC;
+
+-- Default privileges (ALTER DEFAULT PRIVILEGES; a Supabase database has them for anon and others) have granted rights on what was just
+-- created. Take back all but the owner's, so that nobody has any by accident; PUBLIC keeps the evaluation of flags alone.
+DO $lockdown$
+DECLARE
+    grantee record;
+BEGIN
+    FOR grantee IN
+        SELECT DISTINCT
+            pg_catalog.format(
+                'REVOKE ALL ON %s %s FROM %s',
+                CASE WHEN o.kind OPERATOR(pg_catalog.=) 'function' THEN 'FUNCTION' WHEN o.kind OPERATOR(pg_catalog.=) 'schema' THEN 'SCHEMA' ELSE 'TABLE' END,
+                o.name,
+                CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+            ) AS command
+        FROM (
+            SELECT 'function' AS kind, p.oid::pg_catalog.regprocedure::text AS name, p.proacl AS acl, p.proowner AS owner
+            FROM pg_catalog.pg_depend AS d
+            JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) d.objid
+            WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                AND d.deptype OPERATOR(pg_catalog.=) 'e'
+                AND d.refobjid OPERATOR(pg_catalog.=) (SELECT e.oid FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'crewsnow_ops')
+            UNION ALL
+            SELECT 'table', c.oid::pg_catalog.regclass::text, c.relacl, c.relowner
+            FROM pg_catalog.pg_depend AS d
+            JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) d.objid
+            WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND d.deptype OPERATOR(pg_catalog.=) 'e'
+                AND d.refobjid OPERATOR(pg_catalog.=) (SELECT e.oid FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'crewsnow_ops')
+            UNION ALL
+            SELECT 'schema', pg_catalog.quote_ident(n.nspname), n.nspacl, n.nspowner
+            FROM pg_catalog.pg_namespace AS n
+            WHERE n.nspname OPERATOR(pg_catalog.=) 'crewsnow_ops'
+        ) AS o
+        CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) AS a
+        WHERE a.grantee OPERATOR(pg_catalog.<>) o.owner
+    LOOP
+        EXECUTE grantee.command;
+    END LOOP;
+END
+$lockdown$;
+GRANT EXECUTE ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) TO PUBLIC;

@@ -1,0 +1,86 @@
+//! Who may read and who may change: three levels, granted and taken back as one.
+
+use crate::error::OpsError;
+use crate::pg::catalog;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, quote_identifier};
+
+/// The levels, each including those before it.
+const LEVELS: [&str; 3] = ["reader", "operator", "admin"];
+
+/// Gives a role exactly the privileges of a level. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (unknown level), 42704 (unknown role), 42501 (not the owner).
+#[pg_extern(schema = "crewsnow_ops", requires = ["access"])]
+#[search_path(pg_catalog, pg_temp)]
+fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), ErrorReport> {
+    const EXAMPLE: &str = "SELECT crewsnow_ops.grant_access('oncall', 'operator');";
+    let role = known_role(p_role, EXAMPLE)?;
+    let level = p_level.ok_or(OpsError::NullArgument { argument: "p_level", example: EXAMPLE })?;
+    let position = LEVELS.iter().position(|known| *known == level);
+    let position = position.ok_or_else(|| OpsError::UnknownAccessLevel(level.to_owned()))?;
+    Spi::connect_mut(|client| {
+        for privilege in privileges(client, &LEVELS)? {
+            privilege.revoke(client, role)?;
+        }
+        for privilege in privileges(client, &LEVELS[..=position])? {
+            privilege.grant(client, role)?;
+        }
+        Ok::<_, OpsError>(())
+    })?;
+    Ok(())
+}
+
+/// Takes back all that [`grant_access`] can give.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (unknown role), 42501 (not the owner).
+#[pg_extern(schema = "crewsnow_ops", requires = ["access"])]
+#[search_path(pg_catalog, pg_temp)]
+fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
+    let role = known_role(p_role, "SELECT crewsnow_ops.revoke_access('oncall');")?;
+    Spi::connect_mut(|client| {
+        for privilege in privileges(client, &LEVELS)? {
+            privilege.revoke(client, role)?;
+        }
+        Ok::<_, OpsError>(())
+    })?;
+    Ok(())
+}
+
+/// The role, which must exist. PUBLIC is not a role, so nothing can be granted to it.
+fn known_role<'a>(role: Option<&'a str>, example: &'static str) -> Result<&'a str, OpsError> {
+    let role = role.ok_or(OpsError::NullArgument { argument: "p_role", example })?;
+    catalog::role(role).map(|_| role).ok_or_else(|| OpsError::UnknownRole(role.to_owned()))
+}
+
+struct Privilege {
+    privileges: String,
+    object: String,
+}
+
+impl Privilege {
+    // GRANT takes no parameters. The object is the extension's own, quoted by its install script; the role's name is quoted here.
+    fn grant(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
+        let Self { privileges, object } = self;
+        client.update(format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(), None, &[])?;
+        Ok(())
+    }
+
+    fn revoke(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
+        let Self { privileges, object } = self;
+        client.update(format!("REVOKE {privileges} ON {object} FROM {}", quote_identifier(role)).as_str(), None, &[])?;
+        Ok(())
+    }
+}
+
+fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>, OpsError> {
+    let levels: Vec<String> = levels.iter().map(|level| (*level).to_owned()).collect();
+    client
+        .select(include_str!("../sql/query/access_privileges.sql"), None, &[levels.into()])?
+        .map(|row| {
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            Ok(Privilege { privileges: text(1)?, object: format!("{} {}", text(2)?, text(3)?) })
+        })
+        .collect()
+}

@@ -1,0 +1,192 @@
+//! Every error that a user can cause: what happened, what was seen, and the command that helps.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgSqlErrorCode, function_name};
+
+/// An error with its own SQLSTATE, DETAIL and HINT.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// SQLSTATE 22004
+    #[error("{argument} must not be NULL")]
+    NullArgument {
+        /// The SQL name of the argument.
+        argument: &'static str,
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 22023
+    #[error("{0}")]
+    InvalidKey(#[from] crate::flags::model::InvalidKey),
+    /// SQLSTATE 22023
+    #[error("rollout percentage {0} is out of range")]
+    InvalidPercentage(i32),
+    /// SQLSTATE 42704
+    #[error("feature flag \"{key}\" does not exist")]
+    LikelyTypo {
+        /// The unknown key.
+        key: String,
+        /// Known keys, the closest first.
+        near: Vec<String>,
+    },
+    /// SQLSTATE 22023
+    #[error("a reason is needed to restore feature flags")]
+    EmptyReason,
+    /// SQLSTATE 22023
+    #[error("cannot restore feature flags as of {asked}: it lies in the future")]
+    FutureInstant {
+        /// The instant that was asked for.
+        asked: String,
+        /// The present instant.
+        now: String,
+    },
+    /// SQLSTATE 22023
+    #[error("cannot restore feature flags as of {asked}: there were none yet")]
+    BeforeFirstFlag {
+        /// The instant that was asked for.
+        asked: String,
+        /// The earliest instant with a flag.
+        earliest: String,
+    },
+    /// SQLSTATE 0A000: a flag's identity and its rollout group are fixed for its life
+    #[error("column \"{column}\" of feature flag \"{key}\" cannot be changed")]
+    FrozenColumn {
+        /// `id` or `rollout_group`.
+        column: &'static str,
+        /// The flag.
+        key: String,
+    },
+    /// SQLSTATE 42501
+    #[error("crewsnow_ops.flag_history is append-only")]
+    HistoryIsAppendOnly,
+    /// SQLSTATE 25006
+    #[error("cannot {what} on a standby")]
+    OnStandby {
+        /// What was attempted.
+        what: &'static str,
+    },
+    /// SQLSTATE 25006
+    #[error("cannot {what} in a read-only transaction")]
+    ReadOnlyTransaction {
+        /// What was attempted.
+        what: &'static str,
+    },
+    /// SQLSTATE 42704
+    #[error("role \"{0}\" does not exist")]
+    UnknownRole(String),
+    /// SQLSTATE 22023
+    #[error("access level \"{0}\" does not exist")]
+    UnknownAccessLevel(String),
+    /// SQLSTATE 0A000: the schema cannot be found while the extension is not installed
+    #[error("extension crewsnow_ops is not installed in this database")]
+    NotInstalled,
+    /// SQLSTATE 39P01
+    #[error("{0} can only be called by its trigger")]
+    NotATrigger(&'static str),
+    /// A failure of the server's own interface, passed on.
+    #[error("{0}")]
+    Spi(#[from] pgrx::spi::Error),
+    /// A failure of the trigger interface, passed on. SQLSTATE 39P01
+    #[error("{0}")]
+    Trigger(#[from] pgrx::PgTriggerError),
+    /// A row that does not have the expected shape. SQLSTATE 42804
+    #[error("{0}")]
+    RowShape(#[from] pgrx::heap_tuple::PgHeapTupleError),
+    /// A value that does not have the expected type. SQLSTATE 42804
+    #[error("{0}")]
+    ValueType(#[from] pgrx::datum::TryFromDatumError),
+}
+
+impl OpsError {
+    /// The SQLSTATE.
+    pub fn code(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode as Code;
+        match self {
+            Self::NullArgument { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Self::InvalidKey(_)
+            | Self::InvalidPercentage(_)
+            | Self::EmptyReason
+            | Self::FutureInstant { .. }
+            | Self::BeforeFirstFlag { .. }
+            | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::FrozenColumn { .. } | Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::HistoryIsAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
+            Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        Some(match self {
+            Self::InvalidKey(e) => e.detail(),
+            Self::InvalidPercentage(_) => "A rollout percentage is a whole number from 0 to 100.".into(),
+            Self::LikelyTypo { near, .. } => {
+                format!("Nothing was changed: {} is very much like it.", quoted_list(near, "and"))
+            }
+            Self::EmptyReason => "p_reason was empty; it is kept in crewsnow_ops.flag_history.".into(),
+            Self::FutureInstant { now, .. } => format!("It is now {now}."),
+            Self::BeforeFirstFlag { earliest, .. } => format!("The first flag dates from {earliest}."),
+            Self::FrozenColumn { column: "rollout_group", .. } => {
+                "The group decides which users are in a partial rollout: changing it would move all of them.".into()
+            }
+            Self::FrozenColumn { .. } => "It ties the flag to its history.".into(),
+            Self::HistoryIsAppendOnly => "Rows are neither changed nor removed, whoever asks.".into(),
+            Self::OnStandby { .. } => "The server is in recovery and accepts no writes.".into(),
+            Self::ReadOnlyTransaction { .. } => "transaction_read_only is on. Nothing was changed.".into(),
+            Self::UnknownAccessLevel(_) => "The levels are reader, operator and admin.".into(),
+            _ => return None,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NullArgument { example, .. } => (*example).into(),
+            Self::InvalidKey(_) => "SELECT flag_key FROM feature_flags ORDER BY flag_key;".into(),
+            Self::InvalidPercentage(_) => "SELECT update_feature_flag('tracker_pro', true, 25);".into(),
+            Self::LikelyTypo { key, near } => format!(
+                "Did you mean {}? If the flag really is new: INSERT INTO feature_flags (flag_key) VALUES ('{key}');",
+                quoted_list(near, "or")
+            ),
+            Self::EmptyReason | Self::FutureInstant { .. } | Self::BeforeFirstFlag { .. } => {
+                "SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'INC-42: undo');".into()
+            }
+            Self::FrozenColumn { .. } => {
+                "Delete the flag and insert it again: DELETE and INSERT are both kept in crewsnow_ops.flag_history.".into()
+            }
+            Self::HistoryIsAppendOnly => {
+                "To undo a change, append one: SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'why');"
+                    .into()
+            }
+            Self::OnStandby { .. } => "Connect to the primary: SHOW primary_conninfo;".into(),
+            Self::ReadOnlyTransaction { .. } => "ROLLBACK; SET default_transaction_read_only = off;".into(),
+            Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or look them up with \\du".into(),
+            Self::UnknownAccessLevel(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into(),
+            Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;".into(),
+            _ => return None,
+        })
+    }
+}
+
+impl From<OpsError> for ErrorReport {
+    fn from(error: OpsError) -> Self {
+        let mut report = ErrorReport::new(error.code(), error.to_string(), function_name!());
+        if let Some(detail) = error.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = error.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}
+
+fn quoted_list(keys: &[String], last: &str) -> String {
+    let quoted: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+    match quoted.split_last() {
+        Some((one, [])) => one.clone(),
+        Some((tail, head)) => format!("{} {last} {tail}", head.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,133 @@
+//! The flags in this backend's memory: loaded once, again only after a change, the same cost for ten flags and ten thousand.
+
+use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext, UserId};
+use crate::pg::backend_local::BackendLocal;
+use crate::pg::scan::{self, TableScan};
+use crate::pg::{catalog, invalidation, memory};
+use pgrx::pg_sys;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+type Index = HashMap<Box<[u8]>, u32, BuildHasherDefault<DefaultHasher>>;
+
+struct Cache {
+    /// The generation that the flags are of; 0 is none.
+    generation: u64,
+    index: Index,
+    flags: Vec<Flag>,
+    user_context: Option<pg_sys::Oid>,
+    memo: Memo,
+}
+
+/// The key asked for last: most statements ask for one key, row after row.
+struct Memo {
+    key: [u8; MAX_KEY_LENGTH],
+    /// 0 when there is no memo.
+    length: usize,
+    position: usize,
+}
+
+static CACHE: BackendLocal<Cache> = BackendLocal::new(Cache {
+    generation: 0,
+    index: Index::with_hasher(BuildHasherDefault::new()),
+    flags: Vec::new(),
+    user_context: None,
+    memo: Memo { key: [0; MAX_KEY_LENGTH], length: 0, position: 0 },
+});
+
+/// Evaluates the flag called `key`, with what every session has committed until now.
+#[inline]
+pub fn decide(key: &[u8], user: Option<&UserId>) -> Decision {
+    invalidation::accept();
+    CACHE
+        .with(|cache| {
+            if cache.generation != invalidation::generation() {
+                cache.reload();
+            }
+            let user_context = cache.user_context;
+            match cache.find(key) {
+                Some(flag) => flag.decide(user, |user| read_context(user_context?, user)),
+                None => Decision::FlagNotFound,
+            }
+        })
+        .unwrap_or(Decision::FlagNotFound)
+}
+
+impl Cache {
+    #[inline]
+    fn find(&mut self, key: &[u8]) -> Option<&Flag> {
+        if self.memo.length == 0 || self.memo.key[..self.memo.length] != *key {
+            if key.len() > MAX_KEY_LENGTH {
+                return None;
+            }
+            let position = *self.index.get(key)? as usize;
+            self.memo.key[..key.len()].copy_from_slice(key);
+            self.memo.length = key.len();
+            self.memo.position = position;
+        }
+        self.flags.get(self.memo.position)
+    }
+
+    /// Loads all flags anew. An error in the middle leaves the old state marked as old.
+    #[cold]
+    fn reload(&mut self) {
+        self.memo.length = 0;
+        let mut index = Index::default();
+        let mut flags = Vec::new();
+        let table = catalog::target_schema().and_then(|schema| catalog::table_in(schema, c"feature_flags"));
+        invalidation::watch(table);
+        // What arrives from here on may be missed by the scan below, and then makes the next evaluation load again.
+        let mut generation = invalidation::generation();
+        let scan = table.and_then(|table| TableScan::open_then(table, || generation = invalidation::generation()));
+        if let Some(scan) = scan {
+            memory::in_temporary_context(|| read_flags(scan, &mut index, &mut flags));
+        }
+        index.shrink_to_fit();
+        flags.shrink_to_fit();
+        self.user_context = catalog::schema(c"crewsnow_ops").and_then(|s| catalog::table_in(s, c"user_context"));
+        self.index = index;
+        self.flags = flags;
+        self.generation = generation;
+    }
+}
+
+fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
+    let column = |name| scan.column(name).unwrap_or(0);
+    let key = column(c"flag_key");
+    let is_enabled = column(c"is_enabled");
+    let percentage = column(c"rollout_percentage");
+    let group = column(c"rollout_group");
+    let listed = column(c"target_user_ids");
+    let premium_only = column(c"target_premium_only");
+    let regions = column(c"target_regions");
+    let segments = column(c"target_segments");
+    while let Some(row) = scan.next() {
+        let (Some(key), Some(group)) = (row.text(key), row.text(group)) else { continue };
+        let flag = Flag::new(
+            row.boolean(is_enabled).unwrap_or(false),
+            row.integer(percentage).unwrap_or(0),
+            &group,
+            row.uuid_array(listed).unwrap_or_default(),
+            Targeting {
+                premium_only: row.boolean(premium_only).unwrap_or(false),
+                regions: row.text_array(regions).unwrap_or_default(),
+                segments: row.text_array(segments).unwrap_or_default(),
+            },
+        );
+        let Ok(position) = u32::try_from(flags.len()) else { break };
+        index.insert(key.into_boxed_slice(), position);
+        flags.push(flag);
+    }
+}
+
+/// What is known about a user, as this statement sees it.
+fn read_context(table: pg_sys::Oid, user: &UserId) -> Option<UserContext> {
+    scan::read_by_uuid(table, user, |row| {
+        let column = |name| row.column(name).unwrap_or(0);
+        UserContext {
+            premium: row.boolean(column(c"is_premium")).unwrap_or(false),
+            region: row.text(column(c"region")),
+            segments: row.text_array(column(c"segments")).unwrap_or_default(),
+        }
+    })
+}

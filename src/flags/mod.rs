@@ -1,0 +1,10 @@
+//! Feature flags and kill switches: evaluated in memory in every session, changed in one transaction, never without a trace.
+
+pub mod api;
+pub mod bucket;
+pub mod cache;
+pub mod evaluate;
+pub mod history;
+pub mod model;
+pub mod near;
+pub mod triggers;

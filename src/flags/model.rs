@@ -1,0 +1,305 @@
+//! What a flag is and what it decides. Pure: no server in sight.
+
+use super::bucket::{Group, bucket};
+use std::cmp::Ordering;
+
+/// The bytes of a user's uuid.
+pub type UserId = [u8; 16];
+
+/// The longest flag key, in characters.
+pub const MAX_KEY_LENGTH: usize = 100;
+
+/// Why a flag key was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// No characters at all.
+    #[error("flag key must not be empty")]
+    Empty,
+    /// Too many characters; how many.
+    #[error("flag key is too long")]
+    TooLong(usize),
+    /// A character outside the alphabet.
+    #[error("flag key contains a character that is not allowed")]
+    Character(char),
+}
+
+impl InvalidKey {
+    /// What was seen and what the rule is.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Empty => format!("A flag key has 1 to {MAX_KEY_LENGTH} characters."),
+            Self::TooLong(length) => format!("It has {length} characters, at most {MAX_KEY_LENGTH} are allowed."),
+            Self::Character(c) => {
+                format!("It contains {c:?}; letters a to z, digits and the characters . _ ~ - are allowed, in either case.")
+            }
+        }
+    }
+}
+
+/// Checks a flag key: 1 to 100 of the characters that a URL carries unescaped (RFC 3986 "unreserved"), so that a key can be
+/// typed, logged and put into a path anywhere. The CHECK constraint on the table says the same.
+pub fn validate_key(key: &str) -> Result<(), InvalidKey> {
+    let length = key.chars().count();
+    if length == 0 {
+        return Err(InvalidKey::Empty);
+    }
+    if length > MAX_KEY_LENGTH {
+        return Err(InvalidKey::TooLong(length));
+    }
+    match key.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '-'))) {
+        Some(c) => Err(InvalidKey::Character(c)),
+        None => Ok(()),
+    }
+}
+
+/// Conditions on the user. Every condition that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Targeting {
+    /// Premium users only.
+    pub premium_only: bool,
+    /// One of these regions; empty is everywhere.
+    pub regions: Vec<Vec<u8>>,
+    /// In at least one of these segments; empty is everybody.
+    pub segments: Vec<Vec<u8>>,
+}
+
+impl Targeting {
+    /// Whether there is no condition at all.
+    pub fn is_empty(&self) -> bool {
+        !self.premium_only && self.regions.is_empty() && self.segments.is_empty()
+    }
+
+    /// Whether `user` fulfils every condition.
+    pub fn admits(&self, user: &UserContext) -> bool {
+        (!self.premium_only || user.premium)
+            && (self.regions.is_empty() || user.region.as_ref().is_some_and(|region| self.regions.contains(region)))
+            && (self.segments.is_empty() || user.segments.iter().any(|segment| self.segments.contains(segment)))
+    }
+}
+
+/// What targeting may know about a user. The strings are bytes in the database's encoding: they are only compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserContext {
+    /// Has a premium subscription.
+    pub premium: bool,
+    /// Where the user is.
+    pub region: Option<Vec<u8>>,
+    /// The segments that the user belongs to.
+    pub segments: Vec<Vec<u8>>,
+}
+
+/// A flag, ready to be evaluated.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    enabled: bool,
+    percentage: u8,
+    group: Group,
+    listed: Box<[UserId]>,
+    targeting: Option<Box<Targeting>>,
+}
+
+impl Flag {
+    /// A flag from its row. A percentage outside 0 to 100, which the table refuses, counts as 0: what is broken is off.
+    pub fn new(enabled: bool, percentage: i32, group: &[u8], mut listed: Vec<UserId>, targeting: Targeting) -> Self {
+        listed.sort_unstable();
+        listed.dedup();
+        Self {
+            enabled,
+            percentage: u8::try_from(percentage).ok().filter(|p| *p <= 100).unwrap_or(0),
+            group: Group::new(group),
+            listed: listed.into_boxed_slice(),
+            targeting: (!targeting.is_empty()).then(|| Box::new(targeting)),
+        }
+    }
+
+    /// Decides for one user, or for nobody in particular. `context` is asked only when targeting needs it; a user that it does not
+    /// know fails every condition.
+    #[inline]
+    pub fn decide(&self, user: Option<&UserId>, context: impl FnOnce(&UserId) -> Option<UserContext>) -> Decision {
+        if !self.enabled {
+            return Decision::Disabled;
+        }
+        if let Some(user) = user
+            && !self.listed.is_empty()
+            && self.listed.binary_search(user).is_ok()
+        {
+            return Decision::TargetUser;
+        }
+        if let Some(targeting) = &self.targeting {
+            let Some(user) = user else { return Decision::NoUser };
+            match context(user) {
+                None => return Decision::UnknownUser,
+                Some(context) if !targeting.admits(&context) => return Decision::NotTargeted,
+                Some(_) => {}
+            }
+        }
+        match (self.percentage, user) {
+            (100, _) => Decision::FullRollout,
+            (0, _) => Decision::ZeroRollout,
+            (_, None) => Decision::NoUser,
+            (percentage, Some(user)) => {
+                let bucket = bucket(&self.group, user);
+                match bucket.cmp(&percentage) {
+                    Ordering::Greater => Decision::OutsideRollout(bucket),
+                    _ => Decision::InRollout(bucket),
+                }
+            }
+        }
+    }
+}
+
+/// The outcome of an evaluation, with its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// There is no such flag.
+    FlagNotFound,
+    /// The flag is off, which dominates everything.
+    Disabled,
+    /// The user is listed in target_user_ids.
+    TargetUser,
+    /// The decision needs a user and there was none.
+    NoUser,
+    /// Targeting applies and nothing is known about the user.
+    UnknownUser,
+    /// Targeting excludes the user.
+    NotTargeted,
+    /// 100 %.
+    FullRollout,
+    /// 0 %.
+    ZeroRollout,
+    /// The user's bucket is within the percentage.
+    InRollout(u8),
+    /// The user's bucket is beyond the percentage.
+    OutsideRollout(u8),
+}
+
+impl Decision {
+    /// Whether the feature is on.
+    #[inline]
+    pub fn is_on(self) -> bool {
+        matches!(self, Self::TargetUser | Self::FullRollout | Self::InRollout(_))
+    }
+
+    /// The reason in the words of the feature-flag specifications, and a sentence for a person.
+    pub fn reason(self) -> (&'static str, &'static str) {
+        match self {
+            Self::FlagNotFound => ("FLAG_NOT_FOUND", "there is no such flag"),
+            Self::Disabled => ("DISABLED", "the flag is disabled"),
+            Self::TargetUser => ("TARGETING_MATCH", "the user is listed in target_user_ids"),
+            Self::NoUser => ("TARGETING_KEY_MISSING", "the flag decides by user and none was given"),
+            Self::UnknownUser => ("TARGETING_MISMATCH", "the flag is targeted and crewsnow_ops.user_context has no such user"),
+            Self::NotTargeted => ("TARGETING_MISMATCH", "the user does not fulfil the flag's targeting"),
+            Self::FullRollout => ("STATIC", "the flag is rolled out to 100 %"),
+            Self::ZeroRollout => ("STATIC", "the flag is rolled out to 0 %"),
+            Self::InRollout(_) => ("SPLIT", "the user's bucket is within the rollout percentage"),
+            Self::OutsideRollout(_) => ("SPLIT", "the user's bucket is beyond the rollout percentage"),
+        }
+    }
+
+    /// The user's bucket, 1 to 100, if it decided.
+    pub fn bucket(self) -> Option<u8> {
+        match self {
+            Self::InRollout(bucket) | Self::OutsideRollout(bucket) => Some(bucket),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const USER: UserId = [7; 16];
+
+    fn flag(enabled: bool, percentage: i32, listed: Vec<UserId>, targeting: Targeting) -> Flag {
+        Flag::new(enabled, percentage, b"flag", listed, targeting)
+    }
+
+    fn nobody(_: &UserId) -> Option<UserContext> {
+        None
+    }
+
+    fn premium() -> Targeting {
+        Targeting { premium_only: true, ..Targeting::default() }
+    }
+
+    #[test]
+    fn the_order_of_the_rules() {
+        let open = Targeting::default();
+        let cases = [
+            (flag(false, 100, vec![USER], open.clone()), Some(USER), Decision::Disabled),
+            (flag(true, 0, vec![USER], premium()), Some(USER), Decision::TargetUser),
+            (flag(true, 100, vec![], premium()), Some(USER), Decision::UnknownUser),
+            (flag(true, 100, vec![], premium()), None, Decision::NoUser),
+            (flag(true, 100, vec![], open.clone()), None, Decision::FullRollout),
+            (flag(true, 0, vec![], open.clone()), Some(USER), Decision::ZeroRollout),
+            (flag(true, 0, vec![], open.clone()), None, Decision::ZeroRollout),
+            (flag(true, 50, vec![], open.clone()), None, Decision::NoUser),
+            (flag(true, 101, vec![], open.clone()), Some(USER), Decision::ZeroRollout),
+            (flag(true, -1, vec![], open), Some(USER), Decision::ZeroRollout),
+        ];
+        for (flag, user, expected) in cases {
+            assert_eq!(flag.decide(user.as_ref(), nobody), expected, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn targeting_needs_every_condition_that_is_set() {
+        let context = UserContext { premium: true, region: Some(b"FR".to_vec()), segments: vec![b"beta".to_vec()] };
+        let all = Targeting {
+            premium_only: true,
+            regions: vec![b"CH".to_vec(), b"FR".to_vec()],
+            segments: vec![b"beta".to_vec(), b"staff".to_vec()],
+        };
+        assert!(all.admits(&context));
+        assert!(!all.admits(&UserContext { premium: false, ..context.clone() }));
+        assert!(!all.admits(&UserContext { region: Some(b"AT".to_vec()), ..context.clone() }));
+        assert!(!all.admits(&UserContext { region: None, ..context.clone() }));
+        assert!(!all.admits(&UserContext { segments: vec![], ..context.clone() }));
+        assert!(Targeting::default().admits(&UserContext::default()));
+    }
+
+    #[test]
+    fn context_is_asked_only_when_targeting_needs_it() {
+        let untargeted = flag(true, 50, vec![], Targeting::default());
+        untargeted.decide(Some(&USER), |_| unreachable!("no targeting, no question"));
+        let disabled = flag(false, 50, vec![], premium());
+        disabled.decide(Some(&USER), |_| unreachable!("off is off"));
+    }
+
+    #[test]
+    fn keys() {
+        assert_eq!(validate_key("tracker_pro"), Ok(()));
+        assert_eq!(validate_key("V2.tracker~pro-beta"), Ok(()));
+        assert_eq!(validate_key(&"k".repeat(100)), Ok(()));
+        assert_eq!(validate_key(""), Err(InvalidKey::Empty));
+        assert_eq!(validate_key(&"k".repeat(101)), Err(InvalidKey::TooLong(101)));
+        assert_eq!(validate_key(&"é".repeat(10_240)), Err(InvalidKey::TooLong(10_240)));
+        for (key, character) in [("l'été", '\''), ("a\nb", '\n'), ("\"x\"", '"'), ("лыжи", 'л'), ("a b", ' '), ("a:b", ':')] {
+            assert_eq!(validate_key(key), Err(InvalidKey::Character(character)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_kill_dominates_everything(percentage in -5..110, user: UserId, listed: Vec<UserId>, premium_only: bool) {
+            let targeting = Targeting { premium_only, ..Targeting::default() };
+            let flag = Flag::new(false, percentage, b"f", listed, targeting);
+            prop_assert!(!flag.decide(Some(&user), |_| Some(UserContext::default())).is_on());
+        }
+
+        #[test]
+        fn who_is_in_stays_in_as_the_percentage_grows(user: UserId, low in 0..=100, high in 0..=100) {
+            let (low, high) = (low.min(high), low.max(high));
+            let on = |p| flag(true, p, vec![], Targeting::default()).decide(Some(&user), nobody).is_on();
+            prop_assert!(!on(low) || on(high));
+        }
+
+        #[test]
+        fn listed_users_are_always_in(mut listed: Vec<UserId>, user: UserId, percentage in 0..=100) {
+            listed.push(user);
+            prop_assert!(flag(true, percentage, listed, premium()).decide(Some(&user), nobody).is_on());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Which known keys an unknown one was probably meant to be. Pure.
+
+/// The known keys that are close to `key`, the closest first, at most three.
+///
+/// Distance is the optimal string alignment distance (Damerau-Levenshtein without overlapping edits) after lower-casing and
+/// with every separator taken as `_`. Up to 3 characters only such spellings are close, up to 7 one edit, beyond that two.
+pub fn near_keys<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let normalised = normalise(key);
+    let allowed = match normalised.len() {
+        0..=3 => 0,
+        4..=7 => 1,
+        _ => 2,
+    };
+    let mut near: Vec<(usize, &str)> = known
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&normalised, &normalise(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .collect();
+    near.sort_unstable();
+    near.into_iter().take(3).map(|(_, candidate)| candidate.to_owned()).collect()
+}
+
+fn normalise(key: &str) -> String {
+    key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAUNCH: [&str; 13] = [
+        "user_registration",
+        "basic_matching",
+        "messaging",
+        "premium_subscriptions",
+        "boost_station",
+        "tracker_pro",
+        "advanced_filters",
+        "collaborative_filtering_v2",
+        "ai_moderation_auto",
+        "voice_messages",
+        "group_matching",
+        "maintenance_mode",
+        "payments_maintenance_mode",
+    ];
+
+    #[test]
+    fn likely_typos() {
+        for (typed, meant) in [
+            ("mesaging", "messaging"),
+            ("messagign", "messaging"),
+            ("Tracker-Pro", "tracker_pro"),
+            ("premium_subscription", "premium_subscriptions"),
+            ("maintenance_mdoe", "maintenance_mode"),
+            ("payment_maintenance_mode", "payments_maintenance_mode"),
+        ] {
+            assert_eq!(near_keys(typed, LAUNCH), [meant], "{typed}");
+        }
+    }
+
+    #[test]
+    fn new_keys() {
+        for key in ["problematic_feature", "feature_key", "ski_lift_map", "x", "matching", "tracker"] {
+            assert!(near_keys(key, LAUNCH).is_empty(), "{key}");
+        }
+    }
+
+    #[test]
+    fn short_keys_are_close_only_in_another_spelling() {
+        assert!(near_keys("ab", ["ac", "abc"]).is_empty());
+        assert_eq!(near_keys("A.b", ["a_b", "axb"]), ["a_b"]);
+    }
+
+    #[test]
+    fn launch_keys_are_not_close_to_each_other() {
+        for key in LAUNCH {
+            assert_eq!(near_keys(key, LAUNCH), [key]);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The triggers on the flags and on their history. They hold whoever changes a flag and however: function, SQL, COPY, replication.
+
+use super::history;
+use crate::error::OpsError;
+use crate::pg::backend_local::BackendLocal;
+use crate::pg::spi::in_target_schema;
+use crate::pg::{identity, invalidation, trigger as glue};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::prelude::*;
+use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
+
+/// Columns that are kept by the trigger or by reviewers: moving them alone is no change of the flag.
+const BOOKKEEPING: [&str; 2] = ["updated_at", "last_checked_at"];
+
+/// Whether a launch flag is just being replaced by the same flag from a dump: its removal is not a change.
+static REPLACING: BackendLocal<bool> = BackendLocal::new(false);
+
+type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
+
+/// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen columns, restored rows.
+#[pg_trigger(sql = false)]
+fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    let row = match trigger.op().map_err(OpsError::from) {
+        Ok(PgTriggerOperation::Insert) => before_insert(trigger),
+        Ok(PgTriggerOperation::Update) => before_update(trigger),
+        Ok(_) => Err(OpsError::NotATrigger("feature_flags_before_write")),
+        Err(error) => Err(error),
+    };
+    Ok(Some(raise(row)))
+}
+
+/// AFTER INSERT OR UPDATE OR DELETE, each row: tells the caches and writes the trail.
+#[pg_trigger(sql = false)]
+fn feature_flags_after_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    raise(after_write(trigger));
+    Ok(None)
+}
+
+/// BEFORE TRUNCATE: the same for all flags at once.
+#[pg_trigger(sql = false)]
+fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    raise(trigger.relid().map_err(OpsError::from).and_then(|table| {
+        invalidation::announce(table);
+        history::record_truncate(trigger)
+    }));
+    Ok(None)
+}
+
+/// BEFORE UPDATE OR DELETE OR TRUNCATE on the trail.
+#[pg_trigger(sql = false)]
+fn flag_history_is_append_only<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    raise(Err(OpsError::HistoryIsAppendOnly))
+}
+
+/// AFTER INSERT on the trail, each row that removes a flag: if the row comes from a dump, so must the launch flag go.
+#[pg_trigger(sql = false)]
+fn flag_history_after_restore<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    raise(after_restore(trigger));
+    Ok(None)
+}
+
+/// pgrx would turn an `Err` of a trigger function into an internal error, so errors are raised here, as they are.
+fn raise<T>(result: Result<T, OpsError>) -> T {
+    result.map_err(ErrorReport::from).unwrap_or_report()
+}
+
+fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
+    let mut row = trigger.new().ok_or(OpsError::NotATrigger("feature_flags_before_write"))?.into_owned();
+    let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
+    let key: Option<String> = row.get_by_name("flag_key")?;
+    let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
+    make_room(trigger, id, key.as_deref(), created_at)?;
+    if let Some(key) = key {
+        for column in ["flag_name", "rollout_group"] {
+            if row.get_by_name::<String>(column)?.is_none() {
+                row.set_by_name(column, key.clone())?;
+            }
+        }
+    }
+    if row.get_by_name::<String>("created_by")?.is_none() {
+        row.set_by_name("created_by", identity::current_user())?;
+    }
+    Ok(row)
+}
+
+/// Lets a restored flag take the place of a launch flag that nobody has touched.
+fn make_room(
+    trigger: &PgTrigger<'_>,
+    id: Option<pgrx::Uuid>,
+    key: Option<&str>,
+    created_at: Option<TimestampWithTimeZone>,
+) -> Result<(), OpsError> {
+    let (Some(id), Some(key)) = (id, key) else { return Ok(()) };
+    let replace = in_target_schema(include_str!("../../sql/query/replace_launch_flag.sql"))?;
+    let displace = in_target_schema(include_str!("../../sql/query/displace_launch_flag.sql"))?;
+    identity::as_role(glue::table_owner(trigger), || {
+        Spi::connect_mut(|client| {
+            let replacing = Replacing::start();
+            client.update(replace.as_str(), None, &[id.into()])?;
+            drop(replacing);
+            client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
+            Ok(())
+        })
+    })
+}
+
+struct Replacing;
+
+impl Replacing {
+    fn start() -> Self {
+        REPLACING.with(|state| *state = true);
+        Self
+    }
+}
+
+impl Drop for Replacing {
+    fn drop(&mut self) {
+        REPLACING.with(|state| *state = false);
+    }
+}
+
+fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
+    const CALLED: OpsError = OpsError::NotATrigger("feature_flags_before_write");
+    let old = trigger.old().ok_or(CALLED)?;
+    let mut new = trigger.new().ok_or(CALLED)?.into_owned();
+    let frozen = |column| OpsError::FrozenColumn {
+        column,
+        key: old.get_by_name::<String>("flag_key").ok().flatten().unwrap_or_default(),
+    };
+    if old.get_by_name::<pgrx::Uuid>("id")? != new.get_by_name("id")? {
+        return Err(frozen("id"));
+    }
+    if old.get_by_name::<String>("rollout_group")? != new.get_by_name("rollout_group")? {
+        return Err(frozen("rollout_group"));
+    }
+    let mut updated_at: Option<TimestampWithTimeZone> = old.get_by_name("updated_at")?;
+    if glue::update_changes_row(trigger, &BOOKKEEPING) {
+        // Strictly later, so that the trail's order is right even when the clock stands still.
+        let earliest = updated_at.map_or(i64::MIN, |old| old.into_inner().saturating_add(1));
+        updated_at = TimestampWithTimeZone::try_from(glue::clock().max(earliest)).ok().or(updated_at);
+    }
+    if let Some(updated_at) = updated_at {
+        new.set_by_name("updated_at", updated_at)?;
+    }
+    Ok(new)
+}
+
+fn after_write(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
+    if !matches!(trigger.when()?, PgTriggerWhen::After) {
+        return Err(OpsError::NotATrigger("feature_flags_after_write"));
+    }
+    invalidation::announce(trigger.relid()?);
+    let (old, new) = (trigger.old(), trigger.new());
+    let replaced = new.is_none() && REPLACING.with(|state| *state).unwrap_or(false);
+    let unchanged = old.is_some() && new.is_some() && !glue::update_changes_row(trigger, &BOOKKEEPING);
+    if replaced || unchanged {
+        return Ok(());
+    }
+    let row = new.as_ref().or(old.as_ref()).ok_or(OpsError::NotATrigger("feature_flags_after_write"))?;
+    let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
+    let (before, after) = (glue::row_argument(trigger, old), glue::row_argument(trigger, new));
+    history::record_change(glue::table_owner(trigger), id, &before, &after)
+}
+
+fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
+    let Some(row) = trigger.new() else { return Ok(()) };
+    let id: Option<pgrx::Uuid> = row.get_by_name("flag_id")?;
+    let changed_at: Option<TimestampWithTimeZone> = row.get_by_name("changed_at")?;
+    let sql = in_target_schema(include_str!("../../sql/query/remove_launch_flag.sql"))?;
+    identity::as_role(glue::table_owner(trigger), || {
+        Spi::connect_mut(|client| {
+            client.update(sql.as_str(), None, &[id.into(), changed_at.into()])?;
+            Ok(())
+        })
+    })
+}

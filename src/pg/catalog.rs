@@ -1,0 +1,56 @@
+//! Where the extension's objects are. Every look-up sees the latest committed catalog, whatever snapshot the caller runs under,
+//! takes no transaction id, and therefore works on a standby and in parallel workers.
+
+use super::scan::TableScan;
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+/// The schema that the extension was created in, where the runbook's objects live; `None` while it is not installed.
+pub fn target_schema() -> Option<pg_sys::Oid> {
+    // SAFETY: a C string literal; with missing_ok an absent extension is InvalidOid, not an error.
+    let extension = unsafe { pg_sys::get_extension_oid(c"crewsnow_ops".as_ptr(), true) };
+    if extension == pg_sys::InvalidOid {
+        return None;
+    }
+    let mut extensions = TableScan::open(pg_sys::ExtensionRelationId)?;
+    while let Some(row) = extensions.next() {
+        if row.oid(pg_sys::Anum_pg_extension_oid as i16) == Some(extension) {
+            return row.oid(pg_sys::Anum_pg_extension_extnamespace as i16);
+        }
+    }
+    None
+}
+
+/// The name of [`target_schema`].
+pub fn target_schema_name() -> Option<String> {
+    let schema = target_schema()?;
+    // SAFETY: returns NULL or a NUL-terminated string allocated in the current memory context.
+    let name = unsafe { pg_sys::get_namespace_name(schema) };
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, as just checked.
+    Some(unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+}
+
+/// The table `name` in `schema`, if there is one.
+pub fn table_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: a syscache look-up with a NUL-terminated name.
+    let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The schema called `name`, if there is one.
+pub fn schema(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: a syscache look-up with a NUL-terminated name; missing_ok.
+    let oid = unsafe { pg_sys::get_namespace_oid(name.as_ptr(), true) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The role called `name`, if there is one. The name is taken as it is: no case folding, no quoting.
+pub fn role(name: &str) -> Option<pg_sys::Oid> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a syscache look-up with a NUL-terminated name; missing_ok.
+    let oid = unsafe { pg_sys::get_role_oid(name.as_ptr(), true) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}

@@ -1,0 +1,53 @@
+//! Bytes behind datums, without any assumption about the database's encoding.
+
+use pgrx::pg_sys;
+
+/// The element types that flags use in arrays.
+#[derive(Clone, Copy)]
+pub enum ElementType {
+    /// text
+    Text,
+    /// uuid
+    Uuid,
+}
+
+/// The bytes of a text, varchar or bytea datum.
+///
+/// # Safety
+/// `datum` must be a varlena.
+pub unsafe fn varlena_bytes(datum: pg_sys::Datum) -> Vec<u8> {
+    // SAFETY: the caller vouches for a varlena; the detoasted copy lives in the current memory context.
+    unsafe {
+        let packed = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        std::slice::from_raw_parts(pgrx::vardata_any(packed).cast::<u8>(), pgrx::varsize_any_exhdr(packed)).to_vec()
+    }
+}
+
+/// The 16 bytes of a uuid datum.
+///
+/// # Safety
+/// `datum` must be a uuid.
+pub unsafe fn uuid_bytes(datum: pg_sys::Datum) -> [u8; 16] {
+    // SAFETY: a uuid datum points to 16 bytes; unaligned reads are fine for bytes.
+    unsafe { *datum.cast_mut_ptr::<[u8; 16]>() }
+}
+
+/// The elements of an array, whatever its dimensions, without its NULLs.
+///
+/// # Safety
+/// `datum` must be an array of `element`.
+pub unsafe fn array_elements(datum: pg_sys::Datum, element: ElementType) -> Vec<pg_sys::Datum> {
+    let (oid, length, alignment) = match element {
+        ElementType::Text => (pg_sys::TEXTOID, -1, b'i'),
+        ElementType::Uuid => (pg_sys::UUIDOID, 16, b'c'),
+    };
+    let mut values: *mut pg_sys::Datum = std::ptr::null_mut();
+    let mut nulls: *mut bool = std::ptr::null_mut();
+    let mut count = 0;
+    // SAFETY: the caller vouches for the array's type; the server allocates `count` values and null marks.
+    unsafe {
+        let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
+        pg_sys::deconstruct_array(array, oid, length, false, alignment as _, &mut values, &mut nulls, &mut count);
+        (0..usize::try_from(count).unwrap_or(0)).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
+    }
+}

@@ -1,0 +1,21 @@
+//! The glue to the server's internals, and the only place for `unsafe` beside the one hot path that measures its need.
+
+pub mod backend_local;
+pub mod catalog;
+pub mod datum;
+pub mod identity;
+pub mod invalidation;
+pub mod memory;
+pub mod scan;
+pub mod session;
+pub mod spi;
+pub mod trigger;
+
+/// Keeps Rust back-traces out of users' error messages.
+///
+/// pgrx's panic hook captures a back-trace whenever the server's environment has `RUST_BACKTRACE` set, also for a plain
+/// SQL error that passes through Rust, and appends it to the DETAIL. Messages travel in the panic's payload, not in the hook,
+/// so an empty hook loses nothing that a user should see.
+pub fn silence_backtraces() {
+    std::panic::set_hook(Box::new(|_| {}));
+}

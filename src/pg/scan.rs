@@ -1,0 +1,170 @@
+//! Reading a table as the system does: no privileges, no row-level security, no SPI, no transaction id.
+
+use super::datum;
+use pgrx::pg_sys;
+use std::ffi::CStr;
+
+const ACCESS_SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+
+/// A scan of one table. The lock is held only as long as the scan.
+pub struct TableScan {
+    relation: pg_sys::Relation,
+    scan: pg_sys::SysScanDesc,
+}
+
+impl TableScan {
+    /// Starts a scan of the whole table under a snapshot taken now: it sees what was committed last and this
+    /// transaction's own changes, even under REPEATABLE READ and in a parallel worker. `None` when there is no such table.
+    pub fn open(table: pg_sys::Oid) -> Option<Self> {
+        Self::open_then(table, || ())
+    }
+
+    /// As [`TableScan::open`], and calls `locked` between locking the table and taking the snapshot: an invalidation that arrives
+    /// after `locked` may concern rows that this scan does not see, one that arrived before cannot.
+    pub fn open_then(table: pg_sys::Oid, locked: impl FnOnce()) -> Option<Self> {
+        // SAFETY: try_relation_open answers NULL for a table that is gone; a NULL snapshot asks for a new catalog snapshot.
+        unsafe {
+            let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
+            if relation.is_null() {
+                return None;
+            }
+            locked();
+            let none = std::ptr::null_mut();
+            let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, none, 0, none.cast());
+            Some(Self { relation, scan })
+        }
+    }
+
+    /// The number of the column called `name`, if the table has it.
+    pub fn column(&self, name: &CStr) -> Option<i16> {
+        // SAFETY: the relation is open, so its descriptor is valid.
+        column_number(unsafe { &*(*self.relation).rd_att }, name)
+    }
+
+    /// The next row, valid until the next call.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Row<'_>> {
+        // SAFETY: the scan is open; the tuple stays pinned until the next call or the end of the scan.
+        unsafe {
+            let tuple = pg_sys::systable_getnext(self.scan).as_mut()?;
+            Some(Row { tuple, descriptor: &*(*self.relation).rd_att })
+        }
+    }
+}
+
+/// Looks up the row whose first column, a uuid primary key, is `key`, under the statement's own snapshot, and reads it.
+pub fn read_by_uuid<R>(table: pg_sys::Oid, key: &[u8; 16], read: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
+    // SAFETY: as in `open_then`. The scan key points to `key`, which this function borrows for longer than the scan lives.
+    let mut scan = unsafe {
+        let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
+        if relation.is_null() {
+            return None;
+        }
+        // Asking the relation each time survives REINDEX CONCURRENTLY, which replaces the index.
+        if !(*relation).rd_indexvalid {
+            pg_sys::RelationGetIndexList(relation);
+        }
+        let index = (*relation).rd_pkindex;
+        let snapshot =
+            if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot() } else { std::ptr::null_mut() };
+        let mut scan_key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyInit(
+            &mut scan_key,
+            1,
+            pg_sys::BTEqualStrategyNumber as u16,
+            pg_sys::Oid::from(pg_sys::F_UUID_EQ),
+            pg_sys::Datum::from(key.as_ptr()),
+        );
+        let indexed = index != pg_sys::InvalidOid;
+        let scan = pg_sys::systable_beginscan(relation, index, indexed, snapshot, 1, &mut scan_key);
+        TableScan { relation, scan }
+    };
+    scan.next().map(|row| read(&row))
+}
+
+fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr) -> Option<i16> {
+    // SAFETY: a valid descriptor and a NUL-terminated name; the result is 0 or negative for no user column.
+    let number = unsafe { pg_sys::SPI_fnumber(std::ptr::from_ref(descriptor).cast_mut(), name.as_ptr()) };
+    i16::try_from(number).ok().filter(|n| *n > 0)
+}
+
+impl Drop for TableScan {
+    fn drop(&mut self) {
+        // While an error unwinds, the server releases snapshot, pin and lock itself.
+        if std::thread::panicking() {
+            return;
+        }
+        // SAFETY: both were opened by the constructor and are closed only here.
+        unsafe {
+            pg_sys::systable_endscan(self.scan);
+            pg_sys::relation_close(self.relation, ACCESS_SHARE);
+        }
+    }
+}
+
+/// A row of a [`TableScan`]. Each accessor answers `None` for NULL and for a column that is not there.
+pub struct Row<'a> {
+    tuple: &'a mut pg_sys::HeapTupleData,
+    descriptor: &'a pg_sys::TupleDescData,
+}
+
+impl Row<'_> {
+    /// The number of the column called `name`, if the row has it.
+    pub fn column(&self, name: &CStr) -> Option<i16> {
+        column_number(self.descriptor, name)
+    }
+
+    fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
+        if column < 1 || i32::from(column) > self.descriptor.natts {
+            return None;
+        }
+        let mut is_null = false;
+        // SAFETY: the column exists in this descriptor, which describes this tuple.
+        let datum = unsafe {
+            pg_sys::heap_getattr(
+                std::ptr::from_ref(self.tuple).cast_mut(),
+                i32::from(column),
+                std::ptr::from_ref(self.descriptor).cast_mut(),
+                &mut is_null,
+            )
+        };
+        (!is_null).then_some(datum)
+    }
+
+    /// A boolean column.
+    pub fn boolean(&self, column: i16) -> Option<bool> {
+        self.datum(column).map(|d| d.value() as u8 != 0)
+    }
+
+    /// An integer column.
+    pub fn integer(&self, column: i16) -> Option<i32> {
+        self.datum(column).map(|d| d.value() as i32)
+    }
+
+    /// An oid column.
+    pub fn oid(&self, column: i16) -> Option<pg_sys::Oid> {
+        self.datum(column).map(|d| pg_sys::Oid::from(d.value() as u32))
+    }
+
+    /// The bytes of a text column, in the database's encoding.
+    pub fn text(&self, column: i16) -> Option<Vec<u8>> {
+        // SAFETY: the caller names a text column.
+        self.datum(column).map(|d| unsafe { datum::varlena_bytes(d) })
+    }
+
+    /// The elements of a text[] column, without its NULLs.
+    pub fn text_array(&self, column: i16) -> Option<Vec<Vec<u8>>> {
+        // SAFETY: the caller names a text[] column, so the elements are text.
+        self.datum(column).map(|d| unsafe {
+            datum::array_elements(d, datum::ElementType::Text).into_iter().map(|e| datum::varlena_bytes(e)).collect()
+        })
+    }
+
+    /// The elements of a uuid[] column, without its NULLs.
+    pub fn uuid_array(&self, column: i16) -> Option<Vec<[u8; 16]>> {
+        // SAFETY: the caller names a uuid[] column, so the elements are uuids.
+        self.datum(column).map(|d| unsafe {
+            datum::array_elements(d, datum::ElementType::Uuid).into_iter().map(|e| datum::uuid_bytes(e)).collect()
+        })
+    }
+}

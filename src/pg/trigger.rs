@@ -1,0 +1,53 @@
+//! What pgrx's trigger interface does not offer.
+
+use super::spi::RowArgument;
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::{PgTrigger, WhoAllocated, pg_sys};
+use std::ffi::c_int;
+
+unsafe extern "C-unwind" {
+    /// Compares two values of any type byte by byte, after detoasting. Exported by the server, absent from pgrx's bindings.
+    fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, length: i16) -> bool;
+}
+
+/// Whether an UPDATE changes the row in any column but those in `except`.
+pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
+    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
+        return false;
+    };
+    let descriptor = relation.tuple_desc();
+    let (old, new) = (old.into_pg(), new.into_pg());
+    (0..descriptor.len()).any(|i| {
+        let Some(attribute) = descriptor.get(i).filter(|a| !a.attisdropped && !except.contains(&a.name())) else {
+            return false;
+        };
+        let column = i as c_int + 1;
+        let (mut old_is_null, mut new_is_null) = (false, false);
+        // SAFETY: both tuples are the trigger's, of the relation whose descriptor this is, and the column exists in it.
+        unsafe {
+            let old = pg_sys::heap_getattr(old, column, descriptor.as_ptr(), &mut old_is_null);
+            let new = pg_sys::heap_getattr(new, column, descriptor.as_ptr(), &mut new_is_null);
+            old_is_null != new_is_null
+                || (!old_is_null && !datum_image_eq(old, new, attribute.attbyval, attribute.attlen))
+        }
+    })
+}
+
+/// A row of the trigger's table as a bound parameter.
+pub fn row_argument<A: WhoAllocated>(trigger: &PgTrigger<'_>, row: Option<PgHeapTuple<'_, A>>) -> RowArgument {
+    // SAFETY: a trigger's relation is open while the trigger runs.
+    let row_type = trigger.relation().map_or(pg_sys::RECORDOID, |r| unsafe { (*(*r.as_ptr()).rd_rel).reltype });
+    RowArgument { value: row.and_then(PgHeapTuple::into_composite_datum), row_type }
+}
+
+/// The owner of the trigger's table.
+pub fn table_owner(trigger: &PgTrigger<'_>) -> pg_sys::Oid {
+    // SAFETY: as above.
+    trigger.relation().map_or(pg_sys::InvalidOid, |r| unsafe { (*(*r.as_ptr()).rd_rel).relowner })
+}
+
+/// The present time, in microseconds since 2000-01-01 00:00 UTC.
+pub fn clock() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}

@@ -1,0 +1,31 @@
+//! The install script, in its order: one file a topic. Nothing else belongs here.
+
+use pgrx::prelude::*;
+
+/// Lets functions say `schema = "crewsnow_ops"`. pgrx writes CREATE SCHEMA IF NOT EXISTS for it, after the bootstrap file's plain one.
+#[pg_schema]
+mod crewsnow_ops {}
+
+extension_sql_file!("../sql/schema/00_bootstrap.sql", name = "bootstrap", bootstrap);
+extension_sql_file!("../sql/schema/05_access.sql", name = "access", requires = ["bootstrap"]);
+extension_sql_file!(
+    "../sql/schema/10_flags.sql",
+    name = "flags",
+    requires = ["access"]
+);
+extension_sql_file!(
+    "../sql/schema/11_flag_functions.sql",
+    name = "flag_functions",
+    requires = ["flags", flags::api::update_feature_flag, flags::api::restore_feature_flags, flags::api::explain_feature_flag]
+);
+extension_sql_file!(
+    "../sql/schema/12_launch_configuration.sql",
+    name = "launch_configuration",
+    requires = ["flag_functions"]
+);
+extension_sql_file!(
+    "../sql/schema/90_lockdown.sql",
+    name = "lockdown",
+    requires = ["launch_configuration", access::grant_access, access::revoke_access],
+    finalize
+);
