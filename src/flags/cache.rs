@@ -35,8 +35,21 @@ static CACHE: BackendLocal<Cache> = BackendLocal::new(Cache {
     memo: Memo { key: [0; MAX_KEY_LENGTH], length: 0, position: 0 },
 });
 
+/// The answer, if it lies at hand: the flag asked for last, unchanged since, without targeting. Nothing in here can panic or call
+/// into the server but to take note of invalidations, so the caller needs no guard against either.
+#[inline(always)]
+pub fn decide_at_hand(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
+    invalidation::accept();
+    CACHE
+        .with(|cache| {
+            let flag = cache.flags.get(cache.memo.position)?;
+            let is_current = cache.generation == invalidation::generation();
+            if is_current && cache.memo.holds(key) { flag.decide_without_context(user) } else { None }
+        })
+        .flatten()
+}
+
 /// Evaluates the flag called `key`, with what every session has committed until now.
-#[inline]
 pub fn decide(key: &[u8], user: Option<&UserId>) -> Decision {
     invalidation::accept();
     CACHE
@@ -53,10 +66,16 @@ pub fn decide(key: &[u8], user: Option<&UserId>) -> Decision {
         .unwrap_or(Decision::FlagNotFound)
 }
 
+impl Memo {
+    #[inline(always)]
+    fn holds(&self, key: &[u8]) -> bool {
+        self.length != 0 && self.key.get(..self.length) == Some(key)
+    }
+}
+
 impl Cache {
-    #[inline]
     fn find(&mut self, key: &[u8]) -> Option<&Flag> {
-        if self.memo.length == 0 || self.memo.key[..self.memo.length] != *key {
+        if !self.memo.holds(key) {
             if key.len() > MAX_KEY_LENGTH {
                 return None;
             }

@@ -16,42 +16,65 @@ pub extern "C" fn pg_finfo_is_feature_enabled_for_user() -> &'static pg_sys::Pg_
 
 /// `is_feature_enabled_for_user(p_flag_key text, p_user_id uuid) RETURNS boolean`
 ///
+/// The quick way round pgrx's guard is for calls that cannot fail; everything else goes through it.
+///
 /// # Safety
 /// Called by the server with exactly these two arguments.
 #[unsafe(no_mangle)]
-#[pgrx::pg_guard]
 pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: the SQL declaration has two arguments, text and uuid, either of which may be NULL; both outlive the call.
-    let (key, user) = unsafe {
+    unsafe {
         let arguments = (*fcinfo).args.as_slice(2);
-        if arguments[0].isnull {
+        let (key, user) = (&arguments[0], &arguments[1]);
+        if key.isnull {
             return pg_sys::Datum::from(false);
         }
-        let Some(key) = short_text(arguments[0].value) else {
-            return pg_sys::Datum::from(false);
-        };
-        let user = (!arguments[1].isnull).then(|| &*arguments[1].value.cast_mut_ptr::<UserId>());
-        (key, user)
-    };
-    pg_sys::Datum::from(cache::decide(key, user).is_on())
+        let user = if user.isnull { None } else { user.value.cast_mut_ptr::<UserId>().as_ref() };
+        if let Some(key) = plain_text(key.value)
+            && let Some(decision) = cache::decide_at_hand(key, user)
+        {
+            return pg_sys::Datum::from(decision.is_on());
+        }
+        decide_guarded(key.value, user)
+    }
 }
 
-/// The bytes of a text that is short enough to be a key.
+/// # Safety
+/// `key` must be a text that outlives the call.
+#[pgrx::pg_guard]
+#[inline(never)]
+unsafe extern "C-unwind" fn decide_guarded(key: pg_sys::Datum, user: Option<&UserId>) -> pg_sys::Datum {
+    // SAFETY: as the caller vouches.
+    let is_on = unsafe { short_text(key) }.is_some_and(|key| cache::decide(key, user).is_on());
+    pg_sys::Datum::from(is_on)
+}
+
+/// The bytes of a text that can be read in place, as literals and short column values can.
 ///
 /// # Safety
 /// `datum` must be a text that outlives the result.
 #[inline(always)]
-unsafe fn short_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
-    // SAFETY: the caller vouches for a text. Literals are plain and columns usually short varlenas; both are read in place.
+unsafe fn plain_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
+    // SAFETY: the caller vouches for a text; neither compressed nor stored elsewhere, it follows its header.
     unsafe {
-        let mut varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
+        let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
         if pgrx::varatt_is_1b_e(varlena) || pgrx::varatt_is_4b_c(varlena) {
-            if pg_sys::toast_raw_datum_size(datum) > MAX_KEY_LENGTH + pg_sys::VARHDRSZ {
-                return None;
-            }
-            varlena = pg_sys::pg_detoast_datum_packed(varlena);
+            return None;
         }
-        let length = pgrx::varsize_any_exhdr(varlena);
-        (length <= MAX_KEY_LENGTH).then(|| std::slice::from_raw_parts(pgrx::vardata_any(varlena).cast::<u8>(), length))
+        Some(std::slice::from_raw_parts(pgrx::vardata_any(varlena).cast::<u8>(), pgrx::varsize_any_exhdr(varlena)))
+    }
+}
+
+/// The bytes of a text, however it is stored, that is short enough to be a key.
+///
+/// # Safety
+/// `datum` must be a text that outlives the result.
+unsafe fn short_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
+    // SAFETY: the caller vouches for a text.
+    unsafe {
+        if pg_sys::toast_raw_datum_size(datum) > MAX_KEY_LENGTH + pg_sys::VARHDRSZ {
+            return None;
+        }
+        plain_text(pg_sys::Datum::from(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())))
     }
 }

@@ -8,3 +8,6 @@ pub mod history;
 pub mod model;
 pub mod near;
 pub mod triggers;
+
+#[cfg(any(test, feature = "pg_test"))]
+mod server_tests;

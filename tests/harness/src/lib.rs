@@ -1,1 +1,264 @@
+//! Throw-away PostgreSQL servers for the suites, and ways to talk to them: psql as a person uses it, and real sessions.
+//!
+//! `dev/test.sh` says where PostgreSQL is (`CREWSNOW_PG_BIN`, with the extension installed), where servers may live (`CREWSNOW_STATE`)
+//! and, when the suites run as root, which user runs them (`CREWSNOW_SERVER_USER`).
 
+use postgres::{Client, NoTls};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The project's root directory.
+pub fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().expect("the project's root exists")
+}
+
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
+}
+
+/// A program of the PostgreSQL under test.
+pub fn program(name: &str) -> PathBuf {
+    Path::new(&setting("CREWSNOW_PG_BIN")).join(name)
+}
+
+/// PostgreSQL's major version.
+pub fn server_version() -> u32 {
+    let output = Command::new(program("pg_config")).arg("--version").output().expect("pg_config runs");
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    let digits: String = version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a version number")
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().expect("id runs");
+    output.stdout.starts_with(b"0\n")
+}
+
+/// A command that runs as the server's user.
+pub fn server_command(name: &str) -> Command {
+    let mut command = if is_root() {
+        let user = setting("CREWSNOW_SERVER_USER");
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program(name));
+        command
+    } else {
+        Command::new(program(name))
+    };
+    // psqlrc and Rust's back-traces: what a server started by hand might have in its environment, and must not show to a user.
+    command.current_dir("/").env("RUST_BACKTRACE", "1");
+    command
+}
+
+/// Runs a command that must succeed; its standard output.
+pub fn must_run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}\n{}", both(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a command printed: errors and notices first, then its answer.
+pub fn both(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+}
+
+/// A server with an empty cluster, listening on a Unix socket alone, gone when dropped.
+pub struct Cluster {
+    directory: PathBuf,
+    running: bool,
+}
+
+impl Cluster {
+    /// A fresh cluster.
+    pub fn start(name: &str, settings: &str) -> Self {
+        let cluster = Self::directory(name);
+        must_run(
+            server_command("initdb")
+                .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync", "-D"])
+                .arg(cluster.data()),
+        );
+        cluster.launch(settings)
+    }
+
+    /// A physical standby of `primary`, caught up.
+    pub fn standby(name: &str, primary: &Self) -> Self {
+        let cluster = Self::directory(name);
+        must_run(
+            server_command("pg_basebackup")
+                .args(["-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
+                .arg(cluster.data())
+                .arg("-h")
+                .arg(primary.socket()),
+        );
+        cluster.launch("")
+    }
+
+    fn directory(name: &str) -> Self {
+        let directory = Path::new(&setting("CREWSNOW_STATE")).join(name);
+        let old = Self { directory: directory.clone(), running: directory.join("data/postmaster.pid").exists() };
+        drop(old);
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(directory.join("data")).expect("a directory for the cluster");
+        std::fs::create_dir_all(directory.join("socket")).expect("a directory for the socket");
+        if is_root() {
+            must_run(Command::new("chown").args(["-R", &setting("CREWSNOW_SERVER_USER")]).arg(&directory));
+        }
+        must_run(Command::new("chmod").arg("700").arg(directory.join("data")));
+        Self { directory, running: false }
+    }
+
+    fn launch(mut self, settings: &str) -> Self {
+        let socket = self.socket();
+        let defaults = format!(
+            "\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nmax_connections = 60\nwal_level = logical\n\
+             lc_messages = 'C'\nhot_standby_feedback = on\n{settings}\n",
+            socket.display()
+        );
+        let file = self.data().join("postgresql.conf");
+        let before = std::fs::read_to_string(&file).expect("postgresql.conf");
+        std::fs::write(&file, before + &defaults).expect("postgresql.conf is written");
+        self.boot();
+        self
+    }
+
+    /// Starts the server again, after `stop`.
+    pub fn boot(&mut self) {
+        // Its own files for output: a server that inherited our pipe would keep it open.
+        must_run(
+            server_command("pg_ctl").arg("-D").arg(self.data()).arg("-l").arg(self.data().join("server.log")).args(["-w", "start"]),
+        );
+        self.running = true;
+    }
+
+    /// Stops the server: `fast`, or `immediate` as in a crash.
+    pub fn stop(&mut self, mode: &str) {
+        must_run(server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "stop"]));
+        self.running = false;
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// The directory of the Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+
+    /// A directory that the server and the suites can both write into.
+    pub fn scratch(&self) -> PathBuf {
+        self.directory.clone()
+    }
+
+    /// A session as the superuser.
+    pub fn connect(&self, database: &str) -> Client {
+        self.connect_as("postgres", database)
+    }
+
+    /// A session as `user`.
+    pub fn connect_as(&self, user: &str, database: &str) -> Client {
+        postgres::Config::new()
+            .host_path(self.socket())
+            .user(user)
+            .dbname(database)
+            .application_name("suite")
+            .connect(NoTls)
+            .unwrap_or_else(|e| panic!("cannot connect to {database} as {user}: {e}"))
+    }
+
+    /// A new database, with the extension.
+    pub fn create_database(&self, name: &str) -> Client {
+        self.create_empty_database(name);
+        let mut client = self.connect(name);
+        run(&mut client, "CREATE EXTENSION crewsnow_ops");
+        client
+    }
+
+    /// A new database, without the extension.
+    pub fn create_empty_database(&self, name: &str) {
+        run(&mut self.connect("postgres"), &format!("CREATE DATABASE {name}"));
+    }
+
+    /// A client program, connected to `database` by its environment.
+    pub fn client_program(&self, program_path: impl AsRef<std::ffi::OsStr>, database: &str) -> Command {
+        let mut command = Command::new(program_path);
+        let path = format!("{}:{}", setting("CREWSNOW_PG_BIN"), std::env::var("PATH").unwrap_or_default());
+        command
+            .env("PATH", path)
+            .env("PGHOST", self.socket())
+            .env("PGUSER", "postgres")
+            .env("PGDATABASE", database)
+            .env("PGCLIENTENCODING", "UTF8")
+            .env("PSQLRC", "/dev/null");
+        command
+    }
+
+    /// psql, connected to `database`.
+    pub fn psql(&self, database: &str) -> Command {
+        self.client_program(program("psql"), database)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.running {
+            let _ = server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]).output();
+        }
+    }
+}
+
+/// Runs SQL that must succeed.
+pub fn run(client: &mut Client, sql: &str) {
+    client.batch_execute(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
+}
+
+/// The one value of a query that must give one row, as text; NULL is the empty string.
+pub fn value(client: &mut Client, sql: &str) -> String {
+    let messages = client.simple_query(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
+    let rows: Vec<_> = messages
+        .iter()
+        .filter_map(|message| match message {
+            postgres::SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rows.len(), 1, "{sql}: one row");
+    rows[0].get(0).unwrap_or_default().to_owned()
+}
+
+/// All rows of a query as text, columns joined by `|`.
+pub fn rows(client: &mut Client, sql: &str) -> Vec<String> {
+    let messages = client.simple_query(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            postgres::SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|"))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// The SQLSTATE of SQL that must fail.
+pub fn sqlstate(client: &mut Client, sql: &str) -> String {
+    match client.batch_execute(sql) {
+        Ok(()) => panic!("{sql}: should have failed"),
+        Err(e) => e.code().map(|code| code.code().to_owned()).unwrap_or_else(|| panic!("{sql}: {e}")),
+    }
+}
+
+/// An error with all that the server said.
+pub fn explain(error: &postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |e| {
+        format!("{} {} {:?} {:?}", e.code().code(), e.message(), e.detail(), e.hint())
+    })
+}
+
+/// Whether a flag is on, for nobody in particular.
+pub fn is_on(client: &mut Client, flag: &str) -> bool {
+    client
+        .query_one("SELECT is_feature_enabled_for_user($1)", &[&flag])
+        .unwrap_or_else(|e| panic!("evaluation of {flag}: {}", explain(&e)))
+        .get(0)
+}

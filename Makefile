@@ -1,0 +1,27 @@
+# crewsnow_ops: see README.md. PG=15 (default), 16 or 18 chooses the PostgreSQL that run, test and bench use.
+.DEFAULT_GOAL := help
+.PHONY: help run stop psql test bench install package
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+run: ## Build, start a private server with the demo application, walk through the runbook (FRESH=1, LEAKS=1)
+	@dev/run.sh
+
+stop: ## Stop that server
+	@dev/cluster.sh stop
+
+psql: ## Open psql on it
+	@dev/psql.sh
+
+test: ## Run every check and every test (PART=style, server, suites for one)
+	@dev/test.sh $(PART)
+
+bench: ## Measure, as ratios against named rivals
+	@dev/bench.sh
+
+install: ## Install into the PostgreSQL of PG_CONFIG=/path/to/pg_config
+	@dev/install.sh "$(PG_CONFIG)"
+
+package: ## Build the files to ship for the PostgreSQL of PG_CONFIG=/path/to/pg_config, under target/package
+	@dev/package.sh "$(PG_CONFIG)"

@@ -1,0 +1,82 @@
+# Common to the scripts in dev/: where things are, who runs the server, one line a step. Sourced, not run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+# PostgreSQL's major version: 15 from Debian, 16 and 18 from a Python wheel that carries them for tests.
+PG=${PG:-15}
+pgrx_version=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' Cargo.toml)
+
+mkdir -p target
+log=$root/target/$(basename "$0" .sh).log
+
+# PostgreSQL refuses to run as root, so as root the server runs as this user.
+server_user=postgres
+as_server() {
+    if [ "$(id -u)" = 0 ]; then
+        (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups env HOME="$state" "$@")
+    else
+        "$@"
+    fi
+}
+
+# Everything that a server touches. Under target/, unless the server's user cannot get there (a clone in root's home) or the path is
+# too long for a Unix socket.
+state=$root/target/pg
+place_state() {
+    local there=0
+    mkdir -p "$state"
+    if [ ${#state} -gt 70 ]; then
+        there=1
+    elif [ "$(id -u)" = 0 ] && id "$server_user" >/dev/null 2>&1; then
+        (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups test -x "$state") || there=1
+    fi
+    if [ $there = 1 ]; then
+        state=/tmp/crewsnow_ops-$(printf %s "$root" | cksum | cut -d ' ' -f 1)
+        mkdir -p "$state"
+    fi
+    prefix=$state/pg$PG
+    # The tools of pgrx read their configuration here, not in the user's home.
+    export PGRX_HOME=$state/pgrx$PG
+}
+
+# A directory that the server's user may write into.
+server_dir() {
+    mkdir -p "$1"
+    [ "$(id -u)" != 0 ] || chown "$server_user" "$1"
+}
+
+# The pg_config of the private copy of PostgreSQL.
+pg_config_path() {
+    case $PG in
+        15) echo "$prefix/usr/lib/postgresql/15/bin/pg_config" ;;
+        *) echo "$prefix/bin/pg_config" ;;
+    esac
+}
+
+# The PATH and settings with which psql and friends find the demo server.
+use_private_postgresql() {
+    pg_config=$(pg_config_path)
+    pg_bin=$(dirname "$pg_config")
+    export PATH=$pg_bin:$PATH
+}
+
+step() { # step WHAT COMMAND...: a line on the terminal, the output in the log
+    local what=$1 started=$SECONDS
+    shift
+    printf '==> %s' "$what"
+    printf '\n=== %s: %s\n' "$what" "$*" >>"$log"
+    if "$@" >>"$log" 2>&1 </dev/null; then
+        printf ' (%d s)\n' $((SECONDS - started))
+    else
+        printf ': failed\n' >&2
+        tail -n 15 "$log" | sed 's/^/    /' >&2
+        die "$what failed; the full log is $log"
+    fi
+}
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}

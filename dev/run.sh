@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# From nothing to the runbook: sets up, builds, installs, starts a private server with the demo application, and walks through the runbook.
+#   FRESH=1  makes the demo database anew     LEAKS=1  loads the deliberate row-level-security leaks too
+. "$(dirname "$0")/lib.sh"
+: >"$log"
+dev/setup.sh
+place_state
+use_private_postgresql
+
+build() {
+    cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"
+}
+step "Building and installing the extension" build
+dev/cluster.sh start
+eval "$(dev/cluster.sh env)"
+
+# The demo database is made again when what is in it has changed: the extension, the application or the switch.
+wanted=$(cat "$("$pg_config" --pkglibdir)"/crewsnow_ops.so "$("$pg_config" --sharedir)"/extension/crewsnow_ops--*.sql demo/*.sql | cksum)${LEAKS:+ leaks}
+there=$(psql -X -At -d postgres -c "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = 'crewsnow'")
+
+load() {
+    psql -X -q -d postgres -v ON_ERROR_STOP=1 -c 'DROP DATABASE IF EXISTS crewsnow WITH (FORCE)' -c 'CREATE DATABASE crewsnow'
+    dev/load_demo.sh ${LEAKS:+leaks}
+    psql -X -q -v ON_ERROR_STOP=1 -c "COMMENT ON DATABASE crewsnow IS '$wanted'"
+}
+if [ "$there" != "$wanted" ] || [ -n "${FRESH:-}" ]; then
+    step "Loading the demo application into database crewsnow" load
+fi
+
+dev/walk.sh
+
+cat <<END
+
+The server is yours. Connect with
+    make psql
+or from anywhere with
+    $pg_bin/psql "host=$PGHOST port=$PGPORT user=postgres dbname=crewsnow"
+Start over with FRESH=1 make run, stop it with make stop.
+END

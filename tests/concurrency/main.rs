@@ -1,0 +1,5 @@
+//! Several real sessions at once.
+
+mod cache;
+mod history;
+mod random;

@@ -1,0 +1,159 @@
+//! A minute of sessions that flip, roll back and read at random. Every read is checked against what was committed when: a value that
+//! had been replaced before the read began is stale, one that was never committed is dirty.
+
+use harness::{Cluster, is_on, run};
+use postgres::Client;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const FLAGS: usize = 4;
+const READERS: usize = 6;
+const DURATION: Duration = Duration::from_secs(60);
+
+/// One committed value of a flag: it became visible at some instant between `sent` and `acknowledged`.
+#[derive(Clone, Copy)]
+struct Commit {
+    sent: Instant,
+    acknowledged: Instant,
+    value: bool,
+}
+
+struct Read {
+    flag: usize,
+    began: Instant,
+    ended: Instant,
+    value: bool,
+}
+
+/// A small generator, so that a failure can be repeated with its seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn name(flag: usize) -> String {
+    format!("random_{flag}")
+}
+
+/// Flips one flag, by every way there is, and sometimes takes it back.
+fn write(mut session: Client, flag: usize, mut random: Random, until: Instant, log: Arc<Mutex<Vec<Commit>>>) {
+    let key = name(flag);
+    let mut value = true;
+    while Instant::now() < until {
+        let change = match random.below(3) {
+            0 => format!("SELECT update_feature_flag('{key}', {})", !value),
+            1 => format!("UPDATE feature_flags SET is_enabled = {} WHERE flag_key = '{key}'", !value),
+            _ => format!(
+                "DELETE FROM feature_flags WHERE flag_key = '{key}'; INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{key}', {})",
+                !value
+            ),
+        };
+        run(&mut session, &format!("BEGIN; {change}"));
+        std::thread::sleep(Duration::from_micros(random.below(3_000)));
+        assert_eq!(is_on(&mut session, &key), !value, "a session sees its own change");
+        match random.below(4) {
+            0 => run(&mut session, "ROLLBACK"),
+            1 => run(&mut session, &format!("SAVEPOINT s; UPDATE feature_flags SET is_enabled = {value} WHERE flag_key = '{key}'; ROLLBACK")),
+            _ => {
+                let sent = Instant::now();
+                run(&mut session, "COMMIT");
+                value = !value;
+                log.lock().expect("the log").push(Commit { sent, acknowledged: Instant::now(), value });
+            }
+        }
+        assert_eq!(is_on(&mut session, &key), value, "a session sees what it committed and not what it took back");
+        std::thread::sleep(Duration::from_micros(random.below(2_000)));
+    }
+}
+
+fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<Read> {
+    let mut reads = Vec::new();
+    while Instant::now() < until {
+        let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"][random.below(3) as usize];
+        let in_transaction = random.below(3) == 0;
+        if in_transaction {
+            run(&mut session, &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1"));
+        }
+        for _ in 0..random.below(20) {
+            let flag = random.below(FLAGS as u64) as usize;
+            let began = Instant::now();
+            let value = is_on(&mut session, &name(flag));
+            reads.push(Read { flag, began, ended: Instant::now(), value });
+        }
+        if in_transaction {
+            run(&mut session, "COMMIT");
+        }
+    }
+    reads
+}
+
+/// Whether a read may have given its value: some commit of that value was visible at some instant of the read.
+fn is_explained(read: &Read, commits: &[Commit]) -> bool {
+    let began_with = commits.partition_point(|commit| commit.acknowledged <= read.began).saturating_sub(1);
+    commits[began_with..].iter().take_while(|commit| commit.sent <= read.ended).any(|commit| commit.value == read.value)
+}
+
+#[test]
+fn no_stale_and_no_dirty_read() {
+    let cluster = Cluster::start("random", "");
+    let mut a = cluster.create_database("random");
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    println!("seed {seed}");
+    let start = Instant::now();
+    let logs: Vec<Arc<Mutex<Vec<Commit>>>> = (0..FLAGS)
+        .map(|flag| {
+            run(&mut a, &format!("INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{}', true)", name(flag)));
+            Arc::new(Mutex::new(vec![Commit { sent: start, acknowledged: start, value: true }]))
+        })
+        .collect();
+    let until = Instant::now() + DURATION;
+    let writers: Vec<_> = (0..FLAGS)
+        .map(|flag| {
+            let (session, log) = (cluster.connect("random"), Arc::clone(&logs[flag]));
+            std::thread::spawn(move || write(session, flag, Random(seed ^ flag as u64), until, log))
+        })
+        .collect();
+    let readers: Vec<_> = (0..READERS)
+        .map(|reader| {
+            let session = cluster.connect("random");
+            std::thread::spawn(move || read(session, Random(seed ^ (100 + reader as u64)), until))
+        })
+        .collect();
+    for writer in writers {
+        writer.join().expect("a writer ends");
+    }
+    let commits: Vec<Vec<Commit>> = logs.iter().map(|log| log.lock().expect("the log").clone()).collect();
+    let (mut reads, mut wrong) = (0, 0);
+    for reader in readers {
+        for read in reader.join().expect("a reader ends") {
+            reads += 1;
+            wrong += u32::from(!is_explained(&read, &commits[read.flag]));
+        }
+    }
+    let flips: usize = commits.iter().map(Vec::len).sum();
+    println!("{flips} flips, {reads} reads, {wrong} stale or dirty");
+    assert!(flips > 1_000 && reads > 10_000, "too little happened: {flips} flips, {reads} reads");
+    assert_eq!(wrong, 0, "stale or dirty reads, seed {seed}");
+}
+
+/// The check can fail: a value that is too old, and one that was never committed.
+#[test]
+fn the_check_finds_stale_and_dirty_reads() {
+    let origin = Instant::now();
+    let at = |ms| origin + Duration::from_millis(ms);
+    let commits = [
+        Commit { sent: at(0), acknowledged: at(0), value: true },
+        Commit { sent: at(10), acknowledged: at(12), value: false },
+    ];
+    let read = |began, ended, value| Read { flag: 0, began: at(began), ended: at(ended), value };
+    assert!(is_explained(&read(1, 2, true), &commits));
+    assert!(!is_explained(&read(1, 2, false), &commits), "dirty");
+    assert!(is_explained(&read(9, 11, true), &commits) && is_explained(&read(9, 11, false), &commits));
+    assert!(is_explained(&read(11, 13, true), &commits));
+    assert!(!is_explained(&read(13, 14, true), &commits), "stale");
+    assert!(is_explained(&read(13, 14, false), &commits));
+}

@@ -1,0 +1,90 @@
+//! No test file is left out: every file under tests/ must be one that a runner runs, found by looking, not by a list.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The modules that a Rust file declares.
+fn modules(source: &str) -> BTreeSet<String> {
+    let declaration = |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
+    source.lines().filter_map(declaration).collect()
+}
+
+#[test]
+fn every_test_file_is_run() {
+    let root = harness::root();
+    let tests = root.join("tests");
+    let manifest = text(&tests.join("harness/Cargo.toml"));
+    let mut found = Vec::new();
+    files(&tests, &mut found);
+    assert!(found.len() > 10, "the test files were found");
+    let mut forgotten = Vec::new();
+    for path in found {
+        let relative = path.strip_prefix(&tests).expect("below tests").to_string_lossy().into_owned();
+        let parts: Vec<&str> = relative.split('/').collect();
+        let is_run = match parts.as_slice() {
+            ["harness", "Cargo.toml"] | ["harness", "src", "lib.rs"] => true,
+            ["pg_regress", "sql", script] => {
+                let name = script.trim_end_matches(".sql");
+                path.with_file_name(format!("../expected/{name}.out")).exists()
+            }
+            ["pg_regress", "expected", answer] => {
+                let name = answer.trim_end_matches(".out");
+                tests.join(format!("pg_regress/sql/{name}.sql")).exists()
+            }
+            [suite, "main.rs"] => manifest.contains(&format!("path = \"../{suite}/main.rs\"")),
+            [suite, file] if file.ends_with(".rs") => {
+                modules(&text(&tests.join(suite).join("main.rs"))).contains(file.trim_end_matches(".rs"))
+            }
+            [suite, file] => text(&tests.join(suite).join("main.rs")).contains(&format!("\"{file}\"")),
+            _ => false,
+        };
+        if !is_run {
+            forgotten.push(relative);
+        }
+    }
+    assert!(forgotten.is_empty(), "no runner runs these: {forgotten:?}");
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let root = harness::root();
+    let mut found = Vec::new();
+    files(&root.join("tests"), &mut found);
+    files(&root.join("src"), &mut found);
+    let switched_off: Vec<_> = found
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .filter(|path| text(path).lines().any(|line| line.trim_start().starts_with("#[ignore")))
+        .collect();
+    assert!(switched_off.is_empty(), "{switched_off:?}");
+}
+
+/// Every file of the install script is wired, and every query is used.
+#[test]
+fn every_sql_file_is_used() {
+    let root = harness::root();
+    let mut sources = Vec::new();
+    files(&root.join("src"), &mut sources);
+    let sources: String = sources.iter().map(|path| text(path)).collect();
+    let mut sql = Vec::new();
+    files(&root.join("sql/schema"), &mut sql);
+    files(&root.join("sql/query"), &mut sql);
+    assert!(sql.len() > 5, "the SQL files were found");
+    let unused: Vec<_> = sql
+        .iter()
+        .filter(|path| !sources.contains(&*path.strip_prefix(&root).expect("below the root").to_string_lossy()))
+        .collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}

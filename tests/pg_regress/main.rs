@@ -1,0 +1,45 @@
+//! Regression scripts in the server's own manner: each file of sql/ is typed into psql, and the whole output must be the file of the same
+//! name in expected/. CREWSNOW_ACCEPT=1 writes the expected files anew, to be read before they are committed.
+
+use harness::{Cluster, root};
+use std::fs;
+use std::process::{Command, Stdio};
+
+#[test]
+fn every_script_answers_as_expected() {
+    let folder = root().join("tests/pg_regress");
+    let results = root().join("target/pg_regress");
+    fs::create_dir_all(&results).expect("a directory for the results");
+    let mut scripts: Vec<_> = fs::read_dir(folder.join("sql"))
+        .expect("the scripts")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().trim_end_matches(".sql").to_owned())
+        .collect();
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    let cluster = Cluster::start("pg_regress", "timezone = 'UTC'");
+    let mut failed = Vec::new();
+    for script in scripts {
+        cluster.create_empty_database(&script);
+        let result = results.join(format!("{script}.out"));
+        let file = fs::File::create(&result).expect("a file for the result");
+        let status = cluster
+            .psql(&script)
+            .args(["-X", "-a", "-q", "-v", "HIDE_TABLEAM=on", "-v", "HIDE_TOAST_COMPRESSION=on"])
+            .stdin(fs::File::open(folder.join(format!("sql/{script}.sql"))).expect("the script"))
+            .stderr(Stdio::from(file.try_clone().expect("the same file")))
+            .stdout(Stdio::from(file))
+            .status()
+            .expect("psql runs");
+        assert!(status.success(), "psql could not run {script}");
+        let expected = folder.join(format!("expected/{script}.out"));
+        if std::env::var_os("CREWSNOW_ACCEPT").is_some() {
+            fs::copy(&result, &expected).expect("the expected file is written");
+        }
+        let diff = Command::new("diff").arg("-u").args([&expected, &result]).output().expect("diff runs");
+        if !diff.status.success() {
+            print!("{}", harness::both(&diff));
+            failed.push(script);
+        }
+    }
+    assert!(failed.is_empty(), "other answers than expected: {failed:?}");
+}
