@@ -122,7 +122,7 @@ CREATE POLICY "Members read the messages of their matches" ON public.messages FO
     USING (match_id IN (
         SELECT id FROM public.matches WHERE user1_id = (SELECT auth.uid()) OR user2_id = (SELECT auth.uid())
     ));
-CREATE POLICY "Members write as themselves in active matches while messaging is on" ON public.messages FOR INSERT TO authenticated
+CREATE POLICY "Members write in active matches while messaging is on" ON public.messages FOR INSERT TO authenticated
     WITH CHECK (
         sender_id = (SELECT auth.uid())
         AND match_id IN (

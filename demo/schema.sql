@@ -58,7 +58,7 @@ CREATE TABLE auth.users (
     CONSTRAINT users_email_key UNIQUE (email)
 );
 ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
-COMMENT ON TABLE auth.users IS 'Accounts. raw_app_meta_data is the server''s to write, raw_user_meta_data the user''s own: never authorise by it.';
+COMMENT ON TABLE auth.users IS 'Accounts. raw_app_meta_data is the server''s; raw_user_meta_data the user''s own: never authorise by it.';
 
 -- Word for word as Supabase has them: PostgREST sets request.jwt.claims, its old versions set one setting a claim.
 CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $$
@@ -228,7 +228,7 @@ CREATE TABLE public.subscriptions (
 CREATE UNIQUE INDEX subscriptions_live_idx ON public.subscriptions (user_id) WHERE status IN ('trialing', 'active', 'past_due');
 CREATE INDEX subscriptions_user_id_idx ON public.subscriptions (user_id);
 CREATE INDEX subscriptions_stripe_customer_id_idx ON public.subscriptions (stripe_customer_id);
-COMMENT ON TABLE public.subscriptions IS 'Stripe subscriptions. A user is premium while one is active or trialing, and has one live subscription at most.';
+COMMENT ON TABLE public.subscriptions IS 'Stripe subscriptions, one live a user at most. Active or trialing means premium.';
 
 CREATE TABLE public.boosts (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -294,7 +294,7 @@ CREATE TABLE public.stripe_events (
 );
 CREATE INDEX stripe_events_received_at_idx ON public.stripe_events (received_at);
 CREATE INDEX stripe_events_open_idx ON public.stripe_events (received_at) WHERE status <> 'processed';
-COMMENT ON TABLE public.stripe_events IS 'Stripe webhook events, once each. status says how our processing went, not what the event reports.';
+COMMENT ON TABLE public.stripe_events IS 'Stripe events, once each. status says how our processing went, not what the event reports.';
 
 CREATE TABLE public.edge_function_calls (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -62,12 +62,28 @@ use_private_postgresql() {
     export PATH=$pg_bin:$PATH
 }
 
+# The PostgreSQL behind a given pg_config.
+use_foreign_postgresql() {
+    [ -n "$1" ] || die "say where: PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config"
+    [ -x "$1" ] || die "$1 is not a program"
+    PG=$("$1" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+    export PGRX_HOME=$root/target/pgrx-foreign
+    mkdir -p "$PGRX_HOME"
+}
+
+# Builds the extension and installs it into the private PostgreSQL.
+install_release() {
+    cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"
+}
+
 step() { # step WHAT COMMAND...: a line on the terminal, the output in the log
     local what=$1 started=$SECONDS
     shift
     printf '==> %s' "$what"
     printf '\n=== %s: %s\n' "$what" "$*" >>"$log"
-    if "$@" >>"$log" 2>&1 </dev/null; then
+    # In the background, because inside a condition bash would go on after a failure.
+    (set -e && "$@") >>"$log" 2>&1 </dev/null &
+    if wait $!; then
         printf ' (%d s)\n' $((SECONDS - started))
     else
         printf ': failed\n' >&2

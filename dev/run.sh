@@ -7,10 +7,7 @@ dev/setup.sh
 place_state
 use_private_postgresql
 
-build() {
-    cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"
-}
-step "Building and installing the extension" build
+step "Building and installing the extension" install_release
 dev/cluster.sh start
 eval "$(dev/cluster.sh env)"
 

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Makes the machine ready: PostgreSQL with headers, cargo-pgrx, a private copy of PostgreSQL to install into. Quick when it is.
+#   setup.sh             all of it
+#   setup.sh PG_CONFIG   only what building for that PostgreSQL takes
 . "$(dirname "$0")/lib.sh"
 
-packages="build-essential pkg-config libclang-dev postgresql-15 postgresql-server-dev-15 sudo util-linux"
+packages="build-essential pkg-config libclang-dev"
+[ -n "${1:-}" ] || packages="$packages postgresql-15 postgresql-server-dev-15 sudo util-linux"
 
 missing_packages() {
     for package in $packages; do
@@ -34,6 +37,11 @@ if [ "$(cargo pgrx --version 2>/dev/null)" != "cargo-pgrx $pgrx_version" ]; then
     step "Building cargo-pgrx $pgrx_version (some minutes, once)" cargo install cargo-pgrx --version "$pgrx_version" --locked
 fi
 
+if [ -n "${1:-}" ]; then
+    use_foreign_postgresql "$1"
+    step "Pointing cargo-pgrx to $1" cargo pgrx init "--pg$PG" "$1"
+    exit
+fi
 place_state
 use_private_postgresql
 

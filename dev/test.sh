@@ -5,13 +5,16 @@
 dev/setup.sh
 place_state
 use_private_postgresql
-parts=${*:-style unit server suites versions}
-features="pg$PG"
+parts=${*:-style server suites}
+
+# The flags that cargo-pgrx builds with, so that what is built once serves both.
+flags="target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]"
 
 style() {
+    local which=(--workspace --no-default-features --features "crewsnow_ops/pg$PG" --config "$flags")
     cargo fmt --all --check
-    PGRX_PG_CONFIG_PATH=$pg_config cargo clippy --workspace --all-targets -- -D warnings
-    PGRX_PG_CONFIG_PATH=$pg_config RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+    cargo clippy "${which[@]}" --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc "${which[@]}" --no-deps --document-private-items
 }
 
 # The pure core under cargo test and the in-server tests under pgrx's harness are one binary.
@@ -22,10 +25,6 @@ server() {
         args+=(--runas "$server_user" --pgdata "$state/pgrx-test/$PG")
     fi
     cargo pgrx test "${args[@]}"
-}
-
-install_release() {
-    cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"
 }
 
 suites() {

@@ -69,7 +69,11 @@ impl Privilege {
 
     fn revoke(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
         let Self { privileges, object } = self;
-        client.update(format!("REVOKE {privileges} ON {object} FROM {}", quote_identifier(role)).as_str(), None, &[])?;
+        client.update(
+            format!("REVOKE {privileges} ON {object} FROM {}", quote_identifier(role)).as_str(),
+            None,
+            &[],
+        )?;
         Ok(())
     }
 }

@@ -5,6 +5,8 @@
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 #![warn(missing_docs)]
+// pgrx's error report is what crosses into SQL, at most once a call.
+#![allow(clippy::result_large_err)]
 
 pub mod access;
 pub mod error;

@@ -8,15 +8,12 @@ mod crewsnow_ops {}
 
 extension_sql_file!("../sql/schema/00_bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!("../sql/schema/05_access.sql", name = "access", requires = ["bootstrap"]);
-extension_sql_file!(
-    "../sql/schema/10_flags.sql",
-    name = "flags",
-    requires = ["access"]
-);
+extension_sql_file!("../sql/schema/10_flags.sql", name = "flags", requires = ["access"]);
 extension_sql_file!(
     "../sql/schema/11_flag_functions.sql",
     name = "flag_functions",
-    requires = ["flags", flags::api::update_feature_flag, flags::api::restore_feature_flags, flags::api::explain_feature_flag]
+    requires =
+        ["flags", flags::api::update_feature_flag, flags::api::restore_feature_flags, flags::api::explain_feature_flag]
 );
 extension_sql_file!(
     "../sql/schema/12_launch_configuration.sql",

@@ -46,10 +46,7 @@ fn update_feature_flag(
 /// SQLSTATE 22004 (NULL argument), 22023 (empty reason, future or too early instant), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
-fn restore_feature_flags(
-    p_as_of: Option<TimestampWithTimeZone>,
-    p_reason: Option<&str>,
-) -> Result<i32, ErrorReport> {
+fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Option<&str>) -> Result<i32, ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'INC-42: undo');";
     let as_of = p_as_of.ok_or(OpsError::NullArgument { argument: "p_as_of", example: EXAMPLE })?;
     let reason = p_reason.ok_or(OpsError::NullArgument { argument: "p_reason", example: EXAMPLE })?.trim();
@@ -127,10 +124,9 @@ impl std::fmt::Display for Setting {
 
 fn lock(client: &mut SpiClient<'_>, key: &str) -> Result<Option<Setting>, OpsError> {
     let sql = in_target_schema(include_str!("../../sql/query/lock_flag.sql"))?;
-    for row in client.update(sql.as_str(), None, &[key.into()])? {
-        return Ok(Some(Setting { enabled: row.get(1)?.unwrap_or(false), percentage: row.get(2)?.unwrap_or(0) }));
-    }
-    Ok(None)
+    let row = client.update(sql.as_str(), None, &[key.into()])?.next();
+    row.map(|row| Ok(Setting { enabled: row.get(1)?.unwrap_or(false), percentage: row.get(2)?.unwrap_or(0) }))
+        .transpose()
 }
 
 fn change(

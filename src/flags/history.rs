@@ -26,8 +26,7 @@ impl Drop for Forget {
 
 /// Runs `work`, whose changes of flags are attributed to `updated_by` and `reason`; without a reason the setting counts.
 pub fn attributed<R>(updated_by: Option<&str>, reason: Option<&str>, work: impl FnOnce() -> R) -> R {
-    let attribution =
-        Attribution { updated_by: updated_by.map(str::to_owned), reason: reason.map(str::to_owned) };
+    let attribution = Attribution { updated_by: updated_by.map(str::to_owned), reason: reason.map(str::to_owned) };
     ATTRIBUTION.with(|state| state.replace(attribution));
     let _forget = Forget;
     work()

@@ -30,7 +30,9 @@ impl InvalidKey {
             Self::Empty => format!("A flag key has 1 to {MAX_KEY_LENGTH} characters."),
             Self::TooLong(length) => format!("It has {length} characters, at most {MAX_KEY_LENGTH} are allowed."),
             Self::Character(c) => {
-                format!("It contains {c:?}; letters a to z, digits and the characters . _ ~ - are allowed, in either case.")
+                format!(
+                    "It contains {c:?}; letters a to z, digits and the characters . _ ~ - are allowed, in either case."
+                )
             }
         }
     }
@@ -193,7 +195,9 @@ impl Decision {
             Self::Disabled => ("DISABLED", "the flag is disabled"),
             Self::TargetUser => ("TARGETING_MATCH", "the user is listed in target_user_ids"),
             Self::NoUser => ("TARGETING_KEY_MISSING", "the flag decides by user and none was given"),
-            Self::UnknownUser => ("TARGETING_MISMATCH", "the flag is targeted and crewsnow_ops.user_context has no such user"),
+            Self::UnknownUser => {
+                ("TARGETING_MISMATCH", "the flag is targeted and crewsnow_ops.user_context has no such user")
+            }
             Self::NotTargeted => ("TARGETING_MISMATCH", "the user does not fulfil the flag's targeting"),
             Self::FullRollout => ("STATIC", "the flag is rolled out to 100 %"),
             Self::ZeroRollout => ("STATIC", "the flag is rolled out to 0 %"),
@@ -282,7 +286,9 @@ mod tests {
         assert_eq!(validate_key(""), Err(InvalidKey::Empty));
         assert_eq!(validate_key(&"k".repeat(101)), Err(InvalidKey::TooLong(101)));
         assert_eq!(validate_key(&"é".repeat(10_240)), Err(InvalidKey::TooLong(10_240)));
-        for (key, character) in [("l'été", '\''), ("a\nb", '\n'), ("\"x\"", '"'), ("лыжи", 'л'), ("a b", ' '), ("a:b", ':')] {
+        for (key, character) in
+            [("l'été", '\''), ("a\nb", '\n'), ("\"x\"", '"'), ("лыжи", 'л'), ("a b", ' '), ("a:b", ':')]
+        {
             assert_eq!(validate_key(key), Err(InvalidKey::Character(character)));
         }
     }

@@ -2,11 +2,13 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use pgrx::prelude::*;
     use pgrx::JsonB;
+    use pgrx::prelude::*;
 
     fn on(key: &str) -> bool {
-        Spi::get_one_with_args("SELECT is_feature_enabled_for_user($1)", &[key.into()]).expect("evaluates").expect("never NULL")
+        Spi::get_one_with_args("SELECT is_feature_enabled_for_user($1)", &[key.into()])
+            .expect("evaluates")
+            .expect("never NULL")
     }
 
     fn on_for(key: &str, user: &str) -> bool {
@@ -63,17 +65,26 @@ mod tests {
         run("SELECT update_feature_flag('advanced_filters', true, 100)");
         assert!(!on_for("advanced_filters", ADA), "unknown user");
         assert!(!on("advanced_filters"), "no user");
-        run(&format!("INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'FR', '{{beta}}'), ('{BOB}', false, 'CH', '{{}}')"));
+        run(&format!(
+            "INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'FR', '{{beta}}'), ('{BOB}', false, 'CH', '{{}}')"
+        ));
         assert!(on_for("advanced_filters", ADA));
         assert!(!on_for("advanced_filters", BOB));
         run("UPDATE feature_flags SET target_regions = '{CH,AT}' WHERE flag_key = 'advanced_filters'");
         assert!(!on_for("advanced_filters", ADA));
-        run("UPDATE feature_flags SET target_regions = '{CH,FR}', target_segments = '{beta}' WHERE flag_key = 'advanced_filters'");
+        run(
+            "UPDATE feature_flags SET target_regions = '{CH,FR}', target_segments = '{beta}' WHERE flag_key = 'advanced_filters'",
+        );
         assert!(on_for("advanced_filters", ADA));
         run(&format!("UPDATE crewsnow_ops.user_context SET segments = '{{NULL,staff}}' WHERE user_id = '{ADA}'"));
         assert!(!on_for("advanced_filters", ADA));
-        run(&format!("UPDATE feature_flags SET target_user_ids = '{{{BOB},{ADA}}}' WHERE flag_key = 'advanced_filters'"));
-        assert!(on_for("advanced_filters", ADA) && on_for("advanced_filters", BOB), "listed users pass every condition");
+        run(&format!(
+            "UPDATE feature_flags SET target_user_ids = '{{{BOB},{ADA}}}' WHERE flag_key = 'advanced_filters'"
+        ));
+        assert!(
+            on_for("advanced_filters", ADA) && on_for("advanced_filters", BOB),
+            "listed users pass every condition"
+        );
         run("SELECT update_feature_flag('advanced_filters', false)");
         assert!(!on_for("advanced_filters", ADA), "off dominates");
     }
@@ -94,7 +105,11 @@ mod tests {
         run("UPDATE feature_flags SET updated_at = now() - interval '1 year', last_checked_at = now()");
         run("UPDATE feature_flags SET is_enabled = is_enabled");
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history"), 1);
-        assert_eq!(count("SELECT count(*) FROM feature_flags WHERE updated_at <> created_at"), 1, "updated_at is the trigger's");
+        assert_eq!(
+            count("SELECT count(*) FROM feature_flags WHERE updated_at <> created_at"),
+            1,
+            "updated_at is the trigger's"
+        );
         let row = text(
             "SELECT concat_ws(' ', operation, before ->> 'rollout_percentage', after ->> 'rollout_percentage', updated_by,
                               session_user_name = session_user, current_user_name = current_user, xid = pg_current_xact_id(),
@@ -166,7 +181,10 @@ mod tests {
              UNION ALL (SELECT {columns} FROM as_it_was EXCEPT SELECT {columns} FROM feature_flags)) AS d"
         );
         assert_eq!(count(&difference), 0);
-        assert_eq!(count("SELECT count(*) FROM (SELECT * FROM trail EXCEPT SELECT * FROM crewsnow_ops.flag_history) AS d"), 0);
+        assert_eq!(
+            count("SELECT count(*) FROM (SELECT * FROM trail EXCEPT SELECT * FROM crewsnow_ops.flag_history) AS d"),
+            0
+        );
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history WHERE reason = 'undo'"), 7);
         let again = Spi::get_one::<i32>(&format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')"));
         assert_eq!(again, Ok(Some(0)));
@@ -176,9 +194,14 @@ mod tests {
     fn renaming_moves_no_user() {
         run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 WHERE flag_key = 'tracker_pro'");
         run("CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000)");
-        run("CREATE TEMP TABLE before AS SELECT id, is_feature_enabled_for_user('tracker_pro', id) AS is_on FROM users");
+        run(
+            "CREATE TEMP TABLE before AS SELECT id, is_feature_enabled_for_user('tracker_pro', id) AS is_on FROM users",
+        );
         run("UPDATE feature_flags SET flag_key = 'tracker_pro_2' WHERE flag_key = 'tracker_pro'");
-        assert_eq!(count("SELECT count(*) FROM before WHERE is_on <> is_feature_enabled_for_user('tracker_pro_2', id)"), 0);
+        assert_eq!(
+            count("SELECT count(*) FROM before WHERE is_on <> is_feature_enabled_for_user('tracker_pro_2', id)"),
+            0
+        );
         let on = count("SELECT count(*) FROM before WHERE is_on");
         assert!((400..600).contains(&on), "{on}");
     }

@@ -65,8 +65,7 @@ pub fn read_by_uuid<R>(table: pg_sys::Oid, key: &[u8; 16], read: impl FnOnce(&Ro
             pg_sys::RelationGetIndexList(relation);
         }
         let index = (*relation).rd_pkindex;
-        let snapshot =
-            if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot() } else { std::ptr::null_mut() };
+        let snapshot = if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot() } else { std::ptr::null_mut() };
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
             &mut scan_key,

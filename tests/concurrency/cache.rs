@@ -58,7 +58,10 @@ fn rollback(cluster: &Cluster) {
 
 fn savepoint(cluster: &Cluster) {
     let mut a = cluster.create_database("savepoints");
-    run(&mut a, "BEGIN; SELECT update_feature_flag('messaging', false); SAVEPOINT s; SELECT update_feature_flag('messaging', true)");
+    run(
+        &mut a,
+        "BEGIN; SELECT update_feature_flag('messaging', false); SAVEPOINT s; SELECT update_feature_flag('messaging', true)",
+    );
     assert!(is_on(&mut a, "messaging"));
     run(&mut a, "ROLLBACK TO s");
     assert!(!is_on(&mut a, "messaging"), "ROLLBACK TO forgets what came after the savepoint, and only that");
@@ -122,7 +125,10 @@ fn one_running_statement(cluster: &Cluster) {
     let mut b = cluster.connect("one_statement");
     let waiting = std::thread::spawn(move || {
         // One statement, one transaction, one expression: it ends when the flip arrives.
-        run(&mut b, "SET statement_timeout = '20s'; DO $$ BEGIN WHILE is_feature_enabled_for_user('messaging') LOOP END LOOP; END $$");
+        run(
+            &mut b,
+            "SET statement_timeout = '20s'; DO $$ BEGIN WHILE is_feature_enabled_for_user('messaging') LOOP END LOOP; END $$",
+        );
     });
     std::thread::sleep(Duration::from_millis(200));
     run(&mut a, "SELECT update_feature_flag('messaging', false)");
@@ -132,7 +138,10 @@ fn one_running_statement(cluster: &Cluster) {
 fn prepared_plan(cluster: &Cluster) {
     let mut a = cluster.create_database("prepared");
     let mut b = cluster.connect("prepared");
-    run(&mut b, "SET plan_cache_mode = force_generic_plan; PREPARE p AS SELECT is_feature_enabled_for_user('messaging')");
+    run(
+        &mut b,
+        "SET plan_cache_mode = force_generic_plan; PREPARE p AS SELECT is_feature_enabled_for_user('messaging')",
+    );
     assert_eq!(value(&mut b, "EXECUTE p"), "t");
     run(&mut a, "SELECT update_feature_flag('messaging', false)");
     assert_eq!(value(&mut b, "EXECUTE p"), "f");
@@ -148,7 +157,10 @@ fn truncate(cluster: &Cluster) {
     assert!(is_on(&mut a, "messaging") && is_on(&mut b, "messaging"));
     run(&mut a, "TRUNCATE feature_flags");
     assert!(!is_on(&mut b, "messaging"));
-    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation = 'TRUNCATE' AND after IS NULL"), "13");
+    assert_eq!(
+        value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation = 'TRUNCATE' AND after IS NULL"),
+        "13"
+    );
     run(&mut a, "INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('messaging', true)");
     assert!(is_on(&mut b, "messaging"));
 }
@@ -223,7 +235,10 @@ fn parallel_workers(cluster: &Cluster) {
     let half: u32 = value(&mut a, query).parse().expect("a number");
     assert!((98_000..102_000).contains(&half), "{half}");
     // A worker sees the leader's own uncommitted change, and targeting by a table works in it.
-    run(&mut a, "BEGIN; UPDATE feature_flags SET rollout_percentage = 100, target_premium_only = true WHERE flag_key = 'tracker_pro'");
+    run(
+        &mut a,
+        "BEGIN; UPDATE feature_flags SET rollout_percentage = 100, target_premium_only = true WHERE flag_key = 'tracker_pro'",
+    );
     run(&mut a, "INSERT INTO crewsnow_ops.user_context (user_id, is_premium) SELECT id, true FROM users LIMIT 1000");
     assert_eq!(value(&mut a, query), "1000");
     run(&mut a, "ROLLBACK");

@@ -13,16 +13,25 @@ fn no_change_without_a_row() {
             let mut session = cluster.connect("history");
             std::thread::spawn(move || {
                 for n in 0..CHANGES {
-                    let (flag, percentage) = (["tracker_pro", "voice_messages", "shared"][n % 3], (writer * 13 + n) % 101);
+                    let (flag, percentage) =
+                        (["tracker_pro", "voice_messages", "shared"][n % 3], (writer * 13 + n) % 101);
                     match n % 5 {
-                        0 => run(&mut session, &format!("BEGIN; SELECT update_feature_flag('{flag}', true, {percentage}); ROLLBACK")),
+                        0 => run(
+                            &mut session,
+                            &format!("BEGIN; SELECT update_feature_flag('{flag}', true, {percentage}); ROLLBACK"),
+                        ),
                         1 => run(
                             &mut session,
-                            &format!("UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = '{flag}'"),
+                            &format!(
+                                "UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = '{flag}'"
+                            ),
                         ),
                         // A flag that writers create and delete under each other's hands.
                         2 => run(&mut session, "DELETE FROM feature_flags WHERE flag_key = 'shared'"),
-                        _ => run(&mut session, &format!("SELECT update_feature_flag('{flag}', {}, {percentage})", n % 2 == 0)),
+                        _ => run(
+                            &mut session,
+                            &format!("SELECT update_feature_flag('{flag}', {}, {percentage})", n % 2 == 0),
+                        ),
                     }
                 }
             })
@@ -63,7 +72,10 @@ fn nothing_is_rewritten_by_anybody() {
     }
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "1");
     // Not even by pretending to be a replica: what is replicated is in the trail as well.
-    run(&mut a, "SET session_replication_role = replica; UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging'");
+    run(
+        &mut a,
+        "SET session_replication_role = replica; UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging'",
+    );
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "2");
 }
 
@@ -77,9 +89,18 @@ fn every_way_to_change_a_flag_is_in_the_trail() {
     let mut copy = a.copy_in("COPY feature_flags (flag_key, feature_category) FROM STDIN").expect("COPY starts");
     std::io::Write::write_all(&mut copy, b"by_copy_1\tbeta\nby_copy_2\tcore\n").expect("rows are sent");
     assert_eq!(copy.finish().expect("COPY ends"), 2);
-    run(&mut a, "INSERT INTO feature_flags (flag_key) VALUES ('by_copy_1') ON CONFLICT (flag_key) DO UPDATE SET description = 'upsert'");
-    run(&mut a, "MERGE INTO feature_flags AS f USING (VALUES ('by_merge')) AS v (k) ON f.flag_key = v.k WHEN NOT MATCHED THEN INSERT (flag_key) VALUES (v.k)");
-    run(&mut a, "CREATE VIEW flags AS SELECT * FROM feature_flags; UPDATE flags SET rollout_percentage = 7 WHERE flag_key = 'by_merge'");
+    run(
+        &mut a,
+        "INSERT INTO feature_flags (flag_key) VALUES ('by_copy_1') ON CONFLICT (flag_key) DO UPDATE SET description = 'upsert'",
+    );
+    run(
+        &mut a,
+        "MERGE INTO feature_flags AS f USING (VALUES ('by_merge')) AS v (k) ON f.flag_key = v.k WHEN NOT MATCHED THEN INSERT (flag_key) VALUES (v.k)",
+    );
+    run(
+        &mut a,
+        "CREATE VIEW flags AS SELECT * FROM feature_flags; UPDATE flags SET rollout_percentage = 7 WHERE flag_key = 'by_merge'",
+    );
     run(&mut a, "DELETE FROM feature_flags WHERE flag_key = 'by_insert'");
     let trail = rows(&mut a, "SELECT operation, flag_key FROM crewsnow_ops.flag_history ORDER BY changed_at");
     let expected = [

@@ -57,7 +57,12 @@ fn write(mut session: Client, flag: usize, mut random: Random, until: Instant, l
         assert_eq!(is_on(&mut session, &key), !value, "a session sees its own change");
         match random.below(4) {
             0 => run(&mut session, "ROLLBACK"),
-            1 => run(&mut session, &format!("SAVEPOINT s; UPDATE feature_flags SET is_enabled = {value} WHERE flag_key = '{key}'; ROLLBACK")),
+            1 => run(
+                &mut session,
+                &format!(
+                    "SAVEPOINT s; UPDATE feature_flags SET is_enabled = {value} WHERE flag_key = '{key}'; ROLLBACK"
+                ),
+            ),
             _ => {
                 let sent = Instant::now();
                 run(&mut session, "COMMIT");
@@ -101,7 +106,8 @@ fn is_explained(read: &Read, commits: &[Commit]) -> bool {
 fn no_stale_and_no_dirty_read() {
     let cluster = Cluster::start("random", "");
     let mut a = cluster.create_database("random");
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let seed =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
     println!("seed {seed}");
     let start = Instant::now();
     let logs: Vec<Arc<Mutex<Vec<Commit>>>> = (0..FLAGS)

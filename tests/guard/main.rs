@@ -17,7 +17,8 @@ fn text(path: &Path) -> String {
 
 /// The modules that a Rust file declares.
 fn modules(source: &str) -> BTreeSet<String> {
-    let declaration = |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
+    let declaration =
+        |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
     source.lines().filter_map(declaration).collect()
 }
 

@@ -1,0 +1,5 @@
+//! The extension's whole life: dump and restore, standby, subscriber, crash, install and removal.
+
+mod dump_restore;
+mod lifecycle;
+mod replication;

@@ -125,7 +125,12 @@ impl Cluster {
     pub fn boot(&mut self) {
         // Its own files for output: a server that inherited our pipe would keep it open.
         must_run(
-            server_command("pg_ctl").arg("-D").arg(self.data()).arg("-l").arg(self.data().join("server.log")).args(["-w", "start"]),
+            server_command("pg_ctl")
+                .arg("-D")
+                .arg(self.data())
+                .arg("-l")
+                .arg(self.data().join("server.log"))
+                .args(["-w", "start"]),
         );
         self.running = true;
     }
@@ -202,7 +207,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.running {
-            let _ = server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]).output();
+            let _ =
+                server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]).output();
         }
     }
 }
@@ -250,9 +256,10 @@ pub fn sqlstate(client: &mut Client, sql: &str) -> String {
 
 /// An error with all that the server said.
 pub fn explain(error: &postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |e| {
-        format!("{} {} {:?} {:?}", e.code().code(), e.message(), e.detail(), e.hint())
-    })
+    error.as_db_error().map_or_else(
+        || error.to_string(),
+        |e| format!("{} {} {:?} {:?}", e.code().code(), e.message(), e.detail(), e.hint()),
+    )
 }
 
 /// Whether a flag is on, for nobody in particular.

@@ -1,0 +1,102 @@
+-- Bad input gets a clear error, and nothing changes.
+CREATE EXTENSION crewsnow_ops;
+CREATE TABLE before AS SELECT * FROM feature_flags;
+SELECT update_feature_flag(NULL, true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('', true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag(repeat('k', 10240), true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag(repeat('k', 101), true);
+SELECT update_feature_flag('l''été', true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('"messaging"', true);
+SELECT update_feature_flag(E'messaging\n', true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('лыжи', true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('messaging ', true);
+SELECT update_feature_flag('messaging'';--', true);
+SELECT update_feature_flag('messaging', true, -1);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('messaging', true, 101);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('messaging', true, 2147483647);
+SELECT update_feature_flag('messaging', true, 2147483648);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('mesaging', true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_feature_flag('Tracker-Pro', false);
+SELECT update_feature_flag('maintenance_mod', true);
+
+-- NULL keeps what is
+SELECT update_feature_flag('messaging', true, NULL);
+SELECT update_feature_flag('messaging', NULL, NULL, NULL);
+
+-- straight into the table
+\set VERBOSITY terse
+UPDATE feature_flags SET rollout_percentage = NULL WHERE flag_key = 'messaging';
+\echo :LAST_ERROR_SQLSTATE
+UPDATE feature_flags SET rollout_percentage = -1 WHERE flag_key = 'never';
+UPDATE feature_flags SET rollout_percentage = -1 WHERE flag_key = 'messaging';
+\echo :LAST_ERROR_SQLSTATE
+UPDATE feature_flags SET rollout_percentage = 101 WHERE flag_key = 'messaging';
+UPDATE feature_flags SET rollout_percentage = 2147483648 WHERE flag_key = 'messaging';
+\echo :LAST_ERROR_SQLSTATE
+UPDATE feature_flags SET feature_category = 'other' WHERE flag_key = 'messaging';
+UPDATE feature_flags SET flag_key = 'basic_matching' WHERE flag_key = 'messaging';
+\echo :LAST_ERROR_SQLSTATE
+UPDATE feature_flags SET flag_key = NULL WHERE flag_key = 'messaging';
+UPDATE feature_flags SET is_enabled = NULL WHERE flag_key = 'messaging';
+UPDATE feature_flags SET target_user_ids = NULL WHERE flag_key = 'messaging';
+UPDATE feature_flags SET id = gen_random_uuid() WHERE flag_key = 'messaging';
+\echo :LAST_ERROR_SQLSTATE
+UPDATE feature_flags SET rollout_group = 'other' WHERE flag_key = 'messaging';
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO feature_flags (flag_key) VALUES (NULL);
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO feature_flags (flag_key) VALUES ('');
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO feature_flags (flag_key) VALUES (repeat('k', 101));
+INSERT INTO feature_flags (flag_key) VALUES (repeat('k', 10240));
+INSERT INTO feature_flags (flag_key) VALUES ('l''été');
+INSERT INTO feature_flags (flag_key) VALUES (E'a\nb');
+INSERT INTO feature_flags (flag_key) VALUES (E'a\n');
+INSERT INTO feature_flags (flag_key) VALUES ('лыжи');
+INSERT INTO feature_flags (id, flag_key) VALUES (NULL, 'no_id');
+INSERT INTO feature_flags (flag_key) VALUES ('messaging');
+\set VERBOSITY default
+
+-- where nothing can be written
+BEGIN READ ONLY;
+SELECT update_feature_flag('messaging', false);
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT crewsnow_ops.restore_feature_flags(now(), 'x');
+ROLLBACK;
+BEGIN READ ONLY;
+UPDATE feature_flags SET is_enabled = false;
+ROLLBACK;
+
+-- restoring
+SELECT crewsnow_ops.restore_feature_flags(NULL, 'x');
+\echo :LAST_ERROR_SQLSTATE
+SELECT crewsnow_ops.restore_feature_flags(now(), NULL);
+\echo :LAST_ERROR_SQLSTATE
+SELECT crewsnow_ops.restore_feature_flags(now(), '   ');
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY sqlstate
+SELECT crewsnow_ops.restore_feature_flags('infinity', 'x');
+SELECT crewsnow_ops.restore_feature_flags('-infinity', 'x');
+SELECT crewsnow_ops.restore_feature_flags(now() + interval '1 hour', 'x');
+SELECT crewsnow_ops.restore_feature_flags('2001-01-01', 'x');
+\set VERBOSITY default
+
+-- evaluation never raises
+SELECT is_feature_enabled_for_user(k) FROM (VALUES (NULL), (''), ('лыжи'), (E'a\nb'), (repeat('k', 10240)), (repeat('k', 100000))) AS v (k);
+SELECT is_feature_enabled_for_user('messaging', NULL), is_feature_enabled_for_user(NULL, '11111111-1111-4111-8111-111111111111');
+
+-- nothing has changed
+SELECT count(*) AS changed FROM ((SELECT * FROM feature_flags EXCEPT SELECT * FROM before) UNION ALL (SELECT * FROM before EXCEPT SELECT * FROM feature_flags)) AS d;
+SELECT count(*) AS changes FROM crewsnow_ops.flag_history;

@@ -1,0 +1,73 @@
+-- The extension examines itself in the catalogs. Every query here must answer with no rows: a new object forces a decision.
+\set QUIET off
+CREATE SCHEMA "Odd schema";
+CREATE EXTENSION crewsnow_ops SCHEMA "Odd schema";
+CREATE TEMP VIEW members AS
+SELECT d.classid, d.objid FROM pg_depend AS d
+WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'crewsnow_ops');
+
+-- members outside the two schemas
+SELECT pg_describe_object(classid, objid, 0) FROM members AS m
+LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+LEFT JOIN pg_type AS t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
+WHERE coalesce(c.relnamespace, p.pronamespace, t.typnamespace) NOT IN ('crewsnow_ops'::regnamespace, '"Odd schema"'::regnamespace);
+
+-- what lives in the target schema: the contract's objects and nothing else
+SELECT pg_describe_object(m.classid, m.objid, 0) FROM members AS m
+LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
+    AND coalesce(c.relname, p.proname) NOT IN ('feature_flags', 'is_feature_enabled_for_user', 'update_feature_flag');
+
+-- objects without a COMMENT
+SELECT pg_describe_object(classid, objid, 0) FROM members
+WHERE classid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass)
+    AND obj_description(objid, classid::regclass::name) IS NULL;
+SELECT attrelid::regclass, attname FROM members JOIN pg_attribute ON attrelid = objid AND classid = 'pg_class'::regclass
+WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL
+    AND (SELECT relkind FROM pg_class WHERE oid = attrelid) IN ('r', 'v', 'm', 'p');
+SELECT tgrelid::regclass, tgname FROM members JOIN pg_trigger ON tgrelid = objid AND classid = 'pg_class'::regclass
+WHERE NOT tgisinternal AND obj_description(pg_trigger.oid, 'pg_trigger') IS NULL;
+SELECT conrelid::regclass, conname FROM members JOIN pg_constraint ON conrelid = objid AND classid = 'pg_class'::regclass
+WHERE contype <> 'n' AND obj_description(pg_constraint.oid, 'pg_constraint') IS NULL;
+SELECT indexrelid::regclass FROM members JOIN pg_index ON indrelid = objid AND classid = 'pg_class'::regclass
+WHERE obj_description(indexrelid, 'pg_class') IS NULL AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid);
+
+-- tables that pg_dump neither carries nor is meant to leave out
+SELECT objid::regclass FROM members
+WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid = objid) IN ('r', 'p')
+    AND NOT objid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'crewsnow_ops')::oid[])
+    AND objid::regclass::text NOT IN ('crewsnow_ops.launch_flags', 'crewsnow_ops.access_privileges');
+
+-- functions that run as their owner, and functions without a pinned search_path: the first must be none, the second run no SQL
+SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass WHERE prosecdef;
+SELECT proname FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
+WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
+    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag');
+
+-- whoever has a right on anything: PUBLIC may evaluate, and nothing else was granted
+SELECT DISTINCT m.classid::regclass, pg_describe_object(m.classid, m.objid, 0), a.grantee::regrole, a.privilege_type
+FROM members AS m
+LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+LEFT JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid
+CROSS JOIN LATERAL aclexplode(coalesce(
+    c.relacl, p.proacl, n.nspacl,
+    CASE WHEN p.oid IS NOT NULL THEN acldefault('f', p.proowner) WHEN c.oid IS NOT NULL THEN acldefault('r', c.relowner) END)) AS a
+WHERE a.grantee <> coalesce(c.relowner, p.proowner, n.nspowner) AND p.proname IS DISTINCT FROM 'is_feature_enabled_for_user';
+
+-- objects that no access level mentions: the owner's alone, on purpose
+SELECT pg_describe_object(m.classid, m.objid, 0) FROM members AS m
+LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind IN ('r', 'v', 'm', 'p')
+WHERE (p.prorettype <> 'trigger'::regtype OR c.oid IS NOT NULL)
+    AND NOT EXISTS (
+        SELECT FROM crewsnow_ops.access_privileges AS a
+        WHERE CASE a.object_type WHEN 'FUNCTION' THEN a.object_name::regprocedure = p.oid WHEN 'TABLE' THEN a.object_name::regclass = c.oid END
+    )
+    AND coalesce(p.proname, c.relname) NOT IN
+        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges');
+
+-- volatility and parallel safety of what policies and plans are made of
+SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc WHERE proname = 'is_feature_enabled_for_user';

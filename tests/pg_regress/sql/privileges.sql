@@ -1,0 +1,109 @@
+-- Who may do what, tried as each of them.
+\set VERBOSITY sqlstate
+CREATE EXTENSION crewsnow_ops;
+CREATE ROLE nobody LOGIN;
+CREATE ROLE "Reader" LOGIN;
+CREATE ROLE operator LOGIN;
+CREATE ROLE admin LOGIN;
+SELECT crewsnow_ops.grant_access('Reader', 'reader');
+SELECT crewsnow_ops.grant_access('operator', 'operator');
+SELECT crewsnow_ops.grant_access('admin', 'admin');
+
+-- everybody may evaluate, with no right on anything
+SET SESSION AUTHORIZATION nobody;
+SELECT is_feature_enabled_for_user('messaging');
+SET search_path = '';
+SELECT public.is_feature_enabled_for_user('messaging');
+RESET search_path;
+SELECT count(*) FROM feature_flags;
+UPDATE feature_flags SET is_enabled = false;
+SELECT update_feature_flag('messaging', false);
+SELECT count(*) FROM crewsnow_ops.flag_history;
+SELECT crewsnow_ops.flag_state_at(now());
+SELECT crewsnow_ops.restore_feature_flags(now(), 'x');
+SELECT crewsnow_ops.explain_feature_flag('messaging');
+SELECT crewsnow_ops.grant_access('nobody', 'admin');
+
+-- a reader sees and changes nothing
+SET SESSION AUTHORIZATION "Reader";
+SELECT count(*) FROM feature_flags;
+SELECT count(*) FROM crewsnow_ops.flag_history;
+SELECT count(*) FROM crewsnow_ops.flag_state_at(now());
+SELECT crewsnow_ops.explain_feature_flag('messaging') ->> 'value';
+UPDATE feature_flags SET is_enabled = false;
+SELECT update_feature_flag('messaging', false);
+SELECT crewsnow_ops.restore_feature_flags(now(), 'x');
+SELECT count(*) FROM crewsnow_ops.user_context;
+INSERT INTO crewsnow_ops.flag_history SELECT * FROM crewsnow_ops.flag_history;
+SELECT crewsnow_ops.grant_access('Reader', 'admin');
+
+-- an operator changes flags in every way, and writes the trail only by doing so
+SET SESSION AUTHORIZATION operator;
+SELECT update_feature_flag('messaging', false, NULL, 'somebody on the phone');
+UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging';
+INSERT INTO feature_flags (flag_key) VALUES ('ski_lift_map');
+DELETE FROM feature_flags WHERE flag_key = 'ski_lift_map';
+TRUNCATE feature_flags;
+ALTER TABLE feature_flags DISABLE TRIGGER ALL;
+SELECT count(*) FROM crewsnow_ops.flag_history;
+INSERT INTO crewsnow_ops.flag_history SELECT * FROM crewsnow_ops.flag_history;
+UPDATE crewsnow_ops.flag_history SET reason = 'x';
+DELETE FROM crewsnow_ops.flag_history;
+INSERT INTO crewsnow_ops.user_context (user_id) VALUES (gen_random_uuid());
+DELETE FROM crewsnow_ops.launch_flags;
+DELETE FROM feature_flags WHERE flag_key = 'voice_messages';
+SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'undo');
+SELECT crewsnow_ops.grant_access('operator', 'admin');
+SELECT DISTINCT session_user_name, current_user_name FROM crewsnow_ops.flag_history;
+
+-- the actor is the one who acts, also inside a function of somebody else
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION kill_messaging() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT public.update_feature_flag('messaging', false) $$;
+SET SESSION AUTHORIZATION nobody;
+SELECT kill_messaging();
+RESET SESSION AUTHORIZATION;
+SELECT session_user_name, current_user_name = current_user AS by_the_definer FROM crewsnow_ops.flag_history ORDER BY changed_at DESC LIMIT 1;
+
+-- the trail's row is written as the owner, and nothing of the owner's rights leaks into the caller's own triggers
+CREATE TABLE who (name text);
+GRANT INSERT ON who TO operator;
+CREATE FUNCTION note_who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.who VALUES (current_user); RETURN NULL; END $$;
+CREATE TRIGGER zz_who AFTER UPDATE ON feature_flags FOR EACH ROW EXECUTE FUNCTION note_who();
+SET SESSION AUTHORIZATION operator;
+UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging';
+SELECT current_user;
+RESET SESSION AUTHORIZATION;
+SELECT * FROM who;
+DROP TRIGGER zz_who ON feature_flags;
+DROP TABLE who;
+
+-- levels replace each other; revoking takes back everything
+SELECT crewsnow_ops.grant_access('operator', 'reader');
+SET SESSION AUTHORIZATION operator;
+SELECT count(*) FROM feature_flags;
+SELECT update_feature_flag('messaging', true);
+INSERT INTO crewsnow_ops.user_context (user_id) VALUES (gen_random_uuid());
+RESET SESSION AUTHORIZATION;
+SELECT crewsnow_ops.revoke_access('operator');
+SELECT crewsnow_ops.revoke_access('admin');
+SELECT crewsnow_ops.revoke_access('Reader');
+SET SESSION AUTHORIZATION operator;
+SELECT count(*) FROM feature_flags;
+SELECT crewsnow_ops.flag_state_at(now());
+RESET SESSION AUTHORIZATION;
+DROP ROLE operator;
+DROP ROLE admin;
+DROP ROLE "Reader";
+
+-- refused
+SELECT crewsnow_ops.grant_access('PUBLIC', 'reader');
+SELECT crewsnow_ops.grant_access('public', 'reader');
+SELECT crewsnow_ops.grant_access('reader', 'nobody');
+SELECT crewsnow_ops.grant_access(NULL, 'reader');
+SELECT crewsnow_ops.grant_access('nobody', NULL);
+SELECT crewsnow_ops.grant_access('nobody', 'owner');
+SELECT crewsnow_ops.grant_access('nobody; DROP TABLE feature_flags', 'reader');
+SELECT crewsnow_ops.revoke_access(NULL);
+SELECT crewsnow_ops.revoke_access('never');
+DROP ROLE nobody;
