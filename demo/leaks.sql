@@ -25,14 +25,14 @@ CREATE TABLE public.crash_reports (
 CREATE INDEX crash_reports_user_id_idx ON public.crash_reports (user_id);
 GRANT ALL ON public.crash_reports TO anon, authenticated, service_role;
 INSERT INTO public.crash_reports (user_id, device, stack)
-SELECT id, 'iPhone 15', 'Fatal: token eyJhbGciOi… of ' || display_name || ' rejected' FROM public.users ORDER BY id LIMIT 50;
+SELECT id, 'iPhone 15', 'Fatal: token eyJhbGciOi... of ' || display_name || ' rejected' FROM public.users ORDER BY id LIMIT 50;
 
 -- 2. The policy is for everybody. It was meant for service_role, which needs none; without TO it is for PUBLIC.
 CREATE POLICY "Service role full access" ON public.stripe_events FOR ALL USING (true);
 GRANT SELECT ON public.stripe_events TO anon, authenticated;
 
--- 3. WITH CHECK (true): the photo must be one's own before the update, but may be anybody's after it. Policies add up, so the
--- right one beside it does not help.
+-- 3. WITH CHECK (true): the photo must be one's own before the update, but may be a match's after it, and without a WHERE clause
+-- (which would ask for SELECT on the new row) anybody's. Policies add up, so the right one beside it does not help.
 CREATE POLICY "Users can update own photos" ON public.profile_photos FOR UPDATE TO authenticated
     USING (user_id = (SELECT auth.uid()))
     WITH CHECK (true);

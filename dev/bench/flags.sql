@@ -18,10 +18,12 @@ CALL bench.measure(
     ],
     1000000, :rounds);
 CALL bench.measure(
-    ARRAY['small scan', 'PL/pgSQL by hand, 50 %', 'targeted by table'],
+    ARRAY['small scan', 'PL/pgSQL, 100 %', 'PL/pgSQL, 50 %', 'least PL/pgSQL, 50 %', 'targeted by table'],
     ARRAY[
         'SELECT count(*) FROM (SELECT id FROM bench.users LIMIT 50000) AS u',
+        $$SELECT count(*) FROM (SELECT id FROM bench.users LIMIT 50000) AS u WHERE bench.handmade('flag_1', id)$$,
         $$SELECT count(*) FROM (SELECT id FROM bench.users LIMIT 50000) AS u WHERE bench.handmade('flag_2', id)$$,
+        $$SELECT count(*) FROM (SELECT id FROM bench.users LIMIT 50000) AS u WHERE bench.bare('flag_2', id)$$,
         $$SELECT count(*) FROM (SELECT id FROM bench.users LIMIT 50000) AS u WHERE is_feature_enabled_for_user('flag_3', id)$$
     ],
     50000, 3);

@@ -7,19 +7,56 @@ VACUUM (FREEZE, ANALYZE) bench.users;
 CREATE FUNCTION bench.empty_native(text, uuid) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE AS :'native', 'empty_native';
 
--- What teams write by hand: one look-up by key, and a hash for the rollout.
-CREATE TABLE bench.handmade_flags (key text PRIMARY KEY, enabled boolean NOT NULL, percentage integer NOT NULL);
-INSERT INTO bench.handmade_flags SELECT 'flag_' || n, true, 50 FROM generate_series(1, 200) AS n;
+-- The usual function, held to the same contract: every role may call it and none reads the table, so it runs as its owner with a pinned
+-- search_path; it never raises; it knows the same rules in the same order. One look-up by key, and the server's own hash for the rollout.
+CREATE TABLE bench.handmade_flags AS SELECT * FROM feature_flags LIMIT 0;
+ALTER TABLE bench.handmade_flags ADD PRIMARY KEY (id), ADD UNIQUE (flag_key);
+INSERT INTO bench.handmade_flags
+SELECT (jsonb_populate_record(f, jsonb_build_object(
+    'id', gen_random_uuid(), 'flag_key', 'flag_' || n, 'is_enabled', true, 'rollout_percentage', CASE WHEN n % 2 = 0 THEN 50 ELSE 100 END))).*
+FROM generate_series(1, 200) AS n, feature_flags AS f WHERE f.flag_key = 'tracker_pro';
 ANALYZE bench.handmade_flags;
-CREATE FUNCTION bench.handmade(p_key text, p_user uuid) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+CREATE FUNCTION bench.handmade(p_key text, p_user uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
-    flag bench.handmade_flags;
+    flag record;
+    context record;
 BEGIN
-    SELECT * INTO flag FROM bench.handmade_flags WHERE key = p_key;
-    IF NOT FOUND OR NOT flag.enabled THEN
+    SELECT * INTO flag FROM bench.handmade_flags WHERE flag_key = p_key;
+    IF NOT FOUND OR NOT flag.is_enabled THEN
         RETURN false;
     END IF;
-    RETURN abs(hashtext(p_key || ':' || p_user::text)::bigint) % 100 < flag.percentage;
+    IF p_user = ANY (flag.target_user_ids) THEN
+        RETURN true;
+    END IF;
+    IF flag.target_premium_only OR flag.target_regions <> '{}' OR flag.target_segments <> '{}' THEN
+        SELECT * INTO context FROM crewsnow_ops.user_context WHERE user_id = p_user;
+        IF NOT FOUND OR flag.target_premium_only AND NOT context.is_premium
+            OR flag.target_regions <> '{}' AND NOT context.region = ANY (flag.target_regions)
+            OR flag.target_segments <> '{}' AND NOT context.segments && flag.target_segments THEN
+            RETURN false;
+        END IF;
+    END IF;
+    IF flag.rollout_percentage = 100 THEN
+        RETURN true;
+    END IF;
+    IF flag.rollout_percentage = 0 OR p_user IS NULL THEN
+        RETURN false;
+    END IF;
+    RETURN abs(hashtext(p_key || ':' || p_user::text)::bigint) % 100 < flag.rollout_percentage;
+EXCEPTION WHEN OTHERS THEN
+    RETURN false;
+END $$;
+-- The least that could be written: STABLE, the caller's rights on the table, the caller's search_path, no targeting.
+CREATE FUNCTION bench.bare(p_key text, p_user uuid) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    flag record;
+BEGIN
+    SELECT is_enabled, rollout_percentage INTO flag FROM bench.handmade_flags WHERE flag_key = p_key;
+    IF NOT FOUND OR NOT flag.is_enabled THEN
+        RETURN false;
+    END IF;
+    RETURN abs(hashtext(p_key || ':' || p_user::text)::bigint) % 100 < flag.rollout_percentage;
 END $$;
 
 CREATE TABLE bench.results (label text, nanoseconds double precision);

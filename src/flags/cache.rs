@@ -16,37 +16,52 @@ struct Cache {
     index: Index,
     flags: Vec<Flag>,
     user_context: Option<pg_sys::Oid>,
-    memo: Memo,
+    memos: [Memo; MEMOS],
 }
 
-/// The key asked for last: most statements ask for one key, row after row.
+/// Statements ask for the same few keys row after row: each key has its place among these, found without a real hash.
+const MEMOS: usize = 16;
+
+/// A key that was asked for lately, and where its flag is.
+#[derive(Clone, Copy)]
 struct Memo {
     key: [u8; MAX_KEY_LENGTH],
     /// 0 when there is no memo.
-    length: usize,
-    position: usize,
+    length: u8,
+    position: u32,
 }
+
+const NO_MEMO: Memo = Memo { key: [0; MAX_KEY_LENGTH], length: 0, position: 0 };
 
 static CACHE: BackendLocal<Cache> = BackendLocal::new(Cache {
     generation: 0,
     index: Index::with_hasher(BuildHasherDefault::new()),
     flags: Vec::new(),
     user_context: None,
-    memo: Memo { key: [0; MAX_KEY_LENGTH], length: 0, position: 0 },
+    memos: [NO_MEMO; MEMOS],
 });
 
-/// The answer, if it lies at hand: the flag asked for last, unchanged since, without targeting. Nothing in here can panic or call
-/// into the server but to take note of invalidations, so the caller needs no guard against either.
+/// The answer, if it lies at hand: a flag that was asked for lately, unchanged since, without targeting. Nothing in here can panic
+/// or call into the server but to take note of invalidations, so the caller needs no guard against either.
 #[inline(always)]
 pub fn decide_at_hand(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
     invalidation::accept();
     CACHE
         .with(|cache| {
-            let flag = cache.flags.get(cache.memo.position)?;
-            let is_current = cache.generation == invalidation::generation();
-            if is_current && cache.memo.holds(key) { flag.decide_without_context(user) } else { None }
+            let memo = cache.memos.get(place(key))?;
+            if cache.generation != invalidation::generation() || !memo.holds(key) {
+                return None;
+            }
+            cache.flags.get(memo.position as usize)?.decide_without_context(user)
         })
         .flatten()
+}
+
+/// Which memo a key has: its length, first and last character tell most keys apart.
+#[inline(always)]
+fn place(key: &[u8]) -> usize {
+    let (first, last) = (key.first().copied().unwrap_or(0), key.last().copied().unwrap_or(0));
+    (key.len() + usize::from(first) * 3 + usize::from(last) * 5) % MEMOS
 }
 
 /// Evaluates the flag called `key`, with what every session has committed until now.
@@ -69,28 +84,26 @@ pub fn decide(key: &[u8], user: Option<&UserId>) -> Decision {
 impl Memo {
     #[inline(always)]
     fn holds(&self, key: &[u8]) -> bool {
-        self.length != 0 && self.key.get(..self.length) == Some(key)
+        self.length != 0 && self.key.get(..usize::from(self.length)) == Some(key)
     }
 }
 
 impl Cache {
     fn find(&mut self, key: &[u8]) -> Option<&Flag> {
-        if !self.memo.holds(key) {
-            if key.len() > MAX_KEY_LENGTH {
-                return None;
-            }
-            let position = *self.index.get(key)? as usize;
-            self.memo.key[..key.len()].copy_from_slice(key);
-            self.memo.length = key.len();
-            self.memo.position = position;
+        let memo = &mut self.memos[place(key)];
+        if !memo.holds(key) {
+            let position = *self.index.get(key)?;
+            memo.key.get_mut(..key.len())?.copy_from_slice(key);
+            memo.length = key.len() as u8;
+            memo.position = position;
         }
-        self.flags.get(self.memo.position)
+        self.flags.get(memo.position as usize)
     }
 
     /// Loads all flags anew. An error in the middle leaves the old state marked as old.
     #[cold]
     fn reload(&mut self) {
-        self.memo.length = 0;
+        self.memos = [NO_MEMO; MEMOS];
         let mut index = Index::default();
         let mut flags = Vec::new();
         let table = catalog::target_schema().and_then(|schema| catalog::table_in(schema, c"feature_flags"));

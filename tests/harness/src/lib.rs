@@ -87,7 +87,7 @@ impl Cluster {
             server_command("pg_basebackup")
                 .args(["-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
                 .arg(cluster.data())
-                .arg("-h")
+                .args(["-p", "5432", "-h"])
                 .arg(primary.socket()),
         );
         cluster.launch("")
@@ -110,7 +110,7 @@ impl Cluster {
     fn launch(mut self, settings: &str) -> Self {
         let socket = self.socket();
         let defaults = format!(
-            "\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nmax_connections = 60\nwal_level = logical\n\
+            "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nmax_connections = 60\nwal_level = logical\n\
              lc_messages = 'C'\nhot_standby_feedback = on\n{settings}\n",
             socket.display()
         );
@@ -191,10 +191,12 @@ impl Cluster {
         command
             .env("PATH", path)
             .env("PGHOST", self.socket())
+            .env("PGPORT", "5432")
             .env("PGUSER", "postgres")
             .env("PGDATABASE", database)
             .env("PGCLIENTENCODING", "UTF8")
-            .env("PSQLRC", "/dev/null");
+            .env("PSQLRC", "/dev/null")
+            .env_remove("PGOPTIONS");
         command
     }
 
