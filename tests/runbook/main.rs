@@ -181,11 +181,11 @@ fn the_kill_switch_reaches_the_policies() {
     cluster.create_empty_database("crewsnow");
     load_demo(&cluster, "crewsnow");
     let mut client = cluster.connect("crewsnow");
-    let sender = value(&mut client, "SELECT user1_id FROM matches WHERE is_active ORDER BY id LIMIT 1");
+    let sender = value(&mut client, "SELECT user1_id FROM matches WHERE unmatched_at IS NULL ORDER BY id LIMIT 1");
     let write = format!(
         "BEGIN; SET LOCAL ROLE authenticated; SET LOCAL request.jwt.claims = '{{\"sub\": \"{sender}\", \"role\": \"authenticated\"}}';
          INSERT INTO messages (match_id, sender_id, content)
-         SELECT id, '{sender}', 'On se voit au Brévent ?' FROM matches WHERE '{sender}' IN (user1_id, user2_id) AND is_active LIMIT 1;
+         SELECT id, '{sender}', 'On se voit au Brévent ?' FROM matches WHERE '{sender}' IN (user1_id, user2_id) AND unmatched_at IS NULL LIMIT 1;
          COMMIT"
     );
     run(&mut client, &write);
