@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 packages="build-essential pkg-config libclang-dev"
-[ -n "${1:-}" ] || packages="$packages postgresql-15 postgresql-server-dev-15 sudo util-linux"
+[ -n "${1:-}" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo util-linux"
 
 missing_packages() {
     for package in $packages; do

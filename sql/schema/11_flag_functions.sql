@@ -16,7 +16,7 @@ CREATE FUNCTION crewsnow_ops.flag_state_at(p_as_of timestamptz) RETURNS SETOF @e
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     SET "TimeZone" = 'UTC'
-BEGIN ATOMIC
+AS $$
     WITH
     -- Flags with a change by then: as that change left them.
     changed AS (
@@ -46,8 +46,8 @@ BEGIN ATOMIC
         UNION ALL
         SELECT u.image FROM untouched AS u WHERE (u.image ->> 'created_at')::timestamptz <= p_as_of
     ) AS s
-    WHERE s.image IS NOT NULL;
-END;
+    WHERE s.image IS NOT NULL
+$$;
 COMMENT ON FUNCTION crewsnow_ops.flag_state_at(timestamptz) IS
 'All flags as they were at a moment, by the time at which they were changed. A moment in the future gives the present flags.';
 

@@ -4,7 +4,7 @@ INSERT INTO crewsnow_ops.launch_flags
      target_regions, module_name, feature_category, created_by, created_at, updated_at, target_segments, rollout_group)
 SELECT
     v.id::pg_catalog.uuid, v.flag_key, v.flag_name, v.description, v.is_enabled, v.rollout_percentage, '{}', v.target_premium_only,
-    '{}', v.module_name, v.feature_category, 'crewsnow_ops', pg_catalog.now(), pg_catalog.now(), v.target_segments::text[], v.flag_key
+    '{}', v.module_name, v.feature_category, 'crewsnow_ops', pg_catalog.now(), pg_catalog.now(), v.target_segments::pg_catalog.text[], v.flag_key
 FROM (VALUES
     ('49bdede4-4109-5751-a3c2-d0e725a0baef', 'user_registration', 'User registration', 'New accounts can be opened.', true, 100, false, '{}', 'auth', 'core'),
     ('b5a16f9a-122c-5a0f-b272-4fdb7050ebfb', 'basic_matching', 'Basic matching', 'The core matching algorithm.', true, 100, false, '{}', 'matching', 'core'),

@@ -19,14 +19,14 @@ BEGIN
                 CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
             ) AS command
         FROM (
-            SELECT 'function' AS kind, p.oid::pg_catalog.regprocedure::text AS name, p.proacl AS acl, p.proowner AS owner
+            SELECT 'function' AS kind, p.oid::pg_catalog.regprocedure::pg_catalog.text AS name, p.proacl AS acl, p.proowner AS owner
             FROM pg_catalog.pg_depend AS d
             JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) d.objid
             WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
                 AND d.deptype OPERATOR(pg_catalog.=) 'e'
                 AND d.refobjid OPERATOR(pg_catalog.=) (SELECT e.oid FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'crewsnow_ops')
             UNION ALL
-            SELECT 'table', c.oid::pg_catalog.regclass::text, c.relacl, c.relowner
+            SELECT 'table', c.oid::pg_catalog.regclass::pg_catalog.text, c.relacl, c.relowner
             FROM pg_catalog.pg_depend AS d
             JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) d.objid
             WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass

@@ -39,7 +39,7 @@ impl Group {
         // As 64 bits, so that a shift by a whole word is defined.
         let behind = |low: u32, high: u32| ((u64::from(high) << 32 | u64::from(low)) >> (32 - shift)) as u32;
         let mut state = self.state;
-        let mut last = self.tail << (32 - shift) % 32;
+        let mut last = (u64::from(self.tail) << (32 - shift)) as u32;
         for word in words {
             state = mix(state, behind(last, word));
             last = word;
@@ -210,6 +210,26 @@ mod tests {
                     .filter(|n| bucket(a, &nth_user(*n)) <= 50 && bucket(b, &nth_user(*n)) <= 50)
                     .count() as i64;
                 assert!((both - 250_000).abs() < 5 * 433, "{both}");
+            }
+        }
+    }
+
+    /// Every user, at every percentage from 0 to 100: in from the bucket on, and never out again.
+    #[test]
+    fn rollouts_are_monotone() {
+        use crate::flags::model::{Flag, Targeting};
+        let flags: Vec<Flag> = (0..=100)
+            .map(|percentage| Flag::new(true, percentage, b"tracker_pro", vec![], Targeting::default()))
+            .collect();
+        for n in 0..20_000 {
+            let user = nth_user(n);
+            let bucket = usize::from(bucket(&Group::new(b"tracker_pro"), &user));
+            for (percentage, flag) in flags.iter().enumerate() {
+                assert_eq!(
+                    flag.decide(Some(&user), |_| None).is_on(),
+                    percentage >= bucket,
+                    "user {n}, {percentage} %"
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The runbook, verbatim and in its order, against the demo application: bash and psql do what the on-call engineer does.
 
-use harness::{Cluster, both, must_run, root, run, sqlstate, value};
+use harness::{Cluster, both, root, run, sqlstate, value};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -98,18 +98,12 @@ fn type_in(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
     (output.status.success(), both(&output).lines().map(|line| line.trim_end().to_owned()).collect())
 }
 
-fn load_demo(cluster: &Cluster, database: &str) {
-    must_run(cluster.client_program(root().join("dev/load_demo.sh"), database).stdin(Stdio::null()));
-}
-
 #[test]
 fn the_runbook_works_as_it_is_written() {
     let statements = statements();
     assert_eq!(statements.len(), STATEMENTS, "the runbook's statements");
     let cluster = Cluster::start("runbook", "");
-    cluster.create_empty_database("crewsnow");
-    load_demo(&cluster, "crewsnow");
-    let mut client = cluster.connect("crewsnow");
+    let mut client = cluster.create_demo("crewsnow", false);
     let mut failures = Vec::new();
     for statement in &statements {
         let title = &statement.title;
@@ -178,9 +172,7 @@ fn the_erratum_both_ways() {
 #[test]
 fn the_kill_switch_reaches_the_policies() {
     let cluster = Cluster::start("kill_switch", "");
-    cluster.create_empty_database("crewsnow");
-    load_demo(&cluster, "crewsnow");
-    let mut client = cluster.connect("crewsnow");
+    let mut client = cluster.create_demo("crewsnow", false);
     let sender = value(&mut client, "SELECT user1_id FROM matches WHERE unmatched_at IS NULL ORDER BY id LIMIT 1");
     let write = format!(
         "BEGIN; SET LOCAL ROLE authenticated; SET LOCAL request.jwt.claims = '{{\"sub\": \"{sender}\", \"role\": \"authenticated\"}}';

@@ -184,6 +184,14 @@ impl Cluster {
         run(&mut self.connect("postgres"), &format!("CREATE DATABASE {name}"));
     }
 
+    /// A new database with the demo application, and its leaks if asked for.
+    pub fn create_demo(&self, name: &str, leaks: bool) -> Client {
+        self.create_empty_database(name);
+        let mut load = self.client_program(root().join("dev/load_demo.sh"), name);
+        must_run(load.args(leaks.then_some("leaks")).stdin(std::process::Stdio::null()));
+        self.connect(name)
+    }
+
     /// A client program, connected to `database` by its environment.
     pub fn client_program(&self, program_path: impl AsRef<std::ffi::OsStr>, database: &str) -> Command {
         let mut command = Command::new(program_path);
