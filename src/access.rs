@@ -5,6 +5,7 @@ use crate::pg::catalog;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
+use std::collections::BTreeSet;
 
 /// The levels, each including those before it.
 const LEVELS: [&str; 3] = ["reader", "operator", "admin"];
@@ -21,9 +22,7 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
     let position = LEVELS.iter().position(|known| *known == level);
     let position = position.ok_or_else(|| OpsError::UnknownAccessLevel(level.to_owned()))?;
     Spi::connect_mut(|client| {
-        for privilege in privileges(client, &LEVELS)? {
-            privilege.revoke(client, role)?;
-        }
+        revoke_all(client, role)?;
         for privilege in privileges(client, &LEVELS[..=position])? {
             privilege.grant(client, role)?;
         }
@@ -39,12 +38,7 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
     let role = known_role(p_role, "SELECT crewsnow_ops.revoke_access('oncall');")?;
-    Spi::connect_mut(|client| {
-        for privilege in privileges(client, &LEVELS)? {
-            privilege.revoke(client, role)?;
-        }
-        Ok::<_, OpsError>(())
-    })?;
+    Spi::connect_mut(|client| revoke_all(client, role))?;
     Ok(())
 }
 
@@ -66,16 +60,16 @@ impl Privilege {
         client.update(format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(), None, &[])?;
         Ok(())
     }
+}
 
-    fn revoke(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
-        let Self { privileges, object } = self;
-        client.update(
-            format!("REVOKE {privileges} ON {object} FROM {}", quote_identifier(role)).as_str(),
-            None,
-            &[],
-        )?;
-        Ok(())
+/// Takes everything back, also what was granted by hand.
+fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
+    let objects: BTreeSet<String> =
+        privileges(client, &LEVELS)?.into_iter().map(|privilege| privilege.object).collect();
+    for object in objects {
+        client.update(format!("REVOKE ALL ON {object} FROM {}", quote_identifier(role)).as_str(), None, &[])?;
     }
+    Ok(())
 }
 
 fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>, OpsError> {

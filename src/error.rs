@@ -70,6 +70,15 @@ pub enum OpsError {
         /// What was attempted.
         what: &'static str,
     },
+    /// SQLSTATE 25001
+    #[error("cannot {what} in a REPEATABLE READ or SERIALIZABLE transaction")]
+    OldSnapshot {
+        /// What was attempted.
+        what: &'static str,
+    },
+    /// SQLSTATE 55000
+    #[error("feature flag \"{0}\" can be neither found nor created")]
+    Unreachable(String),
     /// SQLSTATE 42704
     #[error("role \"{0}\" does not exist")]
     UnknownRole(String),
@@ -112,6 +121,8 @@ impl OpsError {
             Self::FrozenColumn { .. } | Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::HistoryIsAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            Self::OldSnapshot { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::Unreachable(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
@@ -135,6 +146,11 @@ impl OpsError {
             Self::HistoryIsAppendOnly => "Rows are neither changed nor removed, whoever asks.".into(),
             Self::OnStandby { .. } => "The server is in recovery and accepts no writes.".into(),
             Self::ReadOnlyTransaction { .. } => "transaction_read_only is on. Nothing was changed.".into(),
+            Self::OldSnapshot { .. } => "It would not see the flags that others have changed since it began.".into(),
+            Self::Unreachable(_) => {
+                "A policy or a trigger on feature_flags hides the row or swallows the insert. Nothing was changed."
+                    .into()
+            }
             Self::UnknownAccessLevel(_) => "The levels are reader, operator and admin.".into(),
             _ => return None,
         })
@@ -159,8 +175,10 @@ impl OpsError {
                 "To undo a change, append one: SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'why');"
                     .into()
             }
-            Self::OnStandby { .. } => "Connect to the primary: SHOW primary_conninfo;".into(),
+            Self::OnStandby { .. } => "Connect to the primary, where SELECT pg_is_in_recovery() answers f.".into(),
             Self::ReadOnlyTransaction { .. } => "ROLLBACK; SET default_transaction_read_only = off;".into(),
+            Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;".into(),
+            Self::Unreachable(_) => "\\d feature_flags".into(),
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or look them up with \\du".into(),
             Self::UnknownAccessLevel(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into(),
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;".into(),

@@ -5,7 +5,7 @@ use std::ffi::CString;
 
 static CHANGE_REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
-/// Defines the settings and reserves their prefix, so that a misspelt one is refused instead of ignored.
+/// Defines the settings and reserves their prefix, so that a misspelt one is refused once the library is loaded.
 pub fn register() {
     GucRegistry::define_string_guc(
         c"crewsnow_ops.change_reason",

@@ -8,4 +8,4 @@ SELECT
     s.target_segments, s.rollout_group
 FROM crewsnow_ops.flag_state_at($1) AS s
 WHERE NOT EXISTS (SELECT FROM @extschema@.feature_flags AS e WHERE e.id = s.id)
-RETURNING f.flag_key, f.is_enabled, f.rollout_percentage
+RETURNING f.id, f.flag_key, f.is_enabled, f.rollout_percentage

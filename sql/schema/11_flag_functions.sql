@@ -10,7 +10,7 @@ COMMENT ON FUNCTION @extschema@.update_feature_flag(text, boolean, integer, text
 COMMENT ON FUNCTION crewsnow_ops.restore_feature_flags(timestamptz, text) IS
 'Makes all flags as they were at a past moment, as a change of its own: nothing in the history is rewritten. Returns how many flags changed; a NOTICE says each. Errors: 22004 NULL argument, 22023 empty reason, or a moment in the future or before the first flag, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.explain_feature_flag(text, uuid) IS
-'Why is_feature_enabled_for_user answers as it does: flag_key, user_id, value, reason (as feature-flag specifications name it), detail and, where it decided, the user''s bucket and the percentage.';
+'Why is_feature_enabled_for_user answers as it does: flag_key, user_id, value, reason (as feature-flag specifications name it), detail and, where it decided, the user''s bucket.';
 
 CREATE FUNCTION crewsnow_ops.flag_state_at(p_as_of timestamptz) RETURNS SETOF @extschema@.feature_flags
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -4,14 +4,14 @@ use super::history::attributed;
 use super::model::{Decision, validate_key};
 use super::{cache, near};
 use crate::error::OpsError;
-use crate::pg::session::require_writable;
+use crate::pg::session::{require_latest_snapshot, require_writable};
 use crate::pg::spi::in_target_schema;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 use pgrx::{JsonB, PgSqlErrorCode, function_name};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes a flag, or creates it. See the COMMENT on the SQL function.
 ///
@@ -54,6 +54,7 @@ fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Optio
         return Err(OpsError::EmptyReason.into());
     }
     require_writable("restore feature flags")?;
+    require_latest_snapshot("restore feature flags")?;
     let changed = attributed(None, Some(reason), || Spi::connect_mut(|client| restore(client, as_of)))?;
     Ok(changed)
 }
@@ -92,8 +93,10 @@ fn update(
     percentage: Option<i32>,
     updated_by: Option<&str>,
 ) -> Result<(), OpsError> {
-    // A second round only if somebody else creates the same flag between the look and the insert.
-    loop {
+    client.update(in_target_schema(include_str!("../../sql/query/lock_flags.sql"))?.as_str(), None, &[])?;
+    // Another round if somebody else creates the flag between the look and the insert, or removes it again; not for ever, because a
+    // policy may show a row that it does not let be locked, and a trigger may swallow the insert.
+    for _ in 0..MAX_ROUNDS {
         if let Some(was) = lock(client, key)? {
             return change(client, key, was, was.with(enabled, percentage), percentage.is_none());
         }
@@ -101,7 +104,11 @@ fn update(
             return Ok(());
         }
     }
+    Err(OpsError::Unreachable(key.to_owned()))
 }
+
+/// So many times in a row nobody creates and removes a flag.
+const MAX_ROUNDS: u32 = 100;
 
 /// What update_feature_flag can change.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,11 +203,12 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
         include_str!("../../sql/query/restore_lock.sql"),
         include_str!("../../sql/query/restore_check.sql"),
         include_str!("../../sql/query/restore_remove.sql"),
+        include_str!("../../sql/query/restore_free_keys.sql"),
         include_str!("../../sql/query/restore_change.sql"),
         include_str!("../../sql/query/restore_add.sql"),
     ]
     .map(in_target_schema);
-    let [lock, check, remove, change, add] = steps;
+    let [lock, check, remove, free_keys, change, add] = steps;
     client.update(lock?.as_str(), None, &[])?;
     for row in client.update(check?.as_str(), None, &[as_of.into()])? {
         let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
@@ -212,23 +220,26 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
         }
     }
     let mut changed = BTreeSet::new();
-    let mut removed = BTreeSet::new();
+    let mut removed = BTreeMap::new();
     for row in client.update(remove?.as_str(), None, &[as_of.into()])? {
-        removed.extend(row.get::<String>(1)?);
-    }
-    for sql in [change, add] {
-        for row in client.update(sql?.as_str(), None, &[as_of.into()])? {
-            let Some(key) = row.get::<String>(1)? else { continue };
-            let is = Setting { enabled: row.get(2)?.unwrap_or(false), percentage: row.get(3)?.unwrap_or(0) };
-            say(PgLogLevel::NOTICE, format!("{key}: restored, is now {is}"), None);
-            changed.insert(key);
+        if let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) {
+            removed.insert(*id.as_bytes(), key);
         }
     }
-    for key in removed.difference(&changed) {
+    client.update(free_keys?.as_str(), None, &[as_of.into()])?;
+    for sql in [change, add] {
+        for row in client.update(sql?.as_str(), None, &[as_of.into()])? {
+            let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) else { continue };
+            let is = Setting { enabled: row.get(3)?.unwrap_or(false), percentage: row.get(4)?.unwrap_or(0) };
+            say(PgLogLevel::NOTICE, format!("{key}: restored, is now {is}"), None);
+            removed.remove(id.as_bytes());
+            changed.insert(*id.as_bytes());
+        }
+    }
+    for key in removed.values() {
         say(PgLogLevel::NOTICE, format!("{key}: removed"), None);
     }
-    changed.extend(removed);
-    Ok(i32::try_from(changed.len()).unwrap_or(i32::MAX))
+    Ok(i32::try_from(changed.len() + removed.len()).unwrap_or(i32::MAX))
 }
 
 fn say(level: PgLogLevel, message: String, hint: Option<String>) {

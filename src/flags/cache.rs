@@ -124,27 +124,29 @@ impl Cache {
 }
 
 fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
-    let column = |name| scan.column(name).unwrap_or(0);
-    let key = column(c"flag_key");
-    let is_enabled = column(c"is_enabled");
-    let percentage = column(c"rollout_percentage");
-    let group = column(c"rollout_group");
-    let listed = column(c"target_user_ids");
-    let premium_only = column(c"target_premium_only");
-    let regions = column(c"target_regions");
-    let segments = column(c"target_segments");
+    // A column that is not there, or not of its type, reads as NULL: what is broken is off.
+    let column = |name, type_| scan.column(name, type_).unwrap_or(0);
+    let key = column(c"flag_key", pg_sys::TEXTOID);
+    let is_enabled = column(c"is_enabled", pg_sys::BOOLOID);
+    let percentage = column(c"rollout_percentage", pg_sys::INT4OID);
+    let group = column(c"rollout_group", pg_sys::TEXTOID);
+    let listed = column(c"target_user_ids", pg_sys::UUIDARRAYOID);
+    let premium_only = column(c"target_premium_only", pg_sys::BOOLOID);
+    let regions = column(c"target_regions", pg_sys::TEXTARRAYOID);
+    let segments = column(c"target_segments", pg_sys::TEXTARRAYOID);
     while let Some(row) = scan.next() {
         let (Some(key), Some(group)) = (row.text(key), row.text(group)) else { continue };
+        let targeting = row.boolean(premium_only).zip(row.text_array(regions)).zip(row.text_array(segments));
         let flag = Flag::new(
-            row.boolean(is_enabled).unwrap_or(false),
+            row.boolean(is_enabled).unwrap_or(false) && targeting.is_some(),
             row.integer(percentage).unwrap_or(0),
             &group,
             row.uuid_array(listed).unwrap_or_default(),
-            Targeting {
-                premium_only: row.boolean(premium_only).unwrap_or(false),
-                regions: row.text_array(regions).unwrap_or_default(),
-                segments: row.text_array(segments).unwrap_or_default(),
-            },
+            targeting.map_or_else(Targeting::default, |((premium_only, regions), segments)| Targeting {
+                premium_only,
+                regions,
+                segments,
+            }),
         );
         let Ok(position) = u32::try_from(flags.len()) else { break };
         index.insert(key.into_boxed_slice(), position);
@@ -154,12 +156,12 @@ fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
 
 /// What is known about a user, as this statement sees it.
 fn read_context(table: pg_sys::Oid, user: &UserId) -> Option<UserContext> {
-    scan::read_by_uuid(table, user, |row| {
-        let column = |name| row.column(name).unwrap_or(0);
+    scan::read_by_uuid(table, c"user_id", user, |row| {
+        let column = |name, type_| row.column(name, type_).unwrap_or(0);
         UserContext {
-            premium: row.boolean(column(c"is_premium")).unwrap_or(false),
-            region: row.text(column(c"region")),
-            segments: row.text_array(column(c"segments")).unwrap_or_default(),
+            premium: row.boolean(column(c"is_premium", pg_sys::BOOLOID)).unwrap_or(false),
+            region: row.text(column(c"region", pg_sys::TEXTOID)),
+            segments: row.text_array(column(c"segments", pg_sys::TEXTARRAYOID)).unwrap_or_default(),
         }
     })
 }

@@ -3,7 +3,7 @@
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::spi::{RowArgument, in_target_schema};
-use crate::pg::{identity, trigger};
+use crate::pg::{catalog, identity};
 use crate::settings;
 use pgrx::prelude::*;
 
@@ -16,19 +16,20 @@ struct Attribution {
 
 static ATTRIBUTION: BackendLocal<Option<Attribution>> = BackendLocal::new(None);
 
-struct Forget;
+/// Puts back what was before: a trigger may change flags while a function does.
+struct Attributed(Option<Attribution>);
 
-impl Drop for Forget {
+impl Drop for Attributed {
     fn drop(&mut self) {
-        ATTRIBUTION.with(Option::take);
+        let before = self.0.take();
+        ATTRIBUTION.with(|state| *state = before);
     }
 }
 
 /// Runs `work`, whose changes of flags are attributed to `updated_by` and `reason`; without a reason the setting counts.
 pub fn attributed<R>(updated_by: Option<&str>, reason: Option<&str>, work: impl FnOnce() -> R) -> R {
     let attribution = Attribution { updated_by: updated_by.map(str::to_owned), reason: reason.map(str::to_owned) };
-    ATTRIBUTION.with(|state| state.replace(attribution));
-    let _forget = Forget;
+    let _attributed = Attributed(ATTRIBUTION.with(|state| state.replace(attribution)).flatten());
     work()
 }
 
@@ -40,16 +41,11 @@ fn attribution() -> Attribution {
     attribution
 }
 
-/// Writes the row of one change. The actor needs no right on the trail: it is written as the owner of the flags.
-pub fn record_change(
-    owner: pg_sys::Oid,
-    flag: pgrx::Uuid,
-    before: &RowArgument,
-    after: &RowArgument,
-) -> Result<(), OpsError> {
+/// Writes the row of one change. The actor needs no right on the trail: it is written as its owner.
+pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument) -> Result<(), OpsError> {
     let actor = identity::current_user();
     let Attribution { updated_by, reason } = attribution();
-    identity::as_role(owner, || {
+    identity::as_role(owner()?, || {
         Spi::connect_mut(|client| {
             client.update(
                 include_str!("../../sql/query/record_flag_change.sql"),
@@ -61,12 +57,20 @@ pub fn record_change(
     })
 }
 
+/// The owner of the trail.
+fn owner() -> Result<pg_sys::Oid, OpsError> {
+    catalog::schema(c"crewsnow_ops")
+        .and_then(|schema| catalog::table_in(schema, c"flag_history"))
+        .and_then(catalog::table_owner)
+        .ok_or(OpsError::NotInstalled)
+}
+
 /// Writes a row for every flag that a TRUNCATE is about to remove.
-pub fn record_truncate(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
+pub fn record_truncate() -> Result<(), OpsError> {
     let actor = identity::current_user();
     let reason = attribution().reason;
     let sql = in_target_schema(include_str!("../../sql/query/record_flag_truncate.sql"))?;
-    identity::as_role(trigger::table_owner(trigger), || {
+    identity::as_role(owner()?, || {
         Spi::connect_mut(|client| {
             client.update(sql.as_str(), None, &[actor.into(), reason.into()])?;
             Ok(())

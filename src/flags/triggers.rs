@@ -4,7 +4,7 @@ use super::history;
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::spi::in_target_schema;
-use crate::pg::{identity, invalidation, trigger as glue};
+use crate::pg::{identity, invalidation, session, trigger as glue};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
@@ -13,8 +13,8 @@ use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
 /// Columns that are kept by the trigger or by reviewers: moving them alone is no change of the flag.
 const BOOKKEEPING: [&str; 2] = ["updated_at", "last_checked_at"];
 
-/// Whether a launch flag is just being replaced by the same flag from a dump: its removal is not a change.
-static REPLACING: BackendLocal<bool> = BackendLocal::new(false);
+/// The launch flag that is just being replaced by the same flag from a dump, whose `updated_at` is kept.
+static REPLACING: BackendLocal<Option<pgrx::Uuid>> = BackendLocal::new(None);
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
@@ -23,11 +23,11 @@ type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     let row = match trigger.op().map_err(OpsError::from) {
         Ok(PgTriggerOperation::Insert) => before_insert(trigger),
-        Ok(PgTriggerOperation::Update) => before_update(trigger),
+        Ok(PgTriggerOperation::Update) => before_update(trigger).map(Some),
         Ok(_) => Err(OpsError::NotATrigger("feature_flags_before_write")),
         Err(error) => Err(error),
     };
-    Ok(Some(raise(row)))
+    Ok(raise(row))
 }
 
 /// AFTER INSERT OR UPDATE OR DELETE, each row: tells the caches and writes the trail.
@@ -41,8 +41,9 @@ fn feature_flags_after_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Ro
 #[pg_trigger(sql = false)]
 fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(trigger.relid().map_err(OpsError::from).and_then(|table| {
+        session::require_latest_snapshot("TRUNCATE feature_flags")?;
         invalidation::announce(table);
-        history::record_truncate(trigger)
+        history::record_truncate()
     }));
     Ok(None)
 }
@@ -65,13 +66,10 @@ fn raise<T>(result: Result<T, OpsError>) -> T {
     result.map_err(ErrorReport::from).unwrap_or_report()
 }
 
-fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
+/// The row to insert; `None` if it has taken the place of the same launch flag instead.
+fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsError> {
     let mut row = trigger.new().ok_or(OpsError::NotATrigger("feature_flags_before_write"))?.into_owned();
-    let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
-    let key: Option<String> = row.get_by_name("flag_key")?;
-    let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
-    make_room(trigger, id, key.as_deref(), created_at)?;
-    if let Some(key) = key {
+    if let Some(key) = row.get_by_name::<String>("flag_key")? {
         for column in ["flag_name", "rollout_group"] {
             if row.get_by_name::<String>(column)?.is_none() {
                 row.set_by_name(column, key.clone())?;
@@ -81,42 +79,53 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
     if row.get_by_name::<String>("created_by")?.is_none() {
         row.set_by_name("created_by", identity::current_user())?;
     }
-    Ok(row)
+    if glue::is_owner(trigger) && is_from_a_dump(row.get_by_name("created_at")?)? {
+        return make_room(trigger, row);
+    }
+    // A time in the future would stand still at the next change.
+    let now = TimestampWithTimeZone::try_from(glue::clock()).ok();
+    if row.get_by_name("updated_at")? > now {
+        row.set_by_name("updated_at", now)?;
+    }
+    Ok(Some(row))
 }
 
-/// Lets a restored flag take the place of a launch flag that nobody has touched.
-fn make_room(
-    trigger: &PgTrigger<'_>,
-    id: Option<pgrx::Uuid>,
-    key: Option<&str>,
-    created_at: Option<TimestampWithTimeZone>,
-) -> Result<(), OpsError> {
-    let (Some(id), Some(key)) = (id, key) else { return Ok(()) };
-    let replace = in_target_schema(include_str!("../../sql/query/replace_launch_flag.sql"))?;
-    let displace = in_target_schema(include_str!("../../sql/query/displace_launch_flag.sql"))?;
-    identity::as_role(glue::table_owner(trigger), || {
-        Spi::connect_mut(|client| {
-            let replacing = Replacing::start();
-            client.update(replace.as_str(), None, &[id.into()])?;
-            drop(replacing);
-            client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
-            Ok(())
-        })
+fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, OpsError> {
+    Spi::connect(|client| {
+        let rows = client.select(include_str!("../../sql/query/is_from_a_dump.sql"), None, &[time.into()])?;
+        Ok(!rows.is_empty())
     })
 }
 
-struct Replacing;
+/// A restored row takes the place of the launch flag that CREATE EXTENSION made, if nobody has touched that: the same flag becomes
+/// what the row says, another flag under its key goes. Only the owner restores, and nothing is done here that the owner may not do.
+fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<'a>>, OpsError> {
+    let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
+    let key: Option<String> = row.get_by_name("flag_key")?;
+    let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
+    let replace = in_target_schema(include_str!("../../sql/query/replace_launch_flag.sql"))?;
+    let displace = in_target_schema(include_str!("../../sql/query/displace_launch_flag.sql"))?;
+    let (argument, row) = glue::row_copy(trigger, row);
+    let has_replaced = Spi::connect_mut(|client| {
+        client.update(include_str!("../../sql/query/lock_launch_flags.sql"), None, &[])?;
+        client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
+        let _replacing = Replacing::start(id);
+        Ok::<_, OpsError>(!client.update(replace.as_str(), None, &[id.into(), argument.bind()])?.is_empty())
+    })?;
+    Ok((!has_replaced).then_some(row))
+}
+
+struct Replacing(Option<pgrx::Uuid>);
 
 impl Replacing {
-    fn start() -> Self {
-        REPLACING.with(|state| *state = true);
-        Self
+    fn start(id: Option<pgrx::Uuid>) -> Self {
+        Self(REPLACING.with(|state| std::mem::replace(state, id)).flatten())
     }
 }
 
 impl Drop for Replacing {
     fn drop(&mut self) {
-        REPLACING.with(|state| *state = false);
+        REPLACING.with(|state| *state = self.0);
     }
 }
 
@@ -128,11 +137,15 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
         column,
         key: old.get_by_name::<String>("flag_key").ok().flatten().unwrap_or_default(),
     };
-    if old.get_by_name::<pgrx::Uuid>("id")? != new.get_by_name("id")? {
+    let id: Option<pgrx::Uuid> = old.get_by_name("id")?;
+    if id != new.get_by_name("id")? {
         return Err(frozen("id"));
     }
     if old.get_by_name::<String>("rollout_group")? != new.get_by_name("rollout_group")? {
         return Err(frozen("rollout_group"));
+    }
+    if id.is_some() && REPLACING.with(|state| *state).flatten() == id {
+        return Ok(new);
     }
     let mut updated_at: Option<TimestampWithTimeZone> = old.get_by_name("updated_at")?;
     if glue::update_changes_row(trigger, &BOOKKEEPING) {
@@ -152,26 +165,26 @@ fn after_write(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
     }
     invalidation::announce(trigger.relid()?);
     let (old, new) = (trigger.old(), trigger.new());
-    let replaced = new.is_none() && REPLACING.with(|state| *state).unwrap_or(false);
-    let unchanged = old.is_some() && new.is_some() && !glue::update_changes_row(trigger, &BOOKKEEPING);
-    if replaced || unchanged {
+    if old.is_some() && new.is_some() && !glue::update_changes_row(trigger, &BOOKKEEPING) {
         return Ok(());
     }
     let row = new.as_ref().or(old.as_ref()).ok_or(OpsError::NotATrigger("feature_flags_after_write"))?;
     let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
     let (before, after) = (glue::row_argument(trigger, old), glue::row_argument(trigger, new));
-    history::record_change(glue::table_owner(trigger), id, &before, &after)
+    history::record_change(id, &before, &after)
 }
 
 fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
     let Some(row) = trigger.new() else { return Ok(()) };
     let id: Option<pgrx::Uuid> = row.get_by_name("flag_id")?;
     let changed_at: Option<TimestampWithTimeZone> = row.get_by_name("changed_at")?;
+    if !glue::is_owner(trigger) || !is_from_a_dump(changed_at)? {
+        return Ok(());
+    }
     let sql = in_target_schema(include_str!("../../sql/query/remove_launch_flag.sql"))?;
-    identity::as_role(glue::table_owner(trigger), || {
-        Spi::connect_mut(|client| {
-            client.update(sql.as_str(), None, &[id.into(), changed_at.into()])?;
-            Ok(())
-        })
+    Spi::connect_mut(|client| {
+        client.update(include_str!("../../sql/query/lock_launch_flags.sql"), None, &[])?;
+        client.update(sql.as_str(), None, &[id.into(), changed_at.into()])?;
+        Ok(())
     })
 }

@@ -40,6 +40,11 @@ pub fn table_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
+/// The role that owns `table`, if there is such a table.
+pub fn table_owner(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    TableScan::open(table).map(|scan| scan.owner())
+}
+
 /// The schema called `name`, if there is one.
 pub fn schema(name: &CStr) -> Option<pg_sys::Oid> {
     // SAFETY: a syscache look-up with a NUL-terminated name; missing_ok.

@@ -14,8 +14,12 @@ pub mod trigger;
 /// Keeps Rust back-traces out of users' error messages.
 ///
 /// pgrx's panic hook captures a back-trace whenever the server's environment has `RUST_BACKTRACE` set, also for a plain
-/// SQL error that passes through Rust, and appends it to the DETAIL. Messages travel in the panic's payload, not in the hook,
-/// so an empty hook loses nothing that a user should see.
+/// SQL error that passes through Rust, and appends it to the DETAIL. Messages travel in the panic's payload, not in the hook.
+/// Where a bug of ours panicked is for the server's log.
 pub fn silence_backtraces() {
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(|panic| {
+        if panic.payload_as_str().is_some() {
+            eprintln!("crewsnow_ops: {panic}");
+        }
+    }));
 }

@@ -22,23 +22,26 @@ impl TableScan {
     /// As [`TableScan::open`], and calls `locked` between locking the table and taking the snapshot: an invalidation that arrives
     /// after `locked` may concern rows that this scan does not see, one that arrived before cannot.
     pub fn open_then(table: pg_sys::Oid, locked: impl FnOnce()) -> Option<Self> {
-        // SAFETY: try_relation_open answers NULL for a table that is gone; a NULL snapshot asks for a new catalog snapshot.
+        let relation = open_table(table)?;
+        locked();
+        // SAFETY: the relation is open; a NULL snapshot asks for a new catalog snapshot.
         unsafe {
-            let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
-            if relation.is_null() {
-                return None;
-            }
-            locked();
             let none = std::ptr::null_mut();
             let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, none, 0, none.cast());
             Some(Self { relation, scan })
         }
     }
 
-    /// The number of the column called `name`, if the table has it.
-    pub fn column(&self, name: &CStr) -> Option<i16> {
+    /// The column called `name`, if the table has it with this type.
+    pub fn column(&self, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
         // SAFETY: the relation is open, so its descriptor is valid.
-        column_number(unsafe { &*(*self.relation).rd_att }, name)
+        column_number(unsafe { &*(*self.relation).rd_att }, name, type_)
+    }
+
+    /// The role that owns the table.
+    pub fn owner(&self) -> pg_sys::Oid {
+        // SAFETY: the relation is open.
+        unsafe { (*(*self.relation).rd_rel).relowner }
     }
 
     /// The next row, valid until the next call.
@@ -52,12 +55,13 @@ impl TableScan {
     }
 }
 
-/// Looks up the row whose first column, a uuid primary key, is `key`, under the statement's own snapshot, and reads it.
-pub fn read_by_uuid<R>(table: pg_sys::Oid, key: &[u8; 16], read: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
-    // SAFETY: as in `open_then`. The scan key points to `key`, which this function borrows for longer than the scan lives.
+/// Looks up the row whose first column, the uuid called `name`, is `key`, under the statement's own snapshot, and reads it.
+pub fn read_by_uuid<R>(table: pg_sys::Oid, name: &CStr, key: &[u8; 16], read: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
+    let relation = open_table(table)?;
+    // SAFETY: the relation is open. The scan key points to `key`, which this function borrows for longer than the scan lives.
     let mut scan = unsafe {
-        let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
-        if relation.is_null() {
+        if column_number(&*(*relation).rd_att, name, pg_sys::UUIDOID) != Some(1) {
+            pg_sys::relation_close(relation, ACCESS_SHARE);
             return None;
         }
         // Asking the relation each time survives REINDEX CONCURRENTLY, which replaces the index.
@@ -65,6 +69,7 @@ pub fn read_by_uuid<R>(table: pg_sys::Oid, key: &[u8; 16], read: impl FnOnce(&Ro
             pg_sys::RelationGetIndexList(relation);
         }
         let index = (*relation).rd_pkindex;
+        let indexed = starts_with_first_column(index);
         let snapshot = if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot() } else { std::ptr::null_mut() };
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
@@ -74,17 +79,50 @@ pub fn read_by_uuid<R>(table: pg_sys::Oid, key: &[u8; 16], read: impl FnOnce(&Ro
             pg_sys::Oid::from(pg_sys::F_UUID_EQ),
             pg_sys::Datum::from(key.as_ptr()),
         );
-        let indexed = index != pg_sys::InvalidOid;
         let scan = pg_sys::systable_beginscan(relation, index, indexed, snapshot, 1, &mut scan_key);
         TableScan { relation, scan }
     };
     scan.next().map(|row| read(&row))
 }
 
-fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr) -> Option<i16> {
-    // SAFETY: a valid descriptor and a NUL-terminated name; the result is 0 or negative for no user column.
-    let number = unsafe { pg_sys::SPI_fnumber(std::ptr::from_ref(descriptor).cast_mut(), name.as_ptr()) };
-    i16::try_from(number).ok().filter(|n| *n > 0)
+/// A column that was altered to another type is as good as gone: its bytes would be misread.
+fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
+    let descriptor = std::ptr::from_ref(descriptor).cast_mut();
+    // SAFETY: a valid descriptor and a NUL-terminated name; the number is 0 or negative for no user column, and then not asked for.
+    unsafe {
+        let number = pg_sys::SPI_fnumber(descriptor, name.as_ptr());
+        (number > 0 && pg_sys::SPI_gettypeid(descriptor, number) == type_).then_some(number as i16)
+    }
+}
+
+/// Opens and locks a table; `None` if it is gone or has become something else.
+fn open_table(table: pg_sys::Oid) -> Option<pg_sys::Relation> {
+    // SAFETY: try_relation_open answers NULL for a relation that is gone; an open one has a valid rd_rel.
+    unsafe {
+        let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
+        if relation.is_null() {
+            return None;
+        }
+        if (*(*relation).rd_rel).relkind as u8 != pg_sys::RELKIND_RELATION {
+            pg_sys::relation_close(relation, ACCESS_SHARE);
+            return None;
+        }
+        Some(relation)
+    }
+}
+
+/// Whether the first column of an index is the first column of its table.
+fn starts_with_first_column(index: pg_sys::Oid) -> bool {
+    if index == pg_sys::InvalidOid {
+        return false;
+    }
+    // SAFETY: the index's table is locked, so the index that its relation cache entry names exists; every index has a column.
+    unsafe {
+        let index = pg_sys::index_open(index, ACCESS_SHARE);
+        let first = (&(*(*index).rd_index).indkey.values).as_slice(1)[0];
+        pg_sys::index_close(index, ACCESS_SHARE);
+        first == 1
+    }
 }
 
 impl Drop for TableScan {
@@ -108,9 +146,9 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The number of the column called `name`, if the row has it.
-    pub fn column(&self, name: &CStr) -> Option<i16> {
-        column_number(self.descriptor, name)
+    /// The column called `name`, if the row has it with this type.
+    pub fn column(&self, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
+        column_number(self.descriptor, name, type_)
     }
 
     fn datum(&self, column: i16) -> Option<pg_sys::Datum> {

@@ -15,3 +15,13 @@ pub fn require_writable(what: &'static str) -> Result<(), OpsError> {
     }
     Ok(())
 }
+
+/// Refuses to go on in a transaction that sees a past state of the flags, where what it does would miss what it does not see.
+pub fn require_latest_snapshot(what: &'static str) -> Result<(), OpsError> {
+    // SAFETY: reads a backend-local variable.
+    let isolation = unsafe { pg_sys::XactIsoLevel };
+    if isolation >= pg_sys::XACT_REPEATABLE_READ as i32 {
+        return Err(OpsError::OldSnapshot { what });
+    }
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use super::spi::RowArgument;
 use pgrx::heap_tuple::PgHeapTuple;
-use pgrx::{PgTrigger, WhoAllocated, pg_sys};
+use pgrx::{AllocatedByRust, PgTrigger, PgTupleDesc, WhoAllocated, pg_sys};
 use std::ffi::c_int;
 
 unsafe extern "C-unwind" {
@@ -27,8 +27,9 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
         unsafe {
             let old = pg_sys::heap_getattr(old, column, descriptor.as_ptr(), &mut old_is_null);
             let new = pg_sys::heap_getattr(new, column, descriptor.as_ptr(), &mut new_is_null);
+            let (by_value, length) = (attribute.attbyval, attribute.attlen);
             old_is_null != new_is_null
-                || (!old_is_null && !datum_image_eq(old, new, attribute.attbyval, attribute.attlen))
+                || (!old_is_null && !pg_sys::ffi::pg_guard_ffi_boundary(|| datum_image_eq(old, new, by_value, length)))
         }
     })
 }
@@ -40,10 +41,27 @@ pub fn row_argument<A: WhoAllocated>(trigger: &PgTrigger<'_>, row: Option<PgHeap
     RowArgument { value: row.and_then(PgHeapTuple::into_composite_datum), row_type }
 }
 
-/// The owner of the trigger's table.
-pub fn table_owner(trigger: &PgTrigger<'_>) -> pg_sys::Oid {
-    // SAFETY: as above.
-    trigger.relation().map_or(pg_sys::InvalidOid, |r| unsafe { (*(*r.as_ptr()).rd_rel).relowner })
+/// A copy of a row as a bound parameter, and the row.
+pub fn row_copy<'a>(
+    trigger: &PgTrigger<'_>,
+    row: PgHeapTuple<'a, AllocatedByRust>,
+) -> (RowArgument, PgHeapTuple<'a, AllocatedByRust>) {
+    let tuple = row.into_pg();
+    // SAFETY: the tuple is of the trigger's relation, which is open while the trigger runs and whose descriptor outlives it.
+    unsafe {
+        let descriptor = trigger.relation().map_or(std::ptr::null_mut(), |r| (*r.as_ptr()).rd_att);
+        let owned =
+            |tuple| PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(descriptor), tuple).into_owned();
+        (row_argument(trigger, Some(owned(tuple))), owned(tuple))
+    }
+}
+
+/// Whether the current user has the rights of the owner of the trigger's table.
+pub fn is_owner(trigger: &PgTrigger<'_>) -> bool {
+    trigger.relation().is_ok_and(|relation| {
+        // SAFETY: a trigger's relation is open while the trigger runs.
+        unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), (*(*relation.as_ptr()).rd_rel).relowner) }
+    })
 }
 
 /// The present time, in microseconds since 2000-01-01 00:00 UTC.

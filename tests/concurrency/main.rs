@@ -2,4 +2,5 @@
 
 mod cache;
 mod history;
+mod operators;
 mod random;

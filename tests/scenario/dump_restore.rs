@@ -18,7 +18,8 @@ const INCIDENT: &str = "
     UPDATE feature_flags SET flag_key = 'boost_station' WHERE flag_key = 'basic_matching';   -- takes a launch flag's key
     SELECT update_feature_flag('problematic_feature', false, 0);              -- added
     DELETE FROM feature_flags WHERE flag_key = 'ai_moderation_auto';
-    SELECT crewsnow_ops.restore_feature_flags(clock_timestamp() - interval '0 s', 'nothing to do');
+    DELETE FROM feature_flags WHERE flag_key = 'maintenance_mode';            -- removed, and brought back as it was
+    SELECT crewsnow_ops.restore_feature_flags((SELECT max(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history), 'back');
     INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', true, 'FR', '{beta}');
     UPDATE feature_flags SET last_checked_at = now() WHERE flag_key = 'messaging';
     UPDATE feature_flags SET target_regions = '{FR,\"a,b\"}', description = E'l''été\\n\\t' WHERE flag_key = 'advanced_filters'";
@@ -133,32 +134,93 @@ fn nothing_touched_and_everything_gone() {
     }
 }
 
-/// What lets a dump's row take the place of an untouched launch flag must not let anybody else replace one unseen.
+/// Everything gone and brought back: the trail says both of every launch flag. Restored in parallel, neither side waits for ever.
 #[test]
-fn launch_flags_cannot_be_replaced_unseen() {
+fn removed_and_brought_back() {
+    let cluster = Cluster::start("dump_back", "deadlock_timeout = '100ms'");
+    let mut source = cluster.create_database("source");
+    run(&mut source, "DELETE FROM feature_flags");
+    let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
+    assert_eq!(value(&mut source, &format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'back')")), "13");
+    run(&mut source, "SELECT update_feature_flag('messaging', false)");
+    let expected = everything(&mut source);
+    assert_eq!(expected[1].len(), 27);
+    for round in 0..5 {
+        let copy = format!("parallel_{round}");
+        dump_and_restore(&cluster, "source", &copy, &["-Fd"], &["-j4"]);
+        let mut restored = cluster.connect(&copy);
+        assert_eq!(rows(&mut restored, FLAGS), expected[0], "round {round}");
+        assert_the_trail_is_the_flags(&mut restored, &copy);
+    }
+    for (copy, options) in [("plain", &[][..]), ("inserts", &["--inserts"])] {
+        dump_and_restore(&cluster, "source", copy, options, &[]);
+        assert_eq!(everything(&mut cluster.connect(copy)), expected, "{copy}");
+    }
+}
+
+/// What lets a dump's row take the place of an untouched launch flag is for the owner who restores, and for nobody else.
+#[test]
+fn only_a_restore_replaces_launch_flags() {
     let cluster = Cluster::start("unseen", "");
     let mut a = cluster.create_database("unseen");
-    let insert = "INSERT INTO feature_flags (flag_key) VALUES ('messaging')";
-    assert_eq!(harness::sqlstate(&mut a, insert), "23505");
-    assert!(is_on(&mut a, "messaging"));
-    // With a forged creation date it works, as a dump's row would, and both the removal and the new flag are in the trail.
-    run(&mut a, "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2020-01-01')");
-    assert!(!is_on(&mut a, "messaging"));
-    assert_eq!(
-        rows(&mut a, "SELECT operation FROM crewsnow_ops.flag_history ORDER BY changed_at"),
-        ["DELETE", "INSERT"]
-    );
-    // With a forged id as well.
     run(
         &mut a,
-        "INSERT INTO feature_flags (id, flag_key)
-         SELECT id, flag_key FROM crewsnow_ops.launch_flags WHERE flag_key = 'boost_station'",
+        "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator'); GRANT TRIGGER ON feature_flags TO op; GRANT CREATE ON SCHEMA public TO op",
     );
-    assert!(!is_on(&mut a, "boost_station"));
-    let last = "SELECT before ->> 'is_enabled', after ->> 'is_enabled' FROM crewsnow_ops.flag_history WHERE flag_key = 'boost_station'";
-    assert_eq!(rows(&mut a, last), ["true|false"]);
-    // A flag that somebody has touched is not replaced at all.
-    run(&mut a, "SELECT update_feature_flag('user_registration', false)");
-    let forged = "INSERT INTO feature_flags (flag_key, created_at) VALUES ('user_registration', '2020-01-01')";
-    assert_eq!(harness::sqlstate(&mut a, forged), "23505");
+    let id = value(&mut a, "SELECT id FROM feature_flags WHERE flag_key = 'messaging'");
+    let mut op = cluster.connect_as("op", "unseen");
+    for insert in [
+        "INSERT INTO feature_flags (flag_key) VALUES ('messaging')",
+        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2020-01-01')",
+        &format!("INSERT INTO feature_flags (id, flag_key) VALUES ('{id}', 'other')"),
+        &format!("INSERT INTO feature_flags (id, flag_key, created_at) VALUES ('{id}', 'other', '2020-01-01')"),
+    ] {
+        assert_eq!(harness::sqlstate(&mut op, insert), "23505", "{insert}");
+    }
+    for insert in [
+        format!("INSERT INTO feature_flags (id, flag_key) VALUES ('{id}', 'basic_matching') ON CONFLICT DO NOTHING"),
+        format!(
+            "INSERT INTO feature_flags (id, flag_key, created_at) VALUES ('{id}', 'basic_matching', '2020-01-01') ON CONFLICT DO NOTHING"
+        ),
+        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2099-01-01') ON CONFLICT DO NOTHING"
+            .into(),
+    ] {
+        run(&mut op, &insert);
+        run(&mut a, &insert.replace("2020-01-01", "2099-01-01"));
+    }
+    assert!(is_on(&mut a, "messaging"));
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "0");
+    // An upsert by id changes what it says and nothing else.
+    run(
+        &mut op,
+        &format!(
+            "INSERT INTO feature_flags (id, flag_key, is_enabled) VALUES ('{id}', 'messaging', false)
+             ON CONFLICT (id) DO UPDATE SET is_enabled = excluded.is_enabled"
+        ),
+    );
+    assert_eq!(
+        value(&mut a, "SELECT feature_category || ' ' || flag_name FROM feature_flags WHERE flag_key = 'messaging'"),
+        "core Messaging"
+    );
+    assert_eq!(rows(&mut a, "SELECT operation, current_user_name FROM crewsnow_ops.flag_history"), ["UPDATE|op"]);
+    // Nobody's trigger runs with the owner's rights.
+    run(
+        &mut op,
+        "CREATE TABLE public.ran_as (name text);
+         CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN INSERT INTO public.ran_as VALUES (current_user); RETURN coalesce(NEW, OLD); END $$;
+         CREATE TRIGGER aa_note BEFORE INSERT OR UPDATE OR DELETE ON feature_flags FOR EACH ROW EXECUTE FUNCTION public.note();
+         CREATE TRIGGER zz_note AFTER INSERT OR UPDATE OR DELETE ON feature_flags FOR EACH ROW EXECUTE FUNCTION public.note();
+         SELECT update_feature_flag('messaging', true);
+         INSERT INTO feature_flags (flag_key, created_at) VALUES ('old_flag', '2020-01-01');
+         DELETE FROM feature_flags WHERE flag_key IN ('old_flag', 'boost_station');
+         SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'undo')",
+    );
+    assert_eq!(rows(&mut op, "SELECT DISTINCT name FROM public.ran_as"), ["op"]);
+    // The owner's removal of a launch flag in favour of a backdated one is in the trail.
+    run(&mut a, "DROP TRIGGER aa_note ON feature_flags; DROP TRIGGER zz_note ON feature_flags");
+    run(&mut a, "INSERT INTO feature_flags (flag_key, created_at) VALUES ('user_registration', '2020-01-01')");
+    let trail =
+        "SELECT operation FROM crewsnow_ops.flag_history WHERE flag_key = 'user_registration' ORDER BY changed_at";
+    assert_eq!(rows(&mut a, trail), ["DELETE", "INSERT"]);
 }

@@ -78,13 +78,16 @@ SELECT * FROM who;
 DROP TRIGGER zz_who ON feature_flags;
 DROP TABLE who;
 
--- levels replace each other; revoking takes back everything
+-- levels replace each other; revoking takes back everything, also what was granted by hand
+GRANT ALL ON feature_flags TO operator;
 SELECT crewsnow_ops.grant_access('operator', 'reader');
 SET SESSION AUTHORIZATION operator;
 SELECT count(*) FROM feature_flags;
 SELECT update_feature_flag('messaging', true);
 INSERT INTO crewsnow_ops.user_context (user_id) VALUES (gen_random_uuid());
 RESET SESSION AUTHORIZATION;
+SELECT privilege_type FROM information_schema.role_table_grants WHERE grantee = 'operator' AND table_name = 'feature_flags';
+GRANT TRIGGER, TRUNCATE ON feature_flags TO operator;
 SELECT crewsnow_ops.revoke_access('operator');
 SELECT crewsnow_ops.revoke_access('admin');
 SELECT crewsnow_ops.revoke_access('Reader');

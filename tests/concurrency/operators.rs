@@ -1,0 +1,211 @@
+//! Operators who get in each other's way, and databases that do not help.
+
+use harness::{Cluster, is_on, rows, run, sqlstate, value};
+use std::time::Duration;
+
+#[test]
+fn operators() {
+    let cluster = Cluster::start("operators", "deadlock_timeout = '100ms'");
+    update_and_restore_do_not_deadlock(&cluster);
+    old_snapshots_are_refused(&cluster);
+    what_cannot_be_written_is_an_error(&cluster);
+    a_trigger_that_flips_keeps_its_hands_off_the_attribution(&cluster);
+    everything_removed_can_be_restored(&cluster);
+    restore_gives_back_everything(&cluster);
+    altered_tables_read_as_off(&cluster);
+    times_in_the_future(&cluster);
+    another_owner(&cluster);
+}
+
+fn update_and_restore_do_not_deadlock(cluster: &Cluster) {
+    let mut a = cluster.create_database("deadlock");
+    run(&mut a, "SELECT update_feature_flag('messaging', false)");
+    run(&mut a, "BEGIN; SELECT update_feature_flag('messaging', true)");
+    let waiting: Vec<_> = [
+        "SELECT update_feature_flag('messaging', true, 50)",
+        "SELECT crewsnow_ops.restore_feature_flags((SELECT min(changed_at) FROM crewsnow_ops.flag_history), 'back')",
+    ]
+    .map(|sql| {
+        let mut session = cluster.connect("deadlock");
+        let thread = std::thread::spawn(move || run(&mut session, sql));
+        std::thread::sleep(Duration::from_millis(200));
+        thread
+    })
+    .into();
+    run(&mut a, "COMMIT");
+    for thread in waiting {
+        thread.join().expect("neither is a deadlock's victim");
+    }
+}
+
+fn old_snapshots_are_refused(cluster: &Cluster) {
+    let mut a = cluster.create_database("old_snapshots");
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for sql in ["SELECT crewsnow_ops.restore_feature_flags(now(), 'x')", "TRUNCATE feature_flags"] {
+            run(&mut a, &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1"));
+            assert_eq!(sqlstate(&mut a, sql), "25001", "{isolation}: {sql}");
+            run(&mut a, "ROLLBACK");
+        }
+        // Flipping one flag is safe: a conflict is the server's own error.
+        run(
+            &mut a,
+            &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT update_feature_flag('messaging', false); COMMIT"),
+        );
+        assert!(!is_on(&mut a, "messaging"));
+        run(&mut a, "SELECT update_feature_flag('messaging', true)");
+    }
+}
+
+fn what_cannot_be_written_is_an_error(cluster: &Cluster) {
+    let mut a = cluster.create_database("hidden");
+    run(
+        &mut a,
+        "SET statement_timeout = '10s';
+         CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER aa_swallow BEFORE INSERT ON feature_flags FOR EACH ROW EXECUTE FUNCTION swallow()",
+    );
+    assert_eq!(sqlstate(&mut a, "SELECT update_feature_flag('ski_lift_map', true)"), "55000");
+    run(
+        &mut a,
+        "CREATE ROLE half_blind LOGIN; SELECT crewsnow_ops.grant_access('half_blind', 'operator');
+         ALTER TABLE feature_flags ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY readable ON feature_flags FOR SELECT TO half_blind USING (true)",
+    );
+    let mut b = cluster.connect_as("half_blind", "hidden");
+    run(&mut b, "SET statement_timeout = '10s'");
+    assert_eq!(sqlstate(&mut b, "SELECT update_feature_flag('messaging', false)"), "55000");
+    assert!(is_on(&mut b, "messaging"));
+}
+
+fn a_trigger_that_flips_keeps_its_hands_off_the_attribution(cluster: &Cluster) {
+    let mut a = cluster.create_database("nested");
+    run(
+        &mut a,
+        "CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.flag_key <> 'voice_messages' THEN PERFORM public.update_feature_flag('voice_messages', NEW.is_enabled, NULL, 'trigger'); END IF;
+             RETURN NEW; END $$;
+         CREATE TRIGGER aa_follow BEFORE UPDATE ON feature_flags FOR EACH ROW EXECUTE FUNCTION follow();
+         SELECT update_feature_flag('tracker_pro', true, 25, 'ada')",
+    );
+    let by =
+        "SELECT string_agg(flag_key || ' ' || updated_by, ', ' ORDER BY changed_at) FROM crewsnow_ops.flag_history";
+    assert_eq!(value(&mut a, by), "voice_messages trigger, tracker_pro ada");
+    run(
+        &mut a,
+        "DROP TRIGGER aa_follow ON feature_flags; CREATE TRIGGER zz_follow AFTER UPDATE ON feature_flags FOR EACH ROW EXECUTE FUNCTION follow()",
+    );
+    run(
+        &mut a,
+        "UPDATE feature_flags SET description = 'x' WHERE flag_key IN ('messaging', 'boost_station', 'basic_matching')",
+    );
+    run(&mut a, "SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'INC-42')");
+    let reasons = "SELECT count(*) FROM crewsnow_ops.flag_history
+        WHERE flag_key IN ('messaging', 'boost_station', 'basic_matching') AND reason = 'INC-42'";
+    assert_eq!(value(&mut a, reasons), "3");
+}
+
+fn everything_removed_can_be_restored(cluster: &Cluster) {
+    for removal in ["DELETE FROM feature_flags", "TRUNCATE feature_flags"] {
+        let mut a = cluster.create_database(if removal.starts_with('T') { "truncated" } else { "deleted" });
+        let before = value(&mut a, "SELECT clock_timestamp()");
+        run(&mut a, removal);
+        assert_eq!(
+            value(&mut a, &format!("SELECT crewsnow_ops.restore_feature_flags('{before}', 'undo')")),
+            "13",
+            "{removal}"
+        );
+        assert!(is_on(&mut a, "messaging"));
+        // Back to the moment when there were none.
+        let none = "(SELECT max(changed_at) FROM crewsnow_ops.flag_history WHERE after IS NULL)";
+        assert_eq!(
+            value(&mut a, &format!("SELECT crewsnow_ops.restore_feature_flags({none}, 'none')")),
+            "13",
+            "{removal}"
+        );
+        assert!(!is_on(&mut a, "messaging"));
+    }
+    let mut a = cluster.create_database("backdated");
+    run(&mut a, "INSERT INTO feature_flags (flag_key, created_at) VALUES ('old', '-infinity'), ('new', 'infinity')");
+    assert_eq!(sqlstate(&mut a, "SELECT crewsnow_ops.restore_feature_flags('1980-01-01', 'x')"), "22023");
+    assert_eq!(sqlstate(&mut a, "SELECT crewsnow_ops.restore_feature_flags('infinity', 'x')"), "22023");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM feature_flags"), "15");
+}
+
+/// Renames, swaps and origins come back without any flag being removed: other tables may hang on it.
+fn restore_gives_back_everything(cluster: &Cluster) {
+    let mut a = cluster.create_database("all_of_it");
+    run(
+        &mut a,
+        "CREATE TABLE notes (flag_id uuid REFERENCES feature_flags (id) ON DELETE CASCADE);
+         INSERT INTO notes SELECT id FROM feature_flags;
+         CREATE TABLE as_it_was AS SELECT * FROM feature_flags;
+         UPDATE feature_flags SET flag_key = 'tmp' WHERE flag_key = 'messaging';
+         UPDATE feature_flags SET flag_key = 'messaging' WHERE flag_key = 'basic_matching';
+         UPDATE feature_flags SET flag_key = 'basic_matching' WHERE flag_key = 'tmp';
+         UPDATE feature_flags SET flag_key = 'renamed', created_by = 'mallory', created_at = '2020-01-01' WHERE flag_key = 'tracker_pro'",
+    );
+    let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
+    assert_eq!(value(&mut a, &format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')")), "3");
+    let difference = "SELECT id, flag_key, flag_name, description, is_enabled, rollout_percentage, created_by, created_at FROM feature_flags
+        EXCEPT SELECT id, flag_key, flag_name, description, is_enabled, rollout_percentage, created_by, created_at FROM as_it_was";
+    assert!(rows(&mut a, difference).is_empty());
+    assert_eq!(value(&mut a, "SELECT count(*) FROM notes"), "13");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation <> 'UPDATE'"), "0");
+}
+
+/// An owner may alter anything. What is broken is off; the server stands.
+fn altered_tables_read_as_off(cluster: &Cluster) {
+    let user = "11111111-1111-4111-8111-111111111111";
+    let evaluate = format!("SELECT is_feature_enabled_for_user('advanced_filters', '{user}')");
+    for (n, (sql, expected)) in [
+        (
+            "CREATE TYPE r AS ENUM ('FR'); ALTER TABLE crewsnow_ops.user_context ALTER region TYPE r USING region::r",
+            "t",
+        ),
+        ("ALTER TABLE crewsnow_ops.user_context ALTER segments DROP DEFAULT, ALTER segments TYPE bytea USING ''", "t"),
+        ("ALTER TABLE crewsnow_ops.user_context ALTER is_premium DROP DEFAULT, ALTER is_premium TYPE text", "f"),
+        ("ALTER TABLE crewsnow_ops.user_context DROP CONSTRAINT user_context_pkey", "t"),
+        ("ALTER TABLE crewsnow_ops.user_context DROP CONSTRAINT user_context_pkey, ADD PRIMARY KEY (is_premium)", "t"),
+        ("ALTER TABLE crewsnow_ops.user_context RENAME user_id TO id", "f"),
+        ("ALTER TABLE feature_flags ALTER rollout_group TYPE integer USING 1", "f"),
+        ("ALTER TABLE feature_flags ALTER target_regions DROP DEFAULT, ALTER target_regions TYPE text USING 'FR'", "f"),
+        ("ALTER TABLE feature_flags RENAME target_segments TO segments", "f"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut a = cluster.create_database(&format!("altered_{n}"));
+        run(&mut a, &format!("INSERT INTO crewsnow_ops.user_context VALUES ('{user}', true, 'FR')"));
+        run(&mut a, "SELECT update_feature_flag('advanced_filters', true, 100)");
+        assert_eq!(value(&mut a, &evaluate), "t");
+        run(&mut a, sql);
+        assert_eq!(value(&mut a, &evaluate), expected, "{sql}");
+    }
+}
+
+fn times_in_the_future(cluster: &Cluster) {
+    let mut a = cluster.create_database("future");
+    run(&mut a, "INSERT INTO feature_flags (flag_key, updated_at) VALUES ('ski_lift_map', 'infinity')");
+    run(
+        &mut a,
+        "CREATE TABLE was AS SELECT updated_at FROM feature_flags WHERE flag_key = 'ski_lift_map'; SELECT update_feature_flag('ski_lift_map', true)",
+    );
+    let moved = "SELECT f.updated_at > w.updated_at AND f.updated_at <= clock_timestamp() FROM feature_flags AS f, was AS w WHERE flag_key = 'ski_lift_map'";
+    assert_eq!(value(&mut a, moved), "t");
+    // What a replica role writes happened when it was written.
+    run(
+        &mut a,
+        "SET session_replication_role = replica; UPDATE feature_flags SET is_enabled = false, updated_at = '2020-01-01' WHERE flag_key = 'messaging'",
+    );
+    assert_eq!(value(&mut a, "SELECT min(changed_at) > now() - interval '1 hour' FROM crewsnow_ops.flag_history"), "t");
+}
+
+/// The flags may belong to another role than the trail.
+fn another_owner(cluster: &Cluster) {
+    let mut a = cluster.create_database("another_owner");
+    run(
+        &mut a,
+        "CREATE ROLE app_owner; ALTER TABLE feature_flags OWNER TO app_owner; SELECT update_feature_flag('messaging', false)",
+    );
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "1");
+}
