@@ -6,9 +6,9 @@ COMMENT ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) IS
 'Whether the flag is on for the user. Never raises: an unknown flag or a NULL key is false. Rules in this order: disabled is off; users in target_user_ids are on; targeting (premium, regions, segments) must hold; 100 % is on, even without a user; 0 % is off; without a user off; otherwise the user''s bucket, 1 to 100, must not exceed the percentage.';
 
 COMMENT ON FUNCTION @extschema@.update_feature_flag(text, boolean, integer, text) IS
-'Changes a flag; NULL keeps the present value. True when the flag now is as asked; a NOTICE says what was and what is. An unknown key that is like a known one is refused (SQLSTATE 42704); any other is created, at 100 % unless given, with a WARNING. Other errors: 22004 NULL key, 22023 malformed key or percentage outside 0 to 100, 25006 read-only.';
+'Changes a flag; NULL keeps the present value. True when the flag now is as asked; a NOTICE says what was and what is. An unknown key that is like a known one is refused (SQLSTATE 42704); any other is created, at 100 % unless given, with a WARNING. Other errors: 22004 NULL key, 22023 malformed key or percentage outside 0 to 100, 25006 read-only, 55000 row hidden by a policy or insert swallowed by a trigger.';
 COMMENT ON FUNCTION crewsnow_ops.restore_feature_flags(timestamptz, text) IS
-'Makes all flags as they were at a past moment, as a change of its own: nothing in the history is rewritten. Returns how many flags changed; a NOTICE says each. Errors: 22004 NULL argument, 22023 empty reason, or a moment in the future or before the first flag, 25006 read-only.';
+'Makes all flags as they were at a past moment, as a change of its own: nothing in the history is rewritten. Returns how many flags changed; a NOTICE says each. Errors: 22004 NULL argument, 22023 empty reason, or a moment in the future or before the first flag, 25001 in a REPEATABLE READ or SERIALIZABLE transaction, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.explain_feature_flag(text, uuid) IS
 'Why is_feature_enabled_for_user answers as it does: flag_key, user_id, value, reason (as feature-flag specifications name it), detail and, where it decided, the user''s bucket.';
 

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes a flag, or creates it. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL key), 22023 (malformed key, percentage outside 0 to 100), 42704 (likely typo), 25006 (read-only).
+/// SQLSTATE 22004 (NULL key), 22023 (malformed key, percentage outside 0 to 100), 42704 (likely typo), 25006 (read-only),
+/// 55000 (row hidden or insert swallowed).
 #[pg_extern(requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_feature_flag(
@@ -43,7 +44,8 @@ fn update_feature_flag(
 
 /// Makes all flags as they were. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (empty reason, future or too early instant), 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 22023 (empty reason, future or too early instant), 25001 (old snapshot),
+/// 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
 fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Option<&str>) -> Result<i32, ErrorReport> {

@@ -119,7 +119,8 @@ fn starts_with_first_column(index: pg_sys::Oid) -> bool {
     // SAFETY: the index's table is locked, so the index that its relation cache entry names exists; every index has a column.
     unsafe {
         let index = pg_sys::index_open(index, ACCESS_SHARE);
-        let first = (&(*(*index).rd_index).indkey.values).as_slice(1)[0];
+        let definition = &*(*index).rd_index;
+        let first = definition.indkey.values.as_slice(1)[0];
         pg_sys::index_close(index, ACCESS_SHARE);
         first == 1
     }
