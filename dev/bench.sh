@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # Measures, and prints ratios against named rivals of the same run. ROUNDS=7 by default. Nothing in here passes or fails.
 . "$(dirname "$0")/lib.sh"
-: >"$log"
-dev/setup.sh
-place_state
-use_private_postgresql
+begin
 step "Building and installing the extension" install_release
 dev/cluster.sh start
 eval "$(dev/cluster.sh env)"

@@ -73,6 +73,14 @@ use_foreign_postgresql() {
     mkdir -p "$PGRX_HOME"
 }
 
+# How every script that builds begins: a fresh log, a machine that is ready.
+begin() {
+    : >"$log"
+    dev/setup.sh
+    place_state
+    use_private_postgresql
+}
+
 # Builds the extension and installs it into the private PostgreSQL.
 install_release() {
     cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"

@@ -2,10 +2,7 @@
 # From nothing to the runbook: sets up, builds, installs, starts a private server with the demo application, and walks through the runbook.
 #   FRESH=1  makes the demo database anew     LEAKS=1  loads the deliberate row-level-security leaks too
 . "$(dirname "$0")/lib.sh"
-: >"$log"
-dev/setup.sh
-place_state
-use_private_postgresql
+begin
 
 step "Building and installing the extension" install_release
 dev/cluster.sh start

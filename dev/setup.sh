@@ -4,7 +4,7 @@
 #   setup.sh PG_CONFIG   only what building for that PostgreSQL takes
 . "$(dirname "$0")/lib.sh"
 
-packages="build-essential pkg-config libclang-dev"
+packages="build-essential pkg-config libclang-dev libssl-dev"
 [ -n "${1:-}" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo util-linux"
 [ "$PG" = 15 ] || packages="$packages python3-pip"
 

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: test.sh [PART...], all parts without an argument.
 . "$(dirname "$0")/lib.sh"
-: >"$log"
-dev/setup.sh
-place_state
-use_private_postgresql
+begin
 parts=${*:-style server suites}
 
 # The flags that cargo-pgrx builds with, so that what is built once serves both.

@@ -2,7 +2,8 @@
 CREATE EXTENSION crewsnow_ops;
 CREATE SCHEMA bench;
 CREATE TABLE bench.users AS SELECT md5('user ' || n)::uuid AS id FROM generate_series(1, 1000000) AS n;
-VACUUM (FREEZE, ANALYZE) bench.users;
+CREATE TABLE bench.some_users AS SELECT id FROM bench.users LIMIT 50000;
+VACUUM (FREEZE, ANALYZE) bench.users, bench.some_users;
 
 CREATE FUNCTION bench.empty_native(text, uuid) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE AS :'native', 'empty_native';
@@ -48,7 +49,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN false;
 END $$;
 -- The least that could be written: STABLE, the caller's rights on the table, the caller's search_path, no targeting.
-CREATE FUNCTION bench.bare(p_key text, p_user uuid) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+CREATE FUNCTION bench.least(p_key text, p_user uuid) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
     flag record;
 BEGIN
@@ -59,24 +60,41 @@ BEGIN
     RETURN abs(hashtext(p_key || ':' || p_user::text)::bigint) % 100 < flag.rollout_percentage;
 END $$;
 
+CREATE TABLE bench.queries (n integer GENERATED ALWAYS AS IDENTITY, kind text, label text, query text);
+INSERT INTO bench.queries (kind, label, query) VALUES
+    ('large', 'scan', 'SELECT count(*) FROM bench.users'),
+    ('large', 'empty native function', $$SELECT count(*) FROM bench.users WHERE bench.empty_native('flag_1', id)$$),
+    ('large', '100 %', $$SELECT count(*) FROM bench.users WHERE is_feature_enabled_for_user('flag_1', id)$$),
+    ('large', '50 %', $$SELECT count(*) FROM bench.users WHERE is_feature_enabled_for_user('flag_2', id)$$),
+    ('large', 'two flags in turn',
+     $$SELECT count(*) FROM bench.users WHERE is_feature_enabled_for_user('flag_1', id) AND is_feature_enabled_for_user('flag_5', id)$$),
+    ('small', 'scan', 'SELECT count(*) FROM bench.some_users'),
+    ('small', 'PL/pgSQL, 100 %', $$SELECT count(*) FROM bench.some_users WHERE bench.handmade('flag_1', id)$$),
+    ('small', 'PL/pgSQL, 50 %', $$SELECT count(*) FROM bench.some_users WHERE bench.handmade('flag_2', id)$$),
+    ('small', 'least PL/pgSQL, 50 %', $$SELECT count(*) FROM bench.some_users WHERE bench.least('flag_2', id)$$),
+    ('small', 'targeted by table', $$SELECT count(*) FROM bench.some_users WHERE is_feature_enabled_for_user('flag_3', id)$$);
 CREATE TABLE bench.results (label text, nanoseconds double precision);
 
--- Runs the queries in turn, round after round, so that a machine that speeds up or slows down does so for all of them. A query's time
--- less the time of the first one, the bare scan, is what its calls cost.
-CREATE PROCEDURE bench.measure(labels text[], queries text[], row_count integer, rounds integer) LANGUAGE plpgsql AS $$
+-- Runs the queries of a kind in turn, round after round, so that a machine that speeds up or slows down does so for all of them. What a
+-- call costs is its query's best round less the bare scan's: what disturbs only slows down.
+CREATE PROCEDURE bench.measure(kind text, suffix text, row_count integer, rounds integer) LANGUAGE plpgsql AS $$
 DECLARE
+    query record;
     started timestamptz;
-    taken double precision;
 BEGIN
+    CREATE TEMP TABLE round_times (n integer, label text, taken double precision) ON COMMIT DROP;
+    -- The first round warms up.
     FOR round IN 0..rounds LOOP
-        FOR i IN 1..array_length(queries, 1) LOOP
+        FOR query IN SELECT * FROM bench.queries AS q WHERE q.kind = measure.kind ORDER BY q.n LOOP
             started := clock_timestamp();
-            EXECUTE queries[i];
-            taken := extract(epoch FROM clock_timestamp() - started) * 1e9 / row_count;
-            -- The first round warms up.
+            EXECUTE query.query;
             IF round > 0 THEN
-                INSERT INTO bench.results VALUES (labels[i], taken);
+                INSERT INTO round_times
+                VALUES (query.n, query.label, extract(epoch FROM clock_timestamp() - started) * 1e9 / row_count);
             END IF;
         END LOOP;
     END LOOP;
+    INSERT INTO bench.results
+    SELECT t.label || suffix, min(t.taken) - (SELECT min(s.taken) FROM round_times AS s WHERE s.label = 'scan')
+    FROM round_times AS t WHERE t.label <> 'scan' GROUP BY t.label;
 END $$;
