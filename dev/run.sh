@@ -9,7 +9,8 @@ dev/cluster.sh start
 eval "$(dev/cluster.sh env)"
 
 # The demo database is made again when what is in it has changed: the extension, the application or the switch.
-wanted=$(cat "$("$pg_config" --pkglibdir)"/crewsnow_ops.so "$("$pg_config" --sharedir)"/extension/crewsnow_ops--*.sql demo/*.sql | cksum)${LEAKS:+ leaks}
+# The library carries the install script, which pgrx writes in another order each time.
+wanted=$(cat "$("$pg_config" --pkglibdir)"/crewsnow_ops.so demo/*.sql demo/data/*.sql | cksum)${LEAKS:+ leaks}
 there=$(psql -X -At -d postgres -c "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = 'crewsnow'")
 
 load() {
