@@ -56,10 +56,12 @@ printf 'First call of a new session at 10,000 flags: median %.2f ms\n' "$(first_
 psql -X -q -c "DELETE FROM feature_flags WHERE flag_key ~ '^flag_' AND substr(flag_key, 6)::int > 187" -c 'VACUUM FULL feature_flags'
 printf 'First call of a new session at 200 flags: median %.2f ms (goal: <= 5)\n' "$(first_call)"
 
-flip_to_standby() {
-    server_dir "$state/test"
+suite() { # a line that a suite prints
     CREWSNOW_PG_BIN=$pg_bin CREWSNOW_STATE=$state/test CREWSNOW_SERVER_USER=$server_user \
-        cargo test --package harness --test scenario a_standby_evaluates -- --nocapture
+        cargo test --package harness --test "$1" "$2" -- --nocapture 2>>"$log" | grep -o "$3" || die "$1 $2 failed; see $log"
 }
-flip_to_standby 2>>"$log" | grep -o 'flip to visible.*' || die "the standby could not be measured; see $log"
+server_dir "$state/test"
+suite scenario a_standby_evaluates 'flip to visible.*'
+printf 'Flip to visible in other sessions of the primary, a minute of flips and reads: '
+suite concurrency no_stale_and_no_dirty_read '[0-9]* flips, .*'
 psql -X -q -d postgres -c 'DROP DATABASE bench WITH (FORCE)'
