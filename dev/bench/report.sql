@@ -8,7 +8,7 @@ FROM (VALUES
     (1, '100 %', 'empty native function', '<= 2'),
     (2, '50 %', 'empty native function', '<= 5'),
     (3, 'PL/pgSQL, 100 %', '100 %', '>= 150'),
-    (4, 'PL/pgSQL, 50 %', '50 %', NULL),
+    (4, 'PL/pgSQL, 50 %', '50 %', '>= 150'),
     (5, 'least PL/pgSQL, 50 %', '50 %', NULL),
     (6, '100 %, 10,000 flags', '100 %', '<= 1.2'),
     (7, '50 %, 10,000 flags', '50 %', '<= 1.2'),
