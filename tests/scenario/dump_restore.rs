@@ -158,6 +158,35 @@ fn removed_and_brought_back() {
     }
 }
 
+/// Flags and their trail restored side by side, each about to remove what the other has removed: one waits, none is a deadlock's victim.
+#[test]
+fn side_by_side() {
+    let cluster = Cluster::start("dump_side", "deadlock_timeout = '100ms'");
+    let mut flags = cluster.create_database("side");
+    let removed = |key: &str| {
+        format!(
+            "INSERT INTO crewsnow_ops.flag_history (flag_id, changed_at, flag_key, operation, session_user_name, current_user_name, xid)
+             SELECT id, '2020-02-02', flag_key, 'DELETE', 'a', 'a', '3' FROM crewsnow_ops.launch_flags WHERE flag_key = '{key}'"
+        )
+    };
+    let made_again = |key: &str| {
+        format!(
+            "INSERT INTO feature_flags (flag_key, created_at, updated_at) VALUES ('{key}', '2020-02-03', '2020-02-03')"
+        )
+    };
+    run(&mut flags, &format!("BEGIN; {}", made_again("messaging")));
+    let mut trail = cluster.connect("side");
+    let sql = format!("BEGIN; {}; {}; COMMIT", removed("boost_station"), removed("messaging"));
+    let waiting = std::thread::spawn(move || run(&mut trail, &sql));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    run(&mut flags, &format!("{}; COMMIT", made_again("boost_station")));
+    waiting.join().expect("the trail is restored");
+    assert_eq!(
+        value(&mut flags, "SELECT count(*) FROM feature_flags WHERE flag_key IN ('messaging', 'boost_station')"),
+        "2"
+    );
+}
+
 /// What lets a dump's row take the place of an untouched launch flag is for the owner who restores, and for nobody else.
 #[test]
 fn only_a_restore_replaces_launch_flags() {
