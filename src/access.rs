@@ -12,7 +12,7 @@ const LEVELS: [&str; 3] = ["reader", "operator", "admin"];
 
 /// Gives a role exactly the privileges of a level. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (unknown level), 42704 (unknown role), 42501 (not the owner).
+/// SQLSTATE 22004 (NULL argument), 22023 (unknown level, the owner), 42704 (unknown role), 42501 (not the owner).
 #[pg_extern(schema = "crewsnow_ops", requires = ["access"])]
 #[search_path(pg_catalog, pg_temp)]
 fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), ErrorReport> {
@@ -33,7 +33,7 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
 
 /// Takes back all that [`grant_access`] can give.
 ///
-/// SQLSTATE 22004 (NULL argument), 42704 (unknown role), 42501 (not the owner).
+/// SQLSTATE 22004 (NULL argument), 22023 (the owner), 42704 (unknown role), 42501 (not the owner).
 #[pg_extern(schema = "crewsnow_ops", requires = ["access"])]
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
@@ -42,10 +42,14 @@ fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// The role, which must exist. PUBLIC is not a role, so nothing can be granted to it.
+/// The role, which must exist and not be the owner, who would lose what is theirs. PUBLIC is not a role, so nothing can be granted to it.
 fn known_role<'a>(role: Option<&'a str>, example: &'static str) -> Result<&'a str, OpsError> {
     let role = role.ok_or(OpsError::NullArgument { argument: "p_role", example })?;
-    catalog::role(role).map(|_| role).ok_or_else(|| OpsError::UnknownRole(role.to_owned()))
+    let oid = catalog::role(role).ok_or_else(|| OpsError::UnknownRole(role.to_owned()))?;
+    if catalog::owner_of_own_table(c"access_privileges") == Some(oid) {
+        return Err(OpsError::OwnerNeedsNoAccess(role.to_owned()));
+    }
+    Ok(role)
 }
 
 struct Privilege {

@@ -83,6 +83,9 @@ pub enum OpsError {
     #[error("role \"{0}\" does not exist")]
     UnknownRole(String),
     /// SQLSTATE 22023
+    #[error("role \"{0}\" owns the extension and needs no access level")]
+    OwnerNeedsNoAccess(String),
+    /// SQLSTATE 22023
     #[error("access level \"{0}\" does not exist")]
     UnknownAccessLevel(String),
     /// SQLSTATE 0A000: the schema cannot be found while the extension is not installed
@@ -116,6 +119,7 @@ impl OpsError {
             | Self::EmptyReason
             | Self::FutureInstant { .. }
             | Self::BeforeFirstFlag { .. }
+            | Self::OwnerNeedsNoAccess(_)
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::FrozenColumn { .. } | Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -151,6 +155,7 @@ impl OpsError {
                 "A policy or a trigger on feature_flags hides the row or swallows the insert. Nothing was changed."
                     .into()
             }
+            Self::OwnerNeedsNoAccess(_) => "The owner may do everything. Nothing was changed.".into(),
             Self::UnknownAccessLevel(_) => "The levels are reader, operator and admin.".into(),
             _ => return None,
         })
@@ -180,7 +185,7 @@ impl OpsError {
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;".into(),
             Self::Unreachable(_) => "\\d feature_flags".into(),
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or look them up with \\du".into(),
-            Self::UnknownAccessLevel(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into(),
+            Self::OwnerNeedsNoAccess(_) | Self::UnknownAccessLevel(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into(),
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;".into(),
             _ => return None,
         })

@@ -59,10 +59,7 @@ pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument
 
 /// The owner of the trail.
 fn owner() -> Result<pg_sys::Oid, OpsError> {
-    catalog::schema(c"crewsnow_ops")
-        .and_then(|schema| catalog::table_in(schema, c"flag_history"))
-        .and_then(catalog::table_owner)
-        .ok_or(OpsError::NotInstalled)
+    catalog::owner_of_own_table(c"flag_history").ok_or(OpsError::NotInstalled)
 }
 
 /// Writes a row for every flag that a TRUNCATE is about to remove.

@@ -1,7 +1,7 @@
 //! Where the extension's objects are. Every look-up sees the latest committed catalog, whatever snapshot the caller runs under,
 //! takes no transaction id, and therefore works on a standby and in parallel workers.
 
-use super::scan::TableScan;
+use super::scan::{self, TableScan};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -40,9 +40,9 @@ pub fn table_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-/// The role that owns `table`, if there is such a table.
-pub fn table_owner(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
-    TableScan::open(table).map(|scan| scan.owner())
+/// The role that owns `name`, one of the tables in the schema crewsnow_ops.
+pub fn owner_of_own_table(name: &CStr) -> Option<pg_sys::Oid> {
+    scan::owner_of(table_in(schema(c"crewsnow_ops")?, name)?)
 }
 
 /// The schema called `name`, if there is one.

@@ -38,12 +38,6 @@ impl TableScan {
         column_number(unsafe { &*(*self.relation).rd_att }, name, type_)
     }
 
-    /// The role that owns the table.
-    pub fn owner(&self) -> pg_sys::Oid {
-        // SAFETY: the relation is open.
-        unsafe { (*(*self.relation).rd_rel).relowner }
-    }
-
     /// The next row, valid until the next call.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Row<'_>> {
@@ -108,6 +102,17 @@ fn open_table(table: pg_sys::Oid) -> Option<pg_sys::Relation> {
             return None;
         }
         Some(relation)
+    }
+}
+
+/// The role that owns a table, if there is such a table.
+pub fn owner_of(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    let relation = open_table(table)?;
+    // SAFETY: the relation is open until it is closed here.
+    unsafe {
+        let owner = (*(*relation).rd_rel).relowner;
+        pg_sys::relation_close(relation, ACCESS_SHARE);
+        Some(owner)
     }
 }
 

@@ -2,17 +2,12 @@
 
 use crate::error::OpsError;
 use pgrx::pg_sys;
-use pgrx::spi::{quote_identifier, quote_qualified_identifier};
+use pgrx::spi::quote_identifier;
 
 /// `sql` with the install script's token `@extschema@` replaced by the quoted name of the extension's target schema.
 pub fn in_target_schema(sql: &str) -> Result<String, OpsError> {
     let schema = super::catalog::target_schema_name().ok_or(OpsError::NotInstalled)?;
     Ok(sql.replace("@extschema@", &quote_identifier(schema)))
-}
-
-/// The quoted, qualified name of the table behind an oid that is known to be open.
-pub fn qualified_name(relation: &pgrx::PgRelation) -> String {
-    quote_qualified_identifier(relation.namespace(), relation.name())
 }
 
 /// A composite value for a bound parameter.

@@ -50,9 +50,8 @@ pub fn row_copy<'a>(
     // SAFETY: the tuple is of the trigger's relation, which is open while the trigger runs and whose descriptor outlives it.
     unsafe {
         let descriptor = trigger.relation().map_or(std::ptr::null_mut(), |r| (*r.as_ptr()).rd_att);
-        let owned =
-            |tuple| PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(descriptor), tuple).into_owned();
-        (row_argument(trigger, Some(owned(tuple))), owned(tuple))
+        let view = || PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(descriptor), tuple);
+        (row_argument(trigger, Some(view())), view().into_owned())
     }
 }
 

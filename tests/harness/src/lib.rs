@@ -22,14 +22,6 @@ pub fn program(name: &str) -> PathBuf {
     Path::new(&setting("CREWSNOW_PG_BIN")).join(name)
 }
 
-/// PostgreSQL's major version.
-pub fn server_version() -> u32 {
-    let output = Command::new(program("pg_config")).arg("--version").output().expect("pg_config runs");
-    let version = String::from_utf8_lossy(&output.stdout).into_owned();
-    let digits: String = version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-    digits.parse().expect("a version number")
-}
-
 fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().expect("id runs");
     output.stdout.starts_with(b"0\n")

@@ -109,4 +109,8 @@ SELECT crewsnow_ops.grant_access('nobody', 'owner');
 SELECT crewsnow_ops.grant_access('nobody; DROP TABLE feature_flags', 'reader');
 SELECT crewsnow_ops.revoke_access(NULL);
 SELECT crewsnow_ops.revoke_access('never');
+-- the owner would lose what is theirs
+SELECT crewsnow_ops.grant_access('postgres', 'reader');
+SELECT crewsnow_ops.revoke_access('postgres');
+SELECT relacl IS NULL OR relacl::text ~ 'postgres=arwdDxt' AS owner_keeps_all FROM pg_class WHERE relname = 'feature_flags';
 DROP ROLE nobody;
