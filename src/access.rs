@@ -1,4 +1,4 @@
-//! Who may read and who may change: three levels, granted and taken back as one.
+//! Who may read and who may change: four levels, granted and taken back as one.
 
 use crate::error::OpsError;
 use crate::pg::catalog;
@@ -7,8 +7,13 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
 use std::collections::BTreeSet;
 
-/// The levels, each including those before it.
-const LEVELS: [&str; 3] = ["reader", "operator", "admin"];
+/// The levels, and those that each includes.
+const LEVELS: [(&str, &[&str]); 4] = [
+    ("reader", &["reader"]),
+    ("writer", &["writer"]),
+    ("operator", &["reader", "writer", "operator"]),
+    ("admin", &["reader", "writer", "operator", "admin"]),
+];
 
 /// Gives a role exactly the privileges of a level. See the COMMENT on the SQL function.
 ///
@@ -19,11 +24,11 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
     const EXAMPLE: &str = "SELECT crewsnow_ops.grant_access('oncall', 'operator');";
     let role = known_role(p_role, EXAMPLE)?;
     let level = p_level.ok_or(OpsError::NullArgument { argument: "p_level", example: EXAMPLE })?;
-    let position = LEVELS.iter().position(|known| *known == level);
-    let position = position.ok_or_else(|| OpsError::UnknownAccessLevel(level.to_owned()))?;
+    let included = LEVELS.iter().find(|(known, _)| *known == level).map(|(_, included)| *included);
+    let included = included.ok_or_else(|| OpsError::UnknownAccessLevel(level.to_owned()))?;
     Spi::connect_mut(|client| {
         revoke_all(client, role)?;
-        for privilege in privileges(client, &LEVELS[..=position])? {
+        for privilege in privileges(client, included)? {
             privilege.grant(client, role)?;
         }
         Ok::<_, OpsError>(())
@@ -69,7 +74,7 @@ impl Privilege {
 /// Takes everything back, also what was granted by hand.
 fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
     let objects: BTreeSet<String> =
-        privileges(client, &LEVELS)?.into_iter().map(|privilege| privilege.object).collect();
+        privileges(client, &LEVELS.map(|(level, _)| level))?.into_iter().map(|privilege| privilege.object).collect();
     for object in objects {
         client.update(format!("REVOKE ALL ON {object} FROM {}", quote_identifier(role)).as_str(), None, &[])?;
     }

@@ -56,6 +56,46 @@ pub enum OpsError {
         key: String,
     },
     /// SQLSTATE 42501
+    #[error("event_log is append-only")]
+    EventsAreAppendOnly,
+    /// SQLSTATE 22P03
+    #[error("not a latency sketch: {0}")]
+    InvalidSketch(#[from] crate::telemetry::sketch::InvalidSketch),
+    /// SQLSTATE 22023
+    #[error("quantile {0} is out of range")]
+    InvalidQuantile(f64),
+    /// SQLSTATE 22023
+    #[error("execution time {0} ms is out of range")]
+    InvalidDuration(String),
+    /// SQLSTATE 22023
+    #[error("{argument} must have 1 to {limit} bytes")]
+    InvalidText {
+        /// The SQL name of the argument.
+        argument: &'static str,
+        /// How many bytes it may have.
+        limit: usize,
+        /// How many it has.
+        length: usize,
+    },
+    /// SQLSTATE 22023
+    #[error("the payload must be a JSON object of at most 256 kB")]
+    InvalidPayload {
+        /// What it is instead.
+        seen: String,
+    },
+    /// SQLSTATE 22023
+    #[error("HTTP status code {0} is out of range")]
+    InvalidStatusCode(i32),
+    /// SQLSTATE 22023
+    #[error("p_max_rows must be at least 1, not {0}")]
+    InvalidMaxRows(i32),
+    /// SQLSTATE 25001
+    #[error("cannot {what} in a transaction block")]
+    InTransactionBlock {
+        /// What was attempted.
+        what: &'static str,
+    },
+    /// SQLSTATE 42501
     #[error("crewsnow_ops.flag_history is append-only")]
     HistoryIsAppendOnly,
     /// SQLSTATE 25006
@@ -120,12 +160,19 @@ impl OpsError {
             | Self::FutureInstant { .. }
             | Self::BeforeFirstFlag { .. }
             | Self::OwnerNeedsNoAccess(_)
+            | Self::InvalidQuantile(_)
+            | Self::InvalidDuration(_)
+            | Self::InvalidText { .. }
+            | Self::InvalidPayload { .. }
+            | Self::InvalidStatusCode(_)
+            | Self::InvalidMaxRows(_)
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::FrozenColumn { .. } | Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-            Self::HistoryIsAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::HistoryIsAppendOnly | Self::EventsAreAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            Self::OldSnapshot { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::Unreachable(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
@@ -150,13 +197,25 @@ impl OpsError {
             Self::HistoryIsAppendOnly => "Rows are neither changed nor removed, whoever asks.".into(),
             Self::OnStandby { .. } => "The server is in recovery and accepts no writes.".into(),
             Self::ReadOnlyTransaction { .. } => "transaction_read_only is on. Nothing was changed.".into(),
-            Self::OldSnapshot { .. } => "It would not see the flags that others have changed since it began.".into(),
+            Self::OldSnapshot { .. } => "It would not see what others have changed since it began.".into(),
+            Self::InTransactionBlock { .. } => "The locks would be held until it ends. Nothing was changed.".into(),
+            Self::EventsAreAppendOnly => {
+                "What has been counted stays as it is: only user_id, endpoint, ip_address, user_agent and what in the payload is not the \
+                 status may be erased."
+                    .into()
+            }
+            Self::InvalidSketch(_) => "Only crewsnow_ops.latency_sketch and crewsnow_ops.merge_sketches make sketches.".into(),
+            Self::InvalidQuantile(_) => "A quantile is a number from 0 to 1.".into(),
+            Self::InvalidDuration(_) => "An execution time is 0 to 86400000 milliseconds, 24 hours. Nothing was written.".into(),
+            Self::InvalidText { length, .. } => format!("It has {length}. Nothing was written."),
+            Self::InvalidPayload { seen } => format!("It is {seen}. Nothing was written."),
+            Self::InvalidStatusCode(_) => "An HTTP status code is 100 to 599. Nothing was written.".into(),
             Self::Unreachable(_) => {
                 "A policy or a trigger on feature_flags hides the row or swallows the insert. Nothing was changed."
                     .into()
             }
             Self::OwnerNeedsNoAccess(_) => "The owner may do everything. Nothing was changed.".into(),
-            Self::UnknownAccessLevel(_) => "The levels are reader, operator and admin.".into(),
+            Self::UnknownAccessLevel(_) => "The levels are reader, writer, operator and admin.".into(),
             _ => return None,
         })
     }
@@ -182,6 +241,18 @@ impl OpsError {
             }
             Self::OnStandby { .. } => "Connect to the primary, where SELECT pg_is_in_recovery() answers f.".into(),
             Self::ReadOnlyTransaction { .. } => "ROLLBACK; SET default_transaction_read_only = off;".into(),
+            Self::EventsAreAppendOnly => {
+                "UPDATE event_log SET user_id = NULL, ip_address = NULL, user_agent = NULL WHERE user_id = '…'; old events go by SELECT * FROM crewsnow_ops.apply_event_retention();"
+                    .into()
+            }
+            Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
+                "SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;".into()
+            }
+            Self::InvalidDuration(_) | Self::InvalidText { .. } | Self::InvalidPayload { .. } | Self::InvalidStatusCode(_) => {
+                "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into()
+            }
+            Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
+            Self::InTransactionBlock { .. } => "COMMIT; and call it again.".into(),
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;".into(),
             Self::Unreachable(_) => "\\d feature_flags".into(),
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or look them up with \\du".into(),

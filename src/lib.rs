@@ -14,6 +14,7 @@ pub mod flags;
 pub mod pg;
 mod schema;
 mod settings;
+pub mod telemetry;
 
 ::pgrx::pg_module_magic!(name, version);
 

@@ -20,9 +20,34 @@ extension_sql_file!(
     name = "launch_configuration",
     requires = ["flag_functions"]
 );
+extension_sql_file!("../sql/schema/20_telemetry.sql", name = "telemetry", requires = ["launch_configuration"]);
+extension_sql_file!(
+    "../sql/schema/21_telemetry_functions.sql",
+    name = "telemetry_functions",
+    requires = [
+        "telemetry",
+        telemetry::aggregates::latency_sketch_add,
+        telemetry::aggregates::latency_sketch_merge,
+        telemetry::aggregates::latency_sketch_combine,
+        telemetry::aggregates::latency_sketch_serialize,
+        telemetry::aggregates::latency_sketch_deserialize,
+        telemetry::aggregates::latency_sketch_final,
+        telemetry::aggregates::sketch_quantile,
+        telemetry::dashboard::dashboard_now,
+        telemetry::ingest::log_system_event,
+        telemetry::ingest::record_edge_call,
+        telemetry::ingest::record_stripe_webhook,
+        telemetry::retention::apply_event_retention,
+        telemetry::rollup::rebuild_rollups,
+        telemetry::rollup::roll_up_events,
+        telemetry::views::edge_functions_now,
+        telemetry::views::error_rates_now,
+        telemetry::views::webhooks_now
+    ]
+);
 extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["launch_configuration", access::grant_access, access::revoke_access],
+    requires = ["telemetry_functions", access::grant_access, access::revoke_access],
     finalize
 );

@@ -23,6 +23,32 @@ pub unsafe fn varlena_bytes(datum: pg_sys::Datum) -> Vec<u8> {
     }
 }
 
+/// The bytes of a number, without their length.
+pub fn numeric_bytes(number: pgrx::AnyNumeric) -> Vec<u8> {
+    use pgrx::IntoDatum;
+    // SAFETY: a numeric is a varlena.
+    number.into_datum().map(|datum| unsafe { varlena_bytes(datum) }).unwrap_or_default()
+}
+
+/// Works with the bytes of a varlena, in place where they are neither compressed nor stored elsewhere.
+///
+/// # Safety
+/// `datum` must be a varlena.
+pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> R) -> R {
+    // SAFETY: the caller vouches for a varlena; a detoasted copy lives until it is freed here.
+    unsafe {
+        let original = datum.cast_mut_ptr::<pg_sys::varlena>();
+        let is_plain = !pgrx::varatt_is_1b_e(original) && !pgrx::varatt_is_4b_c(original);
+        let plain = if is_plain { original } else { pg_sys::pg_detoast_datum_packed(original) };
+        let bytes = std::slice::from_raw_parts(pgrx::vardata_any(plain).cast::<u8>(), pgrx::varsize_any_exhdr(plain));
+        let result = work(bytes);
+        if plain != original {
+            pg_sys::pfree(plain.cast());
+        }
+        result
+    }
+}
+
 /// The 16 bytes of a uuid datum.
 ///
 /// # Safety

@@ -4,7 +4,8 @@ use super::datum;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-const ACCESS_SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+/// The lock of a query.
+pub(super) const ACCESS_SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
 
 /// A scan of one table. The lock is held only as long as the scan.
 pub struct TableScan {
@@ -17,6 +18,17 @@ impl TableScan {
     /// transaction's own changes, even under REPEATABLE READ and in a parallel worker. `None` when there is no such table.
     pub fn open(table: pg_sys::Oid) -> Option<Self> {
         Self::open_then(table, || ())
+    }
+
+    /// Starts a scan of the whole table under the statement's own snapshot. `None` when there is no such table.
+    pub fn open_for_statement(table: pg_sys::Oid) -> Option<Self> {
+        let relation = open_table(table)?;
+        // SAFETY: the relation is open and a statement is running, so a snapshot is active.
+        unsafe {
+            let (none, snapshot) = (std::ptr::null_mut(), pg_sys::GetActiveSnapshot());
+            let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, snapshot, 0, none);
+            Some(Self { relation, scan })
+        }
     }
 
     /// As [`TableScan::open`], and calls `locked` between locking the table and taking the snapshot: an invalidation that arrives
@@ -79,8 +91,34 @@ pub fn read_by_uuid<R>(table: pg_sys::Oid, name: &CStr, key: &[u8; 16], read: im
     scan.next().map(|row| read(&row))
 }
 
+/// Starts a scan of the rows whose first column, the timestamptz called `name`, is at least `since`, under the statement's own snapshot.
+/// `None` when there is no such table or column.
+pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableScan> {
+    let relation = open_table(table)?;
+    // SAFETY: the relation is open; the key is a value, copied by the scan.
+    unsafe {
+        if column_number(&*(*relation).rd_att, name, pg_sys::TIMESTAMPTZOID) != Some(1) {
+            pg_sys::relation_close(relation, ACCESS_SHARE);
+            return None;
+        }
+        let indexes = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
+        let index = indexes.iter_oid().find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
+        let mut scan_key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyInit(
+            &mut scan_key,
+            1,
+            pg_sys::BTGreaterEqualStrategyNumber as u16,
+            pg_sys::Oid::from(pg_sys::F_TIMESTAMPTZ_GE),
+            pg_sys::Datum::from(since as usize),
+        );
+        let (snapshot, indexed) = (pg_sys::GetActiveSnapshot(), index != pg_sys::InvalidOid);
+        let scan = pg_sys::systable_beginscan(relation, index, indexed, snapshot, 1, &mut scan_key);
+        Some(TableScan { relation, scan })
+    }
+}
+
 /// A column that was altered to another type is as good as gone: its bytes would be misread.
-fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
+pub(super) fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
     let descriptor = std::ptr::from_ref(descriptor).cast_mut();
     // SAFETY: a valid descriptor and a NUL-terminated name; the number is 0 or negative for no user column, and then not asked for.
     unsafe {
@@ -116,7 +154,7 @@ pub fn owner_of(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
     }
 }
 
-/// Whether the first column of an index is the first column of its table.
+/// Whether an index is a B-tree whose first column is the first column of its table.
 fn starts_with_first_column(index: pg_sys::Oid) -> bool {
     if index == pg_sys::InvalidOid {
         return false;
@@ -125,9 +163,12 @@ fn starts_with_first_column(index: pg_sys::Oid) -> bool {
     unsafe {
         let index = pg_sys::index_open(index, ACCESS_SHARE);
         let definition = &*(*index).rd_index;
-        let first = definition.indkey.values.as_slice(1)[0];
+        let is_usable = definition.indkey.values.as_slice(1)[0] == 1
+            && definition.indisvalid
+            && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
+            && pg_sys::RelationGetIndexPredicate(index).is_null();
         pg_sys::index_close(index, ACCESS_SHARE);
-        first == 1
+        is_usable
     }
 }
 
@@ -182,6 +223,17 @@ impl Row<'_> {
     /// An integer column.
     pub fn integer(&self, column: i16) -> Option<i32> {
         self.datum(column).map(|d| d.value() as i32)
+    }
+
+    /// An int8 or timestamptz column.
+    pub fn int8(&self, column: i16) -> Option<i64> {
+        self.datum(column).map(|d| d.value() as i64)
+    }
+
+    /// Works with the bytes of a column of variable length, in place where they lie uncompressed.
+    pub fn with_bytes<R>(&self, column: i16, work: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        // SAFETY: the caller names a column of variable length; the tuple is valid as long as the row.
+        self.datum(column).map(|d| unsafe { datum::with_varlena(d, work) })
     }
 
     /// An oid column.

@@ -1,8 +1,10 @@
 //! SQL run from Rust: fixed texts from `sql/query`, bound parameters.
 
+use super::backend_local::BackendLocal;
 use crate::error::OpsError;
-use pgrx::pg_sys;
-use pgrx::spi::quote_identifier;
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::{OwnedPreparedStatement, quote_identifier};
 
 /// `sql` with the install script's token `@extschema@` replaced by the quoted name of the extension's target schema.
 pub fn in_target_schema(sql: &str) -> Result<String, OpsError> {
@@ -26,5 +28,38 @@ impl RowArgument {
             Some(row) => unsafe { pgrx::datum::DatumWithOid::new(row, self.row_type) },
             None => pgrx::datum::DatumWithOid::null_oid(self.row_type),
         }
+    }
+}
+
+/// A statement that a session prepares once, because it runs it often. It returns nothing.
+pub struct Kept {
+    sql: &'static str,
+    arguments: &'static [pg_sys::Oid],
+    /// The statement, and the schema that it was written for.
+    prepared: BackendLocal<Option<(pg_sys::Oid, OwnedPreparedStatement)>>,
+}
+
+impl Kept {
+    /// A statement in which `@extschema@` stands for the extension's target schema.
+    pub const fn new(sql: &'static str, arguments: &'static [pg_sys::Oid]) -> Self {
+        Self { sql, arguments, prepared: BackendLocal::new(None) }
+    }
+
+    /// Runs it. The statement is out of its place meanwhile, so a trigger that gets here again prepares its own.
+    pub fn run(&self, arguments: &[DatumWithOid<'_>]) -> Result<(), OpsError> {
+        let schema = super::catalog::target_schema().ok_or(OpsError::NotInstalled)?;
+        let kept = self.prepared.with(Option::take).flatten().filter(|(of, _)| *of == schema);
+        Spi::connect_mut(|client| {
+            let statement = match kept {
+                Some((_, statement)) => statement,
+                None => {
+                    let types: Vec<PgOid> = self.arguments.iter().map(|oid| PgOid::from(*oid)).collect();
+                    client.prepare_mut(in_target_schema(self.sql)?.as_str(), &types)?.keep()
+                }
+            };
+            client.update(&statement, None, arguments)?;
+            self.prepared.with(|prepared| *prepared = Some((schema, statement)));
+            Ok(())
+        })
     }
 }

@@ -3,7 +3,7 @@
 use super::spi::RowArgument;
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::{AllocatedByRust, PgTrigger, PgTupleDesc, WhoAllocated, pg_sys};
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 unsafe extern "C-unwind" {
     /// Compares two values of any type byte by byte, after detoasting. Exported by the server, absent from pgrx's bindings.
@@ -32,6 +32,27 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
                 || (!old_is_null && !pg_sys::ffi::pg_guard_ffi_boundary(|| datum_image_eq(old, new, by_value, length)))
         }
     })
+}
+
+/// Whether an UPDATE changes if the member `key` of the jsonb `column` begins, as text, with the character `first`.
+pub fn update_changes_member(trigger: &PgTrigger<'_>, column: &CStr, key: &CStr, first: u8) -> bool {
+    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
+        return false;
+    };
+    let descriptor = relation.tuple_desc();
+    let begins = |tuple: pg_sys::HeapTuple| {
+        // SAFETY: the tuple is the trigger's, of the relation whose descriptor this is; the column is looked at only as jsonb.
+        unsafe {
+            let number = pg_sys::SPI_fnumber(descriptor.as_ptr(), column.as_ptr());
+            if number <= 0 || pg_sys::SPI_gettypeid(descriptor.as_ptr(), number) != pg_sys::JSONBOID {
+                return false;
+            }
+            let mut is_null = false;
+            let object = pg_sys::heap_getattr(tuple, number, descriptor.as_ptr(), &mut is_null);
+            !is_null && super::json::first_character(object, key) == Some(first)
+        }
+    };
+    begins(old.into_pg()) != begins(new.into_pg())
 }
 
 /// A row of the trigger's table as a bound parameter.

@@ -1,0 +1,2 @@
+WITH journal AS (DELETE FROM crewsnow_ops.webhook_journal)
+DELETE FROM crewsnow_ops.webhook_rollups

@@ -1,0 +1,1 @@
+LOCK TABLE @extschema@.processed_events IN SHARE MODE

@@ -1,0 +1,4 @@
+INSERT INTO crewsnow_ops.webhook_rollups (minute, events, failed)
+SELECT date_trunc('minute', e.processed_at), count(*), count(*) FILTER (WHERE e.status = 'failed')
+FROM @extschema@.processed_events AS e
+GROUP BY 1

@@ -1,0 +1,71 @@
+//! The partitions of a table.
+
+use super::scan;
+use pgrx::pg_sys;
+
+/// A partition that holds rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// Its oid.
+    pub table: pg_sys::Oid,
+    /// Where its range ends, in microseconds since 2000; `None` for the default partition and one without an end.
+    pub end: Option<i64>,
+    /// Whether it is the default partition.
+    pub is_default: bool,
+}
+
+/// The partitions of a table partitioned by ranges of a timestamptz, in their order, the default one last. The table stays locked
+/// (ACCESS SHARE) until the transaction ends, as for a query; nothing can be detached meanwhile.
+pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
+    // SAFETY: the lock keeps the descriptor valid; it is read before the relation is closed. Index arrays have `nindexes` entries,
+    // bounds `ndatums`, one column each.
+    unsafe {
+        let relation = pg_sys::try_relation_open(parent, scan::ACCESS_SHARE);
+        if relation.is_null() {
+            return Vec::new();
+        }
+        if (*(*relation).rd_rel).relkind as u8 != pg_sys::RELKIND_PARTITIONED_TABLE {
+            pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
+            return Vec::new();
+        }
+        let descriptor = &*pg_sys::RelationGetPartitionDesc(relation, true);
+        let mut partitions = Vec::new();
+        if !descriptor.boundinfo.is_null() {
+            let bounds = &*descriptor.boundinfo;
+            let table = |index: i32| *descriptor.oids.add(index as usize);
+            for i in 0..bounds.nindexes.max(0) as usize {
+                let index = *bounds.indexes.add(i);
+                if index < 0 {
+                    continue;
+                }
+                let has_end = i < bounds.ndatums as usize
+                    && **bounds.kind.add(i) == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
+                let end = has_end.then(|| (**bounds.datums.add(i)).value() as i64);
+                partitions.push(Partition { table: table(index), end, is_default: false });
+            }
+            if bounds.default_index >= 0 {
+                partitions.push(Partition { table: table(bounds.default_index), end: None, is_default: true });
+            }
+        }
+        pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
+        partitions
+    }
+}
+
+/// Locks a table as for DROP or ATTACH, if nobody is using it. Never waits.
+pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
+    // SAFETY: a lock by oid; the server releases it at the end of the transaction.
+    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+}
+
+/// Locks a table as VACUUM does, if nobody else maintains it. Never waits.
+pub fn try_lock_for_maintenance(table: pg_sys::Oid) -> bool {
+    // SAFETY: a lock by oid; the server releases it at the end of the transaction.
+    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
+}
+
+/// Whether the user's own transaction goes on after this statement, and with it every lock that it takes.
+pub fn is_in_transaction_block() -> bool {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::IsTransactionBlock() }
+}

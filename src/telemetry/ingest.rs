@@ -1,0 +1,175 @@
+//! Writing events and webhooks, with errors that say what is wrong. The caller's own rights decide; the tables' CHECKs hold for
+//! those who write without these functions.
+
+use super::aggregates::nanoseconds;
+use crate::error::OpsError;
+use crate::pg::json::Jsonb;
+use crate::pg::identity;
+use crate::pg::session::require_writable;
+use crate::pg::spi::{Kept, in_target_schema};
+use pgrx::datum::Inet;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{AnyNumeric, Uuid};
+
+/// Bytes of an event's type, and of a function's name.
+const MAX_NAME: usize = 200;
+/// Bytes of Stripe's id of an event.
+const MAX_EVENT_ID: usize = 255;
+/// Bytes of a payload as the server keeps it.
+const MAX_PAYLOAD: usize = 262_144;
+
+static INSERT: Kept = Kept::new(
+    include_str!("../../sql/query/insert_event.sql"),
+    &[
+        pg_sys::UUIDOID,
+        pg_sys::TEXTOID,
+        pg_sys::UUIDOID,
+        pg_sys::JSONBOID,
+        pg_sys::NUMERICOID,
+        pg_sys::TEXTOID,
+    ],
+);
+
+static INSERT_CALL: Kept = Kept::new(
+    include_str!("../../sql/query/insert_edge_call.sql"),
+    &[
+        pg_sys::UUIDOID,
+        pg_sys::TEXTOID,
+        pg_sys::NUMERICOID,
+        pg_sys::INT4OID,
+        pg_sys::UUIDOID,
+        pg_sys::TEXTOID,
+        pg_sys::INETOID,
+        pg_sys::TEXTOID,
+        pg_sys::JSONBOID,
+    ],
+);
+
+fn check_text(argument: &'static str, text: Option<&str>, limit: usize) -> Result<(), OpsError> {
+    match text.map(str::len) {
+        Some(length) if length == 0 || length > limit => Err(OpsError::InvalidText { argument, limit, length }),
+        _ => Ok(()),
+    }
+}
+
+fn check_duration(milliseconds: Option<&AnyNumeric>) -> Result<(), OpsError> {
+    milliseconds.map_or(Ok(()), |milliseconds| nanoseconds(milliseconds).map(|_| ()))
+}
+
+fn check_payload(payload: Option<Jsonb>) -> Result<(), OpsError> {
+    let seen = match payload {
+        Some(payload) if payload.size() > MAX_PAYLOAD => format!("{} kB", payload.size() / 1024),
+        Some(payload) if !payload.is_object() => "an array or a single value".into(),
+        _ => return Ok(()),
+    };
+    Err(OpsError::InvalidPayload { seen })
+}
+
+/// Writes an event. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL type), 22023 (type, name, payload, execution time), 25006 (read-only).
+#[pg_extern(requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+fn log_system_event(
+    p_event_type: Option<&str>,
+    p_user_id: default!(Option<Uuid>, "NULL"),
+    p_payload: default!(Option<Jsonb>, "'{}'"),
+    p_execution_time_ms: default!(Option<AnyNumeric>, "NULL"),
+    p_function_name: default!(Option<&str>, "NULL"),
+) -> Result<Uuid, ErrorReport> {
+    let event_type = p_event_type.ok_or(OpsError::NullArgument {
+        argument: "p_event_type",
+        example: "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');",
+    })?;
+    check_text("p_event_type", Some(event_type), MAX_NAME)?;
+    check_text("p_function_name", p_function_name, MAX_NAME)?;
+    check_duration(p_execution_time_ms.as_ref())?;
+    check_payload(p_payload)?;
+    require_writable("write an event")?;
+    let id = identity::new_uuid();
+    INSERT.run(&[
+        id.into(),
+        event_type.into(),
+        p_user_id.into(),
+        Jsonb::bind(p_payload),
+        p_execution_time_ms.into(),
+        p_function_name.into(),
+    ])?;
+    Ok(id)
+}
+
+/// Writes the call of an Edge Function. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL name or status), 22023 (name, status, payload, execution time), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::too_many_arguments)]
+fn record_edge_call(
+    p_function_name: Option<&str>,
+    p_execution_time_ms: Option<AnyNumeric>,
+    p_status_code: Option<i32>,
+    p_user_id: default!(Option<Uuid>, "NULL"),
+    p_endpoint: default!(Option<&str>, "NULL"),
+    p_ip_address: default!(Option<Inet>, "NULL"),
+    p_user_agent: default!(Option<&str>, "NULL"),
+    p_payload: default!(Option<Jsonb>, "'{}'"),
+) -> Result<Uuid, ErrorReport> {
+    const EXAMPLE: &str = "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let function_name = p_function_name.ok_or_else(|| null("p_function_name"))?;
+    let status_code = p_status_code.ok_or_else(|| null("p_status_code"))?;
+    check_text("p_function_name", Some(function_name), MAX_NAME)?;
+    if !(100..=599).contains(&status_code) {
+        return Err(OpsError::InvalidStatusCode(status_code).into());
+    }
+    check_duration(p_execution_time_ms.as_ref())?;
+    check_payload(p_payload)?;
+    require_writable("write an event")?;
+    let id = identity::new_uuid();
+    INSERT_CALL.run(&[
+        id.into(),
+        function_name.into(),
+        p_execution_time_ms.into(),
+        status_code.into(),
+        p_user_id.into(),
+        p_endpoint.into(),
+        p_ip_address.into(),
+        p_user_agent.into(),
+        Jsonb::bind(p_payload),
+    ])?;
+    Ok(id)
+}
+
+/// Records a webhook. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL id or type), 22023 (empty or too long id or type), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+fn record_stripe_webhook(
+    p_event_id: Option<&str>,
+    p_event_type: Option<&str>,
+    p_succeeded: default!(Option<bool>, "true"),
+    p_error: default!(Option<&str>, "NULL"),
+    p_payload: default!(Option<Jsonb>, "NULL"),
+) -> Result<i32, ErrorReport> {
+    const EXAMPLE: &str = "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', true);";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let event_id = p_event_id.ok_or_else(|| null("p_event_id"))?;
+    let event_type = p_event_type.ok_or_else(|| null("p_event_type"))?;
+    check_text("p_event_id", Some(event_id), MAX_EVENT_ID)?;
+    check_text("p_event_type", Some(event_type), MAX_NAME)?;
+    require_writable("record a webhook")?;
+    let status = match p_succeeded {
+        None => "received",
+        Some(true) => "processed",
+        Some(false) => "failed",
+    };
+    let sql = in_target_schema(include_str!("../../sql/query/record_webhook.sql"))?;
+    let arguments =
+        [event_id.into(), event_type.into(), status.into(), p_error.into(), Jsonb::bind(p_payload)];
+    let attempts = Spi::connect_mut(|client| {
+        client.update(sql.as_str(), Some(1), &arguments)?.first().get_one::<i32>().map_err(OpsError::from)
+    })?;
+    Ok(attempts.unwrap_or(0))
+}

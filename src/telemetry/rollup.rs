@@ -1,0 +1,298 @@
+//! Rolling up: counting the events of finished transactions into a row a minute and function, each exactly once.
+//!
+//! What is counted and the snapshot that says so are written in one transaction. A statement that sees them therefore knows of every
+//! event whether it is in the counts, and reads the others. Writers take part in nothing of this.
+
+use super::coverage::Coverage;
+use super::events::{self, Columns, Standing, target_table};
+use super::minute::{DAY, MINUTE, minute_of};
+use super::tally::{Cell, Tally};
+use crate::error::OpsError;
+use crate::pg::block_scan::{self, Blocks, Bounds};
+use crate::pg::session::{require_latest_snapshot, require_writable};
+use crate::pg::spi::in_target_schema;
+use crate::pg::{catalog, identity, partition, snapshot, trigger};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+use std::collections::BTreeMap;
+
+/// Rows of a block, about: what the bound on rows is turned into blocks by.
+const ROWS_PER_BLOCK: i64 = 32;
+/// Blocks of a BRIN range, the server's default.
+const BLOCKS_PER_RANGE: u64 = 128;
+/// So many days have their partition made ahead.
+const DAYS_AHEAD: i64 = 3;
+/// A default partition of more blocks (64 MB) is not looked through under the lock that a new partition takes.
+const MOST_DEFAULT_BLOCKS: u32 = 8_192;
+
+/// Counts what has not been counted. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22023 (p_max_rows), 25001 (old snapshot), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+fn roll_up_events(
+    p_max_rows: default!(i32, 1000000),
+) -> Result<TableIterator<'static, (name!(events_counted, i64), name!(is_complete, bool))>, ErrorReport> {
+    const WHAT: &str = "roll up events";
+    if p_max_rows < 1 {
+        return Err(OpsError::InvalidMaxRows(p_max_rows).into());
+    }
+    require_writable(WHAT)?;
+    require_latest_snapshot(WHAT)?;
+    let counted = as_owner(|| {
+        if !partition::is_in_transaction_block() {
+            make_partitions()?;
+        }
+        roll_up(i64::from(p_max_rows))
+    })?;
+    Ok(TableIterator::once((counted.events as i64, counted.is_complete)))
+}
+
+/// Forgets all counts and counts again. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 25001 (old snapshot), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+fn rebuild_rollups() -> Result<i64, ErrorReport> {
+    const WHAT: &str = "rebuild the rollups";
+    require_writable(WHAT)?;
+    require_latest_snapshot(WHAT)?;
+    let counted = as_owner(|| {
+        Spi::connect_mut(|client| {
+            // Against writers of webhooks, whose journal would be counted twice, and other roll-ups.
+            client.update(in_target_schema(include_str!("../../sql/query/lock_webhooks.sql"))?.as_str(), None, &[])?;
+            client.update(include_str!("../../sql/query/forget_event_rollups.sql"), None, &[])?;
+            client.update(include_str!("../../sql/query/forget_webhook_rollups.sql"), None, &[])?;
+            client.update(in_target_schema(include_str!("../../sql/query/recount_webhooks.sql"))?.as_str(), None, &[])?;
+            Ok::<_, OpsError>(())
+        })?;
+        roll_up(i64::MAX)
+    })?;
+    Ok(counted.events as i64)
+}
+
+/// Runs `work` with the rights of the counts' owner. Those who may call it need none on the tables.
+pub fn as_owner<R>(work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, OpsError> {
+    let owner = catalog::owner_of_own_table(c"rollup_state").ok_or(OpsError::NotInstalled)?;
+    identity::as_role(owner, work)
+}
+
+/// What a roll-up did.
+#[derive(Default)]
+struct Counted {
+    events: u64,
+    is_complete: bool,
+}
+
+fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
+    // Locked before the state, as TRUNCATE does.
+    let partitions = partition::partitions(target_table(c"event_log")?);
+    Spi::connect_mut(|client| {
+        if !lock_state(client)? {
+            return Ok(Counted::default());
+        }
+        let is_trusted = snapshot::with_latest_snapshot(Standing::read)?.is_trusted;
+        if !is_trusted {
+            client.update(include_str!("../../sql/query/forget_event_rollups.sql"), None, &[])?;
+        }
+        let open: Vec<(Blocks, Columns)> =
+            partitions.iter().filter_map(|partition| events::open(partition.table)).collect();
+        let (events, covered) = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
+        let Some((covered, is_complete)) = covered else { return Ok(Counted { events, is_complete: false }) };
+        let (system_identifier, database) = snapshot::identity();
+        let arguments = [covered.to_string().into(), system_identifier.into(), database.into()];
+        client.update(include_str!("../../sql/query/write_rollup_state.sql"), None, &arguments)?;
+        let limit = max_rows.into();
+        let moved = client.update(include_str!("../../sql/query/roll_up_webhooks.sql"), None, &[limit])?;
+        let moved = moved.first().get_one::<i64>()?.unwrap_or(0);
+        client.update(include_str!("../../sql/query/sample_connections.sql"), None, &[])?;
+        drop(open);
+        Ok(Counted { events, is_complete: is_complete && moved < max_rows })
+    })
+}
+
+/// Locks the state for this transaction; false if another one has it.
+pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, OpsError> {
+    Ok(!client.update(include_str!("../../sql/query/lock_rollup_state.sql"), None, &[])?.is_empty())
+}
+
+/// Counts what is finished and uncounted; how many events that was, what is counted then, and whether it is all. Without the latter
+/// only the way was paved for the next call.
+#[allow(clippy::type_complexity)]
+fn count(
+    client: &mut SpiClient<'_>,
+    open: &[(Blocks, Columns)],
+    max_rows: i64,
+) -> Result<(u64, Option<(Coverage, bool)>), OpsError> {
+    let standing = Standing::read()?;
+    let standing = if standing.is_trusted { standing } else { Standing { covered: Coverage::default(), ..standing } };
+    let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
+    let size = |last: u64| -> u64 {
+        let bounds = standing.uncovered_bounds(standing.floor, last);
+        open.iter().map(|(blocks, _)| block_scan::block_count(&blocks.runs(&bounds))).sum()
+    };
+    let mut last = None;
+    if size(u64::MAX) > most {
+        let unsummarized = summarize(open, most);
+        if unsummarized > most {
+            return Ok((0, None));
+        }
+        last = last_transaction(&standing, most + unsummarized, size);
+    }
+    let next = Coverage::next(&standing.now, snapshot::own_transaction(), last);
+    let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
+    let mut tally = Tally::default();
+    let mut events = 0;
+    for (blocks, columns) in open {
+        blocks.read(&blocks.runs(&bounds), |row| {
+            if let Some((transaction, created_at)) = columns.transaction_and_time(row)
+                && created_at >= standing.floor
+                && !standing.covered.holds(transaction)
+                && next.holds(transaction)
+            {
+                events += 1;
+                columns.with_call(row, created_at, |call| tally.add(call));
+            }
+        });
+    }
+    if last.is_none() {
+        summarize(open, most);
+    }
+    write(client, tally)?;
+    let is_complete = last.is_none();
+    Ok((events, Some((next, is_complete))))
+}
+
+/// The last transaction up to which there are at most so many blocks to read; at least one that has any.
+fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
+    let end = standing.now.xmax;
+    let (mut low, mut high) = (standing.covered.xmax.saturating_sub(1), end);
+    let least = size(low);
+    // Invariant: up to `low` it is few enough or nothing new, up to `high` it is too much.
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let blocks = size(middle);
+        if blocks <= most || blocks == least { low = middle } else { high = middle }
+    }
+    let last = if size(low) > least { low } else { high };
+    (last < end).then_some(last)
+}
+
+/// Has the server summarize ranges of blocks that its index does not know yet, so that they can be excluded, about `most` blocks. The
+/// range that is being filled stays as it is: an index entry that changed with each row would slow every writer. Returns how many
+/// blocks of complete ranges are left.
+fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
+    // No transaction has a negative number, so only unknown ranges can hold one.
+    let nothing = [Bounds { number: (-2, -1), since: i64::MIN }];
+    let (mut done, mut left) = (0, 0);
+    for (blocks, _) in open {
+        let Some(index) = blocks.index() else { continue };
+        let end = u64::from(blocks.block_count()) / BLOCKS_PER_RANGE * BLOCKS_PER_RANGE;
+        let unknown: Vec<u64> = block_scan::ranges(&blocks.runs(&nothing), BLOCKS_PER_RANGE);
+        for first in unknown.into_iter().filter(|first| *first < end) {
+            if done < most && blocks.summarize(index, first) {
+                done += BLOCKS_PER_RANGE;
+            } else {
+                left += BLOCKS_PER_RANGE;
+            }
+        }
+    }
+    left
+}
+
+/// Adds what was counted now to what was counted before. The state is locked, so nobody else does.
+fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
+    let mut cells: BTreeMap<(i64, String), Cell> = tally
+        .into_cells()
+        .map(|(function, minute, cell)| ((minute, String::from_utf8_lossy(&function).into_owned()), cell))
+        .collect();
+    if cells.is_empty() {
+        return Ok(());
+    }
+    let time = |time: i64| TimestampWithTimeZone::try_from(time).ok();
+    let minutes: Vec<_> = cells.keys().map(|(minute, _)| time(*minute)).collect();
+    let functions: Vec<_> = cells.keys().map(|(_, function)| function.clone()).collect();
+    let keys = [minutes.clone().into(), functions.clone().into()];
+    for row in client.select(include_str!("../../sql/query/known_rollups.sql"), None, &keys)? {
+        let (Some(minute), Some(function)) = (row.get::<TimestampWithTimeZone>(1)?, row.get::<String>(2)?) else {
+            continue;
+        };
+        let Some(cell) = cells.get_mut(&(minute.into_inner(), function)) else { continue };
+        let count = |column| row.get::<i64>(column).map(|count| count.unwrap_or(0) as u64);
+        cell.calls += count(3)?;
+        cell.errors += count(4)?;
+        cell.timeouts += count(5)?;
+        cell.last_call = cell.last_call.max(row.get::<TimestampWithTimeZone>(6)?.map_or(i64::MIN, |t| t.into_inner()));
+        cell.latency.merge_bytes(row.get::<&[u8]>(7)?.unwrap_or_default())?;
+    }
+    let counts = |of: fn(&Cell) -> u64| cells.values().map(|cell| of(cell) as i64).collect::<Vec<_>>();
+    let arguments = [
+        minutes.into(),
+        functions.into(),
+        counts(|cell| cell.calls).into(),
+        counts(|cell| cell.errors).into(),
+        counts(|cell| cell.timeouts).into(),
+        cells.values().map(|cell| time(cell.last_call)).collect::<Vec<_>>().into(),
+        cells.values().map(|cell| cell.latency.encode()).collect::<Vec<_>>().into(),
+    ];
+    client.update(include_str!("../../sql/query/write_rollups.sql"), None, &arguments)?;
+    Ok(())
+}
+
+/// Makes the partitions of the coming days, where that disturbs nobody: no lock is waited for, and the default partition, which has to
+/// be looked through for rows that belong elsewhere, must be small. It is, as long as this is called.
+fn make_partitions() -> Result<(), OpsError> {
+    let log = target_table(c"event_log")?;
+    let now = trigger::clock();
+    let today = now.div_euclid(DAY) * DAY;
+    let partitions = partition::partitions(log);
+    let Some(default) = partitions.iter().find(|partition| partition.is_default) else { return Ok(()) };
+    let end = partitions.iter().filter_map(|partition| partition.end).max();
+    // The rest of the first day begins with the next minute but one: rows of this one are in the default partition already.
+    let mut start = end.filter(|end| *end > now).unwrap_or_else(|| minute_of(now) + 2 * MINUTE);
+    if start >= today + DAYS_AHEAD * DAY {
+        return Ok(());
+    }
+    let is_small = || events::open(default.table).is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
+    if !is_small() || !partition::try_lock_for_maintenance(log) || !partition::try_lock_exclusively(default.table) {
+        return Ok(());
+    }
+    // Somebody else may have made them meanwhile.
+    if partition::partitions(log) != partitions {
+        return Ok(());
+    }
+    while start < today + DAYS_AHEAD * DAY {
+        let end = start.div_euclid(DAY) * DAY + DAY;
+        if snapshot::with_latest_snapshot(|| is_free(default.table, start, end)) {
+            make_partition(start, end)?;
+        }
+        start = end;
+    }
+    Ok(())
+}
+
+/// Whether the default partition holds no row of a period. A day of which it does stays there.
+fn is_free(default: pg_sys::Oid, start: i64, end: i64) -> bool {
+    let Some((blocks, columns)) = events::open(default) else { return false };
+    let mut is_free = true;
+    blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), |row| {
+        let time = columns.transaction_and_time(row).map_or(start, |(_, time)| time);
+        is_free &= !(start..end).contains(&time);
+    });
+    is_free
+}
+
+fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
+    let name = catalog::schema(c"crewsnow_ops").zip(TimestampWithTimeZone::try_from(start).ok());
+    let (Some((_, from)), Ok(to)) = (name, TimestampWithTimeZone::try_from(end)) else { return Ok(()) };
+    let sql = in_target_schema(include_str!("../../sql/query/create_event_partition.sql"))?;
+    Spi::connect_mut(|client| {
+        let commands = client.select(sql.as_str(), Some(1), &[from.into(), to.into()])?.first().get_one::<String>()?;
+        if let Some(commands) = commands {
+            client.update(commands.as_str(), None, &[])?;
+        }
+        Ok(())
+    })
+}
+

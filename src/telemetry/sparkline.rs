@@ -1,0 +1,31 @@
+//! A row of block characters, one a minute. Pure.
+
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What stands for a minute without data.
+pub const NO_DATA: char = '·';
+
+/// Draws values, `None` where there is none. A full block is the `threshold` or the highest value, whichever is more, so that what is
+/// well stays low.
+#[must_use]
+pub fn draw(values: &[Option<f64>], threshold: f64) -> String {
+    let full = values.iter().flatten().copied().fold(threshold, f64::max);
+    let block = |value: f64| {
+        let eighths = if full > 0.0 { (value / full * BLOCKS.len() as f64).ceil() } else { 0.0 };
+        BLOCKS[(eighths as usize).clamp(1, BLOCKS.len()) - 1]
+    };
+    values.iter().map(|value| value.map_or(NO_DATA, block)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        assert_eq!(draw(&[], 5.0), "");
+        assert_eq!(draw(&[None, Some(0.0), Some(2.5), Some(5.0)], 5.0), "·▁▄█");
+        assert_eq!(draw(&[Some(5.0), Some(100.0)], 5.0), "▁█", "above the threshold the highest value is full");
+        assert_eq!(draw(&[Some(0.0)], 0.0), "▁");
+    }
+}
