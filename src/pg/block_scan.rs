@@ -76,9 +76,15 @@ impl Blocks {
             let bitmap = pg_sys::tbm_create((4 << 20) as _, std::ptr::null_mut());
             for bound in bounds {
                 let mut keys = [
-                    key(1, pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_INT8GE, bound.number.0),
-                    key(1, pg_sys::BTLessEqualStrategyNumber, pg_sys::F_INT8LE, bound.number.1),
-                    key(2, pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_GE, bound.since),
+                    key(1, pg_sys::INT8OID, pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_INT8GE, bound.number.0),
+                    key(1, pg_sys::INT8OID, pg_sys::BTLessEqualStrategyNumber, pg_sys::F_INT8LE, bound.number.1),
+                    key(
+                        2,
+                        pg_sys::TIMESTAMPTZOID,
+                        pg_sys::BTGreaterEqualStrategyNumber,
+                        pg_sys::F_TIMESTAMPTZ_GE,
+                        bound.since,
+                    ),
                 ];
                 let scan = pg_sys::index_beginscan_bitmap(index, pg_sys::GetActiveSnapshot(), keys.len() as i32);
                 pg_sys::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
@@ -157,7 +163,7 @@ impl Drop for Blocks {
 
 /// # Safety
 /// A scan key is only memory; the function must be one of the operator class's.
-unsafe fn key(column: i16, strategy: u32, function: u32, value: i64) -> pg_sys::ScanKeyData {
+unsafe fn key(column: i16, type_: pg_sys::Oid, strategy: u32, function: u32, value: i64) -> pg_sys::ScanKeyData {
     let mut key = pg_sys::ScanKeyData::default();
     // SAFETY: the function exists, by its oid in the server's own catalog.
     unsafe {
@@ -169,6 +175,8 @@ unsafe fn key(column: i16, strategy: u32, function: u32, value: i64) -> pg_sys::
             pg_sys::Datum::from(value as usize),
         );
     }
+    // BRIN looks its operators up by the type that a key has.
+    key.sk_subtype = type_;
     key
 }
 

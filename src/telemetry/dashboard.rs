@@ -54,9 +54,7 @@ fn dashboard_now() -> Result<
         security(),
         connections(shown)?,
     ];
-    Ok(TableIterator::new(
-        rows.map(|row| (row.signal, row.status, row.value, row.threshold, row.line, row.note)),
-    ))
+    Ok(TableIterator::new(rows.map(|row| (row.signal, row.status, row.value, row.threshold, row.line, row.note))))
 }
 
 fn total(minutes: &BTreeMap<i64, Minute>, window: Window) -> Minute {
@@ -112,7 +110,8 @@ fn error_rate(functions: &Functions, ten: Window, shown: Window) -> Row {
     Row {
         signal: "Error Rate",
         status: if worst.is_none_or(|(_, worst)| percent(worst) < 5.0) { "✅ OK" } else { "🚨 HIGH" },
-        value: worst.map_or_else(String::new, |(_, worst)| format!("{} %", hundredths(share(worst.errors, worst.calls)))),
+        value: worst
+            .map_or_else(String::new, |(_, worst)| format!("{} %", hundredths(share(worst.errors, worst.calls)))),
         threshold: "5 %".to_owned(),
         line: sparkline::draw(&by_minute(functions, shown, highest), 5.0),
         note,
@@ -188,6 +187,10 @@ fn connections(shown: Window) -> Result<Row, OpsError> {
         value: now.to_string(),
         threshold: format!("{} of {most}", most * 80 / 100),
         line: sparkline::draw(&line, most as f64),
-        note: if samples.len() > 1 { String::new() } else { "earlier minutes are sampled by roll_up_events".to_owned() },
+        note: if samples.len() > 1 {
+            String::new()
+        } else {
+            "earlier minutes are sampled by roll_up_events".to_owned()
+        },
     })
 }

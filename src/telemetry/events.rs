@@ -1,9 +1,9 @@
 //! Reading what has been counted and what has not, as the running statement sees both.
 
 use super::coverage::Coverage;
+use super::numeric;
 use super::sketch::MAX_NANOSECONDS;
 use super::tally::Call;
-use super::numeric;
 use crate::error::OpsError;
 use crate::pg::block_scan::{Blocks, Bounds, RowInPlace};
 use crate::pg::scan::{self, TableScan};
@@ -169,8 +169,7 @@ pub fn read_rolled<E>(
 where
     OpsError: From<E>,
 {
-    let mut rows =
-        scan::open_since(own_table(c"event_rollups")?, c"minute", since).ok_or(OpsError::NotInstalled)?;
+    let mut rows = scan::open_since(own_table(c"event_rollups")?, c"minute", since).ok_or(OpsError::NotInstalled)?;
     let column = |name, type_| rows.column(name, type_).unwrap_or(0);
     let (minute, function) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
     let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));

@@ -3,8 +3,8 @@
 
 use super::aggregates::nanoseconds;
 use crate::error::OpsError;
-use crate::pg::json::Jsonb;
 use crate::pg::identity;
+use crate::pg::json::Jsonb;
 use crate::pg::session::require_writable;
 use crate::pg::spi::{Kept, in_target_schema};
 use pgrx::datum::Inet;
@@ -21,14 +21,7 @@ const MAX_PAYLOAD: usize = 262_144;
 
 static INSERT: Kept = Kept::new(
     include_str!("../../sql/query/insert_event.sql"),
-    &[
-        pg_sys::UUIDOID,
-        pg_sys::TEXTOID,
-        pg_sys::UUIDOID,
-        pg_sys::JSONBOID,
-        pg_sys::NUMERICOID,
-        pg_sys::TEXTOID,
-    ],
+    &[pg_sys::UUIDOID, pg_sys::TEXTOID, pg_sys::UUIDOID, pg_sys::JSONBOID, pg_sys::NUMERICOID, pg_sys::TEXTOID],
 );
 
 static INSERT_CALL: Kept = Kept::new(
@@ -166,8 +159,7 @@ fn record_stripe_webhook(
         Some(false) => "failed",
     };
     let sql = in_target_schema(include_str!("../../sql/query/record_webhook.sql"))?;
-    let arguments =
-        [event_id.into(), event_type.into(), status.into(), p_error.into(), Jsonb::bind(p_payload)];
+    let arguments = [event_id.into(), event_type.into(), status.into(), p_error.into(), Jsonb::bind(p_payload)];
     let attempts = Spi::connect_mut(|client| {
         client.update(sql.as_str(), Some(1), &arguments)?.first().get_one::<i32>().map_err(OpsError::from)
     })?;

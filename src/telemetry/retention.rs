@@ -26,7 +26,12 @@ const BATCH: i64 = 100_000;
 fn apply_event_retention() -> Result<
     TableIterator<
         'static,
-        (name!(partitions_dropped, i32), name!(events_deleted, i64), name!(rollups_deleted, i64), name!(is_complete, bool)),
+        (
+            name!(partitions_dropped, i32),
+            name!(events_deleted, i64),
+            name!(rollups_deleted, i64),
+            name!(is_complete, bool),
+        ),
     >,
     ErrorReport,
 > {
@@ -105,9 +110,9 @@ fn is_counted(table: pg_sys::Oid) -> Result<bool, OpsError> {
     let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
     blocks.read(&blocks.runs(&bounds), |row| {
-        is_counted &= columns.transaction_and_time(row).is_some_and(|(transaction, time)| {
-            standing.covered.holds(transaction) || time < standing.floor
-        });
+        is_counted &= columns
+            .transaction_and_time(row)
+            .is_some_and(|(transaction, time)| standing.covered.holds(transaction) || time < standing.floor);
     });
     Ok(is_counted)
 }
@@ -125,6 +130,7 @@ fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool
 fn delete(client: &mut SpiClient<'_>, sql: &str, before: i64) -> Result<i64, OpsError> {
     let sql = in_target_schema(sql)?;
     let before = TimestampWithTimeZone::try_from(before).ok();
-    let deleted = retiring(|| client.update(sql.as_str(), None, &[before.into(), BATCH.into()]).map(|rows| rows.len()))?;
+    let deleted =
+        retiring(|| client.update(sql.as_str(), None, &[before.into(), BATCH.into()]).map(|rows| rows.len()))?;
     Ok(deleted as i64)
 }

@@ -64,7 +64,11 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
             client.update(in_target_schema(include_str!("../../sql/query/lock_webhooks.sql"))?.as_str(), None, &[])?;
             client.update(include_str!("../../sql/query/forget_event_rollups.sql"), None, &[])?;
             client.update(include_str!("../../sql/query/forget_webhook_rollups.sql"), None, &[])?;
-            client.update(in_target_schema(include_str!("../../sql/query/recount_webhooks.sql"))?.as_str(), None, &[])?;
+            client.update(
+                in_target_schema(include_str!("../../sql/query/recount_webhooks.sql"))?.as_str(),
+                None,
+                &[],
+            )?;
             Ok::<_, OpsError>(())
         })?;
         roll_up(i64::MAX)
@@ -254,7 +258,8 @@ fn make_partitions() -> Result<(), OpsError> {
     if start >= today + DAYS_AHEAD * DAY {
         return Ok(());
     }
-    let is_small = || events::open(default.table).is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
+    let is_small =
+        || events::open(default.table).is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
     if !is_small() || !partition::try_lock_for_maintenance(log) || !partition::try_lock_exclusively(default.table) {
         return Ok(());
     }
@@ -295,4 +300,3 @@ fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
         Ok(())
     })
 }
-

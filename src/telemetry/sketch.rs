@@ -447,7 +447,8 @@ mod tests {
     }
 
     fn durations() -> impl Strategy<Value = Vec<u64>> {
-        let duration = prop_oneof![Just(0), 1..1_000_u64, 1..10_000_000_000_u64, 1..MAX_NANOSECONDS, Just(MAX_NANOSECONDS)];
+        let duration =
+            prop_oneof![Just(0), 1..1_000_u64, 1..10_000_000_000_u64, 1..MAX_NANOSECONDS, Just(MAX_NANOSECONDS)];
         prop::collection::vec(duration, 0..200)
     }
 

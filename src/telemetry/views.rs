@@ -259,9 +259,10 @@ impl Webhooks {
                 .collect();
             silence = webhooks::silence(&active, now);
         }
-        let sum = counts.iter().filter(|(minute, _)| judged.holds(**minute)).fold(Count::default(), |sum, (_, count)| {
-            Count { events: sum.events + count.events, failed: sum.failed + count.failed }
-        });
+        let sum =
+            counts.iter().filter(|(minute, _)| judged.holds(**minute)).fold(Count::default(), |sum, (_, count)| {
+                Count { events: sum.events + count.events, failed: sum.failed + count.failed }
+            });
         let waiting = waiting(now)?;
         let last_event = last(&counts);
         Ok(Self { alert: webhooks::alert(sum, waiting, silence, now), counts, waiting, last_event })

@@ -136,14 +136,19 @@ mod tests {
     fn failing_comes_first() {
         let waiting = Waiting { late: 9, since: Some(NOW - HOUR) };
         assert_eq!(alert(Count { events: 100, failed: 6 }, waiting, None, NOW), Some(Alert::Failing));
-        assert_eq!(alert(Count { events: 100, failed: 5 }, Waiting::default(), None, NOW), None, "5 % is not more than 5 %");
+        assert_eq!(
+            alert(Count { events: 100, failed: 5 }, Waiting::default(), None, NOW),
+            None,
+            "5 % is not more than 5 %"
+        );
         assert_eq!(alert(Count::default(), Waiting::default(), None, NOW), None);
     }
 
     #[test]
     fn backlog() {
         let of = |late, minutes| {
-            alert(Count::default(), Waiting { late, since: Some(NOW - minutes * MINUTE) }, None, NOW).map(|a| a.to_string())
+            alert(Count::default(), Waiting { late, since: Some(NOW - minutes * MINUTE) }, None, NOW)
+                .map(|a| a.to_string())
         };
         assert_eq!(of(4, 20), None);
         assert_eq!(of(1, 61).as_deref(), Some("ALERT: 1 webhooks received but not processed, the oldest for 61 min"));
@@ -176,6 +181,10 @@ mod tests {
         assert_eq!(silence(&days, NOW), None);
         let noon = NOW - 4 * HOUR;
         let until: Vec<i64> = days.iter().copied().filter(|m| *m <= noon - 20 * MINUTE).collect();
-        assert_eq!(silence(&until, noon), Some(Alert::Silence { minutes: 20, usual: 1 }), "by day twenty minutes are one");
+        assert_eq!(
+            silence(&until, noon),
+            Some(Alert::Silence { minutes: 20, usual: 1 }),
+            "by day twenty minutes are one"
+        );
     }
 }

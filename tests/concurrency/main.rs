@@ -4,3 +4,4 @@ mod cache;
 mod history;
 mod operators;
 mod random;
+mod telemetry;
