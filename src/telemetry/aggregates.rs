@@ -55,12 +55,12 @@ fn latency_sketch_combine(
     Ok(state)
 }
 
-#[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
+#[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe, strict)]
 fn latency_sketch_serialize(state: Internal) -> Option<Vec<u8>> {
     aggregate::existing_state::<Sketch>(&state).map(Sketch::encode)
 }
 
-#[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
+#[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe, strict)]
 fn latency_sketch_deserialize(
     bytes: &[u8],
     _unused: Internal,

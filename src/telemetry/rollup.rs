@@ -17,8 +17,8 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 use std::collections::BTreeMap;
 
-/// Rows of a block, about: what the bound on rows is turned into blocks by.
-const ROWS_PER_BLOCK: i64 = 32;
+/// Rows of a block, rather too many: what the bound on rows is turned into blocks by.
+const ROWS_PER_BLOCK: i64 = 64;
 /// Blocks of a BRIN range, the server's default.
 const BLOCKS_PER_RANGE: u64 = 128;
 /// So many days have their partition made ahead.

@@ -3,3 +3,4 @@
 mod dump_restore;
 mod lifecycle;
 mod replication;
+mod telemetry;

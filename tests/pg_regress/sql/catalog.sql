@@ -18,7 +18,9 @@ SELECT pg_describe_object(m.classid, m.objid, 0) FROM members AS m
 LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
-    AND coalesce(c.relname, p.proname) NOT IN ('feature_flags', 'is_feature_enabled_for_user', 'update_feature_flag');
+    AND coalesce(c.relname, p.proname) NOT IN
+        ('feature_flags', 'is_feature_enabled_for_user', 'update_feature_flag',
+        'event_log', 'log_system_event', 'processed_events', 'edge_functions_monitoring', 'error_rate_monitoring', 'stripe_webhook_monitoring');
 
 -- objects without a COMMENT
 SELECT pg_describe_object(classid, objid, 0) FROM members
@@ -38,13 +40,16 @@ WHERE obj_description(indexrelid, 'pg_class') IS NULL AND NOT EXISTS (SELECT FRO
 SELECT objid::regclass FROM members
 WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid = objid) IN ('r', 'p')
     AND NOT objid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'crewsnow_ops')::oid[])
-    AND objid::regclass::text NOT IN ('crewsnow_ops.launch_flags', 'crewsnow_ops.access_privileges');
+    AND objid::regclass::text NOT IN ('crewsnow_ops.launch_flags', 'crewsnow_ops.access_privileges',
+        -- made anew from the restored rows
+        'crewsnow_ops.rollup_state', 'crewsnow_ops.webhook_journal', 'crewsnow_ops.webhook_rollups', 'crewsnow_ops.connection_samples');
 
 -- functions that run as their owner, and functions without a pinned search_path: the first must be none, the second run no SQL
 SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass WHERE prosecdef;
 SELECT proname FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
 WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
-    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag');
+    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch', 'merge_sketches', 'sketch_quantile')
+    AND proname NOT LIKE 'latency\_sketch\_%';
 
 -- whoever has a right on anything: PUBLIC may evaluate, and nothing else was granted
 SELECT DISTINCT m.classid::regclass, pg_describe_object(m.classid, m.objid, 0), a.grantee::regrole, a.privilege_type
@@ -67,7 +72,10 @@ WHERE (p.prorettype <> 'trigger'::regtype OR c.oid IS NOT NULL)
         WHERE CASE a.object_type WHEN 'FUNCTION' THEN a.object_name::regprocedure = p.oid WHEN 'TABLE' THEN a.object_name::regclass = c.oid END
     )
     AND coalesce(p.proname, c.relname) NOT IN
-        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges');
+        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default')
+    -- parts of the aggregates: nothing else can call them
+    AND coalesce(p.proname, '') NOT LIKE 'latency\_sketch\_%';
 
 -- volatility and parallel safety of what policies and plans are made of
-SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc WHERE proname = 'is_feature_enabled_for_user';
+SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc
+WHERE proname IN ('is_feature_enabled_for_user', 'latency_sketch', 'merge_sketches', 'sketch_quantile') ORDER BY proname;

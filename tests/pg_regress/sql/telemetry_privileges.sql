@@ -1,0 +1,103 @@
+-- Who may write, read, count and drop telemetry, tried as each of them.
+\set VERBOSITY sqlstate
+CREATE EXTENSION crewsnow_ops;
+CREATE ROLE nobody LOGIN;
+CREATE ROLE reader LOGIN;
+CREATE ROLE writer LOGIN;
+CREATE ROLE operator LOGIN;
+CREATE ROLE admin LOGIN;
+SELECT crewsnow_ops.grant_access(level, level) FROM unnest(ARRAY['reader', 'writer', 'operator', 'admin']) AS level;
+
+-- nobody: nothing
+SET SESSION AUTHORIZATION nobody;
+SELECT log_system_event('x');
+SELECT crewsnow_ops.record_edge_call('f', 1, 200);
+SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid');
+INSERT INTO event_log (event_type) VALUES ('x');
+SELECT count(*) FROM event_log;
+SELECT count(*) FROM crewsnow_ops.event_log_default;
+SELECT count(*) FROM processed_events;
+SELECT count(*) FROM edge_functions_monitoring;
+SELECT count(*) FROM error_rate_monitoring;
+SELECT count(*) FROM stripe_webhook_monitoring;
+SELECT count(*) FROM crewsnow_ops.dashboard;
+SELECT count(*) FROM crewsnow_ops.edge_functions_now();
+SELECT crewsnow_ops.roll_up_events();
+SELECT crewsnow_ops.apply_event_retention();
+SELECT crewsnow_ops.rebuild_rollups();
+SELECT crewsnow_ops.latency_sketch(1);
+SELECT crewsnow_ops.latency_sketch_add(NULL, 1);
+
+-- a writer, as services are: writes in every way, reads nothing of others
+SET SESSION AUTHORIZATION writer;
+SELECT log_system_event('x') IS NOT NULL;
+SELECT crewsnow_ops.record_edge_call('f', 1, 200) IS NOT NULL;
+SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', NULL);
+SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid');
+INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1);
+COPY event_log (event_type, function_name) FROM stdin;
+x	f
+x	f
+\.
+SELECT count(*) FROM event_log;
+INSERT INTO event_log (event_type) VALUES ('x') RETURNING id;
+UPDATE event_log SET user_id = NULL;
+DELETE FROM event_log;
+TRUNCATE event_log;
+SELECT count(*) FROM edge_functions_monitoring;
+SELECT crewsnow_ops.roll_up_events();
+SELECT is_feature_enabled_for_user('messaging');
+SELECT count(*) FROM feature_flags;
+INSERT INTO crewsnow_ops.webhook_journal VALUES (now(), 100, 0);
+UPDATE crewsnow_ops.rollup_state SET covered = '1:1:';
+
+-- a reader: the numbers, not the people
+SET SESSION AUTHORIZATION reader;
+SELECT function_name, total_calls FROM edge_functions_monitoring;
+SELECT sum(total_requests) FROM error_rate_monitoring;
+SELECT sum(total_events) FROM stripe_webhook_monitoring;
+SELECT signal FROM crewsnow_ops.dashboard;
+SET search_path = '';
+SELECT total_calls FROM public.edge_functions_monitoring;
+SELECT pg_catalog.count(*) FROM crewsnow_ops.dashboard;
+RESET search_path;
+SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(42), 0.5);
+SELECT count(*) FROM event_log;
+SELECT count(*) FROM processed_events;
+SELECT log_system_event('x');
+SELECT crewsnow_ops.roll_up_events();
+SELECT count(*) FROM crewsnow_ops.event_rollups;
+
+-- an operator counts; what is counted is the owner's
+SET SESSION AUTHORIZATION operator;
+SELECT * FROM crewsnow_ops.roll_up_events();
+SELECT count(*) FROM event_log;
+UPDATE event_log SET user_id = NULL, ip_address = NULL;
+UPDATE event_log SET function_name = 'g';
+DELETE FROM event_log;
+UPDATE crewsnow_ops.event_rollups SET calls = 0;
+DELETE FROM crewsnow_ops.event_rollups;
+SELECT crewsnow_ops.apply_event_retention();
+SELECT crewsnow_ops.rebuild_rollups();
+SET crewsnow_ops.event_retention = '1d';
+SELECT current_user, session_user;
+SELECT count(*) = 3 FROM pg_inherits WHERE inhparent = 'event_log'::regclass AND inhrelid <> 'crewsnow_ops.event_log_default'::regclass;
+SELECT DISTINCT pg_get_userbyid(relowner) = (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'event_log'::regclass)
+FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass);
+
+-- an admin also drops and rebuilds
+SET SESSION AUTHORIZATION admin;
+SELECT * FROM crewsnow_ops.apply_event_retention();
+SELECT crewsnow_ops.rebuild_rollups();
+SELECT function_name, total_calls FROM edge_functions_monitoring;
+
+-- a role's own trigger, where somebody let it have one, runs with the rights of the one who writes
+RESET SESSION AUTHORIZATION;
+GRANT TRIGGER ON processed_events TO operator;
+GRANT CREATE ON SCHEMA public TO operator;
+SET SESSION AUTHORIZATION operator;
+CREATE FUNCTION public.who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'running as %', current_user; RETURN NULL; END $$;
+CREATE TRIGGER zz_who AFTER INSERT ON processed_events FOR EACH ROW EXECUTE FUNCTION public.who();
+\set VERBOSITY default
+SET SESSION AUTHORIZATION writer;
+SELECT crewsnow_ops.record_stripe_webhook('evt_2', 'invoice.paid');

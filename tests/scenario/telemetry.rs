@@ -1,0 +1,408 @@
+//! Telemetry through a database's life: dumped and restored, cloned, set back, retained, and in all states that an on-call engineer meets.
+
+use harness::{Cluster, must_run, program, rows, run, sqlstate, value};
+use postgres::Client;
+
+const ROWS: &str = "SELECT id, event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address, user_agent, created_at
+    FROM event_log ORDER BY id";
+const WEBHOOKS: &str = "SELECT * FROM processed_events ORDER BY event_id";
+/// What the views answer, without the columns that move with the clock.
+const ANSWERS: &str = "
+    SELECT 'edge', function_name, total_calls, avg_execution_time, p95_latency, timeout_count, error_5xx_count FROM edge_functions_monitoring
+    UNION ALL SELECT 'errors', function_name, sum(total_requests), sum(error_5xx_count), NULL, NULL, NULL FROM error_rate_monitoring GROUP BY 2
+    UNION ALL SELECT 'webhooks', NULL, sum(total_events), sum(failed_events), NULL, NULL, NULL FROM stripe_webhook_monitoring
+    ORDER BY 1, 2";
+/// All that is counted, in minutes and days.
+const COUNTED: &str =
+    "SELECT function_name, minute, calls, errors_5xx, over_5s, latency FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
+
+/// Events of five days and of now, some counted and some not, in partitions and in the default one.
+const DAYS: &str = "
+    INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at, user_id, ip_address)
+    SELECT 'edge_function_call', 'function-' || n % 3, abs(n) % 7000, jsonb_build_object('status_code', CASE WHEN n % 9 = 0 THEN 500 ELSE 200 END),
+        now() - n * interval '7 minutes', gen_random_uuid(), '10.0.0.1'
+    FROM generate_series(-600, 1200) AS n;
+    SELECT * FROM crewsnow_ops.roll_up_events();
+    INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
+    SELECT 'edge_function_call', 'late', 3000, now() - n * interval '20 minutes' FROM generate_series(0, 200) AS n;
+    SELECT crewsnow_ops.record_stripe_webhook('evt_' || n, 'invoice.paid', n % 4 <> 0, 'because') FROM generate_series(1, 40) AS n";
+
+fn all(client: &mut Client) -> Vec<Vec<String>> {
+    [ROWS, WEBHOOKS, ANSWERS].iter().map(|sql| rows(client, sql)).collect()
+}
+
+/// Everything in event_log is in the counts, once.
+fn is_counted(client: &mut Client) {
+    while value(client, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
+    let floor = "coalesce((SELECT floor FROM crewsnow_ops.raw_event_floor), '-infinity')";
+    let counted = format!(
+        "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups WHERE minute >= {floor} GROUP BY 1 ORDER BY 1"
+    );
+    let raw = format!(
+        "SELECT function_name COLLATE \"C\", count(*) FROM event_log WHERE created_at >= {floor} GROUP BY 1 ORDER BY 1"
+    );
+    assert_eq!(rows(client, &counted), rows(client, &raw));
+}
+
+fn dump_and_restore(cluster: &Cluster, from: &str, to: &str, dump: &[&str], restore: &[&str]) -> Client {
+    let file = cluster.scratch().join(format!("{to}.dump"));
+    must_run(cluster.client_program(program("pg_dump"), from).args(dump).arg("-f").arg(&file).arg(from));
+    cluster.create_empty_database(to);
+    if restore.is_empty() {
+        must_run(cluster.psql(to).args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&file));
+    } else {
+        must_run(cluster.client_program(program("pg_restore"), to).args(restore).args(["-e", "-d", to]).arg(&file));
+    }
+    cluster.connect(to)
+}
+
+#[test]
+fn a_restored_database_answers_and_counts_the_same() {
+    let cluster = Cluster::start("telemetry_restore", "");
+    let mut source = cluster.create_database("source");
+    run(&mut source, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    run(&mut source, DAYS);
+    assert!(
+        value(&mut source, "SELECT count(*) FROM crewsnow_ops.event_log_default").parse::<u32>().expect("a number") > 0
+    );
+    let partitions = value(&mut source, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass");
+    let ways: [(&str, &[&str], &[&str]); 4] = [
+        ("plain", &[], &[]),
+        ("inserts", &["--inserts", "--rows-per-insert=100"], &[]),
+        ("custom", &["-Fc"], &["--single-transaction"]),
+        ("directory", &["-Fd"], &["-j4"]),
+    ];
+    for (name, dump, restore) in ways {
+        // Before and after: the clock moves on while a dump is made.
+        let before = all(&mut source);
+        let mut restored = dump_and_restore(&cluster, "source", name, dump, restore);
+        let found = all(&mut restored);
+        let after = all(&mut source);
+        assert!(found == before || found == after, "{name}: {:?}\n{:?}\n{:?}", before[2], found[2], after[2]);
+        assert_eq!(
+            value(&mut restored, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass"),
+            partitions
+        );
+        // It keeps counting right, and its triggers came along.
+        run(&mut restored, "SELECT crewsnow_ops.record_edge_call('after', 1, 200)");
+        is_counted(&mut restored);
+        assert_eq!(rows(&mut restored, ROWS).len(), before[0].len() + 1);
+        assert_eq!(sqlstate(&mut restored, "DELETE FROM event_log"), "42501", "{name}");
+        run(
+            &mut restored,
+            "INSERT INTO event_log (event_type, function_name, tx) SELECT 'x', 'spoof', 1 FROM generate_series(1, 3)",
+        );
+        is_counted(&mut restored);
+        let spoofs = "SELECT total_calls FROM edge_functions_monitoring WHERE function_name = 'spoof'";
+        assert_eq!(value(&mut restored, spoofs), "3");
+        // And it can be dumped again.
+        let again = format!("{name}_again");
+        let mut again = dump_and_restore(&cluster, name, &again, &[], &[]);
+        assert_eq!(rows(&mut again, ROWS), rows(&mut restored, ROWS), "{name}");
+    }
+}
+
+/// As on a day when none of the dump's partitions is of today: its days are moved into the past.
+#[test]
+fn restored_on_another_day() {
+    let cluster = Cluster::start("another_day", "");
+    let mut a = cluster.create_database("monday");
+    // Partitions of days that are over, as they are when a dump is older than what it is restored for.
+    run(
+        &mut a,
+        "CREATE TABLE crewsnow_ops.event_log_20200101 (LIKE event_log INCLUDING ALL);
+         CREATE INDEX event_log_20200101_tx_created_at_idx ON crewsnow_ops.event_log_20200101 USING brin (tx, created_at);
+         ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.event_log_20200101 FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');
+         INSERT INTO event_log (event_type, function_name, created_at) SELECT 'x', 'old', '2020-01-01 12:00+00' FROM generate_series(1, 9);
+         INSERT INTO event_log (event_type, function_name, created_at) SELECT 'x', 'older', '2019-01-01 12:00+00' FROM generate_series(1, 4)",
+    );
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    let mut b = dump_and_restore(&cluster, "monday", "friday", &[], &[]);
+    run(&mut b, "SELECT crewsnow_ops.record_edge_call('new', 1, 200)");
+    is_counted(&mut b);
+    assert_eq!(
+        rows(&mut b, "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups GROUP BY 1 ORDER BY 1"),
+        ["new|1", "old|9", "older|4"]
+    );
+    assert_eq!(value(&mut b, "SELECT count(*) FROM crewsnow_ops.event_log_20200101"), "9");
+}
+
+#[test]
+fn clones_and_clusters_that_were_set_back_are_noticed() {
+    let mut cluster = Cluster::start("clones", "");
+    let mut a = cluster.create_database("original");
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    run(&mut a, DAYS);
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    drop(a);
+    run(&mut cluster.connect("postgres"), "CREATE DATABASE clone TEMPLATE original");
+    let (mut a, mut b) = (cluster.connect("original"), cluster.connect("clone"));
+    let expected = rows(&mut a, ANSWERS);
+    assert_eq!(rows(&mut b, ANSWERS), expected, "a clone, before it rolls up");
+    is_counted(&mut b);
+    assert_eq!(rows(&mut b, COUNTED), rows(&mut a, COUNTED), "bit by bit");
+    drop((a, b));
+    // The next transaction numbers are those that the counts claim to cover: what pg_resetwal does, and a careless pg_upgrade.
+    let mut a = cluster.connect("original");
+    run(&mut a, "UPDATE crewsnow_ops.rollup_state SET covered = '900000:900000:'");
+    run(&mut a, "SELECT crewsnow_ops.record_edge_call('new', 1, 200)");
+    let count = "SELECT total_calls FROM edge_functions_monitoring WHERE function_name = 'new'";
+    assert_eq!(value(&mut a, count), "1", "not believed");
+    is_counted(&mut a);
+    assert_eq!(value(&mut a, count), "1");
+    // Another cluster's identifier.
+    run(
+        &mut a,
+        "UPDATE crewsnow_ops.rollup_state SET system_identifier = 1; UPDATE crewsnow_ops.event_rollups SET calls = 1000",
+    );
+    assert_eq!(value(&mut a, count), "1");
+    is_counted(&mut a);
+    drop(a);
+    // A crash keeps what was counted with the snapshot that says so.
+    let mut c = cluster.connect("original");
+    run(
+        &mut c,
+        "BEGIN; SELECT crewsnow_ops.record_edge_call('lost', 1, 200); SELECT * FROM crewsnow_ops.roll_up_events()",
+    );
+    cluster.stop("immediate");
+    cluster.boot();
+    is_counted(&mut cluster.connect("original"));
+}
+
+#[test]
+fn retention_drops_counted_days_and_nothing_else() {
+    let cluster = Cluster::start("retention", "");
+    let mut a = cluster.create_database("retention");
+    run(
+        &mut a,
+        "DO $$ BEGIN FOR day IN 1..5 LOOP EXECUTE format(
+            'CREATE TABLE crewsnow_ops.past_%s (LIKE event_log INCLUDING ALL);
+             CREATE INDEX ON crewsnow_ops.past_%s USING brin (tx, created_at);
+             ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.past_%s FOR VALUES FROM (%L) TO (%L)', day, day, day,
+            date_trunc('day', now(), 'UTC') - day * interval '1 day', date_trunc('day', now(), 'UTC') - (day - 1) * interval '1 day');
+         END LOOP; END $$;
+         INSERT INTO event_log (event_type, function_name, created_at)
+            SELECT 'x', 'f', now() - n * interval '1 hour' FROM generate_series(0, 200) AS n",
+    );
+    run(&mut a, "SET crewsnow_ops.event_retention = '2d'");
+    let retain = "SELECT * FROM crewsnow_ops.apply_event_retention()";
+    assert_eq!(rows(&mut a, retain), ["0|0|0|f"], "nothing is counted yet");
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    // A transaction that has written into an old day keeps it.
+    let mut b = cluster.connect("retention");
+    run(
+        &mut b,
+        "BEGIN; INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'late', now() - interval '4 days')",
+    );
+    let calls = "SELECT sum(calls) FROM crewsnow_ops.event_rollups";
+    let partly = rows(&mut a, retain);
+    assert!(partly[0].ends_with("|f"), "{partly:?}");
+    assert_eq!(value(&mut a, "SELECT to_regclass('crewsnow_ops.past_4') IS NOT NULL"), "t");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.raw_event_floor"), "0");
+    run(&mut b, "COMMIT");
+    assert!(rows(&mut a, retain)[0].ends_with("|f"), "the late row is not counted yet");
+    assert_eq!(value(&mut a, calls), "201");
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    let done = rows(&mut a, retain);
+    assert!(done[0].ends_with("|t"), "{done:?}");
+    assert_eq!(
+        value(&mut a, "SELECT min(created_at) >= date_trunc('day', now() - interval '2 days', 'UTC') FROM event_log"),
+        "t"
+    );
+    assert_eq!(value(&mut a, calls), "202", "the counts stay");
+    // A row that is later than that is kept, and not counted.
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '9 days')",
+    );
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    assert_eq!(value(&mut a, calls), "202");
+    // Counts of days whose events are gone are in the dump, and outlive rebuilding.
+    let mut b = dump_and_restore(&cluster, "retention", "restored", &[], &[]);
+    is_counted(&mut b);
+    assert_eq!(value(&mut b, calls), "202");
+    run(&mut b, "SELECT crewsnow_ops.rebuild_rollups()");
+    assert_eq!(value(&mut b, calls), "202");
+    assert_eq!(sqlstate(&mut a, "BEGIN; SELECT * FROM crewsnow_ops.apply_event_retention()"), "25001");
+    run(&mut a, "ROLLBACK");
+    run(&mut a, "SET crewsnow_ops.rollup_retention = '1d'");
+    run(&mut a, retain);
+    assert_eq!(
+        value(&mut a, "SELECT min(minute) >= now() - interval '1 day 1 minute' FROM crewsnow_ops.event_rollups"),
+        "t"
+    );
+    // An ordinary user cannot shorten it.
+    run(&mut a, "CREATE ROLE somebody; SET ROLE somebody");
+    assert_eq!(sqlstate(&mut a, "SET crewsnow_ops.event_retention = '1d'"), "42501");
+    run(&mut a, "RESET ROLE; RESET crewsnow_ops.event_retention");
+    // TRUNCATE takes the counts of what it removes along.
+    run(&mut a, "TRUNCATE event_log; SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
+    assert_eq!(value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"), "1");
+    run(&mut a, "TRUNCATE processed_events");
+    assert_eq!(value(&mut a, "SELECT sum(total_events) FROM stripe_webhook_monitoring"), "0");
+}
+
+/// Bounded roll-ups: many calls that do a part each end where one that does all ends.
+#[test]
+fn a_bounded_roll_up_is_resumed() {
+    let cluster = Cluster::start("bounded", "");
+    let mut a = cluster.create_database("bounded");
+    run(
+        &mut a,
+        "DO $$ BEGIN FOR i IN 1..150 LOOP
+            INSERT INTO event_log (event_type, function_name, execution_time_ms) SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
+            COMMIT;
+         END LOOP; END $$",
+    );
+    let mut calls = 0;
+    loop {
+        let answer = rows(&mut a, "SELECT events_counted, is_complete FROM crewsnow_ops.roll_up_events(20000)");
+        let (counted, is_complete) = answer[0].split_once('|').expect("two columns");
+        assert!(counted.parse::<u32>().expect("a number") < 40_000, "{answer:?}");
+        assert_eq!(value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"), "90000");
+        calls += 1;
+        assert!(calls < 50, "it does not end");
+        if is_complete == "t" {
+            break;
+        }
+    }
+    assert!(calls > 3, "{calls} calls were not bounded");
+    is_counted(&mut a);
+    // In the steady state a view reads the blocks of the last range, not the table.
+    let read =
+        "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
+    run(&mut a, "SELECT pg_stat_force_next_flush()");
+    let before: i64 = value(&mut a, read).parse().expect("a number");
+    run(&mut a, "SELECT * FROM edge_functions_monitoring; SELECT pg_stat_force_next_flush()");
+    let after: i64 = value(&mut a, read).parse().expect("a number");
+    assert!(after - before <= 130, "{} blocks", after - before);
+}
+
+fn statuses(a: &mut Client) -> Vec<String> {
+    // The runbook's statements, and its alert queries.
+    rows(
+        a,
+        "SELECT CASE WHEN (SELECT AVG(avg_execution_time) FROM edge_functions_monitoring) < 2000 THEN 'OK' ELSE 'SLOW' END,
+            CASE WHEN (SELECT MAX(error_rate_pct) FROM error_rate_monitoring) < 5 THEN 'OK' ELSE 'HIGH' END,
+            CASE WHEN (SELECT MAX(failure_rate_pct) FROM stripe_webhook_monitoring) < 5 THEN 'OK' ELSE 'FAILING' END,
+            (SELECT count(*) FROM edge_functions_monitoring WHERE latency_status != 'OK'),
+            (SELECT count(*) > 0 FROM error_rate_monitoring WHERE error_status LIKE 'ALERT%'),
+            (SELECT min(webhook_status) FROM stripe_webhook_monitoring WHERE webhook_status LIKE 'ALERT%')
+         UNION ALL
+         SELECT (array_agg(status))[1], (array_agg(status))[2], (array_agg(status))[3], NULL, NULL, NULL
+         FROM (SELECT status FROM crewsnow_ops.dashboard LIMIT 3) AS d",
+    )
+}
+
+#[test]
+fn every_state_of_a_system_reads_as_a_person_would_say_it() {
+    let cluster = Cluster::start("states", "");
+    let traffic = |ms: &str, status: &str| {
+        format!(
+            "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at)
+             SELECT 'edge_function_call', 'f' || n % 2, {ms}, jsonb_build_object('status_code', {status}), now() - n * interval '1 second'
+             FROM generate_series(1, 500) AS n;"
+        )
+    };
+    let webhooks = |from: i32, to: i32, status: &str| {
+        format!(
+            "INSERT INTO processed_events (event_id, event_type, processed_at, received_at, status)
+             SELECT 'evt_' || n, 'invoice.paid', now() - n * interval '20 seconds', now() - n * interval '20 seconds', {status}
+             FROM generate_series({from}, {to}) AS n;"
+        )
+    };
+    let healthy = traffic("100 + n % 50", "200") + &webhooks(1, 500, "'processed'");
+    for (name, events, expected) in [
+        ("idle", String::new(), ["OK|OK|OK|0|f|NULL", "✅ OK|✅ OK|✅ OK|NULL|NULL|NULL"]),
+        ("healthy", healthy.clone(), ["OK|OK|OK|0|f|NULL", "✅ OK|✅ OK|✅ OK|NULL|NULL|NULL"]),
+        (
+            "slow",
+            traffic("2500 + n", "200") + &webhooks(1, 500, "'processed'"),
+            ["SLOW|OK|OK|2|f|NULL", "❌ SLOW|✅ OK|✅ OK|NULL|NULL|NULL"],
+        ),
+        (
+            "erroring",
+            traffic("100", "CASE WHEN n % 4 = 0 THEN 503 ELSE 200 END") + &webhooks(1, 500, "'processed'"),
+            ["OK|HIGH|OK|0|t|NULL", "✅ OK|🚨 HIGH|✅ OK|NULL|NULL|NULL"],
+        ),
+        (
+            "silent",
+            traffic("100", "200") + &webhooks(91, 800, "'processed'"),
+            ["OK|OK|OK|0|f|ALERT: No webhook for", "✅ OK|✅ OK|🚨 SILENT|NULL|NULL|NULL"],
+        ),
+        (
+            "failing",
+            traffic("100", "200") + &webhooks(1, 500, "CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'processed' END"),
+            ["OK|OK|FAILING|0|f|ALERT: Webhook failure > 5% sur 10min", "✅ OK|✅ OK|🚨 FAILING|NULL|NULL|NULL"],
+        ),
+        (
+            "backlog",
+            traffic("100", "200")
+                + &webhooks(1, 500, "CASE WHEN n BETWEEN 20 AND 30 THEN 'received' ELSE 'processed' END"),
+            ["OK|OK|OK|0|f|ALERT: 11 webhooks received but not processed", "✅ OK|✅ OK|🚨 BACKLOG|NULL|NULL|NULL"],
+        ),
+    ] {
+        let mut a = cluster.create_database(name);
+        if !events.is_empty() {
+            run(&mut a, &events);
+        }
+        for state in ["uncounted", "counted"] {
+            let found = statuses(&mut a);
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with(expected), "{name}, {state}: {found}, expected {expected}");
+            }
+            assert_eq!(found.len(), 2);
+            run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+        }
+        // Half-open minutes; all of the window is there, and the running minute is marked.
+        let minutes = "SELECT count(*), count(DISTINCT minute_bucket), bool_and(minute_bucket = date_trunc('minute', minute_bucket)),
+            max(minute_bucket) <= now(), min(minute_bucket) > now() - interval '12 minutes' FROM stripe_webhook_monitoring";
+        assert_eq!(rows(&mut a, minutes), ["11|11|t|t|t"], "{name}");
+        let lines = "SELECT DISTINCT length(last_60_minutes) FROM crewsnow_ops.dashboard WHERE signal <> 'Security'";
+        assert_eq!(rows(&mut a, lines), ["60"], "{name}");
+    }
+}
+
+/// Distributions with long tails, against what the rows say.
+#[test]
+fn p95_is_within_one_percent() {
+    let cluster = Cluster::start("p95", "");
+    let mut a = cluster.create_database("p95");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
+         SELECT 'x', d.name, least(86400000, greatest(0.000001, d.ms::numeric)), now() - n % 60 * interval '1 minute'
+         FROM (SELECT n, setseed(0.42), random() AS u, sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) AS z FROM generate_series(1, 60000) AS n) AS r,
+            LATERAL (VALUES ('log-normal', 40 * exp(0.8 * z)), ('pareto', 5 / power(1 - u, 1 / 1.2)),
+                ('bimodal', CASE WHEN u < 0.1 THEN 5000 + 100 * z ELSE 20 + z END), ('microseconds', 0.002 * exp(z))) AS d (name, ms)",
+    );
+    for state in ["uncounted", "counted"] {
+        let worst = value(
+            &mut a,
+            "SELECT max(abs(v.p95_latency - r.p95::float8) / r.p95::float8) FROM edge_functions_monitoring AS v
+             JOIN (SELECT function_name, percentile_disc(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS p95 FROM event_log GROUP BY 1) AS r
+                USING (function_name)",
+        );
+        assert!(worst.parse::<f64>().expect("a number") <= 0.01, "{state}: {worst}");
+        run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    }
+    // In parallel, in parts, in any order: the same bytes.
+    run(
+        &mut a,
+        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+         CREATE TABLE durations AS SELECT execution_time_ms AS ms, function_name, created_at FROM event_log; ANALYZE durations",
+    );
+    let plan = rows(&mut a, "EXPLAIN SELECT crewsnow_ops.latency_sketch(ms) FROM durations").join("\n");
+    assert!(plan.contains("Partial Aggregate") && plan.contains("Workers Planned"), "{plan}");
+    assert_eq!(
+        value(
+            &mut a,
+            "SELECT count(DISTINCT s) FROM (
+                SELECT crewsnow_ops.latency_sketch(ms) FROM durations
+                UNION ALL SELECT crewsnow_ops.latency_sketch(ms ORDER BY ms DESC) FROM durations
+                UNION ALL SELECT crewsnow_ops.merge_sketches(s) FROM (SELECT crewsnow_ops.latency_sketch(ms) AS s FROM durations GROUP BY function_name, created_at) AS p
+                UNION ALL SELECT crewsnow_ops.merge_sketches(latency) FROM crewsnow_ops.event_rollups) AS all_ways (s)"
+        ),
+        "1"
+    );
+}
