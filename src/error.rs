@@ -72,6 +72,8 @@ pub enum OpsError {
     InvalidText {
         /// The SQL name of the argument.
         argument: &'static str,
+        /// A call that works.
+        example: &'static str,
         /// How many bytes it may have.
         limit: usize,
         /// How many it has.
@@ -206,7 +208,7 @@ impl OpsError {
             }
             Self::InvalidSketch(_) => "Only crewsnow_ops.latency_sketch and crewsnow_ops.merge_sketches make sketches.".into(),
             Self::InvalidQuantile(_) => "A quantile is a number from 0 to 1.".into(),
-            Self::InvalidDuration(_) => "An execution time is 0 to 86400000 milliseconds, 24 hours. Nothing was written.".into(),
+            Self::InvalidDuration(_) => "An execution time is 0 to 86400000 milliseconds, 24 hours.".into(),
             Self::InvalidText { length, .. } => format!("It has {length}. Nothing was written."),
             Self::InvalidPayload { seen } => format!("It is {seen}. Nothing was written."),
             Self::InvalidStatusCode(_) => "An HTTP status code is 100 to 599. Nothing was written.".into(),
@@ -248,7 +250,8 @@ impl OpsError {
             Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
                 "SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;".into()
             }
-            Self::InvalidDuration(_) | Self::InvalidText { .. } | Self::InvalidPayload { .. } | Self::InvalidStatusCode(_) => {
+            Self::InvalidText { example, .. } => (*example).into(),
+            Self::InvalidDuration(_) | Self::InvalidPayload { .. } | Self::InvalidStatusCode(_) => {
                 "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into()
             }
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),

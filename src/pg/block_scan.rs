@@ -1,6 +1,6 @@
 //! Reading the part of an append-only heap that a BRIN index cannot exclude: the server's own access methods, without a plan.
 
-use super::scan::{ACCESS_SHARE, column_number};
+use super::scan::{ACCESS_SHARE, column_number, indexes_of};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -187,8 +187,7 @@ unsafe fn key(column: i16, type_: pg_sys::Oid, strategy: u32, function: u32, val
 unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sys::Oid> {
     // SAFETY: the table is locked, so its indexes exist; every index has as many columns as it says.
     unsafe {
-        let list = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
-        list.iter_oid().find(|index| {
+        indexes_of(relation).into_iter().find(|index| {
             let index = pg_sys::index_open(*index, ACCESS_SHARE);
             let definition = &*(*index).rd_index;
             let is_it = (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID

@@ -101,8 +101,8 @@ pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableSc
             pg_sys::relation_close(relation, ACCESS_SHARE);
             return None;
         }
-        let indexes = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
-        let index = indexes.iter_oid().find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
+        let mut indexes = indexes_of(relation).into_iter();
+        let index = indexes.find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
             &mut scan_key,
@@ -151,6 +151,21 @@ pub fn owner_of(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
         let owner = (*(*relation).rd_rel).relowner;
         pg_sys::relation_close(relation, ACCESS_SHARE);
         Some(owner)
+    }
+}
+
+/// The indexes of a table.
+///
+/// # Safety
+/// The relation must be open and locked.
+pub(super) unsafe fn indexes_of(relation: pg_sys::Relation) -> Vec<pg_sys::Oid> {
+    // SAFETY: as the caller vouches. The list is NULL or has as many oids as it says, which live until it is freed.
+    unsafe {
+        let list = pg_sys::RelationGetIndexList(relation);
+        let Some(contents) = list.as_ref() else { return Vec::new() };
+        let oids = (0..contents.length as usize).map(|i| (*contents.elements.add(i)).oid_value).collect();
+        pg_sys::list_free(list);
+        oids
     }
 }
 

@@ -16,7 +16,7 @@ fn invalid(error: InvalidSketch) -> ErrorReport {
 pub fn nanoseconds(milliseconds: &AnyNumeric) -> Result<u64, OpsError> {
     let bytes = datum::numeric_bytes(milliseconds.clone());
     numeric::milliseconds_as_nanoseconds(&bytes, MAX_NANOSECONDS)
-        .ok_or_else(|| OpsError::InvalidDuration(milliseconds.to_string()))
+        .ok_or_else(|| OpsError::InvalidDuration(milliseconds.to_string().chars().take(40).collect()))
 }
 
 #[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]

@@ -39,9 +39,11 @@ static INSERT_CALL: Kept = Kept::new(
     ],
 );
 
-fn check_text(argument: &'static str, text: Option<&str>, limit: usize) -> Result<(), OpsError> {
+fn check_text(argument: &'static str, text: Option<&str>, limit: usize, example: &'static str) -> Result<(), OpsError> {
     match text.map(str::len) {
-        Some(length) if length == 0 || length > limit => Err(OpsError::InvalidText { argument, limit, length }),
+        Some(length) if length == 0 || length > limit => {
+            Err(OpsError::InvalidText { argument, example, limit, length })
+        }
         _ => Ok(()),
     }
 }
@@ -71,12 +73,10 @@ fn log_system_event(
     p_execution_time_ms: default!(Option<AnyNumeric>, "NULL"),
     p_function_name: default!(Option<&str>, "NULL"),
 ) -> Result<Uuid, ErrorReport> {
-    let event_type = p_event_type.ok_or(OpsError::NullArgument {
-        argument: "p_event_type",
-        example: "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');",
-    })?;
-    check_text("p_event_type", Some(event_type), MAX_NAME)?;
-    check_text("p_function_name", p_function_name, MAX_NAME)?;
+    const EXAMPLE: &str = "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');";
+    let event_type = p_event_type.ok_or(OpsError::NullArgument { argument: "p_event_type", example: EXAMPLE })?;
+    check_text("p_event_type", Some(event_type), MAX_NAME, EXAMPLE)?;
+    check_text("p_function_name", p_function_name, MAX_NAME, EXAMPLE)?;
     check_duration(p_execution_time_ms.as_ref())?;
     check_payload(p_payload)?;
     require_writable("write an event")?;
@@ -112,7 +112,7 @@ fn record_edge_call(
     let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
     let function_name = p_function_name.ok_or_else(|| null("p_function_name"))?;
     let status_code = p_status_code.ok_or_else(|| null("p_status_code"))?;
-    check_text("p_function_name", Some(function_name), MAX_NAME)?;
+    check_text("p_function_name", Some(function_name), MAX_NAME, EXAMPLE)?;
     if !(100..=599).contains(&status_code) {
         return Err(OpsError::InvalidStatusCode(status_code).into());
     }
@@ -150,8 +150,8 @@ fn record_stripe_webhook(
     let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
     let event_id = p_event_id.ok_or_else(|| null("p_event_id"))?;
     let event_type = p_event_type.ok_or_else(|| null("p_event_type"))?;
-    check_text("p_event_id", Some(event_id), MAX_EVENT_ID)?;
-    check_text("p_event_type", Some(event_type), MAX_NAME)?;
+    check_text("p_event_id", Some(event_id), MAX_EVENT_ID, EXAMPLE)?;
+    check_text("p_event_type", Some(event_type), MAX_NAME, EXAMPLE)?;
     require_writable("record a webhook")?;
     let status = match p_succeeded {
         None => "received",

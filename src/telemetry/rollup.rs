@@ -15,7 +15,7 @@ use crate::pg::{catalog, identity, partition, snapshot, trigger};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of a block, rather too many: what the bound on rows is turned into blocks by.
 const ROWS_PER_BLOCK: i64 = 64;
@@ -23,6 +23,8 @@ const ROWS_PER_BLOCK: i64 = 64;
 const BLOCKS_PER_RANGE: u64 = 128;
 /// So many days have their partition made ahead.
 const DAYS_AHEAD: i64 = 3;
+/// Into so many pieces a day may fall, around rows that came too early.
+const MOST_PIECES: usize = 8;
 /// A default partition of more blocks (64 MB) is not looked through under the lock that a new partition takes.
 const MOST_DEFAULT_BLOCKS: u32 = 8_192;
 
@@ -246,7 +248,7 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
 
 /// Makes the partitions of the coming days, where that disturbs nobody: no lock is waited for, and the default partition, which has to
 /// be looked through for rows that belong elsewhere, must be small. It is, as long as this is called.
-fn make_partitions() -> Result<(), OpsError> {
+pub fn make_partitions() -> Result<(), OpsError> {
     let log = target_table(c"event_log")?;
     let now = trigger::clock();
     let today = now.div_euclid(DAY) * DAY;
@@ -269,7 +271,8 @@ fn make_partitions() -> Result<(), OpsError> {
     }
     while start < today + DAYS_AHEAD * DAY {
         let end = start.div_euclid(DAY) * DAY + DAY;
-        if snapshot::with_latest_snapshot(|| is_free(default.table, start, end)) {
+        let taken = snapshot::with_latest_snapshot(|| taken_minutes(default.table, start, end));
+        for (start, end) in free_pieces(start, end, &taken) {
             make_partition(start, end)?;
         }
         start = end;
@@ -277,15 +280,34 @@ fn make_partitions() -> Result<(), OpsError> {
     Ok(())
 }
 
-/// Whether the default partition holds no row of a period. A day of which it does stays there.
-fn is_free(default: pg_sys::Oid, start: i64, end: i64) -> bool {
-    let Some((blocks, columns)) = events::open(default) else { return false };
-    let mut is_free = true;
-    blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), |row| {
-        let time = columns.transaction_and_time(row).map_or(start, |(_, time)| time);
-        is_free &= !(start..end).contains(&time);
-    });
-    is_free
+/// The minutes of a period that the default partition holds rows of: it keeps them.
+fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> BTreeSet<i64> {
+    let mut taken = BTreeSet::new();
+    if let Some((blocks, columns)) = events::open(default) {
+        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), |row| {
+            if let Some((_, time)) = columns.transaction_and_time(row).filter(|(_, time)| (start..end).contains(time)) {
+                taken.insert(minute_of(time));
+            }
+        });
+    }
+    taken
+}
+
+/// What is left of a period without some minutes, in at most [`MOST_PIECES`] pieces, the longest ones: a row from a clock that runs
+/// ahead must not cost its day the partition.
+fn free_pieces(start: i64, end: i64, taken: &BTreeSet<i64>) -> Vec<(i64, i64)> {
+    let mut pieces = Vec::new();
+    let mut from = start;
+    for minute in taken {
+        pieces.push((from, *minute));
+        from = minute + MINUTE;
+    }
+    pieces.push((from, end));
+    pieces.retain(|(from, to)| from < to);
+    pieces.sort_by_key(|(from, to)| from - to);
+    pieces.truncate(MOST_PIECES);
+    pieces.sort_unstable();
+    pieces
 }
 
 fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
@@ -299,4 +321,24 @@ fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_around_early_rows() {
+        let minutes = |taken: &[i64]| taken.iter().map(|minute| minute * MINUTE).collect::<BTreeSet<_>>();
+        let pieces = |taken: &[i64]| {
+            let pieces = free_pieces(0, DAY, &minutes(taken));
+            pieces.into_iter().map(|(from, to)| (from / MINUTE, to / MINUTE)).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(&[]), [(0, 1440)]);
+        assert_eq!(pieces(&[0, 1, 700]), [(2, 700), (701, 1440)]);
+        assert_eq!(pieces(&[1439]), [(0, 1439)]);
+        let many: Vec<i64> = (0..1440).step_by(10).collect();
+        assert_eq!(pieces(&many).len(), MOST_PIECES);
+        assert_eq!(pieces(&(0..1440).collect::<Vec<_>>()), []);
+    }
 }

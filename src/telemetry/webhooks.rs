@@ -29,7 +29,7 @@ const LEAST_ACTIVE_MINUTES: usize = 20;
 /// The usual gap is looked for in so long a stretch before the last webhook,
 pub const TRAILING: i64 = 4 * HOUR;
 /// and this far on either side of the same time of the days before.
-pub const AROUND: i64 = 2 * HOUR;
+pub const AROUND: i64 = HOUR;
 /// So many days back.
 pub const DAYS_BACK: i64 = 7;
 
@@ -115,10 +115,11 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     (silent > GAPS * usual).then_some(Alert::Silence { minutes: silent / MINUTE, usual: usual / MINUTE })
 }
 
-/// The longest time between two successive active minutes, the later of which lies in a period; `None` without two.
+/// The longest time between two successive active minutes that overlaps a period; `None` without two.
 fn longest_gap(active: &[i64], from: i64, to: i64) -> Option<i64> {
-    let inside = active.partition_point(|minute| *minute < from)..active.partition_point(|minute| *minute <= to);
-    active[inside.start.saturating_sub(1)..inside.end].windows(2).map(|pair| pair[1] - pair[0]).max()
+    let first = active.partition_point(|minute| *minute < from).saturating_sub(1);
+    let end = (active.partition_point(|minute| *minute <= to) + 1).min(active.len());
+    active[first..end].windows(2).map(|pair| pair[1] - pair[0]).max()
 }
 
 #[cfg(test)]
