@@ -95,6 +95,14 @@ COMMENT ON FUNCTION crewsnow_ops.apply_event_retention() IS
 COMMENT ON FUNCTION crewsnow_ops.rebuild_rollups() IS
 'Forgets all counts and counts again from event_log and processed_events, but for the days that retention has dropped. For rows that arrived while triggers were disabled. Errors as roll_up_events.';
 
+-- Who looks during an incident waits for nobody's ALTER TABLE: rather an error than a screen that hangs.
+ALTER FUNCTION crewsnow_ops.edge_functions_now() SET lock_timeout = '2s';
+ALTER FUNCTION crewsnow_ops.error_rates_now() SET lock_timeout = '2s';
+ALTER FUNCTION crewsnow_ops.webhooks_now() SET lock_timeout = '2s';
+ALTER FUNCTION crewsnow_ops.dashboard_now() SET lock_timeout = '2s';
+ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET lock_timeout = '2s';
+ALTER FUNCTION crewsnow_ops.apply_event_retention() SET lock_timeout = '2s';
+
 REVOKE ALL ON FUNCTION
     crewsnow_ops.edge_functions_now(), crewsnow_ops.error_rates_now(), crewsnow_ops.webhooks_now(), crewsnow_ops.dashboard_now(),
     @extschema@.log_system_event(text, uuid, jsonb, numeric, text),

@@ -61,6 +61,8 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
     require_writable(WHAT)?;
     require_latest_snapshot(WHAT)?;
     let counted = as_owner(|| {
+        // The events before the state, as TRUNCATE locks them.
+        partition::partitions(target_table(c"event_log")?);
         Spi::connect_mut(|client| {
             // Against writers of webhooks, whose journal would be counted twice, and other roll-ups.
             client.update(in_target_schema(include_str!("../../sql/query/lock_webhooks.sql"))?.as_str(), None, &[])?;

@@ -406,3 +406,75 @@ fn p95_is_within_one_percent() {
         "1"
     );
 }
+
+/// A screen that is left open does not hang behind somebody's DDL, nor DDL behind it.
+#[test]
+fn looking_waits_for_nobody() {
+    let cluster = Cluster::start("waiting", "");
+    let mut a = cluster.create_database("waiting");
+    run(&mut a, "SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
+    let mut b = cluster.connect("waiting");
+    run(&mut b, "BEGIN; LOCK TABLE event_log");
+    for sql in [
+        "SELECT * FROM edge_functions_monitoring",
+        "SELECT * FROM error_rate_monitoring",
+        "SELECT * FROM crewsnow_ops.dashboard",
+        "SELECT * FROM crewsnow_ops.roll_up_events()",
+    ] {
+        let began = std::time::Instant::now();
+        assert_eq!(sqlstate(&mut a, sql), "55P03", "{sql}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(4), "{sql}");
+    }
+    run(&mut b, "ROLLBACK");
+    assert_eq!(value(&mut a, "SHOW lock_timeout"), "0");
+    // While a transaction has rolled up and stays open, others write, read, and roll up in vain.
+    run(&mut b, "BEGIN; SELECT * FROM crewsnow_ops.roll_up_events()");
+    run(&mut a, "SET lock_timeout = '100ms'; SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
+    assert_eq!(value(&mut a, "SELECT total_calls FROM edge_functions_monitoring"), "2");
+    assert_eq!(rows(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["0|f"]);
+    // Partitions are made only while nobody uses the default one.
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass";
+    assert_eq!(value(&mut a, partitions), "1");
+    run(&mut b, "COMMIT");
+    assert_eq!(rows(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["1|t"]);
+    assert_eq!(value(&mut a, partitions), "4");
+}
+
+/// Events that a publisher sends count on the subscriber as its own.
+#[test]
+fn a_subscriber_counts_what_it_receives() {
+    let publisher_cluster = Cluster::start("telemetry_publisher", "");
+    let mut publisher = publisher_cluster.create_database("publisher");
+    let cluster = Cluster::start("telemetry_subscriber", "");
+    let mut subscriber = cluster.create_database("subscriber");
+    run(
+        &mut publisher,
+        "CREATE PUBLICATION events FOR TABLE event_log, processed_events WITH (publish_via_partition_root)",
+    );
+    run(
+        &mut publisher,
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 10)",
+    );
+    let connection = format!("host={} user=postgres dbname=publisher", publisher_cluster.socket().display());
+    run(&mut subscriber, &format!("CREATE SUBSCRIPTION events CONNECTION '{connection}' PUBLICATION events"));
+    let calls = "SELECT sum(total_calls) FROM edge_functions_monitoring";
+    let webhooks = "SELECT sum(total_events) || ' ' || sum(failed_events) FROM stripe_webhook_monitoring";
+    let mut wait = |sql: &str, expected: &str| {
+        let began = std::time::Instant::now();
+        while value(&mut subscriber, sql) != expected {
+            assert!(began.elapsed() < std::time::Duration::from_secs(30), "{sql}: {expected}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    wait(calls, "10");
+    wait("SELECT is_complete FROM crewsnow_ops.roll_up_events()", "t");
+    run(&mut publisher, "SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
+    run(&mut publisher, "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', NULL)");
+    run(&mut publisher, "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', false)");
+    wait(calls, "11");
+    wait(webhooks, "1 1");
+    run(&mut subscriber, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    is_counted(&mut subscriber);
+    assert_eq!(value(&mut subscriber, webhooks), "1 1");
+    run(&mut subscriber, "DROP SUBSCRIPTION events");
+}
