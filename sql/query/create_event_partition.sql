@@ -1,4 +1,4 @@
--- $1 from, $2 to: the commands that make a partition. Times in UTC.
+-- $1 from, $2 to: the commands that make a partition, unless something else has its name. Times in UTC.
 SELECT format(
     'CREATE TABLE crewsnow_ops.%1$I (LIKE @extschema@.event_log INCLUDING COMMENTS INCLUDING CONSTRAINTS INCLUDING DEFAULTS) USING heap;
     COMMENT ON TABLE crewsnow_ops.%1$I IS %5$L;
@@ -10,3 +10,4 @@ SELECT format(
 FROM (
     SELECT to_char($1 AT TIME ZONE 'UTC', CASE WHEN $1 = date_trunc('day', $1, 'UTC') THEN 'YYYYMMDD' ELSE 'YYYYMMDD_HH24MI' END) AS suffix
 ) AS n
+WHERE to_regclass(format('crewsnow_ops.%I', 'event_log_' || n.suffix)) IS NULL

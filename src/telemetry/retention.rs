@@ -63,30 +63,16 @@ fn apply() -> Result<Done, OpsError> {
             return Ok(Done::default());
         }
         let mut done = Done { is_complete: true, ..Done::default() };
-        for old in partitions.iter().filter(|partition| partition.end.is_some_and(|end| end <= cutoff)) {
-            // The parent's lock too, which dropping takes: without waiting, or not at all.
-            let is_free = partition::try_lock_exclusively(old.table)
-                && snapshot::with_latest_snapshot(|| is_counted(old.table))?
-                && partition::try_lock_exclusively(log);
-            if is_free && drop_partition(client, old.table)? {
-                done.partitions += 1;
-            } else {
-                done.is_complete = false;
-            }
-        }
         let default = partitions.iter().find(|partition| partition.is_default);
         let default_is_counted = match default {
-            Some(default) => snapshot::with_latest_snapshot(|| is_counted(default.table))?,
+            Some(default) => snapshot::with_latest_snapshot(|| is_counted(default.table, cutoff))?,
             None => true,
         };
         if default_is_counted {
             done.events = delete(client, include_str!("../../sql/query/delete_old_events.sql"), cutoff)?;
         }
         done.is_complete &= default_is_counted && done.events < BATCH;
-        if done.is_complete {
-            let floor = TimestampWithTimeZone::try_from(cutoff).ok();
-            client.update(include_str!("../../sql/query/raise_event_floor.sql"), None, &[floor.into()])?;
-        }
+        let mut are_rollups_done = true;
         let oldest = now - settings::rollup_retention() * MINUTE;
         for sql in [
             include_str!("../../sql/query/delete_old_event_rollups.sql"),
@@ -94,14 +80,31 @@ fn apply() -> Result<Done, OpsError> {
         ] {
             let deleted = delete(client, sql, oldest)?;
             done.rollups += deleted;
-            done.is_complete &= deleted < BATCH;
+            are_rollups_done &= deleted < BATCH;
         }
+        // Last, so that the locks are held for no longer than it takes to commit.
+        for old in partitions.iter().filter(|partition| partition.end.is_some_and(|end| end <= cutoff)) {
+            // The parent's lock too, which dropping takes: without waiting, or not at all.
+            let is_free = partition::try_lock_exclusively(old.table)
+                && snapshot::with_latest_snapshot(|| is_counted(old.table, cutoff))?
+                && partition::try_lock_exclusively(log);
+            if is_free && drop_partition(client, old.table)? {
+                done.partitions += 1;
+            } else {
+                done.is_complete = false;
+            }
+        }
+        if done.is_complete {
+            let floor = TimestampWithTimeZone::try_from(cutoff).ok();
+            client.update(include_str!("../../sql/query/raise_event_floor.sql"), None, &[floor.into()])?;
+        }
+        done.is_complete &= are_rollups_done;
         Ok(done)
     })
 }
 
-/// Whether all rows of a partition are in the counts, as the latest snapshot sees both.
-fn is_counted(table: pg_sys::Oid) -> Result<bool, OpsError> {
+/// Whether all rows of a partition before a time are in the counts, as the latest snapshot sees both.
+fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, OpsError> {
     let standing = Standing::read()?;
     if !standing.is_trusted {
         return Ok(false);
@@ -110,9 +113,9 @@ fn is_counted(table: pg_sys::Oid) -> Result<bool, OpsError> {
     let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
     blocks.read(&blocks.runs(&bounds), |row| {
-        is_counted &= columns
-            .transaction_and_time(row)
-            .is_some_and(|(transaction, time)| standing.covered.holds(transaction) || time < standing.floor);
+        is_counted &= columns.transaction_and_time(row).is_some_and(|(transaction, time)| {
+            standing.covered.holds(transaction) || time < standing.floor || time >= before
+        });
     });
     Ok(is_counted)
 }

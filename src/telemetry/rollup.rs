@@ -43,10 +43,12 @@ fn roll_up_events(
     require_writable(WHAT)?;
     require_latest_snapshot(WHAT)?;
     let counted = as_owner(|| {
+        let counted = roll_up(i64::from(p_max_rows))?;
+        // Last, so that the locks are held for no longer than it takes to commit.
         if !partition::is_in_transaction_block() {
             make_partitions()?;
         }
-        roll_up(i64::from(p_max_rows))
+        Ok(counted)
     })?;
     Ok(TableIterator::once((counted.events as i64, counted.is_complete)))
 }
@@ -317,8 +319,11 @@ fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
     let (Some((_, from)), Ok(to)) = (name, TimestampWithTimeZone::try_from(end)) else { return Ok(()) };
     let sql = in_target_schema(include_str!("../../sql/query/create_event_partition.sql"))?;
     Spi::connect_mut(|client| {
-        let commands = client.select(sql.as_str(), Some(1), &[from.into(), to.into()])?.first().get_one::<String>()?;
-        if let Some(commands) = commands {
+        let mut commands = Vec::new();
+        for row in client.select(sql.as_str(), Some(1), &[from.into(), to.into()])? {
+            commands.extend(row.get::<String>(1)?);
+        }
+        for commands in commands {
             client.update(commands.as_str(), None, &[])?;
         }
         Ok(())
