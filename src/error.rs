@@ -91,6 +91,9 @@ pub enum OpsError {
     /// SQLSTATE 22023
     #[error("p_max_rows must be at least 1, not {0}")]
     InvalidMaxRows(i32),
+    /// SQLSTATE 0A000
+    #[error("partition \"{0}\" of event_log cannot be read")]
+    UnreadablePartition(String),
     /// SQLSTATE 25001
     #[error("cannot {what} in a transaction block")]
     InTransactionBlock {
@@ -171,7 +174,9 @@ impl OpsError {
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::FrozenColumn { .. } | Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::FrozenColumn { .. } | Self::NotInstalled | Self::UnreadablePartition(_) => {
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED
+            }
             Self::HistoryIsAppendOnly | Self::EventsAreAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
@@ -211,6 +216,9 @@ impl OpsError {
             Self::InvalidDuration(_) => "An execution time is 0 to 86400000 milliseconds, 24 hours.".into(),
             Self::InvalidText { length, .. } => format!("It has {length}. Nothing was written."),
             Self::InvalidPayload { seen } => format!("It is {seen}. Nothing was written."),
+            Self::UnreadablePartition(_) => {
+                "It must be a plain table with the columns of event_log in their types; counting without it would be wrong.".into()
+            }
             Self::InvalidStatusCode(_) => "An HTTP status code is 100 to 599. Nothing was written.".into(),
             Self::Unreachable(_) => {
                 "A policy or a trigger on feature_flags hides the row or swallows the insert. Nothing was changed."
@@ -255,6 +263,7 @@ impl OpsError {
                 "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into()
             }
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
+            Self::UnreadablePartition(name) => format!("\\d+ crewsnow_ops.{name}"),
             Self::InTransactionBlock { .. } => "COMMIT; and call it again.".into(),
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;".into(),
             Self::Unreachable(_) => "\\d feature_flags".into(),

@@ -13,6 +13,10 @@ pub struct Bounds {
     pub since: i64,
 }
 
+/// A table that is no heap, or has not the columns that it should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotReadable;
+
 /// A table that is open for reading until it is dropped.
 pub struct Blocks {
     relation: pg_sys::Relation,
@@ -27,23 +31,24 @@ pub struct Run {
 }
 
 impl Blocks {
-    /// Opens a heap with its BRIN index on the columns `number` and `time`; `None` if it is gone or stored otherwise. The lock
-    /// stays until the transaction ends, as for a query.
-    pub fn open(table: pg_sys::Oid, number: &CStr, time: &CStr) -> Option<Self> {
+    /// Opens a heap with its BRIN index, if it has one, on the columns `number` and `time`; `None` if the table is gone, `Err` if it is
+    /// no heap or lacks a column. The lock stays until the transaction ends, as for a query.
+    pub fn open(table: pg_sys::Oid, number: &CStr, time: &CStr) -> Result<Option<Self>, NotReadable> {
         // SAFETY: try_relation_open answers NULL for a relation that is gone; an open one has a valid descriptor.
         unsafe {
             let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
             if relation.is_null() {
-                return None;
+                return Ok(None);
             }
             let mut blocks = Self { relation, index: None };
             let class = &*(*relation).rd_rel;
             if class.relkind as u8 != pg_sys::RELKIND_RELATION || class.relam != pg_sys::HEAP_TABLE_AM_OID {
-                return None;
+                return Err(NotReadable);
             }
-            let columns = [blocks.column(number, pg_sys::INT8OID)?, blocks.column(time, pg_sys::TIMESTAMPTZOID)?];
+            let column = |name, type_| blocks.column(name, type_).ok_or(NotReadable);
+            let columns = [column(number, pg_sys::INT8OID)?, column(time, pg_sys::TIMESTAMPTZOID)?];
             blocks.index = brin_on(relation, columns);
-            Some(blocks)
+            Ok(Some(blocks))
         }
     }
 

@@ -40,6 +40,14 @@ pub fn table_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
+/// The name of a table, if there is one with this oid.
+pub fn table_name(table: pg_sys::Oid) -> Option<String> {
+    // SAFETY: returns NULL or a NUL-terminated string allocated in the current memory context.
+    let name = unsafe { pg_sys::get_rel_name(table) };
+    // SAFETY: as above.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+}
+
 /// The role that owns `name`, one of the tables in the schema crewsnow_ops.
 pub fn owner_of_own_table(name: &CStr) -> Option<pg_sys::Oid> {
     scan::owner_of(table_in(schema(c"crewsnow_ops")?, name)?)

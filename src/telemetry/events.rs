@@ -114,11 +114,14 @@ impl Columns {
     }
 }
 
-/// Opens a partition of event_log; `None` if it is gone or no plain table.
-pub fn open(partition: pg_sys::Oid) -> Option<(Blocks, Columns)> {
-    let blocks = Blocks::open(partition, c"tx", c"created_at")?;
-    let columns = Columns::of(&blocks)?;
-    Some((blocks, columns))
+/// Opens a partition of event_log; `None` if it is gone. One that cannot be read is an error: leaving its calls out would be a lie.
+pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, OpsError> {
+    let unreadable = || OpsError::UnreadablePartition(catalog::table_name(partition).unwrap_or_default());
+    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(|_| unreadable())? else {
+        return Ok(None);
+    };
+    let columns = Columns::of(&blocks).ok_or_else(unreadable)?;
+    Ok(Some((blocks, columns)))
 }
 
 /// Visits the calls since a time that no rollup holds.
@@ -129,7 +132,7 @@ pub fn read_uncovered(standing: &Standing, since: i64, mut visit: impl FnMut(&Ca
         if partition.end.is_some_and(|end| end <= since) {
             continue;
         }
-        let Some((blocks, columns)) = open(partition.table) else { continue };
+        let Some((blocks, columns)) = open(partition.table)? else { continue };
         blocks.read(&blocks.runs(&bounds), |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= since

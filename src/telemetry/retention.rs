@@ -109,7 +109,7 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, OpsError> {
     if !standing.is_trusted {
         return Ok(false);
     }
-    let Some((blocks, columns)) = events::open(table) else { return Ok(false) };
+    let Some((blocks, columns)) = events::open(table)? else { return Ok(false) };
     let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
     blocks.read(&blocks.runs(&bounds), |row| {

@@ -106,8 +106,10 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
         if !is_trusted {
             client.update(include_str!("../../sql/query/forget_event_rollups.sql"), None, &[])?;
         }
-        let open: Vec<(Blocks, Columns)> =
-            partitions.iter().filter_map(|partition| events::open(partition.table)).collect();
+        let mut open: Vec<(Blocks, Columns)> = Vec::new();
+        for partition in &partitions {
+            open.extend(events::open(partition.table)?);
+        }
         let (events, covered) = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
         let Some((covered, is_complete)) = covered else { return Ok(Counted { events, is_complete: false }) };
         let (system_identifier, database) = snapshot::identity();
@@ -264,9 +266,8 @@ pub fn make_partitions() -> Result<(), OpsError> {
     if start >= today + DAYS_AHEAD * DAY {
         return Ok(());
     }
-    let is_small =
-        || events::open(default.table).is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
-    if !is_small() || !partition::try_lock_for_maintenance(log) || !partition::try_lock_exclusively(default.table) {
+    let is_small = events::open(default.table)?.is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
+    if !is_small || !partition::try_lock_for_maintenance(log) || !partition::try_lock_exclusively(default.table) {
         return Ok(());
     }
     // Somebody else may have made them meanwhile.
@@ -275,7 +276,7 @@ pub fn make_partitions() -> Result<(), OpsError> {
     }
     while start < today + DAYS_AHEAD * DAY {
         let end = start.div_euclid(DAY) * DAY + DAY;
-        let taken = snapshot::with_latest_snapshot(|| taken_minutes(default.table, start, end));
+        let taken = snapshot::with_latest_snapshot(|| taken_minutes(default.table, start, end))?;
         for (start, end) in free_pieces(start, end, &taken) {
             make_partition(start, end)?;
         }
@@ -285,16 +286,16 @@ pub fn make_partitions() -> Result<(), OpsError> {
 }
 
 /// The minutes of a period that the default partition holds rows of: it keeps them.
-fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> BTreeSet<i64> {
+fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, OpsError> {
     let mut taken = BTreeSet::new();
-    if let Some((blocks, columns)) = events::open(default) {
+    if let Some((blocks, columns)) = events::open(default)? {
         blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), |row| {
             if let Some((_, time)) = columns.transaction_and_time(row).filter(|(_, time)| (start..end).contains(time)) {
                 taken.insert(minute_of(time));
             }
         });
     }
-    taken
+    Ok(taken)
 }
 
 /// What is left of a period without some minutes, in at most [`MOST_PIECES`] pieces, the longest ones: a row from a clock that runs

@@ -134,3 +134,10 @@ UPDATE event_log SET tx = 1 WHERE function_name = 'number';
 DELETE FROM event_log;
 \echo :LAST_ERROR_SQLSTATE
 UPDATE event_log SET payload = '{"status_code": 599}', user_id = NULL, ip_address = NULL, user_agent = NULL, endpoint = NULL WHERE function_name = 'number';
+
+-- a partition that cannot be read is no reason for a smaller number
+\set VERBOSITY sqlstate
+BEGIN;
+ALTER TABLE event_log ALTER COLUMN execution_time_ms TYPE double precision;
+SELECT count(*) FROM edge_functions_monitoring;
+ROLLBACK;
