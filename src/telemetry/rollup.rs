@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROWS_PER_BLOCK: i64 = 64;
 /// Blocks of a BRIN range, the server's default.
 const BLOCKS_PER_RANGE: u64 = 128;
+/// No transaction has a negative number, so only ranges that the index does not know can hold one.
+const UNKNOWN: Bounds = Bounds { number: (-2, -1), since: i64::MIN };
 /// So many days have their partition made ahead.
 const DAYS_AHEAD: i64 = 3;
 /// Into so many pieces a day may fall, around rows that came too early.
@@ -141,7 +143,8 @@ fn count(
     let standing = if standing.is_trusted { standing } else { Standing { covered: Coverage::default(), ..standing } };
     let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
     let size = |last: u64| -> u64 {
-        let bounds = standing.uncovered_bounds(standing.floor, last);
+        let mut bounds = standing.uncovered_bounds(standing.floor, last);
+        bounds.push(UNKNOWN);
         open.iter().map(|(blocks, _)| block_scan::block_count(&blocks.runs(&bounds))).sum()
     };
     let mut last = None;
@@ -150,7 +153,7 @@ fn count(
         if unsummarized > most {
             return Ok((0, None));
         }
-        last = last_transaction(&standing, most + unsummarized, size);
+        last = last_transaction(&standing, most, size);
     }
     let next = Coverage::next(&standing.now, snapshot::own_transaction(), last);
     let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
@@ -176,16 +179,16 @@ fn count(
     Ok((events, Some((next, is_complete))))
 }
 
-/// The last transaction up to which there are at most so many blocks to read; at least one that has any.
+/// The last transaction up to which there are at most so many blocks to read beyond those that have to be read anyway; in any case one
+/// that has some.
 fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
     let end = standing.now.xmax;
     let (mut low, mut high) = (standing.covered.xmax.saturating_sub(1), end);
     let least = size(low);
-    // Invariant: up to `low` it is few enough or nothing new, up to `high` it is too much.
+    // Up to `low` it is few enough, up to `high` it is too much, or everything.
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        let blocks = size(middle);
-        if blocks <= most || blocks == least { low = middle } else { high = middle }
+        if size(middle) <= least + most { low = middle } else { high = middle }
     }
     let last = if size(low) > least { low } else { high };
     (last < end).then_some(last)
@@ -195,13 +198,11 @@ fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -
 /// range that is being filled stays as it is: an index entry that changed with each row would slow every writer. Returns how many
 /// blocks of complete ranges are left.
 fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
-    // No transaction has a negative number, so only unknown ranges can hold one.
-    let nothing = [Bounds { number: (-2, -1), since: i64::MIN }];
     let (mut done, mut left) = (0, 0);
     for (blocks, _) in open {
         let Some(index) = blocks.index() else { continue };
         let end = u64::from(blocks.block_count()) / BLOCKS_PER_RANGE * BLOCKS_PER_RANGE;
-        let unknown: Vec<u64> = block_scan::ranges(&blocks.runs(&nothing), BLOCKS_PER_RANGE);
+        let unknown: Vec<u64> = block_scan::ranges(&blocks.runs(&[UNKNOWN]), BLOCKS_PER_RANGE);
         for first in unknown.into_iter().filter(|first| *first < end) {
             if done < most && blocks.summarize(index, first) {
                 done += BLOCKS_PER_RANGE;

@@ -271,6 +271,20 @@ fn a_bounded_roll_up_is_resumed() {
     }
     assert!(calls > 3, "{calls} calls were not bounded");
     is_counted(&mut a);
+    // A transaction is counted whole, however large.
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one' FROM generate_series(1, 60000);
+         INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two' FROM generate_series(1, 60000)",
+    );
+    run(&mut a, "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)");
+    for call in 0.. {
+        assert!(call < 500, "it does not end");
+        if value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events(1000)") == "t" {
+            break;
+        }
+    }
+    is_counted(&mut a);
     // In the steady state a view reads the blocks of the last range, not the table.
     let read =
         "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
