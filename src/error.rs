@@ -259,9 +259,10 @@ impl OpsError {
                 "SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;".into()
             }
             Self::InvalidText { example, .. } => (*example).into(),
-            Self::InvalidDuration(_) | Self::InvalidPayload { .. } | Self::InvalidStatusCode(_) => {
-                "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into()
+            Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {
+                "SELECT log_system_event('sync_failed', NULL, '{\"tries\": 3}', 41.5);".into()
             }
+            Self::InvalidStatusCode(_) => "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into(),
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
             Self::UnreadablePartition(name) => format!("\\d+ crewsnow_ops.{name}"),
             Self::InTransactionBlock { .. } => "COMMIT; and call it again.".into(),

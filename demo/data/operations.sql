@@ -17,7 +17,7 @@ SELECT * FROM (VALUES
     (5, 'send-message', '/functions/v1/send-message', 4700, 0, 45, 0.45, 1, 1, ARRAY[401, 403, 429], true),
     (6, 'stripe-webhook', '/functions/v1/stripe-webhook', 1160, 300, 150, 0.50, 16, 5, ARRAY[400], false),
     (7, 'tracker-sync', '/functions/v1/tracker-sync', 2150, 0, 120, 0.50, 1, 1, ARRAY[401, 413, 422], true),
-    (8, 'upload-photo', '/functions/v1/upload-photo', 580, 0, 900, 0.55, 1, 1, ARRAY[401, 413, 415], true)
+    (8, 'upload-photo', '/functions/v1/upload-photo', 580, 0, 700, 0.55, 1, 1, ARRAY[401, 413, 415], true)
 ) AS v (f, function_name, endpoint, calls, retries, median_ms, spread, slows, still_slows, refusals, has_user);
 
 INSERT INTO public.edge_function_calls (function_name, endpoint, user_id, status_code, execution_time_ms, created_at)

@@ -91,7 +91,7 @@ COMMENT ON FUNCTION crewsnow_ops.record_stripe_webhook(text, text, boolean, text
 COMMENT ON FUNCTION crewsnow_ops.roll_up_events(integer) IS
 'Counts what has not been counted yet, about p_max_rows events at most but whole transactions, and makes the partitions of the coming days. Returns how many events were counted and whether that was all. Never needed for correctness: what is not counted is read from the events. Call it every 10 to 60 seconds, from anywhere; while another session rolls up it returns at once. Errors: 22023 p_max_rows below 1, 25001 in a REPEATABLE READ or SERIALIZABLE transaction, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.apply_event_retention() IS
-'Drops what is older than crewsnow_ops.event_retention (events, whole days, only what has been counted) and crewsnow_ops.rollup_retention (counts). Waits for nobody: what is in use is left for the next call. Call it daily. Errors: 25001 in a transaction block or above READ COMMITTED, 25006 read-only.';
+'Drops what is older than crewsnow_ops.event_retention (events, whole days, only what has been counted) and crewsnow_ops.rollup_retention (counts). Nothing is dropped while something that old is not counted: roll_up_events first. Makes writers wait 0.2 s at most: a day that is in use for longer is left for the next call. Call it daily. Errors: 25001 in a transaction block or above READ COMMITTED, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.rebuild_rollups() IS
 'Forgets all counts and counts again from event_log and processed_events, but for the days that retention has dropped. For rows that arrived while triggers were disabled. Errors as roll_up_events.';
 
@@ -101,7 +101,8 @@ ALTER FUNCTION crewsnow_ops.error_rates_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.webhooks_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.dashboard_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET lock_timeout = '2s';
-ALTER FUNCTION crewsnow_ops.apply_event_retention() SET lock_timeout = '2s';
+-- While it waits for the lock that dropping a day takes, writers wait behind it.
+ALTER FUNCTION crewsnow_ops.apply_event_retention() SET lock_timeout = '200ms';
 
 REVOKE ALL ON FUNCTION
     crewsnow_ops.edge_functions_now(), crewsnow_ops.error_rates_now(), crewsnow_ops.webhooks_now(), crewsnow_ops.dashboard_now(),

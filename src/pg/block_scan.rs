@@ -280,10 +280,4 @@ impl RowInPlace<'_> {
         // SAFETY: the caller names a column of variable length, whose value is valid as long as the row.
         self.datum(column).map(|datum| unsafe { super::datum::with_varlena(datum, work) })
     }
-
-    /// Whether the member `key` of a jsonb object begins, as text, with the character `first`.
-    pub fn member_begins_with(&self, column: i16, key: &CStr, first: u8) -> bool {
-        // SAFETY: the caller names a jsonb column.
-        self.datum(column).is_some_and(|datum| unsafe { super::json::first_character(datum, key) } == Some(first))
-    }
 }

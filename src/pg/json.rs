@@ -1,47 +1,12 @@
-//! Looking into jsonb without a copy of more than is looked at.
+//! jsonb as an argument.
 
 use super::datum;
-use crate::telemetry::numeric;
+use crate::telemetry::jsonb;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
-use std::ffi::CStr;
-
-/// The first character of `object ->> key`; `None` where that is NULL or empty.
-///
-/// # Safety
-/// `object` must be a jsonb.
-pub unsafe fn first_character(object: pg_sys::Datum, key: &CStr) -> Option<u8> {
-    // SAFETY: the caller vouches for a jsonb; detoasting it gives an aligned copy or the value itself. A number found in it is a whole
-    // numeric, a string has the length that it says.
-    unsafe {
-        let original = object.cast_mut_ptr::<pg_sys::varlena>();
-        let plain = pg_sys::pg_detoast_datum(original);
-        let container = pgrx::vardata_any(plain).cast::<pg_sys::JsonbContainer>().cast_mut();
-        let mut value = pg_sys::JsonbValue::default();
-        let mut first = None;
-        if (*container).header & pg_sys::JB_FOBJECT != 0 {
-            let length = key.count_bytes() as i32;
-            let found = pg_sys::getKeyJsonValueFromContainer(container, key.as_ptr(), length, &mut value);
-            if let Some(found) = found.as_ref() {
-                first = match found.type_ {
-                    pg_sys::jbvType::jbvString if found.val.string.len > 0 => Some(*found.val.string.val as u8),
-                    pg_sys::jbvType::jbvNumeric => {
-                        let number = pg_sys::Datum::from(found.val.numeric);
-                        Some(datum::with_varlena(number, numeric::first_character))
-                    }
-                    _ => None,
-                };
-            }
-        }
-        if plain != original {
-            pg_sys::pfree(plain.cast());
-        }
-        first
-    }
-}
 
 /// A jsonb argument as the server passes it. pgrx's own type would parse it into a tree that cannot hold every number.
 #[derive(Clone, Copy)]
@@ -92,12 +57,7 @@ impl Jsonb {
 
     /// Whether it is an object.
     pub fn is_object(self) -> bool {
-        // SAFETY: the value is a jsonb, which begins with its header.
-        unsafe {
-            datum::with_varlena(self.0, |bytes| {
-                let header = bytes.first_chunk::<4>().map(|header| u32::from_ne_bytes(*header));
-                header.is_some_and(|header| header & pg_sys::JB_FOBJECT != 0)
-            })
-        }
+        // SAFETY: the value is a jsonb.
+        unsafe { datum::with_varlena(self.0, jsonb::is_object) }
     }
 }

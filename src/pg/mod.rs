@@ -14,6 +14,7 @@ pub mod scan;
 pub mod session;
 pub mod snapshot;
 pub mod spi;
+pub mod subtransaction;
 pub mod trigger;
 
 /// Keeps Rust back-traces out of users' error messages.

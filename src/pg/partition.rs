@@ -58,6 +58,15 @@ pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
     unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
 }
 
+/// Locks a table as for DROP, waiting no longer than `lock_timeout`: others wait behind it meanwhile.
+pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
+    super::subtransaction::unless_locked(|| {
+        // SAFETY: a lock by oid; the server releases it at the end of the transaction.
+        unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+    })
+    .is_some()
+}
+
 /// Locks a table as VACUUM does, if nobody else maintains it. Never waits.
 pub fn try_lock_for_maintenance(table: pg_sys::Oid) -> bool {
     // SAFETY: a lock by oid; the server releases it at the end of the transaction.

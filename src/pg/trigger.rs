@@ -34,13 +34,13 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
     })
 }
 
-/// Whether an UPDATE changes if the member `key` of the jsonb `column` begins, as text, with the character `first`.
-pub fn update_changes_member(trigger: &PgTrigger<'_>, column: &CStr, key: &CStr, first: u8) -> bool {
+/// Whether an UPDATE changes what `holds` says of the bytes of the jsonb `column`.
+pub fn update_changes_json(trigger: &PgTrigger<'_>, column: &CStr, holds: fn(&[u8]) -> bool) -> bool {
     let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
         return false;
     };
     let descriptor = relation.tuple_desc();
-    let begins = |tuple: pg_sys::HeapTuple| {
+    let of = |tuple: pg_sys::HeapTuple| {
         // SAFETY: the tuple is the trigger's, of the relation whose descriptor this is; the column is looked at only as jsonb.
         unsafe {
             let number = pg_sys::SPI_fnumber(descriptor.as_ptr(), column.as_ptr());
@@ -49,10 +49,10 @@ pub fn update_changes_member(trigger: &PgTrigger<'_>, column: &CStr, key: &CStr,
             }
             let mut is_null = false;
             let object = pg_sys::heap_getattr(tuple, number, descriptor.as_ptr(), &mut is_null);
-            !is_null && super::json::first_character(object, key) == Some(first)
+            !is_null && super::datum::with_varlena(object, holds)
         }
     };
-    begins(old.into_pg()) != begins(new.into_pg())
+    of(old.into_pg()) != of(new.into_pg())
 }
 
 /// A row of the trigger's table as a bound parameter.

@@ -1,9 +1,9 @@
 //! Reading what has been counted and what has not, as the running statement sees both.
 
 use super::coverage::Coverage;
-use super::numeric;
 use super::sketch::MAX_NANOSECONDS;
 use super::tally::Call;
+use super::{jsonb, numeric};
 use crate::error::OpsError;
 use crate::pg::block_scan::{Blocks, Bounds, RowInPlace};
 use crate::pg::scan::{self, TableScan};
@@ -108,7 +108,7 @@ impl Columns {
                     numeric::milliseconds_as_nanoseconds(number, MAX_NANOSECONDS)
                 })
                 .flatten();
-            let is_5xx = row.member_begins_with(self.payload, c"status_code", b'5');
+            let is_5xx = row.with_bytes(self.payload, jsonb::is_5xx).unwrap_or(false);
             work(&Call { function, created_at, nanoseconds, is_5xx });
         });
     }

@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod dashboard;
 pub mod events;
 pub mod ingest;
+pub mod jsonb;
 pub mod minute;
 pub mod monitor;
 pub mod numeric;

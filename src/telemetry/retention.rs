@@ -5,6 +5,7 @@ use super::minute::{DAY, MINUTE};
 use super::rollup::{as_owner, lock_state};
 use crate::error::OpsError;
 use crate::pg::block_scan::Bounds;
+use crate::pg::partition::Partition;
 use crate::pg::session::{require_latest_snapshot, require_writable};
 use crate::pg::spi::in_target_schema;
 use crate::pg::{partition, snapshot, trigger};
@@ -62,17 +63,17 @@ fn apply() -> Result<Done, OpsError> {
         if !lock_state(client)? {
             return Ok(Done::default());
         }
-        let mut done = Done { is_complete: true, ..Done::default() };
-        let default = partitions.iter().find(|partition| partition.is_default);
-        let default_is_counted = match default {
-            Some(default) => snapshot::with_latest_snapshot(|| is_counted(default.table, cutoff))?,
-            None => true,
-        };
-        if default_is_counted {
-            done.events = delete(client, include_str!("../../sql/query/delete_old_events.sql"), cutoff)?;
+        let is_old = |partition: &&Partition| partition.end.is_some_and(|end| end <= cutoff);
+        for partition in partitions.iter().filter(|partition| partition.is_default || is_old(partition)) {
+            if !snapshot::with_latest_snapshot(|| is_counted(partition.table, cutoff))? {
+                return Ok(Done::default());
+            }
         }
-        done.is_complete &= default_is_counted && done.events < BATCH;
-        let mut are_rollups_done = true;
+        // From here on the counts of what is older are all there is, even if only a part of it goes in this call.
+        let floor = TimestampWithTimeZone::try_from(cutoff).ok();
+        client.update(include_str!("../../sql/query/raise_event_floor.sql"), None, &[floor.into()])?;
+        let events = delete(client, include_str!("../../sql/query/delete_old_events.sql"), cutoff)?;
+        let mut done = Done { events, is_complete: events < BATCH, ..Done::default() };
         let oldest = now - settings::rollup_retention() * MINUTE;
         for sql in [
             include_str!("../../sql/query/delete_old_event_rollups.sql"),
@@ -80,25 +81,18 @@ fn apply() -> Result<Done, OpsError> {
         ] {
             let deleted = delete(client, sql, oldest)?;
             done.rollups += deleted;
-            are_rollups_done &= deleted < BATCH;
+            done.is_complete &= deleted < BATCH;
         }
         // Last, so that the locks are held for no longer than it takes to commit.
-        for old in partitions.iter().filter(|partition| partition.end.is_some_and(|end| end <= cutoff)) {
-            // The parent's lock too, which dropping takes: without waiting, or not at all.
-            let is_free = partition::try_lock_exclusively(old.table)
-                && snapshot::with_latest_snapshot(|| is_counted(old.table, cutoff))?
-                && partition::try_lock_exclusively(log);
+        for old in partitions.iter().filter(is_old) {
+            // Dropping takes the parent's lock too, which writers are always holding, each for a moment.
+            let is_free = partition::try_lock_exclusively(old.table) && partition::lock_exclusively(log);
             if is_free && drop_partition(client, old.table)? {
                 done.partitions += 1;
             } else {
                 done.is_complete = false;
             }
         }
-        if done.is_complete {
-            let floor = TimestampWithTimeZone::try_from(cutoff).ok();
-            client.update(include_str!("../../sql/query/raise_event_floor.sql"), None, &[floor.into()])?;
-        }
-        done.is_complete &= are_rollups_done;
         Ok(done)
     })
 }

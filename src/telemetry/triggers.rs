@@ -1,5 +1,6 @@
 //! The triggers on the events and on the webhooks. They hold whoever writes and however: function, SQL, COPY, a dump, replication.
 
+use super::jsonb;
 use super::minute::minute_of;
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
@@ -67,7 +68,7 @@ fn before_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsE
         };
     }
     let new = trigger.new().ok_or(OpsError::NotATrigger("event_log_before_change"))?;
-    let moves_status = glue::update_changes_member(trigger, c"payload", c"status_code", b'5');
+    let moves_status = glue::update_changes_json(trigger, c"payload", jsonb::is_5xx);
     if moves_status || glue::update_changes_row(trigger, &ERASABLE) {
         return Err(OpsError::EventsAreAppendOnly);
     }

@@ -20,6 +20,7 @@ fn the_demo() {
     assert!(empty.is_empty(), "tables without rows: {empty:?}");
     policies(&cluster);
     incident(&cluster);
+    monitoring(&cluster);
     user_context_is_in_step(&cluster);
     let mut b = cluster.create_demo("again", true);
     the_same_again(&mut a, &mut b);
@@ -84,6 +85,54 @@ fn incident(cluster: &Cluster) {
     let hour = "SELECT max(created_at) <= now() AND max(created_at) > now() - interval '10 minutes'
         AND min(created_at) > now() - interval '70 minutes' FROM edge_function_calls";
     assert_eq!(value(&mut a, hour), "t", "an hour of traffic, ending now");
+}
+
+/// The monitoring shows the incident, and counts what the application's own tables hold.
+fn monitoring(cluster: &Cluster) {
+    let mut a = cluster.connect("crewsnow");
+    for (replayed, own) in [("event_log", "edge_function_calls"), ("processed_events", "stripe_events")] {
+        assert_eq!(
+            value(&mut a, &format!("SELECT count(*) FROM {replayed}")),
+            value(&mut a, &format!("SELECT count(*) FROM {own}")),
+            "{replayed}"
+        );
+    }
+    assert_eq!(value(&mut a, "SELECT sum(calls) FROM crewsnow_ops.event_rollups"), "20000", "all is rolled up");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.webhook_journal"), "0", "all is rolled up");
+    // In one statement, because the window moves on with the clock.
+    let differing = "SELECT function_name FROM edge_functions_monitoring AS v FULL JOIN (
+            SELECT function_name, count(*) AS calls, count(*) FILTER (WHERE status_code >= 500) AS errors,
+                count(*) FILTER (WHERE execution_time_ms > 5000) AS timeouts, round(avg(execution_time_ms), 3) AS mean,
+                max(created_at) AS last_call, percentile_disc(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS p95
+            FROM edge_function_calls WHERE created_at >= date_trunc('minute', now()) - interval '60 minutes' GROUP BY 1
+        ) AS r USING (function_name)
+        WHERE (v.total_calls, v.error_5xx_count, v.timeout_count, v.avg_execution_time, v.last_call)
+            IS DISTINCT FROM (r.calls, r.errors, r.timeouts, r.mean, r.last_call) OR abs(v.p95_latency - r.p95) > 0.01 * r.p95";
+    assert!(rows(&mut a, differing).is_empty());
+    assert_eq!(value(&mut a, "SELECT count(*) FROM edge_functions_monitoring"), "8");
+    let slow = rows(
+        &mut a,
+        "SELECT function_name, latency_status FROM edge_functions_monitoring WHERE latency_status <> 'OK'",
+    );
+    assert_eq!(slow, ["create-checkout|CRITICAL: p95 > 5s", "stripe-webhook|CRITICAL: p95 > 5s"]);
+    let differing = "SELECT minute_bucket, function_name FROM error_rate_monitoring AS v LEFT JOIN (
+            SELECT date_trunc('minute', created_at) AS minute_bucket, function_name, count(*) AS calls,
+                count(*) FILTER (WHERE status_code >= 500) AS errors
+            FROM edge_function_calls GROUP BY 1, 2
+        ) AS r USING (minute_bucket, function_name)
+        WHERE (v.total_requests, v.error_5xx_count) IS DISTINCT FROM (coalesce(r.calls, 0), coalesce(r.errors, 0))
+            OR v.error_rate_pct IS DISTINCT FROM coalesce(round(100.0 * r.errors / r.calls, 2), 0)";
+    assert!(rows(&mut a, differing).is_empty());
+    let failing =
+        "SELECT DISTINCT function_name FROM error_rate_monitoring WHERE error_status LIKE 'ALERT%' ORDER BY 1";
+    assert_eq!(rows(&mut a, failing), ["create-checkout", "stripe-webhook"]);
+    let webhooks = "SELECT DISTINCT webhook_status FROM stripe_webhook_monitoring";
+    assert_eq!(rows(&mut a, webhooks), ["ALERT: Webhook failure > 5% sur 10min"]);
+    let waiting = "SELECT max(waiting_events) = (SELECT count(*) FROM stripe_events
+        WHERE status = 'received' AND received_at < now() - interval '5 minutes') FROM stripe_webhook_monitoring";
+    assert_eq!(value(&mut a, waiting), "t");
+    let board = rows(&mut a, "SELECT signal, status FROM crewsnow_ops.dashboard WHERE signal <> 'Connections'");
+    assert_eq!(board, ["Performance|✅ OK", "Error Rate|🚨 HIGH", "Webhooks|🚨 FAILING", "Security|⚪ NOT CHECKED"]);
 }
 
 fn user_context_is_in_step(cluster: &Cluster) {

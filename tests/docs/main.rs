@@ -58,19 +58,21 @@ fn the_pages_tell_the_truth() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// The table of settings in the reference is the server's.
+/// The table of settings in the reference is the server's, with its defaults.
 #[test]
 fn every_setting_is_documented() {
     let cluster = Cluster::start("settings", "");
     let mut client = cluster.create_database("settings");
     harness::run(&mut client, "SELECT is_feature_enabled_for_user('messaging')");
-    let settings =
-        harness::rows(&mut client, "SELECT name FROM pg_settings WHERE name ~ '^crewsnow_ops\\.' ORDER BY name");
-    let page = std::fs::read_to_string(root().join("docs/flags.md")).expect("the reference");
+    let settings = harness::rows(
+        &mut client,
+        "SELECT name, current_setting(name) FROM pg_settings WHERE name ~ '^crewsnow_ops\\.' ORDER BY name",
+    );
+    let page = std::fs::read_to_string(root().join("docs/settings.md")).expect("the table of settings");
     let documented: Vec<_> = page
         .lines()
-        .filter_map(|line| Some(line.strip_prefix("| `crewsnow_ops.")?.split_once('`')?.0))
-        .map(|name| format!("crewsnow_ops.{name}"))
+        .filter(|line| line.starts_with("| `crewsnow_ops."))
+        .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect::<Vec<_>>()[1..3].join("|"))
         .collect();
     assert!(!settings.is_empty());
     assert_eq!(settings, documented);
