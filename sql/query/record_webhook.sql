@@ -6,6 +6,7 @@ ON CONFLICT (event_id) DO UPDATE SET
     status = CASE WHEN e.status = 'processed' THEN e.status ELSE excluded.status END,
     error_message = CASE WHEN e.status = 'processed' THEN e.error_message ELSE excluded.error_message END,
     processed_at = CASE WHEN e.status = 'processed' OR excluded.status = 'received' THEN e.processed_at ELSE now() END,
-    received_at = coalesce(e.received_at, e.processed_at),
+    -- A delivery after a failure waits anew.
+    received_at = CASE WHEN excluded.status = 'received' AND e.status = 'failed' THEN now() ELSE coalesce(e.received_at, e.processed_at) END,
     payload = coalesce(excluded.payload, e.payload)
 RETURNING e.attempts

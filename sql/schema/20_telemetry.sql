@@ -98,7 +98,7 @@ COMMENT ON COLUMN @extschema@.processed_events.processed_at IS 'When the last at
 COMMENT ON COLUMN @extschema@.processed_events.status IS 'received (not processed yet), processed or failed.';
 COMMENT ON COLUMN @extschema@.processed_events.error_message IS 'Why the last attempt failed.';
 COMMENT ON COLUMN @extschema@.processed_events.attempts IS 'How often it was delivered to us.';
-COMMENT ON COLUMN @extschema@.processed_events.received_at IS 'When it first arrived.';
+COMMENT ON COLUMN @extschema@.processed_events.received_at IS 'When it arrived; after a failure, when it was delivered again.';
 COMMENT ON COLUMN @extschema@.processed_events.payload IS 'The event as Stripe sent it, for those who keep it.';
 COMMENT ON CONSTRAINT processed_events_pkey ON @extschema@.processed_events IS 'An event has one row.';
 COMMENT ON CONSTRAINT processed_events_event_id_check ON @extschema@.processed_events IS '1 to 255 bytes.';

@@ -93,14 +93,19 @@ COMMENT ON FUNCTION crewsnow_ops.roll_up_events(integer) IS
 COMMENT ON FUNCTION crewsnow_ops.apply_event_retention() IS
 'Drops what is older than crewsnow_ops.event_retention (events, whole days, only what has been counted) and crewsnow_ops.rollup_retention (counts). Nothing is dropped while something that old is not counted: roll_up_events first. Makes writers wait 0.2 s at most: a day that is in use for longer is left for the next call. Call it daily. Errors: 25001 in a transaction block or above READ COMMITTED, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.rebuild_rollups() IS
-'Forgets all counts and counts again from event_log and processed_events, but for the days that retention has dropped. For rows that arrived while triggers were disabled. Errors as roll_up_events.';
+'Forgets all counts and counts again from event_log and processed_events, but for the days that retention has dropped. For rows that arrived while triggers were disabled, and after a partition was attached, detached, truncated or dropped by hand. Writers of webhooks wait while they are counted. Errors as roll_up_events.';
 
 -- Who looks during an incident waits for nobody's ALTER TABLE: rather an error than a screen that hangs.
 ALTER FUNCTION crewsnow_ops.edge_functions_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.error_rates_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.webhooks_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.dashboard_now() SET lock_timeout = '2s';
-ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET lock_timeout = '2s';
+-- While it waits for the lock that a new day takes, writers into the default partition wait behind it. Days are UTC's, whatever the caller's.
+ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET lock_timeout = '200ms';
+ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET "TimeZone" = 'UTC';
+ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET "DateStyle" = 'ISO';
+ALTER FUNCTION crewsnow_ops.rebuild_rollups() SET lock_timeout = '2s';
+ALTER FUNCTION crewsnow_ops.rebuild_rollups() SET "TimeZone" = 'UTC';
 -- While it waits for the lock that dropping a day takes, writers wait behind it.
 ALTER FUNCTION crewsnow_ops.apply_event_retention() SET lock_timeout = '200ms';
 

@@ -60,7 +60,7 @@ pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
 
 /// Locks a table as for DROP, waiting no longer than `lock_timeout`: others wait behind it meanwhile.
 pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
-    super::subtransaction::unless_locked(|| {
+    super::subtransaction::unless(&[pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE], || {
         // SAFETY: a lock by oid; the server releases it at the end of the transaction.
         unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
     })

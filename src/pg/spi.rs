@@ -35,8 +35,8 @@ impl RowArgument {
 pub struct Kept {
     sql: &'static str,
     arguments: &'static [pg_sys::Oid],
-    /// The statement, and the schema that it was written for.
-    prepared: BackendLocal<Option<(pg_sys::Oid, OwnedPreparedStatement)>>,
+    /// The statement, and its text with the schema that it was written for.
+    prepared: BackendLocal<Option<(String, OwnedPreparedStatement)>>,
 }
 
 impl Kept {
@@ -47,18 +47,18 @@ impl Kept {
 
     /// Runs it. The statement is out of its place meanwhile, so a trigger that gets here again prepares its own.
     pub fn run(&self, arguments: &[DatumWithOid<'_>]) -> Result<(), OpsError> {
-        let schema = super::catalog::target_schema().ok_or(OpsError::NotInstalled)?;
-        let kept = self.prepared.with(Option::take).flatten().filter(|(of, _)| *of == schema);
+        let sql = in_target_schema(self.sql)?;
+        let kept = self.prepared.with(Option::take).flatten().filter(|(of, _)| *of == sql);
         Spi::connect_mut(|client| {
             let statement = match kept {
                 Some((_, statement)) => statement,
                 None => {
                     let types: Vec<PgOid> = self.arguments.iter().map(|oid| PgOid::from(*oid)).collect();
-                    client.prepare_mut(in_target_schema(self.sql)?.as_str(), &types)?.keep()
+                    client.prepare_mut(sql.as_str(), &types)?.keep()
                 }
             };
             client.update(&statement, None, arguments)?;
-            self.prepared.with(|prepared| *prepared = Some((schema, statement)));
+            self.prepared.with(|prepared| *prepared = Some((sql, statement)));
             Ok(())
         })
     }

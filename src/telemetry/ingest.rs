@@ -16,6 +16,8 @@ use pgrx::{AnyNumeric, Uuid};
 const MAX_NAME: usize = 200;
 /// Bytes of Stripe's id of an event.
 const MAX_EVENT_ID: usize = 255;
+/// Bytes, rather too many, that the status code adds to a payload.
+const STATUS_CODE: usize = 64;
 /// Bytes of a payload as the server keeps it.
 const MAX_PAYLOAD: usize = 262_144;
 
@@ -52,9 +54,9 @@ fn check_duration(milliseconds: Option<&AnyNumeric>) -> Result<(), OpsError> {
     milliseconds.map_or(Ok(()), |milliseconds| nanoseconds(milliseconds).map(|_| ()))
 }
 
-fn check_payload(payload: Option<Jsonb>) -> Result<(), OpsError> {
+fn check_payload(payload: Option<Jsonb>, added: usize) -> Result<(), OpsError> {
     let seen = match payload {
-        Some(payload) if payload.size() > MAX_PAYLOAD => format!("{} kB", payload.size() / 1024),
+        Some(payload) if payload.size() + added > MAX_PAYLOAD => format!("{} kB", payload.size() / 1024),
         Some(payload) if !payload.is_object() => "an array or a single value".into(),
         _ => return Ok(()),
     };
@@ -78,7 +80,7 @@ fn log_system_event(
     check_text("p_event_type", Some(event_type), MAX_NAME, EXAMPLE)?;
     check_text("p_function_name", p_function_name, MAX_NAME, EXAMPLE)?;
     check_duration(p_execution_time_ms.as_ref())?;
-    check_payload(p_payload)?;
+    check_payload(p_payload, 0)?;
     require_writable("write an event")?;
     let id = identity::new_uuid();
     INSERT.run(&[
@@ -117,7 +119,7 @@ fn record_edge_call(
         return Err(OpsError::InvalidStatusCode(status_code).into());
     }
     check_duration(p_execution_time_ms.as_ref())?;
-    check_payload(p_payload)?;
+    check_payload(p_payload, STATUS_CODE)?;
     require_writable("write an event")?;
     let id = identity::new_uuid();
     INSERT_CALL.run(&[

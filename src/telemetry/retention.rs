@@ -90,7 +90,9 @@ fn apply() -> Result<Done, OpsError> {
             if is_free && drop_partition(client, old.table)? {
                 done.partitions += 1;
             } else {
+                // Writers have waited once; not for each day.
                 done.is_complete = false;
+                break;
             }
         }
         Ok(done)

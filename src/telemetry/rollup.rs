@@ -11,7 +11,7 @@ use crate::error::OpsError;
 use crate::pg::block_scan::{self, Blocks, Bounds};
 use crate::pg::session::{require_latest_snapshot, require_writable};
 use crate::pg::spi::in_target_schema;
-use crate::pg::{catalog, identity, partition, snapshot, trigger};
+use crate::pg::{catalog, identity, partition, snapshot, subtransaction, trigger};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -25,6 +25,13 @@ const BLOCKS_PER_RANGE: u64 = 128;
 const UNKNOWN: Bounds = Bounds { number: (-2, -1), since: i64::MIN };
 /// So many days have their partition made ahead.
 const DAYS_AHEAD: i64 = 3;
+/// What partitions that somebody else made bring about: an overlap, a name that is taken, a row that belongs elsewhere. Counting goes on.
+const NO_PARTITION: [PgSqlErrorCode; 4] = [
+    PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
+    PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE,
+    PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
+    PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+];
 /// Into so many pieces a day may fall, around rows that came too early.
 const MOST_PIECES: usize = 8;
 /// A default partition of more blocks (64 MB) is not looked through under the lock that a new partition takes.
@@ -48,7 +55,10 @@ fn roll_up_events(
         let counted = roll_up(i64::from(p_max_rows))?;
         // Last, so that the locks are held for no longer than it takes to commit.
         if !partition::is_in_transaction_block() {
-            make_partitions()?;
+            match subtransaction::unless(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
+                Some(made) => made?,
+                None => pgrx::warning!("partitions of event_log could not be made: its own partitions are in the way"),
+            }
         }
         Ok(counted)
     })?;
@@ -68,18 +78,21 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
         // The events before the state, as TRUNCATE locks them.
         partition::partitions(target_table(c"event_log")?);
         Spi::connect_mut(|client| {
-            // Against writers of webhooks, whose journal would be counted twice, and other roll-ups.
-            client.update(in_target_schema(include_str!("../../sql/query/lock_webhooks.sql"))?.as_str(), None, &[])?;
+            client.update(include_str!("../../sql/query/await_rollup_state.sql"), None, &[])?;
             client.update(include_str!("../../sql/query/forget_event_rollups.sql"), None, &[])?;
-            client.update(include_str!("../../sql/query/forget_webhook_rollups.sql"), None, &[])?;
-            client.update(
-                in_target_schema(include_str!("../../sql/query/recount_webhooks.sql"))?.as_str(),
-                None,
-                &[],
-            )?;
             Ok::<_, OpsError>(())
         })?;
-        roll_up(i64::MAX)
+        let counted = roll_up(i64::MAX)?;
+        let [lock, recount] =
+            [include_str!("../../sql/query/lock_webhooks.sql"), include_str!("../../sql/query/recount_webhooks.sql")]
+                .map(in_target_schema);
+        Spi::connect_mut(|client| {
+            // Against writers, whose journal would be counted twice: last, because they wait.
+            client.update(lock?.as_str(), None, &[])?;
+            client.update(include_str!("../../sql/query/forget_webhook_rollups.sql"), None, &[])?;
+            client.update(recount?.as_str(), None, &[])?;
+            Ok::<_, OpsError>(counted)
+        })
     })?;
     Ok(counted.events as i64)
 }
@@ -149,11 +162,15 @@ fn count(
     };
     let mut last = None;
     if size(u64::MAX) > most {
-        let unsummarized = summarize(open, most);
-        if unsummarized > most {
+        let unknown = summarize(open, 0);
+        let left = summarize(open, most);
+        if left > most && left < unknown {
             return Ok((0, None));
         }
-        last = last_transaction(&standing, most, size);
+        // Somebody else maintains the table, so nothing could be summarized: better all at once than not at all.
+        if left <= most {
+            last = last_transaction(&standing, most, size);
+        }
     }
     let next = Coverage::next(&standing.now, snapshot::own_transaction(), last);
     let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
@@ -268,7 +285,7 @@ pub fn make_partitions() -> Result<(), OpsError> {
         return Ok(());
     }
     let is_small = events::open(default.table)?.is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
-    if !is_small || !partition::try_lock_for_maintenance(log) || !partition::try_lock_exclusively(default.table) {
+    if !is_small || !partition::try_lock_for_maintenance(log) || !partition::lock_exclusively(default.table) {
         return Ok(());
     }
     // Somebody else may have made them meanwhile.

@@ -94,6 +94,8 @@ fn processed_events_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<O
     raise(session::require_latest_snapshot("TRUNCATE processed_events"));
     raise(as_owner(|| {
         Spi::connect_mut(|client| {
+            // First, so that the next statement sees what a roll-up that is running writes.
+            client.update(include_str!("../../sql/query/await_rollup_state.sql"), None, &[])?;
             client.update(include_str!("../../sql/query/forget_webhook_rollups.sql"), None, &[])?;
             Ok(())
         })

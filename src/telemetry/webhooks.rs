@@ -95,7 +95,7 @@ pub fn alert(window: Count, waiting: Waiting, silence: Option<Alert>, now: i64) 
 /// Whether the webhooks have fallen silent. `active` are the minutes with webhooks of the last days in ascending order.
 ///
 /// The usual gap is the longest one between webhooks in the [`TRAILING`] hours up to the last webhook; or, if that is more, the median
-/// over the days before of the longest gap at this time of day, so that nights are no alarm.
+/// over the days before of the longest gap at this time of day, or that of a week ago, so that nights and weekends are no alarm.
 #[must_use]
 pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     let last = *active.last()?;
@@ -111,7 +111,11 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
         })
         .collect();
     at_this_time.sort_unstable();
-    let usual = trailing.max(at_this_time.get(at_this_time.len() / 2).copied().unwrap_or(0));
+    let median = at_this_time.get(at_this_time.len() / 2).copied().unwrap_or(0);
+    // Weekends are no alarm either.
+    let week_ago = now - DAYS_BACK * 24 * HOUR;
+    let week_ago = longest_gap(active, week_ago - AROUND, week_ago + AROUND).unwrap_or(0);
+    let usual = trailing.max(median).max(week_ago);
     (silent > GAPS * usual).then_some(Alert::Silence { minutes: silent / MINUTE, usual: usual / MINUTE })
 }
 

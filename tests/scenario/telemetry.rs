@@ -516,3 +516,50 @@ fn a_subscriber_counts_what_it_receives() {
     assert_eq!(value(&mut subscriber, webhooks), "1 1");
     run(&mut subscriber, "DROP SUBSCRIPTION events");
 }
+
+/// What others do to the partitions, and what sessions are set to, does not stop the counting.
+#[test]
+fn odd_surroundings() {
+    let cluster = Cluster::start("odd", "");
+    let mut a = cluster.create_database("odd");
+    run(&mut a, "SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kolkata'");
+    assert_eq!(rows(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["0|t"]);
+    run(&mut a, "SET DateStyle = 'ISO'; SET TimeZone = 'UTC'");
+    let bounds = "SELECT count(*) FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
+        AND pg_get_expr(relpartbound, oid) LIKE '%TO (''%00:00:00+00'')'";
+    assert_eq!(value(&mut a, bounds), "3");
+    // Somebody's own partition, without an end.
+    let mut b = cluster.create_database("endless");
+    run(
+        &mut b,
+        "DO $$ BEGIN EXECUTE format('CREATE TABLE late PARTITION OF event_log FOR VALUES FROM (%L) TO (MAXVALUE)', current_date + 1); END $$;
+         SELECT crewsnow_ops.record_edge_call('f', 1, 200)",
+    );
+    assert_eq!(rows(&mut b, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["1|t"]);
+    // Webhooks that are removed while somebody rolls up.
+    run(
+        &mut b,
+        "INSERT INTO processed_events (event_id, event_type, status) SELECT 'e' || n, 'x', 'failed' FROM generate_series(1, 10) AS n",
+    );
+    let mut c = cluster.connect("endless");
+    run(&mut c, "BEGIN; SELECT * FROM crewsnow_ops.roll_up_events()");
+    let truncating = std::thread::spawn(move || {
+        run(&mut b, "TRUNCATE processed_events");
+        b
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    run(&mut c, "COMMIT");
+    let mut b = truncating.join().expect("TRUNCATE ends");
+    assert_eq!(value(&mut b, "SELECT sum(failed_events) FROM stripe_webhook_monitoring"), "0");
+    // A schema that is renamed under a session that has prepared its statements.
+    run(&mut b, "SELECT log_system_event('x'); ALTER SCHEMA public RENAME TO renamed");
+    run(&mut b, "SELECT renamed.log_system_event('x')");
+    // A delivery after a failure is no old backlog.
+    run(&mut b, "ALTER SCHEMA renamed RENAME TO public; SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)");
+    run(
+        &mut b,
+        "UPDATE processed_events SET received_at = now() - interval '2 hours', processed_at = now() - interval '2 hours'",
+    );
+    run(&mut b, "SELECT crewsnow_ops.record_stripe_webhook('r', 'x', NULL)");
+    assert_eq!(value(&mut b, "SELECT DISTINCT webhook_status FROM stripe_webhook_monitoring"), "OK");
+}

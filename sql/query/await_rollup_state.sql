@@ -1,0 +1,1 @@
+SELECT FROM crewsnow_ops.rollup_state FOR NO KEY UPDATE
