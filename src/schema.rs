@@ -20,7 +20,11 @@ extension_sql_file!(
     name = "launch_configuration",
     requires = ["flag_functions"]
 );
-extension_sql_file!("../sql/schema/20_telemetry.sql", name = "telemetry", requires = ["launch_configuration"]);
+extension_sql_file!(
+    "../sql/schema/20_telemetry.sql",
+    name = "telemetry",
+    requires = ["launch_configuration", telemetry::ingest::is_valid_event]
+);
 extension_sql_file!(
     "../sql/schema/21_telemetry_functions.sql",
     name = "telemetry_functions",

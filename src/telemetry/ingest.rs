@@ -41,6 +41,23 @@ static INSERT_CALL: Kept = Kept::new(
     ],
 );
 
+/// Whether a row may be in event_log, for its CHECK: a NULL is no offence here.
+#[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
+fn is_valid_event(
+    event_type: Option<&str>,
+    function_name: Option<&str>,
+    execution_time_ms: Option<AnyNumeric>,
+    payload: Option<Jsonb>,
+    created_at: Option<TimestampWithTimeZone>,
+) -> bool {
+    let is_name = |name: Option<&str>| name.is_none_or(|name| (1..=MAX_NAME).contains(&name.len()));
+    is_name(event_type)
+        && is_name(function_name)
+        && check_duration(execution_time_ms.as_ref()).is_ok()
+        && check_payload(payload, 0).is_ok()
+        && created_at.is_none_or(|time| !matches!(time.into_inner(), i64::MIN | i64::MAX))
+}
+
 fn check_text(argument: &'static str, text: Option<&str>, limit: usize, example: &'static str) -> Result<(), OpsError> {
     match text.map(str::len) {
         Some(length) if length == 0 || length > limit => {

@@ -65,6 +65,12 @@ fn a_restored_database_answers_and_counts_the_same() {
     assert!(
         value(&mut source, "SELECT count(*) FROM crewsnow_ops.event_log_default").parse::<u32>().expect("a number") > 0
     );
+    // A payload that is small where it is stored and large in itself must be refused at once, not by the restore.
+    run(
+        &mut source,
+        "CREATE TABLE large (p jsonb); INSERT INTO large SELECT jsonb_build_object('x', repeat('a', 5000000))",
+    );
+    assert_eq!(sqlstate(&mut source, "INSERT INTO event_log (event_type, payload) SELECT 'x', p FROM large"), "23514");
     let partitions = value(&mut source, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass");
     let ways: [(&str, &[&str], &[&str]); 4] = [
         ("plain", &[], &[]),

@@ -48,10 +48,10 @@ WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid
 SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass WHERE prosecdef;
 SELECT proname FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
 WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
-    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch', 'merge_sketches', 'sketch_quantile')
+    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch', 'merge_sketches', 'sketch_quantile', 'is_valid_event')
     AND proname NOT LIKE 'latency\_sketch\_%';
 
--- whoever has a right on anything: PUBLIC may evaluate, and nothing else was granted
+-- whoever has a right on anything: PUBLIC may evaluate and ask whether an event is valid, and nothing else was granted
 SELECT DISTINCT m.classid::regclass, pg_describe_object(m.classid, m.objid, 0), a.grantee::regrole, a.privilege_type
 FROM members AS m
 LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
@@ -60,7 +60,7 @@ LEFT JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = 
 CROSS JOIN LATERAL aclexplode(coalesce(
     c.relacl, p.proacl, n.nspacl,
     CASE WHEN p.oid IS NOT NULL THEN acldefault('f', p.proowner) WHEN c.oid IS NOT NULL THEN acldefault('r', c.relowner) END)) AS a
-WHERE a.grantee <> coalesce(c.relowner, p.proowner, n.nspowner) AND p.proname IS DISTINCT FROM 'is_feature_enabled_for_user';
+WHERE a.grantee <> coalesce(c.relowner, p.proowner, n.nspowner) AND coalesce(p.proname, '') NOT IN ('is_feature_enabled_for_user', 'is_valid_event');
 
 -- objects that no access level mentions: the owner's alone, on purpose
 SELECT pg_describe_object(m.classid, m.objid, 0) FROM members AS m
@@ -72,7 +72,7 @@ WHERE (p.prorettype <> 'trigger'::regtype OR c.oid IS NOT NULL)
         WHERE CASE a.object_type WHEN 'FUNCTION' THEN a.object_name::regprocedure = p.oid WHEN 'TABLE' THEN a.object_name::regclass = c.oid END
     )
     AND coalesce(p.proname, c.relname) NOT IN
-        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default')
+        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default', 'is_valid_event')
     -- parts of the aggregates: nothing else can call them
     AND coalesce(p.proname, '') NOT LIKE 'latency\_sketch\_%';
 

@@ -138,6 +138,7 @@ UPDATE event_log SET payload = '{"status_code": 599}', user_id = NULL, ip_addres
 -- a partition that cannot be read is no reason for a smaller number
 \set VERBOSITY sqlstate
 BEGIN;
+ALTER TABLE event_log DROP CONSTRAINT event_log_check;
 ALTER TABLE event_log ALTER COLUMN execution_time_ms TYPE double precision;
 SELECT count(*) FROM edge_functions_monitoring;
 ROLLBACK;
