@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# The telemetry's part of bench.sh, on the server that runs, which meanwhile has other settings. ROWS=3600000 events in an hour; SCALE=10
+# measures the views over ten times as many too, which takes half an hour and 30 GB; BULK=1000000 events written at once; ROUNDS=21 runs
+# of a rival; SECONDS_EACH=3 of a run of pgbench. All by default but SCALE.
+. "$(dirname "$0")/lib.sh"
+: >"$log"
+place_state
+use_private_postgresql
+eval "$(dev/cluster.sh env)"
+export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
+rows=${ROWS:-3600000} bulk=${BULK:-1000000} rounds=${ROUNDS:-21} seconds=${SECONDS_EACH:-3}
+
+restart() { # restart [SETTING...]
+    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" -o "-p $PGPORT ${*/#/-c }" -w restart
+}
+trap 'restart >>"$log"' EXIT
+run() { # run SQL...: statements, each in a transaction of its own
+    local sql
+    for sql in "$@"; do psql -X -q -v ON_ERROR_STOP=1 -c "$sql"; done
+}
+file() { # file NAME VARIABLE=VALUE...
+    local name=$1
+    shift
+    psql -X -q -v ON_ERROR_STOP=1 "${@/#/-v}" -f "dev/bench/telemetry_$name.sql"
+}
+
+prepare() {
+    psql -X -q -d postgres -c 'DROP DATABASE IF EXISTS bench WITH (FORCE)' -c 'CREATE DATABASE bench'
+    file setup "bulk=$bulk"
+    # Makes the partitions of the coming days.
+    run 'SELECT crewsnow_ops.roll_up_events()'
+}
+
+# INSERT and COPY into the log and into the bare table in turn, and the first reading of what was inserted.
+write_at_once() {
+    local round command targets target
+    server_dir "$state/bench"
+    run "COPY (SELECT * FROM bench.written) TO '$state/bench/events'"
+    for round in 1 2 3 4 5; do
+        for command in insert copy; do
+            targets='log bare'
+            [ $((round % 2)) = 1 ] || targets='bare log'
+            for target in $targets; do
+                run 'TRUNCATE event_log, bench.bare' CHECKPOINT "CALL bench.write('$command', '$target', '$state/bench/events')"
+                [ "$command $target" != 'insert log' ] || run "CALL bench.roll_up('roll-up')"
+            done
+        done
+    done
+    run 'TRUNCATE event_log, bench.bare'
+    rm -f "$state/bench/events"
+}
+
+# As a driver does: in the prepared protocol all values are parameters, in the simple one they are quoted in the statement.
+values=(type=edge_function_call user=6e9f1c3e-5a0b-4c3e-9d55-0d6c1f2b7a11 ms=81.237 function=function-7
+    'payload={"status_code": 200, "region": "eu-central-1"}')
+singly() { # singly SCRIPT PROTOCOL OPTION...
+    local script=$1 protocol=$2 quote='' value given=()
+    shift 2
+    [ "$protocol" = prepared ] || quote="'"
+    for value in "${values[@]}"; do given+=(-D "${value%%=*}=$quote${value#*=}$quote"); done
+    "$pg_bin/pgbench" -n -M "$protocol" "${given[@]}" -f "dev/bench/telemetry_$script.pgbench" "$@"
+}
+write_singly() {
+    local protocol commit clients round script tps
+    # Short runs in turn: what disturbs hits both.
+    for round in $(seq 11); do
+        run CHECKPOINT
+        for protocol in prepared simple; do
+            for commit in on off; do
+                for clients in 1 8; do
+                    for script in function bare; do
+                        tps=$(PGOPTIONS="-c synchronous_commit=$commit" singly $script $protocol -T "$seconds" -c $clients -j $clients |
+                            sed -n 's/^tps = \([0-9.]*\).*/\1/p')
+                        run "INSERT INTO bench.results (what, value) VALUES ('$script, $protocol, $commit, $clients', $tps)"
+                    done
+                done
+            done
+        done
+    done
+    run 'TRUNCATE event_log, bench.bare'
+}
+
+# An hour, rolled up, and 2,000 that have come since. It ends when all is ready, so many seconds later for 3.6 million rows.
+hour_of_events() { # hour_of_events ROWS SECONDS
+    run 'TRUNCATE event_log' "CALL bench.load_events($1, clock_timestamp() + interval '$(($1 * $2 / 3600000 + 5)) seconds')" \
+        "CALL bench.roll_up('roll-up of an hour')" 'VACUUM ANALYZE'
+    singly function prepared -t 2000
+}
+hour_of_webhooks() { # hour_of_webhooks ROWS SECONDS
+    run 'TRUNCATE processed_events' "CALL bench.load_webhooks($1, clock_timestamp() + interval '$(($1 * $2 / 3600000 + 5)) seconds')" \
+        "CALL bench.roll_up('')" 'VACUUM ANALYZE'
+    singly webhook prepared -t 2000
+}
+measure() { # measure WHAT FILE ROWS SECONDS
+    "hour_of_$1" "$3" "$4"
+    file "$2" "what=$1" "rounds=$rounds"
+}
+
+step "Restarting the server for the benchmark" restart shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=1h autovacuum=off
+step "Making events to write" prepare
+step "Writing $bulk events at once, and rolling them up" write_at_once
+step "Writing events singly" write_singly
+step "Measuring the views over an hour of $rows events" measure events events "$rows" 90
+step "Measuring the views over an hour of $rows webhooks" measure webhooks webhooks "$rows" 120
+if [ "${SCALE:-1}" = 10 ]; then
+    step "Measuring the views over an hour of ${rows}0 events" measure events ten_times "${rows}0" 30
+    run 'TRUNCATE event_log'
+    step "Measuring the views over an hour of ${rows}0 webhooks" measure webhooks ten_times "${rows}0" 90
+fi
+psql -X -q -f dev/bench/telemetry_report.sql
+psql -X -q -d postgres -c 'DROP DATABASE bench WITH (FORCE)'
