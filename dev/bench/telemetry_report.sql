@@ -21,10 +21,10 @@ ORDER BY g.n;
 SELECT m.what AS "for information", round(1e3 * m.median, 1) AS ms
 FROM bench.medians AS m WHERE m.what LIKE '%nothing rolled up' OR m.what LIKE 'percentiles %' ORDER BY m.what;
 SELECT m.median AS "events of the hour" FROM bench.medians AS m WHERE m.what = 'events of the hour';
-SELECT split_part(t.what, ',', 1) AS "over ten times as many", round(1e3 * t.median, 2) AS "view, ms", t.runs,
-    round(t.median / o.median, 2) AS "ratio to above", '<= 1.3' AS goal
-FROM bench.medians AS t JOIN bench.medians AS o ON o.what = split_part(t.what, ',', 1)
-WHERE t.what LIKE '%ten times as many' ORDER BY 1;
+SELECT split_part(t.what, ', ', 1) AS "view", split_part(t.what, ', ', 2) AS "over", round(1e3 * t.median, 2) AS "view, ms", t.runs,
+    round(t.median / o.median, 2) AS "ratio to above", CASE WHEN t.what LIKE '%ten times%' THEN '<= 1.3' END AS goal
+FROM bench.medians AS t JOIN bench.medians AS o ON o.what = split_part(t.what, ', ', 1)
+WHERE t.what LIKE '%, ten times as many' OR t.what LIKE '%, uncounted ones in gaps' ORDER BY 2, 1;
 
 \echo 'Writing at once, into event_log and into a bare table; medians'
 SELECT w.command, round(l.median, 2) AS "event_log, s", round(b.median, 2) AS "bare, s", l.runs, bench.ratio(l.what, b.what) AS ratio, w.goal
@@ -40,9 +40,10 @@ SELECT round(r.median / 1e6, 2) AS "rolling up, million rows/s", r.runs, c.media
     round(w.per_second / 1e6, 3) AS "fastest writing, million rows/s", round(r.median / w.per_second, 1) AS ratio, '>= 5' AS goal
 FROM bench.medians AS r, bench.medians AS c, written AS w
 WHERE r.what = 'roll-up' AND c.what = 'roll-up, calls';
-SELECT round(r.median / 1e6, 2) AS "rolling up the hour, million rows/s", c.median AS calls
-FROM bench.medians AS r, bench.medians AS c
-WHERE r.what = 'roll-up of an hour' AND c.what = 'roll-up of an hour, calls';
+SELECT substr(r.what, length('roll-up of ') + 1)::integer AS "events of an hour", round(r.median / 1e6, 2) AS "rolling up, million rows/s", c.median AS calls
+FROM bench.medians AS r JOIN bench.medians AS c ON c.what = r.what || ', calls'
+WHERE r.what LIKE 'roll-up of %'
+ORDER BY 1;
 
 \echo 'Writing singly: log_system_event against a plain INSERT into a bare table; medians, events a second'
 SELECT s[2] AS protocol, s[3] AS synchronous_commit, s[4] AS clients, round(f.median) AS log_system_event, round(b.median) AS "INSERT", f.runs,
