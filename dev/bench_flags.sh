@@ -1,11 +1,7 @@
 #!/usr/bin/env bash
 # The flags' part of bench.sh, on the server that runs. ROUNDS=7 by default.
 . "$(dirname "$0")/lib.sh"
-: >"$log"
-place_state
-use_private_postgresql
-eval "$(dev/cluster.sh env)"
-export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
+begin_part
 
 native=$state/empty_native.so
 build_rival() {

@@ -3,11 +3,7 @@
 # measures the views over ten times as many too, which takes half an hour and 30 GB; BULK=1000000 events written at once; ROUNDS=21 runs
 # of a rival; SECONDS_EACH=3 of a run of pgbench. All by default but SCALE.
 . "$(dirname "$0")/lib.sh"
-: >"$log"
-place_state
-use_private_postgresql
-eval "$(dev/cluster.sh env)"
-export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
+begin_part
 rows=${ROWS:-3600000} bulk=${BULK:-1000000} rounds=${ROUNDS:-21} seconds=${SECONDS_EACH:-3}
 
 restart() { # restart [SETTING...]

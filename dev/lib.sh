@@ -81,6 +81,15 @@ begin() {
     use_private_postgresql
 }
 
+# How a part of the benchmark begins: on the server that runs, with a log of its own.
+begin_part() {
+    : >"$log"
+    place_state
+    use_private_postgresql
+    eval "$(dev/cluster.sh env)"
+    export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
+}
+
 # Builds the extension and installs it into the private PostgreSQL.
 install_release() {
     cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"

@@ -92,7 +92,7 @@ pub enum OpsError {
     #[error("p_max_rows must be at least 1, not {0}")]
     InvalidMaxRows(i32),
     /// SQLSTATE 0A000
-    #[error("partition \"{0}\" of event_log cannot be read")]
+    #[error("partition {0} of event_log cannot be read")]
     UnreadablePartition(String),
     /// SQLSTATE 25001
     #[error("cannot {what} in a transaction block")]
@@ -264,7 +264,7 @@ impl OpsError {
             }
             Self::InvalidStatusCode(_) => "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into(),
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
-            Self::UnreadablePartition(name) => format!("\\d+ crewsnow_ops.{name}"),
+            Self::UnreadablePartition(name) => format!("\\d+ {name}"),
             Self::InTransactionBlock { .. } => "COMMIT; and call it again.".into(),
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;".into(),
             Self::Unreachable(_) => "\\d feature_flags".into(),

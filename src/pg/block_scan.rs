@@ -107,8 +107,7 @@ impl Blocks {
     pub fn summarize(&self, index: pg_sys::Oid, block: u64) -> bool {
         // SAFETY: the relation is open; the function takes the index's oid and a block number, and the lock is held already.
         unsafe {
-            let lock = pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE;
-            if !pg_sys::ConditionalLockRelation(self.relation, lock) {
+            if !super::partition::try_lock_for_maintenance((*self.relation).rd_id) {
                 return false;
             }
             let arguments = [Some(pg_sys::Datum::from(index)), Some(pg_sys::Datum::from(block as usize))];

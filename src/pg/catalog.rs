@@ -40,12 +40,17 @@ pub fn table_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-/// The name of a table, if there is one with this oid.
+/// The qualified name of a table, if there is one with this oid.
 pub fn table_name(table: pg_sys::Oid) -> Option<String> {
-    // SAFETY: returns NULL or a NUL-terminated string allocated in the current memory context.
-    let name = unsafe { pg_sys::get_rel_name(table) };
-    // SAFETY: as above.
-    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+    // SAFETY: with this oid or without, both return NULL or a NUL-terminated string in the current memory context.
+    let (schema, name) =
+        unsafe { (pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table)), pg_sys::get_rel_name(table)) };
+    if schema.is_null() || name.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, as just checked.
+    let [schema, name] = [schema, name].map(|text| unsafe { CStr::from_ptr(text) }.to_string_lossy());
+    Some(pgrx::spi::quote_qualified_identifier(schema, name))
 }
 
 /// The role that owns `name`, one of the tables in the schema crewsnow_ops.

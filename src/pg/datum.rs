@@ -23,13 +23,6 @@ pub unsafe fn varlena_bytes(datum: pg_sys::Datum) -> Vec<u8> {
     }
 }
 
-/// The bytes of a number, without their length.
-pub fn numeric_bytes(number: pgrx::AnyNumeric) -> Vec<u8> {
-    use pgrx::IntoDatum;
-    // SAFETY: a numeric is a varlena.
-    number.into_datum().map(|datum| unsafe { varlena_bytes(datum) }).unwrap_or_default()
-}
-
 /// Works with the bytes of a varlena, in place where they are neither compressed nor stored elsewhere.
 ///
 /// # Safety

@@ -42,11 +42,7 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
 
 /// A new random id, as gen_random_uuid() makes it.
 pub fn new_uuid() -> pgrx::Uuid {
-    use pgrx::FromDatum;
     // SAFETY: the function takes no argument and returns a uuid.
-    unsafe {
-        pgrx::direct_function_call_as_datum(pg_sys::gen_random_uuid, &[])
-            .and_then(|datum| pgrx::Uuid::from_datum(datum, false))
-            .unwrap_or_else(|| pgrx::Uuid::from_bytes([0; 16]))
-    }
+    let id = unsafe { pgrx::direct_function_call::<pgrx::Uuid>(pg_sys::gen_random_uuid, &[]) };
+    id.unwrap_or_else(|| pgrx::error!("gen_random_uuid() gave NULL"))
 }

@@ -1,13 +1,13 @@
 //! The glue to the server's internals, and the only place for `unsafe` beside the one hot path that measures its need.
 
 pub mod aggregate;
+pub mod argument;
 pub mod backend_local;
 pub mod block_scan;
 pub mod catalog;
 pub mod datum;
 pub mod identity;
 pub mod invalidation;
-pub mod json;
 pub mod memory;
 pub mod partition;
 pub mod scan;

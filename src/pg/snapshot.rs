@@ -57,7 +57,7 @@ pub fn identity() -> (i64, pg_sys::Oid) {
     unsafe { (pg_sys::GetSystemIdentifier() as i64, pg_sys::MyDatabaseId) }
 }
 
-/// When the statement began, in microseconds since 2000-01-01 00:00 UTC.
+/// When the transaction began, as now() says, in microseconds since 2000-01-01 00:00 UTC.
 pub fn transaction_start() -> i64 {
     // SAFETY: reads a backend-local variable.
     unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }

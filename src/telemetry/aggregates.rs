@@ -3,19 +3,20 @@
 use super::numeric;
 use super::sketch::{InvalidSketch, MAX_NANOSECONDS, Sketch};
 use crate::error::OpsError;
-use crate::pg::{aggregate, datum};
+use crate::pg::aggregate;
+use crate::pg::argument::Numeric;
+use pgrx::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{AnyNumeric, Internal};
 
 fn invalid(error: InvalidSketch) -> ErrorReport {
     OpsError::InvalidSketch(error).into()
 }
 
 /// A duration in milliseconds as nanoseconds.
-pub fn nanoseconds(milliseconds: &AnyNumeric) -> Result<u64, OpsError> {
-    let bytes = datum::numeric_bytes(milliseconds.clone());
-    numeric::milliseconds_as_nanoseconds(&bytes, MAX_NANOSECONDS)
+pub fn nanoseconds(milliseconds: Numeric) -> Result<u64, OpsError> {
+    milliseconds
+        .with_bytes(|bytes| numeric::milliseconds_as_nanoseconds(bytes, MAX_NANOSECONDS))
         .ok_or_else(|| OpsError::InvalidDuration(milliseconds.to_string().chars().take(40).collect()))
 }
 
@@ -23,12 +24,12 @@ pub fn nanoseconds(milliseconds: &AnyNumeric) -> Result<u64, OpsError> {
 #[search_path(pg_catalog, pg_temp)]
 fn latency_sketch_add(
     mut state: Internal,
-    milliseconds: Option<AnyNumeric>,
+    milliseconds: Option<Numeric>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
     let sketch = aggregate::state::<Sketch>(&mut state, fcinfo);
     if let Some(milliseconds) = milliseconds {
-        sketch.add(nanoseconds(&milliseconds)?);
+        sketch.add(nanoseconds(milliseconds)?);
     }
     Ok(state)
 }

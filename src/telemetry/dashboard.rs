@@ -3,7 +3,7 @@
 use super::minute::Window;
 use super::monitor::{Minute, by_minute, error_status, hundredths, mean_of_means, share};
 use super::sparkline;
-use super::views::{Webhooks, minutes};
+use super::views::{HOUR, TEN_MINUTES, Webhooks, minutes};
 use super::webhooks::Alert;
 use crate::error::OpsError;
 use crate::pg::snapshot;
@@ -43,14 +43,15 @@ fn dashboard_now() -> Result<
     ErrorReport,
 > {
     let now = snapshot::transaction_start();
-    let hour = Window::ending(now, 60);
+    let hour = Window::ending(now, HOUR);
     // Sixty characters: the running minute and the 59 before it.
-    let shown = Window::ending(now, 59);
+    let shown = Window::ending(now, HOUR - 1);
+    let ten = Window::ending(now, TEN_MINUTES);
     let functions = minutes(hour)?;
     let rows = [
         performance(&functions, hour, shown),
-        error_rate(&functions, Window::ending(now, 10), shown),
-        webhooks(&Webhooks::read(hour, now)?, Window::ending(now, 10), shown),
+        error_rate(&functions, ten, shown),
+        webhooks(&Webhooks::read(hour, now)?, ten, shown),
         security(),
         connections(shown)?,
     ];

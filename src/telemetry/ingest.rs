@@ -2,15 +2,16 @@
 //! those who write without these functions.
 
 use super::aggregates::nanoseconds;
+use super::jsonb;
 use crate::error::OpsError;
+use crate::pg::argument::{Jsonb, Numeric};
 use crate::pg::identity;
-use crate::pg::json::Jsonb;
 use crate::pg::session::require_writable;
 use crate::pg::spi::{Kept, in_target_schema};
+use pgrx::Uuid;
 use pgrx::datum::Inet;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{AnyNumeric, Uuid};
 
 /// Bytes of an event's type, and of a function's name.
 const MAX_NAME: usize = 200;
@@ -46,14 +47,14 @@ static INSERT_CALL: Kept = Kept::new(
 fn is_valid_event(
     event_type: Option<&str>,
     function_name: Option<&str>,
-    execution_time_ms: Option<AnyNumeric>,
+    execution_time_ms: Option<Numeric>,
     payload: Option<Jsonb>,
     created_at: Option<TimestampWithTimeZone>,
 ) -> bool {
     let is_name = |name: Option<&str>| name.is_none_or(|name| (1..=MAX_NAME).contains(&name.len()));
     is_name(event_type)
         && is_name(function_name)
-        && check_duration(execution_time_ms.as_ref()).is_ok()
+        && check_duration(execution_time_ms).is_ok()
         && check_payload(payload, 0).is_ok()
         && created_at.is_none_or(|time| !matches!(time.into_inner(), i64::MIN | i64::MAX))
 }
@@ -67,14 +68,14 @@ fn check_text(argument: &'static str, text: Option<&str>, limit: usize, example:
     }
 }
 
-fn check_duration(milliseconds: Option<&AnyNumeric>) -> Result<(), OpsError> {
+fn check_duration(milliseconds: Option<Numeric>) -> Result<(), OpsError> {
     milliseconds.map_or(Ok(()), |milliseconds| nanoseconds(milliseconds).map(|_| ()))
 }
 
 fn check_payload(payload: Option<Jsonb>, added: usize) -> Result<(), OpsError> {
     let seen = match payload {
         Some(payload) if payload.size() + added > MAX_PAYLOAD => format!("{} kB", payload.size() / 1024),
-        Some(payload) if !payload.is_object() => "an array or a single value".into(),
+        Some(payload) if !payload.with_bytes(jsonb::is_object) => "an array or a single value".into(),
         _ => return Ok(()),
     };
     Err(OpsError::InvalidPayload { seen })
@@ -89,14 +90,14 @@ fn log_system_event(
     p_event_type: Option<&str>,
     p_user_id: default!(Option<Uuid>, "NULL"),
     p_payload: default!(Option<Jsonb>, "'{}'"),
-    p_execution_time_ms: default!(Option<AnyNumeric>, "NULL"),
+    p_execution_time_ms: default!(Option<Numeric>, "NULL"),
     p_function_name: default!(Option<&str>, "NULL"),
 ) -> Result<Uuid, ErrorReport> {
     const EXAMPLE: &str = "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');";
     let event_type = p_event_type.ok_or(OpsError::NullArgument { argument: "p_event_type", example: EXAMPLE })?;
     check_text("p_event_type", Some(event_type), MAX_NAME, EXAMPLE)?;
     check_text("p_function_name", p_function_name, MAX_NAME, EXAMPLE)?;
-    check_duration(p_execution_time_ms.as_ref())?;
+    check_duration(p_execution_time_ms)?;
     check_payload(p_payload, 0)?;
     require_writable("write an event")?;
     let id = identity::new_uuid();
@@ -105,7 +106,7 @@ fn log_system_event(
         event_type.into(),
         p_user_id.into(),
         Jsonb::bind(p_payload),
-        p_execution_time_ms.into(),
+        Numeric::bind(p_execution_time_ms),
         p_function_name.into(),
     ])?;
     Ok(id)
@@ -119,7 +120,7 @@ fn log_system_event(
 #[allow(clippy::too_many_arguments)]
 fn record_edge_call(
     p_function_name: Option<&str>,
-    p_execution_time_ms: Option<AnyNumeric>,
+    p_execution_time_ms: Option<Numeric>,
     p_status_code: Option<i32>,
     p_user_id: default!(Option<Uuid>, "NULL"),
     p_endpoint: default!(Option<&str>, "NULL"),
@@ -135,14 +136,14 @@ fn record_edge_call(
     if !(100..=599).contains(&status_code) {
         return Err(OpsError::InvalidStatusCode(status_code).into());
     }
-    check_duration(p_execution_time_ms.as_ref())?;
+    check_duration(p_execution_time_ms)?;
     check_payload(p_payload, STATUS_CODE)?;
     require_writable("write an event")?;
     let id = identity::new_uuid();
     INSERT_CALL.run(&[
         id.into(),
         function_name.into(),
-        p_execution_time_ms.into(),
+        Numeric::bind(p_execution_time_ms),
         status_code.into(),
         p_user_id.into(),
         p_endpoint.into(),

@@ -7,7 +7,6 @@ use crate::error::OpsError;
 use crate::pg::block_scan::Bounds;
 use crate::pg::partition::Partition;
 use crate::pg::session::{require_latest_snapshot, require_writable};
-use crate::pg::spi::in_target_schema;
 use crate::pg::{partition, snapshot, trigger};
 use crate::settings;
 use crate::telemetry::triggers::retiring;
@@ -127,9 +126,7 @@ fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool
 }
 
 fn delete(client: &mut SpiClient<'_>, sql: &str, before: i64) -> Result<i64, OpsError> {
-    let sql = in_target_schema(sql)?;
     let before = TimestampWithTimeZone::try_from(before).ok();
-    let deleted =
-        retiring(|| client.update(sql.as_str(), None, &[before.into(), BATCH.into()]).map(|rows| rows.len()))?;
+    let deleted = retiring(|| client.update(sql, None, &[before.into(), BATCH.into()]).map(|rows| rows.len()))?;
     Ok(deleted as i64)
 }

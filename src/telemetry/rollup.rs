@@ -57,7 +57,9 @@ fn roll_up_events(
         if !partition::is_in_transaction_block() {
             match subtransaction::unless(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
                 Some(made) => made?,
-                None => pgrx::warning!("partitions of event_log could not be made: its own partitions are in the way"),
+                None => pgrx::warning!(
+                    "no partition of event_log could be made for the coming days: partitions that somebody else made are in the way"
+                ),
             }
         }
         Ok(counted)
@@ -125,8 +127,8 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
         for partition in &partitions {
             open.extend(events::open(partition.table)?);
         }
-        let (events, covered) = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
-        let Some((covered, is_complete)) = covered else { return Ok(Counted { events, is_complete: false }) };
+        let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
+        let Some((covered, counted)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
         let arguments = [covered.to_string().into(), system_identifier.into(), database.into()];
         client.update(include_str!("../../sql/query/write_rollup_state.sql"), None, &arguments)?;
@@ -134,8 +136,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
         let moved = client.update(include_str!("../../sql/query/roll_up_webhooks.sql"), None, &[limit])?;
         let moved = moved.first().get_one::<i64>()?.unwrap_or(0);
         client.update(include_str!("../../sql/query/sample_connections.sql"), None, &[])?;
-        drop(open);
-        Ok(Counted { events, is_complete: is_complete && moved < max_rows })
+        Ok(Counted { is_complete: counted.is_complete && moved < max_rows, ..counted })
     })
 }
 
@@ -144,16 +145,13 @@ pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, OpsError> {
     Ok(!client.update(include_str!("../../sql/query/lock_rollup_state.sql"), None, &[])?.is_empty())
 }
 
-/// Counts what is finished and uncounted; how many events that was, what is counted then, and whether it is all. Without the latter
-/// only the way was paved for the next call.
-#[allow(clippy::type_complexity)]
+/// Counts what is finished and uncounted, and says whose events are counted then. `None` if only the way was paved for the next call.
 fn count(
     client: &mut SpiClient<'_>,
     open: &[(Blocks, Columns)],
     max_rows: i64,
-) -> Result<(u64, Option<(Coverage, bool)>), OpsError> {
+) -> Result<Option<(Coverage, Counted)>, OpsError> {
     let standing = Standing::read()?;
-    let standing = if standing.is_trusted { standing } else { Standing { covered: Coverage::default(), ..standing } };
     let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
     let size = |last: u64| -> u64 {
         let mut bounds = standing.uncovered_bounds(standing.floor, last);
@@ -165,7 +163,7 @@ fn count(
         let unknown = summarize(open, 0);
         let left = summarize(open, most);
         if left > most && left < unknown {
-            return Ok((0, None));
+            return Ok(None);
         }
         // Somebody else maintains the table, so nothing could be summarized: better all at once than not at all.
         if left <= most {
@@ -192,8 +190,7 @@ fn count(
         summarize(open, most);
     }
     write(client, tally)?;
-    let is_complete = last.is_none();
-    Ok((events, Some((next, is_complete))))
+    Ok(Some((next, Counted { events, is_complete: last.is_none() })))
 }
 
 /// The last transaction up to which there are at most so many blocks to read beyond those that have to be read anyway; in any case one
@@ -270,8 +267,8 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
     Ok(())
 }
 
-/// Makes the partitions of the coming days, where that disturbs nobody: no lock is waited for, and the default partition, which has to
-/// be looked through for rows that belong elsewhere, must be small. It is, as long as this is called.
+/// Makes the partitions of the coming days, where that disturbs nobody for long: writers into the default partition, which has to be
+/// looked through for rows that belong elsewhere, wait for `lock_timeout` at most, and it must be small. It is, as long as this is called.
 pub fn make_partitions() -> Result<(), OpsError> {
     let log = target_table(c"event_log")?;
     let now = trigger::clock();

@@ -87,44 +87,29 @@ pub enum InvalidSketch {
 /// Durations, summed up.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sketch {
-    count: u64,
-    zeros: u64,
-    sum: u128,
-    min: u64,
-    max: u64,
+    head: Head,
     /// Counts of the bins from `first_bin` on.
     bins: Vec<u64>,
     first_bin: usize,
 }
 
 impl Sketch {
-    /// How many durations.
+    /// What averages need.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Their exact sum in nanoseconds.
-    #[must_use]
-    pub fn sum_nanoseconds(&self) -> u128 {
-        self.sum
-    }
-
-    /// The longest, in nanoseconds; 0 when there is none.
-    #[must_use]
-    pub fn max_nanoseconds(&self) -> u64 {
-        self.max
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// Adds a duration; one beyond [`MAX_NANOSECONDS`] counts as that.
     pub fn add(&mut self, nanoseconds: u64) {
         let nanoseconds = nanoseconds.min(MAX_NANOSECONDS);
-        self.min = if self.count == 0 { nanoseconds } else { self.min.min(nanoseconds) };
-        self.max = self.max.max(nanoseconds);
-        self.count += 1;
-        self.sum += u128::from(nanoseconds);
+        let head = &mut self.head;
+        head.min = if head.count == 0 { nanoseconds } else { head.min.min(nanoseconds) };
+        head.max = head.max.max(nanoseconds);
+        head.count += 1;
+        head.sum += u128::from(nanoseconds);
         if nanoseconds == 0 {
-            self.zeros += 1;
+            head.zeros += 1;
         } else {
             *self.bin_mut(bin_of(nanoseconds)) += 1;
         }
@@ -148,55 +133,38 @@ impl Sketch {
 
     /// Adds what another sketch holds.
     pub fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
-        if other.count == 0 {
-            return Ok(());
-        }
-        self.merge_head(&Head::of(other))?;
+        self.head.merge(&other.head)?;
         for (index, count) in other.bins.iter().enumerate().filter(|(_, count)| **count > 0) {
             *self.bin_mut(other.first_bin + index) += count;
         }
         Ok(())
     }
 
-    fn merge_head(&mut self, head: &Head) -> Result<(), InvalidSketch> {
-        let count = self.count.checked_add(head.count).filter(|count| *count <= MAX_COUNT);
-        let count = count.ok_or(InvalidSketch::Overflow)?;
-        self.min = if self.count == 0 { head.min } else { self.min.min(head.min) };
-        self.max = self.max.max(head.max);
-        self.count = count;
-        self.zeros += head.zeros;
-        self.sum += head.sum;
-        Ok(())
-    }
-
     /// Adds what an encoded sketch holds. On an error the content is undefined.
     pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<(), InvalidSketch> {
         let (head, mut reader) = Head::read(bytes)?;
-        if head.count == 0 {
-            return reader.end();
-        }
-        self.merge_head(&head)?;
+        self.head.merge(&head)?;
+        let all_in_bins = head.count - head.zeros;
         let bins = MAPPING.upper_bounds.len();
         let mut in_bins = 0_u64;
         let (mut next, mut first, mut last) = (0_usize, None, 0);
-        while in_bins < head.count - head.zeros {
+        while in_bins < all_in_bins {
             let gap = usize::try_from(reader.number()?).map_err(|_| InvalidSketch::Bin)?;
             let bin = next.checked_add(gap).filter(|bin| *bin < bins).ok_or(InvalidSketch::Bin)?;
             let count = reader.number()?;
             if count == 0 {
                 return Err(InvalidSketch::Bin);
             }
-            in_bins = in_bins.checked_add(count).ok_or(InvalidSketch::Contradiction)?;
+            in_bins =
+                in_bins.checked_add(count).filter(|sum| *sum <= all_in_bins).ok_or(InvalidSketch::Contradiction)?;
             *self.bin_mut(bin) += count;
             first = first.or(Some(bin));
             last = bin;
             next = bin + 1;
         }
         reader.end()?;
-        let least = if head.zeros > 0 { None } else { Some(bin_of(head.min)) };
-        let is_consistent = in_bins == head.count - head.zeros
-            && least.is_none_or(|least| first == Some(least))
-            && first.is_none_or(|_| bin_of(head.max) == last);
+        let is_consistent =
+            first.is_none_or(|first| bin_of(head.max) == last && (head.zeros > 0 || bin_of(head.min) == first));
         if is_consistent { Ok(()) } else { Err(InvalidSketch::Contradiction) }
     }
 
@@ -213,11 +181,12 @@ impl Sketch {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(32 + 3 * self.bins.len());
         bytes.push(VERSION);
-        write_number(&mut bytes, u128::from(self.count));
-        if self.count == 0 {
+        let Head { count, zeros, sum, min, max } = self.head;
+        write_number(&mut bytes, u128::from(count));
+        if count == 0 {
             return bytes;
         }
-        for number in [u128::from(self.zeros), self.sum, u128::from(self.min), u128::from(self.max)] {
+        for number in [u128::from(zeros), sum, u128::from(min), u128::from(max)] {
             write_number(&mut bytes, number);
         }
         let mut next = 0;
@@ -233,23 +202,24 @@ impl Sketch {
     /// The duration in nanoseconds that `percentile_disc(q)` would give, within [`RELATIVE_ERROR`]; `None` when there is none. `q` is from 0 to 1.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        if self.count == 0 {
+        let Head { count, zeros, min, max, .. } = self.head;
+        if count == 0 {
             return None;
         }
-        let rank = ((q * self.count as f64).ceil() as u64).clamp(1, self.count);
-        if rank == self.count {
-            return Some(self.max as f64);
+        let rank = ((q * count as f64).ceil() as u64).clamp(1, count);
+        if rank == count {
+            return Some(max as f64);
         }
-        if rank <= self.zeros {
+        if rank <= zeros {
             return Some(0.0);
         }
-        let mut seen = self.zeros;
+        let mut seen = zeros;
         let index = self.bins.iter().position(|count| {
             seen += count;
             seen >= rank
         })?;
         let estimate = 2.0 * MAPPING.upper_bounds[self.first_bin + index] / (GAMMA + 1.0);
-        Some(estimate.clamp(self.min as f64, self.max as f64))
+        Some(estimate.clamp(min as f64, max as f64))
     }
 }
 
@@ -265,13 +235,22 @@ pub struct Head {
     /// Their sum in nanoseconds.
     pub sum: u128,
     min: u64,
-    /// The longest, in nanoseconds.
+    /// The longest, in nanoseconds; 0 when there is none.
     pub max: u64,
 }
 
 impl Head {
-    fn of(sketch: &Sketch) -> Self {
-        Self { count: sketch.count, zeros: sketch.zeros, sum: sketch.sum, min: sketch.min, max: sketch.max }
+    fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
+        if other.count == 0 {
+            return Ok(());
+        }
+        let count = self.count.checked_add(other.count).filter(|count| *count <= MAX_COUNT);
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count = count.ok_or(InvalidSketch::Overflow)?;
+        self.zeros += other.zeros;
+        self.sum += other.sum;
+        Ok(())
     }
 
     /// Reads the beginning of an encoding.
@@ -474,9 +453,9 @@ mod tests {
             let bytes = sketch.encode();
             let back = Sketch::decode(&bytes).expect("our own bytes");
             prop_assert_eq!(back.encode(), bytes.clone());
-            prop_assert_eq!(back.sum_nanoseconds(), durations.iter().map(|d| u128::from(*d)).sum::<u128>());
+            prop_assert_eq!(back.head().sum, durations.iter().map(|d| u128::from(*d)).sum::<u128>());
             let head = Head::decode(&bytes).expect("our own bytes");
-            prop_assert_eq!((head.count, head.sum), (sketch.count(), sketch.sum_nanoseconds()));
+            prop_assert_eq!(&head, sketch.head());
         }
 
         #[test]
@@ -494,7 +473,7 @@ mod tests {
             if cut { bytes.truncate(at) } else { bytes[at] = byte }
             if let Ok(sketch) = Sketch::decode(&bytes) {
                 prop_assert_eq!(sketch.encode(), bytes);
-                prop_assert_eq!(sketch.quantile(0.95).is_none(), sketch.count() == 0);
+                prop_assert_eq!(sketch.quantile(0.95).is_none(), sketch.head().count == 0);
             }
         }
 

@@ -135,7 +135,15 @@ mod tests {
         tally.add(&call("a", -1, Some(1), false));
         let cells: Vec<_> = tally.into_cells().collect();
         let shape = |(name, minute, cell): &(Box<[u8]>, i64, Cell)| {
-            (name[0] as char, *minute, cell.calls, cell.errors, cell.timeouts, cell.last_call, cell.latency.count())
+            (
+                name[0] as char,
+                *minute,
+                cell.calls,
+                cell.errors,
+                cell.timeouts,
+                cell.last_call,
+                cell.latency.head().count,
+            )
         };
         assert_eq!(
             cells.iter().map(shape).collect::<Vec<_>>(),

@@ -5,7 +5,8 @@ use super::minute::minute_of;
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::spi::Kept;
-use crate::pg::{catalog, identity, session, snapshot, trigger as glue};
+use crate::pg::{session, snapshot, trigger as glue};
+use crate::telemetry::rollup::as_owner;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation};
@@ -127,10 +128,4 @@ fn minute_and_failure<A: pgrx::WhoAllocated>(row: Option<PgHeapTuple<'_, A>>) ->
     let time: Option<TimestampWithTimeZone> = row.get_by_name("processed_at")?;
     let status: Option<String> = row.get_by_name("status")?;
     Ok(time.map(|time| (minute_of(time.into_inner()), status.as_deref() == Some("failed"))))
-}
-
-/// Counts are the owner's; whoever changes what is counted needs no right on them.
-fn as_owner<R>(work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, OpsError> {
-    let owner = catalog::owner_of_own_table(c"rollup_state").ok_or(OpsError::NotInstalled)?;
-    identity::as_role(owner, work)
 }

@@ -1,7 +1,7 @@
 //! What the monitoring views show.
 
 use super::events::{self, Standing, own_table};
-use super::minute::{MINUTE, Window, minute_of};
+use super::minute::{DAY, Window, minute_of};
 use super::monitor::{self, Minute, Minutes, error_status, hundredths, latency_status, milliseconds, share};
 use super::sketch::Head;
 use super::tally::{ByFunction, Cell, Functions};
@@ -19,8 +19,9 @@ use std::collections::BTreeMap;
 const NOBODY: &str = "(none)";
 
 /// The complete minutes of the hour and of the ten minutes that the views are about.
-const HOUR: i64 = 60;
-const TEN_MINUTES: i64 = 10;
+pub const HOUR: i64 = 60;
+/// See [`HOUR`].
+pub const TEN_MINUTES: i64 = 10;
 /// With more functions than this, minutes without calls are left out.
 const MOST_SILENT: usize = 1_000;
 
@@ -118,7 +119,7 @@ fn edge_functions_now() -> Result<
         functions.push((NOBODY.to_owned(), None, Cell::default()));
     }
     Ok(TableIterator::new(functions.into_iter().map(move |(function, p95, cell)| {
-        let timed = cell.latency.count();
+        let timed = cell.latency.head().count;
         let state = match (cell.calls, timed) {
             (0, _) => "NO_DATA",
             (_, 0) => "NO_TIMINGS",
@@ -127,7 +128,7 @@ fn edge_functions_now() -> Result<
         (
             function,
             cell.calls as i64,
-            number(&milliseconds(monitor::mean(cell.latency.sum_nanoseconds(), timed))),
+            number(&milliseconds(monitor::mean(cell.latency.head().sum, timed))),
             p95.map(|nanoseconds| nanoseconds / 1e6),
             cell.timeouts as i64,
             (cell.calls > 0).then(|| time(cell.last_call)).flatten(),
@@ -135,7 +136,7 @@ fn edge_functions_now() -> Result<
             state,
             time(window.first),
             cell.errors as i64,
-            (timed > 0).then(|| number(&milliseconds(cell.latency.max_nanoseconds().into()))).flatten(),
+            (timed > 0).then(|| number(&milliseconds(cell.latency.head().max.into()))).flatten(),
         )
     })))
 }
@@ -253,9 +254,9 @@ impl Webhooks {
             counts.iter().rev().find(|(minute, count)| **minute <= judged.current && count.events > 0).map(|(m, _)| *m)
         };
         let mut silence = None;
-        let is_recent = |minute: i64| now - minute <= 5 * MINUTE;
+        let is_recent = |minute: i64| now - minute <= webhooks::LEAST_SILENCE;
         if !last(&counts).is_some_and(is_recent) {
-            let days = webhooks::DAYS_BACK * 24 * 60 * MINUTE + webhooks::TRAILING;
+            let days = webhooks::DAYS_BACK * DAY + webhooks::TRAILING;
             counts = webhook_counts(now - days)?;
             let active: Vec<i64> = counts
                 .iter()

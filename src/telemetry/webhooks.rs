@@ -23,7 +23,7 @@ pub const MOST_WAITING: u64 = 10_000;
 /// Silence is this many times the usual gap,
 const GAPS: i64 = 3;
 /// and at least this long.
-const LEAST_SILENCE: i64 = 5 * MINUTE;
+pub const LEAST_SILENCE: i64 = 5 * MINUTE;
 /// Below so many minutes with webhooks there is no usual gap.
 const LEAST_ACTIVE_MINUTES: usize = 20;
 /// The usual gap is looked for in so long a stretch before the last webhook,

@@ -1,6 +1,7 @@
 //! A minute of sessions that write, take back, prepare and roll up at random, while rolling-up sessions are killed. At every probe the
 //! views say what the raw rows of the same snapshot say; at the end nothing is lost and nothing counted twice, on a standby too.
 
+use crate::random::Random;
 use harness::{Cluster, explain, rows, run, value};
 use postgres::Client;
 use std::sync::Arc;
@@ -45,16 +46,6 @@ const BOTH_SIDES: &str = "
             FROM processed_events
             WHERE processed_at >= date_trunc('minute', now()) - interval '10 minutes' AND processed_at < date_trunc('minute', now()) + interval '1 minute'
             GROUP BY 1) AS raw) AS webhook_rows";
-
-/// A small generator, so that a failure can be repeated with its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 fn probe(session: &mut Client, whose: &str) {
     let row = session.query_one(BOTH_SIDES, &[]).unwrap_or_else(|e| panic!("{whose}: {}", explain(&e)));

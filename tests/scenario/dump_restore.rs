@@ -28,7 +28,8 @@ fn everything(client: &mut Client) -> Vec<Vec<String>> {
     [FLAGS, TRAIL, USERS].iter().map(|sql| rows(client, sql)).collect()
 }
 
-fn dump_and_restore(cluster: &Cluster, from: &str, to: &str, dump: &[&str], restore: &[&str]) {
+/// Dumps a database with these options, and restores it into a new one: with psql, or with pg_restore and its options.
+pub fn dump_and_restore(cluster: &Cluster, from: &str, to: &str, dump: &[&str], restore: &[&str]) {
     let file = cluster.scratch().join(format!("{to}.dump"));
     must_run(cluster.client_program(program("pg_dump"), from).args(dump).arg("-f").arg(&file).arg(from));
     cluster.create_empty_database(to);

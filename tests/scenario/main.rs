@@ -2,5 +2,6 @@
 
 mod dump_restore;
 mod lifecycle;
+mod monitoring;
 mod replication;
 mod telemetry;

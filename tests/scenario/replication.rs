@@ -3,7 +3,8 @@
 use harness::{Cluster, is_on, must_run, run, server_command, sqlstate, value};
 use std::time::{Duration, Instant};
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits for something that happens on another server.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < deadline, "timed out: {what}");

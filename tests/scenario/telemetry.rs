@@ -1,6 +1,8 @@
-//! Telemetry through a database's life: dumped and restored, cloned, set back, retained, and in all states that an on-call engineer meets.
+//! Telemetry through a database's life: dumped and restored, cloned, set back, retained, and with others at work.
 
-use harness::{Cluster, must_run, program, rows, run, sqlstate, value};
+use crate::dump_restore;
+use crate::replication::wait_until;
+use harness::{Cluster, rows, run, sqlstate, value};
 use postgres::Client;
 
 const ROWS: &str = "SELECT id, event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address, user_agent, created_at
@@ -45,14 +47,7 @@ fn is_counted(client: &mut Client) {
 }
 
 fn dump_and_restore(cluster: &Cluster, from: &str, to: &str, dump: &[&str], restore: &[&str]) -> Client {
-    let file = cluster.scratch().join(format!("{to}.dump"));
-    must_run(cluster.client_program(program("pg_dump"), from).args(dump).arg("-f").arg(&file).arg(from));
-    cluster.create_empty_database(to);
-    if restore.is_empty() {
-        must_run(cluster.psql(to).args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&file));
-    } else {
-        must_run(cluster.client_program(program("pg_restore"), to).args(restore).args(["-e", "-d", to]).arg(&file));
-    }
+    dump_restore::dump_and_restore(cluster, from, to, dump, restore);
     cluster.connect(to)
 }
 
@@ -272,185 +267,6 @@ fn retention_drops_counted_days_and_nothing_else() {
     assert_eq!(value(&mut a, "SELECT sum(total_events) FROM stripe_webhook_monitoring"), "0");
 }
 
-/// Bounded roll-ups: many calls that do a part each end where one that does all ends.
-#[test]
-fn a_bounded_roll_up_is_resumed() {
-    let cluster = Cluster::start("bounded", "");
-    let mut a = cluster.create_database("bounded");
-    run(
-        &mut a,
-        "DO $$ BEGIN FOR i IN 1..150 LOOP
-            INSERT INTO event_log (event_type, function_name, execution_time_ms) SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
-            COMMIT;
-         END LOOP; END $$",
-    );
-    let mut calls = 0;
-    loop {
-        let answer = rows(&mut a, "SELECT events_counted, is_complete FROM crewsnow_ops.roll_up_events(20000)");
-        let (counted, is_complete) = answer[0].split_once('|').expect("two columns");
-        assert!(counted.parse::<u32>().expect("a number") < 40_000, "{answer:?}");
-        assert_eq!(value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"), "90000");
-        calls += 1;
-        assert!(calls < 50, "it does not end");
-        if is_complete == "t" {
-            break;
-        }
-    }
-    assert!(calls > 3, "{calls} calls were not bounded");
-    is_counted(&mut a);
-    // A transaction is counted whole, however large.
-    run(
-        &mut a,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one' FROM generate_series(1, 60000);
-         INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two' FROM generate_series(1, 60000)",
-    );
-    run(&mut a, "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)");
-    for call in 0.. {
-        assert!(call < 500, "it does not end");
-        if value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events(1000)") == "t" {
-            break;
-        }
-    }
-    is_counted(&mut a);
-    // In the steady state a view reads the blocks of the last range, not the table.
-    let read =
-        "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
-    run(&mut a, "SELECT pg_stat_force_next_flush()");
-    let before: i64 = value(&mut a, read).parse().expect("a number");
-    run(&mut a, "SELECT * FROM edge_functions_monitoring; SELECT pg_stat_force_next_flush()");
-    let after: i64 = value(&mut a, read).parse().expect("a number");
-    assert!(after - before <= 130, "{} blocks", after - before);
-}
-
-fn statuses(a: &mut Client) -> Vec<String> {
-    // The runbook's statements, and its alert queries.
-    rows(
-        a,
-        "SELECT CASE WHEN (SELECT AVG(avg_execution_time) FROM edge_functions_monitoring) < 2000 THEN 'OK' ELSE 'SLOW' END,
-            CASE WHEN (SELECT MAX(error_rate_pct) FROM error_rate_monitoring) < 5 THEN 'OK' ELSE 'HIGH' END,
-            CASE WHEN (SELECT MAX(failure_rate_pct) FROM stripe_webhook_monitoring) < 5 THEN 'OK' ELSE 'FAILING' END,
-            (SELECT count(*) FROM edge_functions_monitoring WHERE latency_status != 'OK'),
-            (SELECT count(*) > 0 FROM error_rate_monitoring WHERE error_status LIKE 'ALERT%'),
-            (SELECT min(webhook_status) FROM stripe_webhook_monitoring WHERE webhook_status LIKE 'ALERT%')
-         UNION ALL
-         SELECT (array_agg(status))[1], (array_agg(status))[2], (array_agg(status))[3], NULL, NULL, NULL
-         FROM (SELECT status FROM crewsnow_ops.dashboard LIMIT 3) AS d",
-    )
-}
-
-#[test]
-fn every_state_of_a_system_reads_as_a_person_would_say_it() {
-    let cluster = Cluster::start("states", "");
-    let traffic = |ms: &str, status: &str| {
-        format!(
-            "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at)
-             SELECT 'edge_function_call', 'f' || n % 2, {ms}, jsonb_build_object('status_code', {status}), now() - n * interval '1 second'
-             FROM generate_series(1, 500) AS n;"
-        )
-    };
-    let webhooks = |from: i32, to: i32, status: &str| {
-        format!(
-            "INSERT INTO processed_events (event_id, event_type, processed_at, received_at, status)
-             SELECT 'evt_' || n, 'invoice.paid', now() - n * interval '20 seconds', now() - n * interval '20 seconds', {status}
-             FROM generate_series({from}, {to}) AS n;"
-        )
-    };
-    let healthy = traffic("100 + n % 50", "200") + &webhooks(1, 500, "'processed'");
-    for (name, events, expected) in [
-        ("idle", String::new(), ["OK|OK|OK|0|f|NULL", "✅ OK|✅ OK|✅ OK|NULL|NULL|NULL"]),
-        ("healthy", healthy.clone(), ["OK|OK|OK|0|f|NULL", "✅ OK|✅ OK|✅ OK|NULL|NULL|NULL"]),
-        (
-            "slow",
-            traffic("2500 + n", "200") + &webhooks(1, 500, "'processed'"),
-            ["SLOW|OK|OK|2|f|NULL", "❌ SLOW|✅ OK|✅ OK|NULL|NULL|NULL"],
-        ),
-        (
-            "erroring",
-            traffic("100", "CASE WHEN n % 4 = 0 THEN 503 ELSE 200 END") + &webhooks(1, 500, "'processed'"),
-            ["OK|HIGH|OK|0|t|NULL", "✅ OK|🚨 HIGH|✅ OK|NULL|NULL|NULL"],
-        ),
-        (
-            "silent",
-            traffic("100", "200") + &webhooks(91, 800, "'processed'"),
-            ["OK|OK|OK|0|f|ALERT: No webhook for", "✅ OK|✅ OK|🚨 SILENT|NULL|NULL|NULL"],
-        ),
-        (
-            "failing",
-            traffic("100", "200") + &webhooks(1, 500, "CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'processed' END"),
-            ["OK|OK|FAILING|0|f|ALERT: Webhook failure > 5% sur 10min", "✅ OK|✅ OK|🚨 FAILING|NULL|NULL|NULL"],
-        ),
-        (
-            "backlog",
-            traffic("100", "200")
-                + &webhooks(1, 500, "CASE WHEN n BETWEEN 20 AND 30 THEN 'received' ELSE 'processed' END"),
-            ["OK|OK|OK|0|f|ALERT: 11 webhooks received but not processed", "✅ OK|✅ OK|🚨 BACKLOG|NULL|NULL|NULL"],
-        ),
-    ] {
-        let mut a = cluster.create_database(name);
-        if !events.is_empty() {
-            run(&mut a, &events);
-        }
-        for state in ["uncounted", "counted"] {
-            let found = statuses(&mut a);
-            for (found, expected) in found.iter().zip(expected) {
-                assert!(found.starts_with(expected), "{name}, {state}: {found}, expected {expected}");
-            }
-            assert_eq!(found.len(), 2);
-            run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
-        }
-        // Half-open minutes; all of the window is there, and the running minute is marked.
-        let minutes = "SELECT count(*), count(DISTINCT minute_bucket), bool_and(minute_bucket = date_trunc('minute', minute_bucket)),
-            max(minute_bucket) <= now(), min(minute_bucket) > now() - interval '12 minutes' FROM stripe_webhook_monitoring";
-        assert_eq!(rows(&mut a, minutes), ["11|11|t|t|t"], "{name}");
-        let lines = "SELECT DISTINCT length(last_60_minutes) FROM crewsnow_ops.dashboard WHERE signal <> 'Security'";
-        assert_eq!(rows(&mut a, lines), ["60"], "{name}");
-    }
-}
-
-/// Distributions with long tails, against what the rows say.
-#[test]
-fn p95_is_within_one_percent() {
-    let cluster = Cluster::start("p95", "");
-    let mut a = cluster.create_database("p95");
-    run(
-        &mut a,
-        "INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
-         SELECT 'x', d.name, least(86400000, greatest(0.000001, d.ms::numeric)), now() - n % 60 * interval '1 minute'
-         FROM (SELECT n, setseed(0.42), random() AS u, sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) AS z FROM generate_series(1, 60000) AS n) AS r,
-            LATERAL (VALUES ('log-normal', 40 * exp(0.8 * z)), ('pareto', 5 / power(1 - u, 1 / 1.2)),
-                ('bimodal', CASE WHEN u < 0.1 THEN 5000 + 100 * z ELSE 20 + z END), ('microseconds', 0.002 * exp(z))) AS d (name, ms)",
-    );
-    for state in ["uncounted", "counted"] {
-        let worst = value(
-            &mut a,
-            "SELECT max(abs(v.p95_latency - r.p95::float8) / r.p95::float8) FROM edge_functions_monitoring AS v
-             JOIN (SELECT function_name, percentile_disc(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS p95 FROM event_log GROUP BY 1) AS r
-                USING (function_name)",
-        );
-        assert!(worst.parse::<f64>().expect("a number") <= 0.01, "{state}: {worst}");
-        run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
-    }
-    // In parallel, in parts, in any order: the same bytes.
-    run(
-        &mut a,
-        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
-         CREATE TABLE durations AS SELECT execution_time_ms AS ms, function_name, created_at FROM event_log; ANALYZE durations",
-    );
-    let plan = rows(&mut a, "EXPLAIN SELECT crewsnow_ops.latency_sketch(ms) FROM durations").join("\n");
-    assert!(plan.contains("Partial Aggregate") && plan.contains("Workers Planned"), "{plan}");
-    assert_eq!(
-        value(
-            &mut a,
-            "SELECT count(DISTINCT s) FROM (
-                SELECT crewsnow_ops.latency_sketch(ms) FROM durations
-                UNION ALL SELECT crewsnow_ops.latency_sketch(ms ORDER BY ms DESC) FROM durations
-                UNION ALL SELECT crewsnow_ops.merge_sketches(s) FROM (SELECT crewsnow_ops.latency_sketch(ms) AS s FROM durations GROUP BY function_name, created_at) AS p
-                UNION ALL SELECT crewsnow_ops.merge_sketches(latency) FROM crewsnow_ops.event_rollups) AS all_ways (s)"
-        ),
-        "1"
-    );
-}
-
 /// A screen that is left open does not hang behind somebody's DDL, nor DDL behind it.
 #[test]
 fn looking_waits_for_nobody() {
@@ -503,13 +319,7 @@ fn a_subscriber_counts_what_it_receives() {
     run(&mut subscriber, &format!("CREATE SUBSCRIPTION events CONNECTION '{connection}' PUBLICATION events"));
     let calls = "SELECT sum(total_calls) FROM edge_functions_monitoring";
     let webhooks = "SELECT sum(total_events) || ' ' || sum(failed_events) FROM stripe_webhook_monitoring";
-    let mut wait = |sql: &str, expected: &str| {
-        let began = std::time::Instant::now();
-        while value(&mut subscriber, sql) != expected {
-            assert!(began.elapsed() < std::time::Duration::from_secs(30), "{sql}: {expected}");
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    };
+    let mut wait = |sql: &str, expected: &str| wait_until(sql, || value(&mut subscriber, sql) == expected);
     wait(calls, "10");
     wait("SELECT is_complete FROM crewsnow_ops.roll_up_events()", "t");
     run(&mut publisher, "SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
@@ -568,4 +378,54 @@ fn odd_surroundings() {
     );
     run(&mut b, "SELECT crewsnow_ops.record_stripe_webhook('r', 'x', NULL)");
     assert_eq!(value(&mut b, "SELECT DISTINCT webhook_status FROM stripe_webhook_monitoring"), "OK");
+}
+
+/// Bounded roll-ups: many calls that do a part each end where one that does all ends.
+#[test]
+fn a_bounded_roll_up_is_resumed() {
+    let cluster = Cluster::start("bounded", "");
+    let mut a = cluster.create_database("bounded");
+    run(
+        &mut a,
+        "DO $$ BEGIN FOR i IN 1..150 LOOP
+            INSERT INTO event_log (event_type, function_name, execution_time_ms) SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
+            COMMIT;
+         END LOOP; END $$",
+    );
+    let mut calls = 0;
+    loop {
+        let answer = rows(&mut a, "SELECT events_counted, is_complete FROM crewsnow_ops.roll_up_events(20000)");
+        let (counted, is_complete) = answer[0].split_once('|').expect("two columns");
+        assert!(counted.parse::<u32>().expect("a number") < 40_000, "{answer:?}");
+        assert_eq!(value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"), "90000");
+        calls += 1;
+        assert!(calls < 50, "it does not end");
+        if is_complete == "t" {
+            break;
+        }
+    }
+    assert!(calls > 3, "{calls} calls were not bounded");
+    is_counted(&mut a);
+    // A transaction is counted whole, however large.
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one' FROM generate_series(1, 60000);
+         INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two' FROM generate_series(1, 60000)",
+    );
+    run(&mut a, "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)");
+    for call in 0.. {
+        assert!(call < 500, "it does not end");
+        if value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events(1000)") == "t" {
+            break;
+        }
+    }
+    is_counted(&mut a);
+    // In the steady state a view reads the blocks of the last range, not the table.
+    let read =
+        "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
+    run(&mut a, "SELECT pg_stat_force_next_flush()");
+    let before: i64 = value(&mut a, read).parse().expect("a number");
+    run(&mut a, "SELECT * FROM edge_functions_monitoring; SELECT pg_stat_force_next_flush()");
+    let after: i64 = value(&mut a, read).parse().expect("a number");
+    assert!(after - before <= 130, "{} blocks", after - before);
 }
