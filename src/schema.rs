@@ -45,7 +45,6 @@ extension_sql_file!(
         telemetry::rollup::rebuild_rollups,
         telemetry::rollup::roll_up_events,
         telemetry::views::edge_functions_now,
-        telemetry::views::error_rates_now,
         telemetry::views::webhooks_now
     ]
 );

@@ -123,6 +123,10 @@ CREATE TABLE crewsnow_ops.rollup_state (
     system_identifier bigint NOT NULL,
     database oid NOT NULL,
     rolled_up_at timestamptz NOT NULL,
+    mark_tx bigint NOT NULL DEFAULT 0,
+    mark_lsn pg_lsn NOT NULL DEFAULT '0/0',
+    newer_mark_tx bigint NOT NULL DEFAULT 0,
+    newer_mark_lsn pg_lsn NOT NULL DEFAULT '0/0',
     CONSTRAINT rollup_state_pkey PRIMARY KEY (only_row),
     CONSTRAINT rollup_state_only_row_check CHECK (only_row)
 ) USING heap;
@@ -132,6 +136,10 @@ COMMENT ON COLUMN crewsnow_ops.rollup_state.covered IS 'The rows that this snaps
 COMMENT ON COLUMN crewsnow_ops.rollup_state.system_identifier IS 'The cluster that counted: in another one the counts are not believed.';
 COMMENT ON COLUMN crewsnow_ops.rollup_state.database IS 'The database that counted.';
 COMMENT ON COLUMN crewsnow_ops.rollup_state.rolled_up_at IS 'When it last did.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_tx IS 'With mark_lsn: transactions from this one on have written only after that position of the WAL. Pages that have not changed since are not read again.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_lsn IS 'The position, of a time when every transaction that is not counted had not begun.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_tx IS 'The mark that takes its place once the transactions before it have finished.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_lsn IS 'Its position.';
 COMMENT ON CONSTRAINT rollup_state_pkey ON crewsnow_ops.rollup_state IS 'One row.';
 COMMENT ON CONSTRAINT rollup_state_only_row_check ON crewsnow_ops.rollup_state IS 'One row.';
 INSERT INTO crewsnow_ops.rollup_state (covered, system_identifier, database, rolled_up_at) VALUES ('1:1:', 0, 0, '-infinity');

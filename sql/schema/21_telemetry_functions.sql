@@ -40,6 +40,11 @@ COMMENT ON COLUMN @extschema@.edge_functions_monitoring.window_start IS 'The fir
 COMMENT ON COLUMN @extschema@.edge_functions_monitoring.error_5xx_count IS 'Calls with a status code that starts with 5.';
 COMMENT ON COLUMN @extschema@.edge_functions_monitoring.max_execution_time IS 'The slowest call in ms, exactly.';
 
+-- By hand, because its rows are returned at once.
+CREATE FUNCTION crewsnow_ops.error_rates_now() RETURNS TABLE (
+    function_name text, minute_bucket timestamptz, total_requests bigint, error_5xx_count bigint, error_rate_pct numeric, error_status text,
+    data_state text
+) LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'error_rates_now_wrapper';
 CREATE VIEW @extschema@.error_rate_monitoring AS
 SELECT v.function_name, v.minute_bucket, v.total_requests, v.error_5xx_count, v.error_rate_pct, v.error_status, v.data_state
 FROM crewsnow_ops.error_rates_now() AS v;

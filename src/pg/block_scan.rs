@@ -1,5 +1,6 @@
-//! Reading the part of an append-only heap that a BRIN index cannot exclude: the server's own access methods, without a plan.
+//! Reading the part of an append-only heap that a BRIN index and the pages' positions in the WAL cannot exclude, without a plan.
 
+use super::brin::{self, Summary};
 use super::scan::{ACCESS_SHARE, column_number, indexes_of};
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -12,6 +13,15 @@ pub struct Bounds {
     /// Least value of the timestamptz, in microseconds since 2000.
     pub since: i64,
 }
+
+impl Bounds {
+    fn overlap(&self, summary: &Summary) -> bool {
+        summary.number.1 >= self.number.0 && summary.number.0 <= self.number.1 && summary.time.1 >= self.since
+    }
+}
+
+/// So many blocks are looked at before those among them that have changed are read.
+const BATCH: u32 = 32;
 
 /// A table that is no heap, or has not the columns that it should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,36 +81,31 @@ impl Blocks {
 
     /// The blocks that may hold rows within any of the bounds, in their order.
     pub fn runs(&self, bounds: &[Bounds]) -> Vec<Run> {
-        let Some(index) = self.index else {
-            return vec![Run { first: 0, count: self.block_count() }];
-        };
-        // SAFETY: index and table are open and locked, a snapshot is active; the keys live as long as the scans that use them, the
-        // bitmap until its last block is read.
-        unsafe {
-            let index = pg_sys::index_open(index, ACCESS_SHARE);
-            let bitmap = pg_sys::tbm_create((4 << 20) as _, std::ptr::null_mut());
-            for bound in bounds {
-                let mut keys = [
-                    key(1, pg_sys::INT8OID, pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_INT8GE, bound.number.0),
-                    key(1, pg_sys::INT8OID, pg_sys::BTLessEqualStrategyNumber, pg_sys::F_INT8LE, bound.number.1),
-                    key(
-                        2,
-                        pg_sys::TIMESTAMPTZOID,
-                        pg_sys::BTGreaterEqualStrategyNumber,
-                        pg_sys::F_TIMESTAMPTZ_GE,
-                        bound.since,
-                    ),
-                ];
-                let scan = pg_sys::index_beginscan_bitmap(index, pg_sys::GetActiveSnapshot(), keys.len() as i32);
-                pg_sys::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
-                pg_sys::index_getbitmap(scan, bitmap);
-                pg_sys::index_endscan(scan);
+        // By the range; without a summary nothing is known.
+        let mut may_hold: Vec<Option<bool>> = Vec::new();
+        let blocks_per_range = self.index.and_then(|index| {
+            brin::read(index, |summary| {
+                let range = summary.range as usize;
+                if range >= may_hold.len() {
+                    may_hold.resize(range + 1, None);
+                }
+                let held = bounds.iter().any(|bound| bound.overlap(&summary));
+                may_hold[range] = Some(may_hold[range].unwrap_or(false) || held);
+            })
+        });
+        let (mut runs, end): (Vec<Run>, u32) = (Vec::new(), self.block_count());
+        let step = blocks_per_range.unwrap_or(u32::MAX);
+        for (range, first) in (0..end).step_by(step as usize).enumerate() {
+            if may_hold.get(range).copied().flatten() == Some(false) {
+                continue;
             }
-            let runs = runs_of(bitmap);
-            pg_sys::tbm_free(bitmap);
-            pg_sys::index_close(index, ACCESS_SHARE);
-            runs
+            let count = step.min(end - first);
+            match runs.last_mut() {
+                Some(run) if run.first + run.count == first => run.count += count,
+                _ => runs.push(Run { first, count }),
+            }
         }
+        runs
     }
 
     /// Has the server summarize the range that a block is in, unless somebody else is maintaining the table. Needs the owner's rights.
@@ -115,8 +120,9 @@ impl Blocks {
         }
     }
 
-    /// Reads the rows of some blocks that the active snapshot sees.
-    pub fn read(&self, runs: &[Run], mut visit: impl FnMut(&RowInPlace<'_>)) {
+    /// Reads the rows of some blocks that the active snapshot sees, but for blocks that have not changed since a position in the WAL;
+    /// 0 stands for none.
+    pub fn read(&self, runs: &[Run], changed_since: u64, mut visit: impl FnMut(&RowInPlace<'_>)) {
         if runs.is_empty() {
             return;
         }
@@ -137,8 +143,9 @@ impl Blocks {
                 flags as _,
             );
             let columns = (*(*slot).tts_tupleDescriptor).natts;
-            for (i, run) in runs.iter().enumerate() {
-                if i > 0 {
+            let mut has_started = false;
+            self.changed(runs, changed_since, |run| {
+                if std::mem::replace(&mut has_started, true) {
                     pg_sys::heap_rescan(scan, none.cast(), false, false, false, false);
                 }
                 pg_sys::heap_setscanlimits(scan, run.first, run.count);
@@ -148,9 +155,48 @@ impl Blocks {
                     }
                     visit(&RowInPlace { slot: &*slot });
                 }
-            }
+            });
             pg_sys::heap_endscan(scan);
             pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+    }
+
+    /// Those of some blocks that have changed since a position. Pages that were never logged, of an unlogged table or one filled in the
+    /// transaction that made it, have position 0: nothing is known of them.
+    fn changed(&self, runs: &[Run], since: u64, mut visit: impl FnMut(Run)) {
+        if since == 0 {
+            runs.iter().copied().for_each(visit);
+            return;
+        }
+        // SAFETY: the relation is open and has these blocks; each is pinned while it is looked at. The strategy keeps blocks that are
+        // only looked at from displacing others in the cache, and a batch of blocks fits into it until it is read.
+        unsafe {
+            let strategy = pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD);
+            for run in runs {
+                let end = run.first + run.count;
+                for batch in (run.first..end).step_by(BATCH as usize) {
+                    pgrx::check_for_interrupts!();
+                    let mut changed: Option<Run> = None;
+                    for block in batch..end.min(batch + BATCH) {
+                        let buffer = pg_sys::ReadBufferExtended(
+                            self.relation,
+                            pg_sys::ForkNumber::MAIN_FORKNUM,
+                            block,
+                            pg_sys::ReadBufferMode::RBM_NORMAL,
+                            strategy,
+                        );
+                        let position = pg_sys::BufferGetLSNAtomic(buffer);
+                        pg_sys::ReleaseBuffer(buffer);
+                        if position != 0 && position <= since {
+                            changed.take().into_iter().for_each(&mut visit);
+                        } else {
+                            changed.get_or_insert(Run { first: block, count: 0 }).count += 1;
+                        }
+                    }
+                    changed.into_iter().for_each(&mut visit);
+                }
+            }
+            pg_sys::FreeAccessStrategy(strategy);
         }
     }
 }
@@ -165,25 +211,6 @@ impl Drop for Blocks {
     }
 }
 
-/// # Safety
-/// A scan key is only memory; the function must be one of the operator class's.
-unsafe fn key(column: i16, type_: pg_sys::Oid, strategy: u32, function: u32, value: i64) -> pg_sys::ScanKeyData {
-    let mut key = pg_sys::ScanKeyData::default();
-    // SAFETY: the function exists, by its oid in the server's own catalog.
-    unsafe {
-        pg_sys::ScanKeyInit(
-            &mut key,
-            column,
-            strategy as u16,
-            pg_sys::Oid::from(function),
-            pg_sys::Datum::from(value as usize),
-        );
-    }
-    // BRIN looks its operators up by the type that a key has.
-    key.sk_subtype = type_;
-    key
-}
-
 /// The valid BRIN index whose first columns are these.
 ///
 /// # Safety
@@ -194,46 +221,14 @@ unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sy
         indexes_of(relation).into_iter().find(|index| {
             let index = pg_sys::index_open(*index, ACCESS_SHARE);
             let definition = &*(*index).rd_index;
-            let is_it = (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
+            let is_it = brin::is_minmax(index)
                 && definition.indisvalid
-                && definition.indnkeyatts >= 2
                 && definition.indkey.values.as_slice(2) == columns
                 && pg_sys::RelationGetIndexPredicate(index).is_null();
             pg_sys::index_close(index, ACCESS_SHARE);
             is_it
         })
     }
-}
-
-/// # Safety
-/// `bitmap` must be a valid bitmap that nothing else iterates over.
-unsafe fn runs_of(bitmap: *mut pg_sys::TIDBitmap) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut take = |block: u32| match runs.last_mut() {
-        Some(run) if run.first + run.count == block => run.count += 1,
-        _ => runs.push(Run { first: block, count: 1 }),
-    };
-    // SAFETY: as the caller vouches; the iterator ends before the bitmap does.
-    unsafe {
-        #[cfg(not(feature = "pg18"))]
-        {
-            let iterator = pg_sys::tbm_begin_iterate(bitmap);
-            while let Some(found) = pg_sys::tbm_iterate(iterator).as_ref() {
-                take(found.blockno);
-            }
-            pg_sys::tbm_end_iterate(iterator);
-        }
-        #[cfg(feature = "pg18")]
-        {
-            let iterator = pg_sys::tbm_begin_private_iterate(bitmap);
-            let mut found = pg_sys::TBMIterateResult::default();
-            while pg_sys::tbm_private_iterate(iterator, &mut found) {
-                take(found.blockno);
-            }
-            pg_sys::tbm_end_private_iterate(iterator);
-        }
-    }
-    runs
 }
 
 /// How many blocks there are in some runs.

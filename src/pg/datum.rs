@@ -42,6 +42,12 @@ pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> 
     }
 }
 
+/// A numeric: `number` divided by ten to the power of `places`, written with so many decimal places.
+pub fn decimal(number: i64, places: u16) -> pg_sys::Datum {
+    // SAFETY: makes a numeric in the current memory context, out of numbers alone.
+    unsafe { pg_sys::Datum::from(pg_sys::int64_div_fast_to_numeric(number, places.into())) }
+}
+
 /// The 16 bytes of a uuid datum.
 ///
 /// # Safety

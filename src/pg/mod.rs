@@ -4,18 +4,21 @@ pub mod aggregate;
 pub mod argument;
 pub mod backend_local;
 pub mod block_scan;
+pub mod brin;
 pub mod catalog;
 pub mod datum;
 pub mod identity;
 pub mod invalidation;
 pub mod memory;
 pub mod partition;
+pub mod rows;
 pub mod scan;
 pub mod session;
 pub mod snapshot;
 pub mod spi;
 pub mod subtransaction;
 pub mod trigger;
+pub mod wal;
 
 /// Keeps Rust back-traces out of users' error messages.
 ///

@@ -19,6 +19,12 @@ impl Coverage {
         transaction < self.xmax && self.in_progress.binary_search(&transaction).is_err()
     }
 
+    /// No transaction outside it is older than this.
+    #[must_use]
+    pub fn oldest_outside(&self) -> u64 {
+        self.in_progress.first().copied().unwrap_or(self.xmax).min(self.xmax)
+    }
+
     /// What a roll-up may count under the snapshot `now`, taken within transaction `own`: all but its own, which may still write, and
     /// up to `last` where the work is to be bounded.
     #[must_use]
@@ -110,6 +116,7 @@ mod tests {
             for transaction in 0..80 {
                 let may = now.holds(transaction) && transaction != own && last.is_none_or(|last| transaction <= last);
                 prop_assert_eq!(next.holds(transaction), may);
+                prop_assert!(may || transaction >= next.oldest_outside());
             }
         }
 

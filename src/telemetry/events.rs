@@ -7,6 +7,7 @@ use super::{jsonb, numeric};
 use crate::error::OpsError;
 use crate::pg::block_scan::{Blocks, Bounds, RowInPlace};
 use crate::pg::scan::{self, TableScan};
+use crate::pg::wal::{self, Mark};
 use crate::pg::{catalog, partition, snapshot};
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -30,6 +31,10 @@ pub struct Standing {
     pub covered: Coverage,
     /// Whether the counts are of this database. Otherwise only those before the floor count for anything.
     pub is_trusted: bool,
+    /// What is not counted is on pages that have changed since this position in the WAL; 0 where that is not known.
+    pub changed_since: u64,
+    /// What the last roll-up noted for the next one: see [`Mark::advance`].
+    pub marks: [Mark; 2],
     /// Before this, in microseconds since 2000, events have been dropped and only counts remain.
     pub floor: i64,
 }
@@ -48,17 +53,42 @@ impl Standing {
             states.column(c"system_identifier", pg_sys::INT8OID),
             states.column(c"database", pg_sys::OIDOID),
         );
+        let marks =
+            [(c"mark_tx", c"mark_lsn"), (c"newer_mark_tx", c"newer_mark_lsn")].map(|(transaction, position)| {
+                states.column(transaction, pg_sys::INT8OID).zip(states.column(position, pg_sys::PG_LSNOID))
+            });
         let state = states.next().zip(columns.0.zip(columns.1).zip(columns.2)).and_then(|(row, columns)| {
             let ((covered, identifier), database) = columns;
             let identity = (row.int8(identifier)?, row.oid(database)?);
-            Some((row.with_bytes(covered, Coverage::from_binary)??, identity))
+            let marks = marks.map(|columns| {
+                let mark =
+                    columns.and_then(|(transaction, position)| Some((row.int8(transaction)?, row.int8(position)?)));
+                mark.map_or_else(Mark::default, |(transaction, position)| Mark {
+                    transaction: transaction as u64,
+                    position: position as u64,
+                })
+            });
+            Some((row.with_bytes(covered, Coverage::from_binary)??, identity, marks))
         });
         Ok(match state {
-            // Transactions that this server has not reached yet: it was set back.
-            Some((covered, identity)) if identity == snapshot::identity() && covered.xmax <= now.xmax => {
-                Self { now, covered, is_trusted: true, floor }
+            // Transactions, or positions, that this server has not reached yet: it was set back.
+            Some((covered, identity, marks))
+                if identity == snapshot::identity()
+                    && covered.xmax <= now.xmax
+                    && marks.iter().all(|mark| mark.position <= wal::position()) =>
+            {
+                let changed_since =
+                    if marks[0].transaction <= covered.oldest_outside() { marks[0].position } else { 0 };
+                Self { now, covered, is_trusted: true, changed_since, marks, floor }
             }
-            _ => Self { now, covered: Coverage::default(), is_trusted: false, floor },
+            _ => Self {
+                now,
+                covered: Coverage::default(),
+                is_trusted: false,
+                changed_since: 0,
+                marks: Default::default(),
+                floor,
+            },
         })
     }
 
@@ -133,7 +163,7 @@ pub fn read_uncovered(standing: &Standing, since: i64, mut visit: impl FnMut(&Ca
             continue;
         }
         let Some((blocks, columns)) = open(partition.table)? else { continue };
-        blocks.read(&blocks.runs(&bounds), |row| {
+        blocks.read(&blocks.runs(&bounds), standing.changed_since, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= since
                 && !standing.covered.holds(transaction)

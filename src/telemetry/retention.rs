@@ -107,7 +107,7 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, OpsError> {
     let Some((blocks, columns)) = events::open(table)? else { return Ok(false) };
     let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
-    blocks.read(&blocks.runs(&bounds), |row| {
+    blocks.read(&blocks.runs(&bounds), standing.changed_since, |row| {
         is_counted &= columns.transaction_and_time(row).is_some_and(|(transaction, time)| {
             standing.covered.holds(transaction) || time < standing.floor || time >= before
         });

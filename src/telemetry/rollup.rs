@@ -11,6 +11,7 @@ use crate::error::OpsError;
 use crate::pg::block_scan::{self, Blocks, Bounds};
 use crate::pg::session::{require_latest_snapshot, require_writable};
 use crate::pg::spi::in_target_schema;
+use crate::pg::wal::Mark;
 use crate::pg::{catalog, identity, partition, snapshot, subtransaction, trigger};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -113,14 +114,16 @@ struct Counted {
 }
 
 fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
+    // Before anything is written, so that it is about this transaction as well.
+    let mark = Mark::now();
     // Locked before the state, as TRUNCATE does.
     let partitions = partition::partitions(target_table(c"event_log")?);
     Spi::connect_mut(|client| {
         if !lock_state(client)? {
             return Ok(Counted::default());
         }
-        let is_trusted = snapshot::with_latest_snapshot(Standing::read)?.is_trusted;
-        if !is_trusted {
+        let standing = snapshot::with_latest_snapshot(Standing::read)?;
+        if !standing.is_trusted {
             client.update(include_str!("../../sql/query/forget_event_rollups.sql"), None, &[])?;
         }
         let mut open: Vec<(Blocks, Columns)> = Vec::new();
@@ -130,7 +133,17 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
         let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
         let Some((covered, counted)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
-        let arguments = [covered.to_string().into(), system_identifier.into(), database.into()];
+        let [older, newer] = Mark::advance(standing.marks, mark, covered.oldest_outside());
+        let number = |number: u64| (number as i64).into();
+        let arguments = [
+            covered.to_string().into(),
+            system_identifier.into(),
+            database.into(),
+            number(older.transaction),
+            number(older.position),
+            number(newer.transaction),
+            number(newer.position),
+        ];
         client.update(include_str!("../../sql/query/write_rollup_state.sql"), None, &arguments)?;
         let limit = max_rows.into();
         let moved = client.update(include_str!("../../sql/query/roll_up_webhooks.sql"), None, &[limit])?;
@@ -175,7 +188,7 @@ fn count(
     let mut tally = Tally::default();
     let mut events = 0;
     for (blocks, columns) in open {
-        blocks.read(&blocks.runs(&bounds), |row| {
+        blocks.read(&blocks.runs(&bounds), standing.changed_since, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= standing.floor
                 && !standing.covered.holds(transaction)
@@ -304,7 +317,7 @@ pub fn make_partitions() -> Result<(), OpsError> {
 fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, OpsError> {
     let mut taken = BTreeSet::new();
     if let Some((blocks, columns)) = events::open(default)? {
-        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), |row| {
+        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), 0, |row| {
             if let Some((_, time)) = columns.transaction_and_time(row).filter(|(_, time)| (start..end).contains(time)) {
                 taken.insert(minute_of(time));
             }

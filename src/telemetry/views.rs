@@ -7,12 +7,15 @@ use super::sketch::Head;
 use super::tally::{ByFunction, Cell, Functions};
 use super::webhooks::{self, Alert, Count, Waiting};
 use crate::error::OpsError;
+use crate::pg::datum::decimal;
+use crate::pg::rows::Rows;
 use crate::pg::spi::in_target_schema;
 use crate::pg::{scan, snapshot};
 use crate::telemetry::rollup::as_owner;
-use pgrx::AnyNumeric;
+use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::{AnyNumeric, IntoDatum};
 use std::collections::BTreeMap;
 
 /// What a view names in place of a function when there was no call.
@@ -151,50 +154,35 @@ fn minute_state(window: Window, minute: i64, has_data: bool) -> &'static str {
 }
 
 /// The rows of error_rate_monitoring.
-#[pg_extern(schema = "crewsnow_ops", stable, requires = ["telemetry"])]
-#[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity)]
-fn error_rates_now() -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(function_name, String),
-            name!(minute_bucket, Option<TimestampWithTimeZone>),
-            name!(total_requests, i64),
-            name!(error_5xx_count, i64),
-            name!(error_rate_pct, Option<AnyNumeric>),
-            name!(error_status, &'static str),
-            name!(data_state, &'static str),
-        ),
-    >,
-    ErrorReport,
-> {
+#[pg_extern(sql = false)]
+fn error_rates_now() -> Result<Rows<7>, ErrorReport> {
     let window = Window::ending(snapshot::transaction_start(), TEN_MINUTES);
     let functions = minutes(window)?;
-    let row = |function: String, minute: i64, of: Minute| {
-        (
+    let row = |function: Option<Datum>, minute: i64, of: Minute| {
+        [
             function,
-            time(minute),
-            of.calls as i64,
-            of.errors as i64,
-            number(&hundredths(share(of.errors, of.calls))),
-            error_status(of.calls, of.errors),
-            minute_state(window, minute, of.calls > 0),
-        )
+            Some(minute.into()),
+            Some(of.calls.into()),
+            Some(of.errors.into()),
+            Some(decimal(share(of.errors, of.calls) as i64, 2)),
+            error_status(of.calls, of.errors).into_datum(),
+            minute_state(window, minute, of.calls > 0).into_datum(),
+        ]
     };
+    let names: Vec<_> = functions.iter().map(|(function, _)| name(function).into_datum()).collect();
     let mut rows = Vec::new();
     for minute in window.minutes().rev() {
-        for (function, minutes) in &functions {
+        for ((_, minutes), name) in functions.iter().zip(&names) {
             if functions.len() > MOST_SILENT && !minutes.contains_key(&minute) {
                 continue;
             }
-            rows.push(row(name(function), minute, minutes.get(&minute).copied().unwrap_or_default()));
+            rows.push(row(*name, minute, minutes.get(&minute).copied().unwrap_or_default()));
         }
     }
     if rows.is_empty() {
-        rows.push(row(NOBODY.to_owned(), window.current, Minute::default()));
+        rows.push(row(NOBODY.into_datum(), window.current, Minute::default()));
     }
-    Ok(TableIterator::new(rows))
+    Ok(Rows(rows))
 }
 
 /// Webhooks by the minute since a time.

@@ -1,0 +1,65 @@
+//! Positions in the write-ahead log.
+
+use pgrx::pg_sys;
+
+/// Transactions from this one on have written, and will write, only after this position: a page that has not changed since holds nothing
+/// of theirs. True for ever, so it can be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    /// The transaction.
+    pub transaction: u64,
+    /// The position.
+    pub position: u64,
+}
+
+impl Mark {
+    /// For the transactions that begin from now on. Not on a standby.
+    pub fn now() -> Self {
+        // SAFETY: both read shared memory. The position first: who gets an id later writes later.
+        unsafe {
+            let position = pg_sys::GetXLogInsertRecPtr();
+            Self { transaction: pg_sys::ReadNextFullTransactionId().value, position }
+        }
+    }
+
+    /// The marks to keep for a set of transactions, all of which began no earlier than `oldest`: the first is the latest known that
+    /// is about all of them, the second will be once those have finished that ran when it was taken.
+    #[must_use]
+    pub fn advance(kept: [Self; 2], now: Self, oldest: u64) -> [Self; 2] {
+        if now.transaction <= oldest {
+            [now, now]
+        } else if kept[1].transaction <= oldest {
+            [kept[1], now]
+        } else {
+            kept
+        }
+    }
+}
+
+/// How far this server has come.
+pub fn position() -> u64 {
+    // SAFETY: both read shared memory; the first is for servers in recovery, which have replayed what the caller can see.
+    unsafe {
+        if pg_sys::RecoveryInProgress() {
+            pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut())
+        } else {
+            pg_sys::GetXLogInsertRecPtr()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_follow_the_oldest() {
+        let mark = |transaction| Mark { transaction, position: transaction * 10 };
+        let none = [Mark::default(); 2];
+        assert_eq!(Mark::advance(none, mark(7), 7), [mark(7), mark(7)]);
+        assert_eq!(Mark::advance(none, mark(8), 7), [Mark::default(), mark(8)], "7 may have written before");
+        assert_eq!(Mark::advance([Mark::default(), mark(8)], mark(20), 9), [mark(8), mark(20)]);
+        assert_eq!(Mark::advance([mark(8), mark(20)], mark(30), 9), [mark(8), mark(20)], "9 is still running");
+        assert_eq!(Mark::advance([mark(8), mark(20)], mark(40), 39), [mark(20), mark(40)]);
+    }
+}
