@@ -74,6 +74,22 @@ argument!(
 );
 
 impl Jsonb {
+    /// One out of text, which must be JSON: an error of ours otherwise.
+    pub fn parse(text: &str) -> Self {
+        let text = std::ffi::CString::new(text).unwrap_or_default();
+        // SAFETY: the function takes a NUL-terminated string, which it does not keep.
+        let value = unsafe { pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
+        Self(value.unwrap_or_else(|| pgrx::error!("jsonb_in() gave NULL")))
+    }
+
+    /// Both together, as `||` does it.
+    pub fn concat(self, other: Self) -> Self {
+        // SAFETY: the function takes two jsonb.
+        let value =
+            unsafe { pgrx::direct_function_call_as_datum(pg_sys::jsonb_concat, &[Some(self.0), Some(other.0)]) };
+        Self(value.unwrap_or_else(|| pgrx::error!("jsonb_concat() gave NULL")))
+    }
+
     /// Bytes of the value, uncompressed.
     pub fn size(self) -> usize {
         // SAFETY: the value is a jsonb.

@@ -62,11 +62,6 @@ impl Blocks {
         }
     }
 
-    /// The oid of the BRIN index, if there is one.
-    pub fn index(&self) -> Option<pg_sys::Oid> {
-        self.index
-    }
-
     /// How many blocks the table has now.
     pub fn block_count(&self) -> u32 {
         // SAFETY: the relation is open.
@@ -108,8 +103,18 @@ impl Blocks {
         runs
     }
 
+    /// The ranges that are full and that the index does not know yet: how many blocks each has, and their first ones.
+    pub fn unknown(&self) -> (u32, Vec<u32>) {
+        let mut known = std::collections::HashSet::new();
+        let read = |index| brin::read(index, |summary| known.extend([summary.range]));
+        let Some(step) = self.index.and_then(read) else { return (0, Vec::new()) };
+        let full = 0..self.block_count() / step;
+        (step, full.filter(|range| !known.contains(range)).map(|range| range * step).collect())
+    }
+
     /// Has the server summarize the range that a block is in, unless somebody else is maintaining the table. Needs the owner's rights.
-    pub fn summarize(&self, index: pg_sys::Oid, block: u64) -> bool {
+    pub fn summarize(&self, block: u32) -> bool {
+        let Some(index) = self.index else { return false };
         // SAFETY: the relation is open; the function takes the index's oid and a block number, and the lock is held already.
         unsafe {
             if !super::partition::try_lock_for_maintenance((*self.relation).rd_id) {
@@ -234,19 +239,6 @@ unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sy
 /// How many blocks there are in some runs.
 pub fn block_count(runs: &[Run]) -> u64 {
     runs.iter().map(|run| u64::from(run.count)).sum()
-}
-
-/// The first blocks of the ranges, each of so many blocks, that some runs touch.
-pub fn ranges(runs: &[Run], blocks_per_range: u64) -> Vec<u64> {
-    let mut ranges: Vec<u64> = runs
-        .iter()
-        .flat_map(|run| {
-            let (first, end) = (u64::from(run.first), u64::from(run.first) + u64::from(run.count));
-            (first / blocks_per_range..end.div_ceil(blocks_per_range)).map(|range| range * blocks_per_range)
-        })
-        .collect();
-    ranges.dedup();
-    ranges
 }
 
 /// A row where it lies, valid until the next one is read. Accessors answer `None` for NULL.

@@ -19,12 +19,16 @@ pub struct Summary {
 const MAGIC: [u32; 2] = [0xA810_9CFA, 1];
 /// `BRIN_PAGETYPE_REGULAR`, in the last two bytes of a page.
 const REGULAR: u16 = 0xF093;
-/// `BRIN_OFFSET_MASK`: where the values begin. The other bits are of summaries with NULLs, of none, and of those still being made.
+/// `BRIN_OFFSET_MASK`: where the values begin.
 const OFFSET: u8 = 0x1F;
+/// `BRIN_PLACEHOLDER_MASK`: the summary is still being made.
+const PLACEHOLDER: u8 = 0x40;
+/// `BRIN_NULLS_MASK`: there is a byte that says which columns have no value but NULL.
+const NULLS: u8 = 0x80;
 /// The operator families int8_minmax_ops and timestamptz_minmax_ops belong to, by their fixed oids.
 const FAMILIES: [u32; 2] = [4054, 4059];
 
-/// Whether an index's summaries are those that [`read`] knows.
+/// Whether an index's summaries are those that [`read`] knows: of two columns, which have no NULLs.
 ///
 /// # Safety
 /// The index must be open.
@@ -32,14 +36,14 @@ pub unsafe fn is_minmax(index: pg_sys::Relation) -> bool {
     // SAFETY: as the caller vouches; an index has a family for each of its columns.
     unsafe {
         (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
-            && (*(*index).rd_index).indnkeyatts >= 2
+            && (*(*index).rd_index).indnatts == 2
             && FAMILIES.iter().enumerate().all(|(i, family)| *(*index).rd_opfamily.add(i) == pg_sys::Oid::from(*family))
     }
 }
 
 /// Visits all summaries of an index that [`is_minmax`], and returns how many blocks a range has; `None` if it is none that this knows.
 /// A range may be visited twice while its summary moves to another page, and its older summary may be the one visited: but an older one
-/// than the rows that the running statement can see only while there is a newer one beside it. Summaries with NULLs are left out.
+/// than the rows that the running statement can see only while there is a newer one beside it. Unfinished ones are left out.
 pub fn read(index: pg_sys::Oid, mut visit: impl FnMut(Summary)) -> Option<u32> {
     // SAFETY: the index is locked. A page is pinned and locked while it is looked at, and its line pointers point into it.
     unsafe {
@@ -88,15 +92,22 @@ unsafe fn page_type(page: pg_sys::Page) -> u16 {
     unsafe { page.add(pg_sys::BLCKSZ as usize - 2).cast::<u16>().read() }
 }
 
-/// A tuple: its range's first block, a byte of flags and offset, and from that offset on the columns' least and greatest values.
+/// A tuple: its range's first block, a byte of flags and offset, and from that offset on the columns' least and greatest values. One of
+/// a range without rows overlaps nothing.
 fn summary(tuple: &[u8], blocks_per_range: u32) -> Option<Summary> {
     let (block, flags) = (u32::from_ne_bytes(tuple.get(..4)?.try_into().ok()?), *tuple.get(4)?);
-    if flags & !OFFSET != 0 {
+    let range = block / blocks_per_range;
+    let without_values = if flags & NULLS == 0 { 0 } else { *tuple.get(5)? & 0b11 };
+    if flags & PLACEHOLDER != 0 || matches!(without_values, 0b01 | 0b10) {
         return None;
     }
-    let values = tuple.get(usize::from(flags)..)?;
+    if without_values != 0 {
+        const NOTHING: (i64, i64) = (i64::MAX, i64::MIN);
+        return Some(Summary { range, number: NOTHING, time: NOTHING });
+    }
+    let values = tuple.get(usize::from(flags & OFFSET)..)?;
     let value = |i: usize| Some(i64::from_ne_bytes(values.get(8 * i..8 * i + 8)?.try_into().ok()?));
-    Some(Summary { range: block / blocks_per_range, number: (value(0)?, value(1)?), time: (value(2)?, value(3)?) })
+    Some(Summary { range, number: (value(0)?, value(1)?), time: (value(2)?, value(3)?) })
 }
 
 #[cfg(test)]
@@ -105,16 +116,19 @@ mod tests {
 
     #[test]
     fn tuples() {
-        let tuple = |flags: u8| {
-            let mut bytes = [&256_u32.to_ne_bytes()[..], &[flags, 0, 0, 0]].concat();
+        let tuple = |flags: u8, nulls: u8| {
+            let mut bytes = [&256_u32.to_ne_bytes()[..], &[flags, nulls, 0, 0]].concat();
             [3_i64, 9, -5, 7].iter().for_each(|value| bytes.extend(value.to_ne_bytes()));
             bytes
         };
-        assert_eq!(summary(&tuple(8), 128), Some(Summary { range: 2, number: (3, 9), time: (-5, 7) }));
-        for flag in [0x20, 0x40, 0x80] {
-            assert_eq!(summary(&tuple(8 | flag), 128), None, "empty, being made, with NULLs");
-        }
-        assert_eq!(summary(&tuple(8)[..39], 128), None);
+        let values = Some(Summary { range: 2, number: (3, 9), time: (-5, 7) });
+        assert_eq!(summary(&tuple(8, 0), 128), values);
+        assert_eq!(summary(&tuple(8 | NULLS, 0b1100), 128), values, "once without rows, as old servers keep it");
+        let nothing = summary(&tuple(8 | 0x20 | NULLS, 0b0011), 128).map(|summary| (summary.range, summary.number));
+        assert_eq!(nothing, Some((2, (i64::MAX, i64::MIN))));
+        assert_eq!(summary(&tuple(8 | PLACEHOLDER, 0), 128), None, "being made");
+        assert_eq!(summary(&tuple(8 | NULLS, 0b0001), 128), None);
+        assert_eq!(summary(&tuple(8, 0)[..39], 128), None);
         assert_eq!(summary(&[], 128), None);
     }
 }

@@ -1,12 +1,27 @@
 //! Where the extension's objects are. Every look-up sees the latest committed catalog, whatever snapshot the caller runs under,
 //! takes no transaction id, and therefore works on a standby and in parallel workers.
 
+use super::backend_local::BackendLocal;
 use super::scan::{self, TableScan};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
+/// What [`target_schema`] found last, and the table of the extension's own that was there then. The extension cannot move to another
+/// schema, so the answer holds as long as that table exists.
+static TARGET: BackendLocal<Option<(pg_sys::Oid, pg_sys::Oid)>> = BackendLocal::new(None);
+
 /// The schema that the extension was created in, where the runbook's objects live; `None` while it is not installed.
 pub fn target_schema() -> Option<pg_sys::Oid> {
+    let witness = table_in(schema(c"crewsnow_ops")?, c"access_privileges")?;
+    if let Some((schema, _)) = TARGET.with(|target| *target).flatten().filter(|(_, of)| *of == witness) {
+        return Some(schema);
+    }
+    let schema = schema_of_extension()?;
+    TARGET.with(|target| *target = Some((schema, witness)));
+    Some(schema)
+}
+
+fn schema_of_extension() -> Option<pg_sys::Oid> {
     // SAFETY: a C string literal; with missing_ok an absent extension is InvalidOid, not an error.
     let extension = unsafe { pg_sys::get_extension_oid(c"crewsnow_ops".as_ptr(), true) };
     if extension == pg_sys::InvalidOid {

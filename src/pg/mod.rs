@@ -1,6 +1,7 @@
 //! The glue to the server's internals, and the only place for `unsafe` beside the one hot path that measures its need.
 
 pub mod aggregate;
+pub mod append;
 pub mod argument;
 pub mod backend_local;
 pub mod block_scan;

@@ -29,26 +29,53 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
             return Vec::new();
         }
         let descriptor = &*pg_sys::RelationGetPartitionDesc(relation, true);
-        let mut partitions = Vec::new();
-        if !descriptor.boundinfo.is_null() {
-            let bounds = &*descriptor.boundinfo;
-            let table = |index: i32| *descriptor.oids.add(index as usize);
-            for i in 0..bounds.nindexes.max(0) as usize {
-                let index = *bounds.indexes.add(i);
-                if index < 0 {
-                    continue;
-                }
-                let has_end = i < bounds.ndatums as usize
-                    && **bounds.kind.add(i) == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
-                let end = has_end.then(|| (**bounds.datums.add(i)).value() as i64);
-                partitions.push(Partition { table: table(index), end, is_default: false });
-            }
-            if bounds.default_index >= 0 {
-                partitions.push(Partition { table: table(bounds.default_index), end: None, is_default: true });
-            }
+        let mut partitions: Vec<Partition> = ranges(descriptor).map(|(_, partition)| partition).collect();
+        if let Some(bounds) = descriptor.boundinfo.as_ref().filter(|bounds| bounds.default_index >= 0) {
+            let table = *descriptor.oids.add(bounds.default_index as usize);
+            partitions.push(Partition { table, end: None, is_default: true });
         }
         pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
         partitions
+    }
+}
+
+/// The ranges of a table's partitions, as far as they have a beginning (in microseconds since 2000), in their order.
+///
+/// # Safety
+/// The descriptor must be of a table partitioned by ranges of one timestamptz, and stay valid.
+unsafe fn ranges(descriptor: &pg_sys::PartitionDescData) -> impl Iterator<Item = (Option<i64>, Partition)> {
+    // SAFETY: index arrays have `nindexes` entries, bounds `ndatums`, one column each.
+    unsafe {
+        let bounds = descriptor.boundinfo.as_ref();
+        bounds.into_iter().flat_map(move |bounds| {
+            let bound = |i: usize| {
+                let is_value = i < bounds.ndatums as usize
+                    && **bounds.kind.add(i) == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
+                is_value.then(|| (**bounds.datums.add(i)).value() as i64)
+            };
+            (0..bounds.nindexes.max(0) as usize).filter_map(move |i| {
+                let index = usize::try_from(*bounds.indexes.add(i)).ok()?;
+                let partition = Partition { table: *descriptor.oids.add(index), end: bound(i), is_default: false };
+                Some((i.checked_sub(1).and_then(bound), partition))
+            })
+        })
+    }
+}
+
+/// The partition whose range, with a beginning and an end, holds a time; `None` also while one is being detached.
+///
+/// # Safety
+/// The relation must be open, and be a table partitioned by ranges of one timestamptz.
+pub(super) unsafe fn holding(relation: pg_sys::Relation, time: i64) -> Option<pg_sys::Oid> {
+    // SAFETY: as the caller vouches; the lock keeps the descriptor valid.
+    unsafe {
+        let descriptor = &*pg_sys::RelationGetPartitionDesc(relation, true);
+        let is_in = |(start, partition): &(Option<i64>, Partition)| {
+            start.is_some_and(|start| start <= time) && partition.end.is_some_and(|end| time < end)
+        };
+        (!descriptor.detached_exist)
+            .then(|| ranges(descriptor).find(is_in).map(|(_, partition)| partition.table))
+            .flatten()
     }
 }
 

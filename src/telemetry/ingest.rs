@@ -2,8 +2,10 @@
 //! those who write without these functions.
 
 use super::aggregates::nanoseconds;
+use super::events::target_table;
 use super::jsonb;
 use crate::error::OpsError;
+use crate::pg::append::{Vouched, append};
 use crate::pg::argument::{Jsonb, Numeric};
 use crate::pg::identity;
 use crate::pg::session::require_writable;
@@ -24,23 +26,56 @@ const MAX_PAYLOAD: usize = 262_144;
 
 static INSERT: Kept = Kept::new(
     include_str!("../../sql/query/insert_event.sql"),
-    &[pg_sys::UUIDOID, pg_sys::TEXTOID, pg_sys::UUIDOID, pg_sys::JSONBOID, pg_sys::NUMERICOID, pg_sys::TEXTOID],
-);
-
-static INSERT_CALL: Kept = Kept::new(
-    include_str!("../../sql/query/insert_edge_call.sql"),
     &[
         pg_sys::UUIDOID,
         pg_sys::TEXTOID,
-        pg_sys::NUMERICOID,
-        pg_sys::INT4OID,
         pg_sys::UUIDOID,
+        pg_sys::JSONBOID,
+        pg_sys::NUMERICOID,
+        pg_sys::TEXTOID,
         pg_sys::TEXTOID,
         pg_sys::INETOID,
         pg_sys::TEXTOID,
-        pg_sys::JSONBOID,
     ],
 );
+
+/// What a checked event is: it satisfies the CHECK, and belongs to the transaction that writes it.
+const CHECKED: Vouched<'static> =
+    Vouched { check: c"event_log_check", trigger: c"event_log_before_insert", time: c"created_at", transaction: c"tx" };
+
+/// An event that has been checked.
+struct Event<'a> {
+    event_type: &'a str,
+    user_id: Option<Uuid>,
+    payload: Option<Jsonb>,
+    execution_time_ms: Option<Numeric>,
+    function_name: Option<&'a str>,
+    endpoint: Option<&'a str>,
+    ip_address: Option<Inet>,
+    user_agent: Option<&'a str>,
+}
+
+impl Event<'_> {
+    fn write(self) -> Result<Uuid, OpsError> {
+        require_writable("write an event")?;
+        let id = identity::new_uuid();
+        let arguments = [
+            (c"id", id.into()),
+            (c"event_type", self.event_type.into()),
+            (c"user_id", self.user_id.into()),
+            (c"payload", Jsonb::bind(self.payload)),
+            (c"execution_time_ms", Numeric::bind(self.execution_time_ms)),
+            (c"function_name", self.function_name.into()),
+            (c"endpoint", self.endpoint.into()),
+            (c"ip_address", self.ip_address.into()),
+            (c"user_agent", self.user_agent.into()),
+        ];
+        if !append(target_table(c"event_log")?, &CHECKED, &arguments) {
+            INSERT.run(&arguments.map(|(_, argument)| argument))?;
+        }
+        Ok(id)
+    }
+}
 
 /// Whether a row may be in event_log, for its CHECK: a NULL is no offence here.
 #[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
@@ -85,7 +120,6 @@ fn check_payload(payload: Option<Jsonb>, added: usize) -> Result<(), OpsError> {
 ///
 /// SQLSTATE 22004 (NULL type), 22023 (type, name, payload, execution time), 25006 (read-only).
 #[pg_extern(requires = ["telemetry"])]
-#[search_path(pg_catalog, pg_temp)]
 fn log_system_event(
     p_event_type: Option<&str>,
     p_user_id: default!(Option<Uuid>, "NULL"),
@@ -99,24 +133,23 @@ fn log_system_event(
     check_text("p_function_name", p_function_name, MAX_NAME, EXAMPLE)?;
     check_duration(p_execution_time_ms)?;
     check_payload(p_payload, 0)?;
-    require_writable("write an event")?;
-    let id = identity::new_uuid();
-    INSERT.run(&[
-        id.into(),
-        event_type.into(),
-        p_user_id.into(),
-        Jsonb::bind(p_payload),
-        Numeric::bind(p_execution_time_ms),
-        p_function_name.into(),
-    ])?;
-    Ok(id)
+    let event = Event {
+        event_type,
+        user_id: p_user_id,
+        payload: p_payload,
+        execution_time_ms: p_execution_time_ms,
+        function_name: p_function_name,
+        endpoint: None,
+        ip_address: None,
+        user_agent: None,
+    };
+    Ok(event.write()?)
 }
 
 /// Writes the call of an Edge Function. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL name or status), 22023 (name, status, payload, execution time), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
-#[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
 fn record_edge_call(
     p_function_name: Option<&str>,
@@ -138,20 +171,18 @@ fn record_edge_call(
     }
     check_duration(p_execution_time_ms)?;
     check_payload(p_payload, STATUS_CODE)?;
-    require_writable("write an event")?;
-    let id = identity::new_uuid();
-    INSERT_CALL.run(&[
-        id.into(),
-        function_name.into(),
-        Numeric::bind(p_execution_time_ms),
-        status_code.into(),
-        p_user_id.into(),
-        p_endpoint.into(),
-        p_ip_address.into(),
-        p_user_agent.into(),
-        Jsonb::bind(p_payload),
-    ])?;
-    Ok(id)
+    let status = Jsonb::parse(&format!("{{\"status_code\": {status_code}}}"));
+    let event = Event {
+        event_type: "edge_function_call",
+        user_id: p_user_id,
+        payload: Some(p_payload.map_or(status, |payload| payload.concat(status))),
+        execution_time_ms: p_execution_time_ms,
+        function_name: Some(function_name),
+        endpoint: p_endpoint,
+        ip_address: p_ip_address,
+        user_agent: p_user_agent,
+    };
+    Ok(event.write()?)
 }
 
 /// Records a webhook. See the COMMENT on the SQL function.

@@ -20,8 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of a block, rather too many: what the bound on rows is turned into blocks by.
 const ROWS_PER_BLOCK: i64 = 64;
-/// Blocks of a BRIN range, the server's default.
-const BLOCKS_PER_RANGE: u64 = 128;
 /// No transaction has a negative number, so only ranges that the index does not know can hold one.
 const UNKNOWN: Bounds = Bounds { number: (-2, -1), since: i64::MIN };
 /// So many days have their partition made ahead.
@@ -227,14 +225,12 @@ fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -
 fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
     let (mut done, mut left) = (0, 0);
     for (blocks, _) in open {
-        let Some(index) = blocks.index() else { continue };
-        let end = u64::from(blocks.block_count()) / BLOCKS_PER_RANGE * BLOCKS_PER_RANGE;
-        let unknown: Vec<u64> = block_scan::ranges(&blocks.runs(&[UNKNOWN]), BLOCKS_PER_RANGE);
-        for first in unknown.into_iter().filter(|first| *first < end) {
-            if done < most && blocks.summarize(index, first) {
-                done += BLOCKS_PER_RANGE;
+        let (blocks_per_range, unknown) = blocks.unknown();
+        for first in unknown {
+            if done < most && blocks.summarize(first) {
+                done += u64::from(blocks_per_range);
             } else {
-                left += BLOCKS_PER_RANGE;
+                left += u64::from(blocks_per_range);
             }
         }
     }

@@ -102,4 +102,115 @@ mod tests {
         let left = "SELECT total_calls || ' ' || error_5xx_count FROM edge_functions_monitoring WHERE function_name = 'erased'";
         assert_eq!(text(left), "1 1");
     }
+
+    const LOG: &str =
+        "SELECT log_system_event('logged', '11111111-1111-4111-8111-111111111111', '{\"a\": 1}', 1.5, 'f')";
+    const CALL: &str =
+        "SELECT crewsnow_ops.record_edge_call('f', 1.5, 503, NULL, '/f', '10.0.0.1', 'curl', '{\"a\": 1}')";
+
+    /// A partition that holds now, which is what writing without the executor takes.
+    fn make_today() {
+        Spi::run("CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('-infinity') TO ('infinity')")
+            .expect("a partition");
+        Spi::run("CREATE INDEX ON today USING brin (tx, created_at)").expect("its index");
+    }
+
+    fn last_event() -> String {
+        text(
+            "SELECT concat_ws(' ', tableoid::regclass, event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address,
+                user_agent, created_at = now(), tx = txid_current(), id IS NOT NULL)
+             FROM event_log ORDER BY ctid DESC LIMIT 1",
+        )
+    }
+
+    #[pg_test]
+    fn events_are_written_as_sql_writes_them() {
+        make_today();
+        Spi::run(LOG).expect("an event");
+        let logged = "today logged 11111111-1111-4111-8111-111111111111 {\"a\": 1} 1.5 f t t t";
+        assert_eq!(last_event(), logged);
+        Spi::run(CALL).expect("a call");
+        let called = "today edge_function_call {\"a\": 1, \"status_code\": 503} 1.5 f /f 10.0.0.1 curl t t t";
+        assert_eq!(last_event(), called);
+        // A trigger that does nothing sends both through SQL.
+        Spi::run(
+            "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER nothing BEFORE INSERT ON event_log FOR EACH ROW EXECUTE FUNCTION nothing()",
+        )
+        .expect("a trigger");
+        Spi::run(LOG).expect("an event");
+        assert_eq!(last_event(), logged);
+        Spi::run(CALL).expect("a call");
+        assert_eq!(last_event(), called);
+        assert_eq!(text("SELECT total_calls || ' ' || error_5xx_count FROM edge_functions_monitoring"), "4 2");
+        Spi::run("SELECT log_system_event('bare', p_payload => NULL)").expect("an event");
+        assert_eq!(last_event(), "today bare t t t");
+    }
+
+    /// What somebody has added to the table holds for the functions too.
+    #[pg_test]
+    fn additions_to_the_log_hold_for_the_functions() {
+        make_today();
+        let with = |addition: &str, effect: &str| {
+            Spi::run(addition).expect(addition);
+            Spi::run(LOG).expect("an event");
+            assert_eq!(text(effect), "true", "{addition}");
+        };
+        with(
+            "ALTER TABLE event_log ADD COLUMN region text NOT NULL DEFAULT 'alps'",
+            "SELECT (count(*) FILTER (WHERE region = 'alps') = 1)::text FROM event_log",
+        );
+        with("ALTER TABLE event_log DROP COLUMN region", "SELECT (count(*) = 2)::text FROM event_log");
+        with(
+            "ALTER TABLE event_log ALTER created_at SET DEFAULT '2001-01-01'",
+            "SELECT (min(created_at) = '2001-01-01')::text FROM event_log",
+        );
+        Spi::run("ALTER TABLE event_log ALTER created_at SET DEFAULT now()").expect("as it was");
+        with(
+            "CREATE INDEX by_type ON event_log (event_type)",
+            "SELECT (set_config('enable_seqscan', 'off', true) = 'off' AND
+                (SELECT count(*) = 4 FROM event_log WHERE event_type = 'logged'))::text",
+        );
+        Spi::run("DROP INDEX by_type").expect("as it was");
+        with(
+            "CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('test.fired', 'true', true); RETURN NULL; END$$;
+             CREATE TRIGGER mark AFTER INSERT ON today FOR EACH ROW EXECUTE FUNCTION mark()",
+            "SELECT current_setting('test.fired')",
+        );
+        Spi::run("DROP TRIGGER mark ON today").expect("as it was");
+        with(
+            "SELECT set_config('test.fired', 'false', true);
+             CREATE TRIGGER mark AFTER INSERT ON event_log FOR EACH STATEMENT EXECUTE FUNCTION mark()",
+            "SELECT current_setting('test.fired')",
+        );
+        Spi::run("DROP TRIGGER mark ON event_log").expect("as it was");
+        with("ALTER TABLE event_log DROP CONSTRAINT event_log_check", "SELECT (count(*) = 7)::text FROM event_log");
+    }
+
+    #[pg_test(error = "new row for relation \"today\" violates check constraint \"not_logged\"")]
+    fn a_constraint_of_the_users_holds() {
+        make_today();
+        Spi::run("ALTER TABLE event_log ADD CONSTRAINT not_logged CHECK (event_type <> 'logged')")
+            .expect("a constraint");
+        Spi::run(LOG).expect("refused");
+    }
+
+    fn become_somebody(and: &str) {
+        make_today();
+        Spi::run("CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION log_system_event TO somebody").expect("a role");
+        Spi::run(and).expect("prepared");
+        Spi::run("SET LOCAL ROLE somebody").expect("somebody");
+    }
+
+    #[pg_test(error = "permission denied for table event_log")]
+    fn writing_takes_the_right_to() {
+        become_somebody("GRANT SELECT ON event_log TO somebody");
+        Spi::run(LOG).expect("refused");
+    }
+
+    #[pg_test(error = "new row violates row-level security policy for table \"event_log\"")]
+    fn policies_hold() {
+        become_somebody("GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL SECURITY");
+        Spi::run(LOG).expect("refused");
+    }
 }

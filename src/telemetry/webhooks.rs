@@ -103,6 +103,10 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     if active.len() < LEAST_ACTIVE_MINUTES || silent <= LEAST_SILENCE {
         return None;
     }
+    // A test that somebody ran once has no usual gap, however many webhooks it had.
+    if silent > last - *active.first()? {
+        return None;
+    }
     let trailing = longest_gap(active, last - TRAILING, last)?;
     let mut at_this_time: Vec<i64> = (1..=DAYS_BACK)
         .filter_map(|day| {
@@ -174,6 +178,9 @@ mod tests {
         assert_eq!(silence(&active(72, 1, 30), NOW), None, "an hour is two of its gaps");
         assert!(silence(&active(72, 2, 30), NOW).is_some(), "two hours are four");
         assert_eq!(silence(&steady[..20], steady[19] + LEAST_SILENCE), None, "five minutes are nothing");
+        let trial = &steady[..25];
+        assert!(silence(trial, trial[24] + 20 * MINUTE).is_some(), "so far it may be anything");
+        assert_eq!(silence(trial, trial[24] + 25 * MINUTE), None, "it was a trial");
     }
 
     #[test]

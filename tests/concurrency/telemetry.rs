@@ -55,10 +55,18 @@ fn probe(session: &mut Client, whose: &str) {
     }
 }
 
-/// Some events in one statement: mostly now, some late, some without a function or a time.
+/// Some events in one statement: mostly now, some late, some without a function or a time, short ones and long ones.
 fn events(random: &mut Random) -> String {
     let (count, late, function) = (1 + random.below(40), random.below(100), random.below(7));
     let seed = random.below(1_000_000);
+    if random.below(3) == 0 {
+        let length = random.below(200);
+        return format!(
+            "SELECT count(crewsnow_ops.record_edge_call('function-' || (n + {function}) % 7, (n * {seed}) % 9000 + 0.125,
+                200 + 303 * (n % 2), p_user_agent => repeat('x', {length})))
+             FROM generate_series(1, {count}) AS n"
+        );
+    }
     format!(
         "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at)
          SELECT 'edge_function_call', CASE WHEN n % 11 <> 0 THEN 'function-' || (n + {function}) % 7 END,
@@ -145,6 +153,14 @@ fn kill_roll_ups(mut session: Client, mut random: Random, until: Instant) -> u64
     killed
 }
 
+/// VACUUM notes where blocks have room: later rows go into gaps everywhere.
+fn vacuum_now_and_then(mut session: Client, until: Instant) {
+    while Instant::now() < until {
+        run(&mut session, "VACUUM event_log");
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
 fn probe_at_random(mut session: Client, whose: &str, mut random: Random, until: Instant) -> u64 {
     let mut probes = 0;
     while Instant::now() < until {
@@ -165,6 +181,10 @@ fn probe_at_random(mut session: Client, whose: &str, mut random: Random, until: 
 fn the_views_are_exact_at_every_instant() {
     let cluster = Arc::new(Cluster::start("exact", "max_prepared_transactions = 20\nautovacuum_naptime = 1s"));
     let mut a = cluster.create_database("exact");
+    // A partition that holds now, with ranges of few blocks, so that all kinds of them come about.
+    let day = "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('today') TO ('tomorrow');
+        CREATE INDEX ON today USING brin (tx, created_at) WITH (pages_per_range = 2)";
+    run(&mut a, day);
     let standby = Cluster::standby("exact_standby", &cluster);
     let seed =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
@@ -183,6 +203,8 @@ fn the_views_are_exact_at_every_instant() {
             std::thread::spawn(move || roll_up(&cluster, Random(seed ^ (100 + i)), until))
         })
         .collect();
+    let vacuum = cluster.connect("exact");
+    let vacuum = std::thread::spawn(move || vacuum_now_and_then(vacuum, until));
     let killer = cluster.connect("exact");
     let killer = std::thread::spawn(move || kill_roll_ups(killer, Random(seed ^ 200), until));
     let probing: Vec<_> = (0..PROBES)
@@ -200,6 +222,7 @@ fn the_views_are_exact_at_every_instant() {
     }
     let done: u64 = rolling.into_iter().map(|thread| thread.join().expect("a rolling-up session ends")).sum();
     let killed = killer.join().expect("the killer ends");
+    vacuum.join().expect("VACUUM ends");
     let probes: u64 =
         probing.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panic!("a probe failed, seed {seed}"))).sum();
     probe(&mut a, "before the last roll-up");
