@@ -44,11 +44,13 @@ WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid
         -- made anew from the restored rows
         'crewsnow_ops.rollup_state', 'crewsnow_ops.webhook_journal', 'crewsnow_ops.webhook_rollups', 'crewsnow_ops.connection_samples');
 
--- functions that run as their owner, and functions without a pinned search_path: the first must be none, the second run no SQL
+-- functions that run as their owner, and functions without a pinned search_path: the first must be none, the second run no SQL, or one
+-- INSERT that names no function, operator or type
 SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass WHERE prosecdef;
 SELECT proname FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
 WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
-    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch', 'merge_sketches', 'sketch_quantile', 'is_valid_event')
+    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch', 'merge_sketches', 'sketch_quantile', 'is_valid_event',
+        'log_system_event', 'record_edge_call')
     AND proname NOT LIKE 'latency\_sketch\_%';
 
 -- whoever has a right on anything: PUBLIC may evaluate and ask whether an event is valid, and nothing else was granted
