@@ -1,7 +1,7 @@
 //! Who may read and who may change: four levels, granted and taken back as one.
 
 use crate::error::OpsError;
-use crate::pg::catalog;
+use crate::pg::{catalog, identity};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
@@ -90,4 +90,10 @@ fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>,
             Ok(Privilege { privileges: text(1)?, object: format!("{} {}", text(2)?, text(3)?) })
         })
         .collect()
+}
+
+/// Runs `work` with the rights of the extension's owner. Those who may call what it is for need none on the tables.
+pub fn as_owner<R>(work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, OpsError> {
+    let owner = catalog::owner_of_own_table(c"access_privileges").ok_or(OpsError::NotInstalled)?;
+    identity::as_role(owner, work)
 }

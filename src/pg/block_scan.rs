@@ -21,7 +21,28 @@ impl Bounds {
 }
 
 /// So many blocks are looked at before those among them that have changed are read.
-const BATCH: u32 = 32;
+const BATCH: usize = 32;
+/// The first transaction id that is one.
+const FIRST_NORMAL: u32 = 3;
+
+/// What is known about the rows that a reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// They are on pages that have changed since this position in the WAL; 0 if that is not known.
+    pub changed_since: u64,
+    /// Their transactions did not begin before this one; 0 if that is not known.
+    pub oldest: u64,
+}
+
+impl Wanted {
+    /// The oldest transaction by the id that rows have, if it is near enough to tell.
+    fn oldest(self) -> Option<u32> {
+        // SAFETY: reads shared memory.
+        let next = unsafe { pg_sys::ReadNextFullTransactionId() }.value;
+        (self.oldest >= u64::from(FIRST_NORMAL) && next.saturating_sub(self.oldest) < 1 << 30)
+            .then_some(self.oldest as u32)
+    }
+}
 
 /// A table that is no heap, or has not the columns that it should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,15 +146,16 @@ impl Blocks {
         }
     }
 
-    /// Reads the rows of some blocks that the active snapshot sees, but for blocks that have not changed since a position in the WAL;
-    /// 0 stands for none.
-    pub fn read(&self, runs: &[Run], changed_since: u64, mut visit: impl FnMut(&RowInPlace<'_>)) {
+    /// Reads the rows of some blocks that the active snapshot sees, but for those that are not wanted as far as that can be told without
+    /// looking at their columns.
+    pub fn read(&self, runs: &[Run], wanted: Wanted, mut visit: impl FnMut(&RowInPlace<'_>)) {
         if runs.is_empty() {
             return;
         }
         let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
             | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE
             | pg_sys::ScanOptions::SO_ALLOW_STRAT;
+        let oldest = wanted.oldest();
         // SAFETY: the relation is an open heap and a snapshot is active. The scan is limited before its first row, each time; the slot
         // is made for this relation and outlives the rows.
         unsafe {
@@ -149,15 +171,12 @@ impl Blocks {
             );
             let columns = (*(*slot).tts_tupleDescriptor).natts;
             let mut has_started = false;
-            self.changed(runs, changed_since, |run| {
+            self.changed(runs, wanted.changed_since, |run| {
                 if std::mem::replace(&mut has_started, true) {
                     pg_sys::heap_rescan(scan, none.cast(), false, false, false, false);
                 }
                 pg_sys::heap_setscanlimits(scan, run.first, run.count);
-                while pg_sys::heap_getnextslot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-                    if i32::from((*slot).tts_nvalid) < columns {
-                        pg_sys::slot_getsomeattrs_int(slot, columns);
-                    }
+                while next_row(scan, slot, oldest, columns) {
                     visit(&RowInPlace { slot: &*slot });
                 }
             });
@@ -173,29 +192,22 @@ impl Blocks {
             runs.iter().copied().for_each(visit);
             return;
         }
-        // SAFETY: the relation is open and has these blocks; each is pinned while it is looked at. The strategy keeps blocks that are
-        // only looked at from displacing others in the cache, and a batch of blocks fits into it until it is read.
+        let is_changed = |position: u64| position == 0 || position > since;
+        // SAFETY: the relation is open and has these blocks. The strategy keeps blocks that are only looked at from displacing others in
+        // the cache, and a batch of blocks fits into it until it is read.
         unsafe {
             let strategy = pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD);
             for run in runs {
                 let end = run.first + run.count;
-                for batch in (run.first..end).step_by(BATCH as usize) {
+                for first in (run.first..end).step_by(BATCH) {
                     pgrx::check_for_interrupts!();
+                    let positions = self.positions(first, (end - first).min(BATCH as u32), strategy);
                     let mut changed: Option<Run> = None;
-                    for block in batch..end.min(batch + BATCH) {
-                        let buffer = pg_sys::ReadBufferExtended(
-                            self.relation,
-                            pg_sys::ForkNumber::MAIN_FORKNUM,
-                            block,
-                            pg_sys::ReadBufferMode::RBM_NORMAL,
-                            strategy,
-                        );
-                        let position = pg_sys::BufferGetLSNAtomic(buffer);
-                        pg_sys::ReleaseBuffer(buffer);
-                        if position != 0 && position <= since {
-                            changed.take().into_iter().for_each(&mut visit);
-                        } else {
+                    for (block, position) in (first..end).zip(positions) {
+                        if is_changed(position) {
                             changed.get_or_insert(Run { first: block, count: 0 }).count += 1;
+                        } else {
+                            changed.take().into_iter().for_each(&mut visit);
                         }
                     }
                     changed.into_iter().for_each(&mut visit);
@@ -204,6 +216,85 @@ impl Blocks {
             pg_sys::FreeAccessStrategy(strategy);
         }
     }
+
+    /// The positions in the WAL at which some blocks, at most a batch, changed last.
+    ///
+    /// # Safety
+    /// The relation must have these blocks.
+    unsafe fn positions(&self, first: u32, count: u32, strategy: pg_sys::BufferAccessStrategy) -> [u64; BATCH] {
+        let mut positions = [0; BATCH];
+        // SAFETY: as the caller vouches; each block is pinned while it is looked at. One guard for all of it: what is called by itself is
+        // guarded by itself, which takes as long as the call. Nothing in here needs to be dropped.
+        unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                for (position, block) in positions.iter_mut().zip(first..first + count) {
+                    let (fork, mode) = (pg_sys::ForkNumber::MAIN_FORKNUM, pg_sys::ReadBufferMode::RBM_NORMAL);
+                    let buffer = unguarded::ReadBufferExtended(self.relation, fork, block, mode, strategy);
+                    *position = unguarded::BufferGetLSNAtomic(buffer);
+                    unguarded::ReleaseBuffer(buffer);
+                }
+            });
+        }
+        positions
+    }
+}
+
+/// The server's functions without pgrx's guard, for use within one.
+mod unguarded {
+    use pgrx::pg_sys::*;
+
+    unsafe extern "C-unwind" {
+        pub fn ReadBufferExtended(
+            relation: Relation,
+            fork: ForkNumber::Type,
+            block: BlockNumber,
+            mode: ReadBufferMode::Type,
+            strategy: BufferAccessStrategy,
+        ) -> Buffer;
+        pub fn BufferGetLSNAtomic(buffer: Buffer) -> XLogRecPtr;
+        pub fn ReleaseBuffer(buffer: Buffer);
+        pub fn heap_getnextslot(scan: TableScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot)
+        -> bool;
+        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, count: i32);
+    }
+}
+
+/// Puts the next row into the slot that was not written before the transaction `oldest`, with all its columns; false at the end.
+///
+/// # Safety
+/// The scan must be of a heap, the slot one for its rows, `columns` as many as they have.
+unsafe fn next_row(
+    scan: pg_sys::TableScanDesc,
+    slot: *mut pg_sys::TupleTableSlot,
+    oldest: Option<u32>,
+    columns: i32,
+) -> bool {
+    let forward = pg_sys::ScanDirection::ForwardScanDirection;
+    // SAFETY: as the caller vouches. One guard for all of it, as nothing in here needs to be dropped.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            while unguarded::heap_getnextslot(scan, forward, slot) {
+                let tuple = (*slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple;
+                if oldest.is_some_and(|oldest| was_written_before(&*(*tuple).t_data, oldest)) {
+                    continue;
+                }
+                if i32::from((*slot).tts_nvalid) < columns {
+                    unguarded::slot_getsomeattrs_int(slot, columns);
+                }
+                return true;
+            }
+            false
+        })
+    }
+}
+
+/// Whether a row's inserting transaction certainly began before another one, which is no further back than half the ids. A frozen row may
+/// be older than its id tells.
+fn was_written_before(row: &pg_sys::HeapTupleHeaderData, oldest: u32) -> bool {
+    // SAFETY: every row on disk has this member of the union.
+    let xmin = unsafe { row.t_choice.t_heap.t_xmin }.into_inner();
+    let is_frozen = u32::from(row.t_infomask) & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN;
+    !is_frozen && xmin >= FIRST_NORMAL && (xmin.wrapping_sub(oldest) as i32) < 0
 }
 
 impl Drop for Blocks {

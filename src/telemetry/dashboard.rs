@@ -5,9 +5,9 @@ use super::monitor::{Minute, by_minute, error_status, hundredths, mean_of_means,
 use super::sparkline;
 use super::views::{HOUR, TEN_MINUTES, Webhooks, minutes};
 use super::webhooks::Alert;
+use crate::access::as_owner;
 use crate::error::OpsError;
 use crate::pg::snapshot;
-use crate::telemetry::rollup::as_owner;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;

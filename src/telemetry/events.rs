@@ -5,7 +5,7 @@ use super::sketch::MAX_NANOSECONDS;
 use super::tally::Call;
 use super::{jsonb, numeric};
 use crate::error::OpsError;
-use crate::pg::block_scan::{Blocks, Bounds, RowInPlace};
+use crate::pg::block_scan::{Blocks, Bounds, RowInPlace, Wanted};
 use crate::pg::scan::{self, TableScan};
 use crate::pg::wal::{self, Mark};
 use crate::pg::{catalog, partition, snapshot};
@@ -31,8 +31,8 @@ pub struct Standing {
     pub covered: Coverage,
     /// Whether the counts are of this database. Otherwise only those before the floor count for anything.
     pub is_trusted: bool,
-    /// What is not counted is on pages that have changed since this position in the WAL; 0 where that is not known.
-    pub changed_since: u64,
+    /// Where what is not counted can be.
+    pub uncounted: Wanted,
     /// What the last roll-up noted for the next one: see [`Mark::advance`].
     pub marks: [Mark; 2],
     /// Before this, in microseconds since 2000, events have been dropped and only counts remain.
@@ -79,13 +79,14 @@ impl Standing {
             {
                 let changed_since =
                     if marks[0].transaction <= covered.oldest_outside() { marks[0].position } else { 0 };
-                Self { now, covered, is_trusted: true, changed_since, marks, floor }
+                let uncounted = Wanted { changed_since, oldest: covered.oldest_outside() };
+                Self { now, covered, is_trusted: true, uncounted, marks, floor }
             }
             _ => Self {
                 now,
                 covered: Coverage::default(),
                 is_trusted: false,
-                changed_since: 0,
+                uncounted: Wanted::default(),
                 marks: Default::default(),
                 floor,
             },
@@ -163,7 +164,7 @@ pub fn read_uncovered(standing: &Standing, since: i64, mut visit: impl FnMut(&Ca
             continue;
         }
         let Some((blocks, columns)) = open(partition.table)? else { continue };
-        blocks.read(&blocks.runs(&bounds), standing.changed_since, |row| {
+        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= since
                 && !standing.covered.holds(transaction)

@@ -7,12 +7,13 @@ use super::coverage::Coverage;
 use super::events::{self, Columns, Standing, target_table};
 use super::minute::{DAY, MINUTE, minute_of};
 use super::tally::{Cell, Tally};
+use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::block_scan::{self, Blocks, Bounds};
+use crate::pg::block_scan::{self, Blocks, Bounds, Wanted};
 use crate::pg::session::{require_latest_snapshot, require_writable};
 use crate::pg::spi::in_target_schema;
 use crate::pg::wal::Mark;
-use crate::pg::{catalog, identity, partition, snapshot, subtransaction, trigger};
+use crate::pg::{catalog, partition, snapshot, subtransaction, trigger};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -98,12 +99,6 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
     Ok(counted.events as i64)
 }
 
-/// Runs `work` with the rights of the counts' owner. Those who may call it need none on the tables.
-pub fn as_owner<R>(work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, OpsError> {
-    let owner = catalog::owner_of_own_table(c"rollup_state").ok_or(OpsError::NotInstalled)?;
-    identity::as_role(owner, work)
-}
-
 /// What a roll-up did.
 #[derive(Default)]
 struct Counted {
@@ -186,7 +181,7 @@ fn count(
     let mut tally = Tally::default();
     let mut events = 0;
     for (blocks, columns) in open {
-        blocks.read(&blocks.runs(&bounds), standing.changed_since, |row| {
+        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= standing.floor
                 && !standing.covered.holds(transaction)
@@ -313,7 +308,7 @@ pub fn make_partitions() -> Result<(), OpsError> {
 fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, OpsError> {
     let mut taken = BTreeSet::new();
     if let Some((blocks, columns)) = events::open(default)? {
-        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), 0, |row| {
+        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), Wanted::default(), |row| {
             if let Some((_, time)) = columns.transaction_and_time(row).filter(|(_, time)| (start..end).contains(time)) {
                 taken.insert(minute_of(time));
             }

@@ -2,11 +2,11 @@
 
 use super::jsonb;
 use super::minute::minute_of;
+use crate::access::as_owner;
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::spi::Kept;
 use crate::pg::{session, snapshot, trigger as glue};
-use crate::telemetry::rollup::as_owner;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation};

@@ -6,12 +6,12 @@ use super::monitor::{self, Minute, Minutes, error_status, hundredths, latency_st
 use super::sketch::Head;
 use super::tally::{ByFunction, Cell, Functions};
 use super::webhooks::{self, Alert, Count, Waiting};
+use crate::access::as_owner;
 use crate::error::OpsError;
 use crate::pg::datum::decimal;
 use crate::pg::rows::Rows;
 use crate::pg::spi::in_target_schema;
 use crate::pg::{scan, snapshot};
-use crate::telemetry::rollup::as_owner;
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
