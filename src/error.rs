@@ -136,6 +136,41 @@ pub enum OpsError {
     /// SQLSTATE 0A000: the schema cannot be found while the extension is not installed
     #[error("extension crewsnow_ops is not installed in this database")]
     NotInstalled,
+    /// SQLSTATE 22023
+    #[error("this is your own session")]
+    OwnSession,
+    /// SQLSTATE 22023
+    #[error("process {pid} is no client's session but: {kind}")]
+    NotAClientSession {
+        /// The process.
+        pid: i32,
+        /// What pg_stat_activity calls it.
+        kind: String,
+    },
+    /// SQLSTATE 42501
+    #[error("session {pid} is of superuser \"{role}\"")]
+    SuperusersSession {
+        /// The process.
+        pid: i32,
+        /// The superuser.
+        role: String,
+    },
+    /// SQLSTATE 42501
+    #[error("only a superuser may disconnect superusers")]
+    SuperusersSessions,
+    /// SQLSTATE 55000
+    #[error("session {pid} is not the one that was meant")]
+    OtherSession {
+        /// The process.
+        pid: i32,
+        /// When it began.
+        began: String,
+        /// When the one began that was meant.
+        meant: String,
+    },
+    /// SQLSTATE 22023
+    #[error("say whose sessions: by role, application, database or age")]
+    NoSessionsNamed,
     /// SQLSTATE 39P01
     #[error("{0} can only be called by its trigger")]
     NotATrigger(&'static str),
@@ -171,16 +206,22 @@ impl OpsError {
             | Self::InvalidPayload { .. }
             | Self::InvalidStatusCode(_)
             | Self::InvalidMaxRows(_)
+            | Self::OwnSession
+            | Self::NotAClientSession { .. }
+            | Self::NoSessionsNamed
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::FrozenColumn { .. } | Self::NotInstalled | Self::UnreadablePartition(_) => {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED
             }
-            Self::HistoryIsAppendOnly | Self::EventsAreAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::HistoryIsAppendOnly
+            | Self::EventsAreAppendOnly
+            | Self::SuperusersSession { .. }
+            | Self::SuperusersSessions => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::Unreachable(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Unreachable(_) | Self::OtherSession { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
@@ -225,6 +266,14 @@ impl OpsError {
                     .into()
             }
             Self::OwnerNeedsNoAccess(_) => "The owner may do everything. Nothing was changed.".into(),
+            Self::OwnSession => "Nobody ends the session that they work in by this. Nothing was done.".into(),
+            Self::NotAClientSession { .. } => "Replication and the server's own processes are not for this. Nothing was done.".into(),
+            Self::SuperusersSession { .. } => "Only a superuser may end it. Nothing was done.".into(),
+            Self::SuperusersSessions => "You are none. Nothing was done.".into(),
+            Self::OtherSession { began, meant, .. } => {
+                format!("The one that was meant began {meant}, this one began {began}: the process id was used again. Nothing was done.")
+            }
+            Self::NoSessionsNamed => "Without any of them it would be everybody. Nothing was done.".into(),
             Self::UnknownAccessLevel(_) => "The levels are reader, writer, operator and admin.".into(),
             _ => return None,
         })
@@ -270,6 +319,14 @@ impl OpsError {
             Self::Unreachable(_) => "\\d feature_flags".into(),
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or look them up with \\du".into(),
             Self::OwnerNeedsNoAccess(_) | Self::UnknownAccessLevel(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into(),
+            Self::OwnSession => "\\q".into(),
+            Self::NotAClientSession { pid, .. } => format!("SELECT * FROM pg_stat_activity WHERE pid = {pid};"),
+            Self::OtherSession { pid, .. } => {
+                format!("SELECT pid, backend_start, usename, state FROM pg_stat_activity WHERE pid = {pid};")
+            }
+            Self::SuperusersSession { .. } | Self::SuperusersSessions | Self::NoSessionsNamed => {
+                "SELECT * FROM crewsnow_ops.disconnect_sessions(p_application => 'worker', p_older_than => '10 minutes');".into()
+            }
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;".into(),
             _ => return None,
         })

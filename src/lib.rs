@@ -11,6 +11,7 @@
 pub mod access;
 pub mod error;
 pub mod flags;
+pub mod health;
 pub mod pg;
 mod schema;
 mod settings;

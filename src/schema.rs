@@ -48,9 +48,21 @@ extension_sql_file!(
         telemetry::views::webhooks_now
     ]
 );
+extension_sql_file!("../sql/schema/30_health.sql", name = "health", requires = ["telemetry_functions"]);
+extension_sql_file!(
+    "../sql/schema/31_health_functions.sql",
+    name = "health_functions",
+    requires = [
+        "health",
+        health::sample::sample_health,
+        health::sessions::disconnect_sessions,
+        health::sessions::terminate_session,
+        health::views::mask_literals
+    ]
+);
 extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["telemetry_functions", access::grant_access, access::revoke_access],
+    requires = ["health_functions", access::grant_access, access::revoke_access],
     finalize
 );

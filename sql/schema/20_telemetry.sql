@@ -127,6 +127,7 @@ CREATE TABLE crewsnow_ops.rollup_state (
     mark_lsn pg_lsn NOT NULL DEFAULT '0/0',
     newer_mark_tx bigint NOT NULL DEFAULT 0,
     newer_mark_lsn pg_lsn NOT NULL DEFAULT '0/0',
+    has_strays boolean NOT NULL DEFAULT false,
     CONSTRAINT rollup_state_pkey PRIMARY KEY (only_row),
     CONSTRAINT rollup_state_only_row_check CHECK (only_row)
 ) USING heap;
@@ -140,6 +141,7 @@ COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_tx IS 'With mark_lsn: transacti
 COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_lsn IS 'The position, of a time when every transaction that is not counted had not begun.';
 COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_tx IS 'The mark that takes its place once the transactions before it have finished.';
 COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_lsn IS 'Its position.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.has_strays IS 'Whether there are events of transactions that have not happened, written while triggers were off. All pages are read then.';
 COMMENT ON CONSTRAINT rollup_state_pkey ON crewsnow_ops.rollup_state IS 'One row.';
 COMMENT ON CONSTRAINT rollup_state_only_row_check ON crewsnow_ops.rollup_state IS 'One row.';
 INSERT INTO crewsnow_ops.rollup_state (covered, system_identifier, database, rolled_up_at) VALUES ('1:1:', 0, 0, '-infinity');

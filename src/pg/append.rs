@@ -4,6 +4,7 @@
 //! Whatever the caller has not vouched for (a constraint, a trigger, a policy, an index, a default, a hook) sends it back to SQL.
 
 use super::brin;
+use super::catalog;
 use super::partition;
 use super::scan::indexes_of;
 use super::snapshot;
@@ -13,8 +14,10 @@ use std::ffi::CStr;
 
 const ROW_EXCLUSIVE: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
 const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
-/// now()'s fixed oid, as the server writes a default that calls it.
-const NOW: &CStr = c"{FUNCEXPR :funcid 1299 ";
+/// How the server writes an expression that is a function's call.
+const CALL: &str = "{FUNCEXPR :funcid ";
+/// now()'s fixed oid.
+const NOW: u32 = 1299;
 
 /// A column's name, and its value with the type that it must have.
 pub type Column<'a> = (&'a CStr, DatumWithOid<'a>);
@@ -22,11 +25,11 @@ pub type Column<'a> = (&'a CStr, DatumWithOid<'a>);
 /// What a row is made of: values, and which of them are NULL.
 type Values = (Vec<pg_sys::Datum>, Vec<bool>);
 
-/// What the caller has seen to itself: the CHECK and the BEFORE ROW trigger of these names would let the row pass as it is.
+/// What the caller has seen to itself: the CHECK and the BEFORE ROW trigger that call these functions would let the row pass as it is.
 pub struct Vouched<'a> {
-    /// The only CHECK.
+    /// The extension's function that is the only CHECK.
     pub check: &'a CStr,
-    /// The only trigger on INSERT.
+    /// The extension's function of the only trigger on INSERT.
     pub trigger: &'a CStr,
     /// The column that routes. Its default must be now().
     pub time: &'a CStr,
@@ -55,8 +58,8 @@ pub fn append(parent: pg_sys::Oid, vouched: &Vouched<'_>, columns: &[Column<'_>]
         pg_sys::relation_close(root, NO_LOCK);
         let Some(leaf) = leaf else { return false };
         let relation = pg_sys::relation_open(leaf, ROW_EXCLUSIVE);
-        let indexes = indexes_of(relation).into_iter().map(|index| pg_sys::index_open(index, ROW_EXCLUSIVE));
-        let indexes: Vec<pg_sys::Relation> = indexes.collect();
+        let indexes: Vec<pg_sys::Relation> =
+            indexes_of(relation).into_iter().map(|index| pg_sys::index_open(index, ROW_EXCLUSIVE)).collect();
         let row = (is_plain_leaf(relation, vouched) && indexes.iter().all(|index| is_plain_index(*index)))
             .then(|| values(relation, vouched, time, columns))
             .flatten();
@@ -64,13 +67,14 @@ pub fn append(parent: pg_sys::Oid, vouched: &Vouched<'_>, columns: &[Column<'_>]
         if let Some((mut values, mut nulls)) = row {
             let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
             pg_sys::heap_insert(relation, tuple, pg_sys::GetCurrentCommandId(true), 0, std::ptr::null_mut());
-            for index in &indexes {
+            // One that is being built concurrently is not ready for rows.
+            for index in indexes.iter().filter(|index| (*(***index).rd_index).indisready) {
                 index_row(*index, relation, &mut (*tuple).t_self, &values, &nulls);
             }
             pg_sys::heap_freetuple(tuple);
             pg_sys::CommandCounterIncrement();
         }
-        indexes.into_iter().for_each(|index| pg_sys::index_close(index, NO_LOCK));
+        indexes.into_iter().for_each(|index| pg_sys::index_close(index, ROW_EXCLUSIVE));
         pg_sys::relation_close(relation, NO_LOCK);
         appended
     }
@@ -84,12 +88,14 @@ unsafe fn is_plain_root(root: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
         let class = &*(*root).rd_rel;
         let Some(constraints) = (*(*root).rd_att).constr.as_ref() else { return false };
         class.relkind as u8 == pg_sys::RELKIND_PARTITIONED_TABLE
+            && !class.relispartition
             && !class.relrowsecurity
+            && !class.relhasrules
             && is_plain(root, vouched)
             && (0..usize::from(constraints.num_defval)).any(|i| {
                 let default = &*constraints.defval.add(i);
                 name(&column((*root).rd_att, default.adnum.into())) == vouched.time
-                    && CStr::from_ptr(default.adbin).to_bytes().starts_with(NOW.to_bytes())
+                    && called_by(CStr::from_ptr(default.adbin)) == Some(pg_sys::Oid::from(NOW))
             })
     }
 }
@@ -120,14 +126,31 @@ unsafe fn is_plain(relation: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
         let is_generated = constraints.has_generated_stored;
         let is_vouched_for = |i: usize| {
             let trigger = &*(*(*relation).trigdesc).triggers.add(i);
-            trigger.tgtype & pg_sys::TRIGGER_TYPE_INSERT as i16 == 0
-                || CStr::from_ptr(trigger.tgname) == vouched.trigger
+            trigger.tgtype & pg_sys::TRIGGER_TYPE_INSERT as i16 == 0 || is_own(trigger.tgfoid, vouched.trigger)
         };
         let triggers = (*relation).trigdesc.as_ref().map_or(0, |triggers| triggers.numtriggers);
         !is_generated
             && constraints.num_check == 1
-            && CStr::from_ptr((*constraints.check).ccname) == vouched.check
+            && called_by(CStr::from_ptr((*constraints.check).ccbin))
+                .is_some_and(|function| is_own(function, vouched.check))
             && (0..usize::try_from(triggers).unwrap_or(0)).all(is_vouched_for)
+    }
+}
+
+/// The function that an expression calls, if it is nothing but such a call.
+fn called_by(expression: &CStr) -> Option<pg_sys::Oid> {
+    let (function, _) = expression.to_str().ok()?.strip_prefix(CALL)?.split_once(' ')?;
+    function.parse::<u32>().ok().map(pg_sys::Oid::from)
+}
+
+/// Whether a function is the extension's own, of this name.
+fn is_own(function: pg_sys::Oid, name: &CStr) -> bool {
+    // SAFETY: look-ups by oid; the name is NULL or ends with a NUL.
+    unsafe {
+        let found = pg_sys::get_func_name(function);
+        !found.is_null()
+            && CStr::from_ptr(found) == name
+            && Some(pg_sys::get_func_namespace(function)) == catalog::schema(c"crewsnow_ops")
     }
 }
 
@@ -178,6 +201,8 @@ unsafe fn values(
         let column = unsafe { column(descriptor, number) };
         let value = match (name(&column), column.atttypid) {
             _ if column.attisdropped => None,
+            // numeric(8, 2) would round.
+            _ if column.atttypmod != -1 => return None,
             (name, pg_sys::TIMESTAMPTZOID) if name == vouched.time => Some(time.into()),
             (name, pg_sys::INT8OID) if name == vouched.transaction => Some(snapshot::assign_transaction().into()),
             (name, type_) => {

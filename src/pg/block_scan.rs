@@ -142,24 +142,37 @@ impl Blocks {
                 return false;
             }
             let arguments = [Some(pg_sys::Datum::from(index)), Some(pg_sys::Datum::from(block as usize))];
-            pgrx::direct_function_call_as_datum(pg_sys::brin_summarize_range, &arguments).is_some()
+            let summarize = || {
+                let done = pgrx::direct_function_call_as_datum(pg_sys::brin_summarize_range, &arguments);
+                done.is_some_and(|count| count.value() as i32 > 0)
+            };
+            // What somebody who was killed has begun is in the way, and nobody else is at it now.
+            summarize() || {
+                pgrx::direct_function_call_as_datum(pg_sys::brin_desummarize_range, &arguments);
+                summarize()
+            }
         }
     }
 
     /// Reads the rows of some blocks that the active snapshot sees, but for those that are not wanted as far as that can be told without
     /// looking at their columns.
     pub fn read(&self, runs: &[Run], wanted: Wanted, mut visit: impl FnMut(&RowInPlace<'_>)) {
-        if runs.is_empty() {
-            return;
-        }
-        let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+        // As the server does it: what fills much of the cache goes around it, what does not is worth keeping there for the next look.
+        // SAFETY: reads a backend-local variable.
+        let is_much = block_count(runs) > u64::from(unsafe { pg_sys::NBuffers }.unsigned_abs()) / 8;
+        // Not a sequential scan, as which each run would count in the statistics.
+        let flags = pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN
             | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE
-            | pg_sys::ScanOptions::SO_ALLOW_STRAT;
+            | if is_much { pg_sys::ScanOptions::SO_ALLOW_STRAT } else { 0 };
         let oldest = wanted.oldest();
         // SAFETY: the relation is an open heap and a snapshot is active. The scan is limited before its first row, each time; the slot
         // is made for this relation and outlives the rows.
         unsafe {
             let none: *mut std::ffi::c_void = std::ptr::null_mut();
+            // A serializable transaction has read the whole table, also where there was nothing to read.
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                unguarded::PredicateLockRelation(self.relation, pg_sys::GetActiveSnapshot());
+            });
             let slot = pg_sys::table_slot_create(self.relation, none.cast());
             let scan = pg_sys::heap_beginscan(
                 self.relation,
@@ -171,7 +184,7 @@ impl Blocks {
             );
             let columns = (*(*slot).tts_tupleDescriptor).natts;
             let mut has_started = false;
-            self.changed(runs, wanted.changed_since, |run| {
+            self.changed(runs, wanted.changed_since, is_much, |run| {
                 if std::mem::replace(&mut has_started, true) {
                     pg_sys::heap_rescan(scan, none.cast(), false, false, false, false);
                 }
@@ -187,16 +200,18 @@ impl Blocks {
 
     /// Those of some blocks that have changed since a position. Pages that were never logged, of an unlogged table or one filled in the
     /// transaction that made it, have position 0: nothing is known of them.
-    fn changed(&self, runs: &[Run], since: u64, mut visit: impl FnMut(Run)) {
+    fn changed(&self, runs: &[Run], since: u64, is_much: bool, mut visit: impl FnMut(Run)) {
         if since == 0 {
             runs.iter().copied().for_each(visit);
             return;
         }
         let is_changed = |position: u64| position == 0 || position > since;
-        // SAFETY: the relation is open and has these blocks. The strategy keeps blocks that are only looked at from displacing others in
-        // the cache, and a batch of blocks fits into it until it is read.
+        // SAFETY: the relation is open and has these blocks. A batch of blocks fits into the strategy's ring until it is read.
         unsafe {
-            let strategy = pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD);
+            let strategy = match is_much {
+                true => pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD),
+                false => std::ptr::null_mut(),
+            };
             for run in runs {
                 let end = run.first + run.count;
                 for first in (run.first..end).step_by(BATCH) {
@@ -213,7 +228,9 @@ impl Blocks {
                     changed.into_iter().for_each(&mut visit);
                 }
             }
-            pg_sys::FreeAccessStrategy(strategy);
+            if is_much {
+                pg_sys::FreeAccessStrategy(strategy);
+            }
         }
     }
 
@@ -230,8 +247,10 @@ impl Blocks {
                 for (position, block) in positions.iter_mut().zip(first..first + count) {
                     let (fork, mode) = (pg_sys::ForkNumber::MAIN_FORKNUM, pg_sys::ReadBufferMode::RBM_NORMAL);
                     let buffer = unguarded::ReadBufferExtended(self.relation, fork, block, mode, strategy);
+                    // Locked: who changes the page writes its position in two halves.
+                    unguarded::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
                     *position = unguarded::BufferGetLSNAtomic(buffer);
-                    unguarded::ReleaseBuffer(buffer);
+                    unguarded::UnlockReleaseBuffer(buffer);
                 }
             });
         }
@@ -252,7 +271,9 @@ mod unguarded {
             strategy: BufferAccessStrategy,
         ) -> Buffer;
         pub fn BufferGetLSNAtomic(buffer: Buffer) -> XLogRecPtr;
-        pub fn ReleaseBuffer(buffer: Buffer);
+        pub fn LockBuffer(buffer: Buffer, mode: i32);
+        pub fn UnlockReleaseBuffer(buffer: Buffer);
+        pub fn PredicateLockRelation(relation: Relation, snapshot: Snapshot);
         pub fn heap_getnextslot(scan: TableScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot)
         -> bool;
         pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, count: i32);

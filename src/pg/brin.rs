@@ -52,6 +52,7 @@ pub fn read(index: pg_sys::Oid, mut visit: impl FnMut(Summary)) -> Option<u32> {
         let strategy = std::ptr::null_mut();
         let mut range = None;
         for block in 0..blocks {
+            pgrx::check_for_interrupts!();
             let buffer = pg_sys::ReadBufferExtended(
                 relation,
                 pg_sys::ForkNumber::MAIN_FORKNUM,

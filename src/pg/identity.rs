@@ -5,8 +5,14 @@ use std::ffi::CStr;
 
 /// The name of the role that the current code runs as (`current_user`).
 pub fn current_user() -> String {
-    // SAFETY: the current user exists; with noerr a dropped one gives NULL instead of an error.
-    let name = unsafe { pg_sys::GetUserNameFromId(pg_sys::GetUserId(), true) };
+    // SAFETY: reads a backend-local variable.
+    role_name(unsafe { pg_sys::GetUserId() })
+}
+
+/// The name of a role; empty if it was dropped.
+pub fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: with noerr a dropped one gives NULL instead of an error.
+    let name = unsafe { pg_sys::GetUserNameFromId(role, true) };
     if name.is_null() {
         return String::new();
     }

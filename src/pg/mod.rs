@@ -18,6 +18,7 @@ pub mod session;
 pub mod snapshot;
 pub mod spi;
 pub mod subtransaction;
+pub mod time_limit;
 pub mod trigger;
 pub mod wal;
 

@@ -46,8 +46,8 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
 unsafe fn ranges(descriptor: &pg_sys::PartitionDescData) -> impl Iterator<Item = (Option<i64>, Partition)> {
     // SAFETY: index arrays have `nindexes` entries, bounds `ndatums`, one column each.
     unsafe {
-        let bounds = descriptor.boundinfo.as_ref();
-        bounds.into_iter().flat_map(move |bounds| {
+        let is_range = |bounds: &&pg_sys::PartitionBoundInfoData| bounds.strategy as u8 == b'r';
+        descriptor.boundinfo.as_ref().filter(is_range).into_iter().flat_map(move |bounds| {
             let bound = |i: usize| {
                 let is_value = i < bounds.ndatums as usize
                     && **bounds.kind.add(i) == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;

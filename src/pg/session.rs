@@ -1,4 +1,4 @@
-//! What kind of transaction this is.
+//! What kind of session and transaction this is.
 
 use crate::error::OpsError;
 use pgrx::pg_sys;
@@ -24,4 +24,28 @@ pub fn require_latest_snapshot(what: &'static str) -> Result<(), OpsError> {
         return Err(OpsError::OldSnapshot { what });
     }
     Ok(())
+}
+
+/// Forgets what this transaction has seen of the server's statistics: what comes next sees them as they are now.
+pub fn forget_statistics() {
+    // SAFETY: frees backend-local memory.
+    unsafe { pg_sys::pgstat_clear_snapshot() };
+}
+
+/// The name of the user who logged in (`session_user`).
+pub fn user() -> String {
+    // SAFETY: reads a backend-local variable.
+    super::identity::role_name(unsafe { pg_sys::GetSessionUserId() })
+}
+
+/// Whether the current user is a superuser.
+pub fn is_superuser() -> bool {
+    // SAFETY: looks up the current user's role.
+    unsafe { pg_sys::superuser() }
+}
+
+/// This session's process.
+pub fn own_pid() -> i32 {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::MyProcPid }
 }

@@ -1,24 +1,30 @@
 //! Something that may fail without the transaction failing with it.
 
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
-/// Runs `work` in a subtransaction. `None`, with all undone, if it fails with one of these errors; any other is passed on.
-pub fn unless<R>(
-    errors: &[PgSqlErrorCode],
-    work: impl FnOnce() -> R + std::panic::UnwindSafe + std::panic::RefUnwindSafe,
-) -> Option<R> {
-    // SAFETY: as the server's own procedural languages do it: the subtransaction ends here in either way, and memory context and
-    // resource owner are put back. Another error leaves it open, and aborts it with the transaction.
+/// How something failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The SQLSTATE.
+    pub code: PgSqlErrorCode,
+    /// The message.
+    pub message: String,
+}
+
+/// Runs `attempt` in a subtransaction, which is kept if the result is `Ok`.
+///
+/// As the server's own procedural languages do it: the subtransaction ends here in either way, and memory context and resource owner are
+/// put back. An error that `attempt` lets pass leaves it open, to be aborted with the transaction.
+fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    // SAFETY: the subtransaction that is begun is the one that is ended.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
-        let mut attempt = PgTryBuilder::new(|| Some(work()));
-        for error in errors {
-            attempt = attempt.catch_when(*error, |_| None);
-        }
-        let result = attempt.execute();
-        if result.is_some() {
+        let result = attempt();
+        if result.is_ok() {
             pg_sys::ReleaseCurrentSubTransaction();
         } else {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
@@ -27,4 +33,30 @@ pub fn unless<R>(
         pg_sys::CurrentResourceOwner = owner;
         result
     }
+}
+
+/// Runs `work` in a subtransaction. `None`, with all undone, if it fails with one of these errors; any other is passed on.
+pub fn unless<R>(errors: &[PgSqlErrorCode], work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Option<R> {
+    enclosed(|| {
+        let mut attempt = PgTryBuilder::new(|| Ok(work()));
+        for error in errors {
+            attempt = attempt.catch_when(*error, |_| Err(()));
+        }
+        attempt.execute()
+    })
+    .ok()
+}
+
+/// Runs `work` in a subtransaction, undone if it fails in whatever way.
+pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
+    enclosed(|| {
+        PgTryBuilder::new(|| Ok(work()))
+            .catch_others(|error| {
+                let (CaughtError::PostgresError(report)
+                | CaughtError::ErrorReport(report)
+                | CaughtError::RustPanic { ereport: report, .. }) = error;
+                Err(Failure { code: report.sql_error_code(), message: report.message().to_owned() })
+            })
+            .execute()
+    })
 }

@@ -13,10 +13,13 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// For the transactions that begin from now on. Not on a standby.
+    /// For the transactions that begin from now on; none where not everything is logged. Not on a standby.
     pub fn now() -> Self {
-        // SAFETY: both read shared memory. The position first: who gets an id later writes later.
+        // SAFETY: both read shared memory, and the level backend-local. The position first: who gets an id later writes later.
         unsafe {
+            if pg_sys::wal_level < pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32 {
+                return Self::default();
+            }
             let position = pg_sys::GetXLogInsertRecPtr();
             Self { transaction: pg_sys::ReadNextFullTransactionId().value, position }
         }
@@ -33,6 +36,16 @@ impl Mark {
         } else {
             kept
         }
+    }
+}
+
+/// Whether a mark of this time, in microseconds since 2000, still holds: since this server started, hence under the same wal_level, or
+/// on a standby, whose primary logs everything.
+pub fn holds_since(time: i64) -> bool {
+    // SAFETY: read shared memory and backend-local variables.
+    unsafe {
+        pg_sys::RecoveryInProgress()
+            || (time >= pg_sys::PgStartTime && pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32)
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Standing {
     pub is_trusted: bool,
     /// Where what is not counted can be.
     pub uncounted: Wanted,
+    /// Whether there are rows that name a transaction that has not happened: they can be anywhere.
+    pub has_strays: bool,
     /// What the last roll-up noted for the next one: see [`Mark::advance`].
     pub marks: [Mark; 2],
     /// Before this, in microseconds since 2000, events have been dropped and only counts remain.
@@ -53,6 +55,8 @@ impl Standing {
             states.column(c"system_identifier", pg_sys::INT8OID),
             states.column(c"database", pg_sys::OIDOID),
         );
+        let rolled_up_at = states.column(c"rolled_up_at", pg_sys::TIMESTAMPTZOID);
+        let has_strays = states.column(c"has_strays", pg_sys::BOOLOID);
         let marks =
             [(c"mark_tx", c"mark_lsn"), (c"newer_mark_tx", c"newer_mark_lsn")].map(|(transaction, position)| {
                 states.column(transaction, pg_sys::INT8OID).zip(states.column(position, pg_sys::PG_LSNOID))
@@ -68,25 +72,32 @@ impl Standing {
                     position: position as u64,
                 })
             });
-            Some((row.with_bytes(covered, Coverage::from_binary)??, identity, marks))
+            let holds = rolled_up_at.and_then(|column| row.int8(column)).is_some_and(wal::holds_since);
+            let marks = if holds { marks } else { Default::default() };
+            let has_strays = has_strays.and_then(|column| row.boolean(column)).unwrap_or(true);
+            Some((row.with_bytes(covered, Coverage::from_binary)??, identity, marks, has_strays))
         });
         Ok(match state {
             // Transactions, or positions, that this server has not reached yet: it was set back.
-            Some((covered, identity, marks))
+            Some((covered, identity, marks, has_strays))
                 if identity == snapshot::identity()
                     && covered.xmax <= now.xmax
                     && marks.iter().all(|mark| mark.position <= wal::position()) =>
             {
                 let changed_since =
                     if marks[0].transaction <= covered.oldest_outside() { marks[0].position } else { 0 };
-                let uncounted = Wanted { changed_since, oldest: covered.oldest_outside() };
-                Self { now, covered, is_trusted: true, uncounted, marks, floor }
+                let uncounted = match has_strays {
+                    true => Wanted::default(),
+                    false => Wanted { changed_since, oldest: covered.oldest_outside() },
+                };
+                Self { now, covered, is_trusted: true, uncounted, has_strays, marks, floor }
             }
             _ => Self {
                 now,
                 covered: Coverage::default(),
                 is_trusted: false,
                 uncounted: Wanted::default(),
+                has_strays: false,
                 marks: Default::default(),
                 floor,
             },

@@ -41,7 +41,7 @@ static INSERT: Kept = Kept::new(
 
 /// What a checked event is: it satisfies the CHECK, and belongs to the transaction that writes it.
 const CHECKED: Vouched<'static> =
-    Vouched { check: c"event_log_check", trigger: c"event_log_before_insert", time: c"created_at", transaction: c"tx" };
+    Vouched { check: c"is_valid_event", trigger: c"event_log_before_insert", time: c"created_at", transaction: c"tx" };
 
 /// An event that has been checked.
 struct Event<'a> {

@@ -5,7 +5,7 @@ use super::minute::{DAY, MINUTE};
 use super::rollup::lock_state;
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::block_scan::Bounds;
+use crate::pg::block_scan::{Bounds, Wanted};
 use crate::pg::partition::Partition;
 use crate::pg::session::{require_latest_snapshot, require_writable};
 use crate::pg::{partition, snapshot, trigger};
@@ -108,7 +108,7 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, OpsError> {
     let Some((blocks, columns)) = events::open(table)? else { return Ok(false) };
     let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
-    blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
+    blocks.read(&blocks.runs(&bounds), Wanted::default(), |row| {
         is_counted &= columns.transaction_and_time(row).is_some_and(|(transaction, time)| {
             standing.covered.holds(transaction) || time < standing.floor || time >= before
         });

@@ -124,7 +124,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
             open.extend(events::open(partition.table)?);
         }
         let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
-        let Some((covered, counted)) = counted else { return Ok(Counted::default()) };
+        let Some((covered, counted, has_strays)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
         let [older, newer] = Mark::advance(standing.marks, mark, covered.oldest_outside());
         let number = |number: u64| (number as i64).into();
@@ -136,6 +136,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
             number(older.position),
             number(newer.transaction),
             number(newer.position),
+            has_strays.into(),
         ];
         client.update(include_str!("../../sql/query/write_rollup_state.sql"), None, &arguments)?;
         let limit = max_rows.into();
@@ -151,12 +152,13 @@ pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, OpsError> {
     Ok(!client.update(include_str!("../../sql/query/lock_rollup_state.sql"), None, &[])?.is_empty())
 }
 
-/// Counts what is finished and uncounted, and says whose events are counted then. `None` if only the way was paved for the next call.
+/// Counts what is finished and uncounted, and says whose events are counted then, and whether there are strays. `None` if only the way was
+/// paved for the next call.
 fn count(
     client: &mut SpiClient<'_>,
     open: &[(Blocks, Columns)],
     max_rows: i64,
-) -> Result<Option<(Coverage, Counted)>, OpsError> {
+) -> Result<Option<(Coverage, Counted, bool)>, OpsError> {
     let standing = Standing::read()?;
     let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
     let size = |last: u64| -> u64 {
@@ -176,19 +178,25 @@ fn count(
             last = last_transaction(&standing, most, size);
         }
     }
-    let next = Coverage::next(&standing.now, snapshot::own_transaction(), last);
+    let own = snapshot::own_transaction();
+    let next = Coverage::next(&standing.now, own, last);
     let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
     let mut tally = Tally::default();
     let mut events = 0;
+    let mut has_strays = standing.has_strays;
     for (blocks, columns) in open {
         blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= standing.floor
                 && !standing.covered.holds(transaction)
-                && next.holds(transaction)
             {
-                events += 1;
-                columns.with_call(row, created_at, |call| tally.add(call));
+                if next.holds(transaction) {
+                    events += 1;
+                    columns.with_call(row, created_at, |call| tally.add(call));
+                } else {
+                    // Written while the trigger was off. The views read it as not counted, so it must stay where they look.
+                    has_strays |= transaction >= standing.now.xmax && Some(transaction) != own;
+                }
             }
         });
     }
@@ -196,7 +204,7 @@ fn count(
         summarize(open, most);
     }
     write(client, tally)?;
-    Ok(Some((next, Counted { events, is_complete: last.is_none() })))
+    Ok(Some((next, Counted { events, is_complete: last.is_none() }, has_strays)))
 }
 
 /// The last transaction up to which there are at most so many blocks to read beyond those that have to be read anyway; in any case one

@@ -184,7 +184,17 @@ mod tests {
             "SELECT current_setting('test.fired')",
         );
         Spi::run("DROP TRIGGER mark ON event_log").expect("as it was");
-        with("ALTER TABLE event_log DROP CONSTRAINT event_log_check", "SELECT (count(*) = 7)::text FROM event_log");
+        with(
+            "CREATE TABLE archive (event_type text); CREATE RULE archive AS ON INSERT TO event_log DO ALSO INSERT INTO archive VALUES (new.event_type)",
+            "SELECT (count(*) = 1)::text FROM archive",
+        );
+        Spi::run("DROP RULE archive ON event_log").expect("as it was");
+        with(
+            "ALTER TABLE event_log ALTER execution_time_ms TYPE numeric(8, 0)",
+            "SELECT (max(execution_time_ms) = 2 AND min(execution_time_ms) = 2)::text FROM event_log",
+        );
+        Spi::run("ALTER TABLE event_log ALTER execution_time_ms TYPE numeric").expect("as it was");
+        with("ALTER TABLE event_log DROP CONSTRAINT event_log_check", "SELECT (count(*) = 9)::text FROM event_log");
     }
 
     #[pg_test(error = "new row for relation \"today\" violates check constraint \"not_logged\"")]
@@ -192,6 +202,17 @@ mod tests {
         make_today();
         Spi::run("ALTER TABLE event_log ADD CONSTRAINT not_logged CHECK (event_type <> 'logged')")
             .expect("a constraint");
+        Spi::run(LOG).expect("refused");
+    }
+
+    #[pg_test(error = "new row for relation \"today\" violates check constraint \"event_log_check\"")]
+    fn a_constraint_is_known_by_what_it_says() {
+        make_today();
+        Spi::run(
+            "ALTER TABLE event_log DROP CONSTRAINT event_log_check, ADD CONSTRAINT event_log_check
+             CHECK (crewsnow_ops.is_valid_event(event_type, function_name, execution_time_ms, payload, created_at) AND event_type <> 'logged')",
+        )
+        .expect("a constraint");
         Spi::run(LOG).expect("refused");
     }
 

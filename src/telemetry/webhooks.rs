@@ -24,6 +24,8 @@ pub const MOST_WAITING: u64 = 10_000;
 const GAPS: i64 = 3;
 /// and at least this long.
 pub const LEAST_SILENCE: i64 = 5 * MINUTE;
+/// What lasted for less may have been a trial.
+const TRIAL: i64 = HOUR;
 /// Below so many minutes with webhooks there is no usual gap.
 const LEAST_ACTIVE_MINUTES: usize = 20;
 /// The usual gap is looked for in so long a stretch before the last webhook,
@@ -103,8 +105,9 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     if active.len() < LEAST_ACTIVE_MINUTES || silent <= LEAST_SILENCE {
         return None;
     }
-    // A test that somebody ran once has no usual gap, however many webhooks it had.
-    if silent > last - *active.first()? {
+    // A trial has no usual gap, however many webhooks it had.
+    let lasted = last - *active.first()?;
+    if lasted < TRIAL && silent > lasted {
         return None;
     }
     let trailing = longest_gap(active, last - TRAILING, last)?;
@@ -178,6 +181,8 @@ mod tests {
         assert_eq!(silence(&active(72, 1, 30), NOW), None, "an hour is two of its gaps");
         assert!(silence(&active(72, 2, 30), NOW).is_some(), "two hours are four");
         assert_eq!(silence(&steady[..20], steady[19] + LEAST_SILENCE), None, "five minutes are nothing");
+        assert!(silence(&active(24 * 7, 24 * 4, 1), NOW).is_some(), "it does not get well by lasting");
+        assert!(silence(&active(5, 3, 1), NOW).is_some(), "not on the first day either");
         let trial = &steady[..25];
         assert!(silence(trial, trial[24] + 20 * MINUTE).is_some(), "so far it may be anything");
         assert_eq!(silence(trial, trial[24] + 25 * MINUTE), None, "it was a trial");

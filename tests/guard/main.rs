@@ -88,4 +88,18 @@ fn every_sql_file_is_used() {
         .filter(|path| !sources.contains(&*path.strip_prefix(&root).expect("below the root").to_string_lossy()))
         .collect();
     assert!(unused.is_empty(), "{unused:?}");
+    // The checks of health are named by file without the ending.
+    let (mut checks, health) = (Vec::new(), root.join("sql/health"));
+    files(&health, &mut checks);
+    assert!(checks.len() > 50, "the checks were found");
+    let name = |path: &Path| path.strip_prefix(&health).expect("below health").to_string_lossy().into_owned();
+    let unused: Vec<_> = checks
+        .iter()
+        .map(|path| name(path))
+        .filter(|name| {
+            !sources.contains(&format!("\"{}\"", name.trim_end_matches(".sql")))
+                && !sources.contains(&format!("sql/health/{name}"))
+        })
+        .collect();
+    assert!(unused.is_empty(), "{unused:?}");
 }

@@ -67,8 +67,17 @@ fn removal_leaves_nothing() {
     let before = rows(&mut a, everything);
     run(&mut a, "CREATE EXTENSION crewsnow_ops; SELECT update_feature_flag('messaging', false)");
     assert!(rows(&mut a, everything).len() > before.len());
-    run(&mut a, "DROP EXTENSION crewsnow_ops");
+    run(&mut a, "SELECT log_system_event('x'); DROP EXTENSION crewsnow_ops");
     assert_eq!(rows(&mut a, everything), before);
+    // Nor in the session that has used it: what it kept is not of the one that comes next.
+    run(&mut a, "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; SELECT ops.log_system_event('y')");
+    assert_eq!(value(&mut a, "SELECT event_type FROM ops.event_log"), "y");
+    run(
+        &mut a,
+        "BEGIN; DROP EXTENSION crewsnow_ops; CREATE EXTENSION crewsnow_ops; SELECT log_system_event('z'); ROLLBACK",
+    );
+    run(&mut a, "SELECT ops.log_system_event('y')");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM ops.event_log WHERE event_type = 'y'"), "2");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn all(client: &mut Client) -> Vec<Vec<String>> {
 }
 
 /// Everything in event_log is in the counts, once.
-fn is_counted(client: &mut Client) {
+pub fn is_counted(client: &mut Client) {
     while value(client, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
     let floor = "coalesce((SELECT floor FROM crewsnow_ops.raw_event_floor), '-infinity')";
     let counted = format!(

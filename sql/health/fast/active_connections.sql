@@ -1,0 +1,30 @@
+-- Limits: 50 (the contract); critical at 50 and twice the processors is not knowable here, so at 100.
+-- "Active" is a client session that runs a statement now; idle ones cost little.
+WITH active AS (
+    SELECT
+        count(*) FILTER (WHERE s.state = 'active') AS active, count(*) AS clients,
+        count(*) FILTER (WHERE s.state = 'active' AND s.wait_event_type = 'Lock') AS waiting,
+        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all
+    FROM pg_stat_activity AS s
+    WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid()
+)
+SELECT
+    CASE WHEN NOT a.sees_all THEN 'SKIPPED' WHEN a.active >= 100 THEN 'CRITICAL' WHEN a.active >= 50 THEN 'WARNING' ELSE 'OK' END AS status,
+    NULL::text AS object,
+    CASE WHEN a.sees_all THEN a.active::text END AS current_value,
+    '< 50' AS threshold,
+    CASE WHEN a.sees_all THEN format('%s of %s client sessions run a statement, %s of them wait for a lock', a.active, a.clients, a.waiting)
+        ELSE 'the states of other users'' sessions are hidden from this role'
+    END AS evidence,
+    CASE WHEN NOT a.sees_all THEN 'Let this role see what others run.'
+        WHEN a.active < 50 THEN 'Nothing to do.'
+        WHEN a.waiting * 2 > a.active THEN 'Most of them wait for a lock: resolve the root blocker.'
+        ELSE 'More statements run than the server can serve at once, so all become slow: find what they run, and shed load.'
+    END AS recommendation,
+    CASE WHEN NOT a.sees_all THEN format('GRANT pg_monitor TO %I;', current_user)
+        WHEN a.active < 50 THEN NULL
+        WHEN a.waiting * 2 > a.active THEN 'SELECT * FROM crewsnow_ops.blocking_tree;'
+        ELSE 'SELECT * FROM analyze_slow_queries();'
+    END AS next_command,
+    'now' AS since
+FROM active AS a

@@ -1,0 +1,38 @@
+-- Limits: estimate, btree only: over half empty and 100 MB (as tables). Indexes on expressions, or without statistics, are left out.
+WITH
+found AS (
+    SELECT 'index ' || b.indexrelid::regclass AS object, format('%s %% (estimate)', round((100 * (1 - b.needed / b.relpages))::numeric)) AS value,
+        format('on %s, %s of %s', b.indrelid::regclass, pg_size_pretty(((b.relpages - b.needed) * b.block)::bigint),
+            pg_size_pretty((b.relpages * b.block)::bigint)) AS evidence,
+        format('REINDEX INDEX CONCURRENTLY %s;', b.indexrelid::regclass) AS command, (b.relpages - b.needed)::float8 AS weight
+    FROM (
+        SELECT i.indexrelid, i.indrelid, c.relpages::float8 AS relpages, s.block,
+            -- Entries with header (8 bytes, and 4 for the line pointer), aligned to 8, into pages nine tenths full. Deduplication makes it less.
+            ceil(c.reltuples * (12 + ceil(w.width / 8.0) * 8) / ((s.block - 40) * 0.9)) AS needed
+        FROM pg_index AS i
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        JOIN pg_class AS t ON t.oid = i.indrelid
+        JOIN pg_namespace AS n ON n.oid = t.relnamespace
+        CROSS JOIN (SELECT current_setting('block_size')::float8 AS block) AS s
+        CROSS JOIN LATERAL (
+            SELECT sum((1 - p.null_frac) * p.avg_width) AS width, count(*) AS columns
+            FROM pg_attribute AS a
+            JOIN pg_stats AS p ON p.schemaname = n.nspname AND p.tablename = t.relname AND p.attname = a.attname AND NOT p.inherited
+            WHERE a.attrelid = t.oid AND a.attnum = ANY (i.indkey::smallint[])
+        ) AS w
+        WHERE c.relkind = 'i' AND c.relam = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree') AND i.indexprs IS NULL AND i.indisvalid
+            AND c.reltuples > 0 AND c.relpages * s.block > 104857600 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+            AND w.columns = i.indnatts
+    ) AS b
+    WHERE b.needed < 0.5 * b.relpages
+),
+ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.object) AS place, count(*) OVER () AS found FROM found AS f)
+SELECT
+    'WARNING' AS status, r.object, r.value AS current_value, '< 50 % (estimate)' AS threshold,
+    concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
+    'An estimate: much of its space holds nothing; rebuild it.' AS recommendation, r.command AS next_command, 'now' AS since
+FROM ranked AS r
+WHERE r.place <= 5
+UNION ALL
+SELECT 'OK', NULL, '0', '< 50 % (estimate)', NULL, 'Nothing to do.', NULL, 'now'
+WHERE NOT EXISTS (SELECT FROM ranked)

@@ -1,0 +1,26 @@
+-- Limits: 50 % and 75 % (pgdoctor) of what the type holds, estimated from the last ANALYZE. For keys without a sequence; sequences have their own check.
+WITH
+found AS (
+    SELECT 'column ' || c.oid::regclass || '.' || quote_ident(a.attname) AS object,
+        format('%s %% (estimate)', round(100 * m.most / t.limit)) AS value,
+        format('type %s, at least %s at the last ANALYZE', a.atttypid::regtype, m.most) AS evidence,
+        format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', c.oid::regclass, a.attname) AS command, (m.most / t.limit)::float8 AS weight
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid AND c.relkind = 'r'
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::smallint[]) AND a.atttypid IN ('int2'::regtype, 'int4'::regtype)
+    CROSS JOIN LATERAL (SELECT CASE a.atttypid WHEN 'int2'::regtype THEN 32767 ELSE 2147483647 END::numeric AS limit) AS t
+    JOIN pg_stats AS p ON p.schemaname = n.nspname AND p.tablename = c.relname AND p.attname = a.attname AND NOT p.inherited
+    CROSS JOIN LATERAL (SELECT (p.histogram_bounds::text::text[])[cardinality(p.histogram_bounds::text::text[])]::numeric AS most) AS m
+    WHERE i.indisprimary AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' AND m.most >= 0.5 * t.limit
+),
+ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.object) AS place, count(*) OVER () AS found FROM found AS f)
+SELECT
+    'WARNING' AS status, r.object, r.value AS current_value, '< 50 % (estimate)' AS threshold,
+    concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
+    'When it is used up, every INSERT fails: change the column to bigint (this rewrites the table under a lock: plan it).' AS recommendation, r.command AS next_command, 'now' AS since
+FROM ranked AS r
+WHERE r.place <= 5
+UNION ALL
+SELECT 'OK', NULL, '0', '< 50 % (estimate)', NULL, 'Nothing to do.', NULL, 'now'
+WHERE NOT EXISTS (SELECT FROM ranked)

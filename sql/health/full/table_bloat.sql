@@ -1,0 +1,37 @@
+-- Limits: estimate: over half empty and 100 MB (pgFirstAid: 50 %; awesome-prometheus-alerts: 100 MB). Tables without statistics, or with columns of type name, are left out, and so are those whose columns this role may not read.
+WITH
+found AS (
+    SELECT 'table ' || b.oid::regclass AS object, format('%s %% (estimate)', round((100 * (1 - b.needed / b.relpages))::numeric)) AS value,
+        format('%s of %s', pg_size_pretty(((b.relpages - b.needed) * b.block)::bigint), pg_size_pretty((b.relpages * b.block)::bigint)) AS evidence,
+        format('SELECT * FROM pgstattuple_approx(%L);', b.oid::regclass) AS command, (b.relpages - b.needed)::float8 AS weight
+    FROM (
+        SELECT c.oid, c.relpages::float8 AS relpages, s.block,
+            -- Rows with header (24 bytes, and 4 for the line pointer), aligned to 8, into pages of which fillfactor is used.
+            ceil(c.reltuples * (28 + ceil((w.width + 4) / 8.0) * 8) / ((s.block - 24) * coalesce(f.fillfactor, 100) / 100)) AS needed
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        CROSS JOIN (SELECT current_setting('block_size')::float8 AS block) AS s
+        CROSS JOIN LATERAL (
+            SELECT sum((1 - t.null_frac) * t.avg_width) AS width, count(*) AS columns
+            FROM pg_stats AS t
+            WHERE t.schemaname = n.nspname AND t.tablename = c.relname AND NOT t.inherited
+        ) AS w
+        LEFT JOIN LATERAL (
+            SELECT x.option_value::float8 AS fillfactor FROM pg_options_to_table(c.reloptions) AS x WHERE x.option_name = 'fillfactor'
+        ) AS f ON true
+        WHERE c.relkind IN ('r', 'm') AND c.reltuples > 0 AND c.relpages * s.block > 104857600 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+            AND w.columns = (SELECT count(*) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+            AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = 'name'::regtype)
+    ) AS b
+    WHERE b.needed < 0.5 * b.relpages
+),
+ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.object) AS place, count(*) OVER () AS found FROM found AS f)
+SELECT
+    'WARNING' AS status, r.object, r.value AS current_value, '< 50 % (estimate)' AS threshold,
+    concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
+    'An estimate: much of its space holds nothing, scans read it all the same; measure with pgstattuple_approx, then pg_repack or VACUUM FULL (locks it).' AS recommendation, r.command AS next_command, 'now' AS since
+FROM ranked AS r
+WHERE r.place <= 5
+UNION ALL
+SELECT 'OK', NULL, '0', '< 50 % (estimate)', NULL, 'Nothing to do.', NULL, 'now'
+WHERE NOT EXISTS (SELECT FROM ranked)

@@ -1,0 +1,6 @@
+-- In an event trigger: the materialized views that the command has filled
+INSERT INTO crewsnow_ops.matview_refreshes AS r (relid, refreshed_at)
+SELECT DISTINCT c.oid, clock_timestamp()
+FROM pg_event_trigger_ddl_commands() AS e
+JOIN pg_class AS c ON e.classid = 'pg_class'::regclass AND c.oid = e.objid AND c.relkind = 'm' AND c.relispopulated
+ON CONFLICT (relid) DO UPDATE SET refreshed_at = excluded.refreshed_at

@@ -1,0 +1,8 @@
+-- What no report looks at any more, and what a clock that was set back has left in the future
+WITH
+counters AS (
+    DELETE FROM crewsnow_ops.health_samples AS s
+    WHERE s.sampled_at NOT BETWEEN clock_timestamp() - interval '65 minutes' AND clock_timestamp() + interval '1 second'
+)
+DELETE FROM crewsnow_ops.statement_samples AS s
+WHERE s.sampled_at NOT BETWEEN clock_timestamp() - interval '125 minutes' AND clock_timestamp() + interval '1 second'

@@ -1,0 +1,87 @@
+//! The checks: a name, a query of one row shape, and for servers or callers that know more a better query. See docs/health.md.
+
+/// One check. Its query answers `status, object, current_value, threshold, evidence, recommendation, next_command, since`, all text.
+pub struct Check {
+    /// What the reports call it.
+    pub metric: &'static str,
+    /// The query.
+    pub sql: &'static str,
+    /// What must be there and usable by the caller for the better query, and that query.
+    pub better: Option<(&'static str, &'static str)>,
+}
+
+/// The extension whose functions are a check's better source.
+pub const STATEMENTS: &str = "pg_stat_statements";
+
+macro_rules! checks {
+    ($($metric:literal $file:literal $(if $object:literal $better:literal)?;)*) => {
+        &[$(Check {
+            metric: $metric,
+            sql: include_str!(concat!("../../sql/health/", $file, ".sql")),
+            better: checks!(@better $($object $better)?),
+        }),*]
+    };
+    (@better) => { None };
+    (@better $object:literal $better:literal) => {
+        Some(($object, include_str!(concat!("../../sql/health/", $better, ".sql"))))
+    };
+}
+
+/// The fast ones, those first that hit users hardest.
+pub const FAST: &[Check] = checks! {
+    "Checksum Failures" "fast/checksum_failures";
+    "Connections" "fast/connections";
+    "Blocked Sessions" "fast/blocking";
+    "Active Connections" "fast/active_connections";
+    "Avg Query Time" "fast/avg_query_time";
+    "Slow Queries" "fast/slow_statements" if "pg_stat_statements" "fast/slow_statements.pg_stat_statements";
+    "Idle in Transaction" "fast/idle_in_transaction";
+    "Long Queries" "fast/long_queries";
+    "Long Transactions" "fast/long_transactions";
+    "Wait Profile" "fast/wait_profile";
+    "Lock Table" "fast/lock_table";
+    "Prepared Transactions" "fast/prepared_transactions";
+    "Restart" "fast/restart";
+    "WAL Archiving" "fast/archiving";
+    "Replication Slots" "fast/slots";
+    "WAL Size" "fast/wal_size" if "pg_ls_waldir" "fast/wal_size.pg_ls_waldir";
+    "Archive Queue" "fast/archive_queue" if "pg_ls_archive_statusdir" "fast/archive_queue.pg_ls_archive_statusdir";
+    "Replication" "fast/replication";
+    "Replay" "fast/replay";
+    "Wraparound" "fast/wraparound";
+    "Xmin Horizon" "fast/xmin_horizon";
+    "Sequences" "fast/sequences";
+    "Autovacuum Workers" "fast/autovacuum_workers";
+    "Autovacuum Lag" "fast/autovacuum_lag";
+    "Invalid Indexes" "fast/invalid_indexes";
+    "Session Deaths" "fast/session_deaths";
+    "Deadlocks" "fast/deadlocks";
+    "Rollbacks" "fast/rollbacks";
+    "Temp Files" "fast/temp_files";
+    "Cache Hit" "fast/cache_hit";
+    "Checkpoints" "fast/checkpoints";
+    "WAL Rate" "fast/wal_rate";
+    "KPI Freshness" "fast/kpi_freshness" if "crewsnow_ops.matview_refreshes" "fast/kpi_freshness.crewsnow_ops.matview_refreshes";
+    "Configuration Errors" "fast/config_errors" if "pg_file_settings" "fast/config_errors.pg_file_settings";
+    "Pending Settings" "fast/pending_settings";
+    "Statement Statistics" "fast/statement_statistics";
+    "Database Size" "fast/disk";
+};
+
+/// Hygiene: worth doing, on another day.
+pub const SLOW: &[Check] = checks! {
+    "All Sequences" "full/sequences";
+    "Integer Keys" "full/int4_keys";
+    "Table Bloat" "full/table_bloat";
+    "Index Bloat" "full/index_bloat";
+    "Stale Statistics" "full/stale_analyze";
+    "Sequential Scans" "full/sequential_scans";
+    "Unindexed Foreign Keys" "full/unindexed_foreign_keys";
+    "Unused Indexes" "full/unused_indexes";
+    "Duplicate Indexes" "full/duplicate_indexes";
+    "Missing Primary Keys" "full/missing_primary_keys";
+    "Unvalidated Constraints" "full/unvalidated_constraints";
+    "Disabled Triggers" "full/disabled_triggers";
+    "Unlogged Tables" "full/unlogged_tables";
+    "Extension Versions" "full/extension_versions";
+};

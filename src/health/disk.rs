@@ -1,0 +1,108 @@
+//! How full the disks are, which no SQL can say.
+
+use super::finding::{Finding, Status};
+use crate::error::OpsError;
+use pgrx::prelude::*;
+
+/// The check's name.
+pub const METRIC: &str = "Disk Space";
+
+/// Hundredths that are too many: check_postgres's 90 and 95.
+const WARNING: u64 = 90;
+/// See [`WARNING`].
+const CRITICAL: u64 = 95;
+
+/// Of the bytes that the server may use the share that is used, in percent.
+fn used_percent(free: u64, used: u64) -> u64 {
+    (u128::from(used) * 100 / u128::from(used).saturating_add(u128::from(free)).max(1)) as u64
+}
+
+fn status(percent: u64) -> Status {
+    match percent {
+        CRITICAL.. => Status::Critical,
+        WARNING.. => Status::Warning,
+        _ => Status::Ok,
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000)
+}
+
+/// A row a file system that the server's files are on, as far as the caller may know where they are.
+pub fn findings() -> Result<Vec<Finding>, OpsError> {
+    let places: Vec<(String, String)> = Spi::connect(|client| {
+        let mut places = Vec::new();
+        for row in client.select(include_str!("../../sql/health/disk_paths.sql"), None, &[])? {
+            places.extend(row.get::<String>(1)?.zip(row.get::<String>(2)?));
+        }
+        Ok::<_, OpsError>(places)
+    })?;
+    if places.is_empty() {
+        return Ok(vec![Finding {
+            next_command: Some(format!(
+                "GRANT pg_monitor TO {};",
+                pgrx::spi::quote_identifier(crate::pg::identity::current_user())
+            )),
+            recommendation: Some("Let this role see where the server's files are.".to_owned()),
+            ..Finding::skipped(METRIC, "where the server's files are is hidden from this role".to_owned())
+        }]);
+    }
+    let mut seen = Vec::new();
+    let mut findings = Vec::new();
+    for (what, path) in places {
+        let Ok(system) = rustix::fs::statvfs(path.as_str()) else {
+            findings.push(Finding {
+                object: Some(what),
+                ..Finding::skipped(METRIC, format!("{path} could not be looked at"))
+            });
+            continue;
+        };
+        let identity = (system.f_fsid, system.f_blocks);
+        if seen.contains(&identity) {
+            continue;
+        }
+        seen.push(identity);
+        let free = system.f_bavail * system.f_frsize;
+        let used = (system.f_blocks - system.f_bfree) * system.f_frsize;
+        let percent = used_percent(free, used);
+        let status = status(percent);
+        findings.push(Finding {
+            metric: METRIC,
+            status,
+            object: Some(what),
+            current_value: Some(format!("{percent} % used, {} free", gigabytes(free))),
+            threshold: Some(format!("< {WARNING} %")),
+            evidence: Some(format!("{path}, {} in all", gigabytes(used + free))),
+            recommendation: Some(match status {
+                Status::Ok => "Nothing to do.".to_owned(),
+                _ => "When it is full nothing can be written any more and the server stops: see what keeps WAL or \
+                      temporary files, then make room."
+                    .to_owned(),
+            }),
+            next_command: (status != Status::Ok).then(|| {
+                "SELECT * FROM performance_health_check() WHERE metric IN ('Replication Slots', 'WAL Archiving', 'WAL Size', 'Temp Files');"
+                    .to_owned()
+            }),
+            since: Some("now".to_owned()),
+        });
+    }
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares() {
+        assert_eq!(used_percent(0, 0), 0);
+        assert_eq!(used_percent(u64::MAX, u64::MAX), 50);
+        assert_eq!(used_percent(101, 899), 89);
+        assert_eq!(
+            [89, 90, 94, 95, 100].map(status),
+            [Status::Ok, Status::Warning, Status::Warning, Status::Critical, Status::Critical]
+        );
+        assert_eq!(gigabytes(12_345_678_901), "12.3 GB");
+    }
+}

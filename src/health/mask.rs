@@ -1,0 +1,253 @@
+//! Taking the values out of a statement's text, for reports that others read. Pure.
+
+/// The most characters of a statement that a report shows.
+pub const SHOWN: usize = 300;
+
+/// The statement on one line without comments, each literal a `?`, cut after `limit` characters. What is not SQL comes out as something.
+///
+/// A backslash before a quote ends the text there: whether it ends the literal is for the session's `standard_conforming_strings` to say,
+/// and either guess could show a value.
+#[must_use]
+pub fn mask(sql: &str, limit: usize) -> String {
+    let mut masked = Masked { text: String::new(), word: 0 };
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        rest = match first {
+            _ if first.is_whitespace() => {
+                masked.space();
+                rest.trim_start()
+            }
+            '-' if rest.starts_with("--") => {
+                masked.space();
+                rest.find('\n').map_or("", |end| &rest[end..])
+            }
+            '/' if rest.starts_with("/*") => {
+                masked.space();
+                after_comment(rest)
+            }
+            '\'' => match after_literal(rest, masked.is_escaped()) {
+                Some(after) => {
+                    masked.literal();
+                    after
+                }
+                None => {
+                    masked.literal();
+                    masked.text.push('…');
+                    break;
+                }
+            },
+            '"' => {
+                let end = rest[1..].find('"').map_or(rest.len(), |end| end + 2);
+                masked.push(&rest[..end]);
+                &rest[end..]
+            }
+            '$' => match after_dollar_quote(rest) {
+                Some(after) => {
+                    masked.literal();
+                    after
+                }
+                None => {
+                    let end = 1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1);
+                    masked.push(&rest[..end]);
+                    &rest[end..]
+                }
+            },
+            '0'..='9' => {
+                masked.start_literal();
+                after_number(rest)
+            }
+            _ if is_word(first) => {
+                let end = rest.find(|c: char| !is_word(c) && !c.is_ascii_digit() && c != '$').unwrap_or(rest.len());
+                masked.push(&rest[..end]);
+                masked.word = masked.text.len() - end;
+                &rest[end..]
+            }
+            _ => {
+                masked.push(&rest[..first.len_utf8()]);
+                &rest[first.len_utf8()..]
+            }
+        };
+    }
+    let text = masked.text.trim_end();
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+struct Masked {
+    text: String,
+    /// Where the last word begins, which may be a literal's prefix if nothing came after it.
+    word: usize,
+}
+
+impl Masked {
+    fn push(&mut self, part: &str) {
+        self.text.push_str(part);
+        self.word = self.text.len();
+    }
+
+    fn space(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with(' ') {
+            self.push(" ");
+        }
+    }
+
+    fn start_literal(&mut self) {
+        self.push("?");
+    }
+
+    /// A quoted one, whose prefix goes with it.
+    fn literal(&mut self) {
+        if ["e", "b", "x", "n"].contains(&self.prefix().as_str()) {
+            self.text.truncate(self.word);
+        }
+        if self.text.to_ascii_lowercase().ends_with(" u&") {
+            self.text.truncate(self.text.len() - 2);
+        }
+        self.start_literal();
+    }
+
+    fn is_escaped(&self) -> bool {
+        self.prefix() == "e"
+    }
+
+    fn prefix(&self) -> String {
+        self.text[self.word..].to_ascii_lowercase()
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
+}
+
+/// Block comments nest.
+fn after_comment(sql: &str) -> &str {
+    let (mut depth, mut at) = (0, 0);
+    while at < sql.len() {
+        let here = &sql[at..];
+        if here.starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if here.starts_with("*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                break;
+            }
+        } else {
+            at += here.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    &sql[at..]
+}
+
+/// `None` where its end is uncertain. One without an end takes the rest.
+fn after_literal(sql: &str, is_escaped: bool) -> Option<&str> {
+    let mut characters = sql.char_indices().skip(1).peekable();
+    while let Some((_, c)) = characters.next() {
+        match c {
+            '\\' if is_escaped => {
+                characters.next();
+            }
+            '\\' if characters.peek().is_some_and(|(_, next)| *next == '\'') => return None,
+            '\'' => match characters.peek() {
+                Some((_, '\'')) => {
+                    characters.next();
+                }
+                Some((end, _)) => return Some(&sql[*end..]),
+                None => return Some(""),
+            },
+            _ => {}
+        }
+    }
+    Some("")
+}
+
+/// `None` if there is no dollar quote, but a parameter or an operator.
+fn after_dollar_quote(sql: &str) -> Option<&str> {
+    let tag = &sql[..sql[1..].find('$')? + 2];
+    let mut name = tag[1..tag.len() - 1].chars();
+    let is_tag = name.next().is_none_or(is_word) && name.all(|c| is_word(c) || c.is_ascii_digit());
+    is_tag.then(|| sql[tag.len()..].find(tag).map_or("", |end| &sql[2 * tag.len() + end..]))
+}
+
+fn after_number(sql: &str) -> &str {
+    let mut before = '0';
+    let end = sql.find(|c: char| {
+        let is_in = c.is_ascii_alphanumeric()
+            || matches!(c, '.' | '_')
+            || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
+        before = c;
+        !is_in
+    });
+    &sql[end.unwrap_or(sql.len())..]
+}
+
+/// As [`mask`], of the statement that follows `query: ` on the last line of a finding's evidence.
+#[must_use]
+pub fn mask_evidence(evidence: &str) -> String {
+    const QUERY: &str = "\nquery: ";
+    match evidence.split_once(QUERY) {
+        Some((facts, query)) => format!("{facts}{QUERY}{}", mask(query, SHOWN)),
+        None => evidence.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn literals() {
+        let cases = [
+            ("SELECT * FROM users WHERE email = 'a@b.c' AND id = 42", "SELECT * FROM users WHERE email = ? AND id = ?"),
+            ("select 1,2.5e-3, 0xFF, -7, a1, t2.c3", "select ?,?, ?, -?, a1, t2.c3"),
+            ("SELECT E'it\\'s', B'01', x'ff', N'n', U&'\\0041', 'it''s'", "SELECT ?, ?, ?, ?, ?, ?"),
+            ("SELECT 'one' 'two'", "SELECT ? ?"),
+            ("DO $body$ secret $x$ more $body$ LANGUAGE x", "DO ? LANGUAGE x"),
+            ("SELECT $1 + $2, $$secret$$", "SELECT $1 + $2, ?"),
+            ("SELECT a -- secret\n, b /* se /* cr */ et */ FROM t", "SELECT a , b FROM t"),
+            ("SELECT \"Quoted 1\", \"it\"\"s\" FROM t", "SELECT \"Quoted 1\", \"it\"\"s\" FROM t"),
+            ("SELECT 'cut off", "SELECT ?"),
+            ("SELECT $x$ cut off", "SELECT ?"),
+            ("ALTER ROLE x PASSWORD 'geheim'", "ALTER ROLE x PASSWORD ?"),
+            ("SELECT 'a\\' OR x = ' secret '", "SELECT ?…"),
+            ("  SELECT\n\t1 ;  ", "SELECT ? ;"),
+            ("SELECT näme, 'ü' FROM Zürich", "SELECT näme, ? FROM Zürich"),
+            ("", ""),
+        ];
+        for (sql, masked) in cases {
+            assert_eq!(mask(sql, 1_000), masked);
+        }
+        assert_eq!(mask("SELECT abcdef", 10), "SELECT abc…");
+        assert_eq!(mask_evidence("pid 5\nquery: SELECT 'x'"), "pid 5\nquery: SELECT ?");
+        assert_eq!(mask_evidence("'nothing' to hide"), "'nothing' to hide");
+    }
+
+    proptest! {
+        #[test]
+        fn values_never_show(value in "[a-z'\\\\$ ]{0,20}", kind in 0..4, column in "[a-z]{1,5}") {
+            let secret = format!("S3CRET{value}S3CRET");
+            let doubled = secret.replace('\'', "''");
+            let literal = match kind {
+                0 => format!("'{doubled}'"),
+                1 => format!("E'{}'", secret.replace('\\', "\\\\").replace('\'', "\\'")),
+                2 => format!("$tag${secret}$tag$"),
+                _ => format!("/* {secret} */ 'x'"),
+            };
+            let masked = mask(&format!("SELECT {column} FROM t WHERE v = {literal} AND w = 1"), 1_000);
+            prop_assert!(!masked.contains("S3CRET"), "{}", masked);
+            let kept = format!("SELECT {column} FROM t WHERE v = ");
+            prop_assert!(masked.starts_with(&kept), "{}", masked);
+        }
+
+        #[test]
+        fn anything_goes(sql in "\\PC*", limit in 0..200_usize) {
+            let once = mask(&sql, limit);
+            prop_assert!(once.chars().count() <= limit + 1);
+            prop_assert!(mask(&once, 10_000).chars().count() <= once.chars().count());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Earlier values of the server's counters, so that reports speak of the last minutes instead of its whole life.
+
+use super::checks::STATEMENTS;
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::argument::Jsonb;
+use crate::pg::session::require_writable;
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use std::collections::HashSet;
+
+/// What a server and a caller have to offer to the checks.
+pub struct Surroundings {
+    usable: HashSet<String>,
+    /// The schema of pg_stat_statements, quoted, where it can be read.
+    statements_schema: Option<String>,
+}
+
+/// Objects that some servers or callers do not have.
+const OPTIONAL: [&str; 7] = [
+    STATEMENTS,
+    "pg_stat_checkpointer",
+    "pg_ls_waldir",
+    "pg_ls_archive_statusdir",
+    "pg_file_settings",
+    "crewsnow_ops.matview_refreshes",
+    SAMPLES,
+];
+
+/// Who may read these may read the statements' too.
+const SAMPLES: &str = "crewsnow_ops.health_samples";
+
+impl Surroundings {
+    /// Looks around, as the current user.
+    pub fn read() -> Result<Self, OpsError> {
+        let mut surroundings = Self { usable: HashSet::new(), statements_schema: None };
+        let names: Vec<_> = OPTIONAL.iter().map(|name| (*name).to_owned()).collect();
+        Spi::connect(|client| {
+            for row in client.select(include_str!("../../sql/query/usable_objects.sql"), None, &[names.into()])? {
+                let Some(name) = row.get::<String>(1)? else { continue };
+                if name == STATEMENTS {
+                    surroundings.statements_schema = row.get::<String>(2)?;
+                }
+                surroundings.usable.insert(name);
+            }
+            Ok::<_, OpsError>(surroundings)
+        })
+    }
+
+    /// Whether the caller can use an object.
+    pub fn has(&self, object: &str) -> bool {
+        self.usable.contains(object)
+    }
+
+    /// The better query where the caller can use what it needs, else the plain one; ready to run.
+    pub fn choose(&self, plain: &str, better: Option<(&str, &str)>) -> String {
+        let sql = better.filter(|(object, _)| self.has(object)).map_or(plain, |(_, sql)| sql);
+        sql.replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
+    }
+}
+
+/// Entries of pg_stat_statements at some time: numbers, databases, calls, milliseconds.
+#[derive(Default)]
+pub struct Statements {
+    taken_at: Option<TimestampWithTimeZone>,
+    queryids: Option<Vec<i64>>,
+    databases: Option<Vec<pg_sys::Oid>>,
+    calls: Option<Vec<i64>>,
+    milliseconds: Option<Vec<f64>>,
+}
+
+/// Counters as JSON, as the queries take them, and of statements.
+pub struct Counters {
+    now: String,
+    earlier: Option<(TimestampWithTimeZone, String)>,
+    statements: Statements,
+}
+
+impl Counters {
+    /// Reads those of now and earlier ones, if there are any.
+    pub fn read(surroundings: &Surroundings) -> Result<Self, OpsError> {
+        let now = counters_now(surroundings)?;
+        let mut counters = Self { now, earlier: None, ..Self::of_statements(surroundings)? };
+        if !surroundings.has(SAMPLES) {
+            return Ok(counters);
+        }
+        Spi::connect(|client| {
+            let sample = client.select(include_str!("../../sql/query/earlier_health_sample.sql"), Some(1), &[])?;
+            if !sample.is_empty() {
+                let sample = sample.first();
+                counters.earlier = sample.get::<TimestampWithTimeZone>(1)?.zip(sample.get::<String>(2)?);
+            }
+            Ok::<_, OpsError>(counters)
+        })
+    }
+
+    /// Reads an earlier sample of statements alone.
+    pub fn of_statements(surroundings: &Surroundings) -> Result<Self, OpsError> {
+        let mut counters = Self { now: String::new(), earlier: None, statements: Statements::default() };
+        if !surroundings.has(SAMPLES) {
+            return Ok(counters);
+        }
+        Spi::connect(|client| {
+            let sample = client.select(include_str!("../../sql/query/earlier_statement_sample.sql"), Some(1), &[])?;
+            if !sample.is_empty() {
+                let sample = sample.first();
+                counters.statements = Statements {
+                    taken_at: sample.get(1)?,
+                    queryids: sample.get(2)?,
+                    databases: sample.get(3)?,
+                    calls: sample.get(4)?,
+                    milliseconds: sample.get(5)?,
+                };
+            }
+            Ok::<_, OpsError>(counters)
+        })
+    }
+
+    /// What a query needs bound: earlier counters, their time and those of now; or an earlier sample of statements; or nothing.
+    pub fn arguments(&self, sql: &str) -> Vec<DatumWithOid<'static>> {
+        if sql.contains("$5") {
+            let statements = &self.statements;
+            return vec![
+                statements.queryids.clone().into(),
+                statements.databases.clone().into(),
+                statements.calls.clone().into(),
+                statements.milliseconds.clone().into(),
+                statements.taken_at.into(),
+            ];
+        }
+        if !sql.contains("$3") {
+            return Vec::new();
+        }
+        vec![
+            Jsonb::bind(self.earlier.as_ref().map(|(_, counters)| Jsonb::parse(counters))),
+            self.earlier.as_ref().map(|(taken_at, _)| *taken_at).into(),
+            Jsonb::bind(Some(Jsonb::parse(&self.now))),
+        ]
+    }
+}
+
+fn counters_now(surroundings: &Surroundings) -> Result<String, OpsError> {
+    let sql = surroundings.choose(
+        include_str!("../../sql/health/sample_counters.sql"),
+        Some(("pg_stat_checkpointer", include_str!("../../sql/health/sample_counters.pg_stat_checkpointer.sql"))),
+    );
+    let totals = surroundings.choose(
+        "SELECT NULL::jsonb",
+        Some((STATEMENTS, include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"))),
+    );
+    let sql = format!(
+        "SELECT (c.counters || coalesce(s.part, '{{}}'))::text
+         FROM ({sql}) AS c
+         LEFT JOIN (SELECT jsonb_build_object('statements', t.totals) AS part FROM ({totals}) AS t (totals)) AS s
+             ON s.part -> 'statements' <> 'null'"
+    );
+    Spi::connect(|client| Ok(client.select(sql.as_str(), Some(1), &[])?.first().get::<String>(1)?.unwrap_or_default()))
+}
+
+/// Takes a sample. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
+#[search_path(pg_catalog, pg_temp)]
+fn sample_health() -> Result<bool, ErrorReport> {
+    require_writable("take a sample")?;
+    let taken = as_owner(|| {
+        let surroundings = Surroundings::read()?;
+        let counters = counters_now(&surroundings)?;
+        Spi::connect_mut(|client| {
+            let sql = include_str!("../../sql/query/write_health_sample.sql");
+            let taken = !client.update(sql, None, &[counters.into()])?.is_empty();
+            if taken && surroundings.has(STATEMENTS) {
+                let statements = surroundings.choose(
+                    "",
+                    Some((STATEMENTS, include_str!("../../sql/health/sample_statements.pg_stat_statements.sql"))),
+                );
+                let sql = include_str!("../../sql/query/write_statement_sample.sql").replace("@sample@", &statements);
+                client.update(sql.as_str(), None, &[])?;
+            }
+            client.update(include_str!("../../sql/query/prune_health_samples.sql"), None, &[])?;
+            Ok(taken)
+        })
+    })?;
+    Ok(taken)
+}

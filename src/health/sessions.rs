@@ -1,0 +1,174 @@
+//! Ending other people's sessions, carefully: the right one, nobody who was not meant, and never unrecorded.
+
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::session;
+use pgrx::datum::Interval;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// A session as pg_stat_activity has it.
+struct Session {
+    pid: i32,
+    backend_start: TimestampWithTimeZone,
+    role: Option<String>,
+    application: Option<String>,
+    database: Option<String>,
+    state: Option<String>,
+    backend_type: Option<String>,
+    is_superuser: bool,
+}
+
+/// Whose session it is decides what it takes to end it; the owner's rights only find it and send the signal.
+fn sessions(sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Vec<Session>, OpsError> {
+    session::forget_statistics();
+    as_owner(|| {
+        Spi::connect(|client| {
+            let mut sessions = Vec::new();
+            for row in client.select(sql, None, arguments)? {
+                let (Some(pid), Some(backend_start)) = (row.get(1)?, row.get(2)?) else { continue };
+                sessions.push(Session {
+                    pid,
+                    backend_start,
+                    role: row.get(3)?,
+                    application: row.get(4)?,
+                    database: row.get(5)?,
+                    state: row.get(6)?,
+                    backend_type: row.get(7)?,
+                    is_superuser: row.get(8)?.unwrap_or(false),
+                });
+            }
+            Ok(sessions)
+        })
+    })
+}
+
+/// Ends one, and records it; whether it is gone.
+fn end(session: &Session) -> Result<bool, OpsError> {
+    let who = session::user();
+    as_owner(|| {
+        Spi::connect_mut(|client| {
+            let arguments = [session.pid.into(), session.backend_start.into()];
+            let ended = client
+                .update(include_str!("../../sql/query/terminate_session.sql"), Some(1), &arguments)?
+                .first()
+                .get_one::<bool>()?;
+            let record = [
+                who.into(),
+                session.pid.into(),
+                session.backend_start.into(),
+                session.role.clone().into(),
+                session.application.clone().into(),
+                session.database.clone().into(),
+                session.state.clone().into(),
+                ended.is_some().into(),
+            ];
+            client.update(include_str!("../../sql/query/record_session_action.sql"), None, &record)?;
+            Ok(ended.is_some())
+        })
+    })
+}
+
+/// What nobody ends by these functions.
+fn check(session: &Session) -> Result<(), OpsError> {
+    if session.backend_type.as_deref() != Some("client backend") {
+        return Err(OpsError::NotAClientSession {
+            pid: session.pid,
+            kind: session.backend_type.clone().unwrap_or_default(),
+        });
+    }
+    if session.is_superuser && !session::is_superuser() {
+        return Err(OpsError::SuperusersSession { pid: session.pid, role: session.role.clone().unwrap_or_default() });
+    }
+    Ok(())
+}
+
+/// Ends a session. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL), 22023 (own session, no client's), 42501 (a superuser's), 55000 (another session has the pid).
+#[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
+#[search_path(pg_catalog, pg_temp)]
+fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTimeZone>) -> Result<bool, ErrorReport> {
+    const EXAMPLE: &str = "SELECT pid, backend_start, usename, state FROM pg_stat_activity;";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let pid = p_pid.ok_or_else(|| null("p_pid"))?;
+    let backend_start = p_backend_start.ok_or_else(|| null("p_backend_start"))?;
+    session::require_writable("end a session")?;
+    if pid == session::own_pid() {
+        return Err(OpsError::OwnSession.into());
+    }
+    let found = sessions(include_str!("../../sql/query/find_session.sql"), &[pid.into()])?;
+    let Some(session) = found.first() else {
+        pgrx::notice!("there is no session {pid} any more");
+        return Ok(false);
+    };
+    if session.backend_start != backend_start {
+        return Err(OpsError::OtherSession {
+            pid,
+            began: session.backend_start.to_string(),
+            meant: backend_start.to_string(),
+        }
+        .into());
+    }
+    check(session)?;
+    Ok(end(session)?)
+}
+
+/// Ends sessions. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22023 (no criterion, a negative age), 42501 (superusers' sessions asked for by somebody who is none).
+#[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn disconnect_sessions(
+    p_role: default!(Option<&str>, "NULL"),
+    p_application: default!(Option<&str>, "NULL"),
+    p_database: default!(Option<&str>, "NULL"),
+    p_older_than: default!(Option<Interval>, "NULL"),
+    p_dry_run: default!(bool, "true"),
+    p_include_superusers: default!(bool, "false"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(pid, i32),
+            name!(role_name, Option<String>),
+            name!(application_name, Option<String>),
+            name!(database, Option<String>),
+            name!(state, Option<String>),
+            name!(connected_since, TimestampWithTimeZone),
+            name!(action, &'static str),
+        ),
+    >,
+    ErrorReport,
+> {
+    if p_role.is_none() && p_application.is_none() && p_database.is_none() && p_older_than.is_none() {
+        return Err(OpsError::NoSessionsNamed.into());
+    }
+    if p_include_superusers && !session::is_superuser() {
+        return Err(OpsError::SuperusersSessions.into());
+    }
+    if !p_dry_run {
+        session::require_writable("end sessions")?;
+    }
+    let arguments =
+        [p_role.into(), p_application.into(), p_database.into(), p_older_than.into(), p_include_superusers.into()];
+    let mut rows = Vec::new();
+    for session in sessions(include_str!("../../sql/query/find_sessions.sql"), &arguments)? {
+        let action = match p_dry_run {
+            true => "would be disconnected",
+            false if end(&session)? => "disconnected",
+            false => "already gone",
+        };
+        rows.push((
+            session.pid,
+            session.role,
+            session.application,
+            session.database,
+            session.state,
+            session.backend_start,
+            action,
+        ));
+    }
+    Ok(TableIterator::new(rows))
+}

@@ -1,0 +1,122 @@
+//! Where events lie, who else is at work there, and that none of it hides one.
+
+use crate::telemetry::is_counted;
+use harness::{Cluster, run, sqlstate, value};
+use postgres::Client;
+
+const WRITE: &str = "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 5000);";
+const CALLS: &str = "SELECT total_calls FROM edge_functions_monitoring";
+const ROLL_UP: &str = "SELECT * FROM crewsnow_ops.roll_up_events()";
+/// A partition that holds now, with ranges of few blocks.
+const TODAY: &str = "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('yesterday') TO ('tomorrow');
+    CREATE INDEX today_idx ON today USING brin (tx, created_at) WITH (pages_per_range = 4);";
+
+fn calls(client: &mut Client) -> String {
+    value(client, CALLS)
+}
+
+/// Pages that were never logged have no position in the WAL, and may hold anything.
+#[test]
+fn what_is_not_logged_is_counted_too() {
+    let mut cluster = Cluster::start("unlogged", "allow_in_place_tablespaces = on\nmax_wal_senders = 0");
+    let mut a = cluster.create_database("unlogged");
+    run(&mut a, TODAY);
+    run(&mut a, WRITE);
+    // Twice, so that there is a position to go by.
+    run(&mut a, ROLL_UP);
+    run(&mut a, ROLL_UP);
+    assert_ne!(value(&mut a, "SELECT mark_lsn FROM crewsnow_ops.rollup_state"), "0/0");
+    for sql in [
+        "CREATE TABLESPACE elsewhere LOCATION ''",
+        "ALTER SYSTEM SET wal_level = 'minimal'",
+        "ALTER SYSTEM SET wal_skip_threshold = '64kB'",
+    ] {
+        run(&mut a, sql);
+    }
+    drop(a);
+    cluster.stop("fast");
+    cluster.boot();
+    // Moved without being logged, pages keep the positions that they had, whatever is added to them then.
+    let mut a = cluster.connect("unlogged");
+    run(
+        &mut a,
+        "BEGIN; ALTER TABLE today SET TABLESPACE elsewhere; SELECT log_system_event('x', p_function_name => 'f'); COMMIT",
+    );
+    assert_eq!(calls(&mut a), "5001", "moved");
+    run(&mut a, "ALTER SYSTEM RESET wal_level");
+    drop(a);
+    cluster.stop("fast");
+    cluster.boot();
+    let mut a = cluster.connect("unlogged");
+    assert_eq!(calls(&mut a), "5001", "and logged again");
+    run(&mut a, ROLL_UP);
+    run(&mut a, "ALTER TABLE today SET UNLOGGED");
+    assert_eq!(calls(&mut a), "5001", "rewritten");
+    run(&mut a, ROLL_UP);
+    run(&mut a, ROLL_UP);
+    run(&mut a, WRITE);
+    assert_eq!(calls(&mut a), "10001", "unlogged");
+    run(&mut a, "VACUUM FREEZE event_log");
+    assert_eq!(calls(&mut a), "10001", "frozen");
+    is_counted(&mut a);
+}
+
+/// Rows that name a transaction of the future, from a time without the trigger, are read as long as they are there.
+#[test]
+fn strays_stay_in_sight() {
+    let cluster = Cluster::start("strays", "");
+    let mut a = cluster.create_database("strays");
+    run(&mut a, TODAY);
+    run(&mut a, "ALTER TABLE event_log DISABLE TRIGGER event_log_before_insert");
+    run(&mut a, "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1000000000000000)");
+    run(&mut a, "ALTER TABLE event_log ENABLE ALWAYS TRIGGER event_log_before_insert");
+    for round in 0..4 {
+        assert_eq!(calls(&mut a), "1", "round {round}");
+        run(&mut a, ROLL_UP);
+    }
+    assert_eq!(value(&mut a, "SELECT has_strays FROM crewsnow_ops.rollup_state"), "t");
+    run(&mut a, "SELECT crewsnow_ops.rebuild_rollups()");
+    run(&mut a, ROLL_UP);
+    assert_eq!(calls(&mut a), "1");
+    run(&mut a, "TRUNCATE event_log");
+    run(&mut a, ROLL_UP);
+    assert_eq!(value(&mut a, "SELECT has_strays FROM crewsnow_ops.rollup_state"), "f");
+}
+
+/// An index that is being made is not ready for rows, and writing goes on without it.
+#[test]
+fn events_are_written_while_their_index_is_remade() {
+    let cluster = Cluster::start("reindex", "");
+    let mut a = cluster.create_database("reindex");
+    run(&mut a, TODAY);
+    run(&mut a, WRITE);
+    let mut old = cluster.connect("reindex");
+    run(&mut old, "BEGIN; SELECT log_system_event('x', p_function_name => 'f')");
+    let mut b = cluster.connect("reindex");
+    let remaking = std::thread::spawn(move || run(&mut b, "REINDEX INDEX CONCURRENTLY today_idx"));
+    while value(&mut a, "SELECT count(*) FROM pg_index WHERE indrelid = 'today'::regclass AND NOT indisvalid") == "0" {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    run(&mut a, "SELECT log_system_event('x', p_function_name => 'f') FROM generate_series(1, 3)");
+    run(&mut old, "COMMIT");
+    remaking.join().expect("the index is remade");
+    run(&mut a, "SELECT log_system_event('x', p_function_name => 'f')");
+    assert_eq!(calls(&mut a), "5005");
+    is_counted(&mut a);
+}
+
+/// A serializable transaction has read what the view says, also where it says that there is nothing.
+#[test]
+fn looking_is_reading() {
+    let cluster = Cluster::start("serializable", "");
+    let mut a = cluster.create_database("serializable");
+    run(&mut a, TODAY);
+    run(&mut a, "CREATE TABLE other (n int)");
+    let mut b = cluster.connect("serializable");
+    run(&mut a, "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT * FROM edge_functions_monitoring");
+    run(&mut b, "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT * FROM other");
+    run(&mut a, "INSERT INTO other VALUES (1)");
+    run(&mut b, "SELECT log_system_event('x', p_function_name => 'f')");
+    run(&mut a, "COMMIT");
+    assert_eq!(sqlstate(&mut b, "COMMIT"), "40001", "either saw the world without the other");
+}
