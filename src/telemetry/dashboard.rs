@@ -1,5 +1,6 @@
 //! A row a signal, for the screen that is left open during an incident.
 
+use super::events::Times;
 use super::minute::Window;
 use super::monitor::{Minute, by_minute, error_status, hundredths, mean_of_means, share};
 use super::sparkline;
@@ -47,7 +48,7 @@ fn dashboard_now() -> Result<
     // Sixty characters: the running minute and the 59 before it.
     let shown = Window::ending(now, HOUR - 1);
     let ten = Window::ending(now, TEN_MINUTES);
-    let functions = minutes(hour)?;
+    let functions = minutes(hour, Times::Wanted)?;
     let rows = [
         performance(&functions, hour, shown),
         error_rate(&functions, ten, shown),

@@ -143,13 +143,13 @@ impl Columns {
     }
 
     /// Works with the call that a row is of; not at all if it is of none.
-    pub fn with_call(&self, row: &RowInPlace<'_>, created_at: i64, work: impl FnOnce(&Call<'_>)) {
+    pub fn with_call(&self, row: &RowInPlace<'_>, created_at: i64, times: Times, work: impl FnOnce(&Call<'_>)) {
         row.with_bytes(self.function_name, |function| {
-            let nanoseconds = row
-                .with_bytes(self.execution_time_ms, |number| {
-                    numeric::milliseconds_as_nanoseconds(number, MAX_NANOSECONDS)
-                })
-                .flatten();
+            let read = |number: &[u8]| numeric::milliseconds_as_nanoseconds(number, MAX_NANOSECONDS);
+            let nanoseconds = match times {
+                Times::Wanted => row.with_bytes(self.execution_time_ms, read).flatten(),
+                Times::Unwanted => None,
+            };
             let is_5xx = row.with_bytes(self.payload, jsonb::is_5xx).unwrap_or(false);
             work(&Call { function, created_at, nanoseconds, is_5xx });
         });
@@ -166,8 +166,22 @@ pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, OpsErro
     Ok(Some((blocks, columns)))
 }
 
+/// Whether a reader needs to know how long calls took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// It does.
+    Wanted,
+    /// It does not, and is told nothing.
+    Unwanted,
+}
+
 /// Visits the calls since a time that no rollup holds.
-pub fn read_uncovered(standing: &Standing, since: i64, mut visit: impl FnMut(&Call<'_>)) -> Result<(), OpsError> {
+pub fn read_uncovered(
+    standing: &Standing,
+    since: i64,
+    times: Times,
+    mut visit: impl FnMut(&Call<'_>),
+) -> Result<(), OpsError> {
     let since = since.max(standing.floor);
     let bounds = standing.uncovered_bounds(since, u64::MAX);
     for partition in partition::partitions(target_table(c"event_log")?) {
@@ -180,7 +194,7 @@ pub fn read_uncovered(standing: &Standing, since: i64, mut visit: impl FnMut(&Ca
                 && created_at >= since
                 && !standing.covered.holds(transaction)
             {
-                columns.with_call(row, created_at, &mut visit);
+                columns.with_call(row, created_at, times, &mut visit);
             }
         });
     }

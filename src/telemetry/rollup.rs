@@ -4,7 +4,7 @@
 //! event whether it is in the counts, and reads the others. Writers take part in nothing of this.
 
 use super::coverage::Coverage;
-use super::events::{self, Columns, Standing, target_table};
+use super::events::{self, Columns, Standing, Times, target_table};
 use super::minute::{DAY, MINUTE, minute_of};
 use super::tally::{Cell, Tally};
 use crate::access::as_owner;
@@ -192,7 +192,7 @@ fn count(
             {
                 if next.holds(transaction) {
                     events += 1;
-                    columns.with_call(row, created_at, |call| tally.add(call));
+                    columns.with_call(row, created_at, Times::Wanted, |call| tally.add(call));
                 } else {
                     // Written while the trigger was off. The views read it as not counted, so it must stay where they look.
                     has_strays |= transaction >= standing.now.xmax && Some(transaction) != own;

@@ -1,6 +1,6 @@
 //! What the monitoring views show.
 
-use super::events::{self, Standing, own_table};
+use super::events::{self, Standing, Times, own_table};
 use super::minute::{DAY, Window, minute_of};
 use super::monitor::{self, Minute, Minutes, error_status, hundredths, latency_status, milliseconds, share};
 use super::sketch::Head;
@@ -55,7 +55,7 @@ fn functions(window: Window) -> Result<Functions<Cell>, OpsError> {
         cell.last_call = cell.last_call.max(rolled.last_call);
         cell.latency.merge_bytes(rolled.latency)
     })?;
-    events::read_uncovered(&standing, window.first, |call| {
+    events::read_uncovered(&standing, window.first, Times::Wanted, |call| {
         if window.holds(minute_of(call.created_at)) {
             functions.of(call.function).add(call);
         }
@@ -63,19 +63,22 @@ fn functions(window: Window) -> Result<Functions<Cell>, OpsError> {
     Ok(functions.into_sorted())
 }
 
-/// Functions and their minutes in a window, without the distribution of execution times.
-pub fn minutes(window: Window) -> Result<Functions<BTreeMap<i64, Minute>>, OpsError> {
+/// Functions and their minutes in a window, without the distribution of execution times; and without the times where nobody asks.
+pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, Minute>>, OpsError> {
     let standing = Standing::read()?;
     let mut minutes = Minutes::default();
     events::read_rolled(&standing, window.first, |rolled| {
         if window.holds(rolled.minute) {
-            let head = Head::decode(rolled.latency)?;
-            let minute = Minute { calls: rolled.calls, errors: rolled.errors, timed: head.count, sum: head.sum };
+            let (timed, sum) = match times {
+                Times::Wanted => Head::decode(rolled.latency).map(|head| (head.count, head.sum))?,
+                Times::Unwanted => (0, 0),
+            };
+            let minute = Minute { calls: rolled.calls, errors: rolled.errors, timed, sum };
             minutes.of(rolled.function).entry(rolled.minute).or_default().add(minute);
         }
         Ok::<_, super::sketch::InvalidSketch>(())
     })?;
-    events::read_uncovered(&standing, window.first, |call| {
+    events::read_uncovered(&standing, window.first, times, |call| {
         let at = minute_of(call.created_at);
         if window.holds(at) {
             minutes.of(call.function).entry(at).or_default().add(Minute {
@@ -157,7 +160,7 @@ fn minute_state(window: Window, minute: i64, has_data: bool) -> &'static str {
 #[pg_extern(sql = false)]
 fn error_rates_now() -> Result<Rows<7>, ErrorReport> {
     let window = Window::ending(snapshot::transaction_start(), TEN_MINUTES);
-    let functions = minutes(window)?;
+    let functions = minutes(window, Times::Unwanted)?;
     let row = |function: Option<Datum>, minute: i64, of: Minute| {
         [
             function,

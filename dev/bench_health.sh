@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Health's part of bench.sh, on the server that runs, which meanwhile has other settings: 10,000 tables, 500 sessions that wait, 5,000 kinds of
+# statements in pg_stat_statements. TABLES=, SESSIONS=, STATEMENTS=, ROUNDS=15 for other numbers.
+. "$(dirname "$0")/lib.sh"
+begin_part
+tables=${TABLES:-10000} sessions=${SESSIONS:-500} statements=${STATEMENTS:-5000} rounds=${ROUNDS:-15}
+extras=$state/pg-extras
+
+restart() { # restart [SETTING...]
+    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
+}
+trap 'restart >>"$log"' EXIT
+sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
+
+# The rival is what people run instead: the queries of a published set, in the order of their files, those that need nothing but
+# pg_stat_statements.
+get_rival() {
+    mkdir -p "$extras"
+    printf '[package]\nname = "rival"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\npg-extras = "=0.7.2"\n' >"$extras/Cargo.toml"
+    mkdir -p "$extras/src" && touch "$extras/src/lib.rs"
+    (cd "$extras" && cargo vendor --quiet vendor >/dev/null)
+    : >"$extras/all.sql"
+    local file
+    for file in "$extras"/vendor/pg-extras/src/sql/*.sql; do
+        case $(basename "$file" .sql) in
+            mandelbrot | kill_all | *buffercache* | *_legacy* | *terminate* | ssl_used) continue ;;
+        esac
+        grep -q '%{\|{{' "$file" && continue
+        sed 's/;[[:space:]]*$//' "$file" >>"$extras/all.sql"
+        echo ';' >>"$extras/all.sql"
+    done
+    chmod 755 "$extras" "$extras/all.sql"
+}
+
+prepare() {
+    sql -d postgres -c 'DROP DATABASE IF EXISTS bench WITH (FORCE)' -c 'CREATE DATABASE bench'
+    sql -c 'CREATE EXTENSION crewsnow_ops' -c 'CREATE EXTENSION pg_stat_statements'
+    # In transactions of a hundred: the lock table is not what is measured.
+    sql -v tables="$tables" <<'SQL'
+SELECT format('CREATE TABLE t%s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, b text); INSERT INTO t%1$s (a, b) SELECT n, md5(n::text) FROM generate_series(1, 20) AS n; CREATE INDEX ON t%1$s (a)', n)
+FROM generate_series(1, :tables) AS n \gexec
+SQL
+    sql -c 'VACUUM ANALYZE'
+    # Columns of many names make statements of many kinds.
+    sql -v statements="$statements" <<'SQL' >/dev/null
+SELECT pg_stat_statements_reset();
+SELECT format('SELECT 1 AS c%s', n) FROM generate_series(1, :statements) AS n \gexec
+SQL
+}
+fill_sessions() {
+    echo 'SELECT pg_sleep(3600);' >"$state/bench_sleep.sql"
+    "$pg_bin/pgbench" -n -c "$sessions" -j 2 -t 1 -f "$state/bench_sleep.sql" >>"$log" 2>&1 &
+    until [ "$(sql -At -c "SELECT count(*) >= $sessions FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'")" = t ]; do sleep 1; done
+}
+
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+in_new_session() { # in_new_session CALLS FILE: milliseconds of the last of so many runs
+    {
+        echo 'SELECT 1 \g /dev/null'
+        local i
+        for i in $(seq "$1"); do
+            echo 'SELECT clock_timestamp() AS started \gset'
+            echo "\\o /dev/null"
+            cat "$2"
+            echo "\\o"
+        done
+        echo "SELECT extract(epoch FROM clock_timestamp() - :'started') * 1000;"
+    } | psql -X -q -At 2>>"$log" | tail -n 1
+}
+memory() { # anonymous memory that a session needs more for a statement, in kB
+    coproc SESSION { psql -X -At; }
+    local before after pid
+    echo "SELECT pg_backend_pid() FROM pg_stat_activity LIMIT 1;" >&"${SESSION[1]}"
+    read -r pid <&"${SESSION[0]}"
+    before=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status")
+    echo "SELECT count(*) FROM ($1) AS s;" >&"${SESSION[1]}"
+    read -r _ <&"${SESSION[0]}"
+    after=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status")
+    echo '\q' >&"${SESSION[1]}"
+    wait "$SESSION_PID" || true
+    echo $((after - before))
+}
+measure() { # measure WHAT FILE: first and third call, in turn with the others
+    local call
+    for call in 1 3; do in_new_session $call "$2" >>"$state/bench_$1_$call"; done
+}
+in_turn() {
+    rm -f "$state"/bench_{fast,full,slow,rival}_*
+    echo 'SELECT * FROM performance_health_check();' >"$state/bench_fast.sql"
+    echo 'SELECT * FROM analyze_slow_queries();' >"$state/bench_slow.sql"
+    echo 'SELECT * FROM crewsnow_ops.full_health_check();' >"$state/bench_full.sql"
+    local round
+    for round in $(seq "$rounds"); do
+        measure fast "$state/bench_fast.sql"
+        measure rival "$extras/all.sql"
+        measure slow "$state/bench_slow.sql"
+        [ "$round" -gt 3 ] || measure full "$state/bench_full.sql"
+    done
+}
+line() { # line WHAT NAME GOAL
+    printf '%-62s %9.1f %9.1f   %s\n' "$2" "$(median <"$state/bench_$1_1")" "$(median <"$state/bench_$1_3")" "$3"
+}
+
+step "Fetching the rival's queries" get_rival
+step "Restarting the server for the benchmark" restart shared_preload_libraries=pg_stat_statements max_connections=$((sessions + 50)) \
+    pg_stat_statements.max=$((statements + 1000)) max_locks_per_transaction=256
+step "Making $tables tables and $statements statements" prepare
+fill_sessions
+step "Measuring ($rounds rounds)" in_turn
+printf '\n%-62s %9s %9s   %s\n' "$tables tables, $sessions sessions, $statements statements; medians in ms" first third goal
+line fast 'performance_health_check()' '<= 100'
+line slow 'analyze_slow_queries()' ''
+line full 'crewsnow_ops.full_health_check()' ''
+line rival "$(grep -c '^;$' "$extras/all.sql") queries of pg-extras 0.7.2" ''
+printf 'Memory of a session for performance_health_check(): %d kB (goal: <= 20,480)\n' "$(memory 'SELECT * FROM performance_health_check()')"
+sql -d postgres -c 'DROP DATABASE bench WITH (FORCE)'
