@@ -105,8 +105,8 @@ ALTER FUNCTION crewsnow_ops.edge_functions_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.error_rates_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.webhooks_now() SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.dashboard_now() SET lock_timeout = '2s';
--- While it waits for the lock that a new day takes, writers into the default partition wait behind it. Days are UTC's, whatever the caller's.
-ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET lock_timeout = '200ms';
+-- Days are UTC's, whatever the caller's.
+ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET lock_timeout = '2s';
 ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET "TimeZone" = 'UTC';
 ALTER FUNCTION crewsnow_ops.roll_up_events(integer) SET "DateStyle" = 'ISO';
 ALTER FUNCTION crewsnow_ops.rebuild_rollups() SET lock_timeout = '2s';

@@ -147,10 +147,13 @@ impl Blocks {
                 done.is_some_and(|count| count.value() as i32 > 0)
             };
             // What somebody who was killed has begun is in the way, and nobody else is at it now.
-            summarize() || {
+            let is_done = summarize() || {
                 pgrx::direct_function_call_as_datum(pg_sys::brin_desummarize_range, &arguments);
                 summarize()
-            }
+            };
+            // As the server releases its own; the transaction may go on for long.
+            super::partition::unlock_after_maintenance((*self.relation).rd_id);
+            is_done
         }
     }
 

@@ -1,7 +1,7 @@
 //! The partitions of a table.
 
-use super::scan;
-use pgrx::pg_sys;
+use super::{scan, subtransaction, time_limit};
+use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// A partition that holds rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,19 +85,35 @@ pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
     unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
 }
 
-/// Locks a table as for DROP, waiting no longer than `lock_timeout`: others wait behind it meanwhile.
+/// How long others may have to wait behind somebody who waits for a table of their own, in milliseconds.
+const PATIENCE: i32 = 200;
+
+/// Locks a table as for DROP, waiting no longer than 0.2 s: others wait behind it meanwhile.
 pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
-    super::subtransaction::unless(&[pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE], || {
-        // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-        unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
-    })
-    .is_some()
+    const CANCELLED: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+    let (locked, has_expired) = time_limit::within(PATIENCE, || {
+        subtransaction::unless(&[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, CANCELLED], || {
+            // SAFETY: a lock by oid; the server releases it at the end of the transaction.
+            unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+        })
+    });
+    match locked {
+        Ok(()) => true,
+        Err(failure) if failure.code == CANCELLED && !has_expired => failure.raise(),
+        Err(_) => false,
+    }
 }
 
 /// Locks a table as VACUUM does, if nobody else maintains it. Never waits.
 pub fn try_lock_for_maintenance(table: pg_sys::Oid) -> bool {
     // SAFETY: a lock by oid; the server releases it at the end of the transaction.
     unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
+}
+
+/// Takes [`try_lock_for_maintenance`] back.
+pub fn unlock_after_maintenance(table: pg_sys::Oid) {
+    // SAFETY: as often as it was locked.
+    unsafe { pg_sys::UnlockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) };
 }
 
 /// Whether the user's own transaction goes on after this statement, and with it every lock that it takes.

@@ -13,6 +13,21 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// Fails with it after all.
+    pub fn raise(self) -> ! {
+        pg_sys::panic::ErrorReport::new(self.code, self.message, pgrx::function_name!()).report(PgLogLevel::ERROR);
+        unreachable!("an error does not return")
+    }
+
+    fn of(error: &CaughtError) -> Self {
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = error;
+        Self { code: report.sql_error_code(), message: report.message().to_owned() }
+    }
+}
+
 /// Runs `attempt` in a subtransaction, which is kept if the result is `Ok`.
 ///
 /// As the server's own procedural languages do it: the subtransaction ends here in either way, and memory context and resource owner are
@@ -35,28 +50,21 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     }
 }
 
-/// Runs `work` in a subtransaction. `None`, with all undone, if it fails with one of these errors; any other is passed on.
-pub fn unless<R>(errors: &[PgSqlErrorCode], work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Option<R> {
+/// Runs `work` in a subtransaction, undone if it fails with one of these errors; any other is passed on.
+pub fn unless<R>(
+    errors: &[PgSqlErrorCode],
+    work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
+) -> Result<R, Failure> {
     enclosed(|| {
         let mut attempt = PgTryBuilder::new(|| Ok(work()));
         for error in errors {
-            attempt = attempt.catch_when(*error, |_| Err(()));
+            attempt = attempt.catch_when(*error, |error| Err(Failure::of(&error)));
         }
         attempt.execute()
     })
-    .ok()
 }
 
 /// Runs `work` in a subtransaction, undone if it fails in whatever way.
 pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
-    enclosed(|| {
-        PgTryBuilder::new(|| Ok(work()))
-            .catch_others(|error| {
-                let (CaughtError::PostgresError(report)
-                | CaughtError::ErrorReport(report)
-                | CaughtError::RustPanic { ereport: report, .. }) = error;
-                Err(Failure { code: report.sql_error_code(), message: report.message().to_owned() })
-            })
-            .execute()
-    })
+    enclosed(|| PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute())
 }

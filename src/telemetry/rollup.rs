@@ -56,10 +56,10 @@ fn roll_up_events(
         // Last, so that the locks are held for no longer than it takes to commit.
         if !partition::is_in_transaction_block() {
             match subtransaction::unless(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
-                Some(made) => made?,
-                None => pgrx::warning!(
-                    "no partition of event_log could be made for the coming days: partitions that somebody else made are in the way"
-                ),
+                Ok(made) => made?,
+                Err(failure) => {
+                    pgrx::warning!("no partition of event_log could be made for the coming days: {}", failure.message);
+                }
             }
         }
         Ok(counted)
@@ -280,7 +280,7 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
 }
 
 /// Makes the partitions of the coming days, where that disturbs nobody for long: writers into the default partition, which has to be
-/// looked through for rows that belong elsewhere, wait for `lock_timeout` at most, and it must be small. It is, as long as this is called.
+/// looked through for rows that belong elsewhere, wait for 0.2 s at most, and it must be small. It is, as long as this is called.
 pub fn make_partitions() -> Result<(), OpsError> {
     let log = target_table(c"event_log")?;
     let now = trigger::clock();
