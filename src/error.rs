@@ -171,6 +171,9 @@ pub enum OpsError {
     /// SQLSTATE 22023
     #[error("say whose sessions: by role, application, database or age")]
     NoSessionsNamed,
+    /// SQLSTATE 22023
+    #[error("p_older_than must be a positive interval")]
+    InvalidAge,
     /// SQLSTATE 39P01
     #[error("{0} can only be called by its trigger")]
     NotATrigger(&'static str),
@@ -209,6 +212,7 @@ impl OpsError {
             | Self::OwnSession
             | Self::NotAClientSession { .. }
             | Self::NoSessionsNamed
+            | Self::InvalidAge
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
@@ -273,6 +277,7 @@ impl OpsError {
             Self::OtherSession { began, meant, .. } => {
                 format!("The one that was meant began {meant}, this one began {began}: the process id was used again. Nothing was done.")
             }
+            Self::InvalidAge => "Everybody is older than that. Nothing was done.".into(),
             Self::NoSessionsNamed => "Without any of them it would be everybody. Nothing was done.".into(),
             Self::UnknownAccessLevel(_) => "The levels are reader, writer, operator and admin.".into(),
             _ => return None,
@@ -324,7 +329,7 @@ impl OpsError {
             Self::OtherSession { pid, .. } => {
                 format!("SELECT pid, backend_start, usename, state FROM pg_stat_activity WHERE pid = {pid};")
             }
-            Self::SuperusersSession { .. } | Self::SuperusersSessions | Self::NoSessionsNamed => {
+            Self::SuperusersSession { .. } | Self::SuperusersSessions | Self::NoSessionsNamed | Self::InvalidAge => {
                 "SELECT * FROM crewsnow_ops.disconnect_sessions(p_application => 'worker', p_older_than => '10 minutes');".into()
             }
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;".into(),

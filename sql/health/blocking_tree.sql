@@ -25,7 +25,8 @@ conflicts (mode, with_modes) AS (
         ('ExclusiveLock',
             '{RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
         ('AccessExclusiveLock',
-            '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+            '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,
+                AccessExclusiveLock}')
 ),
 holders AS MATERIALIZED (
     SELECT DISTINCT h.tag, h.pid FROM locks AS h WHERE h.granted AND h.pid IS NOT NULL AND h.tag IN (SELECT w.tag FROM waiters AS w)

@@ -1,4 +1,5 @@
--- $1 bigint[], $2 oid[], $3 bigint[], $4 float8[], $5 timestamptz: queryids, dbids, calls, exec_ms of an earlier statement sample and its time, or NULLs
+-- $1 bigint[], $2 oid[], $3 bigint[], $4 float8[], $5 timestamptz: queryids, dbids, calls, exec_ms of an earlier statement sample and its
+-- time, or NULLs
 -- Ranked on the window since the sample, else on the lifetime; users and toplevel are summed. The texts are read for the top entries only. Rules
 -- by pgFirstAid, pghero and pg-extras. Running statements, which are not counted yet, are rows of their own.
 WITH
@@ -70,7 +71,8 @@ figures AS (
 judged AS (
     SELECT f.*,
         array_remove(ARRAY[
-            CASE WHEN f.earlier_mean > 0 AND f.calls >= 20 AND f.window_mean >= 2 * f.earlier_mean AND f.window_mean > 20 THEN 'slower than before' END,
+            CASE WHEN f.earlier_mean > 0 AND f.calls >= 20 AND f.window_mean >= 2 * f.earlier_mean AND f.window_mean > 20
+                THEN 'slower than before' END,
             CASE WHEN f.share > 33 THEN 'top load' END,
             CASE WHEN f.calls >= 20 AND f.window_mean > 100 OR f.window_mean > 1000 THEN 'slow' END,
             CASE WHEN f.temp_blocks > 0 THEN 'spills to disk' END,
@@ -98,14 +100,17 @@ SELECT
     j.queryid::text AS query_hash, crewsnow_ops.mask_literals(j.query) AS query_snippet, j.calls, round(j.window_ms::numeric, 3) AS total_time_ms,
     round(j.window_mean::numeric, 3) AS avg_time_ms, round(j.max_ms::numeric, 3) AS max_time_ms,
     CASE
-        WHEN 'slower than before' = ANY (j.findings) THEN format('Its mean was %s ms before: see whether its plan changed (ANALYZE its tables) or it waits for locks.',
+        WHEN 'slower than before' = ANY (j.findings)
+            THEN format('Its mean was %s ms before: see whether its plan changed (ANALYZE its tables) or it waits for locks.',
             round(j.earlier_mean::numeric, 1))
-        WHEN 'spills to disk' = ANY (j.findings) THEN 'Sorts or hashes go to disk: raise work_mem for its role, or let it take fewer columns and rows.'
+        WHEN 'spills to disk' = ANY (j.findings)
+            THEN 'Sorts or hashes go to disk: raise work_mem for its role, or let it take fewer columns and rows.'
         WHEN 'many reads' = ANY (j.findings) THEN 'It reads many blocks a call: give it a more selective index.'
         WHEN 'low cache hit' = ANY (j.findings) THEN 'It reads from the disk: an index is missing, or the data it uses do not fit shared_buffers.'
         WHEN 'planning' = ANY (j.findings) THEN 'Planning takes longer than running: prepare it once, or use fewer partitions and joins.'
         WHEN 'JIT' = ANY (j.findings) THEN 'Compiling takes the time: raise jit_above_cost, or turn jit off for its role.'
-        WHEN 'unstable' = ANY (j.findings) THEN 'It is sometimes quick and sometimes slow: plan flips, skewed values or lock waits; compare EXPLAIN for both.'
+        WHEN 'unstable' = ANY (j.findings)
+            THEN 'It is sometimes quick and sometimes slow: plan flips, skewed values or lock waits; compare EXPLAIN for both.'
         WHEN 'heavy WAL' = ANY (j.findings) THEN 'It writes much WAL a call: batch it, drop indexes nobody uses, space checkpoints.'
         WHEN 'fetches very much' = ANY (j.findings) THEN 'It returns very many rows: LIMIT, or page by key.'
         WHEN 'many small calls' = ANY (j.findings) THEN 'Called for each row: fetch in batches, or cache.'

@@ -9,7 +9,8 @@ running AS (
     LIMIT 20
 )
 SELECT
-    coalesce(r.query_id::text, 'pid ' || r.pid) AS query_hash, crewsnow_ops.mask_literals(r.query) AS query_snippet, 1::bigint AS calls, round(r.ms, 3) AS total_time_ms,
+    coalesce(r.query_id::text, 'pid ' || r.pid) AS query_hash, crewsnow_ops.mask_literals(r.query) AS query_snippet, 1::bigint AS calls,
+    round(r.ms, 3) AS total_time_ms,
     round(r.ms, 3) AS avg_time_ms, round(r.ms, 3) AS max_time_ms,
     CASE WHEN r.wait_event_type = 'Lock' THEN 'It waits for a lock: SELECT * FROM crewsnow_ops.blocking_tree;'
         ELSE format('It runs now and is not counted yet. To stop it: SELECT pg_cancel_backend(%s);', r.pid) END AS optimization_suggestion,
@@ -21,7 +22,8 @@ SELECT
 FROM running AS r
 UNION ALL
 SELECT '(no statistics)', NULL, 0, 0, 0, 0,
-    CASE WHEN NOT f.is_loaded THEN 'Preload pg_stat_statements (shared_preload_libraries) with the next restart, then CREATE EXTENSION pg_stat_statements;'
+    CASE WHEN NOT f.is_loaded
+        THEN 'Preload pg_stat_statements (shared_preload_libraries) with the next restart, then CREATE EXTENSION pg_stat_statements;'
         WHEN NOT f.is_created THEN 'CREATE EXTENSION pg_stat_statements;'
         ELSE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA %s TO %I;', f.schema, current_user) END,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'now',

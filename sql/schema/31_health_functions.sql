@@ -114,7 +114,7 @@ COMMENT ON FUNCTION crewsnow_ops.sample_health() IS
 COMMENT ON FUNCTION crewsnow_ops.terminate_session(integer, timestamptz) IS
 'Ends a client''s session: true when it was there, false with a NOTICE when it is gone already. Takes pid and backend_start of pg_stat_activity, so that no other session is hit when the process id was used again. Recorded in session_actions. Errors: 22004 NULL argument, 22023 your own session or no client''s, 42501 a superuser''s session unless you are one, 55000 another session has that pid now, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.disconnect_sessions(text, text, text, interval, boolean, boolean) IS
-'Lists the clients'' sessions of a role, application or database, or those connected for longer than p_older_than; with p_dry_run => false ends them. Never your own, never replication; superusers'' only when asked for by one. Recorded in session_actions. Errors: 22023 no criterion, 42501 superusers'' sessions asked for by somebody who is none, 25006 read-only.';
+'Lists the clients'' sessions of a role, application or database, or those connected for longer than p_older_than; with p_dry_run => false ends them. Never your own, never replication; superusers'' only when asked for by one. Recorded in session_actions. Errors: 22004 NULL for a switch, 22023 no criterion or an age that is not positive, 42501 superusers'' sessions asked for by somebody who is none, 25006 read-only.';
 
 CREATE FUNCTION crewsnow_ops.note_refresh() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'note_refresh_wrapper';

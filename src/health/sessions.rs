@@ -116,7 +116,8 @@ fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTi
 
 /// Ends sessions. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22023 (no criterion, a negative age), 42501 (superusers' sessions asked for by somebody who is none).
+/// SQLSTATE 22004 (NULL for a switch), 22023 (no criterion, an age that is not positive), 42501 (superusers' sessions asked for by
+/// somebody who is none).
 #[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -125,8 +126,8 @@ fn disconnect_sessions(
     p_application: default!(Option<&str>, "NULL"),
     p_database: default!(Option<&str>, "NULL"),
     p_older_than: default!(Option<Interval>, "NULL"),
-    p_dry_run: default!(bool, "true"),
-    p_include_superusers: default!(bool, "false"),
+    p_dry_run: default!(Option<bool>, "true"),
+    p_include_superusers: default!(Option<bool>, "false"),
 ) -> Result<
     TableIterator<
         'static,
@@ -145,6 +146,13 @@ fn disconnect_sessions(
     if p_role.is_none() && p_application.is_none() && p_database.is_none() && p_older_than.is_none() {
         return Err(OpsError::NoSessionsNamed.into());
     }
+    if p_older_than.as_ref().is_some_and(|age| age.as_micros() <= 0) {
+        return Err(OpsError::InvalidAge.into());
+    }
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.disconnect_sessions(p_role => 'worker', p_dry_run => true);";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let p_dry_run = p_dry_run.ok_or_else(|| null("p_dry_run"))?;
+    let p_include_superusers = p_include_superusers.ok_or_else(|| null("p_include_superusers"))?;
     if p_include_superusers && !session::is_superuser() {
         return Err(OpsError::SuperusersSessions.into());
     }

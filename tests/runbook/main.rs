@@ -34,9 +34,13 @@ struct Expected {
     repeats: bool,
 }
 
+/// What stands for any text, or none.
+const ANYTHING: &str = "<anything>";
+
 /// What stands for something that depends on the time, and the characters that it is of.
 type Placeholder = (&'static str, fn(char) -> bool);
-const PLACEHOLDERS: [Placeholder; 3] = [
+const PLACEHOLDERS: [Placeholder; 4] = [
+    (ANYTHING, |_| true),
     ("<time>", |c| c.is_ascii_digit() || "-:.+ ".contains(c)),
     ("<number>", |c| c.is_ascii_digit() || c == '.'),
     ("<word>", |c| c.is_ascii_alphabetic() || "-_".contains(c)),
@@ -54,13 +58,14 @@ impl Expected {
     }
 
     fn fits_cell(expected: &str, found: &str) -> bool {
-        let placeholder = PLACEHOLDERS.iter().find_map(|(name, is_of)| Some((expected.split_once(name)?, is_of)));
+        let placeholder =
+            PLACEHOLDERS.iter().find_map(|(name, is_of)| Some((*name, expected.split_once(name)?, is_of)));
         match placeholder {
             None => expected == found,
-            Some(((before, after), is_of)) => found
+            Some((name, (before, after), is_of)) => found
                 .strip_prefix(before)
                 .and_then(|rest| rest.strip_suffix(after))
-                .is_some_and(|varying| !varying.is_empty() && varying.chars().all(is_of)),
+                .is_some_and(|varying| (name == ANYTHING || !varying.is_empty()) && varying.chars().all(is_of)),
         }
     }
 
@@ -217,6 +222,9 @@ fn placeholders_are_not_anything() {
     assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])), "a number for a word");
     assert!(!is_as_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])), "more than was expected");
     assert!(!is_as_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])), "a warning before it");
+    let expected = ["=>  name | at", "=> --+--", "=>+ <anything> | <time>", "=> (<number> rows)"].map(Expected::of);
+    assert!(is_as_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])), "anything may be nothing");
+    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])), "but not another cell");
     assert!(!is_as_expected(&[Expected::of("=>  t")], &answer(&["t"])), "without placeholders every space counts");
 }
 

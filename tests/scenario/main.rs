@@ -1,7 +1,14 @@
-//! The extension's whole life: dump and restore, standby, subscriber, crash, install and removal.
+//! The extension's whole life: dump and restore, standby, subscriber, crash, install and removal; and what health says of sick servers.
 
 mod dump_restore;
 mod event_log;
+mod health;
+mod health_hands;
+mod health_hygiene;
+mod health_records;
+mod health_sick;
+mod health_statements;
+mod health_waits;
 mod lifecycle;
 mod monitoring;
 mod replication;

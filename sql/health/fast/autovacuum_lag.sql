@@ -68,7 +68,8 @@ SELECT
         CASE WHEN NOT r.is_on THEN 'autovacuum or track_counts is off' END,
         CASE WHEN NOT r.is_enabled THEN 'autovacuum_enabled = false on this table' END,
         CASE WHEN r.vacuumed_by IS NOT NULL THEN format('pid %s vacuums it now', r.vacuumed_by) END,
-        format('last vacuumed: %s', coalesce(greatest(pg_stat_get_last_vacuum_time(r.oid), pg_stat_get_last_autovacuum_time(r.oid))::text, 'not known')),
+        format('last vacuumed: %s',
+            coalesce(greatest(pg_stat_get_last_vacuum_time(r.oid), pg_stat_get_last_autovacuum_time(r.oid))::text, 'not known')),
         format('%s live rows', r.live),
         CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more tables', r.found - 5) END) AS evidence,
     CASE WHEN r.vacuumed_by IS NOT NULL THEN 'A vacuum is on it: look again when it is through; if the figure stays, somebody holds the xmin horizon.'

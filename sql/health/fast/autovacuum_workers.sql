@@ -33,7 +33,8 @@ SELECT
     CASE WHEN NOT j.is_on THEN 'Tables grow, queries slow down, and in the end the database stops writing: turn it on.'
         WHEN j.status = 'SKIPPED' THEN 'Let this role see what others do.'
         WHEN j.is_urgent THEN 'It does not give way to an ALTER TABLE on its table: let it finish, do not queue DDL behind it.'
-        WHEN j.status = 'WARNING' THEN 'Other tables wait for a worker: if this lasts, raise autovacuum_vacuum_cost_limit, then autovacuum_max_workers.'
+        WHEN j.status = 'WARNING'
+            THEN 'Other tables wait for a worker: if this lasts, raise autovacuum_vacuum_cost_limit, then autovacuum_max_workers.'
         ELSE 'Nothing to do.'
     END AS recommendation,
     CASE WHEN NOT j.is_on THEN E'ALTER SYSTEM SET autovacuum = on;\nALTER SYSTEM SET track_counts = on;\nSELECT pg_reload_conf();'

@@ -30,7 +30,9 @@ SELECT
         || CASE WHEN f.place = 1 AND f.found > 5 THEN format('; %s more root blockers', f.found - 5) ELSE '' END
         || coalesce(E'\nquery: ' || left(b.query, 300), '') AS evidence,
     'All of them wait until this one ends: end it, unless its work is worth more than theirs.' AS recommendation,
-    CASE WHEN b.gid IS NULL THEN
+    CASE WHEN b.gid IS NULL AND pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', b.pid)
+        WHEN b.gid IS NULL AND b.backend_start IS NULL THEN format('GRANT pg_monitor TO %I;', current_user)
+        WHEN b.gid IS NULL THEN
             format('SELECT crewsnow_ops.terminate_session(%s, %L);', b.pid,
                 to_char(b.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
         WHEN b.database = current_database() THEN format('ROLLBACK PREPARED %L;', b.gid)

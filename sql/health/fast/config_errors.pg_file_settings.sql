@@ -3,7 +3,8 @@ WITH wrong AS (
     SELECT f.*, row_number() OVER (ORDER BY f.seqno) AS place, count(*) OVER () AS found
     FROM pg_file_settings AS f
     WHERE f.error IS NOT NULL
-        AND NOT (f.error = 'setting could not be applied' AND EXISTS (SELECT FROM pg_settings AS s WHERE s.name = f.name AND s.context = 'postmaster'))
+        AND NOT (f.error = 'setting could not be applied'
+            AND EXISTS (SELECT FROM pg_settings AS s WHERE s.name = f.name AND s.context = 'postmaster'))
 )
 SELECT
     'WARNING' AS status, coalesce(w.name, w.sourcefile) AS object, w.error AS current_value, 'no error' AS threshold,

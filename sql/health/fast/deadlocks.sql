@@ -43,7 +43,8 @@ SELECT
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
         ELSE 'Users got errors: the server''s log names the statements; let the program lock rows in one order, and retry on 40P01.'
     END AS recommendation,
-    CASE WHEN j.status <> 'OK' THEN 'SELECT datname, deadlocks, stats_reset FROM pg_stat_database ORDER BY deadlocks DESC LIMIT 5;' END AS next_command,
+    CASE WHEN j.status <> 'OK'
+        THEN 'SELECT datname, deadlocks, stats_reset FROM pg_stat_database ORDER BY deadlocks DESC LIMIT 5;' END AS next_command,
     j.since
 FROM judged AS j
 WHERE j.part = 'here' OR j.status <> 'OK'

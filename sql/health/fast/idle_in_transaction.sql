@@ -18,9 +18,12 @@ SELECT
         || CASE WHEN f.wait_event_type = 'Lock' THEN ', waits for a lock' ELSE '' END
         || CASE WHEN f.place = 1 AND f.found > 5 THEN format('; %s more such sessions', f.found - 5) ELSE '' END
         || E'\nquery: ' || left(f.query, 300) AS evidence,
-    'Its locks and its snapshot stay until it ends: others wait and vacuum cleans nothing; end it, then mend the client or set idle_in_transaction_session_timeout.' AS recommendation,
-    format('SELECT crewsnow_ops.terminate_session(%s, %L);', f.pid,
-        to_char(f.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00') AS next_command,
+    'Its locks and its snapshot stay until it ends: others wait and vacuum cleans nothing; '
+        || 'end it, then mend the client or set idle_in_transaction_session_timeout.' AS recommendation,
+    CASE WHEN pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', f.pid)
+        ELSE format('SELECT crewsnow_ops.terminate_session(%s, %L);', f.pid,
+            to_char(f.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
+    END AS next_command,
     'now' AS since
 FROM found AS f
 WHERE f.place <= 5

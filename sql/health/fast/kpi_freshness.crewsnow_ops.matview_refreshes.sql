@@ -26,7 +26,8 @@ SELECT
     r.status, 'materialized view ' || r.oid::regclass AS object,
     CASE WHEN NOT r.relispopulated THEN 'never filled' WHEN r.age IS NOT NULL THEN date_trunc('second', r.age)::text END AS current_value,
     '< 2 hours' AS threshold,
-    CASE WHEN r.status = 'SKIPPED' THEN 'not refreshed since refreshes are recorded' ELSE format('last refreshed %s', coalesce(r.refreshed_at::text, 'never')) END
+    CASE WHEN r.status = 'SKIPPED' THEN 'not refreshed since refreshes are recorded'
+        ELSE format('last refreshed %s', coalesce(r.refreshed_at::text, 'never')) END
         || CASE WHEN r.place = 1 AND r.found > 5 THEN format('; %s more', r.found - 5) ELSE '' END AS evidence,
     'What it shows is older than it should be: refresh it, and see why its job does not.' AS recommendation,
     format('REFRESH MATERIALIZED VIEW %s;', r.oid::regclass) AS next_command,

@@ -1,6 +1,6 @@
--- Limits: 2 hours (the contract), critical from 24 (ours). PostgreSQL keeps no time of a refresh. What is known: a view that was never filled; and, with
--- track_commit_timestamp, when its pg_class row changed last: every REFRESH changes it, CONCURRENTLY or not, but so do GRANT and ALTER. So it was
--- not refreshed after that time: an old one proves staleness, a young one proves nothing.
+-- Limits: 2 hours (the contract), critical from 24 (ours). PostgreSQL keeps no time of a refresh. What is known: a view that was never filled;
+-- and, with track_commit_timestamp, when its pg_class row changed last: every REFRESH changes it, CONCURRENTLY or not, but so do GRANT and
+-- ALTER. So it was not refreshed after that time: an old one proves staleness, a young one proves nothing.
 WITH
 views AS (
     SELECT c.oid, c.relispopulated,
@@ -36,7 +36,8 @@ FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
 SELECT 'SKIPPED', NULL, NULL, '< 2 hours',
-    format('of %s materialized views nothing is known: PostgreSQL does not record refreshes, and crewsnow_ops.matview_refreshes does not exist', u.views)
+    format('of %s materialized views nothing is known: PostgreSQL does not record refreshes, and crewsnow_ops.matview_refreshes does not exist',
+        u.views)
         || coalesce('; the latest refresh, GRANT or ALTER was at ' || u.latest, ''),
     'From now on refreshes must be recorded.', NULL, 'now'
 FROM unknown AS u

@@ -20,7 +20,8 @@ SELECT
     format('< 20 %% of %s', u.places) AS threshold,
     (SELECT format('most by %s: %s', coalesce('pid ' || m.pid, 'a prepared transaction'), m.locks) FROM most AS m) AS evidence,
     CASE WHEN u.locks >= 0.2 * u.places
-        THEN 'When it is full, any statement may fail with "out of shared memory": split the transaction that takes most, raise max_locks_per_transaction.'
+        THEN 'When it is full, any statement may fail with "out of shared memory": '
+            || 'split the transaction that takes most, raise max_locks_per_transaction.'
         ELSE 'Nothing to do.'
     END AS recommendation,
     CASE WHEN u.locks >= 0.2 * u.places

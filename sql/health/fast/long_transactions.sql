@@ -23,6 +23,7 @@ SELECT
         ELSE 'While it is open, vacuum cleans nothing that was deleted since it began, and its locks stay: ask its owner, or end it.'
     END AS recommendation,
     CASE WHEN f.wait_event_type = 'Lock' THEN 'SELECT * FROM crewsnow_ops.blocking_tree;'
+        WHEN pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', f.pid)
         ELSE format('SELECT crewsnow_ops.terminate_session(%s, %L);', f.pid,
             to_char(f.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
     END AS next_command,

@@ -37,7 +37,8 @@ SELECT
         coalesce(date_trunc('milliseconds', j.age)::text, '-')) END AS evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
         WHEN j.is_paused THEN 'Reads here stay as old as they are until replay goes on.'
-        WHEN j.should_stream AND NOT j.is_connected THEN 'It gets nothing from its primary: look at the primary, the network, the password and the server''s log here.'
+        WHEN j.should_stream AND NOT j.is_connected
+            THEN 'It gets nothing from its primary: look at the primary, the network, the password and the server''s log here.'
         ELSE 'Reads here are old: look for queries that conflict with replay, and at the disk.'
     END AS recommendation,
     CASE WHEN j.status = 'OK' THEN NULL

@@ -43,8 +43,8 @@ SELECT
     r.status, coalesce(nullif(r.application_name, ''), 'pid ' || r.pid),
     concat_ws(', ', date_trunc('milliseconds', r.replay_lag)::text, pg_size_pretty(r.bytes)),
     CASE WHEN r.is_logical THEN '< 20 s, < 1 GB' ELSE '< 5 s, < 1 GB' END,
-    format('pid %s, user %s, client %s, %s, %s, write %s, flush %s, replay %s behind', r.pid, r.usename, coalesce(r.client_addr::text, 'local'), r.state,
-            r.sync_state, coalesce(r.write_lag::text, '-'), coalesce(r.flush_lag::text, '-'), coalesce(r.replay_lag::text, '-'))
+    format('pid %s, user %s, client %s, %s, %s, write %s, flush %s, replay %s behind', r.pid, r.usename, coalesce(r.client_addr::text, 'local'),
+            r.state, r.sync_state, coalesce(r.write_lag::text, '-'), coalesce(r.flush_lag::text, '-'), coalesce(r.replay_lag::text, '-'))
         || CASE WHEN r.place = 1 AND r.found > 5 THEN format('; %s more', r.found - 5) ELSE '' END,
     'Reads there are old, and a failover now loses or waits for this much: look at its network, disk and conflicting queries.',
     format('SELECT * FROM pg_stat_replication WHERE pid = %s;', r.pid), 'now'

@@ -38,7 +38,8 @@ SELECT
         CASE WHEN r.safe_wal_size IS NULL THEN 'no limit (max_slot_wal_keep_size ' || current_setting('max_slot_wal_keep_size') || ')'
             ELSE pg_size_pretty(r.safe_wal_size) || ' left until it is lost' END,
         CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more slots', r.found - 5) END) AS evidence,
-    CASE WHEN r.invalidated IS NOT NULL OR r.wal_status = 'lost' THEN 'Its consumer cannot go on and must be built anew: drop the slot, then rebuild it.'
+    CASE WHEN r.invalidated IS NOT NULL OR r.wal_status = 'lost'
+        THEN 'Its consumer cannot go on and must be built anew: drop the slot, then rebuild it.'
         WHEN r.active THEN 'Its consumer lags and WAL fills the disk: look at the consumer.'
         ELSE 'WAL is kept for nobody and fills the disk, which stops the server: bring the consumer back, or drop the slot if it is gone for good.'
     END AS recommendation,

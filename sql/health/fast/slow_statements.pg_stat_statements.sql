@@ -1,4 +1,5 @@
--- $1 bigint[], $2 oid[], $3 bigint[], $4 float8[], $5 timestamptz: queryids, dbids, calls, exec_ms of an earlier statement sample and its time, or NULLs
+-- $1 bigint[], $2 oid[], $3 bigint[], $4 float8[], $5 timestamptz: queryids, dbids, calls, exec_ms of an earlier statement sample and its
+-- time, or NULLs
 -- Limits: 10 statements over 1 s (the contract); critical from 30 in a window (ours). A statement counts when its mean in the window was over 1 s,
 -- and when it has run for over 1 s now.
 WITH
@@ -37,7 +38,8 @@ slow AS (
 ),
 judged AS (
     SELECT s.*, r.is_window, r.stats_reset,
-        CASE WHEN NOT s.sees_all THEN 'SKIPPED' WHEN s.slow >= 30 AND r.is_window THEN 'CRITICAL' WHEN s.slow >= 10 THEN 'WARNING' ELSE 'OK' END AS status
+        CASE WHEN NOT s.sees_all THEN 'SKIPPED' WHEN s.slow >= 30 AND r.is_window THEN 'CRITICAL' WHEN s.slow >= 10 THEN 'WARNING'
+            ELSE 'OK' END AS status
     FROM slow AS s
     CROSS JOIN reset AS r
 )

@@ -51,7 +51,8 @@ SELECT
                 FROM unnest(string_to_array(j.preload, ',') || 'pg_stat_statements'::text) AS p (name) WHERE trim(p.name) <> '') || ';'
         WHEN NOT j.is_created THEN 'CREATE EXTENSION pg_stat_statements;'
         WHEN j.status = 'SKIPPED' THEN format('GRANT pg_read_all_stats TO %I;', current_user)
-        ELSE format('ALTER SYSTEM SET pg_stat_statements.max = %s;', 2 * (SELECT s.setting::bigint FROM settings AS s WHERE s.name = 'pg_stat_statements.max'))
+        ELSE format('ALTER SYSTEM SET pg_stat_statements.max = %s;',
+            2 * (SELECT s.setting::bigint FROM settings AS s WHERE s.name = 'pg_stat_statements.max'))
     END AS next_command,
     CASE WHEN j.is_window THEN 'since ' || $2
         WHEN j.counting_since IS NOT NULL THEN 'lifetime since ' || to_char(j.counting_since, 'YYYY-MM-DD HH24:MI') ELSE 'now'

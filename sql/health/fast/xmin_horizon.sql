@@ -7,8 +7,10 @@ holders AS (
         format('pid %s', s.pid) AS name, age(s.backend_xmin) AS age, s.xact_start AS held_since,
         format('%s, user %s, application %s, database %s, state %s', coalesce(s.backend_type, 'session'), coalesce(s.usename::text, '(none)'),
             coalesce(nullif(s.application_name, ''), '(none)'), coalesce(s.datname::text, '(none)'), coalesce(s.state, '(none)')) AS evidence,
-        CASE WHEN s.backend_type = 'walsender'
-            THEN format('SELECT pid, application_name, client_addr, backend_xmin FROM pg_stat_replication WHERE pid = %s;', s.pid)
+        CASE
+            WHEN s.backend_type = 'walsender'
+                THEN format('SELECT pid, application_name, client_addr, backend_xmin FROM pg_stat_replication WHERE pid = %s;', s.pid)
+            WHEN pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', s.pid)
             ELSE format('SELECT crewsnow_ops.terminate_session(%s, %L);', s.pid,
                 to_char(s.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
         END AS next_command,

@@ -14,7 +14,8 @@ ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.o
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, 'enabled' AS threshold,
     concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
-    'What it should check or write does not happen: enable it, then mend the rows that came meanwhile.' AS recommendation, r.command AS next_command, 'now' AS since
+    'What it should check or write does not happen: enable it, then mend the rows that came meanwhile.' AS recommendation, r.command AS next_command,
+    'now' AS since
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL

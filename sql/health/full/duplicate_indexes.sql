@@ -1,4 +1,5 @@
--- Limits: exact copies and left prefixes (pgdoctor: failure and warning) with the same table, predicate, expressions, operator classes, collations and order.
+-- Limits: exact copies and left prefixes (pgdoctor: failure and warning) with the same table, predicate, expressions, operator classes,
+-- collations and order.
 WITH
 found AS (
     SELECT DISTINCT ON (a.indexrelid) 'index ' || a.indexrelid::regclass AS object,
@@ -13,7 +14,8 @@ found AS (
         FROM pg_index AS i
         JOIN pg_class AS x ON x.oid = i.indexrelid
         JOIN pg_namespace AS n ON n.oid = x.relnamespace
-        WHERE i.indisvalid AND x.relkind = 'i' AND x.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+        WHERE i.indisvalid AND x.relkind = 'i' AND x.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+            AND n.nspname !~ '^pg_(toast|temp)'
     ) AS a
     JOIN pg_class AS c ON c.oid = a.indexrelid
     JOIN pg_index AS o ON o.indrelid = a.indrelid AND o.indexrelid <> a.indexrelid AND o.indisvalid

@@ -21,10 +21,25 @@ found AS (
             WHERE a.attrelid = t.oid AND a.attnum = ANY (i.indkey::smallint[])
         ) AS w
         WHERE c.relkind = 'i' AND c.relam = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree') AND i.indexprs IS NULL AND i.indisvalid
-            AND c.reltuples > 0 AND c.relpages * s.block > 104857600 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+            AND c.reltuples > 0 AND c.relpages * s.block > 104857600
+            AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
             AND w.columns = i.indnatts
     ) AS b
     WHERE b.needed < 0.5 * b.relpages
+),
+-- Statistics of columns are for who may read these.
+hidden AS (
+    SELECT count(*) AS tables
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm')
+        AND EXISTS (
+            SELECT FROM pg_index AS i
+            JOIN pg_class AS x ON x.oid = i.indexrelid
+            WHERE i.indrelid = c.oid AND x.relpages * current_setting('block_size')::float8 > 104857600
+        )
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)' AND (NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid))
 ),
 ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.object) AS place, count(*) OVER () AS found FROM found AS f)
 SELECT
@@ -34,5 +49,10 @@ SELECT
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
-SELECT 'OK', NULL, '0', '< 50 % (estimate)', NULL, 'Nothing to do.', NULL, 'now'
-WHERE NOT EXISTS (SELECT FROM ranked)
+SELECT
+    CASE WHEN h.tables > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL, CASE WHEN h.tables = 0 THEN '0' END, '< 50 % (estimate)',
+    CASE WHEN h.tables > 0 THEN format('the statistics of %s tables are hidden from this role', h.tables) END,
+    CASE WHEN h.tables > 0 THEN 'Let this role read them.' ELSE 'Nothing to do.' END,
+    CASE WHEN h.tables > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user) END, 'now'
+FROM hidden AS h
+WHERE h.tables > 0 OR NOT EXISTS (SELECT FROM ranked)

@@ -1,4 +1,5 @@
--- Limits: 50 % and 75 % (pgdoctor) of what the type holds, estimated from the last ANALYZE. For keys without a sequence; sequences have their own check.
+-- Limits: 50 % and 75 % (pgdoctor) of what the type holds, estimated from the last ANALYZE. For keys without a sequence; sequences
+-- have their own check.
 WITH
 found AS (
     SELECT 'column ' || c.oid::regclass || '.' || quote_ident(a.attname) AS object,
@@ -14,13 +15,28 @@ found AS (
     CROSS JOIN LATERAL (SELECT (p.histogram_bounds::text::text[])[cardinality(p.histogram_bounds::text::text[])]::numeric AS most) AS m
     WHERE i.indisprimary AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' AND m.most >= 0.5 * t.limit
 ),
+-- Statistics of columns are for who may read these.
+hidden AS (
+    SELECT count(*) AS tables
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)' AND (NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid))
+),
 ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.object) AS place, count(*) OVER () AS found FROM found AS f)
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, '< 50 % (estimate)' AS threshold,
     concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
-    'When it is used up, every INSERT fails: change the column to bigint (this rewrites the table under a lock: plan it).' AS recommendation, r.command AS next_command, 'now' AS since
+    'When it is used up, every INSERT fails: change the column to bigint (this rewrites the table under a lock: plan it).' AS recommendation,
+    r.command AS next_command, 'now' AS since
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
-SELECT 'OK', NULL, '0', '< 50 % (estimate)', NULL, 'Nothing to do.', NULL, 'now'
-WHERE NOT EXISTS (SELECT FROM ranked)
+SELECT
+    CASE WHEN h.tables > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL, CASE WHEN h.tables = 0 THEN '0' END, '< 50 % (estimate)',
+    CASE WHEN h.tables > 0 THEN format('the statistics of %s tables are hidden from this role', h.tables) END,
+    CASE WHEN h.tables > 0 THEN 'Let this role read them.' ELSE 'Nothing to do.' END,
+    CASE WHEN h.tables > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user) END, 'now'
+FROM hidden AS h
+WHERE h.tables > 0 OR NOT EXISTS (SELECT FROM ranked)

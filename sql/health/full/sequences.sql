@@ -67,7 +67,8 @@ SELECT
     format('at %s, increment %s, type %s', r.value, r.seqincrement, r.seqtypid::regtype)
         || CASE WHEN r.relid IS NOT NULL THEN format(', feeds %s.%I (%s)', r.relid::regclass, r.attname, r.atttypid::regtype) ELSE '' END
         || CASE WHEN r.place = 1 AND r.found > 5 THEN format('; %s more sequences', r.found - 5) ELSE '' END AS evidence,
-    'When it is used up, every INSERT fails: give column and sequence the type bigint (this rewrites the table under a lock: plan it).' AS recommendation,
+    'When it is used up, every INSERT fails: give column and sequence the type bigint (this rewrites the table under a lock: plan it).'
+        AS recommendation,
     concat_ws(E'\n',
         CASE WHEN r.seqtypid <> 'int8'::regtype THEN format('ALTER SEQUENCE %s AS bigint;', r.seqrelid::regclass)
             WHEN r.seqmax <= 4294967296 THEN format('ALTER SEQUENCE %s NO MAXVALUE;', r.seqrelid::regclass) END,
@@ -78,7 +79,8 @@ FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
 SELECT
-    CASE WHEN c.hidden > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL, CASE WHEN c.hidden = 0 OR c.read > 0 THEN format('%s below 85 %%', c.read) END, '< 85 %',
+    CASE WHEN c.hidden > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL,
+    CASE WHEN c.hidden = 0 OR c.read > 0 THEN format('%s below 85 %%', c.read) END, '< 85 %',
     concat_ws(', ', format('%s of %s sequences can end within 2^32 and were read', c.read, c.in_all),
         CASE WHEN c.hidden > 0 THEN c.hidden || ' may not be read by this role' END,
         NULL),

@@ -1,5 +1,7 @@
--- Limits: over 1000 sequential scans of a table above 10,000 rows (pgFirstAid), reading more than 90 % of it by them (ours; pghero: indexes used for less than 95 %).
--- After a crash all counters are 0 and stats_reset is NULL: then pg_stat_bgwriter's tells how young they are. Below 7 days nothing is said (pgdoctor).
+-- Limits: over 1000 sequential scans of a table above 10,000 rows (pgFirstAid), reading more than 90 % of it by them (ours; pghero: indexes used for
+-- less than 95 %).
+-- After a crash all counters are 0 and stats_reset is NULL: then pg_stat_bgwriter's tells how young they are. Below 7 days
+-- nothing is said (pgdoctor).
 WITH
 statistics AS (
     SELECT coalesce(d.stats_reset, b.stats_reset) AS since, statement_timestamp() - coalesce(d.stats_reset, b.stats_reset) AS age
@@ -14,7 +16,8 @@ found AS (
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE (SELECT s.age >= interval '7 days' FROM statistics AS s)
-        AND c.relkind IN ('r', 'm') AND c.reltuples > 10000 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+        AND c.relkind IN ('r', 'm') AND c.reltuples > 10000 AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+            AND n.nspname !~ '^pg_(toast|temp)'
         AND pg_stat_get_numscans(c.oid) > 1000
         AND pg_stat_get_tuples_returned(c.oid) / pg_stat_get_numscans(c.oid) > 0.1 * c.reltuples
 ),

@@ -1,4 +1,5 @@
--- Limits: changed since the last analyze: 100,000 rows (pgdoctor) and ten times autovacuum's own threshold (ours); or never analyzed with 10,000 rows.
+-- Limits: changed since the last analyze: 100,000 rows (pgdoctor) and ten times autovacuum's own threshold (ours); or never analyzed
+-- with 10,000 rows.
 WITH
 found AS (
     SELECT 'table ' || c.oid::regclass AS object,
@@ -8,7 +9,8 @@ found AS (
         format('ANALYZE %s;', c.oid::regclass) AS command, pg_stat_get_mod_since_analyze(c.oid)::float8 AS weight
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)'
         AND ((pg_stat_get_mod_since_analyze(c.oid) > 100000 AND pg_stat_get_mod_since_analyze(c.oid) > 10 * (
                 current_setting('autovacuum_analyze_threshold')::float8
                 + current_setting('autovacuum_analyze_scale_factor')::float8 * greatest(c.reltuples, 0)))

@@ -1,4 +1,5 @@
--- Limits: estimate: over half empty and 100 MB (pgFirstAid: 50 %; awesome-prometheus-alerts: 100 MB). Tables without statistics, or with columns of type name, are left out, and so are those whose columns this role may not read.
+-- Limits: estimate: over half empty and 100 MB (pgFirstAid: 50 %; awesome-prometheus-alerts: 100 MB). Tables without statistics, or with columns of
+-- type name, are left out, and so are those whose columns this role may not read.
 WITH
 found AS (
     SELECT 'table ' || b.oid::regclass AS object, format('%s %% (estimate)', round((100 * (1 - b.needed / b.relpages))::numeric)) AS value,
@@ -19,19 +20,36 @@ found AS (
         LEFT JOIN LATERAL (
             SELECT x.option_value::float8 AS fillfactor FROM pg_options_to_table(c.reloptions) AS x WHERE x.option_name = 'fillfactor'
         ) AS f ON true
-        WHERE c.relkind IN ('r', 'm') AND c.reltuples > 0 AND c.relpages * s.block > 104857600 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+        WHERE c.relkind IN ('r', 'm') AND c.reltuples > 0 AND c.relpages * s.block > 104857600
+            AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
             AND w.columns = (SELECT count(*) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
             AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = 'name'::regtype)
     ) AS b
     WHERE b.needed < 0.5 * b.relpages
 ),
+-- Statistics of columns are for who may read these.
+hidden AS (
+    SELECT count(*) AS tables
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm') AND c.relpages * current_setting('block_size')::float8 > 104857600
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)' AND (NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid))
+),
 ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.object) AS place, count(*) OVER () AS found FROM found AS f)
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, '< 50 % (estimate)' AS threshold,
     concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
-    'An estimate: much of its space holds nothing, scans read it all the same; measure with pgstattuple_approx, then pg_repack or VACUUM FULL (locks it).' AS recommendation, r.command AS next_command, 'now' AS since
+    'An estimate: much of its space holds nothing, scans read it all the same; '
+        || 'measure with pgstattuple_approx, then pg_repack or VACUUM FULL (locks it).' AS recommendation,
+    r.command AS next_command, 'now' AS since
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
-SELECT 'OK', NULL, '0', '< 50 % (estimate)', NULL, 'Nothing to do.', NULL, 'now'
-WHERE NOT EXISTS (SELECT FROM ranked)
+SELECT
+    CASE WHEN h.tables > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL, CASE WHEN h.tables = 0 THEN '0' END, '< 50 % (estimate)',
+    CASE WHEN h.tables > 0 THEN format('the statistics of %s tables are hidden from this role', h.tables) END,
+    CASE WHEN h.tables > 0 THEN 'Let this role read them.' ELSE 'Nothing to do.' END,
+    CASE WHEN h.tables > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user) END, 'now'
+FROM hidden AS h
+WHERE h.tables > 0 OR NOT EXISTS (SELECT FROM ranked)

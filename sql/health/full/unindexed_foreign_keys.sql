@@ -10,7 +10,8 @@ found AS (
     FROM pg_constraint AS k
     JOIN pg_class AS c ON c.oid = k.conrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relkind = 'r' AND c.reltuples > 10000 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relkind = 'r' AND c.reltuples > 10000 AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (
             SELECT FROM pg_index AS i
             WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL
@@ -21,7 +22,8 @@ ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.o
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, 'indexed' AS threshold,
     concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
-    'Deleting or changing a referenced row reads the whole table, under locks: index the column.' AS recommendation, r.command AS next_command, 'now' AS since
+    'Deleting or changing a referenced row reads the whole table, under locks: index the column.' AS recommendation, r.command AS next_command,
+    'now' AS since
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL

@@ -11,7 +11,8 @@ ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.o
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, 'none' AS threshold,
     concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
-    'A crash empties it, and no standby or backup has its rows: make it logged if they matter.' AS recommendation, r.command AS next_command, 'now' AS since
+    'A crash empties it, and no standby or backup has its rows: make it logged if they matter.' AS recommendation, r.command AS next_command,
+    'now' AS since
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL

@@ -1,5 +1,7 @@
--- Limits: not scanned, over 10 MB (pghero, pgdoctor). Not those that hold a constraint, uniqueness or replica identity, nor partitioned parents. Scans on standbys are not counted here.
--- After a crash all counters are 0 and stats_reset is NULL: then pg_stat_bgwriter's tells how young they are. Below 7 days nothing is said (pgdoctor).
+-- Limits: not scanned, over 10 MB (pghero, pgdoctor). Not those that hold a constraint, uniqueness or replica identity, nor partitioned parents.
+-- Scans on standbys are not counted here.
+-- After a crash all counters are 0 and stats_reset is NULL: then pg_stat_bgwriter's tells how young they are. Below 7 days
+-- nothing is said (pgdoctor).
 WITH
 statistics AS (
     SELECT coalesce(d.stats_reset, b.stats_reset) AS since, statement_timestamp() - coalesce(d.stats_reset, b.stats_reset) AS age
@@ -9,7 +11,8 @@ statistics AS (
 ),
 found AS (
     SELECT 'index ' || i.indexrelid::regclass AS object, pg_size_pretty(c.relpages * current_setting('block_size')::bigint) AS value,
-        format('on %s, no scan%s', i.indrelid::regclass, CASE WHEN EXISTS (SELECT FROM pg_stat_replication) THEN ' here (standbys not looked at)' ELSE '' END)
+        format('on %s, no scan%s', i.indrelid::regclass,
+            CASE WHEN EXISTS (SELECT FROM pg_stat_replication) THEN ' here (standbys not looked at)' ELSE '' END)
             AS evidence,
         format('DROP INDEX CONCURRENTLY %s;', i.indexrelid::regclass) AS command, c.relpages::float8 AS weight
     FROM pg_index AS i

@@ -10,7 +10,8 @@ ranked AS (SELECT f.*, row_number() OVER (ORDER BY f.weight DESC NULLS LAST, f.o
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, 'validated' AS threshold,
     concat_ws('; ', r.evidence, CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more', r.found - 5) END) AS evidence,
-    'Old rows may break it, and the planner does not rely on it: validate it (takes no lock that stops writers).' AS recommendation, r.command AS next_command, 'now' AS since
+    'Old rows may break it, and the planner does not rely on it: validate it (takes no lock that stops writers).' AS recommendation,
+    r.command AS next_command, 'now' AS since
 FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL

@@ -20,7 +20,8 @@ LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
     AND coalesce(c.relname, p.proname) NOT IN
         ('feature_flags', 'is_feature_enabled_for_user', 'update_feature_flag',
-        'event_log', 'log_system_event', 'processed_events', 'edge_functions_monitoring', 'error_rate_monitoring', 'stripe_webhook_monitoring');
+        'event_log', 'log_system_event', 'processed_events', 'edge_functions_monitoring', 'error_rate_monitoring', 'stripe_webhook_monitoring',
+        'performance_health_check', 'analyze_slow_queries', 'connection_monitoring');
 
 -- objects without a COMMENT
 SELECT pg_describe_object(classid, objid, 0) FROM members
@@ -33,6 +34,8 @@ SELECT tgrelid::regclass, tgname FROM members JOIN pg_trigger ON tgrelid = objid
 WHERE NOT tgisinternal AND obj_description(pg_trigger.oid, 'pg_trigger') IS NULL;
 SELECT conrelid::regclass, conname FROM members JOIN pg_constraint ON conrelid = objid AND classid = 'pg_class'::regclass
 WHERE contype <> 'n' AND obj_description(pg_constraint.oid, 'pg_constraint') IS NULL;
+SELECT evtname FROM members JOIN pg_event_trigger AS e ON e.oid = objid AND classid = 'pg_event_trigger'::regclass
+WHERE obj_description(e.oid, 'pg_event_trigger') IS NULL;
 SELECT indexrelid::regclass FROM members JOIN pg_index ON indrelid = objid AND classid = 'pg_class'::regclass
 WHERE obj_description(indexrelid, 'pg_class') IS NULL AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid);
 
@@ -42,7 +45,9 @@ WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid
     AND NOT objid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'crewsnow_ops')::oid[])
     AND objid::regclass::text NOT IN ('crewsnow_ops.launch_flags', 'crewsnow_ops.access_privileges',
         -- made anew from the restored rows
-        'crewsnow_ops.rollup_state', 'crewsnow_ops.webhook_journal', 'crewsnow_ops.webhook_rollups', 'crewsnow_ops.connection_samples');
+        'crewsnow_ops.rollup_state', 'crewsnow_ops.webhook_journal', 'crewsnow_ops.webhook_rollups', 'crewsnow_ops.connection_samples',
+        -- of this server alone
+        'crewsnow_ops.health_samples', 'crewsnow_ops.statement_samples', 'crewsnow_ops.matview_refreshes');
 
 -- functions that run as their owner, and functions without a pinned search_path: the first must be none, the second run no SQL, or one
 -- INSERT that names no function, operator or type
@@ -50,7 +55,7 @@ SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid AND 
 SELECT proname FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
 WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
     AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch', 'merge_sketches', 'sketch_quantile', 'is_valid_event',
-        'log_system_event', 'record_edge_call')
+        'log_system_event', 'record_edge_call', 'mask_literals')
     AND proname NOT LIKE 'latency\_sketch\_%';
 
 -- whoever has a right on anything: PUBLIC may evaluate and ask whether an event is valid, and nothing else was granted
@@ -68,7 +73,7 @@ WHERE a.grantee <> coalesce(c.relowner, p.proowner, n.nspowner) AND coalesce(p.p
 SELECT pg_describe_object(m.classid, m.objid, 0) FROM members AS m
 LEFT JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind IN ('r', 'v', 'm', 'p')
-WHERE (p.prorettype <> 'trigger'::regtype OR c.oid IS NOT NULL)
+WHERE (p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR c.oid IS NOT NULL)
     AND NOT EXISTS (
         SELECT FROM crewsnow_ops.access_privileges AS a
         WHERE CASE a.object_type WHEN 'FUNCTION' THEN a.object_name::regprocedure = p.oid WHEN 'TABLE' THEN a.object_name::regclass = c.oid END
@@ -80,4 +85,4 @@ WHERE (p.prorettype <> 'trigger'::regtype OR c.oid IS NOT NULL)
 
 -- volatility and parallel safety of what policies and plans are made of
 SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc
-WHERE proname IN ('is_feature_enabled_for_user', 'latency_sketch', 'merge_sketches', 'sketch_quantile') ORDER BY proname;
+WHERE proname IN ('is_feature_enabled_for_user', 'latency_sketch', 'merge_sketches', 'sketch_quantile', 'mask_literals') ORDER BY proname;

@@ -1,0 +1,377 @@
+//! What performance_health_check says, whoever asks and wherever: it never fails as a whole, and never says OK of what it could not see.
+
+use crate::replication::wait_until;
+use harness::{Cluster, explain, must_run, root, rows, run, server_command, sqlstate, value};
+use postgres::Client;
+use std::time::{Duration, Instant};
+
+/// What the checks of other people's sessions, and of the server's files, are called.
+const HIDDEN: [&str; 11] = [
+    "Active Connections",
+    "Archive Queue",
+    "Autovacuum Workers",
+    "Configuration Errors",
+    "Disk Space",
+    "Idle in Transaction",
+    "Long Queries",
+    "Long Transactions",
+    "Slow Queries",
+    "WAL Size",
+    "Wait Profile",
+];
+
+/// What a check says, worst first: its statuses, without repetition.
+pub fn status(client: &mut Client, metric: &str) -> String {
+    let sql = format!(
+        "SELECT string_agg(status, ' ' ORDER BY rank)
+         FROM (SELECT status, min(severity_rank) AS rank FROM performance_health_check() WHERE metric = '{metric}' GROUP BY status) AS s"
+    );
+    value(client, &sql)
+}
+
+/// A column of a check's worst row.
+pub fn worst(client: &mut Client, metric: &str, column: &str) -> String {
+    let sql = format!(
+        "SELECT {column} FROM performance_health_check() WHERE metric = '{metric}' ORDER BY severity_rank LIMIT 1"
+    );
+    value(client, &sql)
+}
+
+/// A statement in another session, to be joined: its SQLSTATE if it failed.
+pub fn in_background(mut session: Client, sql: &str) -> std::thread::JoinHandle<Option<String>> {
+    let sql = sql.to_owned();
+    std::thread::spawn(move || match session.batch_execute(&sql) {
+        Ok(()) => None,
+        Err(error) => Some(error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())),
+    })
+}
+
+/// Statements one after the other, each in a transaction of its own.
+pub fn each(client: &mut Client, statements: &str) {
+    for sql in statements.split("; ") {
+        run(client, sql);
+    }
+}
+
+/// Lets time pass in this database: what its sessions, locks and prepared transactions began, they began so much earlier.
+pub fn let_time_pass(client: &mut Client, interval: &str) {
+    run(
+        client,
+        "SET allow_system_table_mods = on; CREATE TABLE IF NOT EXISTS original_views (name text PRIMARY KEY, definition text)",
+    );
+    for (view, columns) in [
+        ("pg_stat_activity", &["s.xact_start", "s.query_start", "s.state_change"][..]),
+        ("pg_prepared_xacts", &["p.prepared"]),
+        ("pg_locks", &["l.waitstart"]),
+    ] {
+        let keep = format!(
+            "INSERT INTO original_views VALUES ('{view}', pg_get_viewdef('pg_catalog.{view}'::regclass)) ON CONFLICT DO NOTHING"
+        );
+        run(client, &keep);
+        let mut definition = value(client, &format!("SELECT definition FROM original_views WHERE name = '{view}'"));
+        for column in columns {
+            let (_, name) = column.split_once('.').expect("a column of a function");
+            // Servers from 18 on leave out the prefix where it is not needed.
+            let written = [column, name]
+                .into_iter()
+                .flat_map(|column| [",", "\n"].map(|end| (column, format!(" {column}{end}"), end)))
+                .find(|(_, written, _)| definition.contains(written));
+            let (column, written, end) = written.unwrap_or_else(|| panic!("{column} in {definition}"));
+            let shifted = format!(" {column} - interval '{interval}' AS {name}{end}");
+            definition = definition.replacen(&written, &shifted, 1);
+        }
+        run(client, &format!("CREATE OR REPLACE VIEW pg_catalog.{view} AS {definition}"));
+    }
+}
+
+#[test]
+fn a_plain_reader_never_gets_a_false_ok() {
+    let cluster = Cluster::start("health_reader", "");
+    let mut a = cluster.create_database("health");
+    run(
+        &mut a,
+        "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); CREATE TABLE t (id serial)",
+    );
+    let mut idle = cluster.connect("health");
+    run(&mut idle, "BEGIN; SELECT txid_current()");
+    let mut b = cluster.connect_as("reader", "health");
+    let of = |names: &[&str]| format!("metric IN ('{}')", names.join("', '"));
+    let of_hidden = of(&HIDDEN);
+    let found = rows(
+        &mut b,
+        &format!(
+            "SELECT metric, status FROM performance_health_check() WHERE {of_hidden} ORDER BY metric COLLATE \"C\""
+        ),
+    );
+    assert_eq!(
+        found,
+        HIDDEN.map(|name| format!("{name}|SKIPPED")),
+        "what is hidden is skipped, and nothing else is said"
+    );
+    // Others may see slots and prepared transactions, but not sessions: an OK would be of these alone.
+    for metric in ["Xmin Horizon", "Sequences", "Statement Statistics"] {
+        let status = status(&mut b, metric);
+        assert!(!status.contains("OK"), "{metric}: {status}");
+    }
+    let reasons = "SELECT count(*) FROM performance_health_check() WHERE status = 'SKIPPED' AND (evidence IS NULL OR recommendation IS NULL)";
+    assert_eq!(value(&mut b, reasons), "0", "who skips says why");
+    assert_eq!(
+        value(&mut b, "SELECT state FROM connection_monitoring ORDER BY connection_count DESC LIMIT 1"),
+        "(hidden)"
+    );
+    assert_eq!(
+        value(&mut b, "SELECT sum(hidden) > 0 AND sum(idle_in_transaction) = 0 FROM crewsnow_ops.connections"),
+        "t"
+    );
+    assert_eq!(value(&mut b, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"), "1");
+    // What to type next is what helps.
+    let commands = rows(
+        &mut b,
+        "SELECT DISTINCT next_command FROM performance_health_check() WHERE status = 'SKIPPED' AND next_command LIKE 'GRANT %'",
+    );
+    assert!(commands.len() >= 3, "{commands:?}");
+    run(&mut a, &commands.join(";"));
+    let still = format!(
+        "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND ({of_hidden} OR {})",
+        of(&["Sequences", "Xmin Horizon"])
+    );
+    assert_eq!(rows(&mut b, &still), Vec::<String>::new());
+    // A role that may call nothing gets an error, not an empty report.
+    run(&mut a, "CREATE ROLE nobody LOGIN");
+    let mut c = cluster.connect_as("nobody", "health");
+    for sql in [
+        "SELECT * FROM performance_health_check()",
+        "SELECT * FROM analyze_slow_queries()",
+        "SELECT * FROM connection_monitoring",
+        "SELECT * FROM crewsnow_ops.blocking_tree",
+        "SELECT crewsnow_ops.sample_health()",
+        "SELECT crewsnow_ops.terminate_session(1, now())",
+        "SELECT * FROM crewsnow_ops.disconnect_sessions('nobody')",
+    ] {
+        assert_eq!(sqlstate(&mut c, sql), "42501", "{sql}");
+    }
+    run(&mut idle, "ROLLBACK");
+}
+
+/// All that only reads, in a transaction that may only read, with nothing on the search_path.
+fn assert_everything_reads(client: &mut Client, name: &str) {
+    run(client, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''");
+    for sql in [
+        "SELECT count(*) FROM public.performance_health_check()",
+        "SELECT count(*) FROM crewsnow_ops.full_health_check()",
+        "SELECT count(*) FROM public.analyze_slow_queries()",
+        "SELECT count(*) FROM public.connection_monitoring",
+        "SELECT count(*) FROM crewsnow_ops.connections",
+        "SELECT count(*) FROM crewsnow_ops.blocking_tree",
+        "SELECT count(*) FROM crewsnow_ops.disconnect_sessions('nobody')",
+    ] {
+        value(client, sql);
+    }
+    // Checksums that are off are unknown, and so are statistics that are younger than a week: nothing else may be skipped.
+    let skipped = rows(
+        client,
+        "SELECT metric, evidence FROM crewsnow_ops.full_health_check()
+         WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures' AND evidence !~ '7 days|days are needed|statistics are'",
+    );
+    assert_eq!(skipped, Vec::<String>::new(), "{name}");
+    run(client, "ROLLBACK");
+    for sql in ["SELECT crewsnow_ops.sample_health()", "SELECT crewsnow_ops.terminate_session(1, now())"] {
+        assert_eq!(sqlstate(client, &format!("BEGIN READ ONLY; {sql}")), "25006", "{name}: {sql}");
+        run(client, "ROLLBACK");
+    }
+}
+
+#[test]
+fn it_only_reads() {
+    let cluster = Cluster::start("health_reads", "");
+    let mut a = cluster.create_database("health");
+    assert_everything_reads(&mut a, "primary");
+    // Not even a transaction id is used, though each check has a subtransaction.
+    run(&mut a, "BEGIN; SELECT * FROM performance_health_check(); SELECT * FROM crewsnow_ops.full_health_check()");
+    assert_eq!(value(&mut a, "SELECT txid_current_if_assigned() IS NULL"), "t");
+    // Settings are the caller's again.
+    assert_eq!(value(&mut a, "SELECT current_setting('lock_timeout') || current_setting('jit')"), "0on");
+    run(&mut a, "ROLLBACK");
+    // The order is that of urgency, and ranks have no gaps.
+    let order = "SELECT bool_and(severity_rank = n) AND array_agg(status ORDER BY n) = array_agg(status ORDER BY array_position(ARRAY['CRITICAL', 'WARNING', 'SKIPPED', 'OK'], status))
+        FROM performance_health_check() WITH ORDINALITY AS h (m, v, t, status, r, severity_rank, o, e, s, c, n)";
+    assert_eq!(value(&mut a, order), "t");
+    let contract = "SELECT count(DISTINCT metric) FROM performance_health_check()
+        WHERE metric IN ('Active Connections', 'Avg Query Time', 'Slow Queries', 'KPI Freshness') AND threshold ~ '^< (50|200 ms|10|2 hours)$'";
+    assert_eq!(value(&mut a, contract), "4", "the contract's metrics and limits");
+}
+
+#[test]
+fn on_a_standby() {
+    let mut primary = Cluster::start("health_primary", "");
+    let mut a = primary.create_database("health");
+    run(&mut a, "SELECT crewsnow_ops.sample_health()");
+    let standby = Cluster::standby("health_standby", &primary);
+    let mut b = standby.connect("health");
+    assert_everything_reads(&mut b, "standby");
+    assert_eq!((status(&mut a, "Replay"), status(&mut b, "Replay")), ("OK".into(), "OK".into()));
+    assert_eq!(status(&mut a, "Replication"), "OK", "it is connected and has all");
+
+    run(&mut b, "SELECT pg_wal_replay_pause()");
+    wait_until("the pause", || status(&mut b, "Replay") == "WARNING");
+    assert!(worst(&mut b, "Replay", "current_value").starts_with("paused"));
+    let resume = worst(&mut b, "Replay", "next_command");
+    run(&mut b, &resume);
+    wait_until("what was typed helped", || status(&mut b, "Replay") == "OK");
+
+    // A standby that replays six seconds late: its primary says so, by time.
+    each(&mut b, "ALTER SYSTEM SET recovery_min_apply_delay = '6s'; SELECT pg_reload_conf()");
+    // The standby learns of its delay after some of these.
+    wait_until("the lag", || {
+        run(&mut a, "SELECT txid_current()");
+        status(&mut a, "Replication") == "WARNING"
+    });
+    each(&mut b, "ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()");
+
+    // Who to end there is ended by the server's own function: nothing can be recorded.
+    let mut idle = standby.connect("health");
+    run(&mut idle, "BEGIN; SELECT 1");
+    let pid = value(&mut idle, "SELECT pg_backend_pid()");
+    let_time_pass(&mut a, "400 seconds");
+    wait_until("time passes there, too", || status(&mut b, "Idle in Transaction") == "WARNING");
+    let terminate = worst(&mut b, "Idle in Transaction", "next_command");
+    assert_eq!(terminate, format!("SELECT pg_terminate_backend({pid});"));
+    run(&mut b, &terminate);
+    wait_until("what was typed helped", || status(&mut b, "Idle in Transaction") == "OK");
+    primary.stop("immediate");
+    wait_until("the receiver is gone", || worst(&mut b, "Replay", "current_value").starts_with("not connected"));
+    assert_eq!(status(&mut b, "Replay"), "WARNING");
+    // Promoted: another role than that of the samples.
+    must_run(server_command("pg_ctl").arg("-D").arg(standby.scratch().join("data")).args(["-w", "promote"]));
+    run(&mut b, "UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '1 minute'");
+    assert_eq!(status(&mut b, "Replay"), "OK");
+    assert!(worst(&mut b, "Rollbacks", "since").starts_with("lifetime"), "another server's counters mean nothing");
+}
+
+/// After a crash all counters begin at 0, and an index that is used every second looks unused.
+#[test]
+fn a_crash_makes_nothing_unused() {
+    let mut cluster = Cluster::start("health_crash", "");
+    let mut a = cluster.create_database("health");
+    run(
+        &mut a,
+        "CREATE TABLE used (id int) WITH (fillfactor = 10); INSERT INTO used SELECT generate_series(1, 600000);
+         CREATE INDEX used_id ON used (id); SET enable_seqscan = off; SELECT count(*) FROM used WHERE id < 10",
+    );
+    run(&mut a, "VACUUM ANALYZE used");
+    let unused = "SELECT status || coalesce(' ' || evidence, '') FROM crewsnow_ops.full_health_check() WHERE metric = 'Unused Indexes'";
+    // The check's own query, but content with statistics of five seconds instead of seven days.
+    let sql = std::fs::read_to_string(root().join("sql/health/full/unused_indexes.sql")).expect("the check");
+    assert!(sql.contains("interval '7 days'"));
+    let sql = format!("SELECT c.status FROM ({}\n) AS c", sql.replace("interval '7 days'", "interval '5 seconds'"));
+    run(
+        &mut a,
+        "SELECT crewsnow_ops.sample_health(); UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '1 minute'",
+    );
+    assert!(worst(&mut a, "Rollbacks", "since").starts_with("last"), "of the window");
+    wait_until("five seconds of statistics", || value(&mut a, &sql) == "OK");
+    cluster.stop("immediate");
+    cluster.boot();
+    let mut a = cluster.connect("health");
+    assert_eq!(
+        value(&mut a, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'used_id'"),
+        "0",
+        "the trap"
+    );
+    assert_eq!(value(&mut a, &sql), "SKIPPED", "the statistics are seconds old");
+    assert!(value(&mut a, unused).starts_with("SKIPPED the statistics are 00:00:00 old"), "{}", value(&mut a, unused));
+    assert!(
+        worst(&mut a, "Rollbacks", "since").starts_with("lifetime"),
+        "a sample of before the crash compares with nothing"
+    );
+    assert_eq!(status(&mut a, "Restart"), "WARNING");
+}
+
+/// The server keeps what a transaction has once seen of its statistics.
+#[test]
+fn each_call_looks_anew() {
+    let cluster = Cluster::start("health_cache", "");
+    let mut a = cluster.create_database("health");
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'newcomer'";
+    let seen = [
+        "SELECT coalesce(sum(connections), 0) FROM crewsnow_ops.connections WHERE application_name = 'newcomer'",
+        "SELECT coalesce(sum(connection_count), 0) FROM connection_monitoring WHERE state = 'idle in transaction'",
+        "SELECT split_part(evidence, ', ', 3) FROM performance_health_check() WHERE metric = 'Connections'",
+    ];
+    for (i, sql) in seen.iter().enumerate() {
+        run(&mut a, "BEGIN");
+        assert_eq!(value(&mut a, sessions), "0");
+        let before = value(&mut a, sql);
+        assert_eq!(value(&mut a, sessions), "0");
+        let mut newcomer = cluster.connect("health");
+        run(&mut newcomer, "SET application_name = 'newcomer'; BEGIN; SELECT 1");
+        assert_eq!(value(&mut a, sessions), "0", "the trap");
+        let after = value(&mut a, sql);
+        assert_ne!(before, after, "{i}: {sql}");
+        run(&mut a, "COMMIT");
+        drop(newcomer);
+        wait_until("it is gone", || value(&mut a, sessions) == "0");
+    }
+}
+
+/// A check that fails or takes too long is one row; the caller's own limits and cancellations are the caller's.
+#[test]
+fn one_bad_check_is_one_row() {
+    let cluster = Cluster::start("health_bad", "");
+    let mut a = cluster.create_database("health");
+    let count = "SELECT count(DISTINCT metric) FROM performance_health_check()";
+    let all = value(&mut a, count);
+    let skipped = "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'";
+    assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
+    let columns = value(&mut a, "SELECT pg_get_function_result('crewsnow_ops.blocking_tree_now'::regproc)");
+    // The check reads this function, of which a superuser can make anything.
+    let tree = |body: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION crewsnow_ops.blocking_tree_now() RETURNS {columns} LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
+        )
+    };
+    run(&mut a, &tree("RAISE EXCEPTION 'out of order' USING ERRCODE = 'XX001'"));
+    assert_eq!(rows(&mut a, skipped), ["Blocked Sessions|out of order"]);
+    assert_eq!(value(&mut a, count), all, "the others go on");
+
+    run(&mut a, &tree("PERFORM pg_sleep(20)"));
+    let started = Instant::now();
+    assert_eq!(rows(&mut a, skipped), ["Blocked Sessions|it took longer than 1000 ms and was stopped"]);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    // In a transaction, too, which goes on.
+    run(&mut a, "BEGIN; CREATE TABLE kept (id int)");
+    assert_eq!(rows(&mut a, skipped).len(), 1);
+    run(&mut a, "COMMIT; SELECT * FROM kept");
+
+    // The caller's time-out ends the call, and leaves a session that works.
+    run(&mut a, "SET statement_timeout = '300ms'");
+    assert_eq!(sqlstate(&mut a, count), "57014");
+    run(&mut a, "SET statement_timeout = 0");
+    // So does a cancellation by somebody else, while a check runs.
+    let pid = value(&mut a, "SELECT pg_backend_pid()");
+    let mut b = cluster.connect("health");
+    let running = std::thread::spawn(move || {
+        let error = a.simple_query("SELECT count(*) FROM performance_health_check()").expect_err("it is cancelled");
+        assert_eq!(error.code().map(|code| code.code()), Some("57014"), "{}", explain(&error));
+        (rows(&mut a, "SELECT 'usable'"), a)
+    });
+    let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
+    wait_until("the slow check", || value(&mut b, &sleeps) == "1");
+    assert_eq!(value(&mut b, &format!("SELECT pg_cancel_backend({pid})")), "t");
+    let (usable, mut a) = running.join().expect("cancelled");
+    assert_eq!(usable, ["usable"]);
+    run(&mut a, &tree("RETURN"));
+    assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
+
+    // A lock that a check waits for is one skipped row as well, after 0.2 s.
+    let mut lock = cluster.connect("health");
+    run(&mut lock, "BEGIN; LOCK TABLE crewsnow_ops.matview_refreshes IN ACCESS EXCLUSIVE MODE");
+    assert_eq!(rows(&mut a, skipped), ["KPI Freshness|canceling statement due to lock timeout"]);
+    run(&mut lock, "ROLLBACK");
+    // What all checks read cannot be read: each says so.
+    run(&mut lock, "BEGIN; LOCK TABLE crewsnow_ops.health_samples IN ACCESS EXCLUSIVE MODE");
+    assert_eq!(value(&mut a, count), all);
+    assert_eq!(value(&mut a, "SELECT count(*) > 30 FROM performance_health_check() WHERE status = 'SKIPPED'"), "t");
+    run(&mut lock, "ROLLBACK");
+    assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
+}

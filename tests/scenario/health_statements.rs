@@ -1,0 +1,147 @@
+//! Statements: with pg_stat_statements in all its states, and without it.
+
+use crate::health::{in_background, status, worst};
+use crate::replication::wait_until;
+use harness::{Cluster, both, rows, run, value};
+use postgres::Client;
+use std::time::{Duration, Instant};
+
+const PRELOAD: &str = "shared_preload_libraries = 'pg_stat_statements'";
+
+/// Servers without contrib have none.
+fn can_be_created(client: &mut Client) -> bool {
+    value(client, "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'") == "1"
+}
+
+/// A statement of more than a second that runs now is shown, and masked.
+fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
+    let sleeper = in_background(cluster.connect("health"), "SELECT 'S3CRET', pg_sleep(60)");
+    let running =
+        "SELECT pid, query_snippet, total_time_ms >= 1000, finding FROM analyze_slow_queries() WHERE pid IS NOT NULL";
+    wait_until("it is slow", || rows(a, running).len() == 1);
+    let found = rows(a, running);
+    assert!(found[0].ends_with("|SELECT ?, pg_sleep(?)|t|running, waits for Timeout:PgSleep"), "{found:?}");
+    let cancel = value(
+        a,
+        "SELECT substring(optimization_suggestion FROM 'SELECT .*') FROM analyze_slow_queries() WHERE pid IS NOT NULL",
+    );
+    assert_eq!(value(a, &cancel), "t", "{cancel}");
+    assert_eq!(sleeper.join().expect("the sleeper"), Some("57014".to_owned()));
+}
+
+#[test]
+fn without_pg_stat_statements() {
+    let cluster = Cluster::start("statements_none", "");
+    let mut a = cluster.create_database("health");
+    let advice = "SELECT query_hash, finding, optimization_suggestion FROM analyze_slow_queries()";
+    let preload = "(no statistics)|SKIPPED: pg_stat_statements is not loaded|Preload pg_stat_statements (shared_preload_libraries) with the next restart, then CREATE EXTENSION pg_stat_statements;";
+    assert_eq!(rows(&mut a, advice), [preload]);
+    assert_eq!(status(&mut a, "Statement Statistics"), "WARNING");
+    assert_eq!(
+        worst(&mut a, "Statement Statistics", "next_command"),
+        "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';"
+    );
+    // The runbook's filter leaves no row, but not the impression that all is well.
+    let typed = cluster
+        .psql("health")
+        .args(["-At", "-c", "SELECT * FROM analyze_slow_queries() WHERE avg_time_ms > 1000;"])
+        .output();
+    let said = both(&typed.expect("psql"));
+    assert!(said.starts_with("NOTICE:  pg_stat_statements"), "{said}");
+    assert_running_is_shown(&cluster, &mut a);
+    if can_be_created(&mut a) {
+        // Created, but the library is not loaded: reading it would fail.
+        run(&mut a, "CREATE EXTENSION pg_stat_statements");
+        assert_eq!(rows(&mut a, advice), [preload]);
+        assert_eq!(status(&mut a, "Statement Statistics"), "WARNING");
+        assert_eq!(status(&mut a, "Slow Queries"), "OK", "of what runs now");
+        run(&mut a, "SELECT crewsnow_ops.sample_health()");
+        assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.statement_samples"), "0");
+    }
+}
+
+#[test]
+fn with_pg_stat_statements() {
+    let without = Cluster::start("statements_check", "");
+    if !can_be_created(&mut without.connect("postgres")) {
+        return;
+    }
+    drop(without);
+    let cluster = Cluster::start("statements", &format!("{PRELOAD}\npg_stat_statements.max = 100"));
+    let started = Instant::now();
+    let mut a = cluster.create_database("health");
+    // Loaded, but this database cannot read it.
+    assert_eq!(
+        worst(&mut a, "Statement Statistics", "status || ' ' || next_command"),
+        "WARNING CREATE EXTENSION pg_stat_statements;"
+    );
+    let advice = "SELECT optimization_suggestion FROM analyze_slow_queries() WHERE query_hash = '(no statistics)'";
+    assert_eq!(value(&mut a, advice), "CREATE EXTENSION pg_stat_statements;");
+    run(&mut a, "CREATE SCHEMA \"Odd place\"; CREATE EXTENSION pg_stat_statements SCHEMA \"Odd place\"");
+    assert_eq!(status(&mut a, "Statement Statistics"), "OK");
+    assert_eq!(rows(&mut a, advice), Vec::<String>::new());
+
+    // Who sees only its own statements is told so, and gets no figure of them as if it were the server's.
+    run(
+        &mut a,
+        "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); GRANT USAGE ON SCHEMA \"Odd place\" TO reader",
+    );
+    let mut reader = cluster.connect_as("reader", "health");
+    assert_eq!(status(&mut reader, "Slow Queries"), "SKIPPED");
+    assert_eq!(status(&mut reader, "Statement Statistics"), "SKIPPED");
+    assert!(worst(&mut reader, "Avg Query Time", "current_value").ends_with("per transaction"));
+    assert_eq!(value(&mut reader, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"), "1");
+
+    // Before the sample: the most expensive of all.
+    let before = "SELECT pg_sleep(3), 'S3CRET' AS before";
+    let during = "SELECT pg_sleep(1.2), 'S3CRET' AS during";
+    run(&mut a, before);
+    let lifetime = "SELECT query_snippet, calls, avg_time_ms > 3000, \"window\" LIKE 'lifetime%' FROM analyze_slow_queries() LIMIT 1";
+    assert_eq!(rows(&mut a, lifetime), ["SELECT pg_sleep($1), $2 AS before|1|t|t"]);
+    assert_running_is_shown(&cluster, &mut a);
+    let counted = "SELECT sum(calls) FROM \"Odd place\".pg_stat_statements";
+    let reset = "SELECT stats_reset FROM \"Odd place\".pg_stat_statements_info";
+    let (calls, since) = (value(&mut a, counted), value(&mut a, reset));
+    run(&mut a, "SELECT crewsnow_ops.sample_health()");
+    // A sample counts once it is half a minute old, and only if it was taken after the statistics began: here one has to wait.
+    std::thread::sleep(Duration::from_secs(33).saturating_sub(started.elapsed()));
+    run(
+        &mut a,
+        "UPDATE crewsnow_ops.statement_samples SET sampled_at = clock_timestamp() - interval '31 seconds';
+         UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '31 seconds'",
+    );
+    run(&mut a, during);
+    let window = "SELECT query_snippet, calls, finding LIKE '%slow%', \"window\" LIKE 'since%' FROM analyze_slow_queries() WHERE avg_time_ms > 1000";
+    assert_eq!(
+        rows(&mut a, window),
+        ["SELECT pg_sleep($1), $2 AS during|1|t|t"],
+        "what was slow before the window is history"
+    );
+    assert_eq!(worst(&mut a, "Slow Queries", "current_value"), "1 statements");
+    assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per statement"));
+    // Ten different ones: a name alone makes no other statement.
+    let sleeps: Vec<_> = (0..10)
+        .map(|n| in_background(cluster.connect("health"), &format!("SELECT pg_sleep(1.1){}", ", 1".repeat(n))))
+        .collect();
+    assert!(sleeps.into_iter().all(|sleep| sleep.join().expect("a sleeper").is_none()));
+    assert_eq!(status(&mut a, "Slow Queries"), "WARNING");
+    assert_ne!(status(&mut a, "Avg Query Time"), "OK");
+    let leaks =
+        rows(&mut a, "SELECT r::text FROM analyze_slow_queries() AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'");
+    assert_eq!(leaks, Vec::<String>::new());
+    // Nobody's statistics were reset by all this.
+    assert_eq!(value(&mut a, reset), since);
+    assert_eq!(value(&mut a, &format!("SELECT ({counted}) > {calls}")), "t");
+    // More statements than there is room for.
+    for n in 20..170 {
+        run(&mut a, &format!("SELECT 1{}", ", 1".repeat(n)));
+    }
+    assert_eq!(status(&mut a, "Statement Statistics"), "WARNING", "some were evicted");
+    assert_eq!(
+        value(
+            &mut a,
+            "SELECT bool_and(\"window\" LIKE '%incomplete: % evictions') FROM analyze_slow_queries() WHERE pid IS NULL"
+        ),
+        "t"
+    );
+}
