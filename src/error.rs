@@ -174,6 +174,14 @@ pub enum OpsError {
     /// SQLSTATE 22023
     #[error("p_older_than must be a positive interval")]
     InvalidAge,
+    /// SQLSTATE 57014
+    #[error("{what} took longer than {milliseconds} ms and was stopped")]
+    TookTooLong {
+        /// What was done.
+        what: &'static str,
+        /// How long it may take.
+        milliseconds: i32,
+    },
     /// SQLSTATE 39P01
     #[error("{0} can only be called by its trigger")]
     NotATrigger(&'static str),
@@ -227,6 +235,7 @@ impl OpsError {
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::Unreachable(_) | Self::OtherSession { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
             Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
         }
@@ -277,6 +286,7 @@ impl OpsError {
             Self::OtherSession { began, meant, .. } => {
                 format!("The one that was meant began {meant}, this one began {began}: the process id was used again. Nothing was done.")
             }
+            Self::TookTooLong { .. } => "Who looks during an incident must not make it worse.".into(),
             Self::InvalidAge => "Everybody is older than that. Nothing was done.".into(),
             Self::NoSessionsNamed => "Without any of them it would be everybody. Nothing was done.".into(),
             Self::UnknownAccessLevel(_) => "The levels are reader, writer, operator and admin.".into(),
@@ -324,6 +334,9 @@ impl OpsError {
             Self::Unreachable(_) => "\\d feature_flags".into(),
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or look them up with \\du".into(),
             Self::OwnerNeedsNoAccess(_) | Self::UnknownAccessLevel(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into(),
+            Self::TookTooLong { .. } => {
+                "SELECT pid, query_start, left(query, 60) FROM pg_stat_activity WHERE state = 'active' ORDER BY query_start;".into()
+            }
             Self::OwnSession => "\\q".into(),
             Self::NotAClientSession { pid, .. } => format!("SELECT * FROM pg_stat_activity WHERE pid = {pid};"),
             Self::OtherSession { pid, .. } => {

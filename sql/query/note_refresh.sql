@@ -1,4 +1,8 @@
--- In an event trigger: the materialized views that the command has filled
+-- In an event trigger: the materialized views that the command has filled; those that are gone are forgotten, as their oids are used again
+WITH
+gone AS (
+    DELETE FROM crewsnow_ops.matview_refreshes AS r WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = r.relid AND c.relkind = 'm')
+)
 INSERT INTO crewsnow_ops.matview_refreshes AS r (relid, refreshed_at)
 SELECT DISTINCT c.oid, clock_timestamp()
 FROM pg_event_trigger_ddl_commands() AS e

@@ -7,10 +7,11 @@ use super::mask::mask_evidence;
 use super::sample::{Counters, Surroundings};
 use crate::error::OpsError;
 use crate::pg::rows::Rows;
-use crate::pg::{session, subtransaction, time_limit};
+use crate::pg::{catalog, session, subtransaction, time_limit};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 use pgrx::{IntoDatum, PgSqlErrorCode};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -76,6 +77,17 @@ fn findings(check: &Check, surroundings: &Surroundings, counters: &Counters) -> 
     })
 }
 
+/// What the runbook names is found without its schema only where that is everybody's.
+pub(super) fn typable(command: String, schema: &str) -> String {
+    let qualified = |name: &str| format!("FROM {}.{name}", quote_identifier(schema));
+    match schema {
+        "public" => command,
+        _ => ["analyze_slow_queries", "performance_health_check"]
+            .iter()
+            .fold(command, |command, name| command.replace(&format!("FROM {name}"), &qualified(name))),
+    }
+}
+
 /// All that the checks find, the worst first.
 fn run(checks: &[&Check], (each, all): (u64, u64)) -> Result<Vec<Finding>, ErrorReport> {
     let end = Instant::now() + Duration::from_millis(all);
@@ -115,6 +127,10 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Result<Vec<Finding>, Error
     }
     take(disk::METRIC, &disk::findings)?;
     finding::sort(&mut found);
+    let schema = catalog::target_schema_name().unwrap_or_default();
+    for finding in &mut found {
+        finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
+    }
     Ok(found)
 }
 

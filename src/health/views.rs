@@ -3,10 +3,12 @@
 use super::checks::STATEMENTS;
 use super::mask;
 use super::sample::{Counters, Surroundings};
+use crate::error::OpsError;
 use crate::pg::rows::Answer;
-use crate::pg::{session, time_limit};
+use crate::pg::{session, subtransaction, time_limit};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
 
 /// How long looking for slow queries may take, in milliseconds.
 const LIMIT: i32 = 10_000;
@@ -52,5 +54,10 @@ fn analyze_slow_queries() -> Result<Answer, ErrorReport> {
         Some((STATEMENTS, include_str!("../../sql/health/slow_queries.pg_stat_statements.sql"))),
     );
     let arguments = Counters::of_statements(&surroundings)?.arguments(&sql);
-    Ok(time_limit::within(LIMIT, || Answer::of(&sql, &arguments)).0)
+    let look = AssertUnwindSafe(|| Answer::of(&sql, &arguments));
+    match time_limit::within(LIMIT, || subtransaction::attempt(look)) {
+        (Ok(answer), _) => Ok(answer),
+        (Err(_), true) => Err(OpsError::TookTooLong { what: "looking for slow queries", milliseconds: LIMIT }.into()),
+        (Err(failure), false) => failure.raise(),
+    }
 }

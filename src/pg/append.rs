@@ -66,7 +66,9 @@ pub fn append(parent: pg_sys::Oid, vouched: &Vouched<'_>, columns: &[Column<'_>]
         let appended = row.is_some();
         if let Some((mut values, mut nulls)) = row {
             let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
-            pg_sys::heap_insert(relation, tuple, pg_sys::GetCurrentCommandId(true), 0, std::ptr::null_mut());
+            // At the end, not into gaps of all times: what is new stays together, where readers find it.
+            let options = pg_sys::HEAP_INSERT_SKIP_FSM as i32;
+            pg_sys::heap_insert(relation, tuple, pg_sys::GetCurrentCommandId(true), options, std::ptr::null_mut());
             // One that is being built concurrently is not ready for rows.
             for index in indexes.iter().filter(|index| (*(***index).rd_index).indisready) {
                 index_row(*index, relation, &mut (*tuple).t_self, &values, &nulls);

@@ -1,6 +1,6 @@
 //! Something that may fail without the transaction failing with it.
 
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -11,12 +11,21 @@ pub struct Failure {
     pub code: PgSqlErrorCode,
     /// The message.
     pub message: String,
+    detail: Option<String>,
+    hint: Option<String>,
 }
 
 impl Failure {
     /// Fails with it after all.
     pub fn raise(self) -> ! {
-        pg_sys::panic::ErrorReport::new(self.code, self.message, pgrx::function_name!()).report(PgLogLevel::ERROR);
+        let mut report = ErrorReport::new(self.code, self.message, pgrx::function_name!());
+        if let Some(detail) = self.detail {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = self.hint {
+            report = report.set_hint(hint);
+        }
+        report.report(PgLogLevel::ERROR);
         unreachable!("an error does not return")
     }
 
@@ -24,7 +33,12 @@ impl Failure {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
         | CaughtError::RustPanic { ereport: report, .. }) = error;
-        Self { code: report.sql_error_code(), message: report.message().to_owned() }
+        Self {
+            code: report.sql_error_code(),
+            message: report.message().to_owned(),
+            detail: report.detail().map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
+        }
     }
 }
 
