@@ -1,5 +1,5 @@
 //! What a BRIN index of minmax classes says, read from its pages: a scan through the server's own access method deforms and compares each
-//! summary through function calls, forty times as slow, and most of the time there is nothing to find.
+//! summary through function calls, and most of the time there is nothing to find.
 
 use super::scan::ACCESS_SHARE;
 use pgrx::pg_sys;
