@@ -56,7 +56,8 @@ impl Surroundings {
     /// The better query where the caller can use what it needs, else the plain one; ready to run.
     pub fn choose(&self, plain: &str, better: Option<(&str, &str)>) -> String {
         let sql = better.filter(|(object, _)| self.has(object)).map_or(plain, |(_, sql)| sql);
-        sql.replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
+        sql.replace("@spans@", include_str!("../../sql/health/spans.sql").trim_end())
+            .replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
     }
 }
 
