@@ -16,14 +16,14 @@ sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 # pg_stat_statements.
 get_rival() {
     mkdir -p "$extras"
-    printf '[package]\nname = "rival"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\npg-extras = "=0.7.2"\n' >"$extras/Cargo.toml"
+    printf '[package]\nname = "rival"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n[dependencies]\npg-extras = "=0.7.2"\n' >"$extras/Cargo.toml"
     mkdir -p "$extras/src" && touch "$extras/src/lib.rs"
     (cd "$extras" && cargo vendor --quiet vendor >/dev/null)
     : >"$extras/all.sql"
     local file
     for file in "$extras"/vendor/pg-extras/src/sql/*.sql; do
         case $(basename "$file" .sql) in
-            mandelbrot | kill_all | *buffercache* | *_legacy* | *terminate* | ssl_used) continue ;;
+            mandelbrot | *buffercache* | *_legacy | *_17 | ssl_used) continue ;;
         esac
         grep -q '%{\|{{' "$file" && continue
         sed 's/;[[:space:]]*$//' "$file" >>"$extras/all.sql"
