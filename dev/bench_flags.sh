@@ -17,10 +17,6 @@ step "Making 1,000,000 users" prepare
 step "Measuring evaluation (some minutes)" psql -X -q -v ON_ERROR_STOP=1 -v rounds="${ROUNDS:-7}" -f dev/bench/flags.sql
 psql -X -q -f dev/bench/report.sql
 
-# A number from each of many fresh sessions; the median.
-median() {
-    sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
-}
 first_call() { # the first evaluation of a new session: loading the library and the flags
     for _ in $(seq 21); do
         psql -X -At <<'SQL' | tail -n 1
@@ -31,23 +27,7 @@ SELECT extract(epoch FROM clock_timestamp() - :'started') * 1000;
 SQL
     done | median
 }
-memory() { # anonymous memory that a session needs more, once it has the flags
-    coproc SESSION { psql -X -At; }
-    local before after pid
-    echo "SELECT pg_backend_pid();" >&"${SESSION[1]}"
-    read -r pid <&"${SESSION[0]}"
-    # What a session needs for its first call of any function of any extension is not the flags'.
-    echo "SELECT bench.empty_native('', NULL), is_feature_enabled_for_user(NULL);" >&"${SESSION[1]}"
-    read -r _ <&"${SESSION[0]}"
-    before=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status")
-    echo "SELECT is_feature_enabled_for_user('flag_1');" >&"${SESSION[1]}"
-    read -r _ <&"${SESSION[0]}"
-    after=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status")
-    echo '\q' >&"${SESSION[1]}"
-    wait "$SESSION_PID" || true
-    echo $((after - before))
-}
-printf 'Memory of a session with 10,000 flags: %d kB (goal: <= 10,240)\n' "$(memory)"
+printf 'Memory of a session with 10,000 flags: %d kB (goal: <= 10,240)\n' "$(memory "SELECT bench.empty_native('', NULL), is_feature_enabled_for_user(NULL);" "SELECT is_feature_enabled_for_user('flag_1');")"
 printf 'First call of a new session at 10,000 flags: median %.2f ms\n' "$(first_call)"
 psql -X -q -c "DELETE FROM feature_flags WHERE flag_key ~ '^flag_' AND substr(flag_key, 6)::int > 187" -c 'VACUUM FULL feature_flags'
 printf 'First call of a new session at 200 flags: median %.2f ms (goal: <= 5)\n' "$(first_call)"

@@ -6,10 +6,7 @@
 begin_part
 rows=${ROWS:-3600000} bulk=${BULK:-1000000} rounds=${ROUNDS:-21} seconds=${SECONDS_EACH:-3}
 
-restart() { # restart [SETTING...]
-    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" -o "-p $PGPORT ${*/#/-c }" -w restart
-}
-trap 'restart >>"$log"' EXIT
+trap 'restart_demo >>"$log"' EXIT
 run() { # run SQL...: statements, each in a transaction of its own
     local sql
     for sql in "$@"; do psql -X -q -v ON_ERROR_STOP=1 -c "$sql"; done
@@ -104,7 +101,7 @@ ten_times() { # ten_times WHAT SECONDS
     run 'TRUNCATE event_log, processed_events'
 }
 
-step "Restarting the server for the benchmark" restart shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=1h autovacuum=off
+step "Restarting the server for the benchmark" restart_demo shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=1h autovacuum=off
 step "Making events to write" prepare
 step "Writing $bulk events at once, and rolling them up" write_at_once
 step "Writing events singly" write_singly

@@ -90,6 +90,33 @@ begin_part() {
     export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
 }
 
+# Restarts the server that a benchmark runs on, with other settings until the next time.
+restart_demo() { # restart_demo [SETTING...]
+    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
+}
+
+# The median of a number a line.
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+# Anonymous memory, in kB, that a session needs more for its second statement, which like the first answers a row.
+memory() { # memory STATEMENT STATEMENT
+    coproc SESSION { psql -X -At; }
+    local before after pid
+    echo "SELECT pg_backend_pid();" >&"${SESSION[1]}"
+    read -r pid <&"${SESSION[0]}"
+    echo "$1" >&"${SESSION[1]}"
+    read -r _ <&"${SESSION[0]}"
+    before=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status")
+    echo "$2" >&"${SESSION[1]}"
+    read -r _ <&"${SESSION[0]}"
+    after=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status")
+    echo '\q' >&"${SESSION[1]}"
+    wait "$SESSION_PID" || true
+    echo $((after - before))
+}
+
 # Builds the extension and installs it into the private PostgreSQL.
 install_release() {
     cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"

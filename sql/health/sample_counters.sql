@@ -1,6 +1,7 @@
 -- All cumulative counters that the rate checks need. Each part but "at" has only numbers, and counting_since: when its counting began, in
--- seconds since 1970. After a crash pg_stat_database.stats_reset is NULL; only that of pg_stat_bgwriter tells then.
+-- seconds since 1970. After a crash pg_stat_database.stats_reset is NULL; only that of the checkpoints tells then.
 WITH
+checkpoints AS (@checkpoints@),
 databases AS (
     SELECT d.*, d.datid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database()) AS is_here FROM pg_stat_database AS d
 ),
@@ -16,7 +17,7 @@ parts AS (
             'counting_since', extract(epoch FROM coalesce(max(d.stats_reset), max(b.stats_reset)))
         ) AS counters
     FROM databases AS d
-    CROSS JOIN pg_stat_bgwriter AS b
+    CROSS JOIN checkpoints AS b
     GROUP BY coalesce(d.is_here, false)
 )
 SELECT
@@ -31,12 +32,11 @@ SELECT
             'counting_since', extract(epoch FROM w.stats_reset)),
         'lsn', jsonb_build_object('position',
             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn),
-        'checkpoints', jsonb_build_object('timed', b.checkpoints_timed, 'requested', b.checkpoints_req, 
-            'write_ms', b.checkpoint_write_time, 'sync_ms', b.checkpoint_sync_time, 'buffers', b.buffers_checkpoint,
-            'counting_since', extract(epoch FROM b.stats_reset)),
+        'checkpoints', jsonb_build_object('timed', b.timed, 'requested', b.requested, 'write_ms', b.write_ms, 'sync_ms', b.sync_ms,
+            'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset)),
         'archiver', jsonb_build_object('archived', a.archived_count, 'failed', a.failed_count,
             'counting_since', extract(epoch FROM a.stats_reset))
     ) AS counters
 FROM pg_stat_wal AS w
 CROSS JOIN pg_stat_archiver AS a
-CROSS JOIN pg_stat_bgwriter AS b
+CROSS JOIN checkpoints AS b

@@ -6,6 +6,8 @@ pub struct Check {
     pub metric: &'static str,
     /// The query.
     pub sql: &'static str,
+    /// At most how many objects the query reads, where that costs: `@most@` in it.
+    pub most: &'static str,
     /// What must be there and usable by the caller for the better query, and that query.
     pub better: Option<(&'static str, &'static str)>,
 }
@@ -14,9 +16,10 @@ pub struct Check {
 pub const STATEMENTS: &str = "pg_stat_statements";
 
 macro_rules! checks {
-    ($($metric:literal $file:literal $(if $object:literal $better:literal)?;)*) => {
+    (most $most:literal; $($metric:literal $file:literal $(if $object:literal $better:literal)?;)*) => {
         &[$(Check {
             metric: $metric,
+            most: $most,
             sql: include_str!(concat!("../../sql/health/", $file, ".sql")),
             better: checks!(@better $($object $better)?),
         }),*]
@@ -29,6 +32,7 @@ macro_rules! checks {
 
 /// The fast ones, those first that hit users hardest.
 pub const FAST: &[Check] = checks! {
+    most "200";
     "Checksum Failures" "fast/checksum_failures";
     "Connections" "fast/connections";
     "Blocked Sessions" "fast/blocking";
@@ -50,7 +54,7 @@ pub const FAST: &[Check] = checks! {
     "Replay" "fast/replay";
     "Wraparound" "fast/wraparound";
     "Xmin Horizon" "fast/xmin_horizon";
-    "Sequences" "fast/sequences";
+    "Sequences" "sequences";
     "Autovacuum Workers" "fast/autovacuum_workers";
     "Autovacuum Lag" "fast/autovacuum_lag";
     "Invalid Indexes" "fast/invalid_indexes";
@@ -70,7 +74,8 @@ pub const FAST: &[Check] = checks! {
 
 /// Hygiene: worth doing, on another day.
 pub const SLOW: &[Check] = checks! {
-    "All Sequences" "full/sequences";
+    most "ALL";
+    "All Sequences" "sequences";
     "Integer Keys" "full/int4_keys";
     "Table Bloat" "full/table_bloat";
     "Index Bloat" "full/index_bloat";

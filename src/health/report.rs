@@ -4,12 +4,11 @@ use super::checks::{Check, FAST, SLOW};
 use super::disk;
 use super::finding::{self, Finding, Status};
 use super::mask::mask_evidence;
-use super::sample::{Counters, Surroundings};
+use super::sample::{self, Counters, Surroundings};
 use crate::error::OpsError;
 use crate::pg::rows::Rows;
 use crate::pg::{catalog, session, subtransaction, time_limit};
 use pgrx::pg_sys::Datum;
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use pgrx::{IntoDatum, PgSqlErrorCode};
@@ -21,42 +20,29 @@ const FAST_LIMITS: (u64, u64) = (1_000, 5_000);
 /// The same for the report with hygiene.
 const FULL_LIMITS: (u64, u64) = (10_000, 60_000);
 
-/// How work on behalf of one check went wrong.
-enum Trouble {
-    /// It was the check's own.
-    Failed(String),
-    /// The caller wants to stop, or has to.
-    Stop(ErrorReport),
-}
-
-/// Runs `work` by itself and within a limit.
-fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, Trouble> {
+/// Runs `work` by itself and within a limit. `Err` is why it failed, unless the caller wants to stop, or has to: that ends the call.
+fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, String> {
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     let (result, has_expired) = time_limit::within(milliseconds, || subtransaction::attempt(AssertUnwindSafe(work)));
     match result {
-        Ok(Ok(result)) => Ok(result),
-        Ok(Err(error)) => Err(Trouble::Failed(error.to_string())),
-        Err(_) if has_expired => Err(Trouble::Failed(format!("it took longer than {milliseconds} ms and was stopped"))),
-        Err(failure) => {
-            let is_ours = !matches!(
-                failure.code,
-                PgSqlErrorCode::ERRCODE_QUERY_CANCELED
-                    | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
-                    | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
-                    | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
-            );
-            if is_ours {
-                Err(Trouble::Failed(failure.message))
-            } else {
-                Err(Trouble::Stop(ErrorReport::new(failure.code, failure.message, pgrx::function_name!())))
-            }
-        }
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) if has_expired => Err(format!("it took longer than {milliseconds} ms and was stopped")),
+        Err(failure) => match failure.code {
+            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+            | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+            | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+            | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED => failure.raise(),
+            _ => Err(failure.message),
+        },
     }
 }
 
 fn findings(check: &Check, surroundings: &Surroundings, counters: &Counters) -> Result<Vec<Finding>, OpsError> {
-    let sql = surroundings.choose(check.sql, check.better);
-    let arguments = counters.arguments(&sql);
+    let sql = surroundings.choose(check.sql, check.better).replace("@most@", check.most);
+    let arguments = match counters.arguments(&sql) {
+        Ok(arguments) => arguments,
+        Err(why) => return Ok(vec![Finding::skipped(check.metric, why)]),
+    };
     Spi::connect(|client| {
         let mut findings = Vec::new();
         for row in client.select(sql.as_str(), None, &arguments)? {
@@ -89,49 +75,41 @@ pub(super) fn typable(command: String, schema: &str) -> String {
 }
 
 /// All that the checks find, the worst first.
-fn run(checks: &[&Check], (each, all): (u64, u64)) -> Result<Vec<Finding>, ErrorReport> {
-    let end = Instant::now() + Duration::from_millis(all);
+fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
+    let (end, each) = (Instant::now() + Duration::from_millis(all), Duration::from_millis(each));
     session::forget_statistics();
-    let mut found = Vec::new();
-    let ready = alone(Duration::from_millis(each), || {
-        let surroundings = Surroundings::read()?;
-        let counters = Counters::read(&surroundings)?;
-        Ok((surroundings, counters))
-    });
-    let ready = match ready {
-        Ok(ready) => Ok(ready),
-        Err(Trouble::Stop(error)) => return Err(error),
-        Err(Trouble::Failed(why)) => Err(why),
+    // Without one of these the others go on: on plain queries, of lifetimes.
+    let surroundings = alone(each, Surroundings::read).unwrap_or_default();
+    let counters = Counters {
+        now: alone(each, || sample::counters(&surroundings)),
+        earlier: alone(each, || sample::earlier(&surroundings)).unwrap_or_default(),
+        statements: alone(each, || sample::statements(&surroundings)).unwrap_or_default(),
     };
+    let mut found = Vec::new();
     let mut take = |metric: &'static str, work: &dyn Fn() -> Result<Vec<Finding>, OpsError>| {
-        let left = end.saturating_duration_since(Instant::now()).min(Duration::from_millis(each));
+        let left = end.saturating_duration_since(Instant::now()).min(each);
         if left.is_zero() {
             found.push(Finding::skipped(metric, format!("the checks before it took the {all} ms that all may take")));
-            return Ok(());
+            return;
         }
         match alone(left, work) {
             Ok(findings) if findings.is_empty() => {
                 found.push(Finding::skipped(metric, "it does not apply to this server".to_owned()));
             }
             Ok(findings) => found.extend(findings),
-            Err(Trouble::Failed(why)) => found.push(Finding::skipped(metric, why)),
-            Err(Trouble::Stop(error)) => return Err(error),
+            Err(why) => found.push(Finding::skipped(metric, why)),
         }
-        Ok(())
     };
     for check in checks {
-        match &ready {
-            Ok((surroundings, counters)) => take(check.metric, &|| findings(check, surroundings, counters))?,
-            Err(why) => take(check.metric, &|| Ok(vec![Finding::skipped(check.metric, why.clone())]))?,
-        }
+        take(check.metric, &|| findings(check, &surroundings, &counters));
     }
-    take(disk::METRIC, &disk::findings)?;
+    take(disk::METRIC, &disk::findings);
     finding::sort(&mut found);
     let schema = catalog::target_schema_name().unwrap_or_default();
     for finding in &mut found {
         finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
     }
-    Ok(found)
+    found
 }
 
 fn rows(found: Vec<Finding>) -> Rows<10> {
@@ -154,12 +132,12 @@ fn rows(found: Vec<Finding>) -> Rows<10> {
 
 /// The fast checks. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn performance_health_check() -> Result<Rows<10>, ErrorReport> {
-    Ok(rows(run(&FAST.iter().collect::<Vec<_>>(), FAST_LIMITS)?))
+fn performance_health_check() -> Rows<10> {
+    rows(run(&FAST.iter().collect::<Vec<_>>(), FAST_LIMITS))
 }
 
 /// These and hygiene. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn full_health_check() -> Result<Rows<10>, ErrorReport> {
-    Ok(rows(run(&FAST.iter().chain(SLOW).collect::<Vec<_>>(), FULL_LIMITS)?))
+fn full_health_check() -> Rows<10> {
+    rows(run(&FAST.iter().chain(SLOW).collect::<Vec<_>>(), FULL_LIMITS))
 }

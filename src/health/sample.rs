@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use std::collections::HashSet;
 
 /// What a server and a caller have to offer to the checks.
+#[derive(Default)]
 pub struct Surroundings {
     usable: HashSet<String>,
     /// The schema of pg_stat_statements, quoted, where it can be read.
@@ -34,7 +35,7 @@ const SAMPLES: &str = "crewsnow_ops.health_samples";
 impl Surroundings {
     /// Looks around, as the current user.
     pub fn read() -> Result<Self, OpsError> {
-        let mut surroundings = Self { usable: HashSet::new(), statements_schema: None };
+        let mut surroundings = Self::default();
         let names: Vec<_> = OPTIONAL.iter().map(|name| (*name).to_owned()).collect();
         Spi::connect(|client| {
             for row in client.select(include_str!("../../sql/query/usable_objects.sql"), None, &[names.into()])? {
@@ -73,90 +74,93 @@ pub struct Statements {
 
 /// Counters as JSON, as the queries take them, and of statements.
 pub struct Counters {
-    now: String,
-    earlier: Option<(TimestampWithTimeZone, String)>,
-    statements: Statements,
+    /// Those of now, or why they could not be read.
+    pub now: Result<String, String>,
+    /// Earlier ones, and when that was.
+    pub earlier: Option<(TimestampWithTimeZone, String)>,
+    /// An earlier sample of statements.
+    pub statements: Statements,
 }
 
 impl Counters {
-    /// Reads those of now and earlier ones, if there are any.
-    pub fn read(surroundings: &Surroundings) -> Result<Self, OpsError> {
-        let now = counters_now(surroundings)?;
-        let mut counters = Self { now, earlier: None, ..Self::of_statements(surroundings)? };
-        if !surroundings.has(SAMPLES) {
-            return Ok(counters);
-        }
-        Spi::connect(|client| {
-            let sample = client.select(include_str!("../../sql/query/earlier_health_sample.sql"), Some(1), &[])?;
-            if !sample.is_empty() {
-                let sample = sample.first();
-                counters.earlier = sample.get::<TimestampWithTimeZone>(1)?.zip(sample.get::<String>(2)?);
-            }
-            Ok::<_, OpsError>(counters)
-        })
-    }
-
-    /// Reads an earlier sample of statements alone.
-    pub fn of_statements(surroundings: &Surroundings) -> Result<Self, OpsError> {
-        let mut counters = Self { now: String::new(), earlier: None, statements: Statements::default() };
-        if !surroundings.has(SAMPLES) {
-            return Ok(counters);
-        }
-        Spi::connect(|client| {
-            let sample = client.select(include_str!("../../sql/query/earlier_statement_sample.sql"), Some(1), &[])?;
-            if !sample.is_empty() {
-                let sample = sample.first();
-                counters.statements = Statements {
-                    taken_at: sample.get(1)?,
-                    queryids: sample.get(2)?,
-                    databases: sample.get(3)?,
-                    calls: sample.get(4)?,
-                    milliseconds: sample.get(5)?,
-                };
-            }
-            Ok::<_, OpsError>(counters)
-        })
-    }
-
-    /// What a query needs bound: earlier counters, their time and those of now; or an earlier sample of statements; or nothing.
-    pub fn arguments(&self, sql: &str) -> Vec<DatumWithOid<'static>> {
+    /// What a query needs bound: earlier counters, their time and those of now; or an earlier sample of statements; or nothing. `Err`
+    /// where what it cannot do without could not be read.
+    pub fn arguments(&self, sql: &str) -> Result<Vec<DatumWithOid<'static>>, String> {
         if sql.contains("$5") {
             let statements = &self.statements;
-            return vec![
+            return Ok(vec![
                 statements.queryids.clone().into(),
                 statements.databases.clone().into(),
                 statements.calls.clone().into(),
                 statements.milliseconds.clone().into(),
                 statements.taken_at.into(),
-            ];
+            ]);
         }
         if !sql.contains("$3") {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        vec![
+        Ok(vec![
             Jsonb::bind(self.earlier.as_ref().map(|(_, counters)| Jsonb::parse(counters))),
             self.earlier.as_ref().map(|(taken_at, _)| *taken_at).into(),
-            Jsonb::bind(Some(Jsonb::parse(&self.now))),
-        ]
+            Jsonb::bind(Some(Jsonb::parse(self.now.as_ref().map_err(Clone::clone)?))),
+        ])
     }
 }
 
-fn counters_now(surroundings: &Surroundings) -> Result<String, OpsError> {
-    let sql = surroundings.choose(
-        include_str!("../../sql/health/sample_counters.sql"),
-        Some(("pg_stat_checkpointer", include_str!("../../sql/health/sample_counters.pg_stat_checkpointer.sql"))),
+/// The counters of now.
+pub fn counters(surroundings: &Surroundings) -> Result<String, OpsError> {
+    let checkpoints = surroundings.choose(
+        include_str!("../../sql/health/checkpoint_counters.sql"),
+        Some(("pg_stat_checkpointer", include_str!("../../sql/health/checkpoint_counters.pg_stat_checkpointer.sql"))),
     );
+    let all = include_str!("../../sql/health/sample_counters.sql").replace("@checkpoints@", &checkpoints);
     let totals = surroundings.choose(
         "SELECT NULL::jsonb",
         Some((STATEMENTS, include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"))),
     );
     let sql = format!(
         "SELECT (c.counters || coalesce(s.part, '{{}}'))::text
-         FROM ({sql}) AS c
+         FROM ({all}) AS c
          LEFT JOIN (SELECT jsonb_build_object('statements', t.totals) AS part FROM ({totals}) AS t (totals)) AS s
              ON s.part -> 'statements' <> 'null'"
     );
     Spi::connect(|client| Ok(client.select(sql.as_str(), Some(1), &[])?.first().get::<String>(1)?.unwrap_or_default()))
+}
+
+/// Earlier counters, if the caller may read them and there are any.
+pub fn earlier(surroundings: &Surroundings) -> Result<Option<(TimestampWithTimeZone, String)>, OpsError> {
+    if !surroundings.has(SAMPLES) {
+        return Ok(None);
+    }
+    Spi::connect(|client| {
+        let sample = client.select(include_str!("../../sql/query/earlier_health_sample.sql"), Some(1), &[])?;
+        if sample.is_empty() {
+            return Ok(None);
+        }
+        let sample = sample.first();
+        Ok(sample.get::<TimestampWithTimeZone>(1)?.zip(sample.get::<String>(2)?))
+    })
+}
+
+/// An earlier sample of statements; an empty one if the caller may not read them or there is none.
+pub fn statements(surroundings: &Surroundings) -> Result<Statements, OpsError> {
+    if !surroundings.has(SAMPLES) {
+        return Ok(Statements::default());
+    }
+    Spi::connect(|client| {
+        let sample = client.select(include_str!("../../sql/query/earlier_statement_sample.sql"), Some(1), &[])?;
+        if sample.is_empty() {
+            return Ok(Statements::default());
+        }
+        let sample = sample.first();
+        Ok(Statements {
+            taken_at: sample.get(1)?,
+            queryids: sample.get(2)?,
+            databases: sample.get(3)?,
+            calls: sample.get(4)?,
+            milliseconds: sample.get(5)?,
+        })
+    })
 }
 
 /// Takes a sample. See the COMMENT on the SQL function.
@@ -168,7 +172,7 @@ fn sample_health() -> Result<bool, ErrorReport> {
     require_writable("take a sample")?;
     let taken = as_owner(|| {
         let surroundings = Surroundings::read()?;
-        let counters = counters_now(&surroundings)?;
+        let counters = counters(&surroundings)?;
         Spi::connect_mut(|client| {
             let sql = include_str!("../../sql/query/write_health_sample.sql");
             let taken = !client.update(sql, None, &[counters.into()])?.is_empty();

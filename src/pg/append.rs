@@ -60,7 +60,7 @@ pub fn append(parent: pg_sys::Oid, vouched: &Vouched<'_>, columns: &[Column<'_>]
         let relation = pg_sys::relation_open(leaf, ROW_EXCLUSIVE);
         let indexes: Vec<pg_sys::Relation> =
             indexes_of(relation).into_iter().map(|index| pg_sys::index_open(index, ROW_EXCLUSIVE)).collect();
-        let row = (is_plain_leaf(relation, vouched) && indexes.iter().all(|index| is_plain_index(*index)))
+        let row = (is_plain_leaf(relation, vouched) && indexes.iter().all(|index| brin::is_minmax(*index)))
             .then(|| values(relation, vouched, time, columns))
             .flatten();
         let appended = row.is_some();
@@ -153,17 +153,6 @@ fn is_own(function: pg_sys::Oid, name: &CStr) -> bool {
         !found.is_null()
             && CStr::from_ptr(found) == name
             && Some(pg_sys::get_func_namespace(function)) == catalog::schema(c"crewsnow_ops")
-    }
-}
-
-/// # Safety
-/// The index must be open.
-unsafe fn is_plain_index(index: pg_sys::Relation) -> bool {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        brin::is_minmax(index)
-            && pg_sys::RelationGetIndexPredicate(index).is_null()
-            && pg_sys::RelationGetIndexExpressions(index).is_null()
     }
 }
 

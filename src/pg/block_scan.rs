@@ -341,10 +341,8 @@ unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sy
         indexes_of(relation).into_iter().find(|index| {
             let index = pg_sys::index_open(*index, ACCESS_SHARE);
             let definition = &*(*index).rd_index;
-            let is_it = brin::is_minmax(index)
-                && definition.indisvalid
-                && definition.indkey.values.as_slice(2) == columns
-                && pg_sys::RelationGetIndexPredicate(index).is_null();
+            let is_it =
+                brin::is_minmax(index) && definition.indisvalid && definition.indkey.values.as_slice(2) == columns;
             pg_sys::index_close(index, ACCESS_SHARE);
             is_it
         })

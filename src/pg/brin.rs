@@ -28,7 +28,7 @@ const NULLS: u8 = 0x80;
 /// The operator families int8_minmax_ops and timestamptz_minmax_ops belong to, by their fixed oids.
 const FAMILIES: [u32; 2] = [4054, 4059];
 
-/// Whether an index's summaries are those that [`read`] knows: of two columns, which have no NULLs.
+/// Whether an index's summaries are those that [`read`] knows: of all rows, and two plain columns, which have no NULLs.
 ///
 /// # Safety
 /// The index must be open.
@@ -37,6 +37,8 @@ pub unsafe fn is_minmax(index: pg_sys::Relation) -> bool {
     unsafe {
         (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
             && (*(*index).rd_index).indnatts == 2
+            && pg_sys::RelationGetIndexPredicate(index).is_null()
+            && pg_sys::RelationGetIndexExpressions(index).is_null()
             && FAMILIES.iter().enumerate().all(|(i, family)| *(*index).rd_opfamily.add(i) == pg_sys::Oid::from(*family))
     }
 }

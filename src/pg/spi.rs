@@ -36,7 +36,7 @@ impl RowArgument {
 }
 
 /// A statement that a session prepares once, because it runs it often. It returns nothing. Written with qualified names and operators, it
-/// needs no SET clause on the function that runs it, which costs as much as a tenth of an INSERT.
+/// needs no SET clause on the function that runs it, which would be applied and taken back with every call.
 pub struct Kept {
     sql: &'static str,
     arguments: &'static [pg_sys::Oid],

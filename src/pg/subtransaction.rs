@@ -1,6 +1,6 @@
 //! Something that may fail without the transaction failing with it.
 
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -25,8 +25,7 @@ impl Failure {
         if let Some(hint) = self.hint {
             report = report.set_hint(hint);
         }
-        report.report(PgLogLevel::ERROR);
-        unreachable!("an error does not return")
+        match Err::<std::convert::Infallible, _>(report).unwrap_or_report() {}
     }
 
     fn of(error: &CaughtError) -> Self {
