@@ -55,6 +55,14 @@ pub enum OpsError {
         /// The flag.
         key: String,
     },
+    /// SQLSTATE 55000
+    #[error("table {table} cannot be looked at: {why}")]
+    Unreadable {
+        /// The table.
+        table: String,
+        /// The server's message.
+        why: String,
+    },
     /// SQLSTATE 42501
     #[error("event_log is append-only")]
     EventsAreAppendOnly,
@@ -233,7 +241,7 @@ impl OpsError {
             | Self::SuperusersSessions => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::Unreachable(_) | Self::OtherSession { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Unreachable(_) | Self::OtherSession { .. } | Self::Unreadable { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
             Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,

@@ -13,6 +13,7 @@ pub mod error;
 pub mod flags;
 pub mod health;
 pub mod pg;
+pub mod rls;
 mod schema;
 mod settings;
 pub mod telemetry;

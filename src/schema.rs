@@ -61,8 +61,13 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/41_rls_functions.sql",
+    name = "rls_functions",
+    requires = ["health_functions", rls::policy::rls_policy_facts]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["health_functions", access::grant_access, access::revoke_access],
+    requires = ["rls_functions", access::grant_access, access::revoke_access],
     finalize
 );

@@ -11,7 +11,7 @@ use crate::pg::{catalog, session, subtransaction, time_limit};
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
-use pgrx::{IntoDatum, PgSqlErrorCode};
+use pgrx::IntoDatum;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,8 @@ fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, OpsError>) -> Resu
     match result {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) if has_expired => Err(format!("it took longer than {milliseconds} ms and was stopped")),
-        Err(failure) => match failure.code {
-            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
-            | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
-            | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
-            | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED => failure.raise(),
-            _ => Err(failure.message),
-        },
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) => Err(failure.message),
     }
 }
 

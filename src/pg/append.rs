@@ -5,6 +5,7 @@
 
 use super::brin;
 use super::catalog;
+use super::datum::column;
 use super::partition;
 use super::scan::indexes_of;
 use super::snapshot;
@@ -153,18 +154,6 @@ fn is_own(function: pg_sys::Oid, name: &CStr) -> bool {
         !found.is_null()
             && CStr::from_ptr(found) == name
             && Some(pg_sys::get_func_namespace(function)) == catalog::schema(c"crewsnow_ops")
-    }
-}
-
-/// # Safety
-/// The descriptor must have a column of this number.
-unsafe fn column(descriptor: pg_sys::TupleDesc, number: i32) -> pg_sys::FormData_pg_attribute {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        #[cfg(feature = "pg18")]
-        return *pg_sys::TupleDescAttr(descriptor, number - 1);
-        #[cfg(not(feature = "pg18"))]
-        (*descriptor).attrs.as_slice((*descriptor).natts as usize)[number as usize - 1]
     }
 }
 

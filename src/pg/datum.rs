@@ -76,3 +76,17 @@ pub unsafe fn array_elements(datum: pg_sys::Datum, element: ElementType) -> Vec<
         (0..usize::try_from(count).unwrap_or(0)).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
     }
 }
+
+/// A column of rows, the first is 1.
+///
+/// # Safety
+/// The descriptor must have a column of this number.
+pub unsafe fn column(descriptor: pg_sys::TupleDesc, number: i32) -> pg_sys::FormData_pg_attribute {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return *pg_sys::TupleDescAttr(descriptor, number - 1);
+        #[cfg(not(feature = "pg18"))]
+        (*descriptor).attrs.as_slice((*descriptor).natts as usize)[number as usize - 1]
+    }
+}

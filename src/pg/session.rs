@@ -49,3 +49,9 @@ pub fn own_pid() -> i32 {
     // SAFETY: reads a backend-local variable.
     unsafe { pg_sys::MyProcPid }
 }
+
+/// Whether a setting has a value in this session, were it the empty one.
+pub fn has_setting(name: &std::ffi::CStr) -> bool {
+    // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL.
+    unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
+}

@@ -28,6 +28,25 @@ impl Failure {
         match Err::<std::convert::Infallible, _>(report).unwrap_or_report() {}
     }
 
+    /// Whether it is about the session and not about what was tried: somebody wants it to stop, or it has to.
+    #[must_use]
+    pub fn is_from_outside(&self) -> bool {
+        matches!(
+            self.code,
+            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+                | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+                | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+                | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
+        )
+    }
+
+    /// The SQLSTATE as five characters.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let code = self.code as u32;
+        (0..5).map(|i| char::from(((code >> (6 * i)) & 0x3f) as u8 + b'0')).collect()
+    }
+
     fn of(error: &CaughtError) -> Self {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
@@ -80,4 +99,16 @@ pub fn unless<R>(
 /// Runs `work` in a subtransaction, undone if it fails in whatever way.
 pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     enclosed(|| PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute())
+}
+
+/// Runs `work` in a subtransaction that is undone however it ends.
+pub fn undone<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
+    let result = enclosed(|| {
+        Err::<std::convert::Infallible, _>(
+            PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute(),
+        )
+    });
+    match result {
+        Err(result) => result,
+    }
 }

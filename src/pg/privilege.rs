@@ -1,0 +1,26 @@
+//! What a role may do, by the server's own word.
+
+use super::row_security::Command;
+use pgrx::pg_sys;
+
+/// Whether a role has a privilege on a column, by itself or with the table.
+pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Command) -> bool {
+    let mode = pg_sys::AclMode::from(match command {
+        Command::Select => pg_sys::ACL_SELECT,
+        Command::Insert => pg_sys::ACL_INSERT,
+        Command::Update => pg_sys::ACL_UPDATE,
+        Command::Delete => pg_sys::ACL_DELETE,
+    });
+    // SAFETY: looks up access lists; raises for a table that is gone.
+    unsafe {
+        let ok = pg_sys::AclResult::ACLCHECK_OK;
+        pg_sys::pg_class_aclcheck(table, role, mode) == ok
+            || pg_sys::pg_attribute_aclcheck(table, column, role, mode) == ok
+    }
+}
+
+/// Whether row-level security, where it is on, does not hold for a role.
+pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the table and the role; with no_error it raises nothing for a policy that is off.
+    unsafe { pg_sys::check_enable_rls(table, role, true) == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32 }
+}

@@ -1,0 +1,233 @@
+//! One run of the audit: every table with the eyes of everybody, and what follows.
+
+use super::fix;
+use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
+use super::people::People;
+use super::policy::{self, ClauseFacts, Policy};
+use super::prove::{Cell, Examination, worst};
+use super::surroundings::Surroundings;
+use super::table::{self, Table};
+use crate::error::OpsError;
+use crate::pg::memory;
+use crate::settings;
+use pgrx::pg_sys;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// What was found out.
+pub struct Audit {
+    /// About the application.
+    pub surroundings: Surroundings,
+    /// Its policies.
+    pub policies: Vec<Policy>,
+    /// What they are made of.
+    pub facts: Vec<ClauseFacts>,
+    /// Its tables, each with all answers.
+    pub tables: Vec<(Table, Vec<Cell>)>,
+}
+
+impl Audit {
+    /// Looks at all tables that clients reach, or at one.
+    pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
+        let end = Instant::now() + Duration::from_millis(settings::audit_time());
+        let surroundings = Surroundings::read()?;
+        let policies = policy::policies(only)?;
+        let facts = policy::facts(&policies, &surroundings);
+        let mut people = People::find(&surroundings)?;
+        let mut tables = Vec::new();
+        for table in table::tables(&surroundings, only, &policy::compared_columns(&facts))? {
+            let of: Vec<Policy> = policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+            let cells = if Instant::now() < end {
+                memory::in_temporary_context(|| Examination::new(&table, &surroundings, &of).cells(&mut people))
+            } else {
+                Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
+            };
+            let cells = cells.unwrap_or_else(|error| unseen(&surroundings, &table, &error.to_string()));
+            tables.push((table, cells));
+        }
+        Ok(Self { surroundings, policies, facts, tables })
+    }
+
+    /// What follows from the answers.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.tables.iter().flat_map(|(table, cells)| self.of_table(table, cells)).collect()
+    }
+
+    fn of_table(&self, table: &Table, cells: &[Cell]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let worst = worst(cells);
+        for reach in Reach::ALL {
+            let of_reach: Vec<&Cell> =
+                worst.iter().filter(|((of, _), _)| *of == reach).map(|(_, cell)| *cell).collect();
+            findings.extend(self.leak(table, reach, &of_reach));
+            findings.extend(self.public(table, reach, &of_reach));
+        }
+        let about = |rule, severity, confidence, detail: String, evidence: String| Finding {
+            rule,
+            severity,
+            confidence,
+            object: format!("table {}", table.named.name),
+            relation: Some(table.oid().to_u32()),
+            policy: None,
+            detail,
+            evidence,
+            remediation: None,
+            cache_key: None,
+        };
+        let mut once = BTreeSet::new();
+        for cell in cells {
+            let role = crate::pg::identity::role_name(cell.role);
+            let finding = match &cell.verdict {
+                Verdict::Exempt => about(
+                    "exempt-role",
+                    Severity::High,
+                    Confidence::Proved,
+                    format!("Row-level security does not hold for {role}: it owns the table, or belongs to who does, or has BYPASSRLS."),
+                    format!("{role} is exempt"),
+                ),
+                Verdict::Failing(error) => about(
+                    "failing-policies",
+                    Severity::Medium,
+                    Confidence::Observed,
+                    format!("Statements on the table fail with an error from its policies: {} by {role}.", cell.reach.rule()),
+                    error.clone(),
+                ),
+                Verdict::Inconclusive(why) => about(
+                    "inconclusive",
+                    Severity::Info,
+                    Confidence::Suspected,
+                    "Whether other users' rows are reached could not be told.".to_owned(),
+                    why.clone(),
+                ),
+                _ => continue,
+            };
+            if once.insert((finding.rule, finding.evidence.clone())) {
+                let known = findings.iter_mut().find(|known: &&mut Finding| known.rule == finding.rule);
+                match known {
+                    Some(known) => known.evidence = format!("{}; {}", known.evidence, finding.evidence),
+                    None => findings.push(finding),
+                }
+            }
+        }
+        findings
+    }
+
+    /// A way to others' rows.
+    fn leak(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
+        let leaks: Vec<(&Cell, Confidence, Audience)> = cells
+            .iter()
+            .filter_map(|cell| match cell.verdict {
+                Verdict::Leak(confidence, audience) => Some((*cell, confidence, audience)),
+                _ => None,
+            })
+            .collect();
+        let audience = leaks.iter().map(|(_, _, audience)| *audience).min()?;
+        let confidence = leaks.iter().map(|(_, confidence, _)| *confidence).min()?;
+        let culprits = culprits(leaks.iter().map(|(cell, ..)| *cell));
+        let evidence: Vec<String> = leaks
+            .iter()
+            .map(|(cell, ..)| {
+                let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
+                format!("as {}: {}{seen}", cell.identity, shown(cell))
+            })
+            .collect();
+        let severity = match audience {
+            Audience::Anonymous | Audience::AnyAccount => Severity::Critical,
+            Audience::EveryUser => Severity::High,
+        };
+        Some(Finding {
+            rule: reach.rule(),
+            severity,
+            confidence,
+            object: object(table, &culprits),
+            relation: Some(table.oid().to_u32()),
+            policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
+            detail: format!("On {} {audience} can {}{}.", table.named.name, reach.verb(), because(table, &culprits)),
+            evidence: evidence.join("; "),
+            remediation: fix::of_leak(&self.surroundings, table, reach, &culprits),
+            cache_key: None,
+        })
+    }
+
+    /// What is nobody's in particular, and open.
+    fn public(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
+        let open: Vec<&Cell> = cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
+        let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
+        let culprits = culprits(open.iter().copied());
+        let who: BTreeSet<String> = open.iter().map(|cell| crate::pg::identity::role_name(cell.role)).collect();
+        let who = who.into_iter().collect::<Vec<_>>().join(" and ");
+        let (rule, severity, what) = match reach {
+            Reach::Read => ("public-read", Severity::Info, "read it; no column says whose a row is"),
+            Reach::Forge => ("open-write", Severity::Medium, "insert into it whatever they like"),
+            _ => ("open-write", Severity::High, "change or delete its rows; no column says whose they are"),
+        };
+        Some(Finding {
+            rule,
+            severity,
+            confidence,
+            object: object(table, &culprits),
+            relation: Some(table.oid().to_u32()),
+            policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
+            detail: format!("All of {who} can {what}{}.", because(table, &culprits)),
+            evidence: open.iter().map(|cell| format!("as {}: {}", cell.identity, shown(cell))).collect::<Vec<_>>().join("; "),
+            remediation: (reach != Reach::Read).then(|| fix::of_open_write(table, &culprits)).flatten(),
+            cache_key: None,
+        })
+    }
+}
+
+/// A table that could not be looked at.
+fn unseen(surroundings: &Surroundings, table: &Table, why: &str) -> Vec<Cell> {
+    let role = surroundings.user_role().or(surroundings.anonymous());
+    role.map(|role| Cell {
+        identity: role.name.clone(),
+        role: role.oid,
+        reach: Reach::Read,
+        verdict: Verdict::Inconclusive(why.to_owned()),
+        using: String::new(),
+        check: String::new(),
+        culprits: Vec::new(),
+        evidence: String::new(),
+    })
+    .into_iter()
+    .collect()
+}
+
+fn culprits<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy> {
+    let culprits: BTreeMap<u32, &Policy> =
+        cells.flat_map(|cell| &cell.culprits).map(|policy| (policy.oid.to_u32(), policy)).collect();
+    culprits.into_values().cloned().collect()
+}
+
+/// The policy, if it is one, or the table.
+fn object(table: &Table, culprits: &[Policy]) -> String {
+    match culprits {
+        [policy] => format!("policy {} on {}", quoted(&policy.name), table.named.name),
+        _ => format!("table {}", table.named.name),
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn because(table: &Table, culprits: &[Policy]) -> String {
+    match culprits {
+        [] if !table.is_secured => ": row-level security is off".to_owned(),
+        [] => String::new(),
+        [policy] => format!(": policy {} lets it through", quoted(&policy.name)),
+        several => {
+            let names: Vec<String> = several.iter().map(|policy| quoted(&policy.name)).collect();
+            format!(": policies {} let it through", names.join(", "))
+        }
+    }
+}
+
+/// The condition that matters for a reach.
+fn shown(cell: &Cell) -> String {
+    match cell.reach {
+        Reach::Read | Reach::Destroy => format!("USING {}", cell.using),
+        Reach::Forge => format!("WITH CHECK {}", cell.check),
+        Reach::Tamper | Reach::TakeOver | Reach::Plant => format!("USING {} WITH CHECK {}", cell.using, cell.check),
+    }
+}

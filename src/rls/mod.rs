@@ -1,0 +1,14 @@
+//! Row-level security: who can read and write whose rows, by asking the server.
+//!
+//! Nothing of what the server does is done again here. It analyses and rewrites a statement as the role that would run it, and what it adds
+//! is read, folded with the claims of real users, and either decided as it is or looked for in the rows.
+
+pub mod api;
+pub mod audit;
+pub mod fix;
+pub mod model;
+pub mod people;
+pub mod policy;
+pub mod prove;
+pub mod surroundings;
+pub mod table;

@@ -1,0 +1,58 @@
+//! The users whose eyes an audit looks with.
+
+use super::surroundings::{Identity, Role, Surroundings};
+use crate::access::as_owner;
+use crate::error::OpsError;
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// How many users are tried where a table does not say whose rows it has.
+const POOL: i32 = 6;
+
+/// Users, and what their claims are made of.
+#[derive(Default)]
+pub struct People {
+    accounts: HashMap<String, Option<Map<String, Value>>>,
+    /// Some users, the first by key.
+    pub pool: Vec<String>,
+}
+
+impl People {
+    /// Finds some.
+    pub fn find(surroundings: &Surroundings) -> Result<Self, OpsError> {
+        let mut people = Self::default();
+        if let Some(users) = &surroundings.users {
+            let sql = include_str!("../../sql/rls/first_accounts.sql")
+                .replace("@users@", &users.name)
+                .replace("@key@", &quote_identifier(&users.key));
+            let ids = as_owner(|| {
+                Spi::connect(|client| {
+                    let rows = client.select(sql.as_str(), None, &[POOL.into()])?;
+                    rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<Result<_, _>>().map_err(Into::into)
+                })
+            })?;
+            people.pool = people.known(surroundings, ids)?;
+        }
+        Ok(people)
+    }
+
+    /// Those of some ids that are users'.
+    pub fn known(&mut self, surroundings: &Surroundings, ids: Vec<String>) -> Result<Vec<String>, OpsError> {
+        let missing: Vec<String> = ids.iter().filter(|id| !self.accounts.contains_key(*id)).cloned().collect();
+        if !missing.is_empty() {
+            let mut found: HashMap<String, Map<String, Value>> = surroundings.accounts(&missing)?.into_iter().collect();
+            for id in missing {
+                let account = found.remove(&id);
+                self.accounts.insert(id, account);
+            }
+        }
+        Ok(ids.into_iter().filter(|id| matches!(self.accounts.get(id), Some(Some(_)))).collect())
+    }
+
+    /// A user as a request of theirs.
+    pub fn identity(&self, surroundings: &Surroundings, role: &Role, id: &str) -> Identity {
+        surroundings.user(role, id, self.accounts.get(id).and_then(Option::as_ref))
+    }
+}

@@ -1,0 +1,252 @@
+//! The policies of tables, and what they are made of.
+
+use super::surroundings::Surroundings;
+use crate::error::OpsError;
+use crate::pg::backend_local::BackendLocal;
+use crate::pg::condition::Condition;
+use crate::pg::row_security::{self, Command, Named, Unclear};
+use crate::pg::tree::{self, Facts, Identity, c_string};
+use crate::pg::{identity, memory, subtransaction};
+use pgrx::prelude::*;
+use std::collections::HashMap;
+
+/// A policy.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Its oid.
+    pub oid: pg_sys::Oid,
+    /// Its table.
+    pub relation: pg_sys::Oid,
+    /// Its name.
+    pub name: String,
+    /// r, a, w, d or *, as pg_policy has it.
+    pub command: char,
+    /// Whether it lets through, or only narrows what others let through.
+    pub is_permissive: bool,
+    /// For whom; 0 is everybody.
+    pub roles: Vec<pg_sys::Oid>,
+    /// USING, in the catalog's form.
+    pub using: Option<String>,
+    /// WITH CHECK, in the catalog's form.
+    pub check: Option<String>,
+}
+
+impl Policy {
+    /// Whether it has a say in a command of a role.
+    pub fn is_about(&self, command: Command, role: pg_sys::Oid) -> bool {
+        let letter = match command {
+            Command::Select => 'r',
+            Command::Insert => 'a',
+            Command::Update => 'w',
+            Command::Delete => 'd',
+        };
+        // SAFETY: looks up memberships; roles that are gone are nobody's.
+        let is_for = |of: &pg_sys::Oid| *of == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, *of) };
+        (self.command == '*' || self.command == letter) && self.roles.iter().any(is_for)
+    }
+
+    /// What it says of existing rows, or of new ones, alone.
+    pub fn condition(&self, on: &Named, is_about_new: bool) -> Result<Option<Condition>, Unclear> {
+        let tree = if is_about_new { self.check.as_ref().or(self.using.as_ref()) } else { self.using.as_ref() };
+        tree.map(|tree| row_security::policy_condition(on, &c_string(tree))).transpose()
+    }
+}
+
+/// All policies, or those of one table.
+pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> {
+    Spi::connect(|client| {
+        let tables = relation.map(|relation| vec![relation]);
+        let mut policies = Vec::new();
+        for row in client.select(include_str!("../../sql/rls/policies.sql"), None, &[tables.into()])? {
+            policies.push(Policy {
+                oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
+                relation: row.get(2)?.unwrap_or(pg_sys::InvalidOid),
+                name: row.get(3)?.unwrap_or_default(),
+                command: row.get::<String>(4)?.and_then(|command| command.chars().next()).unwrap_or('*'),
+                is_permissive: row.get(5)?.unwrap_or(true),
+                roles: row.get(6)?.unwrap_or_default(),
+                using: row.get(7)?,
+                check: row.get(8)?,
+            });
+        }
+        Ok(policies)
+    })
+}
+
+/// What is known of one clause of a policy.
+#[derive(Debug, Clone)]
+pub struct ClauseFacts {
+    /// The policy.
+    pub policy: pg_sys::Oid,
+    /// Its table.
+    pub relation: pg_sys::Oid,
+    /// `using` or `check`.
+    pub clause: &'static str,
+    /// The clause as SQL.
+    pub expression: String,
+    /// true, false or null, if it is a constant.
+    pub constant: Option<&'static str>,
+    /// What it is made of.
+    pub facts: Facts,
+}
+
+/// The facts of the policies of an audit that is under way, so that each rule need not find them out again.
+static KNOWN: BackendLocal<Option<Vec<ClauseFacts>>> = BackendLocal::new(None);
+
+/// Keeps facts for [`rls_policy_facts`] as long as it lives.
+pub struct Keeping;
+
+/// Keeps these facts.
+pub fn keep(facts: Vec<ClauseFacts>) -> Keeping {
+    KNOWN.with(|known| *known = Some(facts));
+    Keeping
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        KNOWN.with(|known| *known = None);
+    }
+}
+
+/// Finds out what policies are made of.
+pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFacts> {
+    let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
+    let who = Identity { functions: &surroundings.identity_functions, settings: &settings };
+    let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
+    let mut found = Vec::new();
+    for policy in policies {
+        for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
+            let Some(tree) = tree else { continue };
+            found.push(memory::in_temporary_context(|| {
+                let tree = c_string(tree);
+                let mut facts = Facts::default();
+                // SAFETY: the tree is the catalog's, about the policy's table.
+                let expression = unsafe {
+                    let expression = tree::parse(&tree);
+                    tree::collect(expression, &who, &mut facts);
+                    expression
+                };
+                let constant = client.and_then(|client| simplify(expression, client, &who, &mut facts));
+                ClauseFacts {
+                    policy: policy.oid,
+                    relation: policy.relation,
+                    clause,
+                    expression: Condition::one(expression).to_sql(policy.relation),
+                    constant,
+                    facts,
+                }
+            }));
+        }
+    }
+    found
+}
+
+/// Adds what is found inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
+/// client, as IMMUTABLE functions are called.
+fn simplify(
+    expression: *mut pg_sys::Node,
+    client: pg_sys::Oid,
+    who: &Identity<'_>,
+    facts: &mut Facts,
+) -> Option<&'static str> {
+    let inner = identity::as_client(client, &[], std::panic::AssertUnwindSafe(|| {
+        // SAFETY: a valid expression.
+        unsafe {
+            let simple = tree::simplified(expression);
+            let mut inner = Facts::default();
+            tree::collect(simple, who, &mut inner);
+            let constant = tree::constant(simple).map(|value| match value {
+                Some(true) => "true",
+                Some(false) => "false",
+                None => "null",
+            });
+            (inner, constant)
+        }
+    }));
+    let (inner, constant) = inner.ok()?;
+    facts.functions.extend(inner.functions);
+    facts.claim_keys.extend(inner.claim_keys);
+    facts.settings.extend(inner.settings);
+    facts.relations.extend(inner.relations);
+    facts.literal_identities.extend(inner.literal_identities);
+    facts.owner_columns.extend(inner.owner_columns);
+    facts.uses_session_user |= inner.uses_session_user;
+    constant
+}
+
+/// The columns that policies compare with who asks, by table.
+pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, Vec<i16>> {
+    let mut columns: HashMap<u32, Vec<i16>> = HashMap::new();
+    for clause in facts {
+        let of = columns.entry(clause.relation.to_u32()).or_default();
+        for column in &clause.facts.owner_columns {
+            if !of.contains(column) {
+                of.push(*column);
+            }
+        }
+    }
+    columns
+}
+
+/// The clauses of all policies, and what each is made of. See the COMMENT on the SQL function.
+#[pg_extern(schema = "crewsnow_ops", requires = ["health_functions"])]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn rls_policy_facts() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(policy, pg_sys::Oid),
+            name!(clause, &'static str),
+            name!(expression, String),
+            name!(constant, Option<&'static str>),
+            name!(columns, Vec<i16>),
+            name!(functions, Vec<pg_sys::Oid>),
+            name!(operators, Vec<pg_sys::Oid>),
+            name!(identity_calls, i32),
+            name!(unwrapped_identity_calls, i32),
+            name!(is_volatile, bool),
+            name!(relations, Vec<pg_sys::Oid>),
+            name!(uncorrelated_relations, Vec<pg_sys::Oid>),
+            name!(claim_keys, Vec<String>),
+            name!(settings, Vec<String>),
+            name!(uses_session_user, bool),
+            name!(literal_identities, Vec<String>),
+            name!(owner_columns, Vec<i16>),
+        ),
+    >,
+    pg_sys::panic::ErrorReport,
+> {
+    let known = match KNOWN.with(|known| known.clone()).flatten() {
+        Some(known) => known,
+        None => facts(&policies(None)?, &Surroundings::read()?),
+    };
+    let oids = |oids: std::collections::BTreeSet<u32>| oids.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>();
+    Ok(TableIterator::new(known.into_iter().map(move |clause| {
+        let facts = clause.facts;
+        (
+            clause.policy,
+            clause.clause,
+            clause.expression,
+            clause.constant,
+            facts.columns.into_iter().collect(),
+            oids(facts.functions),
+            oids(facts.operators),
+            facts.identity_calls,
+            facts.unwrapped_identity_calls,
+            facts.is_volatile,
+            oids(facts.relations),
+            oids(facts.uncorrelated_relations),
+            facts.claim_keys.into_iter().collect(),
+            facts.settings.into_iter().collect(),
+            facts.uses_session_user,
+            facts.literal_identities.into_iter().collect(),
+            facts.owner_columns.into_iter().collect(),
+        )
+    })))
+}
+
+/// Runs `work` so that it may fail alone.
+pub fn alone<R>(work: impl FnOnce() -> R) -> Result<R, subtransaction::Failure> {
+    subtransaction::attempt(std::panic::AssertUnwindSafe(work))
+}

@@ -1,0 +1,592 @@
+//! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
+
+use super::model::{Audience, Confidence, Reach, Verdict};
+use super::people::People;
+use super::policy::{Policy, alone};
+use super::surroundings::{Identity, Surroundings};
+use super::table::Table;
+use crate::error::OpsError;
+use crate::pg::condition::{Condition, Folded, Parameters, value_of};
+use crate::pg::row_security::{self, Command, Effective, Look, Unclear};
+use crate::pg::tree::c_string;
+use crate::pg::{privilege, time_limit};
+use pgrx::pg_sys;
+use std::collections::HashMap;
+
+/// What looking for a row may cost at most, by the planner's measure: about half a second.
+const MOST_COST: f64 = 50_000.0;
+/// How long one question may take, in milliseconds.
+const LIMIT: i32 = 500;
+/// How many owners of a table's rows are looked at where not all rows can be.
+const OWNERS: i32 = 6;
+
+/// One answer.
+pub struct Cell {
+    /// Who asked.
+    pub identity: String,
+    /// With which role.
+    pub role: pg_sys::Oid,
+    /// For what.
+    pub reach: Reach,
+    /// What is so.
+    pub verdict: Verdict,
+    /// What the server lets the command reach, with what is known of who asks put in, as SQL.
+    pub using: String,
+    /// What it lets the command leave behind, likewise.
+    pub check: String,
+    /// The policies that let it through.
+    pub culprits: Vec<Policy>,
+    /// What was seen.
+    pub evidence: String,
+}
+
+/// A row, where it lies.
+type Place = (pg_sys::Oid, pg_sys::Datum);
+
+/// Which rows are looked for.
+enum Rows<'a> {
+    /// That are somebody else's.
+    Foreign,
+    /// That are one of these users'.
+    Of(&'a [String]),
+    /// That are one's own.
+    Own,
+    /// One row.
+    At(Place),
+}
+
+/// The question that an identity asks of a table.
+struct Question<'a> {
+    table: &'a Table,
+    identity: &'a Identity,
+}
+
+/// What came out of it so far.
+enum Found {
+    Verdict(Verdict),
+    /// This row, though it is not the asker's.
+    Row(Place),
+}
+
+impl From<Unclear> for Verdict {
+    fn from(unclear: Unclear) -> Self {
+        Self::Inconclusive(unclear.to_string())
+    }
+}
+
+impl Question<'_> {
+    /// The statement that finds rows of a kind.
+    fn look(&self, rows: &Rows<'_>) -> Option<(String, Parameters)> {
+        let (mut terms, mut values) = (Vec::new(), Vec::new());
+        let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
+            values.push((type_, value));
+            format!("${}", values.len())
+        };
+        let quoted: Vec<(String, pg_sys::Oid)> = self
+            .table
+            .owners
+            .iter()
+            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_))
+            .collect();
+        let me = self.identity.user.as_deref();
+        match rows {
+            Rows::At((table, place)) => {
+                terms.push(format!("t.tableoid = {}", bind(pg_sys::OIDOID, (*table).into())));
+                terms.push(format!("t.ctid = {}", bind(pg_sys::TIDOID, *place)));
+            }
+            Rows::Own => {
+                let (column, type_) = quoted.first()?;
+                terms.push(format!("{column} = {}", bind(*type_, value_of(*type_, &c_string(me?)))));
+            }
+            Rows::Foreign | Rows::Of(_) => {
+                if let Rows::Of(users) = rows {
+                    let (column, type_) = quoted.first()?;
+                    // SAFETY: looks up the type.
+                    let array = unsafe { pg_sys::get_array_type(*type_) };
+                    let list: Vec<String> = users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
+                    let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
+                    terms.push(format!("{column} = ANY ({})", bind(array, list)));
+                }
+                match me {
+                    Some(me) => {
+                        for (column, type_) in &quoted {
+                            terms.push(format!("{column} <> {}", bind(*type_, value_of(*type_, &c_string(me)))));
+                        }
+                    }
+                    None if quoted.is_empty() => {}
+                    None => {
+                        let somebody: Vec<String> = quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                        terms.push(format!("({})", somebody.join(" OR ")));
+                    }
+                }
+            }
+        }
+        let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
+        Some((format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name), Parameters::new(&values)))
+    }
+
+    fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
+        let Some((sql, parameters)) = self.look(rows) else { return Ok(None) };
+        let found = Look { sql: &sql, parameters }.rows(condition, 1, cost)?;
+        Ok(found.first().and_then(|row| match row.as_slice() {
+            [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
+            _ => None,
+        }))
+    }
+
+    /// Whether rows of others satisfy a condition.
+    fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
+        let folded = match condition.fold(&Parameters::none()) {
+            Folded::Always => {
+                return Ok(Found::Verdict(match self.table.owners.is_empty() {
+                    true => Verdict::Public(Confidence::Proved),
+                    false => Verdict::Leak(Confidence::Proved, self.audience()),
+                }));
+            }
+            Folded::Never => return Ok(Found::Verdict(Verdict::Closed)),
+            Folded::Depends(folded) => folded,
+        };
+        if self.identity.user.is_some() && !self.table.owners.is_empty() {
+            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(Found::Verdict(Verdict::Closed)) };
+            let foreign = Look { sql: &sql, parameters };
+            if let Folded::Depends(foreign) = foreign.condition()?.fold(&foreign.parameters)
+                && folded.refutes(foreign)
+            {
+                return Ok(Found::Verdict(Verdict::Isolated));
+            }
+        }
+        // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
+        if !owners.is_empty()
+            && let Some(place) = self.first(&Rows::Of(owners), condition, MOST_COST)?
+        {
+            return Ok(Found::Row(place));
+        }
+        match self.first(&Rows::Foreign, condition, MOST_COST) {
+            Ok(Some(place)) => Ok(Found::Row(place)),
+            Ok(None) => Ok(Found::Verdict(self.nothing_found(owners)?)),
+            Err(Unclear::TooExpensive) => Ok(Found::Verdict(match owners.len() {
+                0 => Verdict::from(Unclear::TooExpensive),
+                n => Verdict::Inconclusive(format!("none found of {n} owners' rows; looking at every row would cost too much")),
+            })),
+            Err(unclear) => Err(unclear),
+        }
+    }
+
+    /// Nothing was found: among how many?
+    fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Unclear> {
+        if self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
+            return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
+        }
+        Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
+    }
+
+    fn audience(&self) -> Audience {
+        match self.identity.user {
+            None => Audience::Anonymous,
+            Some(_) => Audience::AnyAccount,
+        }
+    }
+
+    /// The condition that must hold for a row so that the identity reaches it this way; `None` where the role lacks a privilege on the
+    /// columns that it takes.
+    fn condition(&self, reach: Reach, effective: &Effective, victim: Option<&str>) -> Option<Condition> {
+        let Effective { using, check } = *effective;
+        let owner = self.table.owners.first();
+        let may_set = |command| {
+            self.table.owners.iter().any(|owner| {
+                privilege::on_column(self.identity.role, self.table.oid(), owner.number, command)
+            })
+        };
+        match reach {
+            Reach::Read | Reach::Destroy => Some(using),
+            Reach::Tamper => Some(using.and(check)),
+            Reach::Forge if self.table.owners.is_empty() => Some(check),
+            Reach::Forge => may_set(Command::Insert).then_some(check),
+            Reach::TakeOver | Reach::Plant => {
+                let (owner, user) = (owner?, if reach == Reach::TakeOver { self.identity.user.as_deref() } else { victim }?);
+                if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
+                    return None;
+                }
+                let value = value_of(owner.type_, &c_string(user));
+                Some(using.and(check.with_column(owner.number, owner.type_, value)?))
+            }
+        }
+    }
+
+    /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
+    fn forged(&self, check: Condition, victim: &str) -> Option<Verdict> {
+        let mut changed = check;
+        for owner in &self.table.owners {
+            changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(victim)))?;
+        }
+        match changed.fold(&Parameters::none()) {
+            Folded::Always => Some(Verdict::Leak(Confidence::Proved, self.audience())),
+            Folded::Never => Some(Verdict::Isolated),
+            Folded::Depends(_) => None,
+        }
+    }
+}
+
+/// The command that a reach takes.
+fn command(reach: Reach) -> Command {
+    match reach {
+        Reach::Read => Command::Select,
+        Reach::Forge => Command::Insert,
+        Reach::Tamper | Reach::TakeOver | Reach::Plant => Command::Update,
+        Reach::Destroy => Command::Delete,
+    }
+}
+
+/// Looks at one table with the eyes of everybody.
+pub struct Examination<'a> {
+    table: &'a Table,
+    surroundings: &'a Surroundings,
+    policies: &'a [Policy],
+    owners: Vec<String>,
+}
+
+/// One kind of reach, as asked by one identity.
+struct Asked {
+    found: Found,
+    using: Condition,
+    check: Condition,
+    condition: Condition,
+}
+
+impl<'a> Examination<'a> {
+    /// Prepares one.
+    pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
+        Self { table, surroundings, policies, owners: Vec::new() }
+    }
+
+    /// All answers about the table.
+    pub fn cells(mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
+        let reachable = (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
+        if !reachable {
+            return Ok(Vec::new());
+        }
+        let owners = alone(|| self.table.sample_owners(OWNERS)).map_err(|failure| OpsError::Unreadable {
+            table: self.table.named.name.clone(),
+            why: failure.message,
+        })??;
+        self.owners = people.known(self.surroundings, owners)?;
+        let mut cells = Vec::new();
+        for (place, role) in self.surroundings.roles.iter().enumerate() {
+            if role.is_anonymous {
+                for identity in [self.surroundings.nobody(role), self.surroundings.key(role)] {
+                    self.ask(place, &identity, &mut cells, people);
+                }
+                continue;
+            }
+            let stranger = self.surroundings.stranger(role);
+            self.ask(place, &stranger, &mut cells, people);
+            if self.table.owners.is_empty() {
+                continue;
+            }
+            for id in self.readers(people) {
+                let identity = people.identity(self.surroundings, role, &id);
+                self.ask(place, &identity, &mut cells, people);
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Two users to look with: owners of rows where there are some.
+    fn readers(&self, people: &People) -> Vec<String> {
+        let mut readers: Vec<String> = self.owners.clone();
+        readers.extend(people.pool.iter().filter(|id| !self.owners.contains(id)).cloned());
+        readers.truncate(2);
+        readers
+    }
+
+    fn ask(&self, place: usize, identity: &Identity, cells: &mut Vec<Cell>, people: &mut People) {
+        if privilege::is_exempt(self.table.oid(), identity.role) && self.table.is_secured {
+            cells.push(self.cell(identity, Reach::Read, Verdict::Exempt));
+            return;
+        }
+        for reach in Reach::ALL {
+            if !self.table.allows(place, command(reach)) {
+                continue;
+            }
+            // Whoever signs up can: no need to ask the others.
+            let is_known = |cell: &Cell| {
+                cell.reach == reach && cell.role == identity.role && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
+            };
+            if identity.user.is_some() && cells.iter().any(is_known) {
+                continue;
+            }
+            match self.reach(identity, reach) {
+                Ok(Some(asked)) => cells.push(self.judge(identity, reach, asked, people)),
+                Ok(None) => {}
+                Err(verdict) => cells.push(self.cell(identity, reach, verdict)),
+            }
+        }
+    }
+
+    fn cell(&self, identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
+        Cell {
+            identity: identity.label.clone(),
+            role: identity.role,
+            reach,
+            verdict,
+            using: String::new(),
+            check: String::new(),
+            culprits: Vec::new(),
+            evidence: String::new(),
+        }
+    }
+
+    /// Asks as an identity, within the limit; `None` where the reach does not apply.
+    fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
+        let question = Question { table: self.table, identity };
+        let others: Vec<String> =
+            self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
+        let (answer, has_expired) = time_limit::within(LIMIT, || {
+            identity.act(|| -> Result<Option<Asked>, Unclear> {
+                let effective = row_security::effective(command(reach), &self.table.named)?;
+                let victim = others.first().map(String::as_str);
+                let Some(condition) = question.condition(reach, &effective, victim) else { return Ok(None) };
+                let mut found = None;
+                if reach == Reach::Forge && !self.table.owners.is_empty() {
+                    let nobody = self.surroundings.stranger_id();
+                    found = question.forged(effective.check, &nobody).map(Found::Verdict);
+                }
+                let found = match found {
+                    Some(found) => found,
+                    None if reach == Reach::Plant => question.planted(condition)?,
+                    None => question.others(condition, &others)?,
+                };
+                let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
+                    Folded::Always => Condition::ALWAYS,
+                    Folded::Never => Condition::never(),
+                    Folded::Depends(folded) => folded,
+                };
+                Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
+            })
+        });
+        match answer {
+            Ok(Ok(asked)) => Ok(asked),
+            Ok(Err(unclear)) => Err(unclear.into()),
+            Err(_) if has_expired => {
+                Err(Verdict::Inconclusive(format!("the policies took longer than {LIMIT} ms and were stopped")))
+            }
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => Err(Verdict::Failing(format!("{}: {}", failure.state(), failure.message))),
+        }
+    }
+
+    fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
+        let table = self.table.oid();
+        let mut cell = self.cell(identity, reach, Verdict::Closed);
+        (cell.using, cell.check) = (asked.using.to_sql(table), asked.check.to_sql(table));
+        match asked.found {
+            Found::Verdict(verdict) => {
+                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
+                    cell.culprits = self.culprits(identity, reach, None);
+                }
+                cell.verdict = verdict;
+            }
+            Found::Row(place) => {
+                let (verdict, evidence) = self.row_of_others(identity, reach, place, asked.condition, people);
+                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
+                    cell.culprits = self.culprits(identity, reach, Some(place));
+                }
+                (cell.verdict, cell.evidence) = (verdict, evidence);
+            }
+        }
+        cell
+    }
+
+    /// A row that is not the asker's was reached. Is that so for everybody, or is there something between the two?
+    fn row_of_others(
+        &self,
+        identity: &Identity,
+        reach: Reach,
+        place: Place,
+        condition: Condition,
+        people: &mut People,
+    ) -> (Verdict, String) {
+        let seen = Confidence::Observed;
+        if self.table.owners.is_empty() {
+            return (Verdict::Public(seen), format!("{} reached a row", identity.label));
+        }
+        if identity.user.is_none() {
+            return (Verdict::Leak(seen, Audience::Anonymous), format!("{} reached a row of a user", identity.label));
+        }
+        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
+            return (Verdict::Shared, String::new());
+        };
+        let stranger = self.surroundings.stranger(role);
+        if identity.user.is_some() && identity.label == stranger.label {
+            return (Verdict::Leak(seen, Audience::AnyAccount), format!("{} reached a row of another user", identity.label));
+        }
+        let mut tried = Vec::new();
+        let mut reached = 0;
+        let others: Vec<String> = self.owners.iter().chain(&people.pool).cloned().collect();
+        for id in others {
+            if Some(id.as_str()) == identity.user.as_deref() || tried.contains(&id) || tried.len() == 4 {
+                continue;
+            }
+            let other = people.identity(self.surroundings, role, &id);
+            match self.reaches(&other, reach, place) {
+                // It is theirs: that says nothing.
+                Ok(None) | Err(_) => continue,
+                Ok(Some(does)) => {
+                    reached += usize::from(does);
+                    tried.push(id);
+                }
+            }
+        }
+        if !tried.is_empty() && reached == tried.len() {
+            let evidence = format!("{} and {} other users reached the same row of another user", identity.label, reached);
+            return (Verdict::Leak(seen, Audience::EveryUser), evidence);
+        }
+        // With nobody else to try it with: a condition that does not look at the row opens all rows.
+        if tried.is_empty() && self.has_open_gate(identity, condition) {
+            let evidence = format!("{} reached a row of another user by a condition that does not look at the row", identity.label);
+            return (Verdict::Leak(seen, Audience::EveryUser), evidence);
+        }
+        (Verdict::Shared, format!("{reached} of {} other users reached it", tried.len()))
+    }
+
+    /// Whether somebody reaches a row that is not theirs; `None` if it is.
+    fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
+        let question = Question { table: self.table, identity };
+        let (answer, _) = time_limit::within(LIMIT, || {
+            identity.act(|| -> Result<Option<bool>, Unclear> {
+                let effective = row_security::effective(command(reach), &self.table.named)?;
+                let victim = self.owners.iter().find(|owner| Some(owner.as_str()) != identity.user.as_deref());
+                let Some(condition) = question.condition(reach, &effective, victim.map(String::as_str)) else {
+                    return Ok(Some(false));
+                };
+                if reach == Reach::Plant {
+                    return Ok(Some(matches!(question.planted(condition)?, Found::Row(_))));
+                }
+                if question.is_own(place)? {
+                    return Ok(None);
+                }
+                Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
+            })
+        });
+        answer.map_err(|failure| failure.message)?.map_err(|unclear| unclear.to_string())
+    }
+
+    fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
+        let question = Question { table: self.table, identity };
+        let (answer, _) = time_limit::within(LIMIT, || {
+            identity.act(|| -> Result<bool, Unclear> {
+                let Folded::Depends(folded) = condition.fold(&Parameters::none()) else { return Ok(true) };
+                for arm in folded.alternatives() {
+                    if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })
+        });
+        matches!(answer, Ok(Ok(true)))
+    }
+
+    /// The permissive policies that let it through by themselves.
+    fn culprits(&self, identity: &Identity, reach: Reach, place: Option<Place>) -> Vec<Policy> {
+        if !self.table.is_secured {
+            return Vec::new();
+        }
+        let question = Question { table: self.table, identity };
+        let is_about_new = matches!(reach, Reach::Forge | Reach::TakeOver | Reach::Plant);
+        let about: Vec<&Policy> = self
+            .policies
+            .iter()
+            .filter(|policy| policy.is_permissive && policy.is_about(command(reach), identity.role))
+            .collect();
+        let lets_through = |policy: &Policy| {
+            let (answer, _) = time_limit::within(LIMIT, || {
+                identity.act(|| -> Result<bool, Unclear> {
+                    let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else { return Ok(false) };
+                    if is_about_new {
+                        let user = match reach {
+                            Reach::TakeOver => identity.user.clone(),
+                            _ => Some(self.surroundings.stranger_id()),
+                        };
+                        for owner in &self.table.owners {
+                            let Some(user) = &user else { break };
+                            let value = value_of(owner.type_, &c_string(user));
+                            condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
+                        }
+                    }
+                    match condition.fold(&Parameters::none()) {
+                        Folded::Always => Ok(true),
+                        Folded::Never => Ok(false),
+                        Folded::Depends(_) => match place {
+                            Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
+                            None => Ok(false),
+                        },
+                    }
+                })
+            });
+            matches!(answer, Ok(Ok(true)))
+        };
+        let guilty: Vec<Policy> = about.iter().filter(|policy| lets_through(policy)).map(|policy| (*policy).clone()).collect();
+        // None alone: all of them together.
+        if guilty.is_empty() { about.into_iter().cloned().collect() } else { guilty }
+    }
+}
+
+impl Question<'_> {
+    fn is_own(&self, place: Place) -> Result<bool, Unclear> {
+        let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(true) };
+        let foreign = Look { sql: &sql, parameters };
+        let foreign = match foreign.condition()?.fold(&foreign.parameters) {
+            Folded::Depends(condition) => condition,
+            Folded::Always => return Ok(false),
+            Folded::Never => return Ok(true),
+        };
+        Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
+    }
+
+    /// Whether own rows can be given to somebody else.
+    fn planted(&self, condition: Condition) -> Result<Found, Unclear> {
+        match condition.fold(&Parameters::none()) {
+            Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
+            Folded::Always => return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience()))),
+            Folded::Depends(folded) => {
+                // What is own is reached, and nothing more is asked of the new row.
+                let Some((sql, parameters)) = self.look(&Rows::Own) else { return Ok(Found::Verdict(Verdict::Closed)) };
+                let own = Look { sql: &sql, parameters };
+                if let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
+                    && own.implies(folded)
+                {
+                    return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
+                }
+            }
+        }
+        Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+            Some(place) => Found::Row(place),
+            None => Found::Verdict(Verdict::Inconclusive("there are no rows of one's own to look at".to_owned())),
+        })
+    }
+}
+
+/// The cells by reach and role, the worst first.
+pub fn worst(cells: &[Cell]) -> HashMap<(Reach, u32), &Cell> {
+    let rank = |verdict: &Verdict| match verdict {
+        Verdict::Leak(confidence, audience) => (0, *audience as u8, *confidence as u8),
+        Verdict::Public(confidence) => (1, *confidence as u8, 0),
+        Verdict::Exempt => (2, 0, 0),
+        Verdict::Failing(_) => (3, 0, 0),
+        Verdict::Inconclusive(_) => (4, 0, 0),
+        Verdict::Shared => (5, 0, 0),
+        Verdict::IsolatedIn(_) => (6, 0, 0),
+        Verdict::Isolated => (7, 0, 0),
+        Verdict::Closed => (8, 0, 0),
+        Verdict::NoAccess => (9, 0, 0),
+    };
+    let mut worst: HashMap<(Reach, u32), &Cell> = HashMap::new();
+    for cell in cells {
+        let known = worst.entry((cell.reach, cell.role.to_u32())).or_insert(cell);
+        if rank(&cell.verdict) < rank(&known.verdict) {
+            *known = cell;
+        }
+    }
+    worst
+}

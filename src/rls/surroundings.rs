@@ -1,0 +1,233 @@
+//! Whose questions an application asks: the roles, the accounts, and how a request says who it is for.
+
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::tree::c_string;
+use crate::settings;
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use serde_json::{Map, Value};
+use std::ffi::CString;
+
+/// A role that requests run as.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Its oid.
+    pub oid: pg_sys::Oid,
+    /// Its name.
+    pub name: String,
+    /// Whether nobody has signed in.
+    pub is_anonymous: bool,
+}
+
+/// The table of accounts.
+#[derive(Debug, Clone)]
+pub struct Users {
+    /// Its oid.
+    pub table: pg_sys::Oid,
+    /// Quoted and qualified.
+    pub name: String,
+    /// The column of its key.
+    pub key: String,
+    /// That column's type.
+    pub key_type: pg_sys::Oid,
+    /// As SQL names it.
+    pub key_type_name: String,
+}
+
+/// What an audit knows of the application.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// The roles that exist.
+    pub roles: Vec<Role>,
+    /// The functions that tell who asks.
+    pub identity_functions: Vec<pg_sys::Oid>,
+    /// How SQL calls the one that returns a user's id.
+    pub identity: Option<String>,
+    /// The accounts, if there is such a table.
+    pub users: Option<Users>,
+    /// Settings, and which claim each carries.
+    pub claims: Vec<(String, String)>,
+    /// The schemas that clients reach.
+    pub schemas: Vec<pg_sys::Oid>,
+    search_path: String,
+}
+
+/// Somebody who asks.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// In reports.
+    pub label: String,
+    /// The role that the request runs as.
+    pub role: pg_sys::Oid,
+    /// The user's id, as text.
+    pub user: Option<String>,
+    settings: Vec<(CString, CString)>,
+}
+
+impl Surroundings {
+    /// Reads them.
+    pub fn read() -> Result<Self, OpsError> {
+        let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
+        let names: Vec<String> = [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
+        as_owner(|| {
+            Spi::connect(|client| {
+                let arguments = [names.into(), settings::identity_functions().into(), settings::users_table().into()];
+                let sql = include_str!("../../sql/rls/surroundings.sql");
+                let row = client.select(sql, Some(1), &arguments)?.first();
+                let oids: Vec<pg_sys::Oid> = row.get(1)?.unwrap_or_default();
+                let names: Vec<String> = row.get(2)?.unwrap_or_default();
+                let roles: Vec<Role> = oids
+                    .into_iter()
+                    .zip(names)
+                    .map(|(oid, name)| Role { oid, is_anonymous: name == anonymous && name != user, name })
+                    .collect();
+                let users = match (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?) {
+                    (Some(table), Some(name), Some(key), Some(key_type), Some(key_type_name)) => {
+                        Some(Users { table, name, key, key_type, key_type_name })
+                    }
+                    _ => None,
+                };
+                let found = Self {
+                    identity_functions: row.get(3)?.unwrap_or_default(),
+                    identity: row.get(4)?,
+                    users,
+                    claims: settings::claims(),
+                    search_path: row.get::<String>(10)?.unwrap_or_default(),
+                    schemas: Vec::new(),
+                    roles,
+                };
+                let roles: Vec<pg_sys::Oid> = found.roles.iter().map(|role| role.oid).collect();
+                let schemas = client
+                    .select(include_str!("../../sql/rls/schemas.sql"), None, &[roles.into()])?
+                    .filter_map(|row| row.get::<pg_sys::Oid>(1).transpose())
+                    .collect::<Result<_, _>>()?;
+                Ok(Self { schemas, ..found })
+            })
+        })
+    }
+
+    /// The role of requests that nobody has signed in for.
+    pub fn anonymous(&self) -> Option<&Role> {
+        self.roles.iter().find(|role| role.is_anonymous)
+    }
+
+    /// The role of signed-in users.
+    pub fn user_role(&self) -> Option<&Role> {
+        self.roles.iter().find(|role| !role.is_anonymous)
+    }
+
+    /// The settings of a request with these claims. A setting that was never made is left alone: an application that looks for NULL finds it.
+    fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
+        let mut settings = vec![
+            (c"row_security".to_owned(), c"on".to_owned()),
+            (c"search_path".to_owned(), c_string(&self.search_path)),
+        ];
+        for (setting, claim) in &self.claims {
+            let value = match (claims, claim.as_str()) {
+                (None, _) => None,
+                (Some(claims), "*") => Some(Value::Object(claims.clone()).to_string()),
+                (Some(claims), claim) => claims.get(claim).map(|value| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                }),
+            };
+            if value.is_some() || crate::pg::session::has_setting(&c_string(setting)) {
+                settings.push((c_string(setting), c_string(&value.unwrap_or_default())));
+            }
+        }
+        settings
+    }
+
+    /// A request without any claims.
+    pub fn nobody(&self, role: &Role) -> Identity {
+        Identity { label: format!("{} without claims", role.name), role: role.oid, user: None, settings: self.settings(None) }
+    }
+
+    /// A request with the anonymous key alone.
+    pub fn key(&self, role: &Role) -> Identity {
+        let claims = Map::from_iter([("role".to_owned(), Value::from(role.name.clone()))]);
+        Identity {
+            label: format!("{} with the anonymous key", role.name),
+            role: role.oid,
+            user: None,
+            settings: self.settings(Some(&claims)),
+        }
+    }
+
+    /// An id that no user has.
+    pub fn stranger_id(&self) -> String {
+        match self.users.as_ref().map(|users| users.key_type) {
+            None | Some(pg_sys::UUIDOID) => crate::pg::identity::new_uuid().to_string(),
+            // The largest id that nobody has, likely: the smallest of the type, as keys count upwards.
+            Some(pg_sys::INT4OID) => i32::MIN.to_string(),
+            Some(pg_sys::INT8OID) => i64::MIN.to_string(),
+            Some(_) => crate::pg::identity::new_uuid().to_string(),
+        }
+    }
+
+    /// Somebody who has just signed up: an account that has nothing.
+    pub fn stranger(&self, role: &Role) -> Identity {
+        let id = self.stranger_id();
+        let claims = self.claims_of(role, &id, None);
+        let settings = self.settings(Some(&claims));
+        Identity { label: format!("{}, just signed up", role.name), role: role.oid, user: Some(id), settings }
+    }
+
+    /// A user, with the claims that follow from the account.
+    pub fn user(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Identity {
+        let claims = self.claims_of(role, id, account);
+        let settings = self.settings(Some(&claims));
+        Identity { label: format!("{} as {}", role.name, masked(id)), role: role.oid, user: Some(id.to_owned()), settings }
+    }
+
+    fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {
+        let of = |column: &str| account.and_then(|account| account.get(column)).filter(|value| !value.is_null()).cloned();
+        let mut claims = Map::new();
+        claims.insert("sub".to_owned(), id.into());
+        claims.insert("role".to_owned(), role.name.clone().into());
+        claims.insert("aud".to_owned(), role.name.clone().into());
+        claims.insert("aal".to_owned(), "aal1".into());
+        claims.insert("email".to_owned(), of("email").unwrap_or_else(|| "".into()));
+        claims.insert("app_metadata".to_owned(), of("raw_app_meta_data").unwrap_or_else(|| Map::new().into()));
+        claims.insert("user_metadata".to_owned(), of("raw_user_meta_data").unwrap_or_else(|| Map::new().into()));
+        claims.insert("is_anonymous".to_owned(), of("is_anonymous").unwrap_or(Value::Bool(false)));
+        claims
+    }
+
+    /// What claims are made of, of some accounts: by id.
+    pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Map<String, Value>)>, OpsError> {
+        let Some(users) = &self.users else {
+            return Ok(ids.iter().map(|id| (id.clone(), Map::new())).collect());
+        };
+        // Two names from the catalog; the ids are bound.
+        let sql = include_str!("../../sql/rls/accounts.sql")
+            .replace("@users@", &users.name)
+            .replace("@key@", &quote_identifier(&users.key))
+            .replace("@type@", &users.key_type_name);
+        as_owner(|| {
+            Spi::connect(|client| {
+                let mut accounts = Vec::new();
+                for row in client.select(sql.as_str(), None, &[ids.to_vec().into()])? {
+                    let (Some(id), Some(pgrx::JsonB(Value::Object(account)))) = (row.get(1)?, row.get(2)?) else { continue };
+                    accounts.push((id, account));
+                }
+                Ok(accounts)
+            })
+        })
+    }
+}
+
+impl Identity {
+    /// Runs `work` as this identity's request would run. What it changes is undone.
+    pub fn act<R>(&self, work: impl FnOnce() -> R) -> Result<R, crate::pg::subtransaction::Failure> {
+        crate::pg::identity::as_client(self.role, &self.settings, std::panic::AssertUnwindSafe(work))
+    }
+}
+
+/// A user's id as reports show it: the beginning of its md5, which only who has the id can find again.
+#[must_use]
+pub fn masked(id: &str) -> String {
+    let hash = crate::pg::identity::md5(id);
+    format!("user {}", hash.get(..8).unwrap_or(&hash))
+}

@@ -1,0 +1,132 @@
+//! The tables that an audit looks at: what clients may do with them and whose their rows are.
+
+use super::surroundings::Surroundings;
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::row_security::{Command, Named};
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use std::collections::HashMap;
+
+/// A column that says whose a row is.
+#[derive(Debug, Clone)]
+pub struct OwnerColumn {
+    /// Its number.
+    pub number: i16,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_: pg_sys::Oid,
+    /// How that is known: foreign key, policy or name.
+    pub basis: String,
+}
+
+/// A table.
+pub struct Table {
+    /// How statements name it.
+    pub named: Named,
+    /// Whether row-level security is on.
+    pub is_secured: bool,
+    /// How many rows the planner believes it has.
+    pub estimated_rows: i64,
+    /// What each role of the surroundings may do: s, i, u, d.
+    pub privileges: Vec<String>,
+    /// Whose its rows are.
+    pub owners: Vec<OwnerColumn>,
+    /// Whether the caller may alter it.
+    pub is_own: bool,
+    /// Its owner, quoted.
+    pub owner: String,
+}
+
+impl Table {
+    /// Its oid.
+    pub fn oid(&self) -> pg_sys::Oid {
+        self.named.table
+    }
+
+    /// Whether a role, by its place among the surroundings' roles, may do this.
+    pub fn allows(&self, role: usize, command: Command) -> bool {
+        let letter = match command {
+            Command::Select => 's',
+            Command::Insert => 'i',
+            Command::Update => 'u',
+            Command::Delete => 'd',
+        };
+        self.privileges.get(role).is_some_and(|privileges| privileges.contains(letter))
+    }
+
+    /// Some owners of its rows, as texts, read with the extension's owner's rights.
+    pub fn sample_owners(&self, most: i32) -> Result<Vec<String>, OpsError> {
+        let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
+        let sql = include_str!("../../sql/rls/sample_owners.sql")
+            .replace("@table@", &self.named.name)
+            .replace("@column@", &quote_identifier(&column.name));
+        as_owner(|| {
+            Spi::connect(|client| {
+                let rows = client.select(sql.as_str(), None, &[most.into()])?;
+                rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<Result<_, _>>().map_err(Into::into)
+            })
+        })
+    }
+}
+
+/// The tables of the exposed schemas, or only one table; with the columns that policies compare with who asks, by table.
+pub fn tables(
+    surroundings: &Surroundings,
+    only: Option<pg_sys::Oid>,
+    compared: &HashMap<u32, Vec<i16>>,
+) -> Result<Vec<Table>, OpsError> {
+    let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
+    Spi::connect(|client| {
+        let mut owners = owner_columns(client, surroundings, compared)?;
+        let arguments = [roles.into(), surroundings.schemas.clone().into(), only.into()];
+        let mut tables = Vec::new();
+        for row in client.select(include_str!("../../sql/rls/tables.sql"), None, &arguments)? {
+            let table: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            // A table without columns has nothing to leak.
+            let Some(column) = row.get(7)? else { continue };
+            tables.push(Table {
+                named: Named { table, name: text(2)?, column },
+                is_secured: row.get(4)?.unwrap_or(false),
+                estimated_rows: row.get(6)?.unwrap_or(0),
+                privileges: row.get(8)?.unwrap_or_default(),
+                owners: owners.remove(&table.to_u32()).unwrap_or_default(),
+                is_own: row.get(9)?.unwrap_or(false),
+                owner: text(10)?,
+            });
+        }
+        Ok(tables)
+    })
+}
+
+/// Whose rows are, by table.
+pub fn owner_columns(
+    client: &pgrx::spi::SpiClient<'_>,
+    surroundings: &Surroundings,
+    compared: &HashMap<u32, Vec<i16>>,
+) -> Result<HashMap<u32, Vec<OwnerColumn>>, OpsError> {
+    let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
+    let (mut relations, mut columns) = (Vec::new(), Vec::new());
+    for (relation, numbers) in compared {
+        for number in numbers {
+            relations.push(pg_sys::Oid::from(*relation));
+            columns.push(*number);
+        }
+    }
+    let mut owners: HashMap<u32, Vec<OwnerColumn>> = HashMap::new();
+    let sql = include_str!("../../sql/rls/owner_columns.sql");
+    for row in client.select(sql, None, &[users.into(), relations.into(), columns.into()])? {
+        let (Some(relation), Some(number), Some(type_)) = (row.get::<pg_sys::Oid>(1)?, row.get(2)?, row.get(5)?) else {
+            continue;
+        };
+        owners.entry(relation.to_u32()).or_default().push(OwnerColumn {
+            number,
+            basis: row.get(3)?.unwrap_or_default(),
+            name: row.get(4)?.unwrap_or_default(),
+            type_,
+        });
+    }
+    Ok(owners)
+}
