@@ -56,7 +56,8 @@ asking AS (
 leaves AS (
     SELECT w.entry, v.oid AS guilty, t.oid AS relation, t.relrowsecurity, w.path,
         o.rolsuper OR o.rolbypassrls OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE')) AS is_exempt,
-        EXISTS (SELECT FROM asking AS a WHERE a.oid = ANY (w.path)) AS is_asking,
+        -- What a materialised view asked was answered when it was refreshed.
+        EXISTS (SELECT FROM asking AS a WHERE a.oid = ANY (w.path)) AND NOT EXISTS (SELECT FROM views AS m WHERE m.oid = ANY (w.path) AND m.relkind = 'm') AS is_asking,
         EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT') AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')) AS is_direct
     FROM walk AS w
     JOIN views AS v ON v.oid = w.view AND NOT v.is_invoker
