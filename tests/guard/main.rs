@@ -48,6 +48,7 @@ fn every_test_file_is_run() {
             [suite, file] if file.ends_with(".rs") => {
                 modules(&text(&tests.join(suite).join("main.rs"))).contains(file.trim_end_matches(".rs"))
             }
+            ["rls", "rules", rule] => root.join(format!("sql/rls/rules/{rule}")).exists(),
             [suite, file] => text(&tests.join(suite).join("main.rs")).contains(&format!("\"{file}\"")),
             _ => false,
         };

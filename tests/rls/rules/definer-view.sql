@@ -1,0 +1,54 @@
+CREATE ROLE app_owner NOLOGIN;
+CREATE TABLE bad.accounts (id int, user_id uuid);
+ALTER TABLE bad.accounts ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON bad.accounts USING (user_id = (SELECT auth.uid()));
+GRANT SELECT ON bad.accounts TO authenticated;
+
+CREATE VIEW bad.directory AS SELECT * FROM bad.accounts;
+GRANT SELECT ON bad.directory TO authenticated;
+COMMENT ON VIEW bad.directory IS 'leak CRITICAL';
+CREATE VIEW bad."Dir ""2""" WITH (security_invoker = off) AS SELECT id FROM bad.accounts;
+GRANT SELECT (id) ON bad."Dir ""2""" TO PUBLIC;
+COMMENT ON VIEW bad."Dir ""2""" IS 'leak CRITICAL: by a column grant';
+-- An invoker view over a definer view that clients cannot name.
+CREATE VIEW private.inner_view AS SELECT * FROM bad.accounts;
+GRANT SELECT ON private.inner_view TO authenticated;
+CREATE VIEW bad.outer_view WITH (security_invoker = true) AS SELECT * FROM private.inner_view;
+GRANT SELECT ON bad.outer_view TO authenticated;
+COMMENT ON VIEW bad.outer_view IS 'leak CRITICAL: through a chain';
+-- Asking who is asking in the list of columns hides no row.
+CREATE VIEW bad.polite AS SELECT *, auth.uid() AS me FROM bad.accounts;
+GRANT SELECT ON bad.polite TO authenticated;
+COMMENT ON VIEW bad.polite IS 'leak CRITICAL';
+CREATE VIEW bad.write_only AS SELECT * FROM bad.accounts;
+GRANT UPDATE ON bad.write_only TO authenticated;
+COMMENT ON VIEW bad.write_only IS 'leak CRITICAL: writing';
+-- With a condition of its own.
+CREATE VIEW bad.mine AS SELECT * FROM bad.accounts WHERE user_id = auth.uid();
+GRANT SELECT ON bad.mine TO authenticated;
+COMMENT ON VIEW bad.mine IS 'leak LOW: its own condition is the only protection';
+CREATE TABLE private.settings (id int);
+CREATE VIEW bad.settings AS SELECT * FROM private.settings;
+GRANT SELECT ON bad.settings TO anon;
+COMMENT ON VIEW bad.settings IS 'leak LOW: the view is the only gate';
+
+CREATE VIEW good.invoker WITH (security_invoker = 1) AS SELECT * FROM bad.accounts;
+CREATE VIEW good.no_table AS SELECT 1 AS one;
+CREATE VIEW good.catalog AS SELECT relname FROM pg_catalog.pg_class;
+CREATE VIEW good.ungranted AS SELECT * FROM bad.accounts;
+GRANT SELECT ON good.invoker, good.no_table, good.catalog TO authenticated;
+-- An invoker view is checked as the caller even inside a definer view.
+CREATE VIEW good.definer_over_invoker AS SELECT * FROM good.invoker;
+GRANT SELECT ON good.definer_over_invoker TO authenticated;
+-- The owner is under row-level security: FORCE, and no role above it.
+CREATE TABLE good.forced (id int, user_id uuid);
+ALTER TABLE good.forced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE good.forced OWNER TO app_owner;
+CREATE VIEW good.over_forced AS SELECT * FROM good.forced;
+ALTER VIEW good.over_forced OWNER TO app_owner;
+GRANT SELECT ON good.over_forced TO authenticated;
+-- What it reads is open to clients anyway: rls-off says so.
+CREATE TABLE good.stations (id int);
+GRANT SELECT ON good.stations TO anon, authenticated;
+CREATE VIEW good.station_list AS SELECT * FROM good.stations;
+GRANT SELECT ON good.station_list TO anon;

@@ -1,0 +1,23 @@
+CREATE VIEW bad.members AS SELECT id, email FROM auth.users;
+GRANT SELECT ON bad.members TO authenticated;
+COMMENT ON VIEW bad.members IS 'leak CRITICAL';
+CREATE VIEW private.accounts AS SELECT * FROM auth.users;
+CREATE VIEW bad."Members ""2""" AS SELECT a.email FROM private.accounts AS a;
+GRANT SELECT (email) ON bad."Members ""2""" TO PUBLIC;
+COMMENT ON VIEW bad."Members ""2""" IS 'leak CRITICAL: through a chain';
+CREATE MATERIALIZED VIEW bad.addresses AS SELECT email FROM auth.users WHERE id = auth.uid() OR true;
+GRANT SELECT ON bad.addresses TO anon;
+COMMENT ON MATERIALIZED VIEW bad.addresses IS 'leak CRITICAL: what it asked was asked when it was refreshed';
+CREATE VIEW bad.ids AS SELECT id FROM auth.users;
+GRANT SELECT ON bad.ids TO anon;
+COMMENT ON VIEW bad.ids IS 'leak MEDIUM: who has an account';
+CREATE VIEW bad.me AS SELECT * FROM auth.users WHERE id = (SELECT auth.uid());
+GRANT SELECT ON bad.me TO authenticated;
+COMMENT ON VIEW bad.me IS 'leak LOW: it asks';
+
+CREATE VIEW good.invoker WITH (security_invoker = on) AS SELECT * FROM auth.users;
+GRANT SELECT ON good.invoker TO authenticated;
+CREATE VIEW good.ungranted AS SELECT * FROM auth.users;
+CREATE TABLE good.users (id uuid, email text);
+CREATE VIEW good.other_users AS SELECT * FROM good.users;
+GRANT SELECT ON good.other_users TO authenticated;

@@ -1,0 +1,23 @@
+CREATE TABLE bad.posts (id int, user_id uuid REFERENCES auth.users);
+ALTER TABLE bad.posts ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE ON bad.posts TO authenticated;
+CREATE POLICY "Enable ""all""" ON bad.posts USING (true);
+COMMENT ON POLICY "Enable ""all""" ON bad.posts IS 'leak CRITICAL';
+CREATE POLICY write ON bad.posts FOR INSERT WITH CHECK (true);
+COMMENT ON POLICY write ON bad.posts IS 'leak CRITICAL';
+CREATE POLICY remove ON bad.posts FOR DELETE USING (true);
+COMMENT ON POLICY remove ON bad.posts IS 'leak LOW: nobody may delete yet';
+CREATE TABLE bad.unowned (id int);
+ALTER TABLE bad.unowned ENABLE ROW LEVEL SECURITY;
+GRANT UPDATE (id) ON bad.unowned TO anon;
+CREATE POLICY change ON bad.unowned FOR UPDATE USING (true);
+COMMENT ON POLICY change ON bad.unowned IS 'leak CRITICAL: by a column grant';
+
+CREATE TABLE good.posts (id int, user_id uuid);
+ALTER TABLE good.posts ENABLE ROW LEVEL SECURITY;
+GRANT ALL ON good.posts TO anon, authenticated;
+CREATE POLICY read ON good.posts FOR SELECT USING (true);
+CREATE POLICY own ON good.posts USING (user_id = auth.uid());
+CREATE POLICY service ON good.posts TO service_role USING (true);
+CREATE POLICY "Service role" ON good.posts USING (true);
+CREATE POLICY floor ON good.posts AS RESTRICTIVE USING (true);

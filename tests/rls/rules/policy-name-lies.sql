@@ -1,0 +1,22 @@
+CREATE TABLE bad.events (id int);
+ALTER TABLE bad.events ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON bad.events TO anon;
+CREATE POLICY "Service role full access" ON bad.events USING (true);
+COMMENT ON POLICY "Service role full access" ON bad.events IS 'leak CRITICAL: no TO';
+CREATE POLICY "Admins ""can"" read" ON bad.events FOR SELECT TO authenticated, anon USING (1 = 1);
+COMMENT ON POLICY "Admins ""can"" read" ON bad.events IS 'leak CRITICAL: to clients';
+CREATE POLICY service_role_insert ON bad.events FOR INSERT WITH CHECK (true);
+COMMENT ON POLICY service_role_insert ON bad.events IS 'leak LOW: nobody may insert yet';
+
+CREATE TABLE good.events (id int, is_admin bool);
+ALTER TABLE good.events ENABLE ROW LEVEL SECURITY;
+GRANT ALL ON good.events TO anon, authenticated;
+CREATE POLICY "Service role" ON good.events TO service_role USING (true);
+CREATE POLICY "Service role only" ON good.events USING (auth.role() = 'service_role');
+CREATE POLICY "Anyone can see admin posts" ON good.events FOR SELECT USING (true);
+CREATE POLICY "Everybody sees services" ON good.events FOR SELECT USING (true);
+CREATE POLICY "Administered rows" ON good.events FOR SELECT USING (true);
+CREATE POLICY "No admins here" ON good.events AS RESTRICTIVE USING (true);
+CREATE TABLE good.off (id int);
+CREATE POLICY "Service role full access" ON good.off USING (true);
+GRANT ALL ON good.off TO anon;
