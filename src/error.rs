@@ -182,6 +182,26 @@ pub enum OpsError {
     /// SQLSTATE 22023
     #[error("p_older_than must be a positive interval")]
     InvalidAge,
+    /// SQLSTATE 22023
+    #[error("a reason is needed to accept a finding")]
+    NoReasonToAccept {
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 22023
+    #[error("p_expires_at must lie within a year from now")]
+    InvalidExpiry {
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 42704
+    #[error("the audit finds no \"{finding}\"")]
+    UnknownFinding {
+        /// What was asked for.
+        finding: String,
+        /// Findings like it, the closest first.
+        near: Vec<String>,
+    },
     /// SQLSTATE 57014
     #[error("{what} took longer than {milliseconds} ms and was stopped")]
     TookTooLong {
@@ -229,9 +249,11 @@ impl OpsError {
             | Self::NotAClientSession { .. }
             | Self::NoSessionsNamed
             | Self::InvalidAge
+            | Self::NoReasonToAccept { .. }
+            | Self::InvalidExpiry { .. }
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
-            Self::LikelyTypo { .. } | Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::LikelyTypo { .. } | Self::UnknownRole(_) | Self::UnknownFinding { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::FrozenColumn { .. } | Self::NotInstalled | Self::UnreadablePartition(_) => {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED
             }
@@ -296,6 +318,10 @@ impl OpsError {
             }
             Self::TookTooLong { .. } => "Who looks during an incident must not make it worse.".into(),
             Self::InvalidAge => "Everybody is older than that. Nothing was done.".into(),
+            Self::NoReasonToAccept { .. } => "It is shown wherever the finding would be. Nothing was accepted.".into(),
+            Self::InvalidExpiry { .. } => "Nothing is accepted for ever. Nothing was accepted.".into(),
+            Self::UnknownFinding { near, .. } if near.is_empty() => "Nothing was accepted.".into(),
+            Self::UnknownFinding { near, .. } => format!("Nothing was accepted. It finds {}.", quoted_list(near, "and")),
             Self::NoSessionsNamed => "Without any of them it would be everybody. Nothing was done.".into(),
             Self::UnknownAccessLevel(_) => "The levels are reader, writer, operator and admin.".into(),
             _ => return None,
@@ -330,7 +356,11 @@ impl OpsError {
             Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
                 "SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;".into()
             }
-            Self::InvalidText { example, .. } => (*example).into(),
+            Self::InvalidText { example, .. } | Self::NoReasonToAccept { example } | Self::InvalidExpiry { example } => {
+                (*example).into()
+            }
+            Self::UnknownFinding { .. } => "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into(),
+            Self::Unreadable { table, .. } => format!("\\d+ {table}"),
             Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {
                 "SELECT log_system_event('sync_failed', NULL, '{\"tries\": 3}', 41.5);".into()
             }

@@ -60,10 +60,17 @@ extension_sql_file!(
         health::views::mask_literals
     ]
 );
+extension_sql_file!("../sql/schema/40_rls.sql", name = "rls", requires = ["health_functions"]);
 extension_sql_file!(
     "../sql/schema/41_rls_functions.sql",
     name = "rls_functions",
-    requires = ["health_functions", rls::policy::rls_policy_facts]
+    requires = [
+        "rls",
+        rls::policy::rls_owner_columns,
+        rls::policy::rls_policy_facts,
+        rls::records::accept_finding,
+        rls::records::record_rls_audit
+    ]
 );
 extension_sql_file!(
     "../sql/schema/90_lockdown.sql",

@@ -16,6 +16,7 @@ static IDENTITY_FUNCTIONS: GucSetting<Option<CString>> =
 static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(
     c"request.jwt.claims=*, request.jwt.claim.sub=sub, request.jwt.claim.role=role",
 ));
+static CONTROL_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 
 /// Defines the settings and reserves their prefix, so that a misspelt one is refused once the library is loaded.
@@ -90,6 +91,14 @@ fn register_row_security() {
         c"The settings that a request's claims are put into, as setting=claim, separated by commas.",
         c"The claim * is all of them as JSON, sub is the user's id: 'app.user_id=sub' for an application that sets only that.",
         &CLAIMS,
+    );
+    GucRegistry::define_string_guc(
+        c"crewsnow_ops.control_user",
+        c"For the audit's own use: who asks of its control tables.",
+        c"It has no other meaning.",
+        &CONTROL_USER,
+        GucContext::Userset,
+        GucFlags::NO_SHOW_ALL,
     );
     GucRegistry::define_int_guc(
         c"crewsnow_ops.audit_time",

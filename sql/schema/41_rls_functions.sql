@@ -1,12 +1,78 @@
--- Row-level security: who can read and write whose rows.
+CREATE FUNCTION @extschema@.audit_all_rls_policies() RETURNS TABLE (
+    table_name text, policy_name text, policy_cmd text, roles text[], status text, security_level text, issues text[]
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'audit_all_rls_policies_wrapper';
+COMMENT ON FUNCTION @extschema@.audit_all_rls_policies() IS
+'A row a policy, and one a table that has none, has row-level security off or leaks past its policies. VULNERABLE: proved or seen that clients reach what is not theirs. NEEDS_REVIEW: a person has to look. PUBLIC_READ_OK: meant to be public, accepted by accept_finding. Read-only; works on a standby.';
+
+CREATE FUNCTION @extschema@.generate_rls_checklist() RETURNS TABLE (
+    requirement text, table_name text, status text, policy_exists boolean, auth_uid_check boolean, recommendation text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'generate_rls_checklist_wrapper';
+COMMENT ON FUNCTION @extschema@.generate_rls_checklist() IS
+'What must hold for each table that clients reach, and a row for each door beside the policies: SECURE, NEEDS_REVIEW, MISSING or VULNERABLE. What was accepted and has not expired is SECURE, and recommendation says so.';
+
+CREATE FUNCTION @extschema@.run_day1_database_security_audit() RETURNS text LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'run_day1_database_security_audit_wrapper';
+COMMENT ON FUNCTION @extschema@.run_day1_database_security_audit() IS
+'The whole audit as a report, the SQL that closes it below each finding. Its last line is ALL CHECKS PASSED, or counts what failed, or what could not be told.';
+
+CREATE FUNCTION crewsnow_ops.audit_rls() RETURNS TABLE (
+    finding text, rule text, severity text, confidence text, object text, detail text, evidence text, remediation text,
+    accepted_until text, accepted_reason text, lint text, cache_key text, doc text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'audit_rls_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.audit_rls() IS
+'All findings of the security audit, the worst first: what is wrong, how sure that is (PROVED by what the server enforces, OBSERVED in a row, SUSPECTED), the facts, SQL that closes it, and what Supabase''s linter calls it. Read-only.';
+
 CREATE FUNCTION crewsnow_ops.rls_matrix(p_relation regclass DEFAULT NULL) RETURNS TABLE (
     relation text, reach text, role text, identity text, verdict text, confidence text, using_expression text, check_expression text,
     policies text[], remark text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'rls_matrix_wrapper';
-CREATE FUNCTION crewsnow_ops.audit_rls() RETURNS TABLE (
-    finding text, rule text, severity text, confidence text, object text, detail text, evidence text, remediation text
+COMMENT ON FUNCTION crewsnow_ops.rls_matrix(regclass) IS
+'Who can read, change, take over, forge and delete whose rows: for each table (or one), reach and identity the verdict, and the condition that the server enforces with what is known of the identity put in. ISOLATED, SHARED, PUBLIC, LEAK, CLOSED, EXEMPT, FAILING or INCONCLUSIVE.';
+
+CREATE FUNCTION crewsnow_ops.rls_drift(p_run uuid DEFAULT NULL) RETURNS TABLE (
+    change text, object text, before text, after text, since timestamptz
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
-    AS 'MODULE_PATHNAME', 'audit_rls_wrapper';
+    AS 'MODULE_PATHNAME', 'rls_drift_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.rls_drift(uuid) IS
+'What is not as it was when record_rls_audit kept this run, or the last one: verdicts WIDENED, NARROWED or CHANGED, findings OPENED or CLOSED.';
+
+COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
+'Keeps an audit, for rls_drift to compare with; the last hundred stay. Returns the run. Error 25006 read-only.';
+COMMENT ON FUNCTION crewsnow_ops.accept_finding(text, text, timestamptz) IS
+'Accepts a finding of the audit, with a reason, for at most a year. Recorded in rls_acceptances. Errors: 22004 NULL argument, 22023 no reason or a time that is past or too far, 42704 the audit finds no such thing, 25006 read-only.';
+COMMENT ON FUNCTION crewsnow_ops.rls_policy_facts() IS
+'What each clause of each policy is made of, read from its expression tree: columns, functions, tables, claims and constants. For the rules of the audit.';
+COMMENT ON FUNCTION crewsnow_ops.rls_owner_columns() IS
+'Which columns say whose a row is: by foreign key to the accounts, by a policy that compares them with who asks, or by name. For the rules of the audit.';
+
+REVOKE ALL ON FUNCTION
+    @extschema@.audit_all_rls_policies(), @extschema@.generate_rls_checklist(), @extschema@.run_day1_database_security_audit(),
+    crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass), crewsnow_ops.rls_drift(uuid), crewsnow_ops.record_rls_audit(),
+    crewsnow_ops.accept_finding(text, text, timestamptz), crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns()
+    FROM PUBLIC;
+
+INSERT INTO crewsnow_ops.access_privileges VALUES
+    ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.audit_all_rls_policies()'),
+    ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.generate_rls_checklist()'),
+    ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.run_day1_database_security_audit()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.audit_rls()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_matrix(regclass)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_drift(uuid)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_policy_facts()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_owner_columns()'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_acceptances'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_runs'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_run_findings'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_run_verdicts'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.record_rls_audit()'),
+    ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.accept_finding(text, text, timestamptz)');

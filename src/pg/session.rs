@@ -55,3 +55,25 @@ pub fn has_setting(name: &std::ffi::CStr) -> bool {
     // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL.
     unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
 }
+
+/// The name of the database.
+pub fn database() -> String {
+    // SAFETY: the database that the session is in exists; the name is NUL-terminated and copied.
+    unsafe { owned(pg_sys::get_database_name(pg_sys::MyDatabaseId)) }
+}
+
+/// The server's version, as it says it.
+pub fn server_version() -> String {
+    // SAFETY: a setting that every server has; NUL-terminated and copied.
+    unsafe { owned(pg_sys::GetConfigOption(c"server_version".as_ptr(), true, false)) }
+}
+
+/// # Safety
+/// The text must be NULL or NUL-terminated.
+unsafe fn owned(text: *const std::ffi::c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}

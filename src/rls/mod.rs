@@ -10,5 +10,8 @@ pub mod model;
 pub mod people;
 pub mod policy;
 pub mod prove;
+pub mod records;
+pub mod report;
+pub mod rules;
 pub mod surroundings;
 pub mod table;

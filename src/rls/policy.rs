@@ -1,6 +1,7 @@
 //! The policies of tables, and what they are made of.
 
 use super::surroundings::Surroundings;
+use super::table::owner_columns;
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::condition::Condition;
@@ -189,7 +190,7 @@ pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, Vec<i16>> {
 }
 
 /// The clauses of all policies, and what each is made of. See the COMMENT on the SQL function.
-#[pg_extern(schema = "crewsnow_ops", requires = ["health_functions"])]
+#[pg_extern(schema = "crewsnow_ops", requires = ["rls"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn rls_policy_facts() -> Result<
@@ -243,6 +244,25 @@ fn rls_policy_facts() -> Result<
             facts.literal_identities.into_iter().collect(),
             facts.owner_columns.into_iter().collect(),
         )
+    })))
+}
+
+/// Whose rows are, in all tables. See the COMMENT on the SQL function.
+#[pg_extern(schema = "crewsnow_ops", requires = ["rls"])]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn rls_owner_columns() -> Result<
+    TableIterator<'static, (name!(relation, pg_sys::Oid), name!(attnum, i16), name!(basis, String))>,
+    pg_sys::panic::ErrorReport,
+> {
+    let surroundings = Surroundings::read()?;
+    let known = match KNOWN.with(|known| known.clone()).flatten() {
+        Some(known) => known,
+        None => facts(&policies(None)?, &surroundings),
+    };
+    let owners = Spi::connect(|client| owner_columns(client, &surroundings, &compared_columns(&known)))?;
+    Ok(TableIterator::new(owners.into_iter().flat_map(|(relation, columns)| {
+        columns.into_iter().map(move |column| (pg_sys::Oid::from(relation), column.number, column.basis))
     })))
 }
 

@@ -3,13 +3,13 @@
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
-use super::surroundings::{Identity, Surroundings};
+use super::surroundings::{Identity, Surroundings, masked};
 use super::table::Table;
 use crate::error::OpsError;
 use crate::pg::condition::{Condition, Folded, Parameters, value_of};
 use crate::pg::row_security::{self, Command, Effective, Look, Unclear};
 use crate::pg::tree::c_string;
-use crate::pg::{privilege, time_limit};
+use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 
@@ -193,9 +193,10 @@ impl Question<'_> {
         let Effective { using, check } = *effective;
         let owner = self.table.owners.first();
         let may_set = |command| {
-            self.table.owners.iter().any(|owner| {
-                privilege::on_column(self.identity.role, self.table.oid(), owner.number, command)
-            })
+            self.table.is_control
+                || self.table.owners.iter().any(|owner| {
+                    privilege::on_column(self.identity.role, self.table.oid(), owner.number, command)
+                })
         };
         match reach {
             Reach::Read | Reach::Destroy => Some(using),
@@ -378,7 +379,12 @@ impl<'a> Examination<'a> {
     fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
         let table = self.table.oid();
         let mut cell = self.cell(identity, reach, Verdict::Closed);
-        (cell.using, cell.check) = (asked.using.to_sql(table), asked.check.to_sql(table));
+        let shown = |condition: Condition| match &identity.user {
+            // As whom it was asked is a user's own business.
+            Some(user) => condition.to_sql(table).replace(user.as_str(), &masked(user)),
+            None => condition.to_sql(table),
+        };
+        (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
         match asked.found {
             Found::Verdict(verdict) => {
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
@@ -565,6 +571,33 @@ impl Question<'_> {
             None => Found::Verdict(Verdict::Inconclusive("there are no rows of one's own to look at".to_owned())),
         })
     }
+}
+
+/// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.
+pub fn controls(surroundings: &Surroundings) -> Result<(), String> {
+    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else { return Ok(()) };
+    let owners = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"].map(str::to_owned);
+    let told = |name: &std::ffi::CStr, reach: Reach, wanted: fn(&Found) -> bool| {
+        let table = catalog::schema(c"crewsnow_ops").and_then(|schema| catalog::table_in(schema, name));
+        let table = table.and_then(|oid| Some(Table::control(oid, catalog::table_name(oid)?, place)));
+        let Some(table) = table else { return Err("a control table is missing".to_owned()) };
+        let mut examination = Examination::new(&table, surroundings, &[]);
+        examination.owners = owners.to_vec();
+        match examination.reach(&surroundings.control(role, &owners[0]), reach) {
+            Ok(Some(asked)) if wanted(&asked.found) => Ok(()),
+            Ok(Some(Asked { found: Found::Verdict(verdict), .. })) | Err(verdict) => {
+                Err(format!("{} on {} was {} {}", reach.rule(), table.named.name, verdict.as_str(), verdict.remark()))
+            }
+            _ => Err(format!("{} on {} was told wrong", reach.rule(), table.named.name)),
+        }
+    };
+    let leaks = |found: &Found| matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..)));
+    let isolated = |found: &Found| matches!(found, Found::Verdict(Verdict::Isolated));
+    for reach in [Reach::Read, Reach::Tamper, Reach::Forge, Reach::Destroy] {
+        told(c"rls_control_open", reach, leaks)?;
+        told(c"rls_control_own", reach, isolated)?;
+    }
+    Ok(())
 }
 
 /// The cells by reach and role, the worst first.

@@ -181,6 +181,12 @@ impl Surroundings {
         Identity { label: format!("{} as {}", role.name, masked(id)), role: role.oid, user: Some(id.to_owned()), settings }
     }
 
+    /// Who asks of the control tables.
+    pub fn control(&self, role: &Role, id: &str) -> Identity {
+        let setting = (c"crewsnow_ops.control_user".to_owned(), c_string(id));
+        Identity { label: "control".to_owned(), role: role.oid, user: Some(id.to_owned()), settings: vec![setting] }
+    }
+
     fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {
         let of = |column: &str| account.and_then(|account| account.get(column)).filter(|value| !value.is_null()).cloned();
         let mut claims = Map::new();

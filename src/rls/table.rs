@@ -37,9 +37,26 @@ pub struct Table {
     pub is_own: bool,
     /// Its owner, quoted.
     pub owner: String,
+    /// Whether it is one of the audit's own controls, on which nobody has privileges.
+    pub is_control: bool,
 }
 
 impl Table {
+    /// One of the control tables, for the role at this place.
+    pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
+        let owner = OwnerColumn { number: 1, name: "owner".to_owned(), type_: pg_sys::UUIDOID, basis: String::new() };
+        Self {
+            named: Named { table: oid, name, column: "owner".to_owned() },
+            is_secured: true,
+            estimated_rows: 2,
+            privileges: vec!["siud".to_owned(); place + 1],
+            owners: vec![owner],
+            is_own: false,
+            owner: String::new(),
+            is_control: true,
+        }
+    }
+
     /// Its oid.
     pub fn oid(&self) -> pg_sys::Oid {
         self.named.table
@@ -95,6 +112,7 @@ pub fn tables(
                 owners: owners.remove(&table.to_u32()).unwrap_or_default(),
                 is_own: row.get(9)?.unwrap_or(false),
                 owner: text(10)?,
+                is_control: false,
             });
         }
         Ok(tables)

@@ -1,0 +1,44 @@
+-- $1 run, or NULL for the last; $2, $3 findings of now and their severities; $4 to $8 verdicts of now: what is not as it was then.
+WITH
+run AS (
+    SELECT r.run, r.ran_at FROM crewsnow_ops.rls_runs AS r WHERE $1 IS NULL OR r.run = $1 ORDER BY r.ran_at DESC LIMIT 1
+),
+ranks AS (
+    SELECT * FROM unnest(ARRAY['NO ACCESS', 'CLOSED', 'ISOLATED', 'SHARED', 'INCONCLUSIVE', 'FAILING', 'EXEMPT', 'PUBLIC', 'LEAK']) WITH ORDINALITY AS r (verdict, rank)
+),
+now_found AS (
+    SELECT f.finding, f.severity FROM unnest($2, $3) AS f (finding, severity)
+),
+then_found AS (
+    SELECT f.finding, f.severity FROM crewsnow_ops.rls_run_findings AS f JOIN run AS r ON r.run = f.run
+),
+now_told AS (
+    SELECT v.relation, v.reach, v.role, v.verdict, v.condition, k.rank
+    FROM unnest($4, $5, $6, $7, $8) AS v (relation, reach, role, verdict, condition)
+    JOIN ranks AS k ON k.verdict = v.verdict
+),
+then_told AS (
+    SELECT v.relation, v.reach, v.role, v.verdict, v.condition, k.rank
+    FROM crewsnow_ops.rls_run_verdicts AS v
+    JOIN run AS r ON r.run = v.run
+    JOIN ranks AS k ON k.verdict = v.verdict
+),
+changes AS (
+    SELECT
+        CASE WHEN coalesce(n.rank, 1) > coalesce(t.rank, 1) THEN 'WIDENED' WHEN coalesce(n.rank, 1) < coalesce(t.rank, 1) THEN 'NARROWED' ELSE 'CHANGED' END AS change,
+        format('%s on %s by %s', coalesce(n.reach, t.reach), coalesce(n.relation, t.relation), coalesce(n.role, t.role)) AS object,
+        coalesce(t.verdict || ': ' || t.condition, 'NO ACCESS') AS before, coalesce(n.verdict || ': ' || n.condition, 'NO ACCESS') AS after
+    FROM now_told AS n
+    FULL JOIN then_told AS t ON t.relation = n.relation AND t.reach = n.reach AND t.role = n.role
+    WHERE (n.verdict, n.condition) IS DISTINCT FROM (t.verdict, t.condition)
+    UNION ALL
+    SELECT CASE WHEN t.finding IS NULL THEN 'OPENED' WHEN n.finding IS NULL THEN 'CLOSED' ELSE 'CHANGED' END,
+        coalesce(n.finding, t.finding), t.severity, n.severity
+    FROM now_found AS n
+    FULL JOIN then_found AS t ON t.finding = n.finding
+    WHERE n.severity IS DISTINCT FROM t.severity
+)
+SELECT c.change, c.object, c.before, c.after, r.ran_at
+FROM changes AS c
+CROSS JOIN run AS r
+ORDER BY array_position(ARRAY['WIDENED', 'OPENED', 'CHANGED', 'NARROWED', 'CLOSED'], c.change), c.object

@@ -1,0 +1,17 @@
+-- $1 run, $2 by whom; $3, $4 findings and their severities; $5 to $9 tables, reaches, roles, verdicts and conditions: keeps an audit, and of
+-- the older ones a hundred.
+WITH
+run AS (
+    INSERT INTO crewsnow_ops.rls_runs (run, ran_by) VALUES ($1, $2) RETURNING run
+),
+findings AS (
+    INSERT INTO crewsnow_ops.rls_run_findings (run, finding, severity)
+    SELECT r.run, f.finding, f.severity FROM run AS r, unnest($3, $4) AS f (finding, severity)
+),
+verdicts AS (
+    INSERT INTO crewsnow_ops.rls_run_verdicts (run, relation, reach, role, verdict, condition)
+    SELECT r.run, v.relation, v.reach, v.role, v.verdict, v.condition
+    FROM run AS r, unnest($5, $6, $7, $8, $9) AS v (relation, reach, role, verdict, condition)
+)
+DELETE FROM crewsnow_ops.rls_runs AS r
+WHERE r.run IN (SELECT o.run FROM crewsnow_ops.rls_runs AS o ORDER BY o.ran_at DESC OFFSET 99)

@@ -1,0 +1,96 @@
+-- Row-level security: what operators have accepted, and how it stood earlier.
+CREATE TABLE crewsnow_ops.rls_acceptances (
+    finding text NOT NULL,
+    accepted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    accepted_by text NOT NULL DEFAULT SESSION_USER,
+    reason text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT rls_acceptances_pkey PRIMARY KEY (finding, accepted_at),
+    CONSTRAINT rls_acceptances_check CHECK (reason OPERATOR(pg_catalog.<>) '' AND pg_catalog.isfinite(expires_at))
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.rls_acceptances IS 'Findings of the audit that somebody has accepted: why, and until when. The latest of a finding holds, until it expires.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.finding IS 'The finding, as audit_rls names it.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_at IS 'When.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_by IS 'By whom (session_user).';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.reason IS 'Why.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.expires_at IS 'Until when.';
+COMMENT ON CONSTRAINT rls_acceptances_pkey ON crewsnow_ops.rls_acceptances IS 'One decision at a time.';
+COMMENT ON CONSTRAINT rls_acceptances_check ON crewsnow_ops.rls_acceptances IS 'A reason and an end are needed.';
+
+CREATE TABLE crewsnow_ops.rls_runs (
+    run uuid NOT NULL,
+    ran_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    ran_by text NOT NULL DEFAULT SESSION_USER,
+    CONSTRAINT rls_runs_pkey PRIMARY KEY (run)
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.rls_runs IS 'Audits that record_rls_audit has kept, the last hundred.';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.run IS 'Its id.';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_at IS 'When.';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_by IS 'By whom (session_user).';
+COMMENT ON CONSTRAINT rls_runs_pkey ON crewsnow_ops.rls_runs IS 'An audit has one row.';
+
+CREATE TABLE crewsnow_ops.rls_run_findings (
+    run uuid NOT NULL,
+    finding text NOT NULL,
+    severity text NOT NULL,
+    CONSTRAINT rls_run_findings_pkey PRIMARY KEY (run, finding),
+    CONSTRAINT rls_run_findings_run_fkey FOREIGN KEY (run) REFERENCES crewsnow_ops.rls_runs (run) ON DELETE CASCADE
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.rls_run_findings IS 'What a kept audit found.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_findings.run IS 'The audit.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_findings.finding IS 'The finding, as audit_rls names it.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_findings.severity IS 'How urgent it was.';
+COMMENT ON CONSTRAINT rls_run_findings_pkey ON crewsnow_ops.rls_run_findings IS 'A finding has one row an audit.';
+COMMENT ON CONSTRAINT rls_run_findings_run_fkey ON crewsnow_ops.rls_run_findings IS 'Of an audit that is kept.';
+
+CREATE TABLE crewsnow_ops.rls_run_verdicts (
+    run uuid NOT NULL,
+    relation text NOT NULL,
+    reach text NOT NULL,
+    role text NOT NULL,
+    verdict text NOT NULL,
+    condition text NOT NULL,
+    CONSTRAINT rls_run_verdicts_pkey PRIMARY KEY (run, relation, reach, role),
+    CONSTRAINT rls_run_verdicts_run_fkey FOREIGN KEY (run) REFERENCES crewsnow_ops.rls_runs (run) ON DELETE CASCADE
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.rls_run_verdicts IS 'Who could reach whose rows at the time of a kept audit.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.run IS 'The audit.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.relation IS 'The table.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.reach IS 'What could be done, as in rls_matrix.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.role IS 'By whom.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.verdict IS 'The widest verdict of the role''s identities.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.condition IS 'What the server enforced.';
+COMMENT ON CONSTRAINT rls_run_verdicts_pkey ON crewsnow_ops.rls_run_verdicts IS 'One verdict a table, reach and role.';
+COMMENT ON CONSTRAINT rls_run_verdicts_run_fkey ON crewsnow_ops.rls_run_verdicts IS 'Of an audit that is kept.';
+
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_acceptances', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_runs', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_run_findings', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_run_verdicts', '');
+
+-- Two tables whose verdicts are known: one that leaks in every way and one that does not. An audit that does not tell them apart says so.
+-- Nobody has privileges on them; the audit looks at them as if everybody had.
+CREATE TABLE crewsnow_ops.rls_control_open (
+    owner uuid NOT NULL,
+    CONSTRAINT rls_control_open_pkey PRIMARY KEY (owner)
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.rls_control_open IS 'A table that leaks on purpose, with nothing in it that is anybody''s: what the audit must find.';
+COMMENT ON COLUMN crewsnow_ops.rls_control_open.owner IS 'Nobody that exists.';
+COMMENT ON CONSTRAINT rls_control_open_pkey ON crewsnow_ops.rls_control_open IS 'One row an owner.';
+INSERT INTO crewsnow_ops.rls_control_open VALUES ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+ALTER TABLE crewsnow_ops.rls_control_open ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY opened ON crewsnow_ops.rls_control_open USING (owner IS NOT NULL) WITH CHECK (true);
+COMMENT ON POLICY opened ON crewsnow_ops.rls_control_open IS 'Holds for every row, but only the rows tell.';
+
+CREATE TABLE crewsnow_ops.rls_control_own (
+    owner uuid NOT NULL,
+    CONSTRAINT rls_control_own_pkey PRIMARY KEY (owner)
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.rls_control_own IS 'A table that does not leak: what the audit must not find.';
+COMMENT ON COLUMN crewsnow_ops.rls_control_own.owner IS 'Nobody that exists.';
+COMMENT ON CONSTRAINT rls_control_own_pkey ON crewsnow_ops.rls_control_own IS 'One row an owner.';
+INSERT INTO crewsnow_ops.rls_control_own VALUES ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+ALTER TABLE crewsnow_ops.rls_control_own ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY owned ON crewsnow_ops.rls_control_own
+    USING (owner OPERATOR(pg_catalog.=) NULLIF(pg_catalog.current_setting('crewsnow_ops.control_user'), '')::pg_catalog.uuid);
+COMMENT ON POLICY owned ON crewsnow_ops.rls_control_own IS 'The row of the one who asks.';
