@@ -169,11 +169,8 @@ fn clean_up(cluster: &Cluster) {
         "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname !~ '^pg_'
          AND rolname NOT IN ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator', 'auditor')",
     );
-    for role in ["anon", "authenticated"] {
-        run(
-            &mut client,
-            &format!("ALTER ROLE {role} NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS; ALTER ROLE {role} RESET ALL"),
-        );
+    for role in ["anon", "authenticated", "authenticator"] {
+        run(&mut client, &format!("ALTER ROLE {role} NOINHERIT NOSUPERUSER NOBYPASSRLS; ALTER ROLE {role} RESET ALL"));
     }
     for role in roles {
         run(&mut client, &format!("DROP ROLE {role}"));

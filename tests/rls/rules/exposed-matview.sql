@@ -1,0 +1,21 @@
+CREATE TABLE bad.rides (id int, user_id uuid);
+ALTER TABLE bad.rides ENABLE ROW LEVEL SECURITY;
+CREATE MATERIALIZED VIEW bad.all_rides AS SELECT * FROM bad.rides;
+GRANT SELECT ON bad.all_rides TO authenticated;
+COMMENT ON MATERIALIZED VIEW bad.all_rides IS 'leak HIGH';
+CREATE VIEW private.v WITH (security_invoker = true) AS SELECT * FROM bad.rides;
+CREATE MATERIALIZED VIEW bad."Through ""v""" AS SELECT id FROM private.v;
+GRANT SELECT (id) ON bad."Through ""v""" TO PUBLIC;
+COMMENT ON MATERIALIZED VIEW bad."Through ""v""" IS 'leak HIGH: through a view';
+CREATE MATERIALIZED VIEW bad.figures AS SELECT user_id, count(*) FROM bad.rides GROUP BY user_id;
+GRANT SELECT ON bad.figures TO anon;
+COMMENT ON MATERIALIZED VIEW bad.figures IS 'leak MEDIUM: figures';
+CREATE MATERIALIZED VIEW bad.constants AS SELECT 1 AS one;
+GRANT SELECT ON bad.constants TO anon;
+COMMENT ON MATERIALIZED VIEW bad.constants IS 'leak INFO: nothing protected in it';
+
+CREATE MATERIALIZED VIEW good.kpi AS SELECT count(*) FROM bad.rides;
+CREATE MATERIALIZED VIEW good.for_service AS SELECT * FROM bad.rides;
+GRANT SELECT ON good.for_service TO service_role;
+CREATE MATERIALIZED VIEW private.out_of_reach AS SELECT * FROM bad.rides;
+GRANT SELECT ON private.out_of_reach TO anon;
