@@ -202,6 +202,26 @@ pub enum OpsError {
         /// Findings like it, the closest first.
         near: Vec<String>,
     },
+    /// SQLSTATE 22023
+    #[error("the reader and the victim are the same user")]
+    SameUser {
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 42809
+    #[error("p_relation is not a table with columns")]
+    NotATable {
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 22023
+    #[error("p_key names no row: {why}")]
+    InvalidRowKey {
+        /// What is wrong with it.
+        why: String,
+        /// A call that works.
+        example: &'static str,
+    },
     /// SQLSTATE 57014
     #[error("{what} took longer than {milliseconds} ms and was stopped")]
     TookTooLong {
@@ -250,6 +270,8 @@ impl OpsError {
             | Self::NoSessionsNamed
             | Self::InvalidAge
             | Self::NoReasonToAccept { .. }
+            | Self::SameUser { .. }
+            | Self::InvalidRowKey { .. }
             | Self::InvalidExpiry { .. }
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
@@ -264,6 +286,7 @@ impl OpsError {
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::Unreachable(_) | Self::OtherSession { .. } | Self::Unreadable { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
             Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
@@ -318,6 +341,9 @@ impl OpsError {
             }
             Self::TookTooLong { .. } => "Who looks during an incident must not make it worse.".into(),
             Self::InvalidAge => "Everybody is older than that. Nothing was done.".into(),
+            Self::SameUser { .. } => "Everybody reaches what is their own.".into(),
+            Self::InvalidRowKey { .. } => "A key is an object of columns and values that one row has.".into(),
+            Self::NotATable { .. } => "Only tables have rows of their own; views are traced by crewsnow_ops.trace_access.".into(),
             Self::NoReasonToAccept { .. } => "It is shown wherever the finding would be. Nothing was accepted.".into(),
             Self::InvalidExpiry { .. } => "Nothing is accepted for ever. Nothing was accepted.".into(),
             Self::UnknownFinding { near, .. } if near.is_empty() => "Nothing was accepted.".into(),
@@ -356,9 +382,12 @@ impl OpsError {
             Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
                 "SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;".into()
             }
-            Self::InvalidText { example, .. } | Self::NoReasonToAccept { example } | Self::InvalidExpiry { example } => {
-                (*example).into()
-            }
+            Self::InvalidText { example, .. }
+            | Self::NoReasonToAccept { example }
+            | Self::InvalidExpiry { example }
+            | Self::SameUser { example }
+            | Self::NotATable { example }
+            | Self::InvalidRowKey { example, .. } => (*example).into(),
             Self::UnknownFinding { .. } => "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into(),
             Self::Unreadable { table, .. } => format!("\\d+ {table}"),
             Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {

@@ -46,6 +46,23 @@ CREATE FUNCTION crewsnow_ops.rls_drift(p_run uuid DEFAULT NULL) RETURNS TABLE (
 COMMENT ON FUNCTION crewsnow_ops.rls_drift(uuid) IS
 'What is not as it was when record_rls_audit kept this run, or the last one: verdicts WIDENED, NARROWED or CHANGED, findings OPENED or CLOSED.';
 
+CREATE FUNCTION crewsnow_ops.trace_access(p_reader uuid, p_victim uuid) RETURNS TABLE (
+    door text, object text, reach text, verdict text, identity text, victim_rows bigint, other_rows bigint, other_users bigint,
+    through text[], evidence text, remediation text, proof text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'trace_access_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.trace_access(uuid, uuid) IS
+'Every door through which a reader reaches a victim''s rows, now: policies, tables without row-level security, views, functions, and what the rules know of these tables; also without signing in. LEAK: others than these two get through; SHARED: through what connects them. How many of the victim''s rows (at most 1001), of how many others (at most 10000 rows); the policies to blame; the smallest correction, which is tried with the caller''s rights and taken back. Errors: 22004 NULL argument, 22023 twice the same user.';
+
+CREATE FUNCTION crewsnow_ops.trace_row(p_relation regclass, p_key jsonb) RETURNS TABLE (
+    door text, reach text, role text, identity text, reaches text, through text[], evidence text, remediation text, key_hash text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'trace_row_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.trace_row(regclass, jsonb) IS
+'Who reaches one row, named by columns and values: requests without an account, somebody who has just signed up, owners of rows and other users, each YES, NO, OWN or INCONCLUSIVE, and the policies that let it through. Errors: 22004 NULL argument, 22023 the key names no row or several, 42809 not a table.';
+
 COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
 'Keeps an audit, for rls_drift to compare with; the last hundred stay. Returns the run. Error 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.accept_finding(text, text, timestamptz) IS
@@ -57,7 +74,8 @@ COMMENT ON FUNCTION crewsnow_ops.rls_owner_columns() IS
 
 REVOKE ALL ON FUNCTION
     @extschema@.audit_all_rls_policies(), @extschema@.generate_rls_checklist(), @extschema@.run_day1_database_security_audit(),
-    crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass), crewsnow_ops.rls_drift(uuid), crewsnow_ops.record_rls_audit(),
+    crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass), crewsnow_ops.trace_access(uuid, uuid),
+    crewsnow_ops.trace_row(regclass, jsonb), crewsnow_ops.rls_drift(uuid), crewsnow_ops.record_rls_audit(),
     crewsnow_ops.accept_finding(text, text, timestamptz), crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns()
     FROM PUBLIC;
 
@@ -74,5 +92,7 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_runs'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_run_findings'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_run_verdicts'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.trace_access(uuid, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.trace_row(regclass, jsonb)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.record_rls_audit()'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.accept_finding(text, text, timestamptz)');

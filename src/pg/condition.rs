@@ -68,6 +68,17 @@ pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
     }
 }
 
+/// A value as its type writes it.
+pub fn text_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> String {
+    let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
+    // SAFETY: a type's output function gives a NUL-terminated text, which is copied.
+    unsafe {
+        pg_sys::getTypeOutputInfo(type_, &mut output, &mut is_varlena);
+        let text = pg_sys::OidOutputFunctionCall(output, value);
+        CStr::from_ptr(text).to_string_lossy().into_owned()
+    }
+}
+
 /// The elements of a list of pointers.
 ///
 /// # Safety

@@ -114,13 +114,10 @@ pub fn effective(command: Command, on: &Named) -> Result<Effective, Unclear> {
 /// `expression` is the text of a pg_node_tree.
 pub fn policy_condition(on: &Named, expression: &CStr) -> Result<Condition, Unclear> {
     let sql = CString::new(format!("SELECT FROM {}", on.name)).unwrap_or_default();
+    let query = parsed(&sql, &Parameters::none())?;
     // SAFETY: the expression comes from pg_policy and is about the table, which is the first and only one in the range table of the
     // statement; locks on what it reads are taken as for a statement from a rule.
     unsafe {
-        let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
-        let Some(raw) = raw.first() else { return Err(Unclear::Rewritten) };
-        let none = std::ptr::null_mut();
-        let query = pg_sys::parse_analyze_fixedparams(*raw, sql.as_ptr(), std::ptr::null(), 0, none);
         (*(*query).jointree).quals = pg_sys::stringToNode(expression.as_ptr()).cast();
         (*query).hasSubLinks = true;
         pg_sys::AcquireRewriteLocks(query, true, false);
@@ -219,20 +216,28 @@ impl Look<'_> {
     }
 }
 
-/// A statement as the server understands it.
+/// A statement as the server understands it, with what the current user's row-level security adds.
 fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
-    // SAFETY: a NUL-terminated statement and as many types as it is told.
-    unsafe {
-        let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
-        let Some(raw) = raw.first() else { return Err(Unclear::Rewritten) };
-        let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
-        let none = std::ptr::null_mut();
-        let queries = pg_sys::pg_analyze_and_rewrite_fixedparams(*raw, sql.as_ptr(), types, count, none);
-        match elements::<pg_sys::Query>(queries).as_slice() {
-            [query] => Ok(*query),
-            _ => Err(Unclear::Rewritten),
-        }
+    let query = parsed(sql, parameters)?;
+    // SAFETY: the server's own parse analysis made the query and took its locks.
+    match unsafe { elements::<pg_sys::Query>(pg_sys::QueryRewrite(query)) }.as_slice() {
+        [query] => Ok(*query),
+        _ => Err(Unclear::Rewritten),
     }
+}
+
+/// A statement with its names resolved. That is done as the superuser who always exists: who may use a schema is not the question, and
+/// nothing is run.
+fn parsed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
+    super::identity::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
+        // SAFETY: a NUL-terminated statement and as many types as it is told.
+        unsafe {
+            let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
+            let Some(raw) = raw.first() else { return Err(Unclear::Rewritten) };
+            let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
+            Ok(pg_sys::parse_analyze_fixedparams(*raw, sql.as_ptr(), types, count, std::ptr::null_mut()))
+        }
+    })
 }
 
 /// The table that a statement is about, and its place in the range table.

@@ -1,6 +1,6 @@
 //! What an expression of a policy is made of.
 
-use super::condition::elements;
+use super::condition::{elements, text_of};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -340,16 +340,13 @@ unsafe fn text(node: *mut pg_sys::Node) -> Option<String> {
 /// # Safety
 /// The constant must be valid.
 unsafe fn constant_text(constant: *mut pg_sys::Const) -> Option<String> {
-    // SAFETY: as the caller vouches; a type's output function gives a NUL-terminated text.
+    // SAFETY: as the caller vouches.
     unsafe {
         let constant = &*constant;
         if constant.constisnull {
             return None;
         }
-        let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
-        pg_sys::getTypeOutputInfo(constant.consttype, &mut output, &mut is_varlena);
-        let text = pg_sys::OidOutputFunctionCall(output, constant.constvalue);
-        Some(CStr::from_ptr(text).to_string_lossy().into_owned())
+        Some(text_of(constant.consttype, constant.constvalue))
     }
 }
 

@@ -27,25 +27,30 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Looks at all tables that clients reach, or at one.
-    pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
-        let end = Instant::now() + Duration::from_millis(settings::audit_time());
+    /// What has to be known before a question is asked.
+    pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
         let surroundings = Surroundings::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::facts(&policies, &surroundings);
-        let mut people = People::find(&surroundings)?;
-        let mut tables = Vec::new();
-        for table in table::tables(&surroundings, only, &policy::compared_columns(&facts))? {
-            let of: Vec<Policy> = policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
-            let cells = if Instant::now() < end {
-                memory::in_temporary_context(|| Examination::new(&table, &surroundings, &of).cells(&mut people))
+        let tables = table::tables(&surroundings, only, &policy::compared_columns(&facts))?;
+        Ok(Self { surroundings, policies, facts, tables: tables.into_iter().map(|table| (table, Vec::new())).collect() })
+    }
+
+    /// Looks at all tables that clients reach, or at one.
+    pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
+        let end = Instant::now() + Duration::from_millis(settings::audit_time());
+        let mut audit = Self::prepare(only)?;
+        let mut people = People::find(&audit.surroundings)?;
+        for (table, cells) in &mut audit.tables {
+            let of: Vec<Policy> = audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+            let told = if Instant::now() < end {
+                memory::in_temporary_context(|| Examination::new(table, &audit.surroundings, &of).cells(&mut people))
             } else {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
             };
-            let cells = cells.unwrap_or_else(|error| unseen(&surroundings, &error.to_string()));
-            tables.push((table, cells));
+            *cells = told.unwrap_or_else(|error| unseen(&audit.surroundings, &error.to_string()));
         }
-        Ok(Self { surroundings, policies, facts, tables })
+        Ok(audit)
     }
 
     /// What follows from the answers.

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
 const MOST_COST: f64 = 50_000.0;
 /// How long one question may take, in milliseconds.
-const LIMIT: i32 = 500;
+pub const LIMIT: i32 = 500;
 /// How many owners of a table's rows are looked at where not all rows can be.
 const OWNERS: i32 = 6;
 
@@ -41,13 +41,13 @@ pub struct Cell {
 }
 
 /// A row, where it lies.
-type Place = (pg_sys::Oid, pg_sys::Datum);
+pub type Place = (pg_sys::Oid, pg_sys::Datum);
 
 /// Which rows are looked for.
-enum Rows<'a> {
+pub enum Rows<'a> {
     /// That are somebody else's.
     Foreign,
-    /// That are one of these users'.
+    /// That are one of these users' and not one's own.
     Of(&'a [String]),
     /// That are one's own.
     Own,
@@ -56,13 +56,16 @@ enum Rows<'a> {
 }
 
 /// The question that an identity asks of a table.
-struct Question<'a> {
-    table: &'a Table,
-    identity: &'a Identity,
+pub struct Question<'a> {
+    /// Of which table.
+    pub table: &'a Table,
+    /// Who asks.
+    pub identity: &'a Identity,
 }
 
 /// What came out of it so far.
-enum Found {
+pub enum Found {
+    /// What is so.
     Verdict(Verdict),
     /// This row, though it is not the asker's.
     Row(Place),
@@ -76,7 +79,7 @@ impl From<Unclear> for Verdict {
 
 impl Question<'_> {
     /// The statement that finds rows of a kind.
-    fn look(&self, rows: &Rows<'_>) -> Option<(String, Parameters)> {
+    pub fn look(&self, rows: &Rows<'_>) -> Option<(String, Parameters)> {
         let (mut terms, mut values) = (Vec::new(), Vec::new());
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
             values.push((type_, value));
@@ -125,7 +128,8 @@ impl Question<'_> {
         Some((format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name), Parameters::new(&values)))
     }
 
-    fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
+    /// The first row of a kind that meets a condition.
+    pub fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
         let Some((sql, parameters)) = self.look(rows) else { return Ok(None) };
         let found = Look { sql: &sql, parameters }.rows(condition, 1, cost)?;
         Ok(found.first().and_then(|row| match row.as_slice() {
@@ -189,7 +193,7 @@ impl Question<'_> {
 
     /// The condition that must hold for a row so that the identity reaches it this way; `None` where the role lacks a privilege on the
     /// columns that it takes.
-    fn condition(&self, reach: Reach, effective: &Effective, victim: Option<&str>) -> Option<Condition> {
+    pub fn condition(&self, reach: Reach, effective: &Effective, victim: Option<&str>) -> Option<Condition> {
         let Effective { using, check } = *effective;
         let owner = self.table.owners.first();
         let may_set = |command| {
@@ -229,7 +233,7 @@ impl Question<'_> {
 }
 
 /// The command that a reach takes.
-fn command(reach: Reach) -> Command {
+pub fn command(reach: Reach) -> Command {
     match reach {
         Reach::Read => Command::Select,
         Reach::Forge => Command::Insert,
@@ -240,10 +244,12 @@ fn command(reach: Reach) -> Command {
 
 /// Looks at one table with the eyes of everybody.
 pub struct Examination<'a> {
-    table: &'a Table,
+    /// The table.
+    pub table: &'a Table,
     surroundings: &'a Surroundings,
     policies: &'a [Policy],
-    owners: Vec<String>,
+    /// Some users whose rows it has.
+    pub owners: Vec<String>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -404,7 +410,7 @@ impl<'a> Examination<'a> {
     }
 
     /// A row that is not the asker's was reached. Is that so for everybody, or is there something between the two?
-    fn row_of_others(
+    pub fn row_of_others(
         &self,
         identity: &Identity,
         reach: Reach,
@@ -456,7 +462,7 @@ impl<'a> Examination<'a> {
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
-    fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
+    pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
         let question = Question { table: self.table, identity };
         let (answer, _) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<bool>, Unclear> {
@@ -494,7 +500,7 @@ impl<'a> Examination<'a> {
     }
 
     /// The permissive policies that let it through by themselves.
-    fn culprits(&self, identity: &Identity, reach: Reach, place: Option<Place>) -> Vec<Policy> {
+    pub fn culprits(&self, identity: &Identity, reach: Reach, place: Option<Place>) -> Vec<Policy> {
         if !self.table.is_secured {
             return Vec::new();
         }
@@ -539,7 +545,8 @@ impl<'a> Examination<'a> {
 }
 
 impl Question<'_> {
-    fn is_own(&self, place: Place) -> Result<bool, Unclear> {
+    /// Whether a row is the asker's.
+    pub fn is_own(&self, place: Place) -> Result<bool, Unclear> {
         let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(true) };
         let foreign = Look { sql: &sql, parameters };
         let foreign = match foreign.condition()?.fold(&foreign.parameters) {
@@ -551,7 +558,7 @@ impl Question<'_> {
     }
 
     /// Whether own rows can be given to somebody else.
-    fn planted(&self, condition: Condition) -> Result<Found, Unclear> {
+    pub fn planted(&self, condition: Condition) -> Result<Found, Unclear> {
         match condition.fold(&Parameters::none()) {
             Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
             Folded::Always => return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience()))),

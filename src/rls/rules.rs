@@ -30,14 +30,20 @@ macro_rules! rules {
 /// All of them.
 pub const RULES: &[Rule] = rules! {
     "bypassrls-reachable"
+    "cascade-past-rls"
+    "claims-in-settings"
     "definer-function"
     "definer-view"
+    "exposed-matview"
     "exposed-users"
+    "mutable-search-path"
     "owner-bypass"
     "partition-without-rls"
     "policies-without-rls"
     "policy-for-public"
     "policy-name-lies"
+    "policy-trusts-open-table"
+    "privileges-beyond-rls"
     "rls-off"
     "user-metadata"
 };

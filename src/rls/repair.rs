@@ -1,0 +1,116 @@
+//! Trying a correction and taking it back.
+
+use super::prove::{LIMIT, Place, Question, Rows};
+use super::surroundings::Identity;
+use super::table::Table;
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::condition::{Condition, Parameters, value_of};
+use crate::pg::row_security::{Look, Unclear};
+use crate::pg::tree::c_string;
+use crate::pg::{session, snapshot, subtransaction, time_limit};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use serde_json::Value;
+use std::panic::AssertUnwindSafe;
+
+/// What a correction must do.
+pub struct Proof<'a> {
+    /// Whether what should be closed is still open.
+    pub reaches: &'a dyn Fn() -> Result<bool, String>,
+    /// How many of their own rows the owner still sees; `None` if that cannot be told.
+    pub keeps: &'a dyn Fn() -> Option<bool>,
+}
+
+/// Tries a correction with the caller's own rights and takes it back; what came of it in words.
+pub fn prove(script: &str, proof: &Proof<'_>) -> String {
+    if session::require_writable("try it").is_err() {
+        return "not tried: nothing can be changed here".to_owned();
+    }
+    let before = (proof.keeps)();
+    let tried = subtransaction::undone(AssertUnwindSafe(|| {
+        Spi::run(script).map_err(|error| error.to_string())?;
+        snapshot::with_latest_snapshot(|| Ok::<_, String>(((proof.reaches)()?, (proof.keeps)())))
+    }));
+    match tried {
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) => format!("not tried: {}", failure.message),
+        Ok(Err(why)) => format!("tried, and could not be told: {why}"),
+        Ok(Ok((true, _))) => "DOES NOT CLOSE IT: something else lets it through too".to_owned(),
+        Ok(Ok((false, after))) => match (before, after) {
+            (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees what is theirs".to_owned(),
+            (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees what is theirs".to_owned(),
+            (_, Some(true)) => "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned(),
+            _ => "closes it; the owner did not see rows of theirs before either".to_owned(),
+        },
+    }
+}
+
+/// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
+pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
+    let question = Question { table, identity: who };
+    let (answer, _) = time_limit::within(LIMIT, || {
+        who.act(|| -> Result<Option<bool>, Unclear> {
+            let effective = crate::pg::row_security::effective(crate::pg::row_security::Command::Select, &table.named)?;
+            if question.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_none() {
+                return Ok(None);
+            }
+            Ok(Some(question.first(&Rows::Own, effective.using, f64::MAX)?.is_some()))
+        })
+    });
+    answer.ok()?.ok().flatten()
+}
+
+/// The row that a key names, and whose it is.
+pub fn row_by_key(table: &Table, key: &Value, example: &'static str) -> Result<(Place, Vec<String>), OpsError> {
+    let Value::Object(key) = key else { return Err(OpsError::InvalidRowKey { why: "it is not an object".to_owned(), example }) };
+    if key.is_empty() {
+        return Err(OpsError::InvalidRowKey { why: "it names no column".to_owned(), example });
+    }
+    let (mut terms, mut values) = (Vec::new(), Vec::new());
+    for (name, value) in key {
+        let column = c_string(name);
+        // SAFETY: looks up a column of the table by a NUL-terminated name.
+        let (number, type_) = unsafe {
+            let number = pg_sys::get_attnum(table.oid(), column.as_ptr());
+            (number, if number > 0 { pg_sys::get_atttype(table.oid(), number) } else { pg_sys::InvalidOid })
+        };
+        // Types of the server's own, so that nobody else's code is run to compare them.
+        if number <= 0 || type_.to_u32() >= pg_sys::FirstNormalObjectId {
+            let why = format!("{} has no column \"{name}\" of a built-in type", table.named.name);
+            return Err(OpsError::InvalidRowKey { why, example });
+        }
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        values.push((type_, value_of(type_, &c_string(&text))));
+        terms.push(format!("t.{} = ${}", quote_identifier(name), values.len()));
+    }
+    let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
+    let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
+    let rows = as_owner(|| {
+        let found = subtransaction::undone(AssertUnwindSafe(|| {
+            Look { sql: &sql, parameters: Parameters::new(&values) }.rows(Condition::ALWAYS, 2, f64::MAX)
+        }));
+        match found {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(unclear)) => Err(OpsError::InvalidRowKey { why: unclear.to_string(), example }),
+            Err(failure) => Err(OpsError::InvalidRowKey { why: failure.message, example }),
+        }
+    })?;
+    match rows.as_slice() {
+        [row] => match row.as_slice() {
+            [Some(relation), Some(place), owners @ ..] => {
+                let texts = table.owners.iter().zip(owners).filter_map(|(column, owner)| {
+                    owner.map(|owner| crate::pg::condition::text_of(column.type_, owner))
+                });
+                Ok(((pg_sys::Oid::from(relation.value() as u32), *place), texts.collect()))
+            }
+            _ => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
+        },
+        [] => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
+        _ => Err(OpsError::InvalidRowKey { why: "several rows have it".to_owned(), example }),
+    }
+}

@@ -1,0 +1,478 @@
+//! Somebody says they saw somebody else's data: through which doors does this reader reach this victim's rows?
+
+use super::api::text;
+use super::audit::Audit;
+use super::fix;
+use super::model::{Reach, Severity, Verdict};
+use super::people::People;
+use super::policy::{self, Policy};
+use super::prove::{self, Examination, LIMIT, Question, Rows as Kind};
+use super::repair::{self, Proof};
+use super::surroundings::{Identity, Role, Surroundings};
+use super::table::Table;
+use super::{rules, surroundings};
+use crate::error::OpsError;
+use crate::pg::condition::{Condition, value_of};
+use crate::pg::row_security::{self, Look, Unclear};
+use crate::pg::rows::Rows;
+use crate::pg::time_limit;
+use crate::pg::tree::c_string;
+use pgrx::IntoDatum;
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// How many rows of others are counted.
+const MOST: u64 = 10_000;
+
+/// A way by which rows are reached.
+pub struct Door {
+    kind: &'static str,
+    object: String,
+    reach: &'static str,
+    verdict: &'static str,
+    identity: String,
+    victim_rows: i64,
+    other_rows: Option<i64>,
+    other_users: Option<i64>,
+    through: Vec<String>,
+    evidence: String,
+    remediation: Option<String>,
+    proof: Option<String>,
+}
+
+/// Everything a trace needs.
+struct Trace {
+    surroundings: Surroundings,
+    people: People,
+    victim: String,
+}
+
+impl Trace {
+    /// A user as a request of theirs, if there is an account; else as one who has just signed up.
+    fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, OpsError> {
+        self.people.known(&self.surroundings, vec![id.to_owned()])?;
+        Ok(self.people.identity(&self.surroundings, role, id))
+    }
+
+    /// What an identity reaches in a table of the victim's rows; the worst first.
+    fn doors_of_table(&mut self, table: &Table, policies: &[Policy], place: usize, who: &Identity, prove: bool) -> Vec<Door> {
+        let mut doors = Vec::new();
+        for reach in Reach::ALL {
+            if !table.allows(place, prove::command(reach)) {
+                continue;
+            }
+            if let Some(door) = self.door(table, policies, who, reach, prove) {
+                doors.push(door);
+            }
+        }
+        doors
+    }
+
+    fn door(&mut self, table: &Table, policies: &[Policy], who: &Identity, reach: Reach, prove: bool) -> Option<Door> {
+        let question = Question { table, identity: who };
+        let victims = [self.victim.clone()];
+        let (answer, has_expired) = time_limit::within(LIMIT, || {
+            who.act(|| -> Result<Option<(Vec<prove::Place>, Vec<String>, Condition)>, Unclear> {
+                let effective = row_security::effective(prove::command(reach), &table.named)?;
+                let Some(condition) = question.condition(reach, &effective, Some(&self.victim)) else { return Ok(None) };
+                if reach == Reach::Plant {
+                    return Ok(match question.planted(condition)? {
+                        prove::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
+                        prove::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
+                        prove::Found::Verdict(_) => None,
+                    });
+                }
+                let places = question.places(&Kind::Of(&victims), condition, 1001)?;
+                if places.is_empty() {
+                    return Ok(None);
+                }
+                Ok(Some((places, question.owners(condition, MOST)?, condition)))
+            })
+        });
+        let (places, others, condition) = match answer {
+            Ok(Ok(found)) => found?,
+            Ok(Err(unclear)) => return Some(self.untold(table, who, reach, unclear.to_string())),
+            Err(_) if has_expired => return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms"))),
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => return Some(self.untold(table, who, reach, failure.message)),
+        };
+        let mut examination = Examination::new(table, &self.surroundings, policies);
+        examination.owners = [vec![self.victim.clone()], others.clone()].concat();
+        examination.owners.dedup();
+        examination.owners.truncate(6);
+        examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
+        let (verdict, evidence) = match places.first() {
+            Some(place) => examination.row_of_others(who, reach, *place, condition, &mut self.people),
+            None => (Verdict::Leak(super::model::Confidence::Proved, super::model::Audience::AnyAccount), String::new()),
+        };
+        let culprits = examination.culprits(who, reach, places.first().copied());
+        let remediation = fix::of_leak(&self.surroundings, table, reach, &culprits);
+        let is_leak = matches!(verdict, Verdict::Leak(..));
+        let proof = match &remediation {
+            Some(script) if prove && is_leak => Some(self.prove(table, reach, who, script)),
+            _ => None,
+        };
+        let mut users = others.clone();
+        users.sort();
+        users.dedup();
+        Some(Door {
+            kind: match (table.is_secured, reach) {
+                (false, _) => "grant",
+                (true, _) if is_leak => "policy",
+                _ => "relationship",
+            },
+            object: format!("table {}", table.named.name),
+            reach: reach.rule(),
+            verdict: verdict.as_str(),
+            identity: who.label.clone(),
+            victim_rows: places.len() as i64,
+            other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
+            other_users: (reach != Reach::Plant).then_some(users.len() as i64),
+            through: culprits.iter().map(|policy| policy.name.clone()).collect(),
+            evidence: [verdict.remark(), evidence].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "),
+            remediation: remediation.filter(|_| is_leak),
+            proof,
+        })
+    }
+
+    fn untold(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> Door {
+        Door {
+            kind: "policy",
+            object: format!("table {}", table.named.name),
+            reach: reach.rule(),
+            verdict: "INCONCLUSIVE",
+            identity: who.label.clone(),
+            victim_rows: 0,
+            other_rows: None,
+            other_users: None,
+            through: Vec::new(),
+            evidence: why,
+            remediation: None,
+            proof: None,
+        }
+    }
+
+    /// Whether the correction closes it and leaves the victim what is theirs, tried and undone.
+    fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
+        let Some(role) = self.surroundings.user_role().cloned() else { return "not tried: there is no role of users".to_owned() };
+        let Ok(victim) = self.identity(&role, &self.victim.clone()) else { return "not tried: no such user".to_owned() };
+        let victims = [self.victim.clone()];
+        let own = || repair::sees_own(table, &victim);
+        let reaches = || {
+            let question = Question { table, identity: who };
+            let (answer, _) = time_limit::within(LIMIT, || {
+                who.act(|| -> Result<bool, Unclear> {
+                    let effective = row_security::effective(prove::command(reach), &table.named)?;
+                    let Some(condition) = question.condition(reach, &effective, Some(&victims[0])) else { return Ok(false) };
+                    if reach == Reach::Plant {
+                        return Ok(!matches!(question.planted(condition)?, prove::Found::Verdict(Verdict::Isolated | Verdict::Closed)));
+                    }
+                    Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
+                })
+            });
+            match answer {
+                Ok(Ok(does)) => Ok(does),
+                Ok(Err(unclear)) => Err(unclear.to_string()),
+                Err(failure) => Err(failure.message),
+            }
+        };
+        repair::prove(script, &Proof { reaches: &reaches, keeps: &own })
+    }
+
+    /// Views that tell this reader of the victim.
+    fn doors_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, OpsError> {
+        let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
+        let stranger = self.surroundings.stranger(role);
+        let views: Vec<(String, String, Vec<String>)> = Spi::connect(|client| {
+            let arguments = [role.oid.into(), self.surroundings.schemas.clone().into(), users.key_type.into()];
+            let mut views = Vec::new();
+            for row in client.select(include_str!("../../sql/rls/views.sql"), None, &arguments)? {
+                views.push((
+                    row.get(1)?.unwrap_or_default(),
+                    row.get(2)?.unwrap_or_default(),
+                    row.get(3)?.unwrap_or_default(),
+                ));
+            }
+            Ok::<_, OpsError>(views)
+        })?;
+        let mut doors = Vec::new();
+        for (name, kind, columns) in views {
+            let count = |who: &Identity| {
+                columns.iter().filter_map(|column| {
+                    let sql = include_str!("../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column);
+                    count_as(who, &sql, users.key_type, &self.victim).ok()
+                }).max().unwrap_or(0)
+            };
+            let rows = count(reader);
+            if rows == 0 {
+                continue;
+            }
+            let is_for_all = count(&stranger) > 0;
+            doors.push(self.other_door(if kind == "m" { "materialized view" } else { "view" }, format!("view {name}"), rows, is_for_all, reader));
+        }
+        Ok(doors)
+    }
+
+    /// Functions that tell this reader of the victim.
+    fn doors_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, OpsError> {
+        let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
+        let stranger = self.surroundings.stranger(role);
+        let nobody = self.surroundings.stranger_id();
+        let functions: Vec<(String, String)> = Spi::connect(|client| {
+            let arguments = [
+                role.oid.into(),
+                self.surroundings.schemas.clone().into(),
+                users.key_type.into(),
+                self.surroundings.identity_functions.clone().into(),
+            ];
+            let mut functions = Vec::new();
+            for row in client.select(include_str!("../../sql/rls/functions.sql"), None, &arguments)? {
+                functions.push((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default()));
+            }
+            Ok::<_, OpsError>(functions)
+        })?;
+        let mut doors = Vec::new();
+        for (call, name) in functions {
+            let sql = include_str!("../../sql/rls/count_from_function.sql").replace("@function@", &call);
+            let tells = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
+            // What it says of somebody who does not exist it says of everybody.
+            let rows = tells(reader, &self.victim);
+            if rows == 0 || tells(reader, &nobody) >= rows {
+                continue;
+            }
+            let is_for_all = tells(&stranger, &self.victim) > 0;
+            doors.push(self.other_door("function", format!("function {name}"), rows, is_for_all, reader));
+        }
+        Ok(doors)
+    }
+
+    fn other_door(&self, kind: &'static str, object: String, rows: i64, is_for_all: bool, reader: &Identity) -> Door {
+        Door {
+            kind,
+            object,
+            reach: Reach::Read.rule(),
+            verdict: if is_for_all { "LEAK" } else { "SHARED" },
+            identity: reader.label.clone(),
+            victim_rows: rows,
+            other_rows: None,
+            other_users: None,
+            through: Vec::new(),
+            evidence: match is_for_all {
+                true => "somebody who has just signed up gets it too".to_owned(),
+                false => "somebody who has just signed up does not get it".to_owned(),
+            },
+            remediation: None,
+            proof: None,
+        }
+    }
+}
+
+/// The number that a query about a user gives somebody, within the limit.
+fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result<i64, String> {
+    let (answer, _) = time_limit::within(LIMIT, || {
+        who.act(|| {
+            // SAFETY: a value of this type.
+            let user = unsafe { DatumWithOid::new(value_of(type_, &c_string(user)), type_) };
+            Spi::connect(|client| client.select(sql, Some(1), &[user])?.first().get_one::<i64>())
+        })
+    });
+    match answer {
+        Ok(Ok(count)) => Ok(count.unwrap_or(0)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(failure) => Err(failure.message),
+    }
+}
+
+impl Question<'_> {
+    /// Rows of a kind that meet a condition.
+    fn places(&self, rows: &Kind<'_>, condition: Condition, most: u64) -> Result<Vec<prove::Place>, Unclear> {
+        let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
+        let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+        Ok(found
+            .into_iter()
+            .filter_map(|row| match row.as_slice() {
+                [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Whose the rows of others are that meet a condition.
+    fn owners(&self, condition: Condition, most: u64) -> Result<Vec<String>, Unclear> {
+        let (Some((sql, parameters)), Some(owner)) = (self.look(&Kind::Foreign), self.table.owners.first()) else {
+            return Ok(Vec::new());
+        };
+        let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
+        let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
+        let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+        Ok(found.into_iter().filter_map(|row| row.first().copied().flatten()).map(|owner_of| {
+            crate::pg::condition::text_of(owner.type_, owner_of)
+        }).collect())
+    }
+}
+
+/// All doors from one user to another. See the COMMENT on the SQL function.
+#[pg_extern(sql = false)]
+fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> Result<Rows<12>, ErrorReport> {
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_access('7ad0e310-c2be-f807-be7c-3ae492be0185', '455fd432-8aea-dba6-9dd2-bf666d2846f3');";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let reader_id = p_reader.ok_or_else(|| null("p_reader"))?.to_string();
+    let victim = p_victim.ok_or_else(|| null("p_victim"))?.to_string();
+    if reader_id == victim {
+        return Err(OpsError::SameUser { example: EXAMPLE }.into());
+    }
+    let surroundings = Surroundings::read()?;
+    let people = People::find(&surroundings)?;
+    let policies = policy::policies(None)?;
+    let facts = policy::facts(&policies, &surroundings);
+    let tables = super::table::tables(&surroundings, None, &policy::compared_columns(&facts))?;
+    let mut trace = Trace { surroundings, people, victim };
+    let mut doors = Vec::new();
+    let roles = trace.surroundings.roles.clone();
+    for (place, role) in roles.iter().enumerate() {
+        let identities = match role.is_anonymous {
+            true => vec![trace.surroundings.nobody(role), trace.surroundings.key(role)],
+            false => vec![trace.identity(role, &reader_id)?],
+        };
+        for who in &identities {
+            for table in tables.iter().filter(|table| !table.owners.is_empty()) {
+                let of: Vec<Policy> = policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+                doors.extend(crate::pg::memory::in_temporary_context(|| trace.doors_of_table(table, &of, place, who, true)));
+            }
+            if !role.is_anonymous {
+                doors.extend(trace.doors_of_views(role, who)?);
+                doors.extend(trace.doors_of_functions(role, who)?);
+            }
+        }
+    }
+    let _keeping = policy::keep(facts);
+    let found = rules::findings(&trace.surroundings);
+    for door in &mut doors {
+        complete(door, &found);
+    }
+    let touched: Vec<u32> = tables.iter().filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name))).map(|table| table.oid().to_u32()).collect();
+    // What the catalog knows of these tables that no question to the server shows.
+    for finding in found {
+        let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
+        if concerns && finding.severity <= Severity::Medium && !doors.iter().any(|door| finding.object.ends_with(&door.object) || door.object == finding.object) {
+            doors.push(Door {
+                kind: "rule",
+                object: finding.object.clone(),
+                reach: finding.rule,
+                verdict: finding.confidence.as_str(),
+                identity: String::new(),
+                victim_rows: 0,
+                other_rows: None,
+                other_users: None,
+                through: Vec::new(),
+                evidence: finding.detail.clone(),
+                remediation: finding.remediation.clone(),
+                proof: None,
+            });
+        }
+    }
+    let rank = |door: &Door| ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == door.verdict);
+    doors.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
+    Ok(rows(doors))
+}
+
+/// What a rule knows of a view or function.
+fn complete(door: &mut Door, found: &[super::model::Finding]) {
+    if door.remediation.is_none()
+        && let Some(finding) = found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some())
+    {
+        door.remediation.clone_from(&finding.remediation);
+        door.evidence = format!("{}; {}", door.evidence, finding.detail);
+    }
+}
+
+fn rows(doors: Vec<Door>) -> Rows<12> {
+    Rows(
+        doors
+            .into_iter()
+            .map(|door| {
+                [
+                    text(door.kind),
+                    text(door.object),
+                    text(door.reach),
+                    text(door.verdict),
+                    text(door.identity),
+                    door.victim_rows.into_datum(),
+                    door.other_rows.into_datum(),
+                    door.other_users.into_datum(),
+                    door.through.into_datum(),
+                    text(door.evidence),
+                    text(door.remediation.unwrap_or_default()),
+                    text(door.proof.unwrap_or_default()),
+                ]
+            })
+            .collect(),
+    )
+}
+
+/// Who reaches one row. See the COMMENT on the SQL function.
+#[pg_extern(sql = false)]
+fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<Rows<9>, ErrorReport> {
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let relation = p_relation.ok_or_else(|| null("p_relation"))?;
+    let key = p_key.ok_or_else(|| null("p_key"))?;
+    let audit = Audit::prepare(Some(relation))?;
+    let Some((table, _)) = audit.tables.first() else {
+        return Err(OpsError::NotATable { example: EXAMPLE }.into());
+    };
+    let (place, owners) = repair::row_by_key(table, &key.0, EXAMPLE)?;
+    let mut people = People::find(&audit.surroundings)?;
+    let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
+    examination.owners = people.known(&audit.surroundings, owners)?;
+    let mut found = Vec::new();
+    for (number, role) in audit.surroundings.roles.iter().enumerate() {
+        let identities = match role.is_anonymous {
+            true => vec![audit.surroundings.nobody(role), audit.surroundings.key(role)],
+            false => {
+                let mut identities = vec![audit.surroundings.stranger(role)];
+                let others = table.sample_owners(6)?;
+                let others: Vec<String> = examination.owners.iter().cloned().chain(people.known(&audit.surroundings, others)?).collect();
+                for id in others.iter().chain(&people.pool.clone()) {
+                    if !identities.iter().any(|identity| identity.user.as_ref() == Some(id)) {
+                        identities.push(people.identity(&audit.surroundings, role, id));
+                    }
+                }
+                identities
+            }
+        };
+        for who in &identities {
+            for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
+                if !table.allows(number, prove::command(reach)) {
+                    continue;
+                }
+                let is_own = who.user.as_ref().is_some_and(|user| examination.owners.contains(user));
+                let (verdict, evidence) = match examination.reaches(who, reach, place) {
+                    Ok(None) => ("OWN", String::new()),
+                    Ok(Some(false)) => ("NO", String::new()),
+                    Ok(Some(true)) => ("YES", String::new()),
+                    Err(why) => ("INCONCLUSIVE", why),
+                };
+                if verdict == "NO" && is_own {
+                    continue;
+                }
+                let culprits = if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
+                let remediation = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| verdict == "YES");
+                let through: Vec<String> = culprits.iter().map(|policy| policy.name.clone()).collect();
+                found.push([
+                    text(if table.is_secured { "policy" } else { "grant" }),
+                    text(reach.rule()),
+                    text(role.name.clone()),
+                    text(who.label.clone()),
+                    text(verdict),
+                    through.into_datum(),
+                    text(evidence),
+                    text(remediation.unwrap_or_default()),
+                    text(surroundings::masked(&key.0.to_string())),
+                ]);
+            }
+        }
+    }
+    Ok(Rows(found))
+}
