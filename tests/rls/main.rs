@@ -103,7 +103,7 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
         .collect();
     run(&mut cluster.connect("postgres"), "CREATE DATABASE rule TEMPLATE rls_base");
     let mut client = cluster.connect("rule");
-    run(&mut client, &script);
+    client.batch_execute(&script).map_err(|e| format!("{rule}: its test: {}", explain(&e)))?;
     let found = findings(&mut client, rule, &statement);
     // Extensions and the base itself have findings of their own; a rule with expectations is about these alone.
     if expected.is_empty() {

@@ -1,0 +1,11 @@
+CREATE SCHEMA pgmq;
+GRANT USAGE ON SCHEMA pgmq TO authenticated;
+CREATE TABLE pgmq."q_mail ""out""" (msg_id bigint);
+GRANT SELECT, INSERT ON pgmq."q_mail ""out""" TO authenticated;
+COMMENT ON TABLE pgmq."q_mail ""out""" IS 'leak HIGH';
+CREATE TABLE pgmq.q_closed (msg_id bigint);
+CREATE TABLE pgmq.q_protected (msg_id bigint);
+ALTER TABLE pgmq.q_protected ENABLE ROW LEVEL SECURITY;
+GRANT INSERT ON pgmq.q_protected TO authenticated;
+CREATE TABLE pgmq.meta (queue_name text);
+GRANT INSERT ON pgmq.meta TO authenticated;
