@@ -4,7 +4,7 @@ WITH
 fired AS (
     SELECT t.oid, t.tgname, t.tgrelid, p.oid AS function, p.proowner, c.oid::regclass::text AS table_name, c.oid = ANY ($3) AS is_users,
         string_agg(r.rolname, ', ' ORDER BY r.rolname) AS clients,
-        regexp_replace(p.prosrc, '--[^\n]*|/\*.*?\*/', ' ', 'g') AS body
+        regexp_replace(p.prosrc, '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
     FROM pg_trigger AS t
     JOIN pg_proc AS p ON p.oid = t.tgfoid AND p.prosecdef
     JOIN pg_class AS c ON c.oid = t.tgrelid

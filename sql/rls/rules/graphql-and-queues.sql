@@ -35,7 +35,7 @@ UNION ALL
         'SELECT for ' || t.clients, NULL::text,
         CASE WHEN t.is_for_anon OR t.clients ~ '\mauthenticated\M' THEN format('pg_graphql_%s_table_exposed_%s_%s', CASE WHEN t.is_for_anon THEN 'anon' ELSE 'authenticated' END, t.nspname, t.relname) END
     FROM relations AS t
-    WHERE t.is_readable AND EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_graphql')
+    WHERE t.is_readable AND t.nspname <> 'pgmq' AND EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_graphql')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')
     ORDER BY 3
     LIMIT 100

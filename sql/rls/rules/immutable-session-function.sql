@@ -13,7 +13,7 @@ found AS (
     JOIN pg_proc AS p ON p.oid = ANY (f.functions) AND p.provolatile = 'i'
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname <> 'pg_catalog'
     CROSS JOIN words AS w
-    CROSS JOIN LATERAL (SELECT regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*.*?\*/', ' ', 'g') AS body) AS b
+    CROSS JOIN LATERAL (SELECT regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body) AS b
     WHERE (b.body ~* w.identity OR b.body ~* '\m(from|join)\s+["a-z]')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     GROUP BY p.oid, b.body, w.identity

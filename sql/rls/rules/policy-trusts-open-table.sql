@@ -26,7 +26,7 @@ asked AS (
     UNION ALL
     SELECT b.policy, c.oid, array_agg(DISTINCT a.attnum), b.function
     FROM (
-        SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc), '--[^\n]*|/\*.*?\*/', ' ', 'g') AS body
+        SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
         FROM facts AS f
         JOIN policies AS p ON p.oid = f.policy
         JOIN pg_proc AS g ON g.oid = ANY (f.functions) AND g.oid NOT IN (SELECT i.oid FROM identity AS i)

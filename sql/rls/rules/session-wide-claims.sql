@@ -11,13 +11,13 @@ calls AS (
     SELECT p.oid, p.proowner, m[2] AS name, true AS is_call
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-    CROSS JOIN LATERAL regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|/\*.*?\*/', ' ', 'g'),
+    CROSS JOIN LATERAL regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g'),
         '(set_config\s*\(\s*''([^'']+)''\s*,(?:[^(),;]|\((?:[^()]|\([^()]*\))*\))*,\s*)false\s*\)', 'gi') AS m
     UNION ALL
     SELECT p.oid, p.proowner, lower(m[1]), false
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-    CROSS JOIN LATERAL regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|/\*.*?\*/', ' ', 'g'), '(?:^|;|\mbegin|\mthen|\melse|\mloop|'')\s*set\s+(?:session\s+)?"?([\w.]+\.[\w.]+)"?\s*(?:=|\mto\M)', 'gi') AS m
+    CROSS JOIN LATERAL regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g'), '(?:^|;|\mbegin|\mthen|\melse|\mloop|'')\s*set\s+(?:session\s+)?"?([\w.]+\.[\w.]+)"?\s*(?:=|\mto\M)', 'gi') AS m
 ),
 found AS (
     SELECT c.oid, c.proowner, string_agg(DISTINCT c.name, ', ') AS names, bool_and(c.is_call) AS is_call
