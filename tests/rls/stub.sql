@@ -27,7 +27,7 @@ called AS (
     FROM texts AS t
     JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = t.policy AND d.refclassid = 'pg_proc'::regclass
     JOIN pg_proc AS f ON f.oid = d.refobjid
-    WHERE t.expression ~ ('\m' || f.proname || '\M')
+    WHERE position(quote_ident(f.proname) || '(' IN t.expression) > 0
 )
 SELECT
     t.policy, t.clause, t.expression,
@@ -54,7 +54,7 @@ SELECT
 FROM texts AS t,
 LATERAL (SELECT
     (SELECT count(*)::int FROM regexp_matches(t.expression, 'auth\.(uid|jwt|role|email)\(\)', 'g')) AS regexp_count,
-    (SELECT count(*)::int FROM regexp_matches(t.expression, 'SELECT \(*auth\.(uid|jwt|role|email)\(\)', 'g')) AS wrapped) AS n
+    (SELECT count(*)::int FROM regexp_matches(t.expression, 'SELECT (?:\w+\.)?(?:\w+\([^()]*|\(*)auth\.(uid|jwt|role|email)\(\)', 'g')) AS wrapped) AS n
 $$;
 CREATE FUNCTION crewsnow_ops.rls_owner_columns() RETURNS TABLE (relation oid, attnum int2, basis text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -19,7 +19,7 @@ words AS (
 ),
 bodies AS MATERIALIZED (
     SELECT p.oid, p.proname, l.lanname IN ('sql', 'plpgsql') AS is_text,
-        regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*.*?\*/', ' ', 'g') AS body
+        regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     JOIN pg_language AS l ON l.oid = p.prolang

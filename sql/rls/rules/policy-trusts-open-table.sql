@@ -26,7 +26,7 @@ asked AS (
     UNION ALL
     SELECT b.policy, c.oid, array_agg(DISTINCT a.attnum), b.function
     FROM (
-        SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc), '--[^\n]*|/\*.*?\*/', ' ', 'g') AS body
+        SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
         FROM facts AS f
         JOIN policies AS p ON p.oid = f.policy
         JOIN pg_proc AS g ON g.oid = ANY (f.functions) AND g.oid NOT IN (SELECT i.oid FROM identity AS i)
@@ -88,7 +88,7 @@ found AS (
     SELECT o.policy, CASE WHEN bool_or(o.is_certain) THEN 1 ELSE 2 END AS rank, string_agg(DISTINCT o.relation::regclass::text, ', ') AS tables,
         string_agg(DISTINCT format('%s: %s %s (%s)%s', o.relation::regclass, pg_get_userbyid(o.client), o.command,
             (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a WHERE a.attrelid = o.relation AND a.attnum = ANY (o.columns)),
-            coalesce(format(' by policy "%s"', o.by_policy), ' without row-level security')
+            coalesce(' by policy "' || replace(o.by_policy, '"', '""') || '"', ' without row-level security')
                 || coalesce(', asked by ' || o.function::regprocedure, '')), '; ') AS evidence
     FROM open_ways AS o
     GROUP BY o.policy

@@ -12,7 +12,7 @@ CREATE FUNCTION bad."Get ""all""" () RETURNS SETOF int LANGUAGE sql STABLE SECUR
 COMMENT ON FUNCTION bad."Get ""all""" IS 'leak HIGH: a parsed body; clients may read the table, so it need not be SECURITY DEFINER';
 CREATE FUNCTION bad.rename(p_id int, p_email text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = bad, pg_temp
     AS $$ BEGIN -- auth.uid() is asked nowhere but in this comment
-    UPDATE accounts SET email = p_email WHERE id = p_id; END $$;
+    /* nor */ UPDATE accounts SET email = p_email WHERE id = p_id; /* auth.uid() */ END $$;
 COMMENT ON FUNCTION bad.rename IS 'leak HIGH: it writes';
 CREATE PROCEDURE bad.purge() LANGUAGE sql SECURITY DEFINER AS $$ DELETE FROM bad.accounts $$;
 COMMENT ON PROCEDURE bad.purge() IS 'leak HIGH';

@@ -1,0 +1,3 @@
+-- version: 150008
+-- expect: HIGH server, CVE-2024-10976 | HIGH server, CVE-2024-10978 | HIGH server, CVE-2025-8713
+-- expect: HIGH server, CVE-2026-120154 | HIGH server, CVE-2026-16237
