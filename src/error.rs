@@ -208,6 +208,12 @@ pub enum OpsError {
         /// A call that works.
         example: &'static str,
     },
+    /// SQLSTATE 42704
+    #[error("\"{role}\" is not a role that requests run as")]
+    NotAClientRole {
+        /// The role.
+        role: String,
+    },
     /// SQLSTATE 42809
     #[error("p_relation is not a table with columns")]
     NotATable {
@@ -275,7 +281,7 @@ impl OpsError {
             | Self::InvalidExpiry { .. }
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
-            Self::LikelyTypo { .. } | Self::UnknownRole(_) | Self::UnknownFinding { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::LikelyTypo { .. } | Self::UnknownRole(_) | Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::FrozenColumn { .. } | Self::NotInstalled | Self::UnreadablePartition(_) => {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED
             }
@@ -344,6 +350,7 @@ impl OpsError {
             Self::SameUser { .. } => "Everybody reaches what is their own.".into(),
             Self::InvalidRowKey { .. } => "A key is an object of columns and values that one row has.".into(),
             Self::NotATable { .. } => "Only tables have rows of their own; views are traced by crewsnow_ops.trace_access.".into(),
+            Self::NotAClientRole { .. } => "They are named by crewsnow_ops.anonymous_role and crewsnow_ops.user_role.".into(),
             Self::NoReasonToAccept { .. } => "It is shown wherever the finding would be. Nothing was accepted.".into(),
             Self::InvalidExpiry { .. } => "Nothing is accepted for ever. Nothing was accepted.".into(),
             Self::UnknownFinding { near, .. } if near.is_empty() => "Nothing was accepted.".into(),
@@ -388,6 +395,7 @@ impl OpsError {
             | Self::SameUser { example }
             | Self::NotATable { example }
             | Self::InvalidRowKey { example, .. } => (*example).into(),
+            Self::NotAClientRole { .. } => "SHOW crewsnow_ops.user_role;".into(),
             Self::UnknownFinding { .. } => "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into(),
             Self::Unreadable { table, .. } => format!("\\d+ {table}"),
             Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {

@@ -38,6 +38,21 @@ CREATE FUNCTION crewsnow_ops.rls_matrix(p_relation regclass DEFAULT NULL) RETURN
 COMMENT ON FUNCTION crewsnow_ops.rls_matrix(regclass) IS
 'Who can read, change, take over, forge and delete whose rows: for each table (or one), reach and identity the verdict, and the condition that the server enforces with what is known of the identity put in. ISOLATED, SHARED, PUBLIC, LEAK, CLOSED, EXEMPT, FAILING or INCONCLUSIVE.';
 
+CREATE FUNCTION crewsnow_ops.effective_rls(p_relation regclass, p_role text DEFAULT NULL, p_user text DEFAULT NULL) RETURNS TABLE (
+    command text, role text, is_granted boolean, is_enforced boolean, using_expression text, check_expression text,
+    using_as_user text, check_as_user text, error text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'effective_rls_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.effective_rls(regclass, text, text) IS
+'What the server enforces on a table for the roles of requests, by its own rewriting: per command all policies as they combine, and the same as a user, or without p_user as nobody, with their identity put in. Errors: 22004 NULL argument, 42704 no role of requests, 42809 not a table.';
+
+CREATE FUNCTION crewsnow_ops.prove_remediation(p_finding text) RETURNS text LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'prove_remediation_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.prove_remediation(text) IS
+'Tries the remediation of a finding with the caller''s rights, audits again, and takes it back: whether it closes the finding and leaves owners what is theirs. Takes for a moment the locks that the remediation takes, waits for them 0.2 s at most. Errors: 22004 NULL argument, 42704 the audit finds no such thing.';
+
 CREATE FUNCTION crewsnow_ops.rls_drift(p_run uuid DEFAULT NULL) RETURNS TABLE (
     change text, object text, before text, after text, since timestamptz
 ) LANGUAGE c
@@ -75,7 +90,7 @@ COMMENT ON FUNCTION crewsnow_ops.rls_owner_columns() IS
 REVOKE ALL ON FUNCTION
     @extschema@.audit_all_rls_policies(), @extschema@.generate_rls_checklist(), @extschema@.run_day1_database_security_audit(),
     crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass), crewsnow_ops.trace_access(uuid, uuid),
-    crewsnow_ops.trace_row(regclass, jsonb), crewsnow_ops.rls_drift(uuid), crewsnow_ops.record_rls_audit(),
+    crewsnow_ops.trace_row(regclass, jsonb), crewsnow_ops.effective_rls(regclass, text, text), crewsnow_ops.prove_remediation(text), crewsnow_ops.rls_drift(uuid), crewsnow_ops.record_rls_audit(),
     crewsnow_ops.accept_finding(text, text, timestamptz), crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns()
     FROM PUBLIC;
 
@@ -85,7 +100,9 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.run_day1_database_security_audit()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.audit_rls()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_matrix(regclass)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.effective_rls(regclass, text, text)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_drift(uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.prove_remediation(text)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_policy_facts()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_owner_columns()'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_acceptances'),

@@ -1,9 +1,16 @@
 //! The SQL surface.
 
 use super::audit::Audit;
+use super::people::People;
+use super::prove::LIMIT;
 use super::report::Report;
 use super::rules;
-use crate::pg::{identity, rows::Rows, session};
+use super::surroundings::Identity;
+use super::table::Table;
+use crate::error::OpsError;
+use crate::pg::condition::{Condition, Folded, Parameters};
+use crate::pg::row_security::{self, Command};
+use crate::pg::{identity, privilege, rows::Rows, session, time_limit};
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -112,4 +119,85 @@ fn generate_rls_checklist() -> Result<Rows<6>, ErrorReport> {
 #[pg_extern(sql = false)]
 fn run_day1_database_security_audit() -> Result<String, ErrorReport> {
     Ok(Report::make()?.day1(&session::database(), &session::server_version()))
+}
+
+/// What the server enforces. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (no such role), 42809 (not a table).
+#[pg_extern(sql = false)]
+fn effective_rls(
+    p_relation: Option<pg_sys::Oid>,
+    p_role: Option<&str>,
+    p_user: Option<&str>,
+) -> Result<Rows<9>, ErrorReport> {
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.effective_rls('public.messages', 'authenticated', '7ad0e310-c2be-f807-be7c-3ae492be0185');";
+    let relation = p_relation.ok_or(OpsError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
+    let mut audit = Audit::prepare(Some(relation))?;
+    if let Some(name) = p_role
+        && !audit.surroundings.roles.iter().any(|role| role.name == name)
+    {
+        return Err(OpsError::NotAClientRole { role: name.to_owned() }.into());
+    }
+    let Some((table, _)) = audit.tables.pop() else { return Err(OpsError::NotATable { example: EXAMPLE }.into()) };
+    let mut people = People::default();
+    let mut rows = Vec::new();
+    for (place, role) in audit.surroundings.roles.iter().enumerate() {
+        if p_role.is_some_and(|name| name != role.name) {
+            continue;
+        }
+        let who = match p_user {
+            Some(user) => {
+                people.known(&audit.surroundings, vec![user.to_owned()])?;
+                people.identity(&audit.surroundings, role, user)
+            }
+            None => audit.surroundings.nobody(role),
+        };
+        for command in Command::ALL {
+            let is_enforced = table.is_secured && !privilege::is_exempt(table.oid(), role.oid);
+            let asked = effective_for(&table, &who, command);
+            let (expressions, error) = match asked {
+                Ok(expressions) => (expressions, None),
+                Err(why) => (Default::default(), Some(why)),
+            };
+            let [using, check, using_as, check_as] = expressions;
+            rows.push([
+                text(command.as_str()),
+                text(role.name.clone()),
+                table.allows(place, command).into_datum(),
+                is_enforced.into_datum(),
+                using.and_then(text),
+                check.and_then(text),
+                using_as.and_then(text),
+                check_as.and_then(text),
+                error.and_then(text),
+            ]);
+        }
+    }
+    Ok(Rows(rows))
+}
+
+/// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.
+fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
+    let fold = |condition: Condition| match condition.fold(&Parameters::none()) {
+        Folded::Always => Condition::ALWAYS,
+        Folded::Never => Condition::never(),
+        Folded::Depends(folded) => folded,
+    };
+    let (answer, has_expired) = time_limit::within(LIMIT, || {
+        who.act(|| {
+            let effective = row_security::effective(command, &table.named)?;
+            Ok::<_, row_security::Unclear>([effective.using, effective.check, fold(effective.using), fold(effective.check)])
+        })
+    });
+    let conditions = match answer {
+        Ok(Ok(conditions)) => conditions,
+        Ok(Err(unclear)) => return Err(unclear.to_string()),
+        Err(_) if has_expired => return Err(format!("the policies took longer than {LIMIT} ms and were stopped")),
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) => return Err(format!("the policies fail with {}: {}", failure.state(), failure.message)),
+    };
+    let [using, check, using_as, check_as] = conditions.map(|condition| condition.to_sql(table.oid()));
+    let reads = command != Command::Insert;
+    let writes = matches!(command, Command::Insert | Command::Update);
+    Ok([reads.then_some(using), writes.then_some(check), reads.then_some(using_as), writes.then_some(check_as)])
 }

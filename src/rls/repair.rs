@@ -1,15 +1,19 @@
 //! Trying a correction and taking it back.
 
 use super::prove::{LIMIT, Place, Question, Rows};
+use super::people::People;
+use super::report::Report;
 use super::surroundings::Identity;
 use super::table::Table;
 use crate::access::as_owner;
 use crate::error::OpsError;
+use crate::flags::near::near_keys;
 use crate::pg::condition::{Condition, Parameters, value_of};
 use crate::pg::row_security::{Look, Unclear};
 use crate::pg::tree::c_string;
 use crate::pg::{session, snapshot, subtransaction, time_limit};
 use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::Value;
@@ -19,8 +23,13 @@ use std::panic::AssertUnwindSafe;
 pub struct Proof<'a> {
     /// Whether what should be closed is still open.
     pub reaches: &'a dyn Fn() -> Result<bool, String>,
-    /// How many of their own rows the owner still sees; `None` if that cannot be told.
+    /// Whether the owner sees rows of their own; `None` if there are none, or it cannot be told.
     pub keeps: &'a dyn Fn() -> Option<bool>,
+}
+
+impl Proof<'_> {
+    /// For what is not one table's rows.
+    pub const NOBODYS: &'static dyn Fn() -> Option<bool> = &|| None;
 }
 
 /// Tries a correction with the caller's own rights and takes it back; what came of it in words.
@@ -41,8 +50,9 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
         Ok(Ok((false, after))) => match (before, after) {
             (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees what is theirs".to_owned(),
             (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees what is theirs".to_owned(),
-            (_, Some(true)) => "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned(),
-            _ => "closes it; the owner did not see rows of theirs before either".to_owned(),
+            (Some(false), Some(true)) => "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned(),
+            (Some(false), _) => "PROVED: closes it; the owner did not see what is theirs before either".to_owned(),
+            (None, _) => "PROVED: closes it".to_owned(),
         },
     }
 }
@@ -113,4 +123,43 @@ pub fn row_by_key(table: &Table, key: &Value, example: &'static str) -> Result<(
         [] => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
         _ => Err(OpsError::InvalidRowKey { why: "several rows have it".to_owned(), example }),
     }
+}
+
+/// Tries what a finding proposes and takes it back. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (no such finding).
+#[pg_extern(sql = false)]
+fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
+    const EXAMPLE: &str = "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL;";
+    let finding = p_finding.ok_or(OpsError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
+    let report = Report::make()?;
+    let Some(found) = report.findings.iter().find(|known| known.key() == finding) else {
+        let near = near_keys(finding, report.findings.iter().map(|known| known.object.as_str()));
+        return Err(OpsError::UnknownFinding { finding: finding.to_owned(), near }.into());
+    };
+    let Some(script) = &found.remediation else {
+        return Ok("not tried: only a person can decide what to do".to_owned());
+    };
+    let table = report.audit.tables.iter().map(|(table, _)| table).find(|table| found.relation == Some(table.oid().to_u32()));
+    let owner = match table {
+        Some(table) => some_owner(&report, table)?,
+        None => None,
+    };
+    let keeps = || table.zip(owner.as_ref()).and_then(|(table, owner)| sees_own(table, owner));
+    let reaches = || {
+        let again = Report::make().map_err(|error| error.to_string())?;
+        let of_audit = again.findings.iter().find(|known| known.rule == "detector-broken");
+        of_audit.map_or(Ok(()), |broken| Err(broken.evidence.clone()))?;
+        Ok(again.findings.iter().any(|known| known.key() == finding && known.severity <= found.severity))
+    };
+    Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps }))
+}
+
+/// Somebody who owns rows of a table.
+fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, OpsError> {
+    let surroundings = &report.audit.surroundings;
+    let Some(role) = surroundings.user_role() else { return Ok(None) };
+    let mut people = People::default();
+    let owners = people.known(surroundings, table.sample_owners(1)?)?;
+    Ok(owners.first().map(|owner| people.identity(surroundings, role, owner)))
 }

@@ -39,6 +39,8 @@ pub struct Door {
     evidence: String,
     remediation: Option<String>,
     proof: Option<String>,
+    /// How a view or function was asked.
+    question: Option<String>,
 }
 
 /// Everything a trace needs.
@@ -133,6 +135,7 @@ impl Trace {
             evidence: [verdict.remark(), evidence].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "),
             remediation: remediation.filter(|_| is_leak),
             proof,
+            question: None,
         })
     }
 
@@ -150,6 +153,7 @@ impl Trace {
             evidence: why,
             remediation: None,
             proof: None,
+            question: None,
         }
     }
 
@@ -198,18 +202,16 @@ impl Trace {
         })?;
         let mut doors = Vec::new();
         for (name, kind, columns) in views {
-            let count = |who: &Identity| {
-                columns.iter().filter_map(|column| {
-                    let sql = include_str!("../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column);
-                    count_as(who, &sql, users.key_type, &self.victim).ok()
-                }).max().unwrap_or(0)
+            let question = |column: &String| {
+                include_str!("../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column)
             };
-            let rows = count(reader);
-            if rows == 0 {
-                continue;
-            }
-            let is_for_all = count(&stranger) > 0;
-            doors.push(self.other_door(if kind == "m" { "materialized view" } else { "view" }, format!("view {name}"), rows, is_for_all, reader));
+            let count = |who: &Identity, sql: &str| count_as(who, sql, users.key_type, &self.victim).unwrap_or(0);
+            // By the column that tells the most.
+            let asked = columns.iter().map(question).map(|sql| (count(reader, &sql), sql)).max();
+            let Some((rows, sql)) = asked.filter(|(rows, _)| *rows > 0) else { continue };
+            let is_for_all = count(&stranger, &sql) > 0;
+            let kind = if kind == "m" { "materialized view" } else { "view" };
+            doors.push(self.other_door((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
         }
         Ok(doors)
     }
@@ -242,12 +244,31 @@ impl Trace {
                 continue;
             }
             let is_for_all = tells(&stranger, &self.victim) > 0;
-            doors.push(self.other_door("function", format!("function {name}"), rows, is_for_all, reader));
+            doors.push(self.other_door(("function", format!("function {name}"), sql), rows, is_for_all, reader));
         }
         Ok(doors)
     }
 
-    fn other_door(&self, kind: &'static str, object: String, rows: i64, is_for_all: bool, reader: &Identity) -> Door {
+    /// Adds what a rule knows of a view or function, and tries its correction.
+    fn complete(&mut self, door: &mut Door, found: &[super::model::Finding], reader: &str) -> Result<(), OpsError> {
+        let Some(sql) = door.question.take() else { return Ok(()) };
+        let about = found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
+        let (Some(finding), Some(users), Some(role)) =
+            (about, self.surroundings.users.clone(), self.surroundings.user_role().cloned())
+        else {
+            return Ok(());
+        };
+        door.remediation.clone_from(&finding.remediation);
+        door.evidence = format!("{}; {}", door.evidence, finding.detail);
+        let reader = self.identity(&role, reader)?;
+        // Not to be allowed to look any more is closed too.
+        let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
+        let script = finding.remediation.as_deref().unwrap_or_default();
+        door.proof = Some(repair::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS }));
+        Ok(())
+    }
+
+    fn other_door(&self, (kind, object, question): (&'static str, String, String), rows: i64, is_for_all: bool, reader: &Identity) -> Door {
         Door {
             kind,
             object,
@@ -264,6 +285,7 @@ impl Trace {
             },
             remediation: None,
             proof: None,
+            question: Some(question),
         }
     }
 }
@@ -349,8 +371,9 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
     let _keeping = policy::keep(facts);
     let found = rules::findings(&trace.surroundings);
     for door in &mut doors {
-        complete(door, &found);
+        trace.complete(door, &found, &reader_id)?;
     }
+    without_repetitions(&mut doors);
     let touched: Vec<u32> = tables.iter().filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name))).map(|table| table.oid().to_u32()).collect();
     // What the catalog knows of these tables that no question to the server shows.
     for finding in found {
@@ -369,6 +392,7 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
                 evidence: finding.detail.clone(),
                 remediation: finding.remediation.clone(),
                 proof: None,
+                question: None,
             });
         }
     }
@@ -377,14 +401,13 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
     Ok(rows(doors))
 }
 
-/// What a rule knows of a view or function.
-fn complete(door: &mut Door, found: &[super::model::Finding]) {
-    if door.remediation.is_none()
-        && let Some(finding) = found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some())
-    {
-        door.remediation.clone_from(&finding.remediation);
-        door.evidence = format!("{}; {}", door.evidence, finding.detail);
-    }
+/// What the anonymous key reaches is mostly what nobody at all does.
+fn without_repetitions(doors: &mut Vec<Door>) {
+    let mut seen = std::collections::BTreeSet::new();
+    doors.retain(|door| {
+        let role = door.identity.split(' ').next().unwrap_or_default().to_owned();
+        seen.insert((door.object.clone(), door.reach, role, door.victim_rows, door.verdict))
+    });
 }
 
 fn rows(doors: Vec<Door>) -> Rows<12> {
