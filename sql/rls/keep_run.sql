@@ -1,8 +1,9 @@
--- $1 run, $2 by whom; $3, $4 findings and their severities; $5 to $9 tables, reaches, roles, verdicts and conditions: keeps an audit, and of
+-- $1 run, $2 by whom, $10 unmet requirements; $3, $4 findings and their severities; $5 to $9 tables, reaches, roles, verdicts and
+-- conditions: keeps an audit, and of
 -- the older ones a hundred.
 WITH
 run AS (
-    INSERT INTO crewsnow_ops.rls_runs (run, ran_by) VALUES ($1, $2) RETURNING run
+    INSERT INTO crewsnow_ops.rls_runs (run, ran_by, unmet) VALUES ($1, $2, $10) RETURNING run
 ),
 findings AS (
     INSERT INTO crewsnow_ops.rls_run_findings (run, finding, severity)

@@ -21,12 +21,14 @@ CREATE TABLE crewsnow_ops.rls_runs (
     run uuid NOT NULL,
     ran_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     ran_by text NOT NULL DEFAULT SESSION_USER,
+    unmet integer NOT NULL,
     CONSTRAINT rls_runs_pkey PRIMARY KEY (run)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.rls_runs IS 'Audits that record_rls_audit has kept, the last hundred.';
 COMMENT ON COLUMN crewsnow_ops.rls_runs.run IS 'Its id.';
 COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_at IS 'When.';
 COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_by IS 'By whom (session_user).';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.unmet IS 'How many requirements of generate_rls_checklist were not SECURE.';
 COMMENT ON CONSTRAINT rls_runs_pkey ON crewsnow_ops.rls_runs IS 'An audit has one row.';
 
 CREATE TABLE crewsnow_ops.rls_run_findings (

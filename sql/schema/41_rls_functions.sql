@@ -71,12 +71,12 @@ COMMENT ON FUNCTION crewsnow_ops.trace_access(uuid, uuid) IS
 'Every door through which a reader reaches a victim''s rows, now: policies, tables without row-level security, views, functions, and what the rules know of these tables; also without signing in. LEAK: others than these two get through; SHARED: through what connects them. How many of the victim''s rows (at most 1001), of how many others (at most 10000 rows); the policies to blame; the smallest correction, which is tried with the caller''s rights and taken back. Errors: 22004 NULL argument, 22023 twice the same user.';
 
 CREATE FUNCTION crewsnow_ops.trace_row(p_relation regclass, p_key jsonb) RETURNS TABLE (
-    door text, reach text, role text, identity text, reaches text, through text[], evidence text, remediation text, key_hash text
+    door text, reach text, role text, identity text, reaches text, through text[], evidence text, remediation text, proof text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'trace_row_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.trace_row(regclass, jsonb) IS
-'Who reaches one row, named by columns and values: requests without an account, somebody who has just signed up, owners of rows and other users, each YES, NO, OWN or INCONCLUSIVE, and the policies that let it through. Errors: 22004 NULL argument, 22023 the key names no row or several, 42809 not a table.';
+'Who reaches one row, named by columns and values: requests without an account, somebody who has just signed up, those whose rows it refers to, and some other users: YES with the policies that let it through, OWN, INCONCLUSIVE, and how many were refused. What lets those in who have no account, or a new one, comes with the smallest correction, tried and taken back. Errors: 22004 NULL argument, 22023 the key names no row or several, 42809 not a table.';
 
 COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
 'Keeps an audit, for rls_drift to compare with; the last hundred stay. Returns the run. Error 25006 read-only.';

@@ -28,6 +28,30 @@ pub fn acceptances() -> Result<BTreeMap<String, Acceptance>, OpsError> {
     })
 }
 
+/// The last audit that was kept.
+pub struct Latest {
+    /// How many requirements were not met.
+    pub unmet: i32,
+    /// How many seconds ago that was.
+    pub age: i64,
+    /// The worst finding that nobody has accepted.
+    pub worst: Option<String>,
+}
+
+/// The last audit that was kept, if there is one.
+pub fn latest() -> Result<Option<Latest>, OpsError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(include_str!("../../sql/rls/latest_run.sql"), Some(1), &[])?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let row = rows.first();
+            Ok(Some(Latest { unmet: row.get(1)?.unwrap_or(0), age: row.get(2)?.unwrap_or(0), worst: row.get(3)? }))
+        })
+    })
+}
+
 /// Accepts a finding for a time. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 22023 (no reason, a time that is past or more than a year away), 42704 (no such finding), 25006
@@ -117,12 +141,14 @@ fn anybody(condition: &str) -> String {
 fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("keep an audit")?;
     let report = Report::make()?;
+    let unmet = report.checklist().iter().filter(|requirement| requirement.status != "SECURE").count() as i32;
     let run = identity::new_uuid();
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
             let mut arguments: Vec<DatumWithOid<'_>> = vec![run.into(), by.into()];
             arguments.extend(columns(&report));
+            arguments.push(unmet.into());
             client.update(include_str!("../../sql/rls/keep_run.sql"), None, &arguments)?;
             Ok(())
         })

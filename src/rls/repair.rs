@@ -4,7 +4,7 @@ use super::prove::{LIMIT, Place, Question, Rows};
 use super::people::People;
 use super::report::Report;
 use super::surroundings::Identity;
-use super::table::Table;
+use super::table::{OwnerColumn, Table};
 use crate::access::as_owner;
 use crate::error::OpsError;
 use crate::flags::near::near_keys;
@@ -17,6 +17,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
 /// What a correction must do.
@@ -145,7 +146,11 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
         Some(table) => some_owner(&report, table)?,
         None => None,
     };
-    let keeps = || table.zip(owner.as_ref()).and_then(|(table, owner)| sees_own(table, owner));
+    // Of a view or function nobody owns rows. Those of a partition are seen through what it is a part of.
+    let is_of_table = found.policy.is_some() || found.object.starts_with("table ");
+    let whole = table.map(|table| ancestor(table.oid())).transpose()?;
+    let whole = report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
+    let keeps = || whole.filter(|_| is_of_table).zip(owner.as_ref()).and_then(|(table, owner)| sees_own(table, owner));
     let reaches = || {
         let again = Report::make().map_err(|error| error.to_string())?;
         let of_audit = again.findings.iter().find(|known| known.rule == "detector-broken");
@@ -153,6 +158,39 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
         Ok(again.findings.iter().any(|known| known.key() == finding && known.severity <= found.severity))
     };
     Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps }))
+}
+
+fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, OpsError> {
+    Spi::connect(|client| {
+        let sql = include_str!("../../sql/rls/ancestor.sql");
+        Ok(client.select(sql, Some(1), &[table.into()])?.first().get_one::<pg_sys::Oid>()?.unwrap_or(table))
+    })
+}
+
+/// Users whose rows a row refers to: those whom it may concern.
+pub fn related(table: &Table, place: Place, owners: &HashMap<u32, Vec<OwnerColumn>>) -> Result<Vec<String>, OpsError> {
+    let place = crate::pg::condition::text_of(pg_sys::TIDOID, place.1);
+    Spi::connect(|client| {
+        let mut users = Vec::new();
+        for row in client.select(include_str!("../../sql/rls/parents.sql"), None, &[table.oid().into()])? {
+            let Some(parent) = row.get::<pg_sys::Oid>(1)? else { continue };
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            for owner in owners.get(&parent.to_u32()).into_iter().flatten() {
+                let sql = include_str!("../../sql/rls/related_users.sql")
+                    .replace("@table@", &table.named.name)
+                    .replace("@column@", &text(2)?)
+                    .replace("@parent@", &text(3)?)
+                    .replace("@key@", &text(4)?)
+                    .replace("@owner@", &quote_identifier(&owner.name));
+                let place = place.clone();
+                users.extend(as_owner(|| {
+                    let rows = client.select(sql.as_str(), None, &[place.into()])?;
+                    rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<Result<Vec<_>, _>>().map_err(Into::into)
+                })?);
+            }
+        }
+        Ok(users)
+    })
 }
 
 /// Somebody who owns rows of a table.

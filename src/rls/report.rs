@@ -300,7 +300,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         "Policies mean what they say",
         &[
             "policy-for-public", "policy-name-lies", "user-metadata", "weak-identity", "immutable-session-function", "policy-trusts-open-table",
-            "null-discriminator", "scalar-membership", "storage-policy", "per-row-identity", "volatile-policy", "multiple-permissive",
+            "null-discriminator", "scalar-membership", "self-compared-column", "storage-policy", "per-row-identity", "volatile-policy", "multiple-permissive",
             "claims-in-settings", "session-wide-claims",
         ],
     ),
@@ -383,4 +383,18 @@ pub struct Requirement {
     pub auth_uid_check: bool,
     /// What to do.
     pub recommendation: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_in_one_section() {
+        let ids = rules::RULES.iter().map(|rule| rule.id).chain(Reach::ALL.iter().map(|reach| reach.rule()));
+        for id in ids.chain(["public-read", "open-write", "failing-policies", "exempt-role", "detector-broken", "no-clients"]) {
+            let sections = SECTIONS.iter().filter(|(_, rules)| rules.contains(&id)).count();
+            assert_eq!(sections, 1, "{id}");
+        }
+    }
 }

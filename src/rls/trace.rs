@@ -10,7 +10,7 @@ use super::prove::{self, Examination, LIMIT, Question, Rows as Kind};
 use super::repair::{self, Proof};
 use super::surroundings::{Identity, Role, Surroundings};
 use super::table::Table;
-use super::{rules, surroundings};
+use super::rules;
 use crate::error::OpsError;
 use crate::pg::condition::{Condition, value_of};
 use crate::pg::row_security::{self, Look, Unclear};
@@ -22,6 +22,8 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+/// How many owners of other rows of a table are tried with one row.
+const OTHERS: i32 = 20;
 /// How many rows of others are counted.
 const MOST: u64 = 10_000;
 
@@ -448,54 +450,83 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
     let (place, owners) = repair::row_by_key(table, &key.0, EXAMPLE)?;
     let mut people = People::find(&audit.surroundings)?;
     let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
+    let compared = policy::compared_columns(&policy::facts(&policy::policies(None)?, &audit.surroundings));
+    let columns = Spi::connect(|client| super::table::owner_columns(client, &audit.surroundings, &compared))?;
+    // Those whom it concerns, and some whom it does not.
+    let mut tried = repair::related(table, place, &columns)?;
+    tried.extend(table.sample_owners(OTHERS)?);
+    tried.extend(people.pool.iter().cloned());
     examination.owners = people.known(&audit.surroundings, owners)?;
+    let mut users = examination.owners.clone();
+    for id in people.known(&audit.surroundings, tried)? {
+        if !users.contains(&id) {
+            users.push(id);
+        }
+    }
     let mut found = Vec::new();
     for (number, role) in audit.surroundings.roles.iter().enumerate() {
-        let identities = match role.is_anonymous {
+        let identities: Vec<Identity> = match role.is_anonymous {
             true => vec![audit.surroundings.nobody(role), audit.surroundings.key(role)],
-            false => {
-                let mut identities = vec![audit.surroundings.stranger(role)];
-                let others = table.sample_owners(6)?;
-                let others: Vec<String> = examination.owners.iter().cloned().chain(people.known(&audit.surroundings, others)?).collect();
-                for id in others.iter().chain(&people.pool.clone()) {
-                    if !identities.iter().any(|identity| identity.user.as_ref() == Some(id)) {
-                        identities.push(people.identity(&audit.surroundings, role, id));
-                    }
-                }
-                identities
-            }
+            false => std::iter::once(audit.surroundings.stranger(role))
+                .chain(users.iter().map(|id| people.identity(&audit.surroundings, role, id)))
+                .collect(),
         };
-        for who in &identities {
-            for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
-                if !table.allows(number, prove::command(reach)) {
-                    continue;
-                }
-                let is_own = who.user.as_ref().is_some_and(|user| examination.owners.contains(user));
+        for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
+            if !table.allows(number, prove::command(reach)) {
+                continue;
+            }
+            let mut refused = 0;
+            for who in &identities {
                 let (verdict, evidence) = match examination.reaches(who, reach, place) {
                     Ok(None) => ("OWN", String::new()),
-                    Ok(Some(false)) => ("NO", String::new()),
                     Ok(Some(true)) => ("YES", String::new()),
                     Err(why) => ("INCONCLUSIVE", why),
+                    Ok(Some(false)) => {
+                        refused += 1;
+                        continue;
+                    }
                 };
-                if verdict == "NO" && is_own {
-                    continue;
-                }
                 let culprits = if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
-                let remediation = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| verdict == "YES");
-                let through: Vec<String> = culprits.iter().map(|policy| policy.name.clone()).collect();
-                found.push([
-                    text(if table.is_secured { "policy" } else { "grant" }),
-                    text(reach.rule()),
-                    text(role.name.clone()),
-                    text(who.label.clone()),
-                    text(verdict),
-                    through.into_datum(),
-                    text(evidence),
-                    text(remediation.unwrap_or_default()),
-                    text(surroundings::masked(&key.0.to_string())),
-                ]);
+                // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
+                let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
+                let script = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
+                let proof = script.as_deref().map(|script| {
+                    let reaches = || examination.reaches(who, reach, place).map(|reaches| reaches == Some(true));
+                    let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
+                    let keeps = || owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner));
+                    repair::prove(script, &Proof { reaches: &reaches, keeps: &keeps })
+                });
+                let mut row = row_of(table, reach, role, (&who.label, verdict), &culprits, evidence);
+                (row[7], row[8]) = (script.and_then(text), proof.and_then(text));
+                found.push(row);
+            }
+            if refused > 0 {
+                let rest = format!("{refused} of {} identities tried", identities.len());
+                found.push(row_of(table, reach, role, (&rest, "NO"), &[], String::new()));
             }
         }
     }
     Ok(Rows(found))
+}
+
+fn row_of(
+    table: &Table,
+    reach: Reach,
+    role: &Role,
+    (who, verdict): (&str, &str),
+    culprits: &[Policy],
+    evidence: String,
+) -> [Option<pg_sys::Datum>; 9] {
+    let through: Vec<String> = culprits.iter().map(|policy| policy.name.clone()).collect();
+    [
+        text(if table.is_secured { "policy" } else { "grant" }),
+        text(reach.rule()),
+        text(role.name.clone()),
+        text(who),
+        text(verdict),
+        through.into_datum(),
+        text(evidence),
+        None,
+        None,
+    ]
 }

@@ -8,6 +8,7 @@ use super::views::{HOUR, TEN_MINUTES, Webhooks, minutes};
 use super::webhooks::Alert;
 use crate::access::as_owner;
 use crate::error::OpsError;
+use crate::rls::records;
 use crate::pg::snapshot;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -53,7 +54,7 @@ fn dashboard_now() -> Result<
         performance(&functions, hour, shown),
         error_rate(&functions, ten, shown),
         webhooks(&Webhooks::read(hour, now)?, ten, shown),
-        security(),
+        security()?,
         connections(shown)?,
     ];
     Ok(TableIterator::new(rows.map(|row| (row.signal, row.status, row.value, row.threshold, row.line, row.note))))
@@ -148,16 +149,23 @@ fn webhooks(webhooks: &Webhooks, ten: Window, shown: Window) -> Row {
     }
 }
 
-/// Nothing is known as long as nothing audits.
-fn security() -> Row {
-    Row {
-        signal: "Security",
-        status: "⚪ NOT CHECKED",
-        value: String::new(),
-        threshold: String::new(),
-        line: String::new(),
-        note: "this version does not audit row-level security".to_owned(),
-    }
+/// The last audit that was kept: an audit of its own every five seconds would be too much for a server in trouble.
+fn security() -> Result<Row, OpsError> {
+    const STALE: i64 = 24 * 3600;
+    let audit = "SELECT crewsnow_ops.record_rls_audit();";
+    let latest = records::latest()?;
+    let (status, value, note) = match &latest {
+        None => ("⚪ NOT CHECKED", String::new(), format!("no audit was kept: {audit}")),
+        Some(latest) if latest.age > STALE => {
+            ("⚪ NOT CHECKED", latest.unmet.to_string(), format!("the last audit is {} h old: {audit}", latest.age / 3600))
+        }
+        Some(latest) => {
+            let age = format!("audited {} min ago", latest.age / 60);
+            let note = latest.worst.iter().fold(age, |note, worst| format!("{note}; {worst}"));
+            (if latest.unmet == 0 { "✅ OK" } else { "🔒 ISSUES" }, latest.unmet.to_string(), note)
+        }
+    };
+    Ok(Row { signal: "Security", status, value, threshold: "0".to_owned(), line: String::new(), note })
 }
 
 fn connections(shown: Window) -> Result<Row, OpsError> {
