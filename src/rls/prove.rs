@@ -110,17 +110,19 @@ impl Question<'_> {
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
                     terms.push(format!("{column} = ANY ({})", bind(array, list)));
                 }
-                match me {
-                    Some(me) => {
-                        for (column, type_) in &quoted {
-                            terms.push(format!("{column} <> {}", bind(*type_, value_of(*type_, &c_string(me)))));
-                        }
+                // Somebody's, and in no column one's own. Written so that the server can refute it by a policy.
+                if let Some(me) = me {
+                    for (column, type_) in &quoted {
+                        let me = bind(*type_, value_of(*type_, &c_string(me)));
+                        terms.push(match quoted.len() {
+                            1 => format!("{column} <> {me}"),
+                            _ => format!("({column} <> {me} OR {column} IS NULL)"),
+                        });
                     }
-                    None if quoted.is_empty() => {}
-                    None => {
-                        let somebody: Vec<String> = quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
-                        terms.push(format!("({})", somebody.join(" OR ")));
-                    }
+                }
+                if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
+                    let somebody: Vec<String> = quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                    terms.push(format!("({})", somebody.join(" OR ")));
                 }
             }
         }
