@@ -172,6 +172,8 @@ impl Look<'_> {
             };
             require_nothing(query, table);
             (*query).hasSubLinks = true;
+            // The condition may be older than the subtransaction that locked what it reads.
+            pg_sys::AcquireRewriteLocks(query, true, false);
             let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
             let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, self.parameters.list);
             if (*(*plan).planTree).total_cost > cost {

@@ -204,7 +204,7 @@ impl Verdict {
     pub fn remark(&self) -> String {
         match self {
             Self::IsolatedIn(rows) => format!("none of {rows} rows of others"),
-            Self::Shared => "some rows of others, which not everybody reaches".to_owned(),
+            Self::Shared => "some rows of others".to_owned(),
             Self::Leak(_, audience) => format!("{audience} reaches rows of others"),
             Self::Inconclusive(why) => why.clone(),
             Self::Failing(error) => format!("the policies fail with {error}"),

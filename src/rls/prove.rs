@@ -11,10 +11,13 @@ use crate::pg::row_security::{self, Command, Effective, Look, Unclear};
 use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
 const MOST_COST: f64 = 50_000.0;
+/// As many rows are looked at without a thought.
+const FEW: i64 = 10_000;
 /// How long one question may take, in milliseconds.
 pub const LIMIT: i32 = 500;
 /// How many owners of a table's rows are looked at where not all rows can be.
@@ -163,6 +166,7 @@ impl Question<'_> {
         }
         // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
         if !owners.is_empty()
+            && self.table.estimated_rows > FEW
             && let Some(place) = self.first(&Rows::Of(owners), condition, MOST_COST)?
         {
             return Ok(Found::Row(place));
@@ -180,7 +184,7 @@ impl Question<'_> {
 
     /// Nothing was found: among how many?
     fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Unclear> {
-        if self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
+        if owners.is_empty() && self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
             return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
@@ -252,6 +256,8 @@ pub struct Examination<'a> {
     policies: &'a [Policy],
     /// Some users whose rows it has.
     pub owners: Vec<String>,
+    /// What was asked of the server already. It lives in the memory context that the examination is made in.
+    enforced: RefCell<HashMap<(String, Command), Effective>>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -265,7 +271,7 @@ struct Asked {
 impl<'a> Examination<'a> {
     /// Prepares one.
     pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
-        Self { table, surroundings, policies, owners: Vec::new() }
+        Self { table, surroundings, policies, owners: Vec::new(), enforced: RefCell::default() }
     }
 
     /// All answers about the table.
@@ -345,6 +351,17 @@ impl<'a> Examination<'a> {
         }
     }
 
+    /// What the server enforces for an identity, asked once.
+    fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
+        let key = (identity.label.clone(), command(reach));
+        if let Some(known) = self.enforced.borrow().get(&key) {
+            return Ok(*known);
+        }
+        let effective = row_security::effective(key.1, &self.table.named)?;
+        self.enforced.borrow_mut().insert(key, effective);
+        Ok(effective)
+    }
+
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
     fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
         let question = Question { table: self.table, identity };
@@ -352,17 +369,17 @@ impl<'a> Examination<'a> {
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<Asked>, Unclear> {
-                let effective = row_security::effective(command(reach), &self.table.named)?;
-                let victim = others.first().map(String::as_str);
-                let Some(condition) = question.condition(reach, &effective, victim) else { return Ok(None) };
+                let effective = self.effective(identity, reach)?;
+                let nobody = self.surroundings.stranger_id();
+                let victim = others.first().unwrap_or(&nobody);
+                let Some(condition) = question.condition(reach, &effective, Some(victim)) else { return Ok(None) };
                 let mut found = None;
                 if reach == Reach::Forge && !self.table.owners.is_empty() {
-                    let nobody = self.surroundings.stranger_id();
                     found = question.forged(effective.check, &nobody).map(Found::Verdict);
                 }
                 let found = match found {
                     Some(found) => found,
-                    None if reach == Reach::Plant => question.planted(condition)?,
+                    None if reach == Reach::Plant => question.planted(&effective, victim)?,
                     None => question.others(condition, &others)?,
                 };
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
@@ -448,6 +465,9 @@ impl<'a> Examination<'a> {
                 Ok(Some(does)) => {
                     reached += usize::from(does);
                     tried.push(id);
+                    if !does {
+                        break;
+                    }
                 }
             }
         }
@@ -460,7 +480,7 @@ impl<'a> Examination<'a> {
             let evidence = format!("{} reached a row of another user by a condition that does not look at the row", identity.label);
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
-        (Verdict::Shared, format!("{reached} of {} other users reached it", tried.len()))
+        (Verdict::Shared, "not everybody reaches it".to_owned())
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
@@ -468,14 +488,17 @@ impl<'a> Examination<'a> {
         let question = Question { table: self.table, identity };
         let (answer, _) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<bool>, Unclear> {
-                let effective = row_security::effective(command(reach), &self.table.named)?;
+                let effective = self.effective(identity, reach)?;
+                let nobody = self.surroundings.stranger_id();
                 let victim = self.owners.iter().find(|owner| Some(owner.as_str()) != identity.user.as_deref());
-                let Some(condition) = question.condition(reach, &effective, victim.map(String::as_str)) else {
+                let victim = victim.unwrap_or(&nobody);
+                if reach == Reach::Plant {
+                    let found = question.planted(&effective, victim)?;
+                    return Ok(Some(matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..)))));
+                }
+                let Some(condition) = question.condition(reach, &effective, Some(victim)) else {
                     return Ok(Some(false));
                 };
-                if reach == Reach::Plant {
-                    return Ok(Some(matches!(question.planted(condition)?, Found::Row(_))));
-                }
                 if question.is_own(place)? {
                     return Ok(None);
                 }
@@ -559,8 +582,11 @@ impl Question<'_> {
         Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
     }
 
-    /// Whether own rows can be given to somebody else.
-    pub fn planted(&self, condition: Condition) -> Result<Found, Unclear> {
+    /// Whether own rows can be given to a victim.
+    pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
+        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else {
+            return Ok(Found::Verdict(Verdict::Closed));
+        };
         match condition.fold(&Parameters::none()) {
             Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
             Folded::Always => return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience()))),
@@ -575,9 +601,22 @@ impl Question<'_> {
                 }
             }
         }
-        Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+        if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() {
+            return Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+                Some(place) => Found::Row(place),
+                None => Found::Verdict(Verdict::Isolated),
+            });
+        }
+        // Who has no rows yet is asked as if they had others'.
+        let as_own = self.table.owners.first().zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
+            let value = |user: &str| value_of(owner.type_, &c_string(user));
+            let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
+            Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
+        });
+        let Some(as_own) = as_own else { return Ok(Found::Verdict(Verdict::Closed)) };
+        Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
             Some(place) => Found::Row(place),
-            None => Found::Verdict(Verdict::Inconclusive("there are no rows of one's own to look at".to_owned())),
+            None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
         })
     }
 }

@@ -81,7 +81,7 @@ impl Trace {
                 let effective = row_security::effective(prove::command(reach), &table.named)?;
                 let Some(condition) = question.condition(reach, &effective, Some(&self.victim)) else { return Ok(None) };
                 if reach == Reach::Plant {
-                    return Ok(match question.planted(condition)? {
+                    return Ok(match question.planted(&effective, &self.victim)? {
                         prove::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
                         prove::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
                         prove::Found::Verdict(_) => None,
@@ -172,7 +172,7 @@ impl Trace {
                     let effective = row_security::effective(prove::command(reach), &table.named)?;
                     let Some(condition) = question.condition(reach, &effective, Some(&victims[0])) else { return Ok(false) };
                     if reach == Reach::Plant {
-                        return Ok(!matches!(question.planted(condition)?, prove::Found::Verdict(Verdict::Isolated | Verdict::Closed)));
+                        return Ok(!matches!(question.planted(&effective, &victims[0])?, prove::Found::Verdict(Verdict::Isolated | Verdict::Closed)));
                     }
                     Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
                 })
