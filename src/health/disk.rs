@@ -1,11 +1,9 @@
 //! How full the disks are, which no SQL can say.
 
 use super::finding::{Finding, Status};
+use super::known::Known;
 use crate::error::OpsError;
 use pgrx::prelude::*;
-
-/// The check's name.
-pub const METRIC: &str = "Disk Space";
 
 /// Hundredths that are too many: check_postgres's 90 and 95.
 const WARNING: u64 = 90;
@@ -25,12 +23,13 @@ fn status(percent: u64) -> Status {
     }
 }
 
-fn gigabytes(bytes: u64) -> String {
+/// A size for people.
+pub(super) fn gigabytes(bytes: u64) -> String {
     format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000)
 }
 
 /// A row a file system that the server's files are on, as far as the caller may know where they are.
-pub fn findings() -> Result<Vec<Finding>, OpsError> {
+pub fn findings(metric: &'static str, _: &Known) -> Result<Vec<Finding>, OpsError> {
     let places: Vec<(String, String)> = Spi::connect(|client| {
         let mut places = Vec::new();
         for row in client.select(include_str!("../../sql/health/disk_paths.sql"), None, &[])? {
@@ -45,7 +44,7 @@ pub fn findings() -> Result<Vec<Finding>, OpsError> {
                 pgrx::spi::quote_identifier(crate::pg::identity::current_user())
             )),
             recommendation: Some("Let this role see where the server's files are.".to_owned()),
-            ..Finding::skipped(METRIC, "where the server's files are is hidden from this role".to_owned())
+            ..Finding::skipped(metric, "where the server's files are is hidden from this role".to_owned())
         }]);
     }
     let mut seen = Vec::new();
@@ -54,7 +53,7 @@ pub fn findings() -> Result<Vec<Finding>, OpsError> {
         let Ok(system) = rustix::fs::statvfs(path.as_str()) else {
             findings.push(Finding {
                 object: Some(what),
-                ..Finding::skipped(METRIC, format!("{path} could not be looked at"))
+                ..Finding::skipped(metric, format!("{path} could not be looked at"))
             });
             continue;
         };
@@ -68,7 +67,7 @@ pub fn findings() -> Result<Vec<Finding>, OpsError> {
         let percent = used_percent(free, used);
         let status = status(percent);
         findings.push(Finding {
-            metric: METRIC,
+            metric,
             status,
             object: Some(what),
             current_value: Some(format!("{percent} % used, {} free", gigabytes(free))),

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod invalidation;
 pub mod memory;
 pub mod partition;
+pub mod relations;
 pub mod rows;
 pub mod scan;
 pub mod session;

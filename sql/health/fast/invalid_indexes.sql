@@ -1,12 +1,15 @@
 -- Limits: any that is not being built (check_pgactivity: critical; here a warning: queries are slow, writes pay for nothing, but work).
 -- Other users' builds are hidden from a plain role: to it, a lock as CREATE INDEX CONCURRENTLY takes counts as a build.
 WITH
+-- First these few, then what is asked of them: else all of pg_class may be joined.
+not_valid AS MATERIALIZED (
+    SELECT i.indexrelid, i.indrelid, i.indisunique, i.indisready FROM pg_index AS i WHERE NOT i.indisvalid
+),
 invalid AS (
-    SELECT i.indexrelid, i.indrelid, i.indisunique, i.indisready, c.relkind, c.relname, c.relpages
-    FROM pg_index AS i
+    SELECT i.*, c.relkind, c.relname, c.relpages
+    FROM not_valid AS i
     JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE NOT i.indisvalid
-        AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
+    WHERE NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
         AND NOT (
             NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
             AND EXISTS (SELECT FROM pg_locks AS l WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)
