@@ -54,8 +54,14 @@ read AS MATERIALIZED (
 ),
 counted AS MATERIALIZED (
     SELECT (SELECT count(*) FROM read) AS read, (SELECT count(*) FROM finite AS f WHERE NOT f.is_readable) AS hidden,
-        (SELECT count(*) FROM pg_sequence AS s WHERE NOT s.seqcycle AND s.seqincrement > 0) AS in_all,
-        (SELECT count(*) FROM ascending) AS looked_at
+        (SELECT count(*) FROM finite AS f WHERE f.is_readable) - (SELECT count(*) FROM read) AS locked,
+        a.in_all, l.looked_at, a.small > l.small AS is_short
+    FROM (
+        SELECT count(*) AS in_all, count(*) FILTER (WHERE s.seqmax <= 4294967296) AS small
+        FROM pg_sequence AS s
+        WHERE NOT s.seqcycle AND s.seqincrement > 0
+    ) AS a
+    CROSS JOIN (SELECT count(*) AS looked_at, count(*) FILTER (WHERE s.seqmax <= 4294967296) AS small FROM ascending AS s) AS l
 ),
 judged AS (
     SELECT r.*, 100 * (r.value - r.seqmin + 1) / (r.most - r.seqmin + 1) AS percent
@@ -83,12 +89,17 @@ FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
 SELECT
-    CASE WHEN c.hidden > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL,
-    CASE WHEN c.hidden = 0 OR c.read > 0 THEN format('%s below 85 %%', c.read) END, '< 85 %',
+    CASE WHEN c.hidden > 0 OR c.locked > 0 OR c.is_short THEN 'SKIPPED' ELSE 'OK' END, NULL,
+    CASE WHEN c.hidden = 0 OR c.read > 0 THEN format('%s below 85 %%', c.read - (SELECT count(*) FROM ranked)) END, '< 85 %',
     concat_ws(', ', format('%s of %s sequences can end within 2^32 and were read', c.read, c.in_all),
         CASE WHEN c.hidden > 0 THEN c.hidden || ' may not be read by this role' END,
+        CASE WHEN c.locked > 0 THEN c.locked || ' are locked by others' END,
         CASE WHEN c.in_all > c.looked_at THEN format('only %s were looked at, those of small types first', c.looked_at) END),
-    CASE WHEN c.hidden > 0 THEN 'Let this role read the sequences.' ELSE 'Nothing to do.' END,
-    CASE WHEN c.hidden > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user) END, 'now'
+    CASE WHEN c.hidden > 0 THEN 'Let this role read the sequences.' WHEN c.is_short THEN 'The others may be used up: look at all.'
+        WHEN c.locked > 0 THEN 'Look again when nobody alters them.'
+        ELSE 'Nothing to do.' END,
+    CASE WHEN c.hidden > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user)
+        WHEN c.is_short THEN 'SELECT * FROM crewsnow_ops.full_health_check() WHERE metric = ''All Sequences'';' END,
+    'now'
 FROM counted AS c
-WHERE c.hidden > 0 OR NOT EXISTS (SELECT FROM ranked)
+WHERE c.hidden > 0 OR c.locked > 0 OR c.is_short OR NOT EXISTS (SELECT FROM ranked)

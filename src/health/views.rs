@@ -57,7 +57,12 @@ fn analyze_slow_queries() -> Result<Answer, ErrorReport> {
         include_str!("../../sql/health/slow_queries.sql"),
         Some((STATEMENTS, include_str!("../../sql/health/slow_queries.pg_stat_statements.sql"))),
     );
-    let arguments = sample::statements(&surroundings)?.arguments();
+    // Without an earlier sample it is of the whole life.
+    let earlier = subtransaction::unless(
+        &[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE],
+        AssertUnwindSafe(|| sample::statements(&surroundings)),
+    );
+    let arguments = earlier.unwrap_or_else(|_| Ok(sample::Statements::default()))?.arguments();
     let arguments = if surroundings.has(STATEMENTS) { &arguments[..] } else { &[] };
     let look = AssertUnwindSafe(|| Answer::of(&sql, arguments));
     match time_limit::within(LIMIT, || subtransaction::attempt(look)) {
