@@ -38,7 +38,7 @@ fn hygiene() {
          CREATE INDEX partial ON alike (s) WHERE n > 0; CREATE INDEX lowered ON alike (lower(s)); CREATE INDEX uppered ON alike (upper(s));
          CREATE INDEX descending ON alike (s DESC); CREATE INDEX pattern ON alike (s text_pattern_ops);
          CREATE INDEX posix ON alike (s COLLATE \"POSIX\"); CREATE INDEX hashed ON alike USING hash (s);
-         CREATE INDEX covering ON alike (n) INCLUDE (s); CREATE INDEX wide ON alike (n, id, s);
+         CREATE INDEX covering ON alike (n) INCLUDE (s);
          CREATE INDEX copied ON alike (n, id); CREATE UNIQUE INDEX sole ON alike (n, id);
          CREATE TABLE other (id bigint PRIMARY KEY, s text); CREATE INDEX elsewhere ON other (s);
          ALTER TABLE child ADD CONSTRAINT positive CHECK (id > 0) NOT VALID;

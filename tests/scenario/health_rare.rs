@@ -2,7 +2,7 @@
 
 use crate::health::{status, worst};
 use crate::replication::wait_until;
-use harness::{Cluster, must_run, rows, run, server_command, value};
+use harness::{Cluster, must_run, root, rows, run, server_command, value};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -196,4 +196,20 @@ fn sequences_that_cannot_be_read() {
     assert_eq!(value(&mut a, &next.replace('*', "object")), "sequence public.s210");
     run(&mut a, "DO $$ BEGIN FOR i IN 201 .. 210 LOOP EXECUTE format('DROP SEQUENCE s%s', i); END LOOP; END $$");
     assert_eq!(status(&mut a, "Sequences"), "OK");
+}
+
+/// What is looked for, and from where on it is bad, is in the reference.
+#[test]
+fn every_check_is_documented() {
+    let cluster = Cluster::start("rare_documents", "");
+    let mut a = cluster.create_database("health");
+    let reference = std::fs::read_to_string(root().join("docs/health.md")).expect("the reference");
+    let named: Vec<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|names| names.split(", "))
+        .collect();
+    let metrics = rows(&mut a, "SELECT DISTINCT metric FROM crewsnow_ops.full_health_check()");
+    let missing: Vec<_> = metrics.iter().filter(|metric| !named.contains(&metric.as_str())).collect();
+    assert!(metrics.len() > 45 && missing.is_empty(), "{missing:?}");
 }
