@@ -92,10 +92,11 @@ fn busy_autovacuum() {
         "CREATE TABLE slow (id int) WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_freeze_max_age = 100000);
          INSERT INTO slow SELECT generate_series(1, 300000); DELETE FROM slow WHERE id % 2 = 0",
     );
-    wait_until("the worker is busy", || status(&mut a, metric) == "WARNING");
-    assert_eq!(worst(&mut a, metric, "current_value"), "1 of 1 workers busy");
-    let evidence = "SELECT evidence ~ '^pid \\d+ in health since .*: autovacuum: VACUUM (ANALYZE )?public.slow$' FROM performance_health_check() WHERE metric = 'Autovacuum Workers'";
-    assert_eq!(value(&mut a, evidence), "t", "{}", worst(&mut a, metric, "evidence"));
+    // What it does before is soon done.
+    let busy = "SELECT count(*) FROM performance_health_check()
+        WHERE metric = 'Autovacuum Workers' AND status = 'WARNING' AND current_value = '1 of 1 workers busy'
+            AND evidence ~ '^pid \\d+ in health since .*: autovacuum: VACUUM (ANALYZE )?public.slow$'";
+    wait_until("the worker is busy", || value(&mut a, busy) == "1");
     assert!(worst(&mut a, metric, "recommendation").starts_with("Other tables wait"));
     assert!(worst(&mut a, "Autovacuum Lag", "evidence").contains(" vacuums it now"));
     // A hundred thousand transactions later it prevents a wraparound, and gives way to nobody.
