@@ -81,7 +81,7 @@ pub const FAST: &[Check] = checks! {
     "Sequences" "sequences";
     "Autovacuum Workers" "fast/autovacuum_workers";
     "Autovacuum Lag" by tables::lag;
-    "Invalid Indexes" "fast/invalid_indexes";
+    "Invalid Indexes" by tables::invalid_indexes;
     "Session Deaths" "fast/session_deaths";
     "Deadlocks" "fast/deadlocks";
     "Rollbacks" "fast/rollbacks";

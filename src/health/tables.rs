@@ -67,6 +67,16 @@ pub fn lag(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError
     }
 }
 
+/// The check "Invalid Indexes".
+pub fn invalid_indexes(metric: &'static str, _: &Known) -> Result<Vec<Finding>, OpsError> {
+    let found = relations::invalid_indexes();
+    if found.is_empty() {
+        let none = || Some("0".to_owned());
+        return Ok(vec![Finding { current_value: none(), threshold: none(), ..Finding::ok(metric) }]);
+    }
+    known::ask(metric, include_str!("../../sql/health/fast/invalid_indexes.sql"), &[found.into()])
+}
+
 /// The check "Database Size", as of the last vacuum or analyze of each table: to measure it every file would have to be looked at.
 pub fn size(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
     Ok(vec![match &known.tables {

@@ -1,4 +1,4 @@
-//! All of pg_class, read at once and without the executor, which for tens of thousands of rows takes several times as long.
+//! All of pg_class, or of pg_index, read at once and without the executor, which for tens of thousands of rows takes several times as long.
 
 use super::scan::TableScan;
 use pgrx::{PgMemoryContexts, pg_sys};
@@ -31,6 +31,23 @@ pub fn each(mut look: impl FnMut(&Relation)) {
             is_shared: class.relisshared,
         });
     }
+}
+
+/// The indexes that no query may use.
+pub fn invalid_indexes() -> Vec<pg_sys::Oid> {
+    let mut found = Vec::new();
+    let Some(mut scan) = TableScan::open_for_statement(pg_sys::IndexRelationId) else { return found };
+    while let Some(row) = scan.next() {
+        // SAFETY: a row of pg_index begins with what the server's own struct has; what follows `indisvalid` may be missing, and is not read.
+        let (index, is_valid) = unsafe {
+            let row = row.as_struct::<pg_sys::FormData_pg_index>();
+            ((*row).indexrelid, (*row).indisvalid)
+        };
+        if !is_valid {
+            found.push(index);
+        }
+    }
+    found
 }
 
 /// Reads the statistics of tables one after the other.

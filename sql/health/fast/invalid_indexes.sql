@@ -1,13 +1,11 @@
+-- $1 oid[]: the invalid indexes
 -- Limits: any that is not being built (check_pgactivity: critical; here a warning: queries are slow, writes pay for nothing, but work).
 -- Other users' builds are hidden from a plain role: to it, a lock as CREATE INDEX CONCURRENTLY takes counts as a build.
 WITH
--- First these few, then what is asked of them: else all of pg_class may be joined.
-not_valid AS MATERIALIZED (
-    SELECT i.indexrelid, i.indrelid, i.indisunique, i.indisready FROM pg_index AS i WHERE NOT i.indisvalid
-),
 invalid AS (
-    SELECT i.*, c.relkind, c.relname, c.relpages
-    FROM not_valid AS i
+    SELECT i.indexrelid, i.indrelid, i.indisunique, i.indisready, c.relkind, c.relname, c.relpages
+    FROM unnest($1) AS u (oid)
+    JOIN pg_index AS i ON i.indexrelid = u.oid
     JOIN pg_class AS c ON c.oid = i.indexrelid
     WHERE NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
         AND NOT (
