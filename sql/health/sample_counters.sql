@@ -36,7 +36,7 @@ SELECT
             'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset)),
         'archiver', jsonb_build_object('archived', a.archived_count, 'failed', a.failed_count,
             'counting_since', extract(epoch FROM a.stats_reset))
-    ) AS counters
+    )::text AS counters
 FROM pg_stat_wal AS w
 CROSS JOIN pg_stat_archiver AS a
 CROSS JOIN checkpoints AS b

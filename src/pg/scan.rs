@@ -213,6 +213,12 @@ impl Row<'_> {
         column_number(self.descriptor, name, type_)
     }
 
+    /// Where its fixed part begins, which for a catalog is one of the server's structs.
+    pub(super) fn as_struct<T>(&self) -> *const T {
+        // SAFETY: the tuple is valid as long as the row.
+        unsafe { pg_sys::GETSTRUCT(std::ptr::from_ref(self.tuple).cast_mut()).cast() }
+    }
+
     fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
         if column < 1 || i32::from(column) > self.descriptor.natts {
             return None;

@@ -38,6 +38,15 @@ pub fn user() -> String {
     super::identity::role_name(unsafe { pg_sys::GetSessionUserId() })
 }
 
+/// This session's database.
+pub fn database() -> String {
+    // SAFETY: a session that runs functions has a database; its name is a copy in the current memory context.
+    unsafe {
+        let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
+        if name.is_null() { String::new() } else { std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned() }
+    }
+}
+
 /// Whether the current user is a superuser.
 pub fn is_superuser() -> bool {
     // SAFETY: looks up the current user's role.
