@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::known::Known;
-use super::{disk, tables};
+use super::{disk, rates, tables};
 use crate::error::OpsError;
 
 /// One check.
@@ -82,13 +82,13 @@ pub const FAST: &[Check] = checks! {
     "Autovacuum Workers" "fast/autovacuum_workers";
     "Autovacuum Lag" by tables::lag;
     "Invalid Indexes" by tables::invalid_indexes;
-    "Session Deaths" "fast/session_deaths";
-    "Deadlocks" "fast/deadlocks";
-    "Rollbacks" "fast/rollbacks";
-    "Temp Files" "fast/temp_files";
-    "Cache Hit" "fast/cache_hit";
-    "Checkpoints" "fast/checkpoints";
-    "WAL Rate" "fast/wal_rate";
+    "Session Deaths" by rates::session_deaths;
+    "Deadlocks" by rates::deadlocks;
+    "Rollbacks" by rates::rollbacks;
+    "Temp Files" by rates::temp_files;
+    "Cache Hit" by rates::cache_hit;
+    "Checkpoints" by rates::checkpoints;
+    "WAL Rate" by rates::wal_rate;
     "KPI Freshness" "fast/kpi_freshness" if "crewsnow_ops.matview_refreshes" "fast/kpi_freshness.crewsnow_ops.matview_refreshes";
     "Configuration Errors" "fast/config_errors" if "pg_file_settings" "fast/config_errors.pg_file_settings";
     "Pending Settings" "fast/pending_settings";

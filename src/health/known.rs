@@ -3,7 +3,7 @@
 use super::checks::Query;
 use super::finding::{Finding, Status};
 use super::mask::mask_evidence;
-use super::sample::Surroundings;
+use super::sample::{Counters, Earlier, Surroundings};
 use super::tables::Tables;
 use crate::error::OpsError;
 use crate::pg::argument::Jsonb;
@@ -14,10 +14,10 @@ use pgrx::prelude::*;
 pub struct Known {
     /// What this server and caller have to offer.
     pub surroundings: Surroundings,
-    /// The counters of now, as JSON.
-    pub now: Result<String, String>,
-    /// Earlier ones, and when that was.
-    pub earlier: Option<(TimestampWithTimeZone, String)>,
+    /// The counters of now.
+    pub now: Result<Counters, String>,
+    /// Earlier ones.
+    pub earlier: Option<Earlier>,
     /// The tables.
     pub tables: Result<Tables, String>,
 }
@@ -34,9 +34,9 @@ impl Known {
             Err(why) => return Ok(vec![Finding::skipped(metric, why.clone())]),
         };
         let arguments = [
-            Jsonb::bind(self.earlier.as_ref().map(|(_, counters)| Jsonb::parse(counters))),
-            self.earlier.as_ref().map(|(taken_at, _)| *taken_at).into(),
-            Jsonb::bind(Some(Jsonb::parse(now))),
+            Jsonb::bind(self.earlier.as_ref().map(|earlier| Jsonb::parse(&earlier.counters.text))),
+            self.earlier.as_ref().map(|earlier| earlier.taken_at).into(),
+            Jsonb::bind(Some(Jsonb::parse(&now.text))),
         ];
         ask(metric, &sql, &arguments)
     }

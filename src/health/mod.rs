@@ -6,6 +6,7 @@ pub mod finding;
 pub mod freshness;
 pub mod known;
 pub mod mask;
+pub mod rates;
 pub mod report;
 pub mod sample;
 #[cfg(any(test, feature = "pg_test"))]

@@ -3,7 +3,7 @@
 use super::checks::{Check, FAST, Look, SLOW};
 use super::finding::{self, Finding};
 use super::known::Known;
-use super::sample::{self, Surroundings};
+use super::sample::{self, Counters, Surroundings};
 use super::tables::Tables;
 use crate::error::OpsError;
 use crate::pg::rows::Rows;
@@ -52,7 +52,8 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
     let statements = alone(each, || sample::statements(&surroundings)).unwrap_or_default();
     let of_statements = alone(each, || sample::statement_totals(&surroundings, &statements));
     let known = Known {
-        now: alone(each, || sample::counters(&surroundings)).map(|now| sample::joined(&now, of_statements)),
+        now: alone(each, || sample::counters(&surroundings))
+            .map(|now| Counters::new(sample::joined(&now, of_statements))),
         earlier: alone(each, || sample::earlier(&surroundings)).unwrap_or_default(),
         tables: alone(each, Tables::read),
         surroundings,

@@ -56,8 +56,7 @@ impl Surroundings {
     /// The better query where the caller can use what it needs, else the plain one; ready to run.
     pub fn choose(&self, plain: &str, better: Option<(&str, &str)>) -> String {
         let sql = better.filter(|(object, _)| self.has(object)).map_or(plain, |(_, sql)| sql);
-        sql.replace("@spans@", include_str!("../../sql/health/spans.sql").trim_end())
-            .replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
+        sql.replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
     }
 }
 
@@ -115,8 +114,34 @@ pub fn joined(counters: &str, of_statements: Result<String, String>) -> String {
     }
 }
 
+/// Counters as JSON: as queries take them, and to be looked at here.
+pub struct Counters {
+    /// As text.
+    pub text: String,
+    /// The same.
+    pub parsed: serde_json::Value,
+}
+
+impl Counters {
+    /// What is no JSON has no counters.
+    pub fn new(text: String) -> Self {
+        let parsed = serde_json::from_str(&text).unwrap_or_default();
+        Self { text, parsed }
+    }
+}
+
+/// A sample of before.
+pub struct Earlier {
+    /// When it was taken.
+    pub taken_at: TimestampWithTimeZone,
+    /// What it has.
+    pub counters: Counters,
+    /// How old it is, in seconds.
+    pub age: f64,
+}
+
 /// Earlier counters, if the caller may read them and there are any.
-pub fn earlier(surroundings: &Surroundings) -> Result<Option<(TimestampWithTimeZone, String)>, OpsError> {
+pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, OpsError> {
     if !surroundings.has(SAMPLES) {
         return Ok(None);
     }
@@ -126,7 +151,9 @@ pub fn earlier(surroundings: &Surroundings) -> Result<Option<(TimestampWithTimeZ
             return Ok(None);
         }
         let sample = sample.first();
-        Ok(sample.get::<TimestampWithTimeZone>(1)?.zip(sample.get::<String>(2)?))
+        let (taken_at, text, age) = (sample.get(1)?, sample.get(2)?, sample.get(3)?);
+        let of = |((taken_at, text), age)| Earlier { taken_at, counters: Counters::new(text), age };
+        Ok(taken_at.zip(text).zip(age).map(of))
     })
 }
 

@@ -53,6 +53,21 @@ pub fn is_superuser() -> bool {
     unsafe { pg_sys::superuser() }
 }
 
+/// `max_wal_size`, in megabytes.
+pub fn max_wal_size() -> i64 {
+    // SAFETY: reads a setting.
+    i64::from(unsafe { pg_sys::max_wal_size_mb })
+}
+
+/// `checkpoint_timeout`, in seconds.
+pub fn checkpoint_timeout() -> String {
+    // SAFETY: every server has this setting, which all may read; its text is valid until the next call, and copied.
+    unsafe {
+        let setting = pg_sys::GetConfigOption(c"checkpoint_timeout".as_ptr(), true, false);
+        if setting.is_null() { String::new() } else { std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned() }
+    }
+}
+
 /// This session's process.
 pub fn own_pid() -> i32 {
     // SAFETY: reads a backend-local variable.
