@@ -80,12 +80,6 @@ pub fn has_setting(name: &std::ffi::CStr) -> bool {
     unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
 }
 
-/// The name of the database.
-pub fn database() -> String {
-    // SAFETY: the database that the session is in exists; the name is NUL-terminated and copied.
-    unsafe { owned(pg_sys::get_database_name(pg_sys::MyDatabaseId)) }
-}
-
 /// The server's version, as it says it.
 pub fn server_version() -> String {
     // SAFETY: a setting that every server has; NUL-terminated and copied.
