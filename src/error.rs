@@ -281,7 +281,10 @@ impl OpsError {
             | Self::InvalidExpiry { .. }
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
-            Self::LikelyTypo { .. } | Self::UnknownRole(_) | Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::LikelyTypo { .. }
+            | Self::UnknownRole(_)
+            | Self::UnknownFinding { .. }
+            | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::FrozenColumn { .. } | Self::NotInstalled | Self::UnreadablePartition(_) => {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED
             }
@@ -291,7 +294,9 @@ impl OpsError {
             | Self::SuperusersSessions => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::Unreachable(_) | Self::OtherSession { .. } | Self::Unreadable { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Unreachable(_) | Self::OtherSession { .. } | Self::Unreadable { .. } => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,

@@ -8,10 +8,10 @@ use super::tables::Tables;
 use crate::error::OpsError;
 use crate::pg::rows::Rows;
 use crate::pg::{catalog, session, subtransaction, time_limit};
+use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
-use pgrx::IntoDatum;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 

@@ -249,5 +249,7 @@ impl Finding {
 
 /// The worst first, then by rule and object.
 pub fn sort(findings: &mut [Finding]) {
-    findings.sort_by(|a, b| (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object)));
+    findings.sort_by(|a, b| {
+        (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object))
+    });
 }

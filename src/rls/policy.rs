@@ -150,20 +150,24 @@ fn simplify(
     who: &Identity<'_>,
     facts: &mut Facts,
 ) -> Option<&'static str> {
-    let inner = identity::as_client(client, &[], std::panic::AssertUnwindSafe(|| {
-        // SAFETY: a valid expression.
-        unsafe {
-            let simple = tree::simplified(expression);
-            let mut inner = Facts::default();
-            tree::collect(simple, who, &mut inner);
-            let constant = tree::constant(simple).map(|value| match value {
-                Some(true) => "true",
-                Some(false) => "false",
-                None => "null",
-            });
-            (inner, constant)
-        }
-    }));
+    let inner = identity::as_client(
+        client,
+        &[],
+        std::panic::AssertUnwindSafe(|| {
+            // SAFETY: a valid expression.
+            unsafe {
+                let simple = tree::simplified(expression);
+                let mut inner = Facts::default();
+                tree::collect(simple, who, &mut inner);
+                let constant = tree::constant(simple).map(|value| match value {
+                    Some(true) => "true",
+                    Some(false) => "false",
+                    None => "null",
+                });
+                (inner, constant)
+            }
+        }),
+    );
     let (inner, constant) = inner.ok()?;
     facts.functions.extend(inner.functions);
     facts.claim_keys.extend(inner.claim_keys);

@@ -109,7 +109,8 @@ impl Question<'_> {
                     let (column, type_) = quoted.first()?;
                     // SAFETY: looks up the type.
                     let array = unsafe { pg_sys::get_array_type(*type_) };
-                    let list: Vec<String> = users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
+                    let list: Vec<String> =
+                        users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
                     terms.push(format!("{column} = ANY ({})", bind(array, list)));
                 }
@@ -124,13 +125,17 @@ impl Question<'_> {
                     }
                 }
                 if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
-                    let somebody: Vec<String> = quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                    let somebody: Vec<String> =
+                        quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
                     terms.push(format!("({})", somebody.join(" OR ")));
                 }
             }
         }
         let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
-        Some((format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name), Parameters::new(&values)))
+        Some((
+            format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name),
+            Parameters::new(&values),
+        ))
     }
 
     /// The first row of a kind that meets a condition.
@@ -176,7 +181,9 @@ impl Question<'_> {
             Ok(None) => Ok(Found::Verdict(self.nothing_found(owners)?)),
             Err(Unclear::TooExpensive) => Ok(Found::Verdict(match owners.len() {
                 0 => Verdict::from(Unclear::TooExpensive),
-                n => Verdict::Inconclusive(format!("none found of {n} owners' rows; looking at every row would cost too much")),
+                n => Verdict::Inconclusive(format!(
+                    "none found of {n} owners' rows; looking at every row would cost too much"
+                )),
             })),
             Err(unclear) => Err(unclear),
         }
@@ -204,9 +211,11 @@ impl Question<'_> {
         let owner = self.table.owners.first();
         let may_set = |command| {
             self.table.is_control
-                || self.table.owners.iter().any(|owner| {
-                    privilege::on_column(self.identity.role, self.table.oid(), owner.number, command)
-                })
+                || self
+                    .table
+                    .owners
+                    .iter()
+                    .any(|owner| privilege::on_column(self.identity.role, self.table.oid(), owner.number, command))
         };
         match reach {
             Reach::Read | Reach::Destroy => Some(using),
@@ -214,7 +223,8 @@ impl Question<'_> {
             Reach::Forge if self.table.owners.is_empty() => Some(check),
             Reach::Forge => may_set(Command::Insert).then_some(check),
             Reach::TakeOver | Reach::Plant => {
-                let (owner, user) = (owner?, if reach == Reach::TakeOver { self.identity.user.as_deref() } else { victim }?);
+                let (owner, user) =
+                    (owner?, if reach == Reach::TakeOver { self.identity.user.as_deref() } else { victim }?);
                 if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
                     return None;
                 }
@@ -276,14 +286,13 @@ impl<'a> Examination<'a> {
 
     /// All answers about the table.
     pub fn cells(mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
-        let reachable = (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
+        let reachable =
+            (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
         if !reachable {
             return Ok(Vec::new());
         }
-        let owners = alone(|| self.table.sample_owners(OWNERS)).map_err(|failure| OpsError::Unreadable {
-            table: self.table.named.name.clone(),
-            why: failure.message,
-        })??;
+        let owners = alone(|| self.table.sample_owners(OWNERS))
+            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.message })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
         for (place, role) in self.surroundings.roles.iter().enumerate() {
@@ -325,7 +334,9 @@ impl<'a> Examination<'a> {
             }
             // Whoever signs up can: no need to ask the others.
             let is_known = |cell: &Cell| {
-                cell.reach == reach && cell.role == identity.role && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
+                cell.reach == reach
+                    && cell.role == identity.role
+                    && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
             };
             if identity.user.is_some() && cells.iter().any(is_known) {
                 continue;
@@ -449,7 +460,10 @@ impl<'a> Examination<'a> {
         };
         let stranger = self.surroundings.stranger(role);
         if identity.user.is_some() && identity.label == stranger.label {
-            return (Verdict::Leak(seen, Audience::AnyAccount), format!("{} reached a row of another user", identity.label));
+            return (
+                Verdict::Leak(seen, Audience::AnyAccount),
+                format!("{} reached a row of another user", identity.label),
+            );
         }
         let mut tried = Vec::new();
         let mut reached = 0;
@@ -472,12 +486,16 @@ impl<'a> Examination<'a> {
             }
         }
         if !tried.is_empty() && reached == tried.len() {
-            let evidence = format!("{} and {} other users reached the same row of another user", identity.label, reached);
+            let evidence =
+                format!("{} and {} other users reached the same row of another user", identity.label, reached);
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
         // With nobody else to try it with: a condition that does not look at the row opens all rows.
         if tried.is_empty() && self.has_open_gate(identity, condition) {
-            let evidence = format!("{} reached a row of another user by a condition that does not look at the row", identity.label);
+            let evidence = format!(
+                "{} reached a row of another user by a condition that does not look at the row",
+                identity.label
+            );
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
         (Verdict::Shared, "not everybody reaches it".to_owned())
@@ -539,7 +557,9 @@ impl<'a> Examination<'a> {
         let lets_through = |policy: &Policy| {
             let (answer, _) = time_limit::within(LIMIT, || {
                 identity.act(|| -> Result<bool, Unclear> {
-                    let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else { return Ok(false) };
+                    let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else {
+                        return Ok(false);
+                    };
                     if is_about_new {
                         let user = match reach {
                             Reach::TakeOver => identity.user.clone(),
@@ -563,7 +583,8 @@ impl<'a> Examination<'a> {
             });
             matches!(answer, Ok(Ok(true)))
         };
-        let guilty: Vec<Policy> = about.iter().filter(|policy| lets_through(policy)).map(|policy| (*policy).clone()).collect();
+        let guilty: Vec<Policy> =
+            about.iter().filter(|policy| lets_through(policy)).map(|policy| (*policy).clone()).collect();
         // None alone: all of them together.
         if guilty.is_empty() { about.into_iter().cloned().collect() } else { guilty }
     }
@@ -623,7 +644,9 @@ impl Question<'_> {
 
 /// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.
 pub fn controls(surroundings: &Surroundings) -> Result<(), String> {
-    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else { return Ok(()) };
+    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else {
+        return Ok(());
+    };
     let owners = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"].map(str::to_owned);
     let told = |name: &std::ffi::CStr, reach: Reach, wanted: fn(&Found) -> bool| {
         let table = catalog::schema(c"crewsnow_ops").and_then(|schema| catalog::table_in(schema, name));
