@@ -65,5 +65,3 @@ SELECT DISTINCT p.polrelid, u.attnum, 'policy' FROM crewsnow_ops.rls_policy_fact
 WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = p.polrelid AND k.contype = 'f' AND k.conkey = ARRAY[u.attnum]
     AND k.confrelid IN (to_regclass('auth.users'), to_regclass('public.users')))
 $$;
-GRANT USAGE ON SCHEMA crewsnow_ops TO auditor;
-GRANT EXECUTE ON FUNCTION crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns() TO auditor;

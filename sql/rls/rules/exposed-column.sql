@@ -8,15 +8,23 @@ readers AS (
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
     WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ),
+-- Each name is matched once, however many tables have it.
+names AS MATERIALIZED (
+    SELECT DISTINCT a.attname FROM pg_attribute AS a WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (SELECT t.oid FROM readers AS t)
+),
+telling AS MATERIALIZED (
+    SELECT n.attname FROM names AS n
+    WHERE replace(lower(n.attname), '-', '_') ~ ('(^|_)(pass(word|wd|phrase|code)?|pwd|pin_?code|secret(_key)?|(private|api|service|auth|session|ssh|pgp|gpg|licen[cs]e|activation)_?key|apikey'
+        || '|((access|refresh|session|bearer|oauth|auth|id|reset|invite|verification|recovery|confirmation)_)?token|jwt|otp|totp|(otp|totp|mfa|two_factor|2fa|session)_(secret|code)|(recovery|backup|auth|verification)_codes?'
+        || '|ssn|social_security(_number)?|national_id|passport(_(number|id|no))?|tax_id|drivers?_licen[cs]e|credit_card|card_number|cv[vcn]|iban|bank_account|(account|routing|insurance)_number'
+        || '|(medical|health)_record|mac_address|imei)(_(hash|hashed|salt|digest|encrypted|enc))?$')
+),
 secrets AS (
     SELECT t.oid, t.client, a.attname, a.attnum
     FROM readers AS t
     JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-        AND replace(lower(a.attname), '-', '_') ~ ('(^|_)(pass(word|wd|phrase|code)?|pwd|pin_?code|secret(_key)?|(private|api|service|auth|session|ssh|pgp|gpg|licen[cs]e|activation)_?key|apikey'
-            || '|((access|refresh|session|bearer|oauth|auth|id|reset|invite|verification|recovery|confirmation)_)?token|jwt|otp|totp|(otp|totp|mfa|two_factor|2fa|session)_(secret|code)|(recovery|backup|auth|verification)_codes?'
-            || '|ssn|social_security(_number)?|national_id|passport(_(number|id|no))?|tax_id|drivers?_licen[cs]e|credit_card|card_number|cv[vcn]|iban|bank_account|(account|routing|insurance)_number'
-            || '|(medical|health)_record|mac_address|imei)(_(hash|hashed|salt|digest|encrypted|enc))?$')
-        AND has_column_privilege(t.client, t.oid, a.attnum, 'SELECT')
+    JOIN telling AS n ON n.attname = a.attname
+    WHERE has_column_privilege(t.client, t.oid, a.attnum, 'SELECT')
 ),
 open_tables AS (
     SELECT DISTINCT t.oid, t.client

@@ -21,7 +21,7 @@ owners AS (
 -- Keys of more than one column are guessed as easily as their hardest one.
 keys AS (
     SELECT 'unique index' AS kind, x.relname AS name, 'pg_class'::regclass::oid AS classid, i.indexrelid AS objid, i.indrelid AS relation, i.indrelid AS hidden,
-        a.columns, pg_get_indexdef(i.indexrelid) AS definition, c.relowner
+        a.columns
     FROM pg_index AS i
     JOIN pg_class AS x ON x.oid = i.indexrelid
     JOIN pg_class AS c ON c.oid = i.indrelid AND c.relrowsecurity
@@ -36,7 +36,7 @@ keys AS (
     ) AS a
     WHERE i.indisunique AND NOT i.indisprimary AND NOT x.relispartition
     UNION ALL
-    SELECT 'foreign key', k.conname, 'pg_constraint'::regclass::oid, k.oid, k.conrelid, k.confrelid, k.conkey, pg_get_constraintdef(k.oid), c.relowner
+    SELECT 'foreign key', k.conname, 'pg_constraint'::regclass::oid, k.oid, k.conrelid, k.confrelid, k.conkey
     FROM pg_constraint AS k
     JOIN pg_class AS c ON c.oid = k.conrelid
     JOIN pg_class AS p ON p.oid = k.confrelid AND p.relrowsecurity
@@ -55,15 +55,20 @@ found AS (
     ) AS n
     WHERE NOT n.is_random AND NOT EXISTS (SELECT FROM owners AS o WHERE o.relation = k.relation AND o.attnum = ANY (k.columns))
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = k.relation AND d.deptype = 'e')
-    GROUP BY k.kind, k.name, k.classid, k.objid, k.relation, k.hidden, k.columns, k.definition, k.relowner, n.names, n.is_text
+    GROUP BY k.kind, k.name, k.classid, k.objid, k.relation, k.hidden, k.columns, n.names, n.is_text
+),
+shown AS (
+    SELECT f.*, format('%s "%s" on %s', f.kind, replace(f.name, '"', '""'), f.relation::regclass) AS object
+    FROM found AS f
+    ORDER BY NOT f.is_telling, object
+    LIMIT 200
 )
 SELECT
     CASE WHEN f.is_telling THEN 'MEDIUM' ELSE 'INFO' END AS severity,
     CASE WHEN f.is_telling THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
-    format('%s "%s" on %s', f.kind, replace(f.name, '"', '""'), f.relation::regclass) AS object, f.classid, f.objid, f.hidden AS relation,
+    f.object, f.classid, f.objid, f.hidden AS relation,
     format('Clients who write %s learn from the error whether %s has a row with it, though policies hide the row.', f.names, f.hidden::regclass) AS detail,
-    format('%s; written by %s', f.definition, f.clients) AS evidence,
+    format('%s; written by %s', CASE f.kind WHEN 'foreign key' THEN pg_get_constraintdef(f.objid) ELSE pg_get_indexdef(f.objid) END, f.clients) AS evidence,
     NULL::text AS remediation, NULL::text AS cache_key
-FROM found AS f
-ORDER BY NOT f.is_telling, object
-LIMIT 200
+FROM shown AS f
+ORDER BY NOT f.is_telling, f.object

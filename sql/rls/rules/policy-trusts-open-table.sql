@@ -1,9 +1,6 @@
 -- A policy that asks another table who may do what is as strong as that table: where clients can write the columns that it asks for (a
 -- membership, a role), they let themselves in. Tables in sub-queries, and those that the policy's functions name.
 WITH
-identity AS (
-    SELECT p.oid FROM pg_proc AS p WHERE p.oid = ANY ($2)
-),
 facts AS MATERIALIZED (
     SELECT * FROM crewsnow_ops.rls_policy_facts()
 ),
@@ -29,7 +26,8 @@ asked AS (
         SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
         FROM facts AS f
         JOIN policies AS p ON p.oid = f.policy
-        JOIN pg_proc AS g ON g.oid = ANY (f.functions) AND g.oid NOT IN (SELECT i.oid FROM identity AS i)
+        CROSS JOIN LATERAL unnest(f.functions) AS u (oid)
+        JOIN pg_proc AS g ON g.oid = u.oid AND g.oid <> ALL ($2)
         JOIN pg_language AS l ON l.oid = g.prolang AND l.lanname IN ('sql', 'plpgsql')
         JOIN pg_namespace AS n ON n.oid = g.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     ) AS b

@@ -3,11 +3,11 @@
 WITH
 clauses AS (
     SELECT f.policy, f.clause, f.expression, f.claim_keys && ARRAY['user_metadata', 'raw_user_meta_data'] AS by_claim,
-        (SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
+        CASE WHEN cardinality(f.functions) > 0 THEN (SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
             FROM pg_proc AS p
             JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname <> 'pg_catalog'
-            WHERE p.oid = ANY (f.functions) AND p.oid <> ALL ($2) AND coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~ '->>?\s*''user_metadata''|\mraw_user_meta_data\M') AS by_function,
-        EXISTS (
+            WHERE p.oid = ANY (f.functions) AND p.oid <> ALL ($2) AND coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~ '->>?\s*''user_metadata''|\mraw_user_meta_data\M') END AS by_function,
+        f.relations && $3 AND EXISTS (
             SELECT FROM pg_depend AS d
             JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attname IN ('raw_user_meta_data', 'user_metadata')
             WHERE d.classid = 'pg_policy'::regclass AND d.objid = f.policy AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY ($3)

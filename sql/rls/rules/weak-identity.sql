@@ -3,8 +3,8 @@
 WITH
 facts AS (
     SELECT f.*, EXISTS (SELECT FROM unnest(f.literal_identities) AS l (name) WHERE l.name ~ '^[0-9a-fA-F-]{32,36}$|@') AS by_literal,
-        EXISTS (SELECT FROM pg_proc AS p WHERE p.oid = ANY (f.functions) AND p.oid = ANY ($2) AND p.proname ~ 'mail') OR f.claim_keys && ARRAY['email', 'phone'] AS by_address,
-        EXISTS (SELECT FROM pg_operator AS o WHERE o.oid = ANY (f.operators) AND o.oprname IN ('~~', '~~*', '~', '~*')) AS by_pattern
+        f.functions && ARRAY(SELECT p.oid FROM pg_proc AS p WHERE p.oid = ANY ($2) AND p.proname ~ 'mail') OR f.claim_keys && ARRAY['email', 'phone'] AS by_address,
+        f.operators && ARRAY(SELECT o.oid FROM pg_operator AS o WHERE o.oprname IN ('~~', '~~*', '~', '~*')) AS by_pattern
     FROM crewsnow_ops.rls_policy_facts() AS f
 ),
 policies AS (
