@@ -13,7 +13,7 @@ roles AS (
     SELECT r.oid, r.rolname, r.rolsuper, r.rolbypassrls, r.rolcanlogin, r.oid = ANY ($1) AS is_client,
         EXISTS (SELECT FROM unnest($1) AS c (oid) WHERE pg_has_role(r.oid, c.oid, 'MEMBER')) AS serves_clients
     FROM pg_roles AS r
-    WHERE (r.rolcanlogin OR r.oid = ANY ($1)) AND r.rolname !~ '^pg_' AND (r.oid = ANY ($1) OR NOT r.rolsuper)
+    WHERE (r.rolcanlogin OR r.oid = ANY ($1)) AND r.rolname !~ '^(pg_|supabase_\w*admin$)' AND (r.oid = ANY ($1) OR NOT r.rolsuper)
 ),
 found AS (
     SELECT r.*, t.targets, t.super,

@@ -17,7 +17,7 @@ keys AS (
             ELSE (SELECT bool_and(has_column_privilege(d.client, k.conrelid, u.attnum, 'UPDATE')) FROM unnest(k.conkey) AS u (attnum)) END) AS may_anyway,
         (SELECT bool_or(o.attnum = ANY (k.conkey)) FROM crewsnow_ops.rls_owner_columns() AS o WHERE o.relation = k.conrelid) IS TRUE AS is_own
     FROM pg_constraint AS k
-    JOIN pg_class AS c ON c.oid = k.conrelid AND c.relrowsecurity
+    JOIN pg_class AS c ON c.oid = k.conrelid AND c.relrowsecurity AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     JOIN deletable AS d ON d.oid = k.confrelid
     WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') AND k.conrelid <> k.confrelid AND k.conparentid = 0
         AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')

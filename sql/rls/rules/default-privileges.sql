@@ -5,7 +5,7 @@ found AS (
     SELECT d.oid, d.defaclrole, d.defaclnamespace, d.defaclobjtype, x.grantee, string_agg(DISTINCT x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges
     FROM pg_default_acl AS d
     CROSS JOIN LATERAL aclexplode(d.defaclacl) AS x
-    WHERE d.defaclobjtype IN ('r', 'f')
+    WHERE d.defaclobjtype IN ('r', 'f') AND pg_get_userbyid(d.defaclrole) !~ '^supabase_\w*admin$'
         AND (x.grantee = 0 AND (d.defaclobjtype = 'r' OR d.defaclnamespace <> 0) OR EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE x.grantee <> 0 AND pg_has_role(r.oid, x.grantee, 'USAGE')))
     GROUP BY d.oid, d.defaclrole, d.defaclnamespace, d.defaclobjtype, x.grantee
 ),

@@ -6,7 +6,7 @@ candidates AS (
         string_agg(r.rolname, ', ' ORDER BY r.rolname) AS callers, array_agg(r.oid) AS roles, bool_or(r.rolname = 'anon') AS is_for_anon
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    JOIN pg_roles AS o ON o.oid = p.proowner
+    JOIN pg_roles AS o ON o.oid = p.proowner AND o.rolname !~ '^supabase_\w*admin$'
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
     WHERE p.prosecdef AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
@@ -14,7 +14,7 @@ candidates AS (
     GROUP BY p.oid, o.rolsuper, o.rolbypassrls
 ),
 words AS (
-    SELECT concat_ws('|', '\mcurrent_setting\s*\(', '\m(' || string_agg(DISTINCT p.proname, '|') || ')\s*\(') AS identity
+    SELECT concat_ws('|', '\mcurrent_setting\s*\(', '\m(' || string_agg(DISTINCT regexp_replace(p.proname, '\W', '\\\&', 'g'), '|') || ')"?\s*\(') AS identity
     FROM pg_proc AS p WHERE p.oid = ANY ($2)
 ),
 bodies AS MATERIALIZED (

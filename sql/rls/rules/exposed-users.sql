@@ -26,33 +26,41 @@ entries AS (
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
     GROUP BY v.oid
 ),
-walk AS (
-    SELECT e.oid AS entry, e.oid AS view, ARRAY[e.oid] AS path FROM entries AS e
-    UNION ALL
-    SELECT w.entry, r.relation, w.path || r.relation
-    FROM walk AS w
-    JOIN reads AS r ON r.view = w.view
-    JOIN views AS v ON v.oid = r.relation
-    WHERE r.relation <> ALL (w.path) AND cardinality(w.path) < 20
+reached AS (
+    SELECT e.oid AS view FROM entries AS e
+    UNION
+    SELECT r.relation FROM reached AS x JOIN reads AS r ON r.view = x.view JOIN views AS v ON v.oid = r.relation
 ),
 -- The views that ask who is asking where they choose rows: by an identity function, one that calls it, or the session.
 asking AS (
     SELECT v.oid
     FROM views AS v
-    WHERE v.oid IN (SELECT w.view FROM walk AS w)
+    WHERE v.oid IN (SELECT r.view FROM reached AS r)
         AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|(' || concat_ws('|', 'current_setting', (
             SELECT string_agg(f.proname, '|')
             FROM pg_rewrite AS r
             JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
             JOIN pg_proc AS f ON f.oid = d.refobjid
             WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$' AND (f.oid = ANY ($2) OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
-                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m%s\.%s\s*\(', n.nspname, i.proname), '|'))
+                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m"?%s"?\."?%s"?\s*\(', regexp_replace(n.nspname, '\W', '\\\&', 'g'), regexp_replace(i.proname, '\W', '\\\&', 'g')), '|'))
                 FROM pg_proc AS i JOIN pg_namespace AS n ON n.oid = i.pronamespace WHERE i.oid = ANY ($2)))
         )) || ')\()')
 ),
+-- Each view once for each state in which one gets there, not once a path: there may be very many. What a materialised view asked was
+-- answered when it was refreshed.
+walk AS (
+    SELECT e.oid AS entry, e.oid AS view, e.oid IN (SELECT a.oid FROM asking AS a) AS is_asking, v.relkind = 'm' AS is_copy
+    FROM entries AS e
+    JOIN views AS v ON v.oid = e.oid
+    UNION
+    SELECT w.entry, r.relation, w.is_asking OR r.relation IN (SELECT a.oid FROM asking AS a), w.is_copy OR v.relkind = 'm'
+    FROM walk AS w
+    JOIN reads AS r ON r.view = w.view
+    JOIN views AS v ON v.oid = r.relation
+),
 leaves AS (
-    SELECT w.entry, v.oid AS guilty, t.oid AS relation, w.path,
-        EXISTS (SELECT FROM asking AS a WHERE a.oid = ANY (w.path)) AND NOT EXISTS (SELECT FROM views AS m WHERE m.oid = ANY (w.path) AND m.relkind = 'm') AS is_asking,
+    SELECT w.entry, v.oid AS guilty, t.oid AS relation,
+        w.is_asking AND NOT w.is_copy AS is_asking,
         (SELECT array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
             FROM pg_rewrite AS r
             JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0

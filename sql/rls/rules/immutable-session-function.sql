@@ -2,7 +2,7 @@
 -- cached plan: on a pooled connection the next user gets the rows of the one before.
 WITH
 words AS (
-    SELECT concat_ws('|', '\mcurrent_setting\s*\(|\m(current_user|session_user|current_role)\M', '\m(' || string_agg(DISTINCT p.proname, '|') || ')\s*\(') AS identity
+    SELECT concat_ws('|', '\mcurrent_setting\s*\(|\m(current_user|session_user|current_role)\M', '\m(' || string_agg(DISTINCT regexp_replace(p.proname, '\W', '\\\&', 'g'), '|') || ')"?\s*\(') AS identity
     FROM pg_proc AS p WHERE p.oid = ANY ($2)
 ),
 found AS (

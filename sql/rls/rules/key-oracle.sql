@@ -24,7 +24,7 @@ keys AS (
         a.columns
     FROM pg_index AS i
     JOIN pg_class AS x ON x.oid = i.indexrelid
-    JOIN pg_class AS c ON c.oid = i.indrelid AND c.relrowsecurity
+    JOIN pg_class AS c ON c.oid = i.indrelid AND c.relrowsecurity AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     CROSS JOIN LATERAL (
         SELECT array_agg(DISTINCT u.attnum) AS columns
         FROM (

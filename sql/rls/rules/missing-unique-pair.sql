@@ -9,7 +9,7 @@ keys AS (
 pairs AS (
     SELECT c.oid, c.relowner, c.relkind, array_agg(k.attnum ORDER BY k.attnum) AS attnums, string_agg(quote_ident(a.attname), ', ' ORDER BY k.attnum) AS names
     FROM keys AS k
-    JOIN pg_class AS c ON c.oid = k.conrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    JOIN pg_class AS c ON c.oid = k.conrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum AND a.attnotnull
     WHERE k.keys = 2

@@ -14,7 +14,7 @@ owners AS (
         EXISTS (SELECT FROM unnest($1) AS c (oid) WHERE pg_has_role(r.oid, c.oid, 'MEMBER')) AS serves_clients
     FROM (SELECT DISTINCT t.relowner FROM tables AS t) AS o
     JOIN pg_roles AS r ON pg_has_role(r.oid, o.relowner, 'USAGE')
-    WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND (r.oid = ANY ($1) OR r.rolcanlogin)
+    WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND r.rolname !~ '^supabase_\w*admin$' AND (r.oid = ANY ($1) OR r.rolcanlogin)
 ),
 found AS (
     -- Clients: table by table.

@@ -2,7 +2,7 @@
 -- but on a large table the difference between answering and running into the timeout.
 WITH
 words AS (
-    SELECT string_agg(format('%s\.%s\(\)', n.nspname, p.proname), '|') AS calls
+    SELECT string_agg(regexp_replace(format('%I.%I()', n.nspname, p.proname), '\W', '\\\&', 'g'), '|') AS calls
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = ANY ($2) AND p.pronargs = 0
 ),
 found AS (

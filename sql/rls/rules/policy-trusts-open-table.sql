@@ -16,7 +16,8 @@ asked AS (
     SELECT f.policy, t.oid AS relation, array_agg(DISTINCT d.refobjsubid::int2) AS columns, NULL::oid AS function
     FROM facts AS f
     JOIN policies AS p ON p.oid = f.policy
-    CROSS JOIN LATERAL unnest(f.relations) AS t (oid)
+    CROSS JOIN LATERAL unnest(f.relations) AS l (oid)
+    JOIN pg_class AS t ON t.oid = l.oid AND t.relkind IN ('r', 'p')
     LEFT JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = f.policy AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
     WHERE t.oid <> p.polrelid
     GROUP BY f.policy, t.oid

@@ -15,7 +15,7 @@ held AS (
             CASE WHEN c.relowner <> r.oid AND EXISTS (SELECT FROM aclexplode(c.relacl) AS a
                 WHERE a.privilege_type = 'MAINTAIN' AND (a.grantee = 0 OR pg_has_role(r.oid, a.grantee, 'USAGE'))) THEN 'MAINTAIN' END) AS privileges
     ) AS p
-    WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.privileges <> '' AND NOT pg_has_role(r.oid, c.relowner, 'USAGE')
+    WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.privileges <> '' AND NOT pg_has_role(r.oid, c.relowner, 'USAGE') AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     GROUP BY c.oid

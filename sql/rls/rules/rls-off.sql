@@ -14,7 +14,7 @@ reached AS (
             CASE WHEN has_table_privilege(r.oid, c.oid, 'UPDATE') THEN 'UPDATE' WHEN has_any_column_privilege(r.oid, c.oid, 'UPDATE') THEN 'UPDATE (columns)' END,
             CASE WHEN has_table_privilege(r.oid, c.oid, 'DELETE') THEN 'DELETE' END) AS privileges
     ) AS p
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity AND c.relpersistence <> 't' AND p.privileges <> ''
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity AND c.relpersistence <> 't' AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$' AND p.privileges <> ''
         AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
         AND NOT EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid)

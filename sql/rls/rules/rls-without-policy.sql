@@ -19,7 +19,7 @@ CROSS JOIN LATERAL (
     WHERE r.oid = ANY ($1) AND has_schema_privilege(r.oid, n.oid, 'USAGE')
         AND (has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE') OR has_table_privilege(r.oid, c.oid, 'DELETE'))
 ) AS g
-WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.permissive = 0
+WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.permissive = 0 AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     -- Partitions are reached through their parents.

@@ -21,7 +21,7 @@ found AS (
     WHERE c.names IS NOT NULL AND f.columns <@ ARRAY[t.attnum] AND f.constant IS DISTINCT FROM 'false' AND f.constant IS DISTINCT FROM 'null'
         -- Administrators, by a claim or a function, may be meant to have everything.
         AND cardinality(f.relations) = 0 AND f.claim_keys <@ ARRAY['sub', 'role']
-        AND NOT EXISTS (SELECT FROM unnest(f.literal_identities) AS l (name) WHERE l.name NOT IN ('anon', 'authenticated'))
+        AND NOT EXISTS (SELECT FROM unnest(f.literal_identities) AS l (name) WHERE l.name NOT IN (SELECT r.rolname FROM pg_roles AS r WHERE r.oid = ANY ($1)))
         AND NOT EXISTS (SELECT FROM pg_proc AS g JOIN pg_namespace AS n ON n.oid = g.pronamespace AND n.nspname NOT IN ('pg_catalog', 'storage') WHERE g.oid = ANY (f.functions) AND g.oid <> ALL ($2))
         AND f.expression !~ '''service_role'''
 )

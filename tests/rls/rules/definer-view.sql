@@ -52,3 +52,19 @@ CREATE TABLE good.stations (id int);
 GRANT SELECT ON good.stations TO anon, authenticated;
 CREATE VIEW good.station_list AS SELECT * FROM good.stations;
 GRANT SELECT ON good.station_list TO anon;
+
+-- Sixty views in twenty storeys have billions of paths.
+CREATE VIEW good."0_0" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
+CREATE VIEW good."0_1" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
+CREATE VIEW good."0_2" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
+DO $$
+BEGIN
+    FOR storey IN 1..20 LOOP
+        FOR room IN 0..2 LOOP
+            EXECUTE format('CREATE VIEW good.%I WITH (security_invoker = true) AS SELECT a.id FROM good.%I AS a, good.%I AS b, good.%I AS c',
+                storey || '_' || room, storey - 1 || '_0', storey - 1 || '_1', storey - 1 || '_2');
+        END LOOP;
+    END LOOP;
+END
+$$;
+GRANT SELECT ON good."20_0" TO authenticated;
