@@ -19,13 +19,15 @@ owners AS (
 found AS (
     -- Clients: table by table.
     SELECT 1 AS rank, 'table ' || t.name AS object, 'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation, t.relowner,
-        string_agg(o.rolname, ', ' ORDER BY o.rolname) AS roles, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name) AS command, 1::bigint AS tables
+        string_agg(o.rolname, ', ' ORDER BY o.rolname) AS roles, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name) AS command,
+            1::bigint AS tables
     FROM tables AS t
     JOIN owners AS o ON o.relowner = t.relowner AND o.is_client
     GROUP BY t.oid, t.name, t.relowner
     UNION ALL
     -- Roles that log in: once each.
-    SELECT CASE WHEN o.serves_clients THEN 2 ELSE 3 END, 'role ' || quote_ident(o.rolname), 'pg_authid'::regclass::oid, o.role, NULL, min(t.relowner::bigint)::oid,
+    SELECT CASE WHEN o.serves_clients THEN 2 ELSE 3 END, 'role ' || quote_ident(o.rolname), 'pg_authid'::regclass::oid, o.role, NULL,
+        min(t.relowner::bigint)::oid,
         o.rolname, string_agg(format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name), E'\n' ORDER BY t.name), count(*)
     FROM tables AS t
     JOIN owners AS o ON o.relowner = t.relowner AND NOT o.is_client

@@ -3,9 +3,11 @@
 SELECT
     'INFO' AS severity, 'PROVED' AS confidence,
     'table ' || c.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, c.oid AS objid, c.oid AS relation,
-    CASE WHEN p.policies > 0 THEN 'It has restrictive policies only, which take away and never give: clients get no row.' ELSE 'It has no policy: clients get no row.' END
+    CASE WHEN p.policies > 0 THEN 'It has restrictive policies only, which take away and never give: clients get no row.'
+        ELSE 'It has no policy: clients get no row.' END
         || CASE WHEN g.grants IS NULL THEN '' ELSE ' They have privileges on it, so perhaps they should.' END AS detail,
-    concat_ws('; ', 'row-level security is on', nullif(p.policies, 0) || ' restrictive policies', coalesce(g.grants, 'no grants to clients')) AS evidence,
+    concat_ws('; ', 'row-level security is on', nullif(p.policies, 0) || ' restrictive policies',
+        coalesce(g.grants, 'no grants to clients')) AS evidence,
     NULL::text AS remediation,
     CASE WHEN p.policies = 0 THEN format('rls_enabled_no_policy_%s_%s', n.nspname, c.relname) END AS cache_key
 FROM pg_class AS c

@@ -16,6 +16,11 @@ GRANT SELECT ON private.inner_view TO authenticated;
 CREATE VIEW bad.outer_view WITH (security_invoker = true) AS SELECT * FROM private.inner_view;
 GRANT SELECT ON bad.outer_view TO authenticated;
 COMMENT ON VIEW bad.outer_view IS 'leak CRITICAL: through a chain';
+-- A copy inside; what it asked was answered when it was made.
+CREATE MATERIALIZED VIEW private.copy AS SELECT * FROM bad.accounts WHERE user_id = auth.uid() OR user_id IS NULL;
+CREATE VIEW bad.of_copy AS SELECT * FROM private.copy;
+GRANT SELECT ON bad.of_copy TO authenticated;
+COMMENT ON VIEW bad.of_copy IS 'leak CRITICAL: through a copy';
 -- Asking who is asking in the list of columns hides no row.
 CREATE VIEW bad.polite AS SELECT *, auth.uid() AS me FROM bad.accounts;
 GRANT SELECT ON bad.polite TO authenticated;
