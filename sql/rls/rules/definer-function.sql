@@ -13,10 +13,14 @@ candidates AS (
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     GROUP BY p.oid, o.rolsuper, o.rolbypassrls
 ),
+-- A setting with a dot in its name, a qualified identity function, or one without arguments: "INSERT INTO role (…)" is none.
 words AS (
-    SELECT concat_ws('|', '\mcurrent_setting\s*\(', '\m(' || string_agg(DISTINCT regexp_replace(p.proname, '\W', '\\\&', 'g'), '|')
-        || ')"?\s*\(') AS identity
-    FROM pg_proc AS p WHERE p.oid = ANY ($2)
+    SELECT concat_ws('|', '\mcurrent_setting\s*\(\s*(''[^'']*\.|[^''\s])',
+        string_agg(format('\m%1$s"?\s*\.\s*"?%2$s"?\s*\(|\m%2$s"?\s*\(\s*\)', x.schema, x.name), '|')) AS identity
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    CROSS JOIN LATERAL (SELECT regexp_replace(n.nspname, '\W', '\\\&', 'g') AS schema, regexp_replace(p.proname, '\W', '\\\&', 'g') AS name) AS x
+    WHERE p.oid = ANY ($2)
 ),
 bodies AS MATERIALIZED (
     SELECT p.oid, p.proname, l.lanname IN ('sql', 'plpgsql') AS is_text,

@@ -41,7 +41,7 @@ asking AS (
     SELECT v.oid
     FROM views AS v
     WHERE v.oid IN (SELECT r.view FROM reached AS r)
-        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|(' || concat_ws('|', 'current_setting', (
+        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.' || coalesce('|(' || (
             SELECT string_agg(f.proname, '|')
             FROM pg_rewrite AS r
             JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
@@ -50,7 +50,7 @@ asking AS (
                 SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m"?%s"?\."?%s"?\s*\(',
                     regexp_replace(n.nspname, '\W', '\\\&', 'g'), regexp_replace(i.proname, '\W', '\\\&', 'g')), '|'))
                 FROM pg_proc AS i JOIN pg_namespace AS n ON n.oid = i.pronamespace WHERE i.oid = ANY ($2)))
-        )) || ')\()')
+        ) || ')\(', '') || ')')
 ),
 -- Each view once for each state in which one gets there, not once a path: there may be very many. What a materialised view asked was
 -- answered when it was refreshed.

@@ -36,8 +36,10 @@ owned AS (
 identity AS (
     SELECT p.prorettype AS type, min(format('%I.%I()', n.nspname, p.proname)) AS call
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE p.oid = ANY ($2) AND p.pronargs = 0
+    -- auth.role() and auth.email() are text, too, and say something else.
+    WHERE p.oid = ANY ($2) AND p.pronargs = 0 AND p.proname !~* 'role|mail|jwt'
     GROUP BY p.prorettype
+    HAVING count(*) = 1
 )
 SELECT
     CASE WHEN t.relnamespace = ANY ($5) THEN 'CRITICAL' ELSE 'MEDIUM' END AS severity,
@@ -61,6 +63,7 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 LEFT JOIN owned AS o ON o.relation = t.oid
 LEFT JOIN identity AS i ON i.type = o.type
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    AND (n.nspname = 'storage' OR pg_get_userbyid(t.relowner) !~ '^supabase_\w*admin$')
     AND NOT (n.nspname = 'pgmq' AND t.relname LIKE 'q\_%')
     AND NOT EXISTS (
         WITH RECURSIVE above AS (
