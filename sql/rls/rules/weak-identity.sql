@@ -10,7 +10,8 @@ facts AS (
 ),
 policies AS (
     SELECT p.oid, p.polrelid, p.polname, c.oid::regclass::text AS table_name,
-        bool_or(f.by_address) AS by_address, bool_or(f.by_address AND f.by_pattern) AS by_pattern, bool_or(f.uses_session_user AND cardinality($2) > 0) AS by_session,
+        bool_or(f.by_address) AS by_address, bool_or(f.by_address AND f.by_pattern) AS by_pattern,
+            bool_or(f.uses_session_user AND cardinality($2) > 0) AS by_session,
         bool_or(f.by_literal) AS by_literal,
         string_agg(format('%s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, f.expression), ' '
             ORDER BY f.clause DESC) AS expressions
