@@ -2,6 +2,7 @@
 
 use super::brin::{self, Summary};
 use super::scan::{ACCESS_SHARE, column_number, indexes_of};
+use super::slot::{self, RowInPlace};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -193,7 +194,7 @@ impl Blocks {
                 }
                 pg_sys::heap_setscanlimits(scan, run.first, run.count);
                 while next_row(scan, slot, oldest, columns) {
-                    visit(&RowInPlace { slot: &*slot });
+                    visit(&RowInPlace::new(&*slot));
                 }
             });
             pg_sys::heap_endscan(scan);
@@ -279,7 +280,6 @@ mod unguarded {
         pub fn PredicateLockRelation(relation: Relation, snapshot: Snapshot);
         pub fn heap_getnextslot(scan: TableScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot)
         -> bool;
-        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, count: i32);
     }
 }
 
@@ -302,9 +302,7 @@ unsafe fn next_row(
                 if oldest.is_some_and(|oldest| was_written_before(&*(*tuple).t_data, oldest)) {
                     continue;
                 }
-                if i32::from((*slot).tts_nvalid) < columns {
-                    unguarded::slot_getsomeattrs_int(slot, columns);
-                }
+                slot::read_columns(slot, columns);
                 return true;
             }
             false
@@ -352,31 +350,4 @@ unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sy
 /// How many blocks there are in some runs.
 pub fn block_count(runs: &[Run]) -> u64 {
     runs.iter().map(|run| u64::from(run.count)).sum()
-}
-
-/// A row where it lies, valid until the next one is read. Accessors answer `None` for NULL.
-pub struct RowInPlace<'a> {
-    slot: &'a pg_sys::TupleTableSlot,
-}
-
-impl RowInPlace<'_> {
-    fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
-        let index = usize::try_from(column).ok()?.checked_sub(1)?;
-        if index >= self.slot.tts_nvalid as usize {
-            return None;
-        }
-        // SAFETY: the first `tts_nvalid` values are set.
-        unsafe { (!*self.slot.tts_isnull.add(index)).then(|| *self.slot.tts_values.add(index)) }
-    }
-
-    /// An int8 or timestamptz column.
-    pub fn int8(&self, column: i16) -> Option<i64> {
-        self.datum(column).map(|datum| datum.value() as i64)
-    }
-
-    /// Works with the bytes of a column of variable length, in place where they lie uncompressed.
-    pub fn with_bytes<R>(&self, column: i16, work: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        // SAFETY: the caller names a column of variable length, whose value is valid as long as the row.
-        self.datum(column).map(|datum| unsafe { super::datum::with_varlena(datum, work) })
-    }
 }

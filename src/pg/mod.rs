@@ -15,6 +15,7 @@ pub mod partition;
 pub mod rows;
 pub mod scan;
 pub mod session;
+pub mod slot;
 pub mod snapshot;
 pub mod spi;
 pub mod subtransaction;

@@ -5,8 +5,9 @@ use super::sketch::MAX_NANOSECONDS;
 use super::tally::Call;
 use super::{jsonb, numeric};
 use crate::error::OpsError;
-use crate::pg::block_scan::{Blocks, Bounds, RowInPlace, Wanted};
+use crate::pg::block_scan::{Blocks, Bounds, Wanted};
 use crate::pg::scan::{self, TableScan};
+use crate::pg::slot::RowInPlace;
 use crate::pg::wal::{self, Mark};
 use crate::pg::{catalog, partition, snapshot};
 use pgrx::pg_sys;
@@ -233,7 +234,7 @@ where
     let (minute, function) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
     let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
     let (last_call, latency) = (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
-    while let Some(row) = rows.next() {
+    while let Some(row) = rows.next_in_place() {
         let Some(minute) = row.int8(minute).filter(|minute| standing.is_trusted || *minute < standing.floor) else {
             continue;
         };
