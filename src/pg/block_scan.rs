@@ -45,9 +45,14 @@ impl Wanted {
     }
 }
 
-/// A table that is no heap, or has not the columns that it should have.
+/// Why a table cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotReadable;
+pub enum NotReadable {
+    /// It is no heap, or has not the columns that it should have.
+    Shape,
+    /// It is unlogged, and this server a standby, which has none of its rows.
+    NotHere,
+}
 
 /// A table that is open for reading until it is dropped.
 pub struct Blocks {
@@ -63,8 +68,8 @@ pub struct Run {
 }
 
 impl Blocks {
-    /// Opens a heap with its BRIN index, if it has one, on the columns `number` and `time`; `None` if the table is gone, `Err` if it is
-    /// no heap or lacks a column. The lock stays until the transaction ends, as for a query.
+    /// Opens a heap with its BRIN index, if it has one, on the columns `number` and `time`; `None` if the table is gone, `Err` if it
+    /// cannot be read. The lock stays until the transaction ends, as for a query.
     pub fn open(table: pg_sys::Oid, number: &CStr, time: &CStr) -> Result<Option<Self>, NotReadable> {
         // SAFETY: try_relation_open answers NULL for a relation that is gone; an open one has a valid descriptor.
         unsafe {
@@ -75,9 +80,12 @@ impl Blocks {
             let mut blocks = Self { relation, index: None };
             let class = &*(*relation).rd_rel;
             if class.relkind as u8 != pg_sys::RELKIND_RELATION || class.relam != pg_sys::HEAP_TABLE_AM_OID {
-                return Err(NotReadable);
+                return Err(NotReadable::Shape);
             }
-            let column = |name, type_| blocks.column(name, type_).ok_or(NotReadable);
+            if class.relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED && pg_sys::RecoveryInProgress() {
+                return Err(NotReadable::NotHere);
+            }
+            let column = |name, type_| blocks.column(name, type_).ok_or(NotReadable::Shape);
             let columns = [column(number, pg_sys::INT8OID)?, column(time, pg_sys::TIMESTAMPTZOID)?];
             blocks.index = brin_on(relation, columns);
             Ok(Some(blocks))

@@ -5,7 +5,7 @@ use super::sketch::MAX_NANOSECONDS;
 use super::tally::Call;
 use super::{jsonb, numeric};
 use crate::error::OpsError;
-use crate::pg::block_scan::{Blocks, Bounds, Wanted};
+use crate::pg::block_scan::{Blocks, Bounds, NotReadable, Wanted};
 use crate::pg::scan::{self, TableScan};
 use crate::pg::slot::RowInPlace;
 use crate::pg::wal::{self, Mark};
@@ -159,11 +159,15 @@ impl Columns {
 
 /// Opens a partition of event_log; `None` if it is gone. One that cannot be read is an error: leaving its calls out would be a lie.
 pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, OpsError> {
-    let unreadable = || OpsError::UnreadablePartition(catalog::table_name(partition).unwrap_or_default());
-    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(|_| unreadable())? else {
-        return Ok(None);
+    let unreadable = |why| {
+        let name = catalog::table_name(partition).unwrap_or_default();
+        match why {
+            NotReadable::Shape => OpsError::UnreadablePartition(name),
+            NotReadable::NotHere => OpsError::UnloggedPartition(name),
+        }
     };
-    let columns = Columns::of(&blocks).ok_or_else(unreadable)?;
+    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(unreadable)? else { return Ok(None) };
+    let columns = Columns::of(&blocks).ok_or_else(|| unreadable(NotReadable::Shape))?;
     Ok(Some((blocks, columns)))
 }
 
