@@ -19,6 +19,7 @@ pub mod row_security;
 pub mod rows;
 pub mod scan;
 pub mod session;
+pub mod slot;
 pub mod snapshot;
 pub mod spi;
 pub mod subtransaction;
