@@ -177,7 +177,7 @@ impl Sketch {
     }
 
     /// The one encoding of this content: version, count, how many are zero, sum, and, if there are any, minimum, maximum and the blocks
-    /// that are not empty, each with the number of empty ones before it and its [`Form`]. These numbers are LEB128.
+    /// that are not empty, each with the number of empty ones before it and its form. These numbers are LEB128.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 3 * BLOCK * self.blocks.len());
