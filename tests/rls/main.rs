@@ -152,6 +152,10 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
     if describe(&seen) != describe(&found) {
         return Err(format!("{rule}: a role without rights sees {:?}", describe(&seen)));
     }
+    // Who may not run it is told who may.
+    if let Some(finding) = seen.iter().find(|f| f.remediation.as_ref().is_some_and(|sql| !sql.starts_with("-- as "))) {
+        return Err(format!("{rule}: the remediation of {} does not say who may run it", finding.object));
+    }
     drop(poor);
     for finding in &found {
         if let Some(remediation) = &finding.remediation
