@@ -23,7 +23,11 @@ foreign_keys AS (
     JOIN pg_constraint AS f ON f.confrelid = k.relid AND f.contype = 'f' AND f.confkey = ARRAY[k.attnum]
 ),
 compared AS (
-    SELECT c.relid, c.attnum FROM unnest($2, $3) AS c (relid, attnum)
+    SELECT c.relid, c.attnum
+    FROM unnest($2, $3) AS c (relid, attnum)
+    JOIN pg_attribute AS a ON a.attrelid = c.relid AND a.attnum = c.attnum
+    -- A list of people, or the team that a claim names, is nobody's id.
+    WHERE NOT EXISTS (SELECT FROM accounts) OR a.atttypid IN (SELECT k.atttypid FROM accounts AS k UNION ALL VALUES ('text'::regtype::oid), ('varchar'::regtype::oid))
 ),
 known AS (
     SELECT f.relid, f.attnum, 'foreign key' AS basis FROM foreign_keys AS f

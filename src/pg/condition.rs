@@ -176,6 +176,12 @@ impl Condition {
         vec![self]
     }
 
+    /// Whether it reads other tables, or this one again.
+    pub fn has_sub_queries(self) -> bool {
+        // SAFETY: a list of valid expressions.
+        unsafe { pg_sys::checkExprHasSubLink(self.0.cast()) }
+    }
+
     /// Whether it looks at the row at all.
     pub fn reads_row(self) -> bool {
         // SAFETY: a list of valid expressions, in which the row is of level 0.

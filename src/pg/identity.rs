@@ -1,7 +1,12 @@
 //! Who is acting, and acting as somebody else for the length of a closure.
 
 use pgrx::{IntoDatum, pg_sys};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
+
+// What SHOW role answers while a role is set; the server's utils/guc.h, which pgrx leaves out.
+unsafe extern "C" {
+    static mut role_string: *mut c_char;
+}
 
 /// The name of the role that the current code runs as (`current_user`).
 pub fn current_user() -> String {
@@ -46,10 +51,27 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// The session's role as SET ROLE has set it.
+struct RestoreRole {
+    role: pg_sys::Oid,
+    shown: *mut c_char,
+}
+
+impl Drop for RestoreRole {
+    fn drop(&mut self) {
+        // SAFETY: puts back what `as_client` saved. Without a role, the second argument is not looked at.
+        unsafe {
+            role_string = self.shown;
+            pg_sys::SetCurrentRoleId(self.role, self.role != pg_sys::InvalidOid && pg_sys::superuser_arg(self.role));
+        }
+    }
+}
+
 /// Runs `work` as a client's request would run: as `role`, with these settings, in a subtransaction that is undone however it ends.
 ///
 /// What `work` calls cannot get out of the role: SET ROLE and its like are refused, and so is what would outlast it (temporary tables,
-/// deferred triggers, LISTEN).
+/// deferred triggers, LISTEN) and what writes, were it only a number drawn from a sequence. The setting `role` says what it says after
+/// SET ROLE, so that a policy cannot tell an audit from a request by it.
 pub fn as_client<R>(
     role: pg_sys::Oid,
     settings: &[(CString, CString)],
@@ -58,9 +80,15 @@ pub fn as_client<R>(
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);
     // SAFETY: reads backend-local variables.
     unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+    // Dropped last: setting the role also sets the user.
     let _restore = Restore { user, context };
+    let mut name = role_name(role).into_bytes();
+    name.push(0);
+    // SAFETY: reads backend-local variables.
+    let _restore_role = unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
+    let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
     super::subtransaction::undone(|| {
-        for (name, value) in settings {
+        for (name, value) in settings.iter().chain(std::iter::once(&read_only)) {
             // SAFETY: both are NUL-terminated and copied by the server, which takes the change back with the subtransaction.
             unsafe {
                 pg_sys::set_config_option(
@@ -74,6 +102,12 @@ pub fn as_client<R>(
                     false,
                 );
             }
+        }
+        // SAFETY: sets backend-local variables, put back by `RestoreRole`; the name outlives the subtransaction.
+        unsafe {
+            pg_sys::SetUserIdAndSecContext(user, 0);
+            pg_sys::SetCurrentRoleId(role, pg_sys::superuser_arg(role));
+            role_string = name.as_ptr().cast_mut().cast();
         }
         let confined = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
         // SAFETY: sets backend-local variables, put back by `Restore`.

@@ -40,6 +40,20 @@ impl Failure {
         )
     }
 
+    /// Whether it failed because of how [`as_client`](super::identity::as_client) confines it, where a request would not have.
+    #[must_use]
+    pub fn is_of_confinement(&self) -> bool {
+        match self.code {
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION => true,
+            // Where messages are translated, it is said to fail.
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
+                self.message.contains("within security-definer function")
+                    || self.message.contains("within security-restricted operation")
+            }
+            _ => false,
+        }
+    }
+
     /// The SQLSTATE as five characters.
     #[must_use]
     pub fn state(&self) -> String {

@@ -18,7 +18,7 @@ static TIMEOUT: BackendLocal<Option<i32>> = BackendLocal::new(None);
 // The server's utils/timeout.h, which pgrx leaves out, and the C library's.
 unsafe extern "C-unwind" {
     fn RegisterTimeout(id: i32, handler: unsafe extern "C-unwind" fn()) -> i32;
-    fn enable_timeout_after(id: i32, milliseconds: i32);
+    fn enable_timeout_every(id: i32, first: i64, milliseconds: i32);
     fn disable_timeout(id: i32, keep_indicator: bool);
     fn getpid() -> i32;
     fn kill(process: i32, signal: i32) -> i32;
@@ -48,8 +48,13 @@ pub fn within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool) {
     });
     let Some(timeout) = registered else { return (work(), false) };
     EXPIRED.store(false, Ordering::Relaxed);
+    let milliseconds = milliseconds.max(1);
+    // Again and again, as a function may catch the first.
     // SAFETY: registered above.
-    unsafe { enable_timeout_after(timeout, milliseconds.max(1)) };
+    unsafe {
+        let first = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds) * 1_000;
+        enable_timeout_every(timeout, first, milliseconds);
+    }
     let armed = Armed(timeout);
     let result = work();
     drop(armed);

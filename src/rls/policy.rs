@@ -1,5 +1,6 @@
 //! The policies of tables, and what they are made of.
 
+use super::prove::LIMIT;
 use super::surroundings::Surroundings;
 use super::table::owner_columns;
 use crate::error::OpsError;
@@ -7,7 +8,7 @@ use crate::pg::backend_local::BackendLocal;
 use crate::pg::condition::Condition;
 use crate::pg::row_security::{self, Command, Named, Unclear};
 use crate::pg::tree::{self, Facts, Identity, c_string};
-use crate::pg::{identity, memory, subtransaction};
+use crate::pg::{identity, memory, subtransaction, time_limit};
 use pgrx::prelude::*;
 use std::collections::HashMap;
 
@@ -150,25 +151,31 @@ fn simplify(
     who: &Identity<'_>,
     facts: &mut Facts,
 ) -> Option<&'static str> {
-    let inner = identity::as_client(
-        client,
-        &[],
-        std::panic::AssertUnwindSafe(|| {
-            // SAFETY: a valid expression.
-            unsafe {
-                let simple = tree::simplified(expression);
-                let mut inner = Facts::default();
-                tree::collect(simple, who, &mut inner);
-                let constant = tree::constant(simple).map(|value| match value {
-                    Some(true) => "true",
-                    Some(false) => "false",
-                    None => "null",
-                });
-                (inner, constant)
-            }
-        }),
-    );
-    let (inner, constant) = inner.ok()?;
+    let (inner, has_expired) = time_limit::within(LIMIT, || {
+        identity::as_client(
+            client,
+            &[],
+            std::panic::AssertUnwindSafe(|| {
+                // SAFETY: a valid expression.
+                unsafe {
+                    let simple = tree::simplified(expression);
+                    let mut inner = Facts::default();
+                    tree::collect(simple, who, &mut inner);
+                    let constant = tree::constant(simple).map(|value| match value {
+                        Some(true) => "true",
+                        Some(false) => "false",
+                        None => "null",
+                    });
+                    (inner, constant)
+                }
+            }),
+        )
+    });
+    let (inner, constant) = match inner {
+        Ok(found) => found,
+        Err(failure) if failure.is_from_outside() && !has_expired => failure.raise(),
+        Err(_) => return None,
+    };
     facts.functions.extend(inner.functions);
     facts.claim_keys.extend(inner.claim_keys);
     facts.settings.extend(inner.settings);

@@ -3,7 +3,7 @@
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
-use super::surroundings::{Identity, Surroundings, masked};
+use super::surroundings::{self, Identity, Surroundings, masked};
 use super::table::Table;
 use crate::error::OpsError;
 use crate::pg::condition::{Condition, Folded, Parameters, value_of};
@@ -151,7 +151,18 @@ impl Question<'_> {
     /// Whether rows of others satisfy a condition.
     fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
         let folded = match condition.fold(&Parameters::none()) {
+            // What holds for one user's claims need not hold for everybody's: that a row shows.
+            Folded::Always if self.identity.is_account => {
+                return Ok(match self.first(&Rows::Foreign, condition, f64::MAX)? {
+                    Some(place) => Found::Row(place),
+                    None => Found::Verdict(self.nothing_found(owners)?),
+                });
+            }
             Folded::Always => {
+                // A table that a sub-query reads may be closed to who asks, and then the statement fails.
+                if condition.has_sub_queries() {
+                    self.first(&Rows::Foreign, condition, f64::MAX)?;
+                }
                 return Ok(Found::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
@@ -223,8 +234,9 @@ impl Question<'_> {
             Reach::Forge if self.table.owners.is_empty() => Some(check),
             Reach::Forge => may_set(Command::Insert).then_some(check),
             Reach::TakeOver | Reach::Plant => {
-                let (owner, user) =
-                    (owner?, if reach == Reach::TakeOver { self.identity.user.as_deref() } else { victim }?);
+                // Who has not signed in has no rows, and makes none their own.
+                let me = self.identity.user.as_deref()?;
+                let (owner, user) = (owner?, if reach == Reach::TakeOver { me } else { victim? });
                 if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
                     return None;
                 }
@@ -235,15 +247,20 @@ impl Question<'_> {
     }
 
     /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
-    fn forged(&self, check: Condition, victim: &str) -> Option<Verdict> {
+    fn forged(&self, check: Condition) -> Option<Verdict> {
+        // As in `others`.
+        if self.identity.is_account || check.has_sub_queries() {
+            return None;
+        }
         let mut changed = check;
         for owner in &self.table.owners {
-            changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(victim)))?;
+            let somebody = surroundings::stranger_of(owner.type_, 1);
+            changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&somebody)))?;
         }
+        // What does not hold for a new id may hold for a friend's.
         match changed.fold(&Parameters::none()) {
             Folded::Always => Some(Verdict::Leak(Confidence::Proved, self.audience())),
-            Folded::Never => Some(Verdict::Isolated),
-            Folded::Depends(_) => None,
+            Folded::Never | Folded::Depends(_) => None,
         }
     }
 }
@@ -362,6 +379,11 @@ impl<'a> Examination<'a> {
         }
     }
 
+    /// Those whom own rows are given to: somebody, if it is nobody else's.
+    fn victims(&self, others: &[String]) -> Vec<String> {
+        if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
+    }
+
     /// What the server enforces for an identity, asked once.
     fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
         let key = (identity.label.clone(), command(reach));
@@ -381,17 +403,21 @@ impl<'a> Examination<'a> {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<Asked>, Unclear> {
                 let effective = self.effective(identity, reach)?;
-                let nobody = self.surroundings.stranger_id();
-                let victim = others.first().unwrap_or(&nobody);
-                let Some(condition) = question.condition(reach, &effective, Some(victim)) else { return Ok(None) };
-                let mut found = None;
-                if reach == Reach::Forge && !self.table.owners.is_empty() {
-                    found = question.forged(effective.check, &nobody).map(Found::Verdict);
-                }
-                let found = match found {
-                    Some(found) => found,
-                    None if reach == Reach::Plant => question.planted(&effective, victim)?,
-                    None => question.others(condition, &others)?,
+                let (found, condition) = if reach == Reach::Plant {
+                    match question.planted_on(&effective, &self.victims(&others))? {
+                        Some(planted) => planted,
+                        None => return Ok(None),
+                    }
+                } else {
+                    let Some(condition) = question.condition(reach, &effective, None) else { return Ok(None) };
+                    let mut found = None;
+                    if reach == Reach::Forge && !self.table.owners.is_empty() {
+                        found = question.forged(effective.check).map(Found::Verdict);
+                    }
+                    match found {
+                        Some(found) => (found, condition),
+                        None => (question.others(condition, &others)?, condition),
+                    }
                 };
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
                     Folded::Always => Condition::ALWAYS,
@@ -408,6 +434,10 @@ impl<'a> Examination<'a> {
                 Err(Verdict::Inconclusive(format!("the policies took longer than {LIMIT} ms and were stopped")))
             }
             Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) if failure.is_of_confinement() => Err(Verdict::Inconclusive(format!(
+                "the policies do what an audit does not let them: {}",
+                failure.message
+            ))),
             Err(failure) => Err(Verdict::Failing(format!("{}: {}", failure.state(), failure.message))),
         }
     }
@@ -504,40 +534,37 @@ impl<'a> Examination<'a> {
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
     pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
         let question = Question { table: self.table, identity };
-        let (answer, _) = time_limit::within(LIMIT, || {
-            identity.act(|| -> Result<Option<bool>, Unclear> {
-                let effective = self.effective(identity, reach)?;
-                let nobody = self.surroundings.stranger_id();
-                let victim = self.owners.iter().find(|owner| Some(owner.as_str()) != identity.user.as_deref());
-                let victim = victim.unwrap_or(&nobody);
-                if reach == Reach::Plant {
-                    let found = question.planted(&effective, victim)?;
-                    return Ok(Some(matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..)))));
-                }
-                let Some(condition) = question.condition(reach, &effective, Some(victim)) else {
-                    return Ok(Some(false));
-                };
-                if question.is_own(place)? {
-                    return Ok(None);
-                }
-                Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
-            })
+        let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
+            let effective = self.effective(identity, reach)?;
+            if reach == Reach::Plant {
+                let others: Vec<String> = self
+                    .owners
+                    .iter()
+                    .filter(|owner| Some(owner.as_str()) != identity.user.as_deref())
+                    .cloned()
+                    .collect();
+                let planted = question.planted_on(&effective, &self.victims(&others))?;
+                return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
+            }
+            let Some(condition) = question.condition(reach, &effective, None) else { return Ok(Some(false)) };
+            if question.is_own(place)? {
+                return Ok(None);
+            }
+            Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
         });
         answer.map_err(|failure| failure.message)?.map_err(|unclear| unclear.to_string())
     }
 
     fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
         let question = Question { table: self.table, identity };
-        let (answer, _) = time_limit::within(LIMIT, || {
-            identity.act(|| -> Result<bool, Unclear> {
-                let Folded::Depends(folded) = condition.fold(&Parameters::none()) else { return Ok(true) };
-                for arm in folded.alternatives() {
-                    if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
-                        return Ok(true);
-                    }
+        let answer = identity.act_within(LIMIT, || -> Result<bool, Unclear> {
+            let Folded::Depends(folded) = condition.fold(&Parameters::none()) else { return Ok(true) };
+            for arm in folded.alternatives() {
+                if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
+                    return Ok(true);
                 }
-                Ok(false)
-            })
+            }
+            Ok(false)
         });
         matches!(answer, Ok(Ok(true)))
     }
@@ -555,31 +582,27 @@ impl<'a> Examination<'a> {
             .filter(|policy| policy.is_permissive && policy.is_about(command(reach), identity.role))
             .collect();
         let lets_through = |policy: &Policy| {
-            let (answer, _) = time_limit::within(LIMIT, || {
-                identity.act(|| -> Result<bool, Unclear> {
-                    let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else {
-                        return Ok(false);
-                    };
-                    if is_about_new {
+            let answer = identity.act_within(LIMIT, || -> Result<bool, Unclear> {
+                let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else { return Ok(false) };
+                if is_about_new {
+                    for owner in &self.table.owners {
                         let user = match reach {
                             Reach::TakeOver => identity.user.clone(),
-                            _ => Some(self.surroundings.stranger_id()),
+                            _ => Some(surroundings::stranger_of(owner.type_, 1)),
                         };
-                        for owner in &self.table.owners {
-                            let Some(user) = &user else { break };
-                            let value = value_of(owner.type_, &c_string(user));
-                            condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
-                        }
+                        let Some(user) = user else { break };
+                        let value = value_of(owner.type_, &c_string(&user));
+                        condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
                     }
-                    match condition.fold(&Parameters::none()) {
-                        Folded::Always => Ok(true),
-                        Folded::Never => Ok(false),
-                        Folded::Depends(_) => match place {
-                            Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
-                            None => Ok(false),
-                        },
-                    }
-                })
+                }
+                match condition.fold(&Parameters::none()) {
+                    Folded::Always => Ok(true),
+                    Folded::Never => Ok(false),
+                    Folded::Depends(_) => match place {
+                        Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
+                        None => Ok(false),
+                    },
+                }
             });
             matches!(answer, Ok(Ok(true)))
         };
@@ -603,6 +626,21 @@ impl Question<'_> {
         Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
     }
 
+    /// Whether own rows can be given to one of several: the first answer that is not safe, or else the least sure, and its condition.
+    fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Condition)>, Unclear> {
+        let mut told = None;
+        for victim in victims {
+            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else { continue };
+            let found = self.planted(effective, victim)?;
+            match found {
+                Found::Row(_) | Found::Verdict(Verdict::Leak(..)) => return Ok(Some((found, condition))),
+                Found::Verdict(Verdict::Inconclusive(_)) => told = Some((found, condition)),
+                Found::Verdict(_) => told = told.or(Some((found, condition))),
+            }
+        }
+        Ok(told)
+    }
+
     /// Whether own rows can be given to a victim.
     pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
         let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else {
@@ -610,12 +648,16 @@ impl Question<'_> {
         };
         match condition.fold(&Parameters::none()) {
             Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
-            Folded::Always => return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience()))),
+            Folded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
+                return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
+            }
+            Folded::Always => {}
             Folded::Depends(folded) => {
                 // What is own is reached, and nothing more is asked of the new row.
                 let Some((sql, parameters)) = self.look(&Rows::Own) else { return Ok(Found::Verdict(Verdict::Closed)) };
                 let own = Look { sql: &sql, parameters };
-                if let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
+                if !self.identity.is_account
+                    && let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
                     && own.implies(folded)
                 {
                     return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
@@ -625,7 +667,7 @@ impl Question<'_> {
         if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() {
             return Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
                 Some(place) => Found::Row(place),
-                None => Found::Verdict(Verdict::Isolated),
+                None => Found::Verdict(Verdict::IsolatedIn(1)),
             });
         }
         // Who has no rows yet is asked as if they had others'.

@@ -11,7 +11,7 @@ use crate::flags::near::near_keys;
 use crate::pg::condition::{Condition, Parameters, value_of};
 use crate::pg::row_security::{Look, Unclear};
 use crate::pg::tree::c_string;
-use crate::pg::{session, snapshot, subtransaction, time_limit};
+use crate::pg::{session, snapshot, subtransaction};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -63,14 +63,12 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
 /// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
 pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
     let question = Question { table, identity: who };
-    let (answer, _) = time_limit::within(LIMIT, || {
-        who.act(|| -> Result<Option<bool>, Unclear> {
-            let effective = crate::pg::row_security::effective(crate::pg::row_security::Command::Select, &table.named)?;
-            if question.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_none() {
-                return Ok(None);
-            }
-            Ok(Some(question.first(&Rows::Own, effective.using, f64::MAX)?.is_some()))
-        })
+    let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
+        let effective = crate::pg::row_security::effective(crate::pg::row_security::Command::Select, &table.named)?;
+        if question.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(question.first(&Rows::Own, effective.using, f64::MAX)?.is_some()))
     });
     answer.ok()?.ok().flatten()
 }
@@ -100,7 +98,9 @@ pub fn row_by_key(table: &Table, key: &Value, example: &'static str) -> Result<(
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        values.push((type_, value_of(type_, &c_string(&text))));
+        let value = subtransaction::attempt(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
+            .map_err(|failure| OpsError::InvalidRowKey { why: failure.message, example })?;
+        values.push((type_, value));
         terms.push(format!("t.{} = ${}", quote_identifier(name), values.len()));
     }
     let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();

@@ -2,6 +2,8 @@
 
 use crate::access::as_owner;
 use crate::error::OpsError;
+use crate::pg::subtransaction::Failure;
+use crate::pg::time_limit;
 use crate::pg::tree::c_string;
 use crate::settings;
 use pgrx::prelude::*;
@@ -65,6 +67,8 @@ pub struct Identity {
     pub role: pg_sys::Oid,
     /// The user's id, as text.
     pub user: Option<String>,
+    /// Whether it is one user with claims of their own, and not what everybody is who comes.
+    pub is_account: bool,
     settings: Vec<(CString, CString)>,
 }
 
@@ -148,6 +152,7 @@ impl Surroundings {
             label: format!("{} without claims", role.name),
             role: role.oid,
             user: None,
+            is_account: false,
             settings: self.settings(None),
         }
     }
@@ -159,19 +164,14 @@ impl Surroundings {
             label: format!("{} with the anonymous key", role.name),
             role: role.oid,
             user: None,
+            is_account: false,
             settings: self.settings(Some(&claims)),
         }
     }
 
     /// An id that no user has.
     pub fn stranger_id(&self) -> String {
-        match self.users.as_ref().map(|users| users.key_type) {
-            None | Some(pg_sys::UUIDOID) => crate::pg::identity::new_uuid().to_string(),
-            // The largest id that nobody has, likely: the smallest of the type, as keys count upwards.
-            Some(pg_sys::INT4OID) => i32::MIN.to_string(),
-            Some(pg_sys::INT8OID) => i64::MIN.to_string(),
-            Some(_) => crate::pg::identity::new_uuid().to_string(),
-        }
+        stranger_of(self.users.as_ref().map_or(pg_sys::UUIDOID, |users| users.key_type), 0)
     }
 
     /// Somebody who has just signed up: an account that has nothing.
@@ -179,7 +179,13 @@ impl Surroundings {
         let id = self.stranger_id();
         let claims = self.claims_of(role, &id, None);
         let settings = self.settings(Some(&claims));
-        Identity { label: format!("{}, just signed up", role.name), role: role.oid, user: Some(id), settings }
+        Identity {
+            label: format!("{}, just signed up", role.name),
+            role: role.oid,
+            user: Some(id),
+            is_account: false,
+            settings,
+        }
     }
 
     /// A user, with the claims that follow from the account.
@@ -190,14 +196,18 @@ impl Surroundings {
             label: format!("{} as {}", role.name, masked(id)),
             role: role.oid,
             user: Some(id.to_owned()),
+            is_account: true,
             settings,
         }
     }
 
     /// Who asks of the control tables.
     pub fn control(&self, role: &Role, id: &str) -> Identity {
-        let setting = (c"crewsnow_ops.control_user".to_owned(), c_string(id));
-        Identity { label: "control".to_owned(), role: role.oid, user: Some(id.to_owned()), settings: vec![setting] }
+        let settings = vec![
+            (c"row_security".to_owned(), c"on".to_owned()),
+            (c"crewsnow_ops.control_user".to_owned(), c_string(id)),
+        ];
+        Identity { label: "control".to_owned(), role: role.oid, user: Some(id.to_owned()), is_account: false, settings }
     }
 
     fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {
@@ -242,8 +252,27 @@ impl Surroundings {
 
 impl Identity {
     /// Runs `work` as this identity's request would run. What it changes is undone.
-    pub fn act<R>(&self, work: impl FnOnce() -> R) -> Result<R, crate::pg::subtransaction::Failure> {
+    pub fn act<R>(&self, work: impl FnOnce() -> R) -> Result<R, Failure> {
         crate::pg::identity::as_client(self.role, &self.settings, std::panic::AssertUnwindSafe(work))
+    }
+
+    /// The same, for so many milliseconds at most. A cancel that is somebody else's is passed on.
+    pub fn act_within<R>(&self, milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Failure> {
+        let (answer, has_expired) = time_limit::within(milliseconds, || self.act(work));
+        match answer {
+            Err(failure) if failure.is_from_outside() && !has_expired => failure.raise(),
+            answer => answer,
+        }
+    }
+}
+
+/// An id of a type that no user has; numbered, where it is not random. The smallest of the type, as keys count upwards.
+pub fn stranger_of(type_: pg_sys::Oid, number: i16) -> String {
+    match type_ {
+        pg_sys::INT2OID => (i16::MIN + number).to_string(),
+        pg_sys::INT4OID => (i32::MIN + i32::from(number)).to_string(),
+        pg_sys::INT8OID => (i64::MIN + i64::from(number)).to_string(),
+        _ => crate::pg::identity::new_uuid().to_string(),
     }
 }
 

@@ -191,20 +191,18 @@ impl Trace {
         let own = || repair::sees_own(table, &victim);
         let reaches = || {
             let question = Question { table, identity: who };
-            let (answer, _) = time_limit::within(LIMIT, || {
-                who.act(|| -> Result<bool, Unclear> {
-                    let effective = row_security::effective(prove::command(reach), &table.named)?;
-                    let Some(condition) = question.condition(reach, &effective, Some(&victims[0])) else {
-                        return Ok(false);
-                    };
-                    if reach == Reach::Plant {
-                        return Ok(!matches!(
-                            question.planted(&effective, &victims[0])?,
-                            prove::Found::Verdict(Verdict::Isolated | Verdict::Closed)
-                        ));
-                    }
-                    Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
-                })
+            let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
+                let effective = row_security::effective(prove::command(reach), &table.named)?;
+                let Some(condition) = question.condition(reach, &effective, Some(&victims[0])) else {
+                    return Ok(false);
+                };
+                if reach == Reach::Plant {
+                    return Ok(!matches!(
+                        question.planted(&effective, &victims[0])?,
+                        prove::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                    ));
+                }
+                Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
             });
             match answer {
                 Ok(Ok(does)) => Ok(does),
@@ -330,12 +328,10 @@ impl Trace {
 
 /// The number that a query about a user gives somebody, within the limit.
 fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result<i64, String> {
-    let (answer, _) = time_limit::within(LIMIT, || {
-        who.act(|| {
-            // SAFETY: a value of this type.
-            let user = unsafe { DatumWithOid::new(value_of(type_, &c_string(user)), type_) };
-            Spi::connect(|client| client.select(sql, Some(1), &[user])?.first().get_one::<i64>())
-        })
+    let answer = who.act_within(LIMIT, || {
+        // SAFETY: a value of this type.
+        let user = unsafe { DatumWithOid::new(value_of(type_, &c_string(user)), type_) };
+        Spi::connect(|client| client.select(sql, Some(1), &[user])?.first().get_one::<i64>())
     });
     match answer {
         Ok(Ok(count)) => Ok(count.unwrap_or(0)),

@@ -13,4 +13,7 @@ mod health_waits;
 mod lifecycle;
 mod monitoring;
 mod replication;
+mod rls_demo;
+mod rls_hostile;
+mod rls_places;
 mod telemetry;
