@@ -31,6 +31,8 @@ pub struct Policy {
     pub using: Option<String>,
     /// WITH CHECK, in the catalog's form.
     pub check: Option<String>,
+    /// Both as SQL.
+    sql: [String; 2],
 }
 
 impl Policy {
@@ -69,6 +71,7 @@ pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> 
                 roles: row.get(6)?.unwrap_or_default(),
                 using: row.get(7)?,
                 check: row.get(8)?,
+                sql: [row.get(9)?.unwrap_or_default(), row.get(10)?.unwrap_or_default()],
             });
         }
         Ok(policies)
@@ -117,7 +120,8 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
     let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
     let mut found = Vec::new();
     for policy in policies {
-        for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
+        let [using, check] = &policy.sql;
+        for (clause, tree, sql) in [("using", &policy.using, using), ("check", &policy.check, check)] {
             let Some(tree) = tree else { continue };
             found.push(memory::in_temporary_context(|| {
                 let tree = c_string(tree);
@@ -133,7 +137,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
                     policy: policy.oid,
                     relation: policy.relation,
                     clause,
-                    expression: Condition::one(expression).to_sql(policy.relation),
+                    expression: sql.clone(),
                     constant,
                     facts,
                 }
@@ -177,6 +181,7 @@ fn simplify(
         Err(_) => return None,
     };
     facts.functions.extend(inner.functions);
+    facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);
     facts.settings.extend(inner.settings);
     facts.relations.extend(inner.relations);
