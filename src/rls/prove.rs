@@ -605,6 +605,7 @@ impl Question<'_> {
                 let Some((sql, parameters)) = self.look(&Rows::Own) else { return Ok(Found::Verdict(Verdict::Closed)) };
                 let own = Look { sql: &sql, parameters };
                 if !self.identity.is_account
+                    && !condition.has_sub_queries()
                     && let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
                     && own.implies(folded)
                 {
