@@ -102,6 +102,9 @@ pub enum OpsError {
     /// SQLSTATE 0A000
     #[error("partition {0} of event_log cannot be read")]
     UnreadablePartition(String),
+    /// SQLSTATE 0A000
+    #[error("partition {0} of event_log is unlogged and cannot be read on a standby")]
+    UnloggedPartition(String),
     /// SQLSTATE 25001
     #[error("cannot {what} in a transaction block")]
     InTransactionBlock {
@@ -281,17 +284,23 @@ impl OpsError {
             | Self::InvalidExpiry { .. }
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
-            Self::LikelyTypo { .. } | Self::UnknownRole(_) | Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::FrozenColumn { .. } | Self::NotInstalled | Self::UnreadablePartition(_) => {
-                Code::ERRCODE_FEATURE_NOT_SUPPORTED
-            }
+            Self::LikelyTypo { .. }
+            | Self::UnknownRole(_)
+            | Self::UnknownFinding { .. }
+            | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::FrozenColumn { .. }
+            | Self::NotInstalled
+            | Self::UnreadablePartition(_)
+            | Self::UnloggedPartition(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::HistoryIsAppendOnly
             | Self::EventsAreAppendOnly
             | Self::SuperusersSession { .. }
             | Self::SuperusersSessions => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::Unreachable(_) | Self::OtherSession { .. } | Self::Unreadable { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Unreachable(_) | Self::OtherSession { .. } | Self::Unreadable { .. } => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
@@ -332,6 +341,7 @@ impl OpsError {
             Self::UnreadablePartition(_) => {
                 "It must be a plain table with the columns of event_log in their types; counting without it would be wrong.".into()
             }
+            Self::UnloggedPartition(_) => "Its rows are on the primary only; counting without them would be wrong.".into(),
             Self::InvalidStatusCode(_) => "An HTTP status code is 100 to 599. Nothing was written.".into(),
             Self::Unreachable(_) => {
                 "A policy or a trigger on feature_flags hides the row or swallows the insert. Nothing was changed."
@@ -404,6 +414,7 @@ impl OpsError {
             Self::InvalidStatusCode(_) => "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into(),
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
             Self::UnreadablePartition(name) => format!("\\d+ {name}"),
+            Self::UnloggedPartition(name) => format!("On the primary: ALTER TABLE {name} SET LOGGED;"),
             Self::InTransactionBlock { .. } => "COMMIT; and call it again.".into(),
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;".into(),
             Self::Unreachable(_) => "\\d feature_flags".into(),

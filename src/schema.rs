@@ -44,7 +44,6 @@ extension_sql_file!(
         telemetry::retention::apply_event_retention,
         telemetry::rollup::rebuild_rollups,
         telemetry::rollup::roll_up_events,
-        telemetry::views::edge_functions_now,
         telemetry::views::webhooks_now
     ]
 );

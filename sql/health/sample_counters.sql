@@ -1,5 +1,5 @@
--- All cumulative counters that the rate checks need. Each part but "at" has only numbers, and counting_since: when its counting began, in
--- seconds since 1970. After a crash pg_stat_database.stats_reset is NULL; only that of the checkpoints tells then.
+-- All cumulative counters that the rate checks need. Each part has numbers, and counting_since: when its counting began, in seconds since 1970;
+-- "since" is the same for people. After a crash pg_stat_database.stats_reset is NULL; only that of the checkpoints tells then.
 WITH
 checkpoints AS (@checkpoints@),
 databases AS (
@@ -14,7 +14,8 @@ parts AS (
             'temp_files', sum(d.temp_files), 'temp_bytes', sum(d.temp_bytes), 'deadlocks', sum(d.deadlocks), 'conflicts', sum(d.conflicts),
             'active_ms', round(sum(d.active_time)::numeric), 'sessions', sum(d.sessions), 'sessions_abandoned', sum(d.sessions_abandoned),
             'sessions_fatal', sum(d.sessions_fatal), 'sessions_killed', sum(d.sessions_killed),
-            'counting_since', extract(epoch FROM coalesce(max(d.stats_reset), max(b.stats_reset)))
+            'counting_since', extract(epoch FROM coalesce(max(d.stats_reset), max(b.stats_reset))),
+            'since', to_char(coalesce(max(d.stats_reset), max(b.stats_reset)), 'YYYY-MM-DD HH24:MI')
         ) AS counters
     FROM databases AS d
     CROSS JOIN checkpoints AS b
@@ -23,20 +24,21 @@ parts AS (
 SELECT
     jsonb_build_object(
         'at', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00',
+        'epoch', extract(epoch FROM clock_timestamp()),
         'postmaster_start', extract(epoch FROM pg_postmaster_start_time()),
         'in_recovery', pg_is_in_recovery(),
         'here', (SELECT p.counters FROM parts AS p WHERE p.is_here),
         'others', (SELECT p.counters FROM parts AS p WHERE NOT p.is_here),
         'wal', jsonb_build_object(
             'records', w.wal_records, 'bytes', w.wal_bytes, 'full_pages', w.wal_fpi, 'buffers_full', w.wal_buffers_full,
-            'counting_since', extract(epoch FROM w.stats_reset)),
+            'counting_since', extract(epoch FROM w.stats_reset), 'since', to_char(w.stats_reset, 'YYYY-MM-DD HH24:MI')),
         'lsn', jsonb_build_object('position',
             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn),
         'checkpoints', jsonb_build_object('timed', b.timed, 'requested', b.requested, 'write_ms', b.write_ms, 'sync_ms', b.sync_ms,
-            'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset)),
+            'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset), 'since', to_char(b.stats_reset, 'YYYY-MM-DD HH24:MI')),
         'archiver', jsonb_build_object('archived', a.archived_count, 'failed', a.failed_count,
             'counting_since', extract(epoch FROM a.stats_reset))
-    ) AS counters
+    )::text AS counters
 FROM pg_stat_wal AS w
 CROSS JOIN pg_stat_archiver AS a
 CROSS JOIN checkpoints AS b

@@ -1,12 +1,13 @@
 -- Limits: 85 % and 95 % (check_postgres) of what the sequence, or the smaller type of the column it feeds, can hold. Cycling ones never end.
 -- Reading a sequence locks it until the transaction ends (16 fit the fast path, the rest fill the lock table), so the fast check reads a few: those
--- of small types first, the most used first; none that somebody else holds so that we would wait.
+-- of small types first, of these the most used, of the others the oldest: large ones that feed small columns come from before PostgreSQL 10,
+-- which had no small ones. None that somebody else holds so that we would wait.
 WITH
 ascending AS (
-    SELECT s.seqrelid, s.seqtypid, s.seqmin, s.seqmax, s.seqincrement, count(*) OVER () AS in_all
+    SELECT s.seqrelid, s.seqtypid, s.seqmin, s.seqmax, s.seqincrement
     FROM pg_sequence AS s
     WHERE NOT s.seqcycle AND s.seqincrement > 0
-    ORDER BY s.seqmax > 4294967296, pg_stat_get_blocks_fetched(s.seqrelid) DESC, s.seqrelid
+    ORDER BY s.seqmax > 4294967296, CASE WHEN s.seqmax <= 4294967296 THEN pg_stat_get_blocks_fetched(s.seqrelid) END DESC, s.seqrelid
     LIMIT @most@
 ),
 sequences AS MATERIALIZED (
@@ -51,9 +52,16 @@ read AS MATERIALIZED (
                 AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
         )
 ),
-counted AS (
+counted AS MATERIALIZED (
     SELECT (SELECT count(*) FROM read) AS read, (SELECT count(*) FROM finite AS f WHERE NOT f.is_readable) AS hidden,
-        coalesce((SELECT max(a.in_all) FROM ascending AS a), 0) AS in_all, (SELECT count(*) FROM ascending) AS looked_at
+        (SELECT count(*) FROM finite AS f WHERE f.is_readable) - (SELECT count(*) FROM read) AS locked,
+        a.in_all, l.looked_at, a.small > l.small AS is_short
+    FROM (
+        SELECT count(*) AS in_all, count(*) FILTER (WHERE s.seqmax <= 4294967296) AS small
+        FROM pg_sequence AS s
+        WHERE NOT s.seqcycle AND s.seqincrement > 0
+    ) AS a
+    CROSS JOIN (SELECT count(*) AS looked_at, count(*) FILTER (WHERE s.seqmax <= 4294967296) AS small FROM ascending AS s) AS l
 ),
 judged AS (
     SELECT r.*, 100 * (r.value - r.seqmin + 1) / (r.most - r.seqmin + 1) AS percent
@@ -81,12 +89,17 @@ FROM ranked AS r
 WHERE r.place <= 5
 UNION ALL
 SELECT
-    CASE WHEN c.hidden > 0 THEN 'SKIPPED' ELSE 'OK' END, NULL,
-    CASE WHEN c.hidden = 0 OR c.read > 0 THEN format('%s below 85 %%', c.read) END, '< 85 %',
+    CASE WHEN c.hidden > 0 OR c.locked > 0 OR c.is_short THEN 'SKIPPED' ELSE 'OK' END, NULL,
+    CASE WHEN c.hidden = 0 OR c.read > 0 THEN format('%s below 85 %%', c.read - (SELECT count(*) FROM ranked)) END, '< 85 %',
     concat_ws(', ', format('%s of %s sequences can end within 2^32 and were read', c.read, c.in_all),
         CASE WHEN c.hidden > 0 THEN c.hidden || ' may not be read by this role' END,
-        CASE WHEN c.in_all > c.looked_at THEN format('only the %s most used of the smallest types were looked at', c.looked_at) END),
-    CASE WHEN c.hidden > 0 THEN 'Let this role read the sequences.' ELSE 'Nothing to do.' END,
-    CASE WHEN c.hidden > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user) END, 'now'
+        CASE WHEN c.locked > 0 THEN c.locked || ' are locked by others' END,
+        CASE WHEN c.in_all > c.looked_at THEN format('only %s were looked at, those of small types first', c.looked_at) END),
+    CASE WHEN c.hidden > 0 THEN 'Let this role read the sequences.' WHEN c.is_short THEN 'The others may be used up: look at all.'
+        WHEN c.locked > 0 THEN 'Look again when nobody alters them.'
+        ELSE 'Nothing to do.' END,
+    CASE WHEN c.hidden > 0 THEN format('GRANT pg_read_all_data TO %I;', current_user)
+        WHEN c.is_short THEN 'SELECT * FROM crewsnow_ops.full_health_check() WHERE metric = ''All Sequences'';' END,
+    'now'
 FROM counted AS c
-WHERE c.hidden > 0 OR NOT EXISTS (SELECT FROM ranked)
+WHERE c.hidden > 0 OR c.locked > 0 OR c.is_short OR NOT EXISTS (SELECT FROM ranked)

@@ -1,5 +1,5 @@
--- The counters of about five minutes ago, at least of half a minute ago
-SELECT s.sampled_at, s.counters::text
+-- The counters of about five minutes ago, at least of half a minute ago, and their age in seconds
+SELECT s.sampled_at, s.counters::text, extract(epoch FROM clock_timestamp() - s.sampled_at)::float8
 FROM crewsnow_ops.health_samples AS s
 WHERE s.sampled_at BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() - interval '30 seconds'
     AND (s.counters ->> 'in_recovery')::boolean = pg_is_in_recovery()

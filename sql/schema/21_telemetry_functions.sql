@@ -22,7 +22,12 @@ COMMENT ON FUNCTION crewsnow_ops.latency_sketch_serialize(internal) IS 'Part of 
 COMMENT ON FUNCTION crewsnow_ops.latency_sketch_deserialize(bytea, internal) IS 'Part of the sketch aggregates.';
 COMMENT ON FUNCTION crewsnow_ops.latency_sketch_final(internal) IS 'Part of the sketch aggregates.';
 
--- What the runbook opens.
+-- What the runbook opens. Two functions by hand, because their rows are returned at once.
+CREATE FUNCTION crewsnow_ops.edge_functions_now() RETURNS TABLE (
+    function_name text, total_calls bigint, avg_execution_time numeric, p95_latency double precision, timeout_count bigint,
+    last_call timestamptz, latency_status text, data_state text, window_start timestamptz, error_5xx_count bigint,
+    max_execution_time numeric
+) LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'edge_functions_now_wrapper';
 CREATE VIEW @extschema@.edge_functions_monitoring AS
 SELECT v.function_name, v.total_calls, v.avg_execution_time, v.p95_latency, v.timeout_count, v.last_call, v.latency_status,
     v.data_state, v.window_start, v.error_5xx_count, v.max_execution_time
@@ -40,7 +45,6 @@ COMMENT ON COLUMN @extschema@.edge_functions_monitoring.window_start IS 'The fir
 COMMENT ON COLUMN @extschema@.edge_functions_monitoring.error_5xx_count IS 'Calls with a status code that starts with 5.';
 COMMENT ON COLUMN @extschema@.edge_functions_monitoring.max_execution_time IS 'The slowest call in ms, exactly.';
 
--- By hand, because its rows are returned at once.
 CREATE FUNCTION crewsnow_ops.error_rates_now() RETURNS TABLE (
     function_name text, minute_bucket timestamptz, total_requests bigint, error_5xx_count bigint, error_rate_pct numeric, error_status text,
     data_state text

@@ -1,9 +1,28 @@
-//! The checks: a name, a query of one row shape, and for servers or callers that know more a better query. See docs/health.md.
+//! The checks: a name and how they look, most by a query of one row shape. See docs/health.md.
 
-/// One check. Its query answers `status, object, current_value, threshold, evidence, recommendation, next_command, since`, all text.
+use super::finding::Finding;
+use super::known::Known;
+use super::{disk, rates, tables};
+use crate::error::OpsError;
+
+/// One check.
 pub struct Check {
     /// What the reports call it.
     pub metric: &'static str,
+    /// How it looks.
+    pub look: Look,
+}
+
+/// How a check looks.
+pub enum Look {
+    /// By SQL.
+    Query(Query),
+    /// By itself.
+    Itself(fn(&'static str, &Known) -> Result<Vec<Finding>, OpsError>),
+}
+
+/// A check's query, which answers `status, object, current_value, threshold, evidence, recommendation, next_command, since`, all text.
+pub struct Query {
     /// The query.
     pub sql: &'static str,
     /// At most how many objects the query reads, where that costs: `@most@` in it.
@@ -16,13 +35,18 @@ pub struct Check {
 pub const STATEMENTS: &str = "pg_stat_statements";
 
 macro_rules! checks {
-    (most $most:literal; $($metric:literal $file:literal $(if $object:literal $better:literal)?;)*) => {
-        &[$(Check {
-            metric: $metric,
+    (most $most:literal; $($metric:literal $($file:literal)? $(if $object:literal $better:literal)? $(by $itself:path)?;)*) => {
+        &[$(Check { metric: $metric, look: checks!(@look $most $($file)? $(if $object $better)? $(by $itself)?) }),*]
+    };
+    (@look $most:literal by $itself:path) => {
+        Look::Itself($itself)
+    };
+    (@look $most:literal $file:literal $(if $object:literal $better:literal)?) => {
+        Look::Query(Query {
             most: $most,
             sql: include_str!(concat!("../../sql/health/", $file, ".sql")),
             better: checks!(@better $($object $better)?),
-        }),*]
+        })
     };
     (@better) => { None };
     (@better $object:literal $better:literal) => {
@@ -56,20 +80,21 @@ pub const FAST: &[Check] = checks! {
     "Xmin Horizon" "fast/xmin_horizon";
     "Sequences" "sequences";
     "Autovacuum Workers" "fast/autovacuum_workers";
-    "Autovacuum Lag" "fast/autovacuum_lag";
-    "Invalid Indexes" "fast/invalid_indexes";
-    "Session Deaths" "fast/session_deaths";
-    "Deadlocks" "fast/deadlocks";
-    "Rollbacks" "fast/rollbacks";
-    "Temp Files" "fast/temp_files";
-    "Cache Hit" "fast/cache_hit";
-    "Checkpoints" "fast/checkpoints";
-    "WAL Rate" "fast/wal_rate";
+    "Autovacuum Lag" by tables::lag;
+    "Invalid Indexes" by tables::invalid_indexes;
+    "Session Deaths" by rates::session_deaths;
+    "Deadlocks" by rates::deadlocks;
+    "Rollbacks" by rates::rollbacks;
+    "Temp Files" by rates::temp_files;
+    "Cache Hit" by rates::cache_hit;
+    "Checkpoints" by rates::checkpoints;
+    "WAL Rate" by rates::wal_rate;
     "KPI Freshness" "fast/kpi_freshness" if "crewsnow_ops.matview_refreshes" "fast/kpi_freshness.crewsnow_ops.matview_refreshes";
     "Configuration Errors" "fast/config_errors" if "pg_file_settings" "fast/config_errors.pg_file_settings";
     "Pending Settings" "fast/pending_settings";
     "Statement Statistics" "fast/statement_statistics";
-    "Database Size" "fast/disk";
+    "Database Size" by tables::size;
+    "Disk Space" by disk::findings;
 };
 
 /// Hygiene: worth doing, on another day.

@@ -1,11 +1,9 @@
 //! How full the disks are, which no SQL can say.
 
 use super::finding::{Finding, Status};
+use super::known::Known;
 use crate::error::OpsError;
 use pgrx::prelude::*;
-
-/// The check's name.
-pub const METRIC: &str = "Disk Space";
 
 /// Hundredths that are too many: check_postgres's 90 and 95.
 const WARNING: u64 = 90;
@@ -25,55 +23,59 @@ fn status(percent: u64) -> Status {
     }
 }
 
-fn gigabytes(bytes: u64) -> String {
+/// A size for people.
+pub(super) fn gigabytes(bytes: u64) -> String {
     format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000)
 }
 
 /// A row a file system that the server's files are on, as far as the caller may know where they are.
-pub fn findings() -> Result<Vec<Finding>, OpsError> {
-    let places: Vec<(String, String)> = Spi::connect(|client| {
+pub fn findings(metric: &'static str, _: &Known) -> Result<Vec<Finding>, OpsError> {
+    let places: Vec<(String, Option<String>)> = Spi::connect(|client| {
         let mut places = Vec::new();
         for row in client.select(include_str!("../../sql/health/disk_paths.sql"), None, &[])? {
-            places.extend(row.get::<String>(1)?.zip(row.get::<String>(2)?));
+            places.extend(
+                row.get::<String>(1)?.map(|what| Ok::<_, OpsError>((what, row.get::<String>(2)?))).transpose()?,
+            );
         }
         Ok::<_, OpsError>(places)
     })?;
-    if places.is_empty() {
-        return Ok(vec![Finding {
+    let mut seen = Vec::new();
+    let mut findings = Vec::new();
+    if places.iter().any(|(_, path)| path.is_none()) {
+        findings.push(Finding {
             next_command: Some(format!(
                 "GRANT pg_monitor TO {};",
                 pgrx::spi::quote_identifier(crate::pg::identity::current_user())
             )),
             recommendation: Some("Let this role see where the server's files are.".to_owned()),
-            ..Finding::skipped(METRIC, "where the server's files are is hidden from this role".to_owned())
-        }]);
+            ..Finding::skipped(metric, "where the server's files are is hidden from this role".to_owned())
+        });
     }
-    let mut seen = Vec::new();
-    let mut findings = Vec::new();
     for (what, path) in places {
-        let Ok(system) = rustix::fs::statvfs(path.as_str()) else {
+        let Some(path) = path else { continue };
+        let (Ok(system), Ok(directory)) = (rustix::fs::statvfs(path.as_str()), rustix::fs::stat(path.as_str())) else {
             findings.push(Finding {
                 object: Some(what),
-                ..Finding::skipped(METRIC, format!("{path} could not be looked at"))
+                ..Finding::skipped(metric, format!("{path} could not be looked at"))
             });
             continue;
         };
-        let identity = (system.f_fsid, system.f_blocks);
-        if seen.contains(&identity) {
+        if seen.contains(&directory.st_dev) {
             continue;
         }
-        seen.push(identity);
+        seen.push(directory.st_dev);
         let free = system.f_bavail * system.f_frsize;
         let used = (system.f_blocks - system.f_bfree) * system.f_frsize;
+        // Without a place for another file it is as full. Some file systems have no such limit, and say 0.
+        let files = used_percent(system.f_favail, system.f_files.saturating_sub(system.f_ffree));
         let percent = used_percent(free, used);
-        let status = status(percent);
+        let status = status(percent.max(files));
         findings.push(Finding {
-            metric: METRIC,
             status,
             object: Some(what),
             current_value: Some(format!("{percent} % used, {} free", gigabytes(free))),
             threshold: Some(format!("< {WARNING} %")),
-            evidence: Some(format!("{path}, {} in all", gigabytes(used + free))),
+            evidence: Some(format!("{path}, {} in all, {files} % of the files it can hold", gigabytes(used + free))),
             recommendation: Some(match status {
                 Status::Ok => "Nothing to do.".to_owned(),
                 _ => "When it is full nothing can be written any more and the server stops: see what keeps WAL or \
@@ -84,7 +86,7 @@ pub fn findings() -> Result<Vec<Finding>, OpsError> {
                 "SELECT * FROM performance_health_check() WHERE metric IN ('Replication Slots', 'WAL Archiving', 'WAL Size', 'Temp Files');"
                     .to_owned()
             }),
-            since: Some("now".to_owned()),
+            ..Finding::ok(metric)
         });
     }
     Ok(findings)

@@ -61,6 +61,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A check that found nothing.
+    #[must_use]
+    pub fn ok(metric: &'static str) -> Self {
+        let recommendation = Some("Nothing to do.".to_owned());
+        Self { status: Status::Ok, evidence: None, recommendation, ..Self::skipped(metric, String::new()) }
+    }
+
     /// A check that could not look, and why.
     #[must_use]
     pub fn skipped(metric: &'static str, why: String) -> Self {

@@ -1,17 +1,17 @@
 //! performance_health_check and full_health_check: each check by itself, so that one that fails is one row that says so.
 
-use super::checks::{Check, FAST, SLOW};
-use super::disk;
-use super::finding::{self, Finding, Status};
-use super::mask::mask_evidence;
+use super::checks::{Check, FAST, Look, SLOW};
+use super::finding::{self, Finding};
+use super::known::Known;
 use super::sample::{self, Counters, Surroundings};
+use super::tables::Tables;
 use crate::error::OpsError;
 use crate::pg::rows::Rows;
 use crate::pg::{catalog, session, subtransaction, time_limit};
+use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
-use pgrx::IntoDatum;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -32,32 +32,6 @@ fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, OpsError>) -> Resu
     }
 }
 
-fn findings(check: &Check, surroundings: &Surroundings, counters: &Counters) -> Result<Vec<Finding>, OpsError> {
-    let sql = surroundings.choose(check.sql, check.better).replace("@most@", check.most);
-    let arguments = match counters.arguments(&sql) {
-        Ok(arguments) => arguments,
-        Err(why) => return Ok(vec![Finding::skipped(check.metric, why)]),
-    };
-    Spi::connect(|client| {
-        let mut findings = Vec::new();
-        for row in client.select(sql.as_str(), None, &arguments)? {
-            let text = |column| row.get::<String>(column);
-            findings.push(Finding {
-                metric: check.metric,
-                status: Status::parse(&text(1)?.unwrap_or_default()),
-                object: text(2)?,
-                current_value: text(3)?,
-                threshold: text(4)?,
-                evidence: text(5)?.map(|evidence| mask_evidence(&evidence)),
-                recommendation: text(6)?,
-                next_command: text(7)?,
-                since: text(8)?,
-            });
-        }
-        Ok(findings)
-    })
-}
-
 /// What the runbook names is found without its schema only where that is everybody's.
 pub(super) fn typable(command: String, schema: &str) -> String {
     let qualified = |name: &str| format!("FROM {}.{name}", quote_identifier(schema));
@@ -75,10 +49,14 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
     session::forget_statistics();
     // Without one of these the others go on: on plain queries, of lifetimes.
     let surroundings = alone(each, Surroundings::read).unwrap_or_default();
-    let counters = Counters {
-        now: alone(each, || sample::counters(&surroundings)),
+    let statements = alone(each, || sample::statements(&surroundings)).unwrap_or_default();
+    let of_statements = alone(each, || sample::statement_totals(&surroundings, &statements));
+    let known = Known {
+        now: alone(each, || sample::counters(&surroundings))
+            .map(|now| Counters::new(sample::joined(&now, of_statements))),
         earlier: alone(each, || sample::earlier(&surroundings)).unwrap_or_default(),
-        statements: alone(each, || sample::statements(&surroundings)).unwrap_or_default(),
+        tables: alone(each, Tables::read),
+        surroundings,
     };
     let mut found = Vec::new();
     let mut take = |metric: &'static str, work: &dyn Fn() -> Result<Vec<Finding>, OpsError>| {
@@ -96,9 +74,11 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
         }
     };
     for check in checks {
-        take(check.metric, &|| findings(check, &surroundings, &counters));
+        take(check.metric, &|| match &check.look {
+            Look::Query(query) => known.ask(check.metric, query),
+            Look::Itself(look) => look(check.metric, &known),
+        });
     }
-    take(disk::METRIC, &disk::findings);
     finding::sort(&mut found);
     let schema = catalog::target_schema_name().unwrap_or_default();
     for finding in &mut found {

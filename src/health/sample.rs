@@ -3,7 +3,6 @@
 use super::checks::STATEMENTS;
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::argument::Jsonb;
 use crate::pg::session::require_writable;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -57,8 +56,7 @@ impl Surroundings {
     /// The better query where the caller can use what it needs, else the plain one; ready to run.
     pub fn choose(&self, plain: &str, better: Option<(&str, &str)>) -> String {
         let sql = better.filter(|(object, _)| self.has(object)).map_or(plain, |(_, sql)| sql);
-        sql.replace("@spans@", include_str!("../../sql/health/spans.sql").trim_end())
-            .replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
+        sql.replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
     }
 }
 
@@ -72,63 +70,78 @@ pub struct Statements {
     milliseconds: Option<Vec<f64>>,
 }
 
-/// Counters as JSON, as the queries take them, and of statements.
-pub struct Counters {
-    /// Those of now, or why they could not be read.
-    pub now: Result<String, String>,
-    /// Earlier ones, and when that was.
-    pub earlier: Option<(TimestampWithTimeZone, String)>,
-    /// An earlier sample of statements.
-    pub statements: Statements,
-}
-
-impl Counters {
-    /// What a query needs bound: earlier counters, their time and those of now; or an earlier sample of statements; or nothing. `Err`
-    /// where what it cannot do without could not be read.
-    pub fn arguments(&self, sql: &str) -> Result<Vec<DatumWithOid<'static>>, String> {
-        if sql.contains("$5") {
-            let statements = &self.statements;
-            return Ok(vec![
-                statements.queryids.clone().into(),
-                statements.databases.clone().into(),
-                statements.calls.clone().into(),
-                statements.milliseconds.clone().into(),
-                statements.taken_at.into(),
-            ]);
-        }
-        if !sql.contains("$3") {
-            return Ok(Vec::new());
-        }
-        Ok(vec![
-            Jsonb::bind(self.earlier.as_ref().map(|(_, counters)| Jsonb::parse(counters))),
-            self.earlier.as_ref().map(|(taken_at, _)| *taken_at).into(),
-            Jsonb::bind(Some(Jsonb::parse(self.now.as_ref().map_err(Clone::clone)?))),
-        ])
+impl Statements {
+    /// As a query takes them, NULLs where there is none.
+    pub fn arguments(&self) -> [DatumWithOid<'static>; 5] {
+        [
+            self.queryids.clone().into(),
+            self.databases.clone().into(),
+            self.calls.clone().into(),
+            self.milliseconds.clone().into(),
+            self.taken_at.into(),
+        ]
     }
 }
 
-/// The counters of now.
+/// The server's counters of now, as JSON.
 pub fn counters(surroundings: &Surroundings) -> Result<String, OpsError> {
     let checkpoints = surroundings.choose(
         include_str!("../../sql/health/checkpoint_counters.sql"),
         Some(("pg_stat_checkpointer", include_str!("../../sql/health/checkpoint_counters.pg_stat_checkpointer.sql"))),
     );
-    let all = include_str!("../../sql/health/sample_counters.sql").replace("@checkpoints@", &checkpoints);
-    let totals = surroundings.choose(
-        "SELECT NULL::jsonb",
-        Some((STATEMENTS, include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"))),
-    );
-    let sql = format!(
-        "SELECT (c.counters || coalesce(s.part, '{{}}'))::text
-         FROM ({all}) AS c
-         LEFT JOIN (SELECT jsonb_build_object('statements', t.totals) AS part FROM ({totals}) AS t (totals)) AS s
-             ON s.part -> 'statements' <> 'null'"
-    );
+    let sql = include_str!("../../sql/health/sample_counters.sql").replace("@checkpoints@", &checkpoints);
     Spi::connect(|client| Ok(client.select(sql.as_str(), Some(1), &[])?.first().get::<String>(1)?.unwrap_or_default()))
 }
 
+/// What pg_stat_statements has counted, as JSON, since an earlier sample of it where there is one; nothing where it cannot be read.
+pub fn statement_totals(surroundings: &Surroundings, earlier: &Statements) -> Result<String, OpsError> {
+    if !surroundings.has(STATEMENTS) {
+        return Ok("{}".to_owned());
+    }
+    let sql = surroundings.choose(include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"), None);
+    Spi::connect(|client| {
+        let totals = client.select(sql.as_str(), Some(1), &earlier.arguments())?;
+        Ok(if totals.is_empty() { "{}".to_owned() } else { totals.first().get::<String>(1)?.unwrap_or_default() })
+    })
+}
+
+/// Two JSON objects as one; instead of the second why it is missing.
+pub fn joined(counters: &str, of_statements: Result<String, String>) -> String {
+    let of_statements = of_statements.unwrap_or_else(|why| serde_json::json!({ "statements_failed": why }).to_string());
+    match (counters.strip_suffix('}'), of_statements.strip_prefix('{')) {
+        (Some(counters), Some(more)) if more.trim() != "}" => format!("{counters}, {more}"),
+        _ => counters.to_owned(),
+    }
+}
+
+/// Counters as JSON: as queries take them, and to be looked at here.
+pub struct Counters {
+    /// As text.
+    pub text: String,
+    /// The same.
+    pub parsed: serde_json::Value,
+}
+
+impl Counters {
+    /// What is no JSON has no counters.
+    pub fn new(text: String) -> Self {
+        let parsed = serde_json::from_str(&text).unwrap_or_default();
+        Self { text, parsed }
+    }
+}
+
+/// A sample of before.
+pub struct Earlier {
+    /// When it was taken.
+    pub taken_at: TimestampWithTimeZone,
+    /// What it has.
+    pub counters: Counters,
+    /// How old it is, in seconds.
+    pub age: f64,
+}
+
 /// Earlier counters, if the caller may read them and there are any.
-pub fn earlier(surroundings: &Surroundings) -> Result<Option<(TimestampWithTimeZone, String)>, OpsError> {
+pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, OpsError> {
     if !surroundings.has(SAMPLES) {
         return Ok(None);
     }
@@ -138,7 +151,9 @@ pub fn earlier(surroundings: &Surroundings) -> Result<Option<(TimestampWithTimeZ
             return Ok(None);
         }
         let sample = sample.first();
-        Ok(sample.get::<TimestampWithTimeZone>(1)?.zip(sample.get::<String>(2)?))
+        let (taken_at, text, age) = (sample.get(1)?, sample.get(2)?, sample.get(3)?);
+        let of = |((taken_at, text), age)| Earlier { taken_at, counters: Counters::new(text), age };
+        Ok(taken_at.zip(text).zip(age).map(of))
     })
 }
 
@@ -172,7 +187,8 @@ fn sample_health() -> Result<bool, ErrorReport> {
     require_writable("take a sample")?;
     let taken = as_owner(|| {
         let surroundings = Surroundings::read()?;
-        let counters = counters(&surroundings)?;
+        let totals = statement_totals(&surroundings, &Statements::default())?;
+        let counters = joined(&counters(&surroundings)?, Ok(totals));
         Spi::connect_mut(|client| {
             let sql = include_str!("../../sql/query/write_health_sample.sql");
             let taken = !client.update(sql, None, &[counters.into()])?.is_empty();
@@ -189,4 +205,19 @@ fn sample_health() -> Result<bool, ErrorReport> {
         })
     })?;
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn what_is_joined() {
+        let joined = |of_statements: Result<&str, &str>| {
+            joined(r#"{"a": {"b": 1}}"#, of_statements.map(str::to_owned).map_err(str::to_owned))
+        };
+        assert_eq!(joined(Ok("{}")), r#"{"a": {"b": 1}}"#);
+        assert_eq!(joined(Ok(r#"{"c": 2}"#)), r#"{"a": {"b": 1}, "c": 2}"#);
+        assert_eq!(joined(Err("a \"b\"")), r#"{"a": {"b": 1}, "statements_failed":"a \"b\""}"#);
+    }
 }

@@ -43,8 +43,8 @@ fn sessions(sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Ve
     })
 }
 
-/// Ends one, and records it; whether it is gone.
-fn end(session: &Session) -> Result<bool, OpsError> {
+/// Ends one, and records it; whether it ended in time, `None` if it was gone already.
+fn end(session: &Session) -> Result<Option<bool>, OpsError> {
     let who = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
@@ -64,7 +64,7 @@ fn end(session: &Session) -> Result<bool, OpsError> {
                 ended.is_some().into(),
             ];
             client.update(include_str!("../../sql/query/record_session_action.sql"), None, &record)?;
-            Ok(ended.is_some())
+            Ok(ended)
         })
     })
 }
@@ -111,7 +111,7 @@ fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTi
         .into());
     }
     check(session)?;
-    Ok(end(session)?)
+    Ok(end(session)?.is_some())
 }
 
 /// Ends sessions. See the COMMENT on the SQL function.
@@ -165,8 +165,11 @@ fn disconnect_sessions(
     for session in sessions(include_str!("../../sql/query/find_sessions.sql"), &arguments)? {
         let action = match p_dry_run {
             true => "would be disconnected",
-            false if end(&session)? => "disconnected",
-            false => "already gone",
+            false => match end(&session)? {
+                Some(true) => "disconnected",
+                Some(false) => "told to end, still there",
+                None => "already gone",
+            },
         };
         rows.push((
             session.pid,

@@ -2,7 +2,7 @@
 
 use super::checks::STATEMENTS;
 use super::mask;
-use super::sample::{self, Counters, Surroundings};
+use super::sample::{self, Surroundings};
 use crate::error::OpsError;
 use crate::pg::rows::Answer;
 use crate::pg::{session, subtransaction, time_limit};
@@ -23,6 +23,10 @@ fn mask_literals(p_statement: &str) -> String {
 #[pg_extern(sql = false)]
 fn blocking_tree_now() -> Result<Answer, ErrorReport> {
     session::forget_statistics();
+    // Mostly nobody waits, and planning the tree takes longer than seeing that.
+    if !Answer::of("SELECT FROM pg_catalog.pg_locks AS l WHERE NOT l.granted LIMIT 1", &[]).has_rows() {
+        return Ok(Answer::none());
+    }
     Ok(Answer::of(include_str!("../../sql/health/blocking_tree.sql"), &[]))
 }
 
@@ -53,10 +57,14 @@ fn analyze_slow_queries() -> Result<Answer, ErrorReport> {
         include_str!("../../sql/health/slow_queries.sql"),
         Some((STATEMENTS, include_str!("../../sql/health/slow_queries.pg_stat_statements.sql"))),
     );
-    let statements = sample::statements(&surroundings)?;
-    let counters = Counters { now: Err(String::new()), earlier: None, statements };
-    let arguments = counters.arguments(&sql).unwrap_or_default();
-    let look = AssertUnwindSafe(|| Answer::of(&sql, &arguments));
+    // Without an earlier sample it is of the whole life.
+    let earlier = subtransaction::unless(
+        &[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE],
+        AssertUnwindSafe(|| sample::statements(&surroundings)),
+    );
+    let arguments = earlier.unwrap_or_else(|_| Ok(sample::Statements::default()))?.arguments();
+    let arguments = if surroundings.has(STATEMENTS) { &arguments[..] } else { &[] };
+    let look = AssertUnwindSafe(|| Answer::of(&sql, arguments));
     match time_limit::within(LIMIT, || subtransaction::attempt(look)) {
         (Ok(answer), _) => Ok(answer),
         (Err(_), true) => Err(OpsError::TookTooLong { what: "looking for slow queries", milliseconds: LIMIT }.into()),

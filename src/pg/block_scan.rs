@@ -2,6 +2,7 @@
 
 use super::brin::{self, Summary};
 use super::scan::{ACCESS_SHARE, column_number, indexes_of};
+use super::slot::{self, RowInPlace};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -44,9 +45,14 @@ impl Wanted {
     }
 }
 
-/// A table that is no heap, or has not the columns that it should have.
+/// Why a table cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotReadable;
+pub enum NotReadable {
+    /// It is no heap, or has not the columns that it should have.
+    Shape,
+    /// It is unlogged, and this server a standby, which has none of its rows.
+    NotHere,
+}
 
 /// A table that is open for reading until it is dropped.
 pub struct Blocks {
@@ -62,8 +68,8 @@ pub struct Run {
 }
 
 impl Blocks {
-    /// Opens a heap with its BRIN index, if it has one, on the columns `number` and `time`; `None` if the table is gone, `Err` if it is
-    /// no heap or lacks a column. The lock stays until the transaction ends, as for a query.
+    /// Opens a heap with its BRIN index, if it has one, on the columns `number` and `time`; `None` if the table is gone, `Err` if it
+    /// cannot be read. The lock stays until the transaction ends, as for a query.
     pub fn open(table: pg_sys::Oid, number: &CStr, time: &CStr) -> Result<Option<Self>, NotReadable> {
         // SAFETY: try_relation_open answers NULL for a relation that is gone; an open one has a valid descriptor.
         unsafe {
@@ -74,9 +80,12 @@ impl Blocks {
             let mut blocks = Self { relation, index: None };
             let class = &*(*relation).rd_rel;
             if class.relkind as u8 != pg_sys::RELKIND_RELATION || class.relam != pg_sys::HEAP_TABLE_AM_OID {
-                return Err(NotReadable);
+                return Err(NotReadable::Shape);
             }
-            let column = |name, type_| blocks.column(name, type_).ok_or(NotReadable);
+            if class.relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED && pg_sys::RecoveryInProgress() {
+                return Err(NotReadable::NotHere);
+            }
+            let column = |name, type_| blocks.column(name, type_).ok_or(NotReadable::Shape);
             let columns = [column(number, pg_sys::INT8OID)?, column(time, pg_sys::TIMESTAMPTZOID)?];
             blocks.index = brin_on(relation, columns);
             Ok(Some(blocks))
@@ -193,7 +202,7 @@ impl Blocks {
                 }
                 pg_sys::heap_setscanlimits(scan, run.first, run.count);
                 while next_row(scan, slot, oldest, columns) {
-                    visit(&RowInPlace { slot: &*slot });
+                    visit(&RowInPlace::new(&*slot));
                 }
             });
             pg_sys::heap_endscan(scan);
@@ -279,7 +288,6 @@ mod unguarded {
         pub fn PredicateLockRelation(relation: Relation, snapshot: Snapshot);
         pub fn heap_getnextslot(scan: TableScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot)
         -> bool;
-        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, count: i32);
     }
 }
 
@@ -302,9 +310,7 @@ unsafe fn next_row(
                 if oldest.is_some_and(|oldest| was_written_before(&*(*tuple).t_data, oldest)) {
                     continue;
                 }
-                if i32::from((*slot).tts_nvalid) < columns {
-                    unguarded::slot_getsomeattrs_int(slot, columns);
-                }
+                slot::read_columns(slot, columns);
                 return true;
             }
             false
@@ -352,31 +358,4 @@ unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sy
 /// How many blocks there are in some runs.
 pub fn block_count(runs: &[Run]) -> u64 {
     runs.iter().map(|run| u64::from(run.count)).sum()
-}
-
-/// A row where it lies, valid until the next one is read. Accessors answer `None` for NULL.
-pub struct RowInPlace<'a> {
-    slot: &'a pg_sys::TupleTableSlot,
-}
-
-impl RowInPlace<'_> {
-    fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
-        let index = usize::try_from(column).ok()?.checked_sub(1)?;
-        if index >= self.slot.tts_nvalid as usize {
-            return None;
-        }
-        // SAFETY: the first `tts_nvalid` values are set.
-        unsafe { (!*self.slot.tts_isnull.add(index)).then(|| *self.slot.tts_values.add(index)) }
-    }
-
-    /// An int8 or timestamptz column.
-    pub fn int8(&self, column: i16) -> Option<i64> {
-        self.datum(column).map(|datum| datum.value() as i64)
-    }
-
-    /// Works with the bytes of a column of variable length, in place where they lie uncompressed.
-    pub fn with_bytes<R>(&self, column: i16, work: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        // SAFETY: the caller names a column of variable length, whose value is valid as long as the row.
-        self.datum(column).map(|datum| unsafe { super::datum::with_varlena(datum, work) })
-    }
 }

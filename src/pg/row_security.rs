@@ -90,10 +90,8 @@ pub fn effective(command: Command, on: &Named) -> Result<Effective, Unclear> {
         }
         let mut check: *mut pg_sys::List = std::ptr::null_mut();
         for option in elements::<pg_sys::WithCheckOption>((*query).withCheckOptions) {
-            let is_policy = matches!(
-                (*option).kind,
-                pg_sys::WCOKind::WCO_RLS_INSERT_CHECK | pg_sys::WCOKind::WCO_RLS_UPDATE_CHECK
-            );
+            let is_policy =
+                matches!((*option).kind, pg_sys::WCOKind::WCO_RLS_INSERT_CHECK | pg_sys::WCOKind::WCO_RLS_UPDATE_CHECK);
             if is_policy && !(*option).qual.is_null() {
                 check = pg_sys::lappend(check, (*option).qual.cast());
             }
@@ -154,12 +152,7 @@ impl Look<'_> {
     /// `most` rows. `Err` if the planner expects it to cost more than `cost`.
     ///
     /// The values are copied into the current memory context.
-    pub fn rows(
-        &self,
-        condition: Condition,
-        most: u64,
-        cost: f64,
-    ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Unclear> {
+    pub fn rows(&self, condition: Condition, most: u64, cost: f64) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Unclear> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = analysed(&sql, &self.parameters)?;
         // SAFETY: the server made the query, and plans and runs it as it does any; the condition is about the first table. What is left
@@ -172,6 +165,8 @@ impl Look<'_> {
             };
             require_nothing(query, table);
             (*query).hasSubLinks = true;
+            // The condition may be older than the subtransaction that locked what it reads.
+            pg_sys::AcquireRewriteLocks(query, true, false);
             let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
             let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, self.parameters.list);
             if (*(*plan).planTree).total_cost > cost {
@@ -300,8 +295,7 @@ unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver:
         let row = (0..count)
             .map(|i| {
                 let (column, value) = (column(descriptor, i + 1), *(*slot).tts_values.add(i as usize));
-                (!*(*slot).tts_isnull.add(i as usize))
-                    .then(|| datumCopy(value, column.attbyval, column.attlen.into()))
+                (!*(*slot).tts_isnull.add(i as usize)).then(|| datumCopy(value, column.attbyval, column.attlen.into()))
             })
             .collect();
         pg_sys::MemoryContextSwitchTo(before);

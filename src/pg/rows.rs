@@ -45,6 +45,16 @@ unsafe impl<const N: usize> SqlTranslatable for Rows<N> {
 pub struct Answer(Vec<pg_sys::HeapTuple>);
 
 impl Answer {
+    /// No rows.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether there are any.
+    pub fn has_rows(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Runs a query that writes nothing, under the statement's own snapshot.
     pub fn of(sql: &str, arguments: &[DatumWithOid<'_>]) -> Self {
         let sql = std::ffi::CString::new(sql).unwrap_or_default();

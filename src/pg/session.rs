@@ -38,10 +38,34 @@ pub fn user() -> String {
     super::identity::role_name(unsafe { pg_sys::GetSessionUserId() })
 }
 
+/// This session's database.
+pub fn database() -> String {
+    // SAFETY: a session that runs functions has a database; its name is a copy in the current memory context.
+    unsafe {
+        let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
+        if name.is_null() { String::new() } else { std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned() }
+    }
+}
+
 /// Whether the current user is a superuser.
 pub fn is_superuser() -> bool {
     // SAFETY: looks up the current user's role.
     unsafe { pg_sys::superuser() }
+}
+
+/// `max_wal_size`, in megabytes.
+pub fn max_wal_size() -> i64 {
+    // SAFETY: reads a setting.
+    i64::from(unsafe { pg_sys::max_wal_size_mb })
+}
+
+/// `checkpoint_timeout`, in seconds.
+pub fn checkpoint_timeout() -> String {
+    // SAFETY: every server has this setting, which all may read; its text is valid until the next call, and copied.
+    unsafe {
+        let setting = pg_sys::GetConfigOption(c"checkpoint_timeout".as_ptr(), true, false);
+        if setting.is_null() { String::new() } else { std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned() }
+    }
 }
 
 /// This session's process.
@@ -54,12 +78,6 @@ pub fn own_pid() -> i32 {
 pub fn has_setting(name: &std::ffi::CStr) -> bool {
     // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL.
     unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
-}
-
-/// The name of the database.
-pub fn database() -> String {
-    // SAFETY: the database that the session is in exists; the name is NUL-terminated and copied.
-    unsafe { owned(pg_sys::get_database_name(pg_sys::MyDatabaseId)) }
 }
 
 /// The server's version, as it says it.

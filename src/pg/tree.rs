@@ -204,10 +204,8 @@ impl Walk<'_> {
         // SAFETY: as the caller vouches.
         unsafe {
             match operator_name(operator).as_str() {
-                "->" | "->>" | "#>" | "#>>" => {
-                    if tells_identity(left, self.identity) {
-                        self.facts.claim_keys.extend(text(stripped(right)));
-                    }
+                "->" | "->>" | "#>" | "#>>" if tells_identity(left, self.identity) => {
+                    self.facts.claim_keys.extend(text(stripped(right)));
                 }
                 "=" => {
                     for (one, other) in [(left, right), (right, left)] {

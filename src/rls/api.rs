@@ -186,7 +186,12 @@ fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Opt
     let (answer, has_expired) = time_limit::within(LIMIT, || {
         who.act(|| {
             let effective = row_security::effective(command, &table.named)?;
-            Ok::<_, row_security::Unclear>([effective.using, effective.check, fold(effective.using), fold(effective.check)])
+            Ok::<_, row_security::Unclear>([
+                effective.using,
+                effective.check,
+                fold(effective.using),
+                fold(effective.check),
+            ])
         })
     });
     let conditions = match answer {

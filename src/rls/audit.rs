@@ -33,7 +33,12 @@ impl Audit {
         let policies = policy::policies(only)?;
         let facts = policy::facts(&policies, &surroundings);
         let tables = table::tables(&surroundings, only, &policy::compared_columns(&facts))?;
-        Ok(Self { surroundings, policies, facts, tables: tables.into_iter().map(|table| (table, Vec::new())).collect() })
+        Ok(Self {
+            surroundings,
+            policies,
+            facts,
+            tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
+        })
     }
 
     /// Looks at all tables that clients reach, or at one.
@@ -42,7 +47,8 @@ impl Audit {
         let mut audit = Self::prepare(only)?;
         let mut people = People::find(&audit.surroundings)?;
         for (table, cells) in &mut audit.tables {
-            let of: Vec<Policy> = audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+            let of: Vec<Policy> =
+                audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
             let told = if Instant::now() < end {
                 memory::in_temporary_context(|| Examination::new(table, &audit.surroundings, &of).cells(&mut people))
             } else {
@@ -88,14 +94,19 @@ impl Audit {
                     "exempt-role",
                     Severity::High,
                     Confidence::Proved,
-                    format!("Row-level security does not hold for {role}: it owns the table, or belongs to who does, or has BYPASSRLS."),
+                    format!(
+                        "Row-level security does not hold for {role}: it owns the table, or belongs to who does, or has BYPASSRLS."
+                    ),
                     format!("{role} is exempt"),
                 ),
                 Verdict::Failing(error) => about(
                     "failing-policies",
                     Severity::Medium,
                     Confidence::Observed,
-                    format!("Statements on the table fail with an error from its policies: {} by {role}.", cell.reach.rule()),
+                    format!(
+                        "Statements on the table fail with an error from its policies: {} by {role}.",
+                        cell.reach.rule()
+                    ),
                     error.clone(),
                 ),
                 Verdict::Inconclusive(why) => about(
@@ -157,7 +168,8 @@ impl Audit {
 
     /// What is nobody's in particular, and open.
     fn public(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
-        let open: Vec<&Cell> = cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
+        let open: Vec<&Cell> =
+            cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
         let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
         let culprits = culprits(open.iter().copied());
         let who: BTreeSet<String> = open.iter().map(|cell| crate::pg::identity::role_name(cell.role)).collect();
@@ -175,7 +187,11 @@ impl Audit {
             relation: Some(table.oid().to_u32()),
             policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
             detail: format!("All of {who} can {what}{}.", because(table, &culprits)),
-            evidence: open.iter().map(|cell| format!("as {}: {}", cell.identity, shown(cell))).collect::<Vec<_>>().join("; "),
+            evidence: open
+                .iter()
+                .map(|cell| format!("as {}: {}", cell.identity, shown(cell)))
+                .collect::<Vec<_>>()
+                .join("; "),
             remediation: (reach != Reach::Read).then(|| fix::of_open_write(table, &culprits)).flatten(),
             cache_key: None,
         })

@@ -36,7 +36,9 @@ pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprit
             table,
             &[
                 format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;"),
-                format!("CREATE POLICY \"Owners manage their rows\" ON {name} TO {role} USING ({own}) WITH CHECK ({own});"),
+                format!(
+                    "CREATE POLICY \"Owners manage their rows\" ON {name} TO {role} USING ({own}) WITH CHECK ({own});"
+                ),
             ],
         );
     }
@@ -59,7 +61,9 @@ pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprit
 pub fn of_open_write(table: &Table, culprits: &[Policy]) -> Option<String> {
     let name = &table.named.name;
     let statements: Vec<String> = match table.is_secured {
-        true => culprits.iter().map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name))).collect(),
+        true => {
+            culprits.iter().map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name))).collect()
+        }
         false => vec![format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;")],
     };
     script(table, &statements)

@@ -204,7 +204,7 @@ impl Verdict {
     pub fn remark(&self) -> String {
         match self {
             Self::IsolatedIn(rows) => format!("none of {rows} rows of others"),
-            Self::Shared => "some rows of others, which not everybody reaches".to_owned(),
+            Self::Shared => "some rows of others".to_owned(),
             Self::Leak(_, audience) => format!("{audience} reaches rows of others"),
             Self::Inconclusive(why) => why.clone(),
             Self::Failing(error) => format!("the policies fail with {error}"),
@@ -249,5 +249,7 @@ impl Finding {
 
 /// The worst first, then by rule and object.
 pub fn sort(findings: &mut [Finding]) {
-    findings.sort_by(|a, b| (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object)));
+    findings.sort_by(|a, b| {
+        (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object))
+    });
 }

@@ -30,7 +30,9 @@ impl People {
             let ids = as_owner(|| {
                 Spi::connect(|client| {
                     let rows = client.select(sql.as_str(), None, &[POOL.into()])?;
-                    rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<Result<_, _>>().map_err(Into::into)
+                    rows.filter_map(|row| row.get::<String>(1).transpose())
+                        .collect::<Result<_, _>>()
+                        .map_err(Into::into)
                 })
             })?;
             people.pool = people.known(surroundings, ids)?;

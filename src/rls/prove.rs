@@ -11,10 +11,13 @@ use crate::pg::row_security::{self, Command, Effective, Look, Unclear};
 use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
 const MOST_COST: f64 = 50_000.0;
+/// As many rows are looked at without a thought.
+const FEW: i64 = 10_000;
 /// How long one question may take, in milliseconds.
 pub const LIMIT: i32 = 500;
 /// How many owners of a table's rows are looked at where not all rows can be.
@@ -106,26 +109,33 @@ impl Question<'_> {
                     let (column, type_) = quoted.first()?;
                     // SAFETY: looks up the type.
                     let array = unsafe { pg_sys::get_array_type(*type_) };
-                    let list: Vec<String> = users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
+                    let list: Vec<String> =
+                        users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
                     terms.push(format!("{column} = ANY ({})", bind(array, list)));
                 }
-                match me {
-                    Some(me) => {
-                        for (column, type_) in &quoted {
-                            terms.push(format!("{column} <> {}", bind(*type_, value_of(*type_, &c_string(me)))));
-                        }
+                // Somebody's, and in no column one's own. Written so that the server can refute it by a policy.
+                if let Some(me) = me {
+                    for (column, type_) in &quoted {
+                        let me = bind(*type_, value_of(*type_, &c_string(me)));
+                        terms.push(match quoted.len() {
+                            1 => format!("{column} <> {me}"),
+                            _ => format!("({column} <> {me} OR {column} IS NULL)"),
+                        });
                     }
-                    None if quoted.is_empty() => {}
-                    None => {
-                        let somebody: Vec<String> = quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
-                        terms.push(format!("({})", somebody.join(" OR ")));
-                    }
+                }
+                if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
+                    let somebody: Vec<String> =
+                        quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                    terms.push(format!("({})", somebody.join(" OR ")));
                 }
             }
         }
         let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
-        Some((format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name), Parameters::new(&values)))
+        Some((
+            format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name),
+            Parameters::new(&values),
+        ))
     }
 
     /// The first row of a kind that meets a condition.
@@ -172,6 +182,7 @@ impl Question<'_> {
         }
         // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
         if !owners.is_empty()
+            && self.table.estimated_rows > FEW
             && let Some(place) = self.first(&Rows::Of(owners), condition, MOST_COST)?
         {
             return Ok(Found::Row(place));
@@ -181,7 +192,9 @@ impl Question<'_> {
             Ok(None) => Ok(Found::Verdict(self.nothing_found(owners)?)),
             Err(Unclear::TooExpensive) => Ok(Found::Verdict(match owners.len() {
                 0 => Verdict::from(Unclear::TooExpensive),
-                n => Verdict::Inconclusive(format!("none found of {n} owners' rows; looking at every row would cost too much")),
+                n => Verdict::Inconclusive(format!(
+                    "none found of {n} owners' rows; looking at every row would cost too much"
+                )),
             })),
             Err(unclear) => Err(unclear),
         }
@@ -189,7 +202,7 @@ impl Question<'_> {
 
     /// Nothing was found: among how many?
     fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Unclear> {
-        if self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
+        if owners.is_empty() && self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
             return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
@@ -209,9 +222,11 @@ impl Question<'_> {
         let owner = self.table.owners.first();
         let may_set = |command| {
             self.table.is_control
-                || self.table.owners.iter().any(|owner| {
-                    privilege::on_column(self.identity.role, self.table.oid(), owner.number, command)
-                })
+                || self
+                    .table
+                    .owners
+                    .iter()
+                    .any(|owner| privilege::on_column(self.identity.role, self.table.oid(), owner.number, command))
         };
         match reach {
             Reach::Read | Reach::Destroy => Some(using),
@@ -268,6 +283,8 @@ pub struct Examination<'a> {
     policies: &'a [Policy],
     /// Some users whose rows it has.
     pub owners: Vec<String>,
+    /// What was asked of the server already. It lives in the memory context that the examination is made in.
+    enforced: RefCell<HashMap<(String, Command), Effective>>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -281,19 +298,18 @@ struct Asked {
 impl<'a> Examination<'a> {
     /// Prepares one.
     pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
-        Self { table, surroundings, policies, owners: Vec::new() }
+        Self { table, surroundings, policies, owners: Vec::new(), enforced: RefCell::default() }
     }
 
     /// All answers about the table.
     pub fn cells(mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
-        let reachable = (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
+        let reachable =
+            (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
         if !reachable {
             return Ok(Vec::new());
         }
-        let owners = alone(|| self.table.sample_owners(OWNERS)).map_err(|failure| OpsError::Unreadable {
-            table: self.table.named.name.clone(),
-            why: failure.message,
-        })??;
+        let owners = alone(|| self.table.sample_owners(OWNERS))
+            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.message })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
         for (place, role) in self.surroundings.roles.iter().enumerate() {
@@ -335,7 +351,9 @@ impl<'a> Examination<'a> {
             }
             // Whoever signs up can: no need to ask the others.
             let is_known = |cell: &Cell| {
-                cell.reach == reach && cell.role == identity.role && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
+                cell.reach == reach
+                    && cell.role == identity.role
+                    && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
             };
             if identity.user.is_some() && cells.iter().any(is_known) {
                 continue;
@@ -361,6 +379,17 @@ impl<'a> Examination<'a> {
         }
     }
 
+    /// What the server enforces for an identity, asked once.
+    fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
+        let key = (identity.label.clone(), command(reach));
+        if let Some(known) = self.enforced.borrow().get(&key) {
+            return Ok(*known);
+        }
+        let effective = row_security::effective(key.1, &self.table.named)?;
+        self.enforced.borrow_mut().insert(key, effective);
+        Ok(effective)
+    }
+
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
     fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
         let question = Question { table: self.table, identity };
@@ -368,7 +397,7 @@ impl<'a> Examination<'a> {
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<Asked>, Unclear> {
-                let effective = row_security::effective(command(reach), &self.table.named)?;
+                let effective = self.effective(identity, reach)?;
                 let (found, condition) = if reach == Reach::Plant {
                     match question.planted_on(&effective, &others)? {
                         Some(planted) => planted,
@@ -456,7 +485,10 @@ impl<'a> Examination<'a> {
         };
         let stranger = self.surroundings.stranger(role);
         if identity.user.is_some() && identity.label == stranger.label {
-            return (Verdict::Leak(seen, Audience::AnyAccount), format!("{} reached a row of another user", identity.label));
+            return (
+                Verdict::Leak(seen, Audience::AnyAccount),
+                format!("{} reached a row of another user", identity.label),
+            );
         }
         let mut tried = Vec::new();
         let mut reached = 0;
@@ -472,29 +504,36 @@ impl<'a> Examination<'a> {
                 Ok(Some(does)) => {
                     reached += usize::from(does);
                     tried.push(id);
+                    if !does {
+                        break;
+                    }
                 }
             }
         }
         if !tried.is_empty() && reached == tried.len() {
-            let evidence = format!("{} and {} other users reached the same row of another user", identity.label, reached);
+            let evidence =
+                format!("{} and {} other users reached the same row of another user", identity.label, reached);
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
         // With nobody else to try it with: a condition that does not look at the row opens all rows.
         if tried.is_empty() && self.has_open_gate(identity, condition) {
-            let evidence = format!("{} reached a row of another user by a condition that does not look at the row", identity.label);
+            let evidence = format!(
+                "{} reached a row of another user by a condition that does not look at the row",
+                identity.label
+            );
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
-        (Verdict::Shared, format!("{reached} of {} other users reached it", tried.len()))
+        (Verdict::Shared, "not everybody reaches it".to_owned())
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
     pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
         let question = Question { table: self.table, identity };
         let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
-            let effective = row_security::effective(command(reach), &self.table.named)?;
+            let effective = self.effective(identity, reach)?;
             if reach == Reach::Plant {
-                let others: Vec<String> =
-                    self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
+                let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
+                let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
                 let planted = question.planted_on(&effective, &others)?;
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
@@ -558,7 +597,8 @@ impl<'a> Examination<'a> {
             });
             matches!(answer, Ok(Ok(true)))
         };
-        let guilty: Vec<Policy> = about.iter().filter(|policy| lets_through(policy)).map(|policy| (*policy).clone()).collect();
+        let guilty: Vec<Policy> =
+            about.iter().filter(|policy| lets_through(policy)).map(|policy| (*policy).clone()).collect();
         // None alone: all of them together.
         if guilty.is_empty() { about.into_iter().cloned().collect() } else { guilty }
     }
@@ -577,12 +617,13 @@ impl Question<'_> {
         Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
     }
 
-    /// Whether own rows can be given to one of several: the first answer that is not safe, or else the least sure, and its condition.
+    /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
     fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Condition)>, Unclear> {
+        let somebody = self.table.owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
         let mut told = None;
-        for victim in victims {
+        for victim in if victims.is_empty() { somebody.as_slice() } else { victims } {
             let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else { continue };
-            let found = self.planted(condition)?;
+            let found = self.planted(effective, victim)?;
             match found {
                 Found::Row(_) | Found::Verdict(Verdict::Leak(..)) => return Ok(Some((found, condition))),
                 Found::Verdict(Verdict::Inconclusive(_)) => told = Some((found, condition)),
@@ -592,8 +633,11 @@ impl Question<'_> {
         Ok(told)
     }
 
-    /// Whether own rows can be given to somebody else.
-    pub fn planted(&self, condition: Condition) -> Result<Found, Unclear> {
+    /// Whether own rows can be given to a victim.
+    pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
+        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else {
+            return Ok(Found::Verdict(Verdict::Closed));
+        };
         match condition.fold(&Parameters::none()) {
             Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
             Folded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
@@ -613,19 +657,31 @@ impl Question<'_> {
                 }
             }
         }
-        Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+        if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() {
+            return Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+                Some(place) => Found::Row(place),
+                None => Found::Verdict(Verdict::Isolated),
+            });
+        }
+        // Who has no rows yet is asked as if they had others'.
+        let as_own = self.table.owners.first().zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
+            let value = |user: &str| value_of(owner.type_, &c_string(user));
+            let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
+            Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
+        });
+        let Some(as_own) = as_own else { return Ok(Found::Verdict(Verdict::Closed)) };
+        Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
             Some(place) => Found::Row(place),
-            None if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() => {
-                Found::Verdict(Verdict::IsolatedIn(1))
-            }
-            None => Found::Verdict(Verdict::Inconclusive("there are no rows of one's own to look at".to_owned())),
+            None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
         })
     }
 }
 
 /// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.
 pub fn controls(surroundings: &Surroundings) -> Result<(), String> {
-    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else { return Ok(()) };
+    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else {
+        return Ok(());
+    };
     let owners = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"].map(str::to_owned);
     let told = |name: &std::ffi::CStr, reach: Reach, wanted: fn(&Found) -> bool| {
         let table = catalog::schema(c"crewsnow_ops").and_then(|schema| catalog::table_in(schema, name));

@@ -1,7 +1,7 @@
 //! Trying a correction and taking it back.
 
-use super::prove::{LIMIT, Place, Question, Rows};
 use super::people::People;
+use super::prove::{LIMIT, Place, Question, Rows};
 use super::report::Report;
 use super::surroundings::Identity;
 use super::table::{OwnerColumn, Table};
@@ -51,7 +51,9 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
         Ok(Ok((false, after))) => match (before, after) {
             (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees what is theirs".to_owned(),
             (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees what is theirs".to_owned(),
-            (Some(false), Some(true)) => "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned(),
+            (Some(false), Some(true)) => {
+                "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned()
+            }
             (Some(false), _) => "PROVED: closes it; the owner did not see what is theirs before either".to_owned(),
             (None, _) => "PROVED: closes it".to_owned(),
         },
@@ -73,7 +75,9 @@ pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
 
 /// The row that a key names, and whose it is.
 pub fn row_by_key(table: &Table, key: &Value, example: &'static str) -> Result<(Place, Vec<String>), OpsError> {
-    let Value::Object(key) = key else { return Err(OpsError::InvalidRowKey { why: "it is not an object".to_owned(), example }) };
+    let Value::Object(key) = key else {
+        return Err(OpsError::InvalidRowKey { why: "it is not an object".to_owned(), example });
+    };
     if key.is_empty() {
         return Err(OpsError::InvalidRowKey { why: "it names no column".to_owned(), example });
     }
@@ -194,7 +198,9 @@ pub fn related(table: &Table, place: Place, owners: &HashMap<u32, Vec<OwnerColum
                 let place = place.clone();
                 users.extend(as_owner(|| {
                     let rows = client.select(sql.as_str(), None, &[place.into()])?;
-                    rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<Result<Vec<_>, _>>().map_err(Into::into)
+                    rows.filter_map(|row| row.get::<String>(1).transpose())
+                        .collect::<Result<Vec<_>, _>>()
+                        .map_err(Into::into)
                 })?);
             }
         }

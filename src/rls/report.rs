@@ -36,7 +36,12 @@ impl Report {
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
         if let Err(why) = prove::controls(&audit.surroundings) {
-            findings.push(general("detector-broken", Severity::Critical, "The audit misjudges its own control tables: believe no verdict.", why));
+            findings.push(general(
+                "detector-broken",
+                Severity::Critical,
+                "The audit misjudges its own control tables: believe no verdict.",
+                why,
+            ));
         }
         if audit.surroundings.roles.is_empty() {
             let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
@@ -72,7 +77,10 @@ impl Report {
                 .iter()
                 .filter(|finding| finding.relation == Some(table.oid().to_u32()) && finding.policy.is_none())
                 .collect();
-            if of_table.is_empty() || !table.is_secured || findings.iter().any(|finding| finding.severity < Severity::Low) {
+            if of_table.is_empty()
+                || !table.is_secured
+                || findings.iter().any(|finding| finding.severity < Severity::Low)
+            {
                 rows.push(self.policy_row(table, None, findings));
             }
         }
@@ -142,7 +150,10 @@ impl Report {
             let reads: &[Reach] = &[Reach::Read];
             for (requirement, reaches) in [
                 ("Other users' rows cannot be read", reads),
-                ("Other users' rows cannot be written", &[Reach::Tamper, Reach::TakeOver, Reach::Plant, Reach::Forge, Reach::Destroy]),
+                (
+                    "Other users' rows cannot be written",
+                    &[Reach::Tamper, Reach::TakeOver, Reach::Plant, Reach::Forge, Reach::Destroy],
+                ),
             ] {
                 if cells.iter().any(|cell| reaches.contains(&cell.reach)) {
                     rows.push(self.is_kept(table, cells, requirement, reaches));
@@ -175,7 +186,8 @@ impl Report {
             (true, Some(_)) => ("SECURE", "Nothing to do.".to_owned()),
         };
         let accepted = self.findings.iter().find(|finding| {
-            finding.relation == Some(table.oid().to_u32()) && ["rls-off", "partition-without-rls"].contains(&finding.rule)
+            finding.relation == Some(table.oid().to_u32())
+                && ["rls-off", "partition-without-rls"].contains(&finding.rule)
         });
         let (status, recommendation) = match accepted.and_then(|finding| self.acceptance(finding)) {
             Some(acceptance) if !table.is_secured => ("SECURE", accepted_text(acceptance)),
@@ -214,7 +226,13 @@ impl Report {
         row
     }
 
-    fn requirement(&self, requirement: &'static str, table: &str, of: Vec<&Finding>, on: Option<&Table>) -> Requirement {
+    fn requirement(
+        &self,
+        requirement: &'static str,
+        table: &str,
+        of: Vec<&Finding>,
+        on: Option<&Table>,
+    ) -> Requirement {
         let mut status = "SECURE";
         let mut texts = Vec::new();
         for finding in of {
@@ -253,7 +271,9 @@ impl Report {
                 0 => format!("\n[ok] {title}\n"),
                 n => format!("\n[{n} FAILED] {title}\n"),
             };
-            for finding in of.iter().filter(|finding| finding.severity < Severity::Info || finding.rule == "public-read") {
+            for finding in
+                of.iter().filter(|finding| finding.severity < Severity::Info || finding.rule == "public-read")
+            {
                 let accepted = self.acceptance(finding).map(|acceptance| format!(" ({})", accepted_text(acceptance)));
                 text += &format!(
                     "  {} {} {}: {}{}\n",
@@ -290,25 +310,68 @@ impl Report {
 const SECTIONS: &[(&str, &[&str])] = &[
     (
         "Users reach only what is theirs",
-        &["read-leak", "tampering", "take-over", "planted-rows", "forged-rows", "destruction", "open-write", "public-read", "failing-policies", "exempt-role", "detector-broken", "no-clients"],
+        &[
+            "read-leak",
+            "tampering",
+            "take-over",
+            "planted-rows",
+            "forged-rows",
+            "destruction",
+            "open-write",
+            "public-read",
+            "failing-policies",
+            "exempt-role",
+            "detector-broken",
+            "no-clients",
+        ],
     ),
     (
         "Row-level security is on where clients come, and holds",
-        &["rls-off", "policies-without-rls", "partition-without-rls", "owner-bypass", "bypassrls-reachable", "rls-without-policy", "policy-without-effect"],
+        &[
+            "rls-off",
+            "policies-without-rls",
+            "partition-without-rls",
+            "owner-bypass",
+            "bypassrls-reachable",
+            "rls-without-policy",
+            "policy-without-effect",
+        ],
     ),
     (
         "Policies mean what they say",
         &[
-            "policy-for-public", "policy-name-lies", "user-metadata", "weak-identity", "immutable-session-function", "policy-trusts-open-table",
-            "null-discriminator", "scalar-membership", "self-compared-column", "storage-policy", "per-row-identity", "volatile-policy", "multiple-permissive",
-            "claims-in-settings", "session-wide-claims",
+            "policy-for-public",
+            "policy-name-lies",
+            "user-metadata",
+            "weak-identity",
+            "immutable-session-function",
+            "policy-trusts-open-table",
+            "null-discriminator",
+            "scalar-membership",
+            "self-compared-column",
+            "storage-policy",
+            "per-row-identity",
+            "volatile-policy",
+            "multiple-permissive",
+            "claims-in-settings",
+            "session-wide-claims",
         ],
     ),
     (
         "No door beside the policies: views, functions, triggers, publications",
         &[
-            "definer-view", "exposed-matview", "exposed-foreign-table", "exposed-users", "definer-function", "definer-trigger", "mutable-search-path",
-            "leakproof-function", "realtime", "graphql-and-queues", "second-write-path", "extension-in-public",
+            "definer-view",
+            "exposed-matview",
+            "exposed-foreign-table",
+            "exposed-users",
+            "definer-function",
+            "definer-trigger",
+            "mutable-search-path",
+            "leakproof-function",
+            "realtime",
+            "graphql-and-queues",
+            "second-write-path",
+            "extension-in-public",
         ],
     ),
     (
@@ -317,13 +380,20 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "Schema and server",
-        &["unindexed-owner-column", "missing-unique-pair", "user-foreign-key-action", "foreign-key-to-auth-unique", "server-cve"],
+        &[
+            "unindexed-owner-column",
+            "missing-unique-pair",
+            "user-foreign-key-action",
+            "foreign-key-to-auth-unique",
+            "server-cve",
+        ],
     ),
 ];
 
 /// Whether a rule's findings are told by rows and conditions, table by table.
 fn is_of_matrix(rule: &str) -> bool {
-    Reach::ALL.iter().any(|reach| reach.rule() == rule) || ["public-read", "open-write", "rls-off", "partition-without-rls"].contains(&rule)
+    Reach::ALL.iter().any(|reach| reach.rule() == rule)
+        || ["public-read", "open-write", "rls-off", "partition-without-rls"].contains(&rule)
 }
 
 fn accepted_text(acceptance: &Acceptance) -> String {
@@ -333,7 +403,10 @@ fn accepted_text(acceptance: &Acceptance) -> String {
 /// What to do about a finding that only a person can decide.
 fn review(finding: &Finding) -> String {
     let key = finding.key().replace('\'', "''");
-    format!("{} If it is meant: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + interval '90 days');", finding.detail)
+    format!(
+        "{} If it is meant: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + interval '90 days');",
+        finding.detail
+    )
 }
 
 fn general(rule: &'static str, severity: Severity, detail: &str, evidence: String) -> Finding {
@@ -392,7 +465,9 @@ mod tests {
     #[test]
     fn every_rule_is_in_one_section() {
         let ids = rules::RULES.iter().map(|rule| rule.id).chain(Reach::ALL.iter().map(|reach| reach.rule()));
-        for id in ids.chain(["public-read", "open-write", "failing-policies", "exempt-role", "detector-broken", "no-clients"]) {
+        for id in
+            ids.chain(["public-read", "open-write", "failing-policies", "exempt-role", "detector-broken", "no-clients"])
+        {
             let sections = SECTIONS.iter().filter(|(_, rules)| rules.contains(&id)).count();
             assert_eq!(sections, 1, "{id}");
         }

@@ -55,6 +55,9 @@ pub struct Surroundings {
     search_path: String,
 }
 
+/// What claims are made of, of one account.
+pub type Account = Map<String, Value>;
+
 /// Somebody who asks.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -145,7 +148,13 @@ impl Surroundings {
 
     /// A request without any claims.
     pub fn nobody(&self, role: &Role) -> Identity {
-        Identity { label: format!("{} without claims", role.name), role: role.oid, user: None, is_account: false, settings: self.settings(None) }
+        Identity {
+            label: format!("{} without claims", role.name),
+            role: role.oid,
+            user: None,
+            is_account: false,
+            settings: self.settings(None),
+        }
     }
 
     /// A request with the anonymous key alone.
@@ -170,7 +179,13 @@ impl Surroundings {
         let id = self.stranger_id();
         let claims = self.claims_of(role, &id, None);
         let settings = self.settings(Some(&claims));
-        Identity { label: format!("{}, just signed up", role.name), role: role.oid, user: Some(id), is_account: false, settings }
+        Identity {
+            label: format!("{}, just signed up", role.name),
+            role: role.oid,
+            user: Some(id),
+            is_account: false,
+            settings,
+        }
     }
 
     /// A user, with the claims that follow from the account.
@@ -196,7 +211,8 @@ impl Surroundings {
     }
 
     fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {
-        let of = |column: &str| account.and_then(|account| account.get(column)).filter(|value| !value.is_null()).cloned();
+        let of =
+            |column: &str| account.and_then(|account| account.get(column)).filter(|value| !value.is_null()).cloned();
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), id.into());
         claims.insert("role".to_owned(), role.name.clone().into());
@@ -210,7 +226,7 @@ impl Surroundings {
     }
 
     /// What claims are made of, of some accounts: by id.
-    pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Map<String, Value>)>, OpsError> {
+    pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Account)>, OpsError> {
         let Some(users) = &self.users else {
             return Ok(ids.iter().map(|id| (id.clone(), Map::new())).collect());
         };
@@ -223,7 +239,9 @@ impl Surroundings {
             Spi::connect(|client| {
                 let mut accounts = Vec::new();
                 for row in client.select(sql.as_str(), None, &[ids.to_vec().into()])? {
-                    let (Some(id), Some(pgrx::JsonB(Value::Object(account)))) = (row.get(1)?, row.get(2)?) else { continue };
+                    let (Some(id), Some(pgrx::JsonB(Value::Object(account)))) = (row.get(1)?, row.get(2)?) else {
+                        continue;
+                    };
                     accounts.push((id, account));
                 }
                 Ok(accounts)

@@ -8,9 +8,9 @@ use super::people::People;
 use super::policy::{self, Policy};
 use super::prove::{self, Examination, LIMIT, Question, Rows as Kind};
 use super::repair::{self, Proof};
+use super::rules;
 use super::surroundings::{Identity, Role, Surroundings};
 use super::table::Table;
-use super::rules;
 use crate::error::OpsError;
 use crate::pg::condition::{Condition, value_of};
 use crate::pg::row_security::{self, Look, Unclear};
@@ -45,6 +45,9 @@ pub struct Door {
     question: Option<String>,
 }
 
+/// Rows of the victim, whose other rows there are, and the condition.
+type Reached = (Vec<prove::Place>, Vec<String>, Condition);
+
 /// Everything a trace needs.
 struct Trace {
     surroundings: Surroundings,
@@ -60,7 +63,14 @@ impl Trace {
     }
 
     /// What an identity reaches in a table of the victim's rows; the worst first.
-    fn doors_of_table(&mut self, table: &Table, policies: &[Policy], place: usize, who: &Identity, prove: bool) -> Vec<Door> {
+    fn doors_of_table(
+        &mut self,
+        table: &Table,
+        policies: &[Policy],
+        place: usize,
+        who: &Identity,
+        prove: bool,
+    ) -> Vec<Door> {
         let mut doors = Vec::new();
         for reach in Reach::ALL {
             if !table.allows(place, prove::command(reach)) {
@@ -77,11 +87,13 @@ impl Trace {
         let question = Question { table, identity: who };
         let victims = [self.victim.clone()];
         let (answer, has_expired) = time_limit::within(LIMIT, || {
-            who.act(|| -> Result<Option<(Vec<prove::Place>, Vec<String>, Condition)>, Unclear> {
+            who.act(|| -> Result<Option<Reached>, Unclear> {
                 let effective = row_security::effective(prove::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&self.victim)) else { return Ok(None) };
+                let Some(condition) = question.condition(reach, &effective, Some(&self.victim)) else {
+                    return Ok(None);
+                };
                 if reach == Reach::Plant {
-                    return Ok(match question.planted(condition)? {
+                    return Ok(match question.planted(&effective, &self.victim)? {
                         prove::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
                         prove::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
                         prove::Found::Verdict(_) => None,
@@ -97,7 +109,9 @@ impl Trace {
         let (places, others, condition) = match answer {
             Ok(Ok(found)) => found?,
             Ok(Err(unclear)) => return Some(self.untold(table, who, reach, unclear.to_string())),
-            Err(_) if has_expired => return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms"))),
+            Err(_) if has_expired => {
+                return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms")));
+            }
             Err(failure) if failure.is_from_outside() => failure.raise(),
             Err(failure) => return Some(self.untold(table, who, reach, failure.message)),
         };
@@ -108,7 +122,9 @@ impl Trace {
         examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
         let (verdict, evidence) = match places.first() {
             Some(place) => examination.row_of_others(who, reach, *place, condition, &mut self.people),
-            None => (Verdict::Leak(super::model::Confidence::Proved, super::model::Audience::AnyAccount), String::new()),
+            None => {
+                (Verdict::Leak(super::model::Confidence::Proved, super::model::Audience::AnyAccount), String::new())
+            }
         };
         let culprits = examination.culprits(who, reach, places.first().copied());
         let remediation = fix::of_leak(&self.surroundings, table, reach, &culprits);
@@ -134,7 +150,11 @@ impl Trace {
             other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
             other_users: (reach != Reach::Plant).then_some(users.len() as i64),
             through: culprits.iter().map(|policy| policy.name.clone()).collect(),
-            evidence: [verdict.remark(), evidence].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "),
+            evidence: [verdict.remark(), evidence]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(": "),
             remediation: remediation.filter(|_| is_leak),
             proof,
             question: None,
@@ -161,8 +181,12 @@ impl Trace {
 
     /// Whether the correction closes it and leaves the victim what is theirs, tried and undone.
     fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
-        let Some(role) = self.surroundings.user_role().cloned() else { return "not tried: there is no role of users".to_owned() };
-        let Ok(victim) = self.identity(&role, &self.victim.clone()) else { return "not tried: no such user".to_owned() };
+        let Some(role) = self.surroundings.user_role().cloned() else {
+            return "not tried: there is no role of users".to_owned();
+        };
+        let Ok(victim) = self.identity(&role, &self.victim.clone()) else {
+            return "not tried: no such user".to_owned();
+        };
         let victims = [self.victim.clone()];
         let own = || repair::sees_own(table, &victim);
         let reaches = || {
@@ -174,8 +198,8 @@ impl Trace {
                 };
                 if reach == Reach::Plant {
                     return Ok(!matches!(
-                        question.planted(condition)?,
-                        prove::Found::Verdict(Verdict::Isolated | Verdict::Closed)
+                        question.planted(&effective, &victims[0])?,
+                        prove::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
                     ));
                 }
                 Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
@@ -257,7 +281,8 @@ impl Trace {
     /// Adds what a rule knows of a view or function, and tries its correction.
     fn complete(&mut self, door: &mut Door, found: &[super::model::Finding], reader: &str) -> Result<(), OpsError> {
         let Some(sql) = door.question.take() else { return Ok(()) };
-        let about = found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
+        let about =
+            found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
         let (Some(finding), Some(users), Some(role)) =
             (about, self.surroundings.users.clone(), self.surroundings.user_role().cloned())
         else {
@@ -273,7 +298,13 @@ impl Trace {
         Ok(())
     }
 
-    fn other_door(&self, (kind, object, question): (&'static str, String, String), rows: i64, is_for_all: bool, reader: &Identity) -> Door {
+    fn other_door(
+        &self,
+        (kind, object, question): (&'static str, String, String),
+        rows: i64,
+        is_for_all: bool,
+        reader: &Identity,
+    ) -> Door {
         Door {
             kind,
             object,
@@ -331,9 +362,11 @@ impl Question<'_> {
         let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
         let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
         let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
-        Ok(found.into_iter().filter_map(|row| row.first().copied().flatten()).map(|owner_of| {
-            crate::pg::condition::text_of(owner.type_, owner_of)
-        }).collect())
+        Ok(found
+            .into_iter()
+            .filter_map(|row| row.first().copied().flatten())
+            .map(|owner_of| crate::pg::condition::text_of(owner.type_, owner_of))
+            .collect())
     }
 }
 
@@ -362,8 +395,11 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
         };
         for who in &identities {
             for table in tables.iter().filter(|table| !table.owners.is_empty()) {
-                let of: Vec<Policy> = policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
-                doors.extend(crate::pg::memory::in_temporary_context(|| trace.doors_of_table(table, &of, place, who, true)));
+                let of: Vec<Policy> =
+                    policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+                doors.extend(crate::pg::memory::in_temporary_context(|| {
+                    trace.doors_of_table(table, &of, place, who, true)
+                }));
             }
             if !role.is_anonymous {
                 doors.extend(trace.doors_of_views(role, who)?);
@@ -377,11 +413,18 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
         trace.complete(door, &found, &reader_id)?;
     }
     without_repetitions(&mut doors);
-    let touched: Vec<u32> = tables.iter().filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name))).map(|table| table.oid().to_u32()).collect();
+    let touched: Vec<u32> = tables
+        .iter()
+        .filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name)))
+        .map(|table| table.oid().to_u32())
+        .collect();
     // What the catalog knows of these tables that no question to the server shows.
     for finding in found {
         let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
-        if concerns && finding.severity <= Severity::Medium && !doors.iter().any(|door| finding.object.ends_with(&door.object) || door.object == finding.object) {
+        if concerns
+            && finding.severity <= Severity::Medium
+            && !doors.iter().any(|door| finding.object.ends_with(&door.object) || door.object == finding.object)
+        {
             doors.push(Door {
                 kind: "rule",
                 object: finding.object.clone(),
@@ -399,7 +442,9 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
             });
         }
     }
-    let rank = |door: &Door| ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == door.verdict);
+    let rank = |door: &Door| {
+        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == door.verdict)
+    };
     doors.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
     Ok(rows(doors))
 }
@@ -487,14 +532,17 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                         continue;
                     }
                 };
-                let culprits = if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
+                let culprits =
+                    if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
                 // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
                 let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
                 let script = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
                     let reaches = || examination.reaches(who, reach, place).map(|reaches| reaches == Some(true));
                     let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
-                    let keeps = || owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner));
+                    let keeps = || {
+                        owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner))
+                    };
                     repair::prove(script, &Proof { reaches: &reaches, keeps: &keeps })
                 });
                 let mut row = row_of(table, reach, role, (&who.label, verdict), &culprits, evidence);

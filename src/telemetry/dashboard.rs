@@ -8,8 +8,8 @@ use super::views::{HOUR, TEN_MINUTES, Webhooks, minutes};
 use super::webhooks::Alert;
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::rls::records;
 use crate::pg::snapshot;
+use crate::rls::records;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
@@ -156,9 +156,11 @@ fn security() -> Result<Row, OpsError> {
     let latest = records::latest()?;
     let (status, value, note) = match &latest {
         None => ("⚪ NOT CHECKED", String::new(), format!("no audit was kept: {audit}")),
-        Some(latest) if latest.age > STALE => {
-            ("⚪ NOT CHECKED", latest.unmet.to_string(), format!("the last audit is {} h old: {audit}", latest.age / 3600))
-        }
+        Some(latest) if latest.age > STALE => (
+            "⚪ NOT CHECKED",
+            latest.unmet.to_string(),
+            format!("the last audit is {} h old: {audit}", latest.age / 3600),
+        ),
         Some(latest) => {
             let age = format!("audited {} min ago", latest.age / 60);
             let note = latest.worst.iter().fold(age, |note, worst| format!("{note}; {worst}"));

@@ -5,8 +5,9 @@ use super::sketch::MAX_NANOSECONDS;
 use super::tally::Call;
 use super::{jsonb, numeric};
 use crate::error::OpsError;
-use crate::pg::block_scan::{Blocks, Bounds, RowInPlace, Wanted};
+use crate::pg::block_scan::{Blocks, Bounds, NotReadable, Wanted};
 use crate::pg::scan::{self, TableScan};
+use crate::pg::slot::RowInPlace;
 use crate::pg::wal::{self, Mark};
 use crate::pg::{catalog, partition, snapshot};
 use pgrx::pg_sys;
@@ -158,11 +159,15 @@ impl Columns {
 
 /// Opens a partition of event_log; `None` if it is gone. One that cannot be read is an error: leaving its calls out would be a lie.
 pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, OpsError> {
-    let unreadable = || OpsError::UnreadablePartition(catalog::table_name(partition).unwrap_or_default());
-    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(|_| unreadable())? else {
-        return Ok(None);
+    let unreadable = |why| {
+        let name = catalog::table_name(partition).unwrap_or_default();
+        match why {
+            NotReadable::Shape => OpsError::UnreadablePartition(name),
+            NotReadable::NotHere => OpsError::UnloggedPartition(name),
+        }
     };
-    let columns = Columns::of(&blocks).ok_or_else(unreadable)?;
+    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(unreadable)? else { return Ok(None) };
+    let columns = Columns::of(&blocks).ok_or_else(|| unreadable(NotReadable::Shape))?;
     Ok(Some((blocks, columns)))
 }
 
@@ -233,7 +238,7 @@ where
     let (minute, function) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
     let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
     let (last_call, latency) = (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
-    while let Some(row) = rows.next() {
+    while let Some(row) = rows.next_in_place() {
         let Some(minute) = row.int8(minute).filter(|minute| standing.is_trusted || *minute < standing.floor) else {
             continue;
         };

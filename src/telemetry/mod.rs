@@ -12,6 +12,7 @@ pub mod numeric;
 pub mod retention;
 pub mod rollup;
 pub mod sketch;
+mod sketch_bytes;
 pub mod sparkline;
 pub mod tally;
 pub mod triggers;

@@ -39,11 +39,10 @@ pub fn hundredths(number: u64) -> String {
     format!("{}.{:02}", number / 100, number % 100)
 }
 
-/// Nanoseconds as milliseconds, rounded half up to the microsecond.
+/// Nanoseconds as microseconds, rounded half up.
 #[must_use]
-pub fn milliseconds(nanoseconds: u128) -> String {
-    let microseconds = (nanoseconds + 500) / 1_000;
-    format!("{}.{:03}", microseconds / 1_000, microseconds % 1_000)
+pub fn microseconds(nanoseconds: u128) -> i64 {
+    ((nanoseconds + 500) / 1_000) as i64
 }
 
 /// The mean in nanoseconds, rounded down; 0 of nothing.
@@ -125,8 +124,9 @@ mod tests {
         assert_eq!(hundredths(share(1, 16_000)), "0.01", "half a hundredth is rounded up: 0.00625");
         assert_eq!(hundredths(share(7, 7)), "100.00");
         assert_eq!(hundredths(share(0, 0)), "0.00");
-        assert_eq!(milliseconds(12_345_678), "12.346");
-        assert_eq!(milliseconds(499), "0.000");
+        assert_eq!(microseconds(12_345_678), 12_346);
+        assert_eq!(microseconds(499), 0);
+        assert_eq!(microseconds(500), 1);
         assert_eq!(mean(10, 0), 0);
         let of = |calls, timed, sum| Minute { calls, errors: 0, timed, sum };
         assert_eq!(mean_of_means([of(1, 1, 4_000_000), of(3, 0, 0), of(0, 0, 0)].into_iter()), Some(2.0));

@@ -4,6 +4,7 @@
 //! Durations are whole nanoseconds up to [`MAX_NANOSECONDS`]. Bin `k` holds those in (γ^(k-1), γ^k] with γ = (1 + α) / (1 - α), so that
 //! 2 γ^k / (γ + 1) is within α of every one of them. No bin is ever collapsed: the whole range has some 1,600.
 
+use super::sketch_bytes::{BLOCK, BLOCKS, Block, FORM_BITS, Form, Reader, write_number};
 use std::sync::LazyLock;
 
 /// α: a quantile is within this share of the value that `percentile_disc` gives.
@@ -13,7 +14,7 @@ pub const RELATIVE_ERROR: f64 = 0.01;
 pub const MAX_NANOSECONDS: u64 = 86_400_000_000_000;
 
 /// The first byte of an encoding. It stands for the layout, the unit and α.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
 
@@ -88,9 +89,9 @@ pub enum InvalidSketch {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sketch {
     head: Head,
-    /// Counts of the bins from `first_bin` on.
-    bins: Vec<u64>,
-    first_bin: usize,
+    /// From `first_block` on; the first and the last are not empty.
+    blocks: Vec<Block>,
+    first_block: usize,
 }
 
 impl Sketch {
@@ -111,31 +112,32 @@ impl Sketch {
         if nanoseconds == 0 {
             head.zeros += 1;
         } else {
-            *self.bin_mut(bin_of(nanoseconds)) += 1;
+            let bin = bin_of(nanoseconds);
+            self.block_mut(bin / BLOCK)[bin % BLOCK] += 1;
         }
     }
 
-    fn bin_mut(&mut self, bin: usize) -> &mut u64 {
-        if self.bins.is_empty() {
-            self.first_bin = bin;
+    fn block_mut(&mut self, block: usize) -> &mut Block {
+        if self.blocks.is_empty() {
+            self.first_block = block;
         }
-        if bin < self.first_bin {
-            let missing = self.first_bin - bin;
-            self.bins.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first_bin = bin;
+        if block < self.first_block {
+            let missing = self.first_block - block;
+            self.blocks.splice(0..0, std::iter::repeat_n([0; BLOCK], missing));
+            self.first_block = block;
         }
-        let index = bin - self.first_bin;
-        if index >= self.bins.len() {
-            self.bins.resize(index + 1, 0);
+        let index = block - self.first_block;
+        if index >= self.blocks.len() {
+            self.blocks.resize(index + 1, [0; BLOCK]);
         }
-        &mut self.bins[index]
+        &mut self.blocks[index]
     }
 
     /// Adds what another sketch holds.
     pub fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
         self.head.merge(&other.head)?;
-        for (index, count) in other.bins.iter().enumerate().filter(|(_, count)| **count > 0) {
-            *self.bin_mut(other.first_bin + index) += count;
+        for (block, counts) in (other.first_block..).zip(&other.blocks) {
+            self.block_mut(block).iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         Ok(())
     }
@@ -144,27 +146,26 @@ impl Sketch {
     pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<(), InvalidSketch> {
         let (head, mut reader) = Head::read(bytes)?;
         self.head.merge(&head)?;
-        let all_in_bins = head.count - head.zeros;
-        let bins = MAPPING.upper_bounds.len();
-        let mut in_bins = 0_u64;
-        let (mut next, mut first, mut last) = (0_usize, None, 0);
-        while in_bins < all_in_bins {
-            let gap = usize::try_from(reader.number()?).map_err(|_| InvalidSketch::Bin)?;
-            let bin = next.checked_add(gap).filter(|bin| *bin < bins).ok_or(InvalidSketch::Bin)?;
-            let count = reader.number()?;
-            if count == 0 {
-                return Err(InvalidSketch::Bin);
+        let mut left = head.count - head.zeros;
+        let (mut next, mut lowest, mut highest) = (0, None, None);
+        while left > 0 {
+            let header = reader.number()?;
+            let gap =
+                usize::try_from(header >> FORM_BITS).ok().filter(|gap| *gap < BLOCKS).ok_or(InvalidSketch::Bin)?;
+            let block = Some(next + gap).filter(|block| *block < BLOCKS).ok_or(InvalidSketch::Bin)?;
+            let added = reader.add_block(Form::of(header)?, self.block_mut(block))?;
+            left = left.checked_sub(added.sum).ok_or(InvalidSketch::Contradiction)?;
+            if lowest.is_none() {
+                lowest = added.used.first().map(|bin| block * BLOCK + bin);
             }
-            in_bins =
-                in_bins.checked_add(count).filter(|sum| *sum <= all_in_bins).ok_or(InvalidSketch::Contradiction)?;
-            *self.bin_mut(bin) += count;
-            first = first.or(Some(bin));
-            last = bin;
-            next = bin + 1;
+            if left == 0 {
+                highest = added.used.last().map(|bin| block * BLOCK + bin);
+            }
+            next = block + 1;
         }
         reader.end()?;
-        let is_consistent =
-            first.is_none_or(|first| bin_of(head.max) == last && (head.zeros > 0 || bin_of(head.min) == first));
+        let is_bin = |bin: Option<usize>, nanoseconds| bin.is_none_or(|bin| bin == bin_of(nanoseconds));
+        let is_consistent = is_bin(highest, head.max) && (head.zeros > 0 || is_bin(lowest, head.min));
         if is_consistent { Ok(()) } else { Err(InvalidSketch::Contradiction) }
     }
 
@@ -175,11 +176,11 @@ impl Sketch {
         Ok(sketch)
     }
 
-    /// The one encoding of this content: version, count, how many are zero, sum, and, if there are any, minimum, maximum and for each
-    /// bin that is not empty the number of empty ones before it and its count. All numbers are LEB128.
+    /// The one encoding of this content: version, count, how many are zero, sum, and, if there are any, minimum, maximum and the blocks
+    /// that are not empty, each with the number of empty ones before it and its form. These numbers are LEB128.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(32 + 3 * self.bins.len());
+        let mut bytes = Vec::with_capacity(64 + 3 * BLOCK * self.blocks.len());
         bytes.push(VERSION);
         let Head { count, zeros, sum, min, max } = self.head;
         write_number(&mut bytes, u128::from(count));
@@ -190,11 +191,17 @@ impl Sketch {
             write_number(&mut bytes, number);
         }
         let mut next = 0;
-        for (index, count) in self.bins.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let bin = self.first_bin + index;
-            write_number(&mut bytes, (bin - next) as u128);
-            write_number(&mut bytes, u128::from(*count));
-            next = bin + 1;
+        for (block, counts) in (self.first_block..).zip(&self.blocks) {
+            let Some(form) = Form::for_counts(counts) else { continue };
+            write_number(&mut bytes, ((block - next) << FORM_BITS | form as usize) as u128);
+            let width = form.width();
+            if form == Form::Sparse {
+                let mask = (0..BLOCK).filter(|bin| counts[*bin] > 0).fold(0_u16, |mask, bin| mask | 1 << bin);
+                bytes.extend(mask.to_le_bytes());
+            }
+            let written = counts.iter().filter(|count| form != Form::Sparse || **count > 0);
+            written.for_each(|count| bytes.extend(&count.to_le_bytes()[..width]));
+            next = block + 1;
         }
         bytes
     }
@@ -214,11 +221,11 @@ impl Sketch {
             return Some(0.0);
         }
         let mut seen = zeros;
-        let index = self.bins.iter().position(|count| {
+        let index = self.blocks.as_flattened().iter().position(|count| {
             seen += count;
             seen >= rank
         })?;
-        let estimate = 2.0 * MAPPING.upper_bounds[self.first_bin + index] / (GAMMA + 1.0);
+        let estimate = 2.0 * MAPPING.upper_bounds[self.first_block * BLOCK + index] / (GAMMA + 1.0);
         Some(estimate.clamp(min as f64, max as f64))
     }
 }
@@ -282,49 +289,6 @@ impl Head {
             return Err(InvalidSketch::Contradiction);
         }
         Ok((Self { count, zeros, sum, min, max }, reader))
-    }
-}
-
-fn write_number(bytes: &mut Vec<u8>, mut number: u128) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn number(&mut self) -> Result<u64, InvalidSketch> {
-        if let Some((&byte, rest)) = self.0.split_first()
-            && byte < 0x80
-        {
-            self.0 = rest;
-            return Ok(u64::from(byte));
-        }
-        u64::try_from(self.long_number()?).map_err(|_| InvalidSketch::Number)
-    }
-
-    fn long_number(&mut self) -> Result<u128, InvalidSketch> {
-        let mut number = 0_u128;
-        for position in 0..19 {
-            let (&byte, rest) = self.0.split_first().ok_or(InvalidSketch::Truncated)?;
-            self.0 = rest;
-            let bits = u128::from(byte & 0x7f);
-            if (position == 18 && bits > 3) || (position > 0 && byte == 0) {
-                return Err(InvalidSketch::Number);
-            }
-            number |= bits << (7 * position);
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(InvalidSketch::Number)
-    }
-
-    fn end(&self) -> Result<(), InvalidSketch> {
-        if self.0.is_empty() { Ok(()) } else { Err(InvalidSketch::TooLong) }
     }
 }
 
@@ -395,23 +359,57 @@ mod tests {
 
     #[test]
     fn foreign_bytes() {
+        let one = [2, 1, 0, 1, 1, 1];
+        let dense = |first: u64, width: usize| {
+            let mut bytes = sketch_of(&[1; 20]).encode()[..6].to_vec();
+            bytes.push(1 + width.ilog2() as u8);
+            (0..BLOCK).for_each(|bin| bytes.extend(&if bin == 0 { first } else { 0 }.to_le_bytes()[..width]));
+            bytes
+        };
         for (bytes, error) in [
             (&[][..], InvalidSketch::Truncated),
-            (&[2, 0], InvalidSketch::Version),
-            (&[1], InvalidSketch::Truncated),
-            (&[1, 0, 0], InvalidSketch::TooLong),
-            (&[1, 0x80, 0], InvalidSketch::Number),
-            (&[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], InvalidSketch::Number),
-            (&[1, 1, 2, 1, 1, 1, 0, 1], InvalidSketch::Contradiction),
-            (&[1, 1, 0, 2, 1, 1, 0, 1], InvalidSketch::Contradiction),
-            (&[1, 1, 0, 1, 1, 1, 1, 1], InvalidSketch::Contradiction),
-            (&[1, 1, 0, 1, 1, 1, 0, 2], InvalidSketch::Contradiction),
-            (&[1, 1, 0, 1, 1, 1, 0, 0], InvalidSketch::Bin),
-            (&[1, 1, 0, 1, 1, 1, 0xff, 0x7f, 1], InvalidSketch::Bin),
+            (&[1, 0], InvalidSketch::Version),
+            (&[2], InvalidSketch::Truncated),
+            (&[2, 0, 0], InvalidSketch::TooLong),
+            (&[2, 0x80, 0], InvalidSketch::Number),
+            (&[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], InvalidSketch::Number),
+            (&[2, 1, 2, 1, 1, 1, 0, 1, 0, 1], InvalidSketch::Contradiction),
+            (&[2, 1, 0, 2, 1, 1, 0, 1, 0, 1], InvalidSketch::Contradiction),
+            (&[&one[..], &[0, 2, 0, 1]].concat(), InvalidSketch::Contradiction),
+            (&[&one[..], &[0, 1, 0, 2]].concat(), InvalidSketch::Contradiction),
+            (&[&one[..], &[0, 1, 0, 1, 0]].concat(), InvalidSketch::TooLong),
+            (&[&one[..], &[0, 1, 0]].concat(), InvalidSketch::Truncated),
+            (&[&one[..], &[0, 1, 0, 0]].concat(), InvalidSketch::Bin),
+            (&[&one[..], &[0, 0, 0, 1]].concat(), InvalidSketch::Bin),
+            (&[&one[..], &[0xff, 0x7f, 1, 0, 1]].concat(), InvalidSketch::Bin),
+            (&[&one[..], &[5, 1, 0, 1]].concat(), InvalidSketch::Number),
+            (&[&dense(20, 1)[..6], &[0, 1, 0, 20]].concat(), InvalidSketch::Bin),
+            (&dense(15, 1), InvalidSketch::Bin),
+            (&dense(20, 2), InvalidSketch::Number),
+            (&dense(20, 8), InvalidSketch::Number),
+            (&dense(21, 1), InvalidSketch::Contradiction),
+            (&dense(u64::MAX, 8), InvalidSketch::Contradiction),
+            (&dense(20, 1)[..22], InvalidSketch::Truncated),
         ] {
             assert_eq!(Sketch::decode(bytes), Err(error), "{bytes:?}");
         }
-        assert_eq!(Sketch::decode(&[1, 1, 0, 1, 1, 1, 0, 1]), Ok(sketch_of(&[1])));
+        assert_eq!(Sketch::decode(&[&one[..], &[0, 1, 0, 1]].concat()), Ok(sketch_of(&[1])));
+        assert_eq!(Sketch::decode(&dense(20, 1)), Ok(sketch_of(&[1; 20])));
+    }
+
+    #[test]
+    fn counts_of_every_width() {
+        let durations = [1, 2, 3, 40_000_000, 40_000_000, 60_000_000, 3_000_000_000];
+        let mut sketch = sketch_of(&durations);
+        let mut longest = 0;
+        for doubled in 0..58 {
+            let bytes = sketch.encode();
+            assert_eq!(Sketch::decode(&bytes).as_ref(), Ok(&sketch), "doubled {doubled} times");
+            assert_eq!(sketch.quantile(0.5), sketch_of(&durations).quantile(0.5));
+            longest = longest.max(bytes.len());
+            sketch.merge_bytes(&bytes).expect("few enough");
+        }
+        assert!(longest > 5 * 8 * BLOCK, "{longest} bytes");
     }
 
     #[test]
@@ -428,7 +426,8 @@ mod tests {
     fn durations() -> impl Strategy<Value = Vec<u64>> {
         let duration =
             prop_oneof![Just(0), 1..1_000_u64, 1..10_000_000_000_u64, 1..MAX_NANOSECONDS, Just(MAX_NANOSECONDS)];
-        prop::collection::vec(duration, 0..200)
+        let alike = prop::collection::vec(5_000..6_000_u64, 0..1_000);
+        (prop::collection::vec(duration, 0..200), alike).prop_map(|(all, alike)| [all, alike].concat())
     }
 
     proptest! {

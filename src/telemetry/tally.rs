@@ -61,34 +61,35 @@ pub type Functions<T> = Vec<(Box<[u8]>, T)>;
 #[derive(Debug)]
 pub struct ByFunction<T> {
     places: HashMap<Box<[u8]>, usize>,
-    values: Vec<T>,
+    functions: Functions<T>,
+    last: usize,
 }
 
 impl<T> Default for ByFunction<T> {
     fn default() -> Self {
-        Self { places: HashMap::new(), values: Vec::new() }
+        Self { places: HashMap::new(), functions: Vec::new(), last: 0 }
     }
 }
 
 impl<T: Default> ByFunction<T> {
     /// What there is of this function, made if there was nothing yet.
     pub fn of(&mut self, function: &[u8]) -> &mut T {
-        let place = match self.places.get(function) {
-            Some(place) => *place,
-            None => {
-                self.places.insert(function.into(), self.values.len());
-                self.values.push(T::default());
-                self.values.len() - 1
-            }
-        };
-        &mut self.values[place]
+        // Rollups come by minute and function, so the next one is mostly that of the next function.
+        let next = if self.last + 1 < self.functions.len() { self.last + 1 } else { 0 };
+        let is_next = self.functions.get(next).is_some_and(|(name, _)| **name == *function);
+        let place = if is_next { Some(next) } else { self.places.get(function).copied() };
+        let place = place.unwrap_or_else(|| {
+            self.places.insert(function.into(), self.functions.len());
+            self.functions.push((function.into(), T::default()));
+            self.functions.len() - 1
+        });
+        self.last = place;
+        &mut self.functions[place].1
     }
 
     /// All of them, by name.
     pub fn into_sorted(self) -> Functions<T> {
-        let mut names: Vec<(Box<[u8]>, usize)> = self.places.into_iter().collect();
-        names.sort_unstable_by_key(|(_, place)| *place);
-        let mut all: Vec<_> = names.into_iter().map(|(name, _)| name).zip(self.values).collect();
+        let mut all = self.functions;
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         all
     }

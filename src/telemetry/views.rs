@@ -2,7 +2,7 @@
 
 use super::events::{self, Standing, Times, own_table};
 use super::minute::{DAY, Window, minute_of};
-use super::monitor::{self, Minute, Minutes, error_status, hundredths, latency_status, milliseconds, share};
+use super::monitor::{self, Minute, Minutes, error_status, hundredths, latency_status, microseconds, share};
 use super::sketch::Head;
 use super::tally::{ByFunction, Cell, Functions};
 use super::webhooks::{self, Alert, Count, Waiting};
@@ -93,28 +93,8 @@ pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, M
 }
 
 /// The rows of edge_functions_monitoring.
-#[pg_extern(schema = "crewsnow_ops", stable, requires = ["telemetry"])]
-#[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity)]
-fn edge_functions_now() -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(function_name, String),
-            name!(total_calls, i64),
-            name!(avg_execution_time, Option<AnyNumeric>),
-            name!(p95_latency, Option<f64>),
-            name!(timeout_count, i64),
-            name!(last_call, Option<TimestampWithTimeZone>),
-            name!(latency_status, &'static str),
-            name!(data_state, &'static str),
-            name!(window_start, Option<TimestampWithTimeZone>),
-            name!(error_5xx_count, i64),
-            name!(max_execution_time, Option<AnyNumeric>),
-        ),
-    >,
-    ErrorReport,
-> {
+#[pg_extern(sql = false)]
+fn edge_functions_now() -> Result<Rows<11>, ErrorReport> {
     let window = Window::ending(snapshot::transaction_start(), HOUR);
     let mut functions: Vec<_> = functions(window)?
         .into_iter()
@@ -124,27 +104,29 @@ fn edge_functions_now() -> Result<
     if functions.is_empty() {
         functions.push((NOBODY.to_owned(), None, Cell::default()));
     }
-    Ok(TableIterator::new(functions.into_iter().map(move |(function, p95, cell)| {
-        let timed = cell.latency.head().count;
-        let state = match (cell.calls, timed) {
+    let milliseconds = |nanoseconds| decimal(microseconds(nanoseconds), 3);
+    let row = |(function, p95, cell): (String, Option<f64>, Cell)| {
+        let latency = cell.latency.head();
+        let state = match (cell.calls, latency.count) {
             (0, _) => "NO_DATA",
             (_, 0) => "NO_TIMINGS",
             _ => "DATA",
         };
-        (
-            function,
-            cell.calls as i64,
-            number(&milliseconds(monitor::mean(cell.latency.head().sum, timed))),
-            p95.map(|nanoseconds| nanoseconds / 1e6),
-            cell.timeouts as i64,
-            (cell.calls > 0).then(|| time(cell.last_call)).flatten(),
-            latency_status(p95),
-            state,
-            time(window.first),
-            cell.errors as i64,
-            (timed > 0).then(|| number(&milliseconds(cell.latency.head().max.into()))).flatten(),
-        )
-    })))
+        [
+            function.into_datum(),
+            Some(cell.calls.into()),
+            Some(milliseconds(monitor::mean(latency.sum, latency.count))),
+            p95.and_then(|nanoseconds| (nanoseconds / 1e6).into_datum()),
+            Some(cell.timeouts.into()),
+            (cell.calls > 0).then(|| cell.last_call.into()),
+            latency_status(p95).into_datum(),
+            state.into_datum(),
+            Some(window.first.into()),
+            Some(cell.errors.into()),
+            (latency.count > 0).then(|| milliseconds(latency.max.into())),
+        ]
+    };
+    Ok(Rows(functions.into_iter().map(row).collect()))
 }
 
 /// COMPLETE, PARTIAL or NO_DATA.
@@ -196,7 +178,7 @@ fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, OpsError> {
         let column = |name, type_| rows.column(name, type_).unwrap_or(0);
         let (minute, events) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"events", type_));
         let failed = column(c"failed", type_);
-        while let Some(row) = rows.next() {
+        while let Some(row) = rows.next_in_place() {
             let number = |column| match type_ {
                 pg_sys::INT4OID => row.integer(column).map(i64::from),
                 _ => row.int8(column),

@@ -31,6 +31,9 @@ const PARAMETERS: &str = "
         ARRAY(SELECT n.oid FROM pg_namespace AS n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS (
             SELECT FROM pg_roles AS r WHERE r.rolname IN ('anon', 'authenticated') AND has_schema_privilege(r.oid, n.oid, 'USAGE')))";
 
+/// Until the extension reads the trees of policies itself.
+const STUB_IS_NEEDED: &str = "SELECT to_regprocedure('crewsnow_ops.rls_policy_facts()') IS NULL";
+
 struct Finding {
     severity: String,
     object: String,
@@ -45,7 +48,9 @@ fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
         (parameters.get(0), parameters.get(1), parameters.get(2));
     let (settings, schemas): (Vec<String>, Vec<u32>) = (parameters.get(3), parameters.get(4));
     let mut transaction = client.build_transaction().read_only(true).start().expect("a transaction");
-    transaction.batch_execute("SET LOCAL search_path = pg_catalog, pg_temp").expect("a search path");
+    transaction
+        .batch_execute("SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off")
+        .expect("a search path");
     let types = [Type::OID_ARRAY, Type::OID_ARRAY, Type::OID_ARRAY, Type::TEXT_ARRAY, Type::OID_ARRAY];
     let statement = transaction.prepare_typed(statement, &types).unwrap_or_else(|e| panic!("{rule}: {}", explain(&e)));
     let columns: Vec<_> =
@@ -147,6 +152,10 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
     if describe(&seen) != describe(&found) {
         return Err(format!("{rule}: a role without rights sees {:?}", describe(&seen)));
     }
+    // Who may not run it is told who may.
+    if let Some(finding) = seen.iter().find(|f| f.remediation.as_ref().is_some_and(|sql| !sql.starts_with("-- as "))) {
+        return Err(format!("{rule}: the remediation of {} does not say who may run it", finding.object));
+    }
     drop(poor);
     for finding in &found {
         if let Some(remediation) = &finding.remediation
@@ -162,6 +171,26 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Every rule on a database of strange names; every remediation is tried.
+fn hostile_names(cluster: &Cluster) {
+    run(&mut cluster.connect("postgres"), "CREATE DATABASE rule TEMPLATE rls_base");
+    let mut client = cluster.connect("rule");
+    run(&mut client, &source(&format!("tests/rls/{}", "hostile.sql")));
+    let mut tried = 0;
+    for rule in names("sql/rls/rules") {
+        for finding in findings(&mut client, &rule, &source(&format!("sql/rls/rules/{rule}.sql"))) {
+            // An index that is built concurrently cannot be taken back.
+            if let Some(remediation) = finding.remediation.filter(|sql| !sql.contains("CONCURRENTLY")) {
+                run(&mut client, &format!("BEGIN;\n{remediation}\n;ROLLBACK"));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 15, "findings: {tried}");
+    drop(client);
+    clean_up(cluster);
 }
 
 /// Drops what a file made outside its database.
@@ -188,13 +217,17 @@ fn every_rule_tells_leaks_from_look_alikes() {
     let cluster = Cluster::start("rls", "");
     let mut base = cluster.create_database("rls_base");
     for script in ["base.sql", "stub.sql"] {
-        if script == "base.sql"
-            || value(&mut base, "SELECT to_regprocedure('crewsnow_ops.rls_policy_facts()') IS NULL") == "t"
-        {
+        if script == "base.sql" || value(&mut base, STUB_IS_NEEDED) == "t" {
             run(&mut base, &source(&format!("tests/rls/{script}")));
         }
     }
+    run(
+        &mut base,
+        "GRANT USAGE ON SCHEMA crewsnow_ops TO auditor;
+         GRANT EXECUTE ON FUNCTION crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns() TO auditor",
+    );
     drop(base);
+    hostile_names(&cluster);
     let mut failures = Vec::new();
     for rule in &rules {
         if let Err(failure) = check(&cluster, rule) {
@@ -203,6 +236,41 @@ fn every_rule_tells_leaks_from_look_alikes() {
         clean_up(&cluster);
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// The demo application has nothing above INFO; with its leaks, those that the catalog shows are found (3 and 7 are for who asks the server).
+#[test]
+fn the_demo_is_clean_and_its_leaks_are_found() {
+    let cluster = Cluster::start("rls_demo", "");
+    let mut found = [false, true].map(|leaks| {
+        let mut client = cluster.create_demo(if leaks { "leaks" } else { "clean" }, leaks);
+        if value(&mut client, STUB_IS_NEEDED) == "t" {
+            run(&mut client, &source("tests/rls/stub.sql"));
+        }
+        let rules = names("sql/rls/rules").into_iter().map(|rule| (source(&format!("sql/rls/rules/{rule}.sql")), rule));
+        let found = rules.flat_map(|(statement, rule)| {
+            let found =
+                findings(&mut client, &rule, &statement).into_iter().filter(|finding| finding.severity != "INFO");
+            found.map(|f| format!("{rule}: {} {}", f.severity, f.object)).collect::<Vec<_>>()
+        });
+        found.collect::<BTreeSet<_>>()
+    });
+    // Releases of PostgreSQL are not the demo's fault.
+    found.iter_mut().for_each(|found| found.retain(|text| !text.starts_with("server-cve")));
+    assert_eq!(found[0], BTreeSet::new());
+    let leaks = [
+        "rls-off: CRITICAL table public.crash_reports",
+        "policy-name-lies: CRITICAL policy \"Service role full access\" on public.stripe_events",
+        "definer-view: CRITICAL view public.member_directory",
+        "exposed-users: CRITICAL view public.member_directory",
+        "definer-function: HIGH function public.get_account(uuid)",
+        "mutable-search-path: MEDIUM function public.get_account(uuid)",
+        "user-metadata: CRITICAL policy \"Admins can view traffic\" on public.edge_function_calls",
+        "per-row-identity: LOW policy \"Rides are private\" on public.ride_stats_daily",
+        "partition-without-rls: CRITICAL table public.ride_points_old",
+        "partition-without-rls: CRITICAL table public.ride_points_recent",
+    ];
+    assert_eq!(found[1], leaks.map(str::to_owned).into());
 }
 
 #[test]

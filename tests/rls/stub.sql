@@ -34,8 +34,8 @@ SELECT
     CASE WHEN t.expression IN ('true', '(1 = 1)', '(NOT false)') THEN 'true' WHEN t.expression = 'false' THEN 'false'
         WHEN t.expression = 'NULL::boolean' THEN 'null' END,
     ARRAY(SELECT a.attnum FROM pg_attribute AS a WHERE a.attrelid = t.polrelid AND a.attnum > 0 AND NOT a.attisdropped
-        AND t.expression ~ ('(^|[^\w."])((' || t.polrelid::regclass || '|' || (SELECT relname FROM pg_class WHERE oid = t.polrelid) || ')\.)?'
-            || quote_ident(a.attname) || '([^\w."(]|$)')),
+        AND t.expression ~ ('(^|[^\w."])((' || regexp_replace(t.polrelid::regclass::text, '\W', '\\\&', 'g') || '|' || regexp_replace((SELECT quote_ident(relname) FROM pg_class WHERE oid = t.polrelid), '\W', '\\\&', 'g') || ')\.)?'
+            || regexp_replace(quote_ident(a.attname), '\W', '\\\&', 'g') || '([^\w."(]|$)')),
     ARRAY(SELECT c.oid FROM called AS c WHERE c.policy = t.policy AND c.clause = t.clause),
     ARRAY(SELECT o.oid FROM pg_operator AS o WHERE o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprleft = 'text'::regtype AND o.oprright = 'text'::regtype
         AND o.oprname IN ('~~', '~~*') AND position(' ' || o.oprname || ' ' IN t.all_text) > 0),
@@ -43,14 +43,14 @@ SELECT
     EXISTS (SELECT FROM called AS c JOIN pg_proc AS f ON f.oid = c.oid WHERE c.policy = t.policy AND c.clause = t.clause AND f.provolatile = 'v'),
     ARRAY(SELECT DISTINCT d.refobjid FROM pg_depend AS d WHERE d.classid = 'pg_policy'::regclass AND d.objid = t.policy
         AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> t.polrelid AND d.deptype = 'n'
-        AND t.expression ~ ('\m' || (SELECT relname FROM pg_class WHERE oid = d.refobjid) || '\M')),
+        AND position((SELECT quote_ident(relname) FROM pg_class WHERE oid = d.refobjid) IN t.expression) > 0),
     ARRAY[]::oid[],
     ARRAY(SELECT DISTINCT m[1] FROM regexp_matches(t.all_text, '->>?\s*''([^'']*)''', 'g') AS m),
     ARRAY(SELECT DISTINCT m[1] FROM regexp_matches(t.all_text, 'current_setting\(''([^'']*)''', 'g') AS m),
     t.all_text ~* '\m(current_user|session_user|current_role)\M',
     ARRAY(SELECT DISTINCT m[2] FROM regexp_matches(t.all_text, 'auth\.(uid|email)\(\)(?: AS \w+\))? = ''([^'']*)''', 'g') AS m),
     ARRAY(SELECT DISTINCT a.attnum FROM pg_attribute AS a WHERE a.attrelid = t.polrelid AND a.attnum > 0 AND NOT a.attisdropped
-        AND t.expression ~ ('(^|[^\w."])(' || t.polrelid::regclass || '\.)?' || quote_ident(a.attname) || ' = (\( SELECT )?auth\.(uid|email)\(\)'))
+        AND t.expression ~ ('(^|[^\w."])(' || regexp_replace(t.polrelid::regclass::text, '\W', '\\\&', 'g') || '\.)?' || regexp_replace(quote_ident(a.attname), '\W', '\\\&', 'g') || ' = (\( SELECT )?auth\.(uid|email)\(\)'))
 FROM texts AS t,
 LATERAL (SELECT
     (SELECT count(*)::int FROM regexp_matches(t.expression, 'auth\.(uid|jwt|role|email)\(\)', 'g')) AS regexp_count,
@@ -65,5 +65,3 @@ SELECT DISTINCT p.polrelid, u.attnum, 'policy' FROM crewsnow_ops.rls_policy_fact
 WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = p.polrelid AND k.contype = 'f' AND k.conkey = ARRAY[u.attnum]
     AND k.confrelid IN (to_regclass('auth.users'), to_regclass('public.users')))
 $$;
-GRANT USAGE ON SCHEMA crewsnow_ops TO auditor;
-GRANT EXECUTE ON FUNCTION crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns() TO auditor;

@@ -1,5 +1,6 @@
 //! Where events lie, who else is at work there, and that none of it hides one.
 
+use crate::replication::wait_until;
 use crate::telemetry::is_counted;
 use harness::{Cluster, run, sqlstate, value};
 use postgres::Client;
@@ -59,6 +60,31 @@ fn what_is_not_logged_is_counted_too() {
     run(&mut a, "VACUUM FREEZE event_log");
     assert_eq!(calls(&mut a), "10001", "frozen");
     is_counted(&mut a);
+}
+
+/// What is not logged does not reach a standby, which says so instead of counting without it.
+#[test]
+fn a_standby_names_what_it_lacks() {
+    let primary = Cluster::start("unlogging", "");
+    let mut a = primary.create_database("ops");
+    run(&mut a, TODAY);
+    run(&mut a, WRITE);
+    let standby = Cluster::standby("lacking", &primary);
+    let mut b = standby.connect("ops");
+    assert_eq!(calls(&mut b), "5000");
+    let follow = |a: &mut Client, b: &mut Client, sql: &str, persistence: &str| {
+        run(a, sql);
+        let known = "SELECT relpersistence FROM pg_class WHERE relname = 'today'";
+        wait_until("the standby has followed", || value(b, known) == persistence);
+    };
+    follow(&mut a, &mut b, "ALTER TABLE today SET UNLOGGED", "u");
+    let error = b.batch_execute(CALLS).expect_err("nothing can be counted");
+    let error = error.as_db_error().expect("an error of the server");
+    assert_eq!(error.code().code(), "0A000");
+    assert_eq!(error.hint(), Some("On the primary: ALTER TABLE public.today SET LOGGED;"));
+    assert_eq!(calls(&mut a), "5000");
+    follow(&mut a, &mut b, "ALTER TABLE today SET LOGGED", "p");
+    assert_eq!(calls(&mut b), "5000");
 }
 
 /// Rows that name a transaction of the future, from a time without the trigger, are read as long as they are there.

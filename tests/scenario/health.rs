@@ -219,6 +219,14 @@ fn on_a_standby() {
     run(&mut b, &resume);
     wait_until("what was typed helped", || status(&mut b, "Replay") == "OK");
 
+    // One of two that commits wait for.
+    each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT pg_reload_conf()");
+    wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
+    assert_eq!(worst(&mut a, "Replication", "current_value || ' ' || threshold"), "1 synchronous standbys >= 2");
+    each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()");
+    wait_until("one is enough", || status(&mut a, "Replication") == "OK");
+    each(&mut a, "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
+
     // A standby that replays six seconds late: its primary says so, by time.
     each(&mut b, "ALTER SYSTEM SET recovery_min_apply_delay = '6s'; SELECT pg_reload_conf()");
     // The standby learns of its delay after some of these.

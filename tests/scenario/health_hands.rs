@@ -168,4 +168,15 @@ fn many_sessions(cluster: &Cluster, a: &mut Client) {
         ["op|app|web|hands|2", "op|job|suite|elsewhere|1", "op|job|batch|hands|1", "postgres|postgres|web|hands|1"]
     );
     assert!(is_alive(&mut op));
+    // One that cannot end is not said to have ended.
+    let mut stuck = named(cluster, "app", "stuck");
+    let pid = value(&mut stuck, "SELECT pg_backend_pid()");
+    let signal = |name: &str| harness::must_run(std::process::Command::new("kill").args([name, &pid]));
+    signal("-STOP");
+    assert_eq!(
+        rows(&mut op, &format!("{shown}(p_application => 'stuck', p_dry_run => false)")),
+        ["1|told to end, still there"]
+    );
+    signal("-CONT");
+    assert!(!is_alive(&mut stuck));
 }

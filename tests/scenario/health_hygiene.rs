@@ -34,6 +34,13 @@ fn hygiene() {
          INSERT INTO child SELECT 1800000000 + i, i, md5(i::text) FROM generate_series(1, 20000) AS i;
          CREATE INDEX once ON child (s); CREATE INDEX twice ON child (s); ANALYZE child;
          CREATE TABLE pair (id bigint PRIMARY KEY, x int, y int); CREATE INDEX short ON pair (x); CREATE INDEX long ON pair (x, y);
+         CREATE TABLE alike (id bigint PRIMARY KEY, s text, n int); CREATE INDEX plain ON alike (s);
+         CREATE INDEX partial ON alike (s) WHERE n > 0; CREATE INDEX lowered ON alike (lower(s)); CREATE INDEX uppered ON alike (upper(s));
+         CREATE INDEX descending ON alike (s DESC); CREATE INDEX pattern ON alike (s text_pattern_ops);
+         CREATE INDEX posix ON alike (s COLLATE \"POSIX\"); CREATE INDEX hashed ON alike USING hash (s);
+         CREATE INDEX covering ON alike (n) INCLUDE (s);
+         CREATE INDEX copied ON alike (n, id); CREATE UNIQUE INDEX sole ON alike (n, id);
+         CREATE TABLE other (id bigint PRIMARY KEY, s text); CREATE INDEX elsewhere ON other (s);
          ALTER TABLE child ADD CONSTRAINT positive CHECK (id > 0) NOT VALID;
          CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
          CREATE TRIGGER off AFTER INSERT ON child EXECUTE FUNCTION nothing(); ALTER TABLE child DISABLE TRIGGER off;
@@ -46,7 +53,10 @@ fn hygiene() {
         ("Integer Keys", &["WARNING column public.child.id"]),
         ("Stale Statistics", &["WARNING table public.nameless"]),
         ("Unindexed Foreign Keys", &["WARNING table public.child"]),
-        ("Duplicate Indexes", &["WARNING index public.short", "WARNING index public.twice"]),
+        (
+            "Duplicate Indexes",
+            &["WARNING index public.copied", "WARNING index public.short", "WARNING index public.twice"],
+        ),
         ("Missing Primary Keys", &["WARNING table public.nameless"]),
         ("Unvalidated Constraints", &["WARNING table public.child"]),
         ("Disabled Triggers", &["WARNING table public.child"]),
@@ -73,6 +83,7 @@ fn hygiene() {
         "Integer Keys",
         "Stale Statistics",
         "Unindexed Foreign Keys",
+        "Duplicate Indexes",
         "Duplicate Indexes",
         "Duplicate Indexes",
         "Missing Primary Keys",

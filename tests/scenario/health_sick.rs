@@ -187,10 +187,11 @@ fn rates() {
     wait_until("deaths", || status(&mut a, "Session Deaths") == "CRITICAL");
     assert!(worst(&mut a, "Session Deaths", "evidence").contains("12 by an operator"));
 
-    // Without pg_stat_statements it is known of transactions.
+    // Without pg_stat_statements it is known of transactions: ten of five seconds, and some that a login takes.
     sample(&mut a);
-    session("SELECT pg_sleep(2)");
-    wait_until("slow transactions", || status(&mut a, "Avg Query Time") != "OK");
+    let sleepers: Vec<_> = (0..10).map(|_| in_background(cluster.connect("health"), "SELECT pg_sleep(5)")).collect();
+    assert!(sleepers.into_iter().all(|sleeper| sleeper.join().expect("a sleeper").is_none()));
+    wait_until("slow transactions", || status(&mut a, "Avg Query Time") == "CRITICAL");
     assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per transaction"));
 
     // 4 GB in a minute: as if the sample had been taken at that position.
@@ -244,6 +245,13 @@ fn wal_that_stays() {
     // Commits that wait for a standby that is not there. Its own session must not commit.
     each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()");
     wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
+    // That nobody is connected even a plain role sees.
+    run(
+        &mut a,
+        "SET synchronous_commit = local; CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')",
+    );
+    assert_eq!(status(&mut cluster.connect_as("reader", "health"), "Replication"), "CRITICAL");
+    run(&mut a, "RESET synchronous_commit");
     obey(&mut a, "Replication");
     wait_until("the setting", || status(&mut a, "Replication") == "OK");
 }
@@ -254,6 +262,8 @@ fn damage() {
     let mut cluster = Cluster::start("sick_damage", "autovacuum = off\nautovacuum_freeze_max_age = 2000000000");
     let mut a = cluster.create_database("health");
     assert_eq!(status(&mut a, "Wraparound"), "OK");
+    run(&mut a, "SELECT pg_create_logical_replication_slot('forgotten', 'pgoutput')");
+    assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
     run(&mut a, "CREATE TABLE precious (id int); INSERT INTO precious SELECT generate_series(1, 1000); CHECKPOINT");
     let path = value(&mut a, "SELECT pg_relation_filepath('precious')");
     drop(a);
@@ -275,6 +285,9 @@ fn damage() {
     assert_eq!(worst(&mut a, "Wraparound", "status"), "CRITICAL");
     let freeze = "SELECT next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
     assert_eq!(value(&mut a, freeze), "VACUUM (FREEZE, VERBOSE);");
+    assert_eq!(worst(&mut a, "Xmin Horizon", "status || ' ' || object"), "CRITICAL replication slot forgotten");
+    obey(&mut a, "Xmin Horizon");
+    assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
 
     assert_eq!(status(&mut a, "Checksum Failures"), "OK");
     a.batch_execute("SELECT count(*) FROM precious").expect_err("the block is damaged");

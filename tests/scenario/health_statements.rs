@@ -132,6 +132,13 @@ fn with_pg_stat_statements() {
     // Nobody's statistics were reset by all this.
     assert_eq!(value(&mut a, reset), since);
     assert_eq!(value(&mut a, &format!("SELECT ({counted}) > {calls}")), "t");
+    // Earlier samples that are locked are as good as none.
+    let mut lock = cluster.connect("health");
+    run(&mut lock, "BEGIN; LOCK TABLE crewsnow_ops.statement_samples IN ACCESS EXCLUSIVE MODE");
+    let lifetime = "SELECT DISTINCT left(\"window\", 8) FROM analyze_slow_queries() WHERE pid IS NULL";
+    assert_eq!(rows(&mut a, lifetime), ["lifetime"]);
+    run(&mut lock, "ROLLBACK");
+    assert_eq!(rows(&mut a, lifetime), ["since 20"]);
     // More statements than there is room for.
     for n in 20..170 {
         run(&mut a, &format!("SELECT 1{}", ", 1".repeat(n)));
@@ -144,4 +151,16 @@ fn with_pg_stat_statements() {
         ),
         "t"
     );
+    // What cannot be read, for whatever reason, is unknown; all else goes on.
+    let broken = "SELECT regexp_replace(pg_get_functiondef('\"Odd place\".pg_stat_statements'::regproc), 'LANGUAGE c.*', 'LANGUAGE plpgsql STRICT AS $$ BEGIN RAISE EXCEPTION ''broken''; END $$')";
+    let broken = value(&mut a, broken);
+    run(&mut a, &broken);
+    assert_eq!(
+        rows(
+            &mut a,
+            "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'"
+        ),
+        ["Slow Queries|broken", "Statement Statistics|broken"]
+    );
+    assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("per transaction"));
 }

@@ -5,6 +5,7 @@ mod event_log;
 mod health;
 mod health_hands;
 mod health_hygiene;
+mod health_rare;
 mod health_records;
 mod health_sick;
 mod health_statements;

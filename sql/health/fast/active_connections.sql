@@ -1,4 +1,4 @@
--- Limits: 50 (the contract); critical at 50 and twice the processors is not knowable here, so at 100.
+-- Limits: 50 (the contract); critical from 100 (ours: how many processors there are is not known here).
 -- "Active" is a client session that runs a statement now; idle ones cost little.
 WITH active AS (
     SELECT

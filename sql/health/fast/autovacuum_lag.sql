@@ -1,3 +1,4 @@
+-- $1 oid[]: the tables with more than 10,000 dead rows or, but for TOAST tables, a million unvacuumed inserts (see tables.rs)
 -- Limits: over the table's own threshold, more than 10,000 dead rows (awesome-prometheus-alerts) and 20 % dead (pgdoctor) or ten times the
 -- threshold (ours); critical 40 % (pgdoctor) and a million. Unvacuumed inserts: ten times their threshold and a million. Thresholds as
 -- autovacuum computes them: reloptions, a TOAST table without any takes its table's, PostgreSQL 18's cap; reltuples -1 is 0.
@@ -10,13 +11,11 @@ settings AS (
         current_setting('autovacuum_vacuum_insert_scale_factor')::float8 AS ins_scale,
         coalesce(current_setting('autovacuum_vacuum_max_threshold', true), '-1')::float8 AS most
 ),
--- The statistics of a table are read once each; all else only for the few that have much to clean.
 much AS MATERIALIZED (
     SELECT c.oid, c.relkind, greatest(c.reltuples, 0) AS reltuples, c.reloptions,
         pg_stat_get_dead_tuples(c.oid) AS dead, pg_stat_get_ins_since_vacuum(c.oid) AS inserted
-    FROM pg_class AS c
-    WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't'
-        AND (pg_stat_get_dead_tuples(c.oid) > 10000 OR (c.relkind <> 't' AND pg_stat_get_ins_since_vacuum(c.oid) > 1000000))
+    FROM unnest($1) AS u (oid)
+    JOIN pg_class AS c ON c.oid = u.oid
 ),
 tables AS (
     SELECT m.*, coalesce(t.oid, m.oid) AS main, pg_stat_get_live_tuples(m.oid) AS live,
@@ -29,7 +28,10 @@ tables AS (
         s.is_on
     FROM much AS m
     CROSS JOIN settings AS s
-    LEFT JOIN pg_class AS t ON m.relkind = 't' AND t.reltoastrelid = m.oid
+    -- By its dependency: no index leads from a TOAST table to its table.
+    LEFT JOIN pg_depend AS d ON m.relkind = 't' AND d.classid = 'pg_class'::regclass AND d.objid = m.oid AND d.objsubid = 0
+        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+    LEFT JOIN pg_class AS t ON t.oid = d.refobjid AND t.reltoastrelid = m.oid
     CROSS JOIN LATERAL (
         SELECT
             bool_and(x.option_value::boolean) FILTER (WHERE x.option_name = 'autovacuum_enabled') AS is_enabled,

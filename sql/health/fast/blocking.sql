@@ -30,7 +30,9 @@ SELECT
         || CASE WHEN f.place = 1 AND f.found > 5 THEN format('; %s more root blockers', f.found - 5) ELSE '' END
         || coalesce(E'\nquery: ' || left(b.query, 300), '') AS evidence,
     'All of them wait until this one ends: end it, unless its work is worth more than theirs.' AS recommendation,
-    CASE WHEN b.gid IS NULL AND pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', b.pid)
+    CASE WHEN b.gid IS NULL AND s.backend_type = 'client backend' AND pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', b.pid)
+        -- No client's session: terminate_session would refuse it.
+        WHEN b.gid IS NULL AND s.backend_type <> 'client backend' THEN format('SELECT * FROM pg_stat_activity WHERE pid = %s;', b.pid)
         WHEN b.gid IS NULL AND b.backend_start IS NULL THEN format('GRANT pg_monitor TO %I;', current_user)
         WHEN b.gid IS NULL THEN
             format('SELECT crewsnow_ops.terminate_session(%s, %L);', b.pid,
@@ -41,6 +43,7 @@ SELECT
     'now' AS since
 FROM found AS f
 JOIN tree AS b ON b.root = f.root AND b.depth = 0
+LEFT JOIN pg_stat_activity AS s ON s.pid = b.pid
 WHERE f.place <= 5
 UNION ALL
 SELECT 'OK', NULL, format('%s blocked', coalesce(sum(j.victims), 0)), '< 30 s, <= 5 blocked', NULL, 'Nothing to do.', NULL, 'now'

@@ -1,12 +1,13 @@
+-- $1 oid[]: the invalid indexes
 -- Limits: any that is not being built (check_pgactivity: critical; here a warning: queries are slow, writes pay for nothing, but work).
 -- Other users' builds are hidden from a plain role: to it, a lock as CREATE INDEX CONCURRENTLY takes counts as a build.
 WITH
 invalid AS (
     SELECT i.indexrelid, i.indrelid, i.indisunique, i.indisready, c.relkind, c.relname, c.relpages
-    FROM pg_index AS i
+    FROM unnest($1) AS u (oid)
+    JOIN pg_index AS i ON i.indexrelid = u.oid
     JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE NOT i.indisvalid
-        AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
+    WHERE NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
         AND NOT (
             NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
             AND EXISTS (SELECT FROM pg_locks AS l WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)

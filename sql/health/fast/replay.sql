@@ -10,7 +10,9 @@ standby AS (
         statement_timestamp() - pg_last_xact_replay_timestamp() AS age,
         EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_connected,
         -- Hidden from plain roles; then it is taken as set.
-        coalesce((SELECT s.setting FROM pg_settings AS s WHERE s.name = 'primary_conninfo'), '(hidden)') <> '' AS should_stream
+        CASE WHEN pg_is_in_recovery()
+            THEN coalesce((SELECT s.setting FROM pg_settings AS s WHERE s.name = 'primary_conninfo'), '(hidden)') <> ''
+        END AS should_stream
 ),
 measured AS (
     SELECT s.*,

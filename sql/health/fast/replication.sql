@@ -1,5 +1,6 @@
 -- Limits: 5 s for a standby (pghero, awesome-prometheus-alerts), 20 s for a logical one (pgdoctor), 1 GB (ours); critical from 3600 s (the exporter's
--- mixin), and when commits wait for a synchronous standby that is not there.
+-- mixin), and when commits wait for synchronous standbys that are not there. Who is synchronous is hidden from plain roles, but not whether anybody
+-- is connected.
 WITH
 here AS (
     SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END AS lsn,
@@ -26,15 +27,23 @@ ranked AS (
     WHERE j.status <> 'OK'
 ),
 orphaned AS (
-    SELECT (SELECT count(*) FROM pg_stat_activity AS s WHERE s.wait_event = 'SyncRep') AS waiting
+    SELECT c.synchronous, n.needed,
+        CASE WHEN h.sees_all THEN (SELECT count(*) FROM pg_stat_activity AS s WHERE s.wait_event = 'SyncRep') END AS waiting
     FROM here AS h
-    WHERE h.sees_all AND h.is_primary AND current_setting('synchronous_standby_names') <> ''
-        AND NOT EXISTS (SELECT FROM senders AS s WHERE s.sync_state IN ('sync', 'quorum'))
+    -- FIRST 2 (a, b), ANY 2 (a, b), 2 (a, b); a list of names alone needs one of them.
+    CROSS JOIN LATERAL (
+        SELECT coalesce(substring(current_setting('synchronous_standby_names') FROM '^\s*(?:[A-Za-z]+\s*)?(\d+)\s*\(')::integer, 1) AS needed
+    ) AS n
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS connected, count(*) FILTER (WHERE s.sync_state IN ('sync', 'quorum')) AS synchronous FROM senders AS s
+    ) AS c
+    WHERE h.is_primary AND current_setting('synchronous_standby_names') <> '' AND c.synchronous < n.needed
+        AND (h.sees_all OR c.connected < n.needed)
 )
 SELECT
-    'CRITICAL' AS status, 'synchronous_standby_names' AS object, '0 synchronous standbys' AS current_value, '>= 1' AS threshold,
-    format('%s sessions wait for one; synchronous_standby_names = %s', o.waiting, current_setting('synchronous_standby_names')) AS evidence,
-    'Every commit hangs until a named standby is back: bring it back, or do without it.' AS recommendation,
+    'CRITICAL' AS status, 'synchronous_standby_names' AS object, format('%s synchronous standbys', o.synchronous) AS current_value, '>= ' || o.needed AS threshold,
+    concat_ws('; ', o.waiting || ' sessions wait for one', 'synchronous_standby_names = ' || current_setting('synchronous_standby_names')) AS evidence,
+    'Every commit hangs until enough of the named standbys are back: bring them back, or do with fewer.' AS recommendation,
     E'ALTER SYSTEM SET synchronous_standby_names = '''';\nSELECT pg_reload_conf();' AS next_command,
     'now' AS since
 FROM orphaned AS o

@@ -36,11 +36,12 @@ SELECT
     CASE WHEN NOT j.is_loaded THEN 'not loaded' WHEN NOT j.is_created THEN 'no extension here'
         WHEN j.dealloc IS NOT NULL THEN format('%s evictions, %s entries', j.evicted, j.entries) END AS current_value,
     'loaded, no evictions' AS threshold,
-    CASE WHEN j.preload IS NOT NULL THEN 'shared_preload_libraries = ' || j.preload
-        WHEN j.status = 'SKIPPED' THEN 'pg_stat_statements may not be read by this role' END AS evidence,
+    CASE WHEN j.status = 'SKIPPED' THEN coalesce($3 ->> 'statements_failed', 'pg_stat_statements may not be read by this role')
+        WHEN j.preload IS NOT NULL THEN 'shared_preload_libraries = ' || j.preload END AS evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
         WHEN NOT j.is_loaded THEN 'Nobody can tell which statements cost what: preload pg_stat_statements with the next restart.'
         WHEN NOT j.is_created THEN 'It counts already, but cannot be read from this database: create the extension.'
+        WHEN $3 ? 'statements_failed' THEN 'Nothing is known about this.'
         WHEN j.status = 'SKIPPED' THEN 'Let this role read it.'
         ELSE 'It forgets statements, so totals are too small: raise pg_stat_statements.max, and look for statements that are never the same twice.'
     END AS recommendation,
@@ -50,6 +51,7 @@ SELECT
             || (SELECT string_agg(quote_literal(trim(BOTH ' "' FROM p.name)), ', ')
                 FROM unnest(string_to_array(j.preload, ',') || 'pg_stat_statements'::text) AS p (name) WHERE trim(p.name) <> '') || ';'
         WHEN NOT j.is_created THEN 'CREATE EXTENSION pg_stat_statements;'
+        WHEN $3 ? 'statements_failed' THEN NULL
         WHEN j.status = 'SKIPPED' THEN format('GRANT pg_read_all_stats TO %I;', current_user)
         ELSE format('ALTER SYSTEM SET pg_stat_statements.max = %s;',
             2 * (SELECT s.setting::bigint FROM settings AS s WHERE s.name = 'pg_stat_statements.max'))

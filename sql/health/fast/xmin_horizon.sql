@@ -1,5 +1,5 @@
 -- Limits: held for 24 h (pganalyze), or 10 million transactions; critical from 100 million (ours: a twentieth and half of the default
--- autovacuum_freeze_max_age). Whoever holds the horizon keeps every vacuum from cleaning.
+-- autovacuum_freeze_max_age). Whoever holds the horizon keeps every vacuum from cleaning; a vacuum itself, however long it takes, does not.
 WITH
 holders AS (
     SELECT
@@ -10,6 +10,7 @@ holders AS (
         CASE
             WHEN s.backend_type = 'walsender'
                 THEN format('SELECT pid, application_name, client_addr, backend_xmin FROM pg_stat_replication WHERE pid = %s;', s.pid)
+            WHEN s.backend_type <> 'client backend' THEN format('SELECT * FROM pg_stat_activity WHERE pid = %s;', s.pid)
             WHEN pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', s.pid)
             ELSE format('SELECT crewsnow_ops.terminate_session(%s, %L);', s.pid,
                 to_char(s.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
@@ -20,6 +21,7 @@ holders AS (
         END AS recommendation
     FROM pg_stat_activity AS s
     WHERE s.backend_xmin IS NOT NULL AND s.pid <> pg_backend_pid()
+        AND NOT EXISTS (SELECT FROM pg_stat_get_progress_info('VACUUM') AS p WHERE p.pid = s.pid)
     UNION ALL
     SELECT 'prepared transaction', p.gid, age(p.transaction), p.prepared,
         format('prepared at %s by %s in %s', p.prepared, p.owner, p.database),

@@ -1,5 +1,5 @@
--- Limits: over 1000 sequential scans of a table above 10,000 rows (pgFirstAid), reading more than 90 % of it by them (ours; pghero: indexes used for
--- less than 95 %).
+-- Limits: over 1000 sequential scans of a table above 10,000 rows (pgFirstAid), which on average read more than a tenth of it (ours: those that a
+-- LIMIT or EXISTS ends early do no harm).
 -- After a crash all counters are 0 and stats_reset is NULL: then pg_stat_bgwriter's tells how young they are. Below 7 days
 -- nothing is said (pgdoctor).
 WITH

@@ -14,10 +14,11 @@ keys AS (
     SELECT k.oid, k.conname, k.conrelid, k.confrelid, k.confdeltype, k.conkey, c.relowner, string_agg(d.rolname, ', ' ORDER BY d.rolname) AS clients,
         bool_and(CASE k.confdeltype
             WHEN 'c' THEN EXISTS (SELECT FROM deletable AS x WHERE x.oid = k.conrelid AND x.client = d.client)
-            ELSE (SELECT bool_and(has_column_privilege(d.client, k.conrelid, u.attnum, 'UPDATE')) FROM unnest(k.conkey) AS u (attnum)) END) AS may_anyway,
+            ELSE (SELECT bool_and(has_column_privilege(d.client, k.conrelid, u.attnum, 'UPDATE'))
+                FROM unnest(k.conkey) AS u (attnum)) END) AS may_anyway,
         (SELECT bool_or(o.attnum = ANY (k.conkey)) FROM crewsnow_ops.rls_owner_columns() AS o WHERE o.relation = k.conrelid) IS TRUE AS is_own
     FROM pg_constraint AS k
-    JOIN pg_class AS c ON c.oid = k.conrelid AND c.relrowsecurity
+    JOIN pg_class AS c ON c.oid = k.conrelid AND c.relrowsecurity AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     JOIN deletable AS d ON d.oid = k.confrelid
     WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') AND k.conrelid <> k.confrelid AND k.conparentid = 0
         AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
@@ -30,8 +31,10 @@ SELECT
     'pg_constraint'::regclass::oid AS classid, k.oid AS objid, k.conrelid AS relation,
     format('A client who deletes a row of %s %s the rows of %s that refer to it, past their policies.', k.confrelid::regclass,
         CASE k.confdeltype WHEN 'c' THEN 'deletes' ELSE 'changes' END, k.conrelid::regclass)
-        || CASE WHEN k.may_anyway THEN ' Clients may do so to some rows anyway.' WHEN k.is_own THEN ' They belong to the same user.' ELSE ' No client may do that directly.' END AS detail,
-    format('ON DELETE %s; DELETE on %s: %s', CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END, k.confrelid::regclass, k.clients) AS evidence,
+        || CASE WHEN k.may_anyway THEN ' Clients may do so to some rows anyway.' WHEN k.is_own THEN ' They belong to the same user.'
+            ELSE ' No client may do that directly.' END AS detail,
+    format('ON DELETE %s; DELETE on %s: %s', CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END,
+        k.confrelid::regclass, k.clients) AS evidence,
     CASE WHEN NOT k.may_anyway AND NOT k.is_own THEN
         CASE WHEN NOT pg_has_role(k.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(k.relowner)) ELSE '' END
         || format(E'ALTER TABLE %1$s DROP CONSTRAINT %2$I,\n    ADD CONSTRAINT %2$I %3$s;', k.conrelid::regclass, k.conname,

@@ -16,7 +16,8 @@ found AS (
 SELECT
     CASE WHEN f.is_used THEN 'HIGH' ELSE 'LOW' END AS severity,
     'PROVED' AS confidence,
-    concat_ws(' in ', 'role ' || quote_ident(f.rolname), 'database ' || quote_ident(f.datname), CASE WHEN f.rolname IS NULL AND f.datname IS NULL THEN 'all roles' END) AS object,
+    concat_ws(' in ', 'role ' || quote_ident(f.rolname), 'database ' || quote_ident(f.datname), CASE WHEN f.rolname IS NULL AND f.datname IS NULL
+        THEN 'all roles' END) AS object,
     CASE WHEN f.rolname IS NOT NULL THEN 'pg_authid'::regclass ELSE 'pg_database'::regclass END::oid AS classid,
     CASE WHEN f.rolname IS NOT NULL THEN f.setrole ELSE f.setdatabase END AS objid, NULL::oid AS relation,
     format('%s is preset, and it says who is asking: sessions that set nothing themselves are that user.', f.name)
@@ -25,7 +26,8 @@ SELECT
     CASE WHEN f.rolname IS NULL AND NOT coalesce(pg_has_role(f.datdba, 'USAGE'), false) OR f.rolname IS NOT NULL AND NOT EXISTS (
             SELECT FROM pg_roles AS me WHERE me.rolname = current_user AND (me.rolsuper OR me.rolcreaterole)) THEN E'-- as a superuser:\n' ELSE '' END
         || CASE WHEN f.rolname IS NULL AND f.datname IS NOT NULL THEN format('ALTER DATABASE %I RESET %I', f.datname, f.name)
-            ELSE format('ALTER ROLE %s%s RESET %I', coalesce(quote_ident(f.rolname), 'ALL'), coalesce(' IN DATABASE ' || quote_ident(f.datname), ''), f.name) END || ';' AS remediation,
+            ELSE format('ALTER ROLE %s%s RESET %I', coalesce(quote_ident(f.rolname), 'ALL'), coalesce(' IN DATABASE ' || quote_ident(f.datname), ''),
+                f.name) END || ';' AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 WHERE f.name = ANY ($4) OR EXISTS (SELECT FROM unnest($4) AS c (name) WHERE f.name LIKE replace(regexp_replace(c.name, 's$', ''), '_', '\_') || '.%')

@@ -2,18 +2,23 @@
 -- Supabase's projects begin so.
 WITH
 found AS (
-    SELECT d.oid, d.defaclrole, d.defaclnamespace, d.defaclobjtype, x.grantee, string_agg(DISTINCT x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges
+    SELECT d.oid, d.defaclrole, d.defaclnamespace, d.defaclobjtype, x.grantee,
+        string_agg(DISTINCT x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges
     FROM pg_default_acl AS d
     CROSS JOIN LATERAL aclexplode(d.defaclacl) AS x
-    WHERE d.defaclobjtype IN ('r', 'f')
-        AND (x.grantee = 0 AND (d.defaclobjtype = 'r' OR d.defaclnamespace <> 0) OR EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE x.grantee <> 0 AND pg_has_role(r.oid, x.grantee, 'USAGE')))
+    WHERE d.defaclobjtype IN ('r', 'f') AND pg_get_userbyid(d.defaclrole) !~ '^supabase_\w*admin$'
+        AND (x.grantee = 0 AND (d.defaclobjtype = 'r' OR d.defaclnamespace <> 0)
+            OR EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE x.grantee <> 0 AND pg_has_role(r.oid, x.grantee, 'USAGE')))
     GROUP BY d.oid, d.defaclrole, d.defaclnamespace, d.defaclobjtype, x.grantee
 ),
 acls AS (
     SELECT f.oid, f.defaclrole, f.defaclnamespace, f.defaclobjtype,
-        string_agg(format('%s %s', CASE f.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(f.grantee) END, f.privileges), '; ' ORDER BY f.grantee) AS grants,
-        string_agg(format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE ALL ON %s FROM %s;', pg_get_userbyid(f.defaclrole), coalesce(' IN SCHEMA ' || quote_ident(n.nspname), ''),
-            CASE f.defaclobjtype WHEN 'r' THEN 'TABLES' ELSE 'ROUTINES' END, CASE f.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(f.grantee)) END), E'\n' ORDER BY f.grantee) AS commands,
+        string_agg(format('%s %s', CASE f.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(f.grantee) END, f.privileges), '; '
+            ORDER BY f.grantee) AS grants,
+        string_agg(format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE ALL ON %s FROM %s;', pg_get_userbyid(f.defaclrole),
+            coalesce(' IN SCHEMA ' || quote_ident(n.nspname), ''),
+            CASE f.defaclobjtype WHEN 'r' THEN 'TABLES' ELSE 'ROUTINES' END, CASE f.grantee WHEN 0 THEN 'PUBLIC'
+                ELSE quote_ident(pg_get_userbyid(f.grantee)) END), E'\n' ORDER BY f.grantee) AS commands,
         max(n.nspname) AS nspname
     FROM found AS f
     LEFT JOIN pg_namespace AS n ON n.oid = f.defaclnamespace
@@ -22,12 +27,14 @@ acls AS (
 SELECT
     CASE WHEN a.defaclobjtype = 'f' OR NOT (a.defaclnamespace = 0 OR a.defaclnamespace = ANY ($5)) THEN 'LOW' ELSE 'MEDIUM' END AS severity,
     'SUSPECTED' AS confidence,
-    format('default privileges of %I on %s', pg_get_userbyid(a.defaclrole), CASE a.defaclobjtype WHEN 'r' THEN 'tables' ELSE 'functions' END) || coalesce(' in ' || quote_ident(a.nspname), '') AS object,
+    format('default privileges of %I on %s', pg_get_userbyid(a.defaclrole), CASE a.defaclobjtype WHEN 'r' THEN 'tables' ELSE 'functions' END)
+        || coalesce(' in ' || quote_ident(a.nspname), '') AS object,
     'pg_default_acl'::regclass::oid AS classid, a.oid AS objid, NULL::oid AS relation,
     CASE a.defaclobjtype WHEN 'r' THEN 'Each new table is granted to clients: until row-level security is enabled on it, they have all of it.'
         ELSE 'Each new function may be called by clients, a SECURITY DEFINER one, too.' END AS detail,
     a.grants AS evidence,
-    CASE WHEN NOT pg_has_role(a.defaclrole, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(a.defaclrole)) ELSE '' END || a.commands AS remediation,
+    CASE WHEN NOT pg_has_role(a.defaclrole, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(a.defaclrole)) ELSE '' END
+        || a.commands AS remediation,
     NULL::text AS cache_key
 FROM acls AS a
 ORDER BY a.defaclobjtype = 'f', object

@@ -1,21 +1,26 @@
--- A SECURITY DEFINER function that clients may call does what its owner may do. Read as text, with what it calls: does it touch a table
--- whose row-level security does not stop the owner, and does it ask who is asking? Trigger functions cannot be called: definer-trigger.
+-- A SECURITY DEFINER function that clients may call does what its owner may do. Read as text, with what it calls: does it touch a table whose
+-- row-level security does not stop the owner, and does it ask who is asking? Trigger functions cannot be called: definer-trigger.
 WITH RECURSIVE
 candidates AS (
     SELECT p.oid, p.proowner, p.pronamespace, p.proname, p.prolang, p.prokind, p.prorettype, p.proretset, o.rolsuper OR o.rolbypassrls AS is_above,
         string_agg(r.rolname, ', ' ORDER BY r.rolname) AS callers, array_agg(r.oid) AS roles, bool_or(r.rolname = 'anon') AS is_for_anon
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    JOIN pg_roles AS o ON o.oid = p.proowner
+    JOIN pg_roles AS o ON o.oid = p.proowner AND o.rolname !~ '^supabase_\w*admin$'
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
     WHERE p.prosecdef AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     GROUP BY p.oid, o.rolsuper, o.rolbypassrls
 ),
+-- A setting with a dot in its name, a qualified identity function, or one without arguments: "INSERT INTO role (…)" is none.
 words AS (
-    SELECT concat_ws('|', '\mcurrent_setting\s*\(', '\m(' || string_agg(DISTINCT p.proname, '|') || ')\s*\(') AS identity
-    FROM pg_proc AS p WHERE p.oid = ANY ($2)
+    SELECT concat_ws('|', '\mcurrent_setting\s*\(\s*(''[^'']*\.|[^''\s])',
+        string_agg(format('\m%1$s"?\s*\.\s*"?%2$s"?\s*\(|\m%2$s"?\s*\(\s*\)', x.schema, x.name), '|')) AS identity
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    CROSS JOIN LATERAL (SELECT regexp_replace(n.nspname, '\W', '\\\&', 'g') AS schema, regexp_replace(p.proname, '\W', '\\\&', 'g') AS name) AS x
+    WHERE p.oid = ANY ($2)
 ),
 bodies AS MATERIALIZED (
     SELECT p.oid, p.proname, l.lanname IN ('sql', 'plpgsql') AS is_text,
@@ -42,7 +47,8 @@ named AS (
     FROM calls AS c
     JOIN bodies AS b ON b.oid = c.function AND b.is_text
     CROSS JOIN LATERAL regexp_matches(b.body,
-        '(?:\m(?:from|join|into|update|using|only|table|truncate)\s+|,\s*)(?:(?:("(?:[^"]|"")+")|([\w$]+))\s*\.\s*)?(?:("(?:[^"]|"")+")|([\w$]+))', 'gi') AS m
+        '(?:\m(?:from|join|into|update|using|only|table|truncate)\s+|,\s*)(?:(?:("(?:[^"]|"")+")|([\w$]+))\s*\.\s*)?(?:("(?:[^"]|"")+")|([\w$]+))',
+            'gi') AS m
 ),
 tables AS (
     SELECT f.candidate, array_agg(DISTINCT t.oid) AS relations, string_agg(DISTINCT t.oid::regclass::text, ', ') AS names
@@ -54,7 +60,8 @@ tables AS (
     GROUP BY f.candidate
 ),
 texts AS (
-    SELECT c.candidate, bool_or(b.body ~ w.identity) AS is_asking, bool_or(b.body ~* '\m(insert\s+into|update|delete\s+from|merge\s+into|truncate)\M') AS is_writing,
+    SELECT c.candidate, bool_or(b.body ~ w.identity) AS is_asking,
+        bool_or(b.body ~* '\m(insert\s+into|update|delete\s+from|merge\s+into|truncate)\M') AS is_writing,
         bool_or(NOT b.is_text) AS is_foreign, bool_or(b.is_text AND b.body ~* '\mexecute\M') AS is_dynamic
     FROM calls AS c
     JOIN bodies AS b ON b.oid = c.function
@@ -64,7 +71,8 @@ texts AS (
 ranked AS (
     SELECT c.*, t.relations, t.names, x.is_asking, x.is_writing, x.is_dynamic,
         CASE WHEN x.is_asking THEN 4
-            WHEN t.names IS NOT NULL AND (x.is_writing OR c.proretset OR c.prorettype NOT IN ('bool'::regtype, 'int4'::regtype, 'int8'::regtype, 'void'::regtype)) THEN 1
+            WHEN t.names IS NOT NULL AND (x.is_writing OR c.proretset OR c.prorettype NOT IN ('bool'::regtype, 'int4'::regtype, 'int8'::regtype,
+                'void'::regtype)) THEN 1
             WHEN t.names IS NOT NULL THEN 2
             WHEN x.is_dynamic OR x.is_foreign THEN 3
             ELSE 4 END AS rank
@@ -80,13 +88,16 @@ SELECT
     CASE r.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || r.oid::regprocedure AS object,
     'pg_proc'::regclass::oid AS classid, r.oid AS objid, r.relations[1] AS relation,
     CASE
-        WHEN r.rank = 1 THEN format('Clients call it with the rights of its owner; it %s %s past row-level security and does not ask who is asking.', CASE WHEN r.is_writing THEN 'writes or reads' ELSE 'reads' END, r.names)
+        WHEN r.rank = 1 THEN format('Clients call it with the rights of its owner; it %s %s past row-level security and does not ask who is asking.',
+            CASE WHEN r.is_writing THEN 'writes or reads' ELSE 'reads' END, r.names)
         WHEN r.rank = 2 THEN format('Clients call it with the rights of its owner; it looks into %s past row-level security for anybody, and tells yes, no or a number.', r.names)
-        WHEN r.rank = 3 THEN 'Clients call it with the rights of its owner, and what it touches cannot be read from its text: ' || CASE WHEN r.is_dynamic THEN 'it builds statements.' ELSE 'another language.' END
+        WHEN r.rank = 3 THEN 'Clients call it with the rights of its owner, and what it touches cannot be read from its text: ' || CASE
+            WHEN r.is_dynamic THEN 'it builds statements.' ELSE 'another language.' END
         WHEN r.names IS NOT NULL THEN format('Clients call it with the rights of its owner; it touches %s past row-level security and asks who is asking. Its own condition is the only protection.', r.names)
         ELSE 'Clients call it with the rights of its owner; no table with row-level security was found in it.'
     END AS detail,
-    format('callable by %s; owner %s; language %s; returns %s', r.callers, pg_get_userbyid(r.proowner), (SELECT l.lanname FROM pg_language AS l WHERE l.oid = r.prolang), coalesce(pg_get_function_result(r.oid), 'nothing')) AS evidence,
+    format('callable by %s; owner %s; language %s; returns %s', r.callers, pg_get_userbyid(r.proowner),
+        (SELECT l.lanname FROM pg_language AS l WHERE l.oid = r.prolang), coalesce(pg_get_function_result(r.oid), 'nothing')) AS evidence,
     CASE WHEN r.rank < 4 THEN
         CASE WHEN NOT pg_has_role(r.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(r.proowner)) ELSE '' END
         || CASE WHEN r.rank < 3 AND NOT EXISTS (
@@ -94,13 +105,15 @@ SELECT
             THEN format('ALTER ROUTINE %s SECURITY INVOKER;', r.oid::regprocedure)
             ELSE format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC, %s;', r.oid::regprocedure,
                     (SELECT string_agg(quote_ident(c.rolname), ', ' ORDER BY c.rolname) FROM pg_roles AS c WHERE c.oid = ANY (r.roles)))
-                || coalesce((SELECT format(E'\nGRANT EXECUTE ON ROUTINE %s TO %s;', r.oid::regprocedure, string_agg(quote_ident(s.rolname), ', ' ORDER BY s.rolname))
+                || coalesce((SELECT format(E'\nGRANT EXECUTE ON ROUTINE %s TO %s;', r.oid::regprocedure,
+                    string_agg(quote_ident(s.rolname), ', ' ORDER BY s.rolname))
                     FROM pg_roles AS s WHERE s.rolname = 'service_role' HAVING count(*) > 0), '')
             END
     END AS remediation,
     CASE WHEN r.is_for_anon OR r.callers ~ '\mauthenticated\M' THEN
         format('%s_security_definer_function_executable_%s_%s_%s', CASE WHEN r.is_for_anon THEN 'anon' ELSE 'authenticated' END,
-            (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = r.pronamespace), r.proname, pg_get_function_identity_arguments(r.oid)) END AS cache_key
+            (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = r.pronamespace), r.proname,
+                pg_get_function_identity_arguments(r.oid)) END AS cache_key
 FROM ranked AS r
 ORDER BY r.rank, r.pronamespace <> ALL ($5), r.names IS NULL, r.oid::regprocedure::text
 LIMIT 200

@@ -10,7 +10,8 @@ fired AS (
     JOIN pg_class AS c ON c.oid = t.tgrelid
     LEFT JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE') AND (
         t.tgtype & 4 <> 0 AND has_any_column_privilege(r.oid, c.oid, 'INSERT') OR t.tgtype & 8 <> 0 AND has_table_privilege(r.oid, c.oid, 'DELETE')
-        OR t.tgtype & 16 <> 0 AND has_any_column_privilege(r.oid, c.oid, 'UPDATE') OR t.tgtype & 32 <> 0 AND has_table_privilege(r.oid, c.oid, 'TRUNCATE'))
+        OR t.tgtype & 16 <> 0 AND has_any_column_privilege(r.oid, c.oid, 'UPDATE') OR t.tgtype & 32 <> 0
+            AND has_table_privilege(r.oid, c.oid, 'TRUNCATE'))
     WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgparentid = 0
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     GROUP BY t.oid, p.oid, c.oid
@@ -21,18 +22,22 @@ found AS (
             WHEN f.body ~* 'raw_user_meta_data\s*(->>?|#>>?)\s*''\{?(roles?|is_admin|admin|is_staff|tenant(_id)?|org(ani[sz]ation)?(_id)?|team(_id)?|plan|tier|permissions?|is_premium)\}?''' THEN 1
             WHEN f.body ~* '\mexecute\M' AND f.body ~* '\mnew\M' THEN 2
             ELSE 4 END AS rank,
-        format('trigger "%s" on %s', replace(f.tgname, '"', '""'), f.table_name) AS object, 'pg_trigger'::regclass::oid AS classid, f.oid AS objid, f.tgrelid AS relation,
-        format('calls %s as %s; fired by %s', f.function::regprocedure, pg_get_userbyid(f.proowner), concat_ws(' and ', f.clients, CASE WHEN f.is_users THEN 'who signs up' END)) AS evidence,
+        format('trigger "%s" on %s', replace(f.tgname, '"', '""'), f.table_name) AS object, 'pg_trigger'::regclass::oid AS classid, f.oid AS objid,
+            f.tgrelid AS relation,
+        format('calls %s as %s; fired by %s', f.function::regprocedure, pg_get_userbyid(f.proowner),
+            concat_ws(' and ', f.clients, CASE WHEN f.is_users THEN 'who signs up' END)) AS evidence,
         NULL::text AS tables
     FROM fired AS f
     UNION ALL
     SELECT 3, format('rule "%s" on %s', replace(w.rulename, '"', '""'), c.oid::regclass), 'pg_rewrite'::regclass::oid, w.oid, c.oid,
-        format('acts as %s; set off by %s', pg_get_userbyid(c.relowner), string_agg(DISTINCT r.rolname, ', ')), string_agg(DISTINCT t.oid::regclass::text, ', ')
+        format('acts as %s; set off by %s', pg_get_userbyid(c.relowner), string_agg(DISTINCT r.rolname, ', ')),
+            string_agg(DISTINCT t.oid::regclass::text, ', ')
     FROM pg_rewrite AS w
     JOIN pg_class AS c ON c.oid = w.ev_class
     JOIN pg_roles AS o ON o.oid = c.relowner
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE') AND CASE w.ev_type
-        WHEN '2' THEN has_any_column_privilege(r.oid, c.oid, 'UPDATE') WHEN '3' THEN has_any_column_privilege(r.oid, c.oid, 'INSERT') ELSE has_table_privilege(r.oid, c.oid, 'DELETE') END
+        WHEN '2' THEN has_any_column_privilege(r.oid, c.oid, 'UPDATE') WHEN '3' THEN has_any_column_privilege(r.oid, c.oid, 'INSERT')
+            ELSE has_table_privilege(r.oid, c.oid, 'DELETE') END
     JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
     JOIN pg_class AS t ON t.oid = d.refobjid AND t.relrowsecurity AND t.oid <> c.oid
     WHERE w.ev_type <> '1' AND w.ev_enabled <> 'D'

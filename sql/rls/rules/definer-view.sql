@@ -1,9 +1,10 @@
--- A view that runs as its owner reads tables as its owner does: one who is above row-level security passes that on to everybody who may
--- read the view. Followed through views in views: a view is checked as the nearest owner above the table, an invoker view as the caller.
+-- A view that runs as its owner reads tables as its owner does: one who is above row-level security passes that on to everybody who may read
+-- the view. Followed through views in views: a view is checked as the nearest owner above the table, an invoker view as the caller.
 WITH RECURSIVE
 views AS (
     SELECT c.oid, c.relkind, c.relowner, c.relname, c.relnamespace,
-        c.relkind = 'v' AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_invoker' AND o.option_value::bool) AS is_invoker
+        c.relkind = 'v' AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_invoker'
+            AND o.option_value::bool) AS is_invoker
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
@@ -16,7 +17,8 @@ reads AS (
     WHERE r.ev_type = '1' AND d.refobjid <> r.ev_class
 ),
 entries AS (
-    SELECT v.oid, string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants, array_agg(r.oid ORDER BY r.rolname) AS roles
+    SELECT v.oid, string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
+        array_agg(r.oid ORDER BY r.rolname) AS roles
     FROM views AS v
     JOIN pg_roles AS r ON r.oid = ANY ($1)
     CROSS JOIN LATERAL (
@@ -29,36 +31,45 @@ entries AS (
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
     GROUP BY v.oid
 ),
-walk AS (
-    SELECT e.oid AS entry, e.oid AS view, ARRAY[e.oid] AS path FROM entries AS e
-    UNION ALL
-    SELECT w.entry, r.relation, w.path || r.relation
-    FROM walk AS w
-    JOIN reads AS r ON r.view = w.view
-    JOIN views AS v ON v.oid = r.relation
-    WHERE r.relation <> ALL (w.path) AND cardinality(w.path) < 20
+reached AS (
+    SELECT e.oid AS view FROM entries AS e
+    UNION
+    SELECT r.relation FROM reached AS x JOIN reads AS r ON r.view = x.view JOIN views AS v ON v.oid = r.relation
 ),
 -- The views that ask who is asking where they choose rows: by an identity function, one that calls it, or the session.
 asking AS (
     SELECT v.oid
     FROM views AS v
-    WHERE v.oid IN (SELECT w.view FROM walk AS w)
-        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|(' || concat_ws('|', 'current_setting', (
+    WHERE v.oid IN (SELECT r.view FROM reached AS r)
+        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.' || coalesce('|(' || (
             SELECT string_agg(f.proname, '|')
             FROM pg_rewrite AS r
             JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
             JOIN pg_proc AS f ON f.oid = d.refobjid
             WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$' AND (f.oid = ANY ($2) OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
-                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m%s\.%s\s*\(', n.nspname, i.proname), '|'))
+                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m"?%s"?\."?%s"?\s*\(',
+                    regexp_replace(n.nspname, '\W', '\\\&', 'g'), regexp_replace(i.proname, '\W', '\\\&', 'g')), '|'))
                 FROM pg_proc AS i JOIN pg_namespace AS n ON n.oid = i.pronamespace WHERE i.oid = ANY ($2)))
-        )) || ')\()')
+        ) || ')\(', '') || ')')
+),
+-- Each view once for each state in which one gets there, not once a path: there may be very many. What a materialised view asked was
+-- answered when it was refreshed.
+walk AS (
+    SELECT e.oid AS entry, e.oid AS view, e.oid IN (SELECT a.oid FROM asking AS a) AS is_asking, v.relkind = 'm' AS is_copy
+    FROM entries AS e
+    JOIN views AS v ON v.oid = e.oid
+    UNION
+    SELECT w.entry, r.relation, w.is_asking OR r.relation IN (SELECT a.oid FROM asking AS a), w.is_copy OR v.relkind = 'm'
+    FROM walk AS w
+    JOIN reads AS r ON r.view = w.view
+    JOIN views AS v ON v.oid = r.relation
 ),
 leaves AS (
-    SELECT w.entry, v.oid AS guilty, t.oid AS relation, t.relrowsecurity, w.path,
+    SELECT w.entry, v.oid AS guilty, t.oid AS relation, t.relrowsecurity,
         o.rolsuper OR o.rolbypassrls OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE')) AS is_exempt,
-        -- What a materialised view asked was answered when it was refreshed.
-        EXISTS (SELECT FROM asking AS a WHERE a.oid = ANY (w.path)) AND NOT EXISTS (SELECT FROM views AS m WHERE m.oid = ANY (w.path) AND m.relkind = 'm') AS is_asking,
-        EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT') AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')) AS is_direct
+        w.is_asking AND NOT w.is_copy AS is_asking,
+        EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT')
+            AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')) AS is_direct
     FROM walk AS w
     JOIN views AS v ON v.oid = w.view AND NOT v.is_invoker
     JOIN pg_roles AS o ON o.oid = v.relowner
@@ -76,7 +87,6 @@ worst AS (
         (array_agg(r.relation ORDER BY r.rank, r.relation::regclass::text))[1] AS relation,
         string_agg(DISTINCT r.relation::regclass::text, ', ') AS tables,
         array_agg(DISTINCT r.guilty) AS guilty,
-        bool_or(cardinality(r.path) > 1) AS is_chain,
         bool_or(NOT r.is_direct) AS is_private
     FROM ranked AS r
     WHERE r.rank = (SELECT min(m.rank) FROM ranked AS m WHERE m.entry = r.entry)
@@ -88,18 +98,22 @@ SELECT
     'view ' || v.oid::regclass AS object,
     'pg_class'::regclass::oid AS classid, v.oid AS objid, w.relation,
     CASE w.rank
-        WHEN 1 THEN format('It reads %s with the rights of an owner whom row-level security does not stop: clients get the rows of everybody.', w.tables)
+        WHEN 1 THEN format('It reads %s with the rights of an owner whom row-level security does not stop: clients get the rows of everybody.',
+            w.tables)
         WHEN 2 THEN format('It reads %s past row-level security and asks itself who is asking. Its own condition is the only protection; see that it cannot be got round.', w.tables)
         ELSE format('It shows %s, which has no row-level security and no grant to clients: the view is the only gate.', w.tables)
     END AS detail,
     e.grants || '; runs as owner: '
-        || (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text) FROM pg_class AS g WHERE g.oid = ANY (w.guilty)) AS evidence,
+        || (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text)
+            FROM pg_class AS g WHERE g.oid = ANY (w.guilty)) AS evidence,
     CASE WHEN w.rank = 1 THEN
-        CASE WHEN EXISTS (SELECT FROM pg_class AS g WHERE g.oid = ANY (w.guilty) AND NOT pg_has_role(g.relowner, 'USAGE'))
-            THEN format(E'-- as %s:\n', pg_get_userbyid(v.relowner)) ELSE '' END
-        || (SELECT string_agg(CASE g.relkind WHEN 'v' THEN format('ALTER VIEW %s SET (security_invoker = true);', g.oid::regclass)
-                ELSE format('REVOKE SELECT ON %s FROM PUBLIC, %s;', v.oid::regclass, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (e.roles))) END,
-                E'\n' ORDER BY g.oid::regclass::text) FROM pg_class AS g WHERE g.oid = ANY (w.guilty))
+        (SELECT string_agg(
+            CASE WHEN NOT pg_has_role(x.owner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(x.owner)) ELSE '' END
+            || CASE g.relkind WHEN 'v' THEN format('ALTER VIEW %s SET (security_invoker = true);', g.oid::regclass)
+                ELSE format('REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
+                    (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (e.roles))) END,
+            E'\n' ORDER BY g.oid::regclass::text)
+        FROM pg_class AS g, LATERAL (SELECT CASE g.relkind WHEN 'v' THEN g.relowner ELSE v.relowner END AS owner) AS x WHERE g.oid = ANY (w.guilty))
         || CASE WHEN w.is_private THEN E'\n-- callers then need privileges and policies of their own on what it reads: ' || w.tables ELSE '' END
     END AS remediation,
     CASE WHEN NOT v.is_invoker THEN format('security_definer_view_%s_%s', n.nspname, v.relname) END AS cache_key

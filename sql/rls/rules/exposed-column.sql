@@ -6,17 +6,27 @@ readers AS (
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
-    WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    WHERE c.relkind IN ('r', 'p') AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+        AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+),
+-- Each name is matched once, however many tables have it.
+names AS MATERIALIZED (
+    SELECT DISTINCT a.attname FROM pg_attribute AS a WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (SELECT t.oid FROM readers AS t)
+),
+telling AS MATERIALIZED (
+    SELECT n.attname FROM names AS n
+    WHERE replace(lower(n.attname), '-',
+        '_') ~ ('(^|_)(pass(word|wd|phrase|code)?|pwd|pin_?code|secret(_key)?|(private|api|service|auth|session|ssh|pgp|gpg|licen[cs]e|activation)_?key|apikey'
+        || '|((access|refresh|session|bearer|oauth|auth|id|reset|invite|verification|recovery|confirmation)_)?token|jwt|otp|totp|(otp|totp|mfa|two_factor|2fa|session)_(secret|code)|(recovery|backup|auth|verification)_codes?'
+        || '|ssn|social_security(_number)?|national_id|passport(_(number|id|no))?|tax_id|drivers?_licen[cs]e|credit_card|card_number|cv[vcn]|iban|bank_account|(account|routing|insurance)_number'
+        || '|(medical|health)_record|mac_address|imei)(_(hash|hashed|salt|digest|encrypted|enc))?$')
 ),
 secrets AS (
     SELECT t.oid, t.client, a.attname, a.attnum
     FROM readers AS t
     JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-        AND replace(lower(a.attname), '-', '_') ~ ('(^|_)(pass(word|wd|phrase|code)?|pwd|pin_?code|secret(_key)?|(private|api|service|auth|session|ssh|pgp|gpg|licen[cs]e|activation)_?key|apikey'
-            || '|((access|refresh|session|bearer|oauth|auth|id|reset|invite|verification|recovery|confirmation)_)?token|jwt|otp|totp|(otp|totp|mfa|two_factor|2fa|session)_(secret|code)|(recovery|backup|auth|verification)_codes?'
-            || '|ssn|social_security(_number)?|national_id|passport(_(number|id|no))?|tax_id|drivers?_licen[cs]e|credit_card|card_number|cv[vcn]|iban|bank_account|(account|routing|insurance)_number'
-            || '|(medical|health)_record|mac_address|imei)(_(hash|hashed|salt|digest|encrypted|enc))?$')
-        AND has_column_privilege(t.client, t.oid, a.attnum, 'SELECT')
+    JOIN telling AS n ON n.attname = a.attname
+    WHERE has_column_privilege(t.client, t.oid, a.attnum, 'SELECT')
 ),
 open_tables AS (
     SELECT DISTINCT t.oid, t.client
@@ -36,7 +46,8 @@ idle_grants AS (
 ),
 found AS (
     SELECT t.oid, t.relowner, t.relname, t.relnamespace, t.relrowsecurity,
-        CASE WHEN count(s.attnum) = 0 THEN 4 WHEN NOT t.relrowsecurity THEN 1 WHEN bool_or(s.attnum IS NOT NULL AND o.oid IS NOT NULL) THEN 2 ELSE 3 END AS rank,
+        CASE WHEN count(s.attnum) = 0 THEN 4 WHEN NOT t.relrowsecurity THEN 1 WHEN bool_or(s.attnum IS NOT NULL AND o.oid IS NOT NULL) THEN 2
+            ELSE 3 END AS rank,
         array_agg(DISTINCT s.attname) FILTER (WHERE s.attname IS NOT NULL) AS secrets, string_agg(DISTINCT t.rolname, ', ') AS clients,
         array_agg(DISTINCT t.client) AS roles, max(i.columns::text)::name[] AS idle_columns, max(i.grantee::bigint)::oid AS idle_grantee
     FROM readers AS t
@@ -59,16 +70,19 @@ SELECT
     'SELECT for ' || f.clients || CASE WHEN f.relrowsecurity THEN '; row-level security is on' ELSE '; row-level security is off' END AS evidence,
     CASE WHEN f.rank IN (1, 2) THEN
         CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
-        || format('REVOKE SELECT ON %s FROM PUBLIC, %s;', f.oid::regclass, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
+        || format('REVOKE SELECT ON %s FROM PUBLIC, %s;', f.oid::regclass,
+            (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
         || coalesce((SELECT format(E'\nGRANT SELECT (%s) ON %s TO %s;', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), f.oid::regclass,
                 (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
             FROM pg_attribute AS a
             WHERE a.attrelid = f.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (f.secrets)
-                AND (SELECT bool_and(has_column_privilege(r.oid, f.oid, a.attnum, 'SELECT')) FROM unnest(f.roles) AS r (oid)) HAVING count(*) > 0), '')
+                AND (SELECT bool_and(has_column_privilege(r.oid, f.oid, a.attnum, 'SELECT')) FROM unnest(f.roles) AS r (oid)) HAVING count(*) > 0),
+                    '')
     WHEN f.rank = 4 THEN
         CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
         || format(E'REVOKE SELECT ON %1$s FROM %2$s;\nGRANT SELECT (%3$s) ON %1$s TO %2$s;', f.oid::regclass,
-            CASE f.idle_grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(f.idle_grantee)) END, (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(f.idle_columns) AS c (name)))
+            CASE f.idle_grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(f.idle_grantee)) END,
+                (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(f.idle_columns) AS c (name)))
     END AS remediation,
     CASE WHEN f.rank = 1 THEN format('sensitive_columns_exposed_%s_%s', n.nspname, f.relname) END AS cache_key
 FROM found AS f

@@ -15,7 +15,8 @@ reached AS (
             CASE WHEN has_any_column_privilege(r.oid, c.oid, 'UPDATE') THEN 'UPDATE' END,
             CASE WHEN has_table_privilege(r.oid, c.oid, 'DELETE') THEN 'DELETE' END) AS privileges
     ) AS p
-    WHERE p.privileges <> '' AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    WHERE p.privileges <> '' AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+        AND d.deptype = 'e')
     GROUP BY c.oid, s.srvname
 )
 SELECT
@@ -25,7 +26,8 @@ SELECT
     'Clients reach all of a table on another server: no policy can be put on it, and the other server sees one user for all of them.' AS detail,
     format('%s; server %s', t.grants, t.srvname) AS evidence,
     CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
-        || format('REVOKE ALL ON %s FROM PUBLIC, %s;', t.name, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (t.roles))) AS remediation,
+        || format('REVOKE ALL ON %s FROM PUBLIC, %s;', t.name, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r
+            WHERE r.oid = ANY (t.roles))) AS remediation,
     format('foreign_table_in_api_%s_%s', n.nspname, t.relname) AS cache_key
 FROM reached AS t
 JOIN pg_namespace AS n ON n.oid = t.relnamespace

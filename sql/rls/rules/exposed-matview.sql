@@ -10,7 +10,8 @@ views AS (
 copies AS (
     SELECT v.oid, v.relowner, v.relname, v.relnamespace, string_agg(r.rolname, ', ' ORDER BY r.rolname) AS readers, array_agg(r.oid) AS roles
     FROM views AS v
-    JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_any_column_privilege(r.oid, v.oid, 'SELECT') AND has_schema_privilege(r.oid, v.relnamespace, 'USAGE')
+    JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_any_column_privilege(r.oid, v.oid, 'SELECT')
+        AND has_schema_privilege(r.oid, v.relnamespace, 'USAGE')
     WHERE v.relkind = 'm' AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
     GROUP BY v.oid, v.relowner, v.relname, v.relnamespace
 ),
@@ -21,14 +22,16 @@ walk AS (
     FROM walk AS w
     JOIN views AS v ON v.oid = w.relation
     JOIN pg_rewrite AS r ON r.ev_class = v.oid AND r.ev_type = '1'
-    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n' AND d.refobjid <> v.oid
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
+        AND d.refobjid <> v.oid
 ),
 found AS (
     SELECT m.*, t.names, t.relation, pg_get_viewdef(m.oid) ~ '\mGROUP BY\M|\m(count|sum|avg|min|max)\(' AS is_aggregate
     FROM copies AS m
     JOIN pg_roles AS o ON o.oid = m.relowner
     CROSS JOIN LATERAL (
-        SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text) AS names, (array_agg(c.oid ORDER BY c.oid::regclass::text))[1] AS relation
+        SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text) AS names,
+            (array_agg(c.oid ORDER BY c.oid::regclass::text))[1] AS relation
         FROM walk AS w
         JOIN pg_class AS c ON c.oid = w.relation AND c.relkind IN ('r', 'p') AND c.relrowsecurity
         WHERE w.copy = m.oid AND (o.rolsuper OR o.rolbypassrls OR (NOT c.relforcerowsecurity AND pg_has_role(o.oid, c.relowner, 'USAGE')))
@@ -44,7 +47,8 @@ SELECT
     format('SELECT for %s; made by %s', f.readers, pg_get_userbyid(f.relowner)) AS evidence,
     CASE WHEN f.names IS NOT NULL THEN
         CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
-        || format('REVOKE ALL ON %s FROM PUBLIC, %s;', f.oid::regclass, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
+        || format('REVOKE ALL ON %s FROM PUBLIC, %s;', f.oid::regclass,
+            (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
     END AS remediation,
     format('materialized_view_in_api_%s_%s', n.nspname, f.relname) AS cache_key
 FROM found AS f

@@ -3,7 +3,8 @@
 WITH RECURSIVE
 views AS (
     SELECT c.oid, c.relkind, c.relowner, c.relname, c.relnamespace,
-        c.relkind = 'v' AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_invoker' AND o.option_value::bool) AS is_invoker
+        c.relkind = 'v' AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_invoker'
+            AND o.option_value::bool) AS is_invoker
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
@@ -16,7 +17,8 @@ reads AS (
     WHERE r.ev_type = '1' AND d.refobjid <> r.ev_class
 ),
 entries AS (
-    SELECT v.oid, string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants, array_agg(r.oid ORDER BY r.rolname) AS roles
+    SELECT v.oid, string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
+        array_agg(r.oid ORDER BY r.rolname) AS roles
     FROM views AS v
     JOIN pg_roles AS r ON r.oid = ANY ($1)
     CROSS JOIN LATERAL (
@@ -26,36 +28,46 @@ entries AS (
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
     GROUP BY v.oid
 ),
-walk AS (
-    SELECT e.oid AS entry, e.oid AS view, ARRAY[e.oid] AS path FROM entries AS e
-    UNION ALL
-    SELECT w.entry, r.relation, w.path || r.relation
-    FROM walk AS w
-    JOIN reads AS r ON r.view = w.view
-    JOIN views AS v ON v.oid = r.relation
-    WHERE r.relation <> ALL (w.path) AND cardinality(w.path) < 20
+reached AS (
+    SELECT e.oid AS view FROM entries AS e
+    UNION
+    SELECT r.relation FROM reached AS x JOIN reads AS r ON r.view = x.view JOIN views AS v ON v.oid = r.relation
 ),
 -- The views that ask who is asking where they choose rows: by an identity function, one that calls it, or the session.
 asking AS (
     SELECT v.oid
     FROM views AS v
-    WHERE v.oid IN (SELECT w.view FROM walk AS w)
-        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|(' || concat_ws('|', 'current_setting', (
+    WHERE v.oid IN (SELECT r.view FROM reached AS r)
+        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.' || coalesce('|(' || (
             SELECT string_agg(f.proname, '|')
             FROM pg_rewrite AS r
             JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
             JOIN pg_proc AS f ON f.oid = d.refobjid
             WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$' AND (f.oid = ANY ($2) OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
-                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m%s\.%s\s*\(', n.nspname, i.proname), '|'))
+                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m"?%s"?\."?%s"?\s*\(',
+                    regexp_replace(n.nspname, '\W', '\\\&', 'g'), regexp_replace(i.proname, '\W', '\\\&', 'g')), '|'))
                 FROM pg_proc AS i JOIN pg_namespace AS n ON n.oid = i.pronamespace WHERE i.oid = ANY ($2)))
-        )) || ')\()')
+        ) || ')\(', '') || ')')
+),
+-- Each view once for each state in which one gets there, not once a path: there may be very many. What a materialised view asked was
+-- answered when it was refreshed.
+walk AS (
+    SELECT e.oid AS entry, e.oid AS view, e.oid IN (SELECT a.oid FROM asking AS a) AS is_asking, v.relkind = 'm' AS is_copy
+    FROM entries AS e
+    JOIN views AS v ON v.oid = e.oid
+    UNION
+    SELECT w.entry, r.relation, w.is_asking OR r.relation IN (SELECT a.oid FROM asking AS a), w.is_copy OR v.relkind = 'm'
+    FROM walk AS w
+    JOIN reads AS r ON r.view = w.view
+    JOIN views AS v ON v.oid = r.relation
 ),
 leaves AS (
-    SELECT w.entry, v.oid AS guilty, t.oid AS relation, w.path,
-        EXISTS (SELECT FROM asking AS a WHERE a.oid = ANY (w.path)) AND NOT EXISTS (SELECT FROM views AS m WHERE m.oid = ANY (w.path) AND m.relkind = 'm') AS is_asking,
+    SELECT w.entry, v.oid AS guilty, t.oid AS relation,
+        w.is_asking AND NOT w.is_copy AS is_asking,
         (SELECT array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
             FROM pg_rewrite AS r
-            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
+            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+                AND d.refobjid = t.oid AND d.refobjsubid > 0
             JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
             WHERE r.ev_class = v.oid) AS columns
     FROM walk AS w
@@ -63,7 +75,8 @@ leaves AS (
     JOIN pg_roles AS o ON o.oid = v.relowner
     JOIN reads AS r ON r.view = w.view
     JOIN pg_class AS t ON t.oid = r.relation AND t.oid = ANY ($3)
-    WHERE v.relkind = 'm' OR NOT t.relrowsecurity OR o.rolsuper OR o.rolbypassrls OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE'))
+    WHERE v.relkind = 'm' OR NOT t.relrowsecurity OR o.rolsuper OR o.rolbypassrls
+        OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE'))
 ),
 ranked AS (
     SELECT l.*, CASE WHEN l.is_asking THEN 3 WHEN l.columns <@ ARRAY['id', 'created_at', 'updated_at'] THEN 2 ELSE 1 END AS rank
@@ -88,7 +101,8 @@ SELECT
         ELSE format('It reads %s past row-level security and asks itself who is asking. Its own condition is the only protection.', w.tables)
     END AS detail,
     format('%s; columns of %s: %s; runs as owner: %s', e.grants, w.tables, coalesce(w.columns, 'none by name'),
-        (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text) FROM pg_class AS g WHERE g.oid = ANY (w.guilty))) AS evidence,
+        (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text) FROM pg_class AS g
+            WHERE g.oid = ANY (w.guilty))) AS evidence,
     CASE WHEN w.rank < 3 THEN
         CASE WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(v.relowner)) ELSE '' END
         || format('REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,

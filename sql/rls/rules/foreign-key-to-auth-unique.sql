@@ -1,9 +1,11 @@
--- A foreign key of the application to a unique constraint of the authentication service that is not its primary key: the service's next migration may
--- drop or change the constraint, and fails for it.
+-- A foreign key of the application to a unique constraint of the authentication service that is not its primary key: the service's next
+-- migration may drop or change the constraint, and fails for it.
 SELECT
     'LOW' AS severity, 'PROVED' AS confidence,
-    format('foreign key "%s" on %s', replace(k.conname, '"', '""'), k.conrelid::regclass) AS object, 'pg_constraint'::regclass::oid AS classid, k.oid AS objid, k.conrelid AS relation,
-    format('It refers to %s by another key than the primary key; that key belongs to the authentication service, which may change it.', k.confrelid::regclass) AS detail,
+    format('foreign key "%s" on %s', replace(k.conname, '"', '""'), k.conrelid::regclass) AS object, 'pg_constraint'::regclass::oid AS classid,
+        k.oid AS objid, k.conrelid AS relation,
+    format('It refers to %s by another key than the primary key; that key belongs to the authentication service, which may change it.',
+        k.confrelid::regclass) AS detail,
     format('%s; by the index %s', pg_get_constraintdef(k.oid), k.conindid::regclass) AS evidence,
     CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(c.relowner)) ELSE '' END
         || format('ALTER TABLE %s DROP CONSTRAINT %I;', c.oid::regclass, k.conname) AS remediation,

@@ -2,7 +2,8 @@
 -- pgmq keeps queues in tables that are clients' as soon as they are granted.
 WITH
 relations AS (
-    SELECT c.oid, c.relkind, c.relowner, c.relname, c.relrowsecurity, n.nspname, array_agg(r.oid) AS roles, string_agg(r.rolname, ', ' ORDER BY r.rolname) AS clients, bool_or(r.rolname = 'anon') AS is_for_anon,
+    SELECT c.oid, c.relkind, c.relowner, c.relname, c.relrowsecurity, n.nspname, array_agg(r.oid) AS roles,
+        string_agg(r.rolname, ', ' ORDER BY r.rolname) AS clients, bool_or(r.rolname = 'anon') AS is_for_anon,
         bool_or(has_any_column_privilege(r.oid, c.oid, 'SELECT')) AS is_readable
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
@@ -33,7 +34,8 @@ UNION ALL
         'pg_class'::regclass::oid, t.oid, t.oid,
         format('pg_graphql tells %s the names and types of its columns.', CASE WHEN t.is_for_anon THEN 'everybody' ELSE 'whoever is signed in' END),
         'SELECT for ' || t.clients, NULL::text,
-        CASE WHEN t.is_for_anon OR t.clients ~ '\mauthenticated\M' THEN format('pg_graphql_%s_table_exposed_%s_%s', CASE WHEN t.is_for_anon THEN 'anon' ELSE 'authenticated' END, t.nspname, t.relname) END
+        CASE WHEN t.is_for_anon OR t.clients ~ '\mauthenticated\M' THEN format('pg_graphql_%s_table_exposed_%s_%s', CASE WHEN t.is_for_anon
+            THEN 'anon' ELSE 'authenticated' END, t.nspname, t.relname) END
     FROM relations AS t
     WHERE t.is_readable AND t.nspname <> 'pgmq' AND EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_graphql')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')

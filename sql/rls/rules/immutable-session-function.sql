@@ -1,19 +1,22 @@
--- A policy calls a function that is declared IMMUTABLE and asks who is asking. The server may compute it once and keep the answer in a
--- cached plan: on a pooled connection the next user gets the rows of the one before.
+-- A policy calls a function that is declared IMMUTABLE and asks who is asking. The server may compute it once and keep the answer in a cached
+-- plan: on a pooled connection the next user gets the rows of the one before.
 WITH
 words AS (
-    SELECT concat_ws('|', '\mcurrent_setting\s*\(|\m(current_user|session_user|current_role)\M', '\m(' || string_agg(DISTINCT p.proname, '|') || ')\s*\(') AS identity
+    SELECT concat_ws('|', '\mcurrent_setting\s*\(|\m(current_user|session_user|current_role)\M', '\m('
+        || string_agg(DISTINCT regexp_replace(p.proname, '\W', '\\\&', 'g'), '|') || ')"?\s*\(') AS identity
     FROM pg_proc AS p WHERE p.oid = ANY ($2)
 ),
 found AS (
-    SELECT p.oid, p.proowner, p.prokind, b.body ~* w.identity AS asks, string_agg(DISTINCT format('"%s" on %s', replace(l.polname, '"', '""'), l.polrelid::regclass), ', ') AS policies,
+    SELECT p.oid, p.proowner, p.prokind, b.body ~* w.identity AS asks,
+        string_agg(DISTINCT format('"%s" on %s', replace(l.polname, '"', '""'), l.polrelid::regclass), ', ') AS policies,
         min(l.polrelid::bigint)::oid AS relation
     FROM crewsnow_ops.rls_policy_facts() AS f
     JOIN pg_policy AS l ON l.oid = f.policy
     JOIN pg_proc AS p ON p.oid = ANY (f.functions) AND p.provolatile = 'i'
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname <> 'pg_catalog'
     CROSS JOIN words AS w
-    CROSS JOIN LATERAL (SELECT regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body) AS b
+    CROSS JOIN LATERAL (SELECT regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ',
+        'g') AS body) AS b
     WHERE (b.body ~* w.identity OR b.body ~* '\m(from|join)\s+["a-z]')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     GROUP BY p.oid, b.body, w.identity
@@ -24,7 +27,8 @@ SELECT
     format('It is declared IMMUTABLE and %s; policies call it: %s. A cached plan keeps the answer of another user or another time.',
         CASE WHEN f.asks THEN 'asks who is asking' ELSE 'reads a table' END, f.policies) AS detail,
     'IMMUTABLE; called by policies: ' || f.policies AS evidence,
-    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END || format('ALTER FUNCTION %s STABLE;', f.oid::regprocedure) AS remediation,
+    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
+        || format('ALTER FUNCTION %s STABLE;', f.oid::regprocedure) AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 ORDER BY NOT f.asks, object

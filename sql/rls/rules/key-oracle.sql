@@ -1,5 +1,5 @@
--- Unique and foreign keys are checked past row-level security: "already exists" and "is not present" tell a client about rows that he may not see.
--- That matters where a key can be guessed: addresses, names, numbers; random uuids cannot.
+-- Unique and foreign keys are checked past row-level security: "already exists" and "is not present" tell a client about rows that he may not
+-- see. That matters where a key can be guessed: addresses, names, numbers; random uuids cannot.
 WITH
 writers AS (
     SELECT c.oid, r.oid AS client, r.rolname, p.polcmd
@@ -20,34 +20,39 @@ owners AS (
 ),
 -- Keys of more than one column are guessed as easily as their hardest one.
 keys AS (
-    SELECT 'unique index' AS kind, x.relname AS name, 'pg_class'::regclass::oid AS classid, i.indexrelid AS objid, i.indrelid AS relation, i.indrelid AS hidden,
-        a.columns, pg_get_indexdef(i.indexrelid) AS definition, c.relowner
+    SELECT 'unique index' AS kind, x.relname AS name, 'pg_class'::regclass::oid AS classid, i.indexrelid AS objid, i.indrelid AS relation,
+        i.indrelid AS hidden,
+        a.columns
     FROM pg_index AS i
     JOIN pg_class AS x ON x.oid = i.indexrelid
-    JOIN pg_class AS c ON c.oid = i.indrelid AND c.relrowsecurity
+    JOIN pg_class AS c ON c.oid = i.indrelid AND c.relrowsecurity AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     CROSS JOIN LATERAL (
         SELECT array_agg(DISTINCT u.attnum) AS columns
         FROM (
             SELECT k.attnum FROM unnest(i.indkey::int2[]) AS k (attnum) WHERE k.attnum > 0
             UNION ALL
             SELECT d.refobjsubid::int2 FROM pg_depend AS d
-            WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+                AND d.refobjsubid > 0
         ) AS u
     ) AS a
     WHERE i.indisunique AND NOT i.indisprimary AND NOT x.relispartition
     UNION ALL
-    SELECT 'foreign key', k.conname, 'pg_constraint'::regclass::oid, k.oid, k.conrelid, k.confrelid, k.conkey, pg_get_constraintdef(k.oid), c.relowner
+    SELECT 'foreign key', k.conname, 'pg_constraint'::regclass::oid, k.oid, k.conrelid, k.confrelid, k.conkey
     FROM pg_constraint AS k
     JOIN pg_class AS c ON c.oid = k.conrelid
     JOIN pg_class AS p ON p.oid = k.confrelid AND p.relrowsecurity
     WHERE k.contype = 'f' AND k.conparentid = 0
 ),
 found AS (
-    SELECT k.*, string_agg(DISTINCT w.rolname, ', ') AS clients, n.names, n.is_text AND n.names ~* 'mail|phone|mobile|user_?name|login|handle|nick|ssn|passport|iban|tax|vat|plate|card|domain|token|code' AS is_telling
+    SELECT k.*, string_agg(DISTINCT w.rolname, ', ') AS clients, n.names, n.is_text
+        AND n.names ~* 'mail|phone|mobile|user_?name|login|handle|nick|ssn|passport|iban|tax|vat|plate|card|domain|token|code' AS is_telling
     FROM keys AS k
     JOIN writers AS w ON w.oid = k.relation
-        AND (w.polcmd IN ('a', '*') AND (SELECT bool_and(has_column_privilege(w.client, k.relation, u.attnum, 'INSERT')) FROM unnest(k.columns) AS u (attnum))
-            OR w.polcmd IN ('w', '*') AND (SELECT bool_or(has_column_privilege(w.client, k.relation, u.attnum, 'UPDATE')) FROM unnest(k.columns) AS u (attnum)))
+        AND (w.polcmd IN ('a', '*') AND (SELECT bool_and(has_column_privilege(w.client, k.relation, u.attnum, 'INSERT'))
+            FROM unnest(k.columns) AS u (attnum))
+            OR w.polcmd IN ('w', '*') AND (SELECT bool_or(has_column_privilege(w.client, k.relation, u.attnum, 'UPDATE'))
+                FROM unnest(k.columns) AS u (attnum)))
     CROSS JOIN LATERAL (
         SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) AS names, bool_or(a.atttypid = 'uuid'::regtype) AS is_random,
             bool_and(y.typcategory = 'S' OR a.atttypid = 'inet'::regtype) AS is_text
@@ -55,15 +60,22 @@ found AS (
     ) AS n
     WHERE NOT n.is_random AND NOT EXISTS (SELECT FROM owners AS o WHERE o.relation = k.relation AND o.attnum = ANY (k.columns))
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = k.relation AND d.deptype = 'e')
-    GROUP BY k.kind, k.name, k.classid, k.objid, k.relation, k.hidden, k.columns, k.definition, k.relowner, n.names, n.is_text
+    GROUP BY k.kind, k.name, k.classid, k.objid, k.relation, k.hidden, k.columns, n.names, n.is_text
+),
+shown AS (
+    SELECT f.*, format('%s "%s" on %s', f.kind, replace(f.name, '"', '""'), f.relation::regclass) AS object
+    FROM found AS f
+    ORDER BY NOT f.is_telling, object
+    LIMIT 200
 )
 SELECT
     CASE WHEN f.is_telling THEN 'MEDIUM' ELSE 'INFO' END AS severity,
     CASE WHEN f.is_telling THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
-    format('%s "%s" on %s', f.kind, replace(f.name, '"', '""'), f.relation::regclass) AS object, f.classid, f.objid, f.hidden AS relation,
-    format('Clients who write %s learn from the error whether %s has a row with it, though policies hide the row.', f.names, f.hidden::regclass) AS detail,
-    format('%s; written by %s', f.definition, f.clients) AS evidence,
+    f.object, f.classid, f.objid, f.hidden AS relation,
+    format('Clients who write %s learn from the error whether %s has a row with it, though policies hide the row.', f.names,
+        f.hidden::regclass) AS detail,
+    format('%s; written by %s', CASE f.kind WHEN 'foreign key' THEN pg_get_constraintdef(f.objid) ELSE pg_get_indexdef(f.objid) END,
+        f.clients) AS evidence,
     NULL::text AS remediation, NULL::text AS cache_key
-FROM found AS f
-ORDER BY NOT f.is_telling, object
-LIMIT 200
+FROM shown AS f
+ORDER BY NOT f.is_telling, f.object

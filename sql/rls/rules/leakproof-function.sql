@@ -4,7 +4,8 @@ WITH
 found AS (
     SELECT p.oid, p.proowner, l.lanname,
         (SELECT string_agg(r.rolname, ', ' ORDER BY r.rolname) FROM pg_roles AS r
-            WHERE r.oid = ANY ($1) AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND has_schema_privilege(r.oid, p.pronamespace, 'USAGE')) AS callers,
+            WHERE r.oid = ANY ($1) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
+                AND has_schema_privilege(r.oid, p.pronamespace, 'USAGE')) AS callers,
         (SELECT string_agg(o.oid::regoperator::text, ', ') FROM pg_operator AS o WHERE o.oprcode = p.oid) AS operators
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
@@ -16,7 +17,8 @@ SELECT
     'function ' || f.oid::regprocedure AS object, 'pg_proc'::regclass::oid AS classid, f.oid AS objid, NULL::oid AS relation,
     'It is declared LEAKPROOF: the server may run it on rows that policies hide, before they are asked.' AS detail,
     concat_ws('; ', 'language ' || f.lanname, 'callable by ' || f.callers, 'behind the operator ' || f.operators) AS evidence,
-    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END || format('ALTER FUNCTION %s NOT LEAKPROOF;', f.oid::regprocedure) AS remediation,
+    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
+        || format('ALTER FUNCTION %s NOT LEAKPROOF;', f.oid::regprocedure) AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 ORDER BY f.callers IS NULL, object

@@ -1,5 +1,5 @@
--- A table that says which two things belong together (member and team, like, follow) and does not forbid to say so twice: duplicates count double,
--- and a removed member stays one by the other row.
+-- A table that says which two things belong together (member and team, like, follow) and does not forbid to say so twice: duplicates count
+-- double, and a removed member stays one by the other row.
 WITH
 keys AS (
     SELECT k.conrelid, k.conkey[1] AS attnum, count(*) OVER (PARTITION BY k.conrelid) AS keys
@@ -7,9 +7,11 @@ keys AS (
     WHERE k.contype = 'f' AND cardinality(k.conkey) = 1 AND k.conparentid = 0
 ),
 pairs AS (
-    SELECT c.oid, c.relowner, c.relkind, array_agg(k.attnum ORDER BY k.attnum) AS attnums, string_agg(quote_ident(a.attname), ', ' ORDER BY k.attnum) AS names
+    SELECT c.oid, c.relowner, c.relkind, array_agg(k.attnum ORDER BY k.attnum) AS attnums,
+        string_agg(quote_ident(a.attname), ', ' ORDER BY k.attnum) AS names
     FROM keys AS k
     JOIN pg_class AS c ON c.oid = k.conrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum AND a.attnotnull
     WHERE k.keys = 2
@@ -27,7 +29,8 @@ SELECT
     format('It says which %s belong together, and the same pair can be entered twice.', p.names) AS detail,
     format('foreign keys %s; no unique index contains both', p.names) AS evidence,
     CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(p.relowner)) ELSE '' END
-        || format('CREATE UNIQUE INDEX %sON %s (%s);', CASE WHEN p.relkind = 'r' THEN 'CONCURRENTLY ' ELSE '' END, p.oid::regclass, p.names) AS remediation,
+        || format('CREATE UNIQUE INDEX %sON %s (%s);', CASE WHEN p.relkind = 'r' THEN 'CONCURRENTLY ' ELSE '' END, p.oid::regclass,
+            p.names) AS remediation,
     NULL::text AS cache_key
 FROM pairs AS p
 WHERE NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = p.oid AND i.indisunique AND i.indisvalid AND i.indkey::int2[] @> p.attnums)

@@ -14,13 +14,18 @@ commands AS (
 )
 SELECT
     'INFO' AS severity, 'PROVED' AS confidence,
-    format('table %s for %s by %s', m.polrelid::regclass, m.command, m.rolname) AS object, 'pg_class'::regclass::oid AS classid, m.polrelid AS objid, m.polrelid AS relation,
+    format('table %s for %s by %s', m.polrelid::regclass, m.command, m.rolname) AS object, 'pg_class'::regclass::oid AS classid, m.polrelid AS objid,
+        m.polrelid AS relation,
     format('%s permissive policies are asked for each %s of %s; one that says yes is enough.', count(*), m.command, m.rolname)
-        || CASE WHEN count(DISTINCT m.polcmd) > 1 THEN ' They are for different commands: one FOR ALL in their place would let through for every command what each lets through for its own.'
-            WHEN count(DISTINCT m.polroles) > 1 THEN ' They are for different roles: one in their place would let each do what the others may.' ELSE '' END AS detail,
-    string_agg(format('"%s" FOR %s', replace(m.polname, '"', '""'), CASE m.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END), ', ' ORDER BY m.polname) AS evidence,
+        || CASE WHEN count(DISTINCT m.polcmd) > 1
+            THEN ' They are for different commands: one FOR ALL in their place would let through for every command what each lets through for its own.'
+            WHEN count(DISTINCT m.polroles) > 1 THEN ' They are for different roles: one in their place would let each do what the others may.'
+                ELSE '' END AS detail,
+    string_agg(format('"%s" FOR %s', replace(m.polname, '"', '""'), CASE m.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w'
+        THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END), ', ' ORDER BY m.polname) AS evidence,
     NULL::text AS remediation,
-    format('multiple_permissive_policies_%s_%s_%s_%s', (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = m.relnamespace), m.relname, m.rolname, m.command) AS cache_key
+    format('multiple_permissive_policies_%s_%s_%s_%s', (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = m.relnamespace), m.relname, m.rolname,
+        m.command) AS cache_key
 FROM commands AS m
 GROUP BY m.polrelid, m.relname, m.relnamespace, m.client, m.rolname, m.command
 HAVING count(*) > 1

@@ -7,7 +7,8 @@ functions AS (
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname NOT IN ('c', 'internal')
-    WHERE p.prokind IN ('f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    WHERE p.prokind IN ('f', 'p') AND pg_get_userbyid(p.proowner) !~ '^supabase_\w*admin$' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 ),
 -- Where clients may make things.
@@ -47,7 +48,8 @@ found AS (
     LEFT JOIN paths AS p ON p.oid = f.oid
     CROSS JOIN LATERAL (
         SELECT f.oid IN (SELECT x.function FROM fired AS x) OR EXISTS (
-            SELECT FROM unnest($1) AS c (oid) WHERE has_function_privilege(c.oid, f.oid, 'EXECUTE') AND has_schema_privilege(c.oid, f.pronamespace, 'USAGE')) AS is_reached
+            SELECT FROM unnest($1) AS c (oid) WHERE has_function_privilege(c.oid, f.oid, 'EXECUTE')
+                AND has_schema_privilege(c.oid, f.pronamespace, 'USAGE')) AS is_reached
     ) AS r
     WHERE CASE WHEN f.prosecdef THEN f.path IS NULL OR p.is_open OR (p.has_schemas AND NOT p.is_closed)
         ELSE f.path IS NULL AND f.pronamespace <> ALL (SELECT c.relnamespace FROM pg_class AS c WHERE c.oid = ANY ($3)) END
@@ -55,7 +57,8 @@ found AS (
 SELECT
     CASE f.rank WHEN 1 THEN 'HIGH' WHEN 2 THEN 'MEDIUM' WHEN 5 THEN 'INFO' ELSE 'LOW' END AS severity,
     'SUSPECTED' AS confidence,
-    CASE f.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || f.name AS object, 'pg_proc'::regclass::oid AS classid, f.oid AS objid, NULL::oid AS relation,
+    CASE f.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || f.name AS object, 'pg_proc'::regclass::oid AS classid, f.oid AS objid,
+        NULL::oid AS relation,
     CASE
         WHEN f.rank = 5 THEN 'It runs as its caller and finds names where the caller looks: no harm in that, unless one with more rights calls it.'
         WHEN f.path IS NULL THEN 'It runs as its owner and finds names where its caller looks: what the caller puts there runs with the rights of the owner.'
@@ -63,14 +66,17 @@ SELECT
         WHEN f.open_names IS NOT NULL THEN format('It runs as its owner and finds names in %s, where clients may make things.', f.open_names)
         ELSE 'Its search_path does not end with pg_temp, so temporary tables of the caller come before the real ones.'
     END AS detail,
-    concat_ws('; ', CASE WHEN f.prosecdef THEN 'SECURITY DEFINER, owner ' || pg_get_userbyid(f.proowner) END, coalesce('search_path = ' || nullif(f.path, ''), 'no search_path'),
+    concat_ws('; ', CASE WHEN f.prosecdef THEN 'SECURITY DEFINER, owner ' || pg_get_userbyid(f.proowner) END,
+        coalesce('search_path = ' || nullif(f.path, ''), 'no search_path'),
         CASE WHEN f.prosecdef AND f.is_reached THEN 'clients make it run' END) AS evidence,
     CASE WHEN f.rank < 5 THEN
         CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
-        || CASE WHEN f.path IS NULL AND f.nspname NOT IN (SELECT o.nspname FROM open_schemas AS o) THEN format('ALTER ROUTINE %s SET search_path = %I, pg_temp;', f.name, f.nspname)
+        || CASE WHEN f.path IS NULL AND f.nspname NOT IN (SELECT o.nspname FROM open_schemas AS o)
+            THEN format('ALTER ROUTINE %s SET search_path = %I, pg_temp;', f.name, f.nspname)
             WHEN f.path IS NULL THEN format('ALTER ROUTINE %s SET search_path = pg_catalog, pg_temp;', f.name)
             WHEN f.open_names IS NOT NULL THEN (SELECT string_agg(format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC, %s;', o.nspname,
-                    (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY ($1))), E'\n' ORDER BY o.nspname)
+                    (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY ($1))), E'\n'
+                        ORDER BY o.nspname)
                     FROM open_schemas AS o WHERE o.nspname IN (SELECT e.name FROM elements AS e WHERE e.oid = f.oid))
                 || format(E'\nALTER ROUTINE %s SET search_path = %s, pg_temp;', f.name,
                     (SELECT string_agg(quote_ident(e.name), ', ' ORDER BY e.place) FROM elements AS e WHERE e.oid = f.oid AND e.name <> 'pg_temp'))

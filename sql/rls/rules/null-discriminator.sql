@@ -1,5 +1,5 @@
--- A policy that lets rows without an owner or tenant through ("OR tenant_id IS NULL"): each row that somebody forgets to fill in, and each that
--- ON DELETE SET NULL cuts loose, is everybody's.
+-- A policy that lets rows without an owner or tenant through ("OR tenant_id IS NULL"): each row that somebody forgets to fill in, and each
+-- that ON DELETE SET NULL cuts loose, is everybody's.
 WITH
 found AS (
     SELECT p.oid, p.polrelid, p.polname, p.polcmd, c.oid::regclass::text AS table_name, c.relowner, a.attname,
@@ -10,16 +10,19 @@ found AS (
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = ANY (f.columns) AND NOT a.attnotnull
     WHERE f.constant IS NULL
         AND (f.identity_calls > 0 OR cardinality(f.settings) > 0)
-        AND (a.attnum = ANY (f.owner_columns) OR a.attname ~* '(^|_)(user|owner|author|creator|tenant|team|org(ani[sz]ation)?|account|customer|company|workspace|group|member|profile)(_?(id|uuid|by))?$|created_by')
+        AND (a.attnum = ANY (f.owner_columns)
+            OR a.attname ~* '(^|_)(user|owner|author|creator|tenant|team|org(ani[sz]ation)?|account|customer|company|workspace|group|member|profile)(_?(id|uuid|by))?$|created_by')
         -- Not below AND with a condition on who asks is too much for text: the word is enough to look.
         AND (f.expression ~ ('(^|[^\w."])' || regexp_replace(quote_ident(a.attname), '\W', '\\\&', 'g') || ' IS NULL')
-            OR f.expression ~* ('coalesce\(' || regexp_replace(quote_ident(a.attname), '\W', '\\\&', 'g') || ', \(? ?(select )?' || '[^)]*(uid|current_setting)'))
+            OR f.expression ~* ('coalesce\(' || regexp_replace(quote_ident(a.attname), '\W', '\\\&', 'g') || ', \(? ?(select )?'
+                || '[^)]*(uid|current_setting)'))
         AND EXISTS (SELECT FROM unnest($1) AS r (oid), unnest(p.polroles) AS t (oid) WHERE t.oid = 0 OR pg_has_role(r.oid, t.oid, 'USAGE'))
     GROUP BY p.oid, c.oid, a.attname
 )
 SELECT
     CASE f.polcmd WHEN 'r' THEN 'LOW' ELSE 'MEDIUM' END AS severity, 'SUSPECTED' AS confidence,
-    format('policy "%s" on %s', replace(f.polname, '"', '""'), f.table_name) AS object, 'pg_policy'::regclass::oid AS classid, f.oid AS objid, f.polrelid AS relation,
+    format('policy "%s" on %s', replace(f.polname, '"', '""'), f.table_name) AS object, 'pg_policy'::regclass::oid AS classid, f.oid AS objid,
+        f.polrelid AS relation,
     format('Rows without %s are let through for everybody, and the column may be NULL.', f.attname) AS detail,
     format('%s; %s is nullable', f.expressions, f.attname) AS evidence,
     CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END

@@ -14,18 +14,20 @@ owners AS (
         EXISTS (SELECT FROM unnest($1) AS c (oid) WHERE pg_has_role(r.oid, c.oid, 'MEMBER')) AS serves_clients
     FROM (SELECT DISTINCT t.relowner FROM tables AS t) AS o
     JOIN pg_roles AS r ON pg_has_role(r.oid, o.relowner, 'USAGE')
-    WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND (r.oid = ANY ($1) OR r.rolcanlogin)
+    WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND r.rolname !~ '^supabase_\w*admin$' AND (r.oid = ANY ($1) OR r.rolcanlogin)
 ),
 found AS (
     -- Clients: table by table.
     SELECT 1 AS rank, 'table ' || t.name AS object, 'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation, t.relowner,
-        string_agg(o.rolname, ', ' ORDER BY o.rolname) AS roles, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name) AS command, 1::bigint AS tables
+        string_agg(o.rolname, ', ' ORDER BY o.rolname) AS roles, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name) AS command,
+            1::bigint AS tables
     FROM tables AS t
     JOIN owners AS o ON o.relowner = t.relowner AND o.is_client
     GROUP BY t.oid, t.name, t.relowner
     UNION ALL
     -- Roles that log in: once each.
-    SELECT CASE WHEN o.serves_clients THEN 2 ELSE 3 END, 'role ' || quote_ident(o.rolname), 'pg_authid'::regclass::oid, o.role, NULL, min(t.relowner::bigint)::oid,
+    SELECT CASE WHEN o.serves_clients THEN 2 ELSE 3 END, 'role ' || quote_ident(o.rolname), 'pg_authid'::regclass::oid, o.role, NULL,
+        min(t.relowner::bigint)::oid,
         o.rolname, string_agg(format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name), E'\n' ORDER BY t.name), count(*)
     FROM tables AS t
     JOIN owners AS o ON o.relowner = t.relowner AND NOT o.is_client

@@ -1,5 +1,5 @@
--- A partition or inheritance child without row-level security below a parent that has it. A parent's policies hold for queries that name
--- the parent; whoever names the child meets the child's own, and there are none.
+-- A partition or inheritance child without row-level security below a parent that has it. A parent's policies hold for queries that name the
+-- parent; whoever names the child meets the child's own, and there are none.
 WITH RECURSIVE
 above AS (
     SELECT h.inhrelid AS child, h.inhparent AS parent FROM pg_inherits AS h JOIN pg_class AS c ON c.oid = h.inhrelid AND c.relkind IN ('r', 'p', 'f')

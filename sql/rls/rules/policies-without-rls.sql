@@ -1,5 +1,5 @@
--- Policies on a table whose row-level security is off: they look like protection and are not looked at. As bad as rls-off where clients
--- have privileges, and worse to notice.
+-- Policies on a table whose row-level security is off: they look like protection and are not looked at. As bad as rls-off where clients have
+-- privileges, and worse to notice.
 WITH
 tables AS (
     SELECT c.oid, c.relowner, c.relname, c.relnamespace, c.oid::regclass::text AS name,

@@ -2,10 +2,12 @@
 -- they are for somebody else are policy-name-lies's.
 WITH
 policies AS (
-    SELECT p.oid, p.polrelid, p.polname, p.polcmd, c.relowner, c.relnamespace, format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS name
+    SELECT p.oid, p.polrelid, p.polname, p.polcmd, c.relowner, c.relnamespace,
+        format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS name
     FROM pg_policy AS p
     JOIN pg_class AS c ON c.oid = p.polrelid AND c.relrowsecurity
-    JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = CASE p.polcmd WHEN 'a' THEN 'check' ELSE 'using' END AND f.constant = 'true'
+    JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = CASE p.polcmd WHEN 'a' THEN 'check' ELSE 'using' END
+        AND f.constant = 'true'
     WHERE p.polpermissive AND p.polcmd <> 'r' AND p.polroles = '{0}'
         AND (p.polname !~* '\m(service[ _-]?(role|account|user|key)|admin(s|istrators?)?|super[ _-]?users?|internal|back[ _-]?end|staff|moderators?|webhooks?|cron)(\M|_)'
             OR p.polname ~* '\m(any(one|body)?|every(one|body)|public|all users)\M')
@@ -33,8 +35,10 @@ owned AS (
 identity AS (
     SELECT p.prorettype AS type, min(format('%I.%I()', n.nspname, p.proname)) AS call
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE p.oid = ANY ($2) AND p.pronargs = 0
+    -- auth.role() and auth.email() are text, too, and say something else.
+    WHERE p.oid = ANY ($2) AND p.pronargs = 0 AND p.proname !~* 'role|mail|jwt'
     GROUP BY p.prorettype
+    HAVING count(*) = 1
 )
 SELECT
     CASE WHEN g.grants IS NULL THEN 'LOW' WHEN p.relnamespace = ANY ($5) THEN 'CRITICAL' ELSE 'MEDIUM' END AS severity,
@@ -42,7 +46,8 @@ SELECT
     p.name AS object, 'pg_policy'::regclass::oid AS classid, p.oid AS objid, p.polrelid AS relation,
     'It has no TO, so it is for PUBLIC, and no condition: '
         || CASE WHEN g.grants IS NULL THEN 'the next grant to write opens every row.' ELSE 'clients change the rows of everybody.' END AS detail,
-    concat_ws('; ', 'TO PUBLIC', CASE p.polcmd WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE' WHEN 'd' THEN 'FOR DELETE' ELSE 'FOR ALL' END, g.grants) AS evidence,
+    concat_ws('; ', 'TO PUBLIC', CASE p.polcmd WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE' WHEN 'd' THEN 'FOR DELETE' ELSE 'FOR ALL' END,
+        g.grants) AS evidence,
     CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(p.relowner)) ELSE '' END
         || CASE WHEN i.call IS NOT NULL THEN format('ALTER POLICY %I ON %s', p.polname, p.polrelid::regclass)
                 || CASE WHEN p.polcmd <> 'a' THEN format(' USING (%I = (SELECT %s))', o.attname, i.call) ELSE '' END

@@ -1,9 +1,6 @@
 -- A policy that asks another table who may do what is as strong as that table: where clients can write the columns that it asks for (a
 -- membership, a role), they let themselves in. Tables in sub-queries, and those that the policy's functions name.
 WITH
-identity AS (
-    SELECT p.oid FROM pg_proc AS p WHERE p.oid = ANY ($2)
-),
 facts AS MATERIALIZED (
     SELECT * FROM crewsnow_ops.rls_policy_facts()
 ),
@@ -19,24 +16,30 @@ asked AS (
     SELECT f.policy, t.oid AS relation, array_agg(DISTINCT d.refobjsubid::int2) AS columns, NULL::oid AS function
     FROM facts AS f
     JOIN policies AS p ON p.oid = f.policy
-    CROSS JOIN LATERAL unnest(f.relations) AS t (oid)
-    LEFT JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = f.policy AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
+    CROSS JOIN LATERAL unnest(f.relations) AS l (oid)
+    JOIN pg_class AS t ON t.oid = l.oid AND t.relkind IN ('r', 'p')
+    LEFT JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = f.policy AND d.refclassid = 'pg_class'::regclass
+        AND d.refobjid = t.oid AND d.refobjsubid > 0
     WHERE t.oid <> p.polrelid
     GROUP BY f.policy, t.oid
     UNION ALL
     SELECT b.policy, c.oid, array_agg(DISTINCT a.attnum), b.function
     FROM (
-        SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
+        SELECT DISTINCT f.policy, g.oid AS function, regexp_replace(coalesce(pg_get_function_sqlbody(g.oid), g.prosrc),
+            '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
         FROM facts AS f
         JOIN policies AS p ON p.oid = f.policy
-        JOIN pg_proc AS g ON g.oid = ANY (f.functions) AND g.oid NOT IN (SELECT i.oid FROM identity AS i)
+        CROSS JOIN LATERAL unnest(f.functions) AS u (oid)
+        JOIN pg_proc AS g ON g.oid = u.oid AND g.oid <> ALL ($2)
         JOIN pg_language AS l ON l.oid = g.prolang AND l.lanname IN ('sql', 'plpgsql')
         JOIN pg_namespace AS n ON n.oid = g.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     ) AS b
     CROSS JOIN LATERAL regexp_matches(b.body, '\m(?:from|join)\s+(?:("?[\w$]+"?)\s*\.\s*)?"?([\w$]+)"?', 'gi') AS m
     JOIN pg_class AS c ON c.relname IN (m[2], lower(m[2])) AND c.relkind IN ('r', 'p')
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace AND (m[1] IS NULL OR n.nspname = trim('"' FROM m[1])) AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND b.body ~* ('\m' || regexp_replace(a.attname, '\W', '.', 'g') || '\M')
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace AND (m[1] IS NULL OR n.nspname = trim('"' FROM m[1]))
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND b.body ~* ('\m' || regexp_replace(a.attname, '\W', '.', 'g') || '\M')
     GROUP BY b.policy, c.oid, b.function
 ),
 -- By which command of which role which of these columns can be written, and by which policy.
@@ -49,7 +52,8 @@ ways AS (
     CROSS JOIN (VALUES ('INSERT', 'a'::"char"), ('UPDATE', 'w')) AS w (command, polcmd)
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = ANY (k.columns) AND has_column_privilege(r.oid, c.oid, a.attnum, w.command)
     -- A key of its own cannot be made to match another row's.
-    WHERE NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum)
+    WHERE NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
+        AND i.indkey[0] = a.attnum)
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     GROUP BY k.policy, k.relation, k.function, r.oid, w.command
 ),
@@ -61,7 +65,8 @@ open_ways AS (
     SELECT y.policy, y.relation, y.function, y.client, y.command, w.polname, u.columns, f.constant = 'true' AND y.function IS NULL
     FROM ways AS y
     JOIN pg_class AS c ON c.oid = y.relation AND c.relrowsecurity
-    JOIN policies AS w ON w.polrelid = y.relation AND w.polpermissive AND y.client = ANY (w.clients) AND w.polcmd IN ('*', CASE y.command WHEN 'INSERT' THEN 'a' ELSE 'w' END::"char")
+    JOIN policies AS w ON w.polrelid = y.relation AND w.polpermissive AND y.client = ANY (w.clients)
+        AND w.polcmd IN ('*', CASE y.command WHEN 'INSERT' THEN 'a' ELSE 'w' END::"char")
     JOIN LATERAL (
         SELECT f.constant, f.columns FROM facts AS f WHERE f.policy = w.oid ORDER BY f.clause LIMIT 1  -- 'check' before 'using'
     ) AS f ON f.constant IS DISTINCT FROM 'false' AND f.constant IS DISTINCT FROM 'null'
@@ -80,20 +85,23 @@ read_ways AS (
     JOIN pg_class AS c ON c.oid = k.relation AND NOT c.relrowsecurity
     JOIN policies AS p ON p.oid = k.policy
     WHERE k.function IS NULL AND EXISTS (
-            SELECT FROM unnest(p.clients) AS r (oid) WHERE has_any_column_privilege(r.oid, c.oid, 'SELECT') AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE'))
+            SELECT FROM unnest(p.clients) AS r (oid) WHERE has_any_column_privilege(r.oid, c.oid, 'SELECT')
+                AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE'))
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
         AND NOT EXISTS (SELECT FROM open_ways AS o WHERE o.policy = k.policy)
 ),
 found AS (
     SELECT o.policy, CASE WHEN bool_or(o.is_certain) THEN 1 ELSE 2 END AS rank, string_agg(DISTINCT o.relation::regclass::text, ', ') AS tables,
         string_agg(DISTINCT format('%s: %s %s (%s)%s', o.relation::regclass, pg_get_userbyid(o.client), o.command,
-            (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a WHERE a.attrelid = o.relation AND a.attnum = ANY (o.columns)),
+            (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a WHERE a.attrelid = o.relation
+                AND a.attnum = ANY (o.columns)),
             coalesce(' by policy "' || replace(o.by_policy, '"', '""') || '"', ' without row-level security')
                 || coalesce(', asked by ' || o.function::regprocedure, '')), '; ') AS evidence
     FROM open_ways AS o
     GROUP BY o.policy
     UNION ALL
-    SELECT r.policy, 3, string_agg(DISTINCT r.relation::regclass::text, ', '), string_agg(DISTINCT r.relation::regclass::text || ': clients have SELECT, row-level security is off', '; ')
+    SELECT r.policy, 3, string_agg(DISTINCT r.relation::regclass::text, ', '),
+        string_agg(DISTINCT r.relation::regclass::text || ': clients have SELECT, row-level security is off', '; ')
     FROM read_ways AS r
     GROUP BY r.policy
 )
@@ -109,12 +117,15 @@ SELECT
         SELECT string_agg(CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
             || format('REVOKE %s ON %s FROM PUBLIC, %s;', x.command, t.oid::regclass, x.clients)
             || CASE WHEN x.command = 'UPDATE' THEN coalesce((
-                SELECT format(E'\nGRANT UPDATE (%s) ON %s TO %s;', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), t.oid::regclass, x.clients)
+                SELECT format(E'\nGRANT UPDATE (%s) ON %s TO %s;', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), t.oid::regclass,
+                    x.clients)
                 FROM pg_attribute AS a
                 WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attnum <> ALL (x.columns)
-                    AND has_column_privilege(x.client, t.oid, a.attnum, 'UPDATE') HAVING count(*) > 0), '') ELSE '' END, E'\n' ORDER BY t.oid::regclass::text, x.command)
+                    AND has_column_privilege(x.client, t.oid, a.attnum, 'UPDATE') HAVING count(*) > 0), '') ELSE '' END, E'\n'
+                        ORDER BY t.oid::regclass::text, x.command)
         FROM (
-            SELECT o.relation, o.command, string_agg(DISTINCT quote_ident(pg_get_userbyid(o.client)), ', ') AS clients, min(o.client::bigint)::oid AS client,
+            SELECT o.relation, o.command, string_agg(DISTINCT quote_ident(pg_get_userbyid(o.client)), ', ') AS clients,
+                min(o.client::bigint)::oid AS client,
                 array_agg(DISTINCT u.attnum) AS columns
             FROM open_ways AS o, unnest(o.columns) AS u (attnum)
             WHERE o.policy = f.policy

@@ -1,8 +1,9 @@
--- TRUNCATE, REFERENCES, TRIGGER and MAINTAIN are not asked by row-level security: a role without a visible row may empty the table. APIs
--- offer no TRUNCATE, so it takes a statement of one's own; no client needs any of them.
+-- TRUNCATE, REFERENCES, TRIGGER and MAINTAIN are not asked by row-level security: a role without a visible row may empty the table. APIs offer
+-- no TRUNCATE, so it takes a statement of one's own; no client needs any of them.
 WITH
 held AS (
-    SELECT c.oid, c.relowner, c.relnamespace, c.oid::regclass::text AS name, bool_or(p.privileges ~ 'TRUNCATE') AS empties, bool_or(r.rolcanlogin) AS logs_in,
+    SELECT c.oid, c.relowner, c.relnamespace, c.oid::regclass::text AS name, bool_or(p.privileges ~ 'TRUNCATE') AS empties,
+        bool_or(r.rolcanlogin) AS logs_in,
         string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
         string_agg(DISTINCT p.privileges, ', ') AS privileges, array_agg(r.oid) AS roles
     FROM pg_class AS c
@@ -16,6 +17,7 @@ held AS (
                 WHERE a.privilege_type = 'MAINTAIN' AND (a.grantee = 0 OR pg_has_role(r.oid, a.grantee, 'USAGE'))) THEN 'MAINTAIN' END) AS privileges
     ) AS p
     WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.privileges <> '' AND NOT pg_has_role(r.oid, c.relowner, 'USAGE')
+        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     GROUP BY c.oid

@@ -2,12 +2,14 @@
 -- everybody who listens, with the old row or its key. Without row-level security every event goes to everybody.
 WITH
 published AS (
-    SELECT c.oid, c.relowner, c.relrowsecurity, c.relreplident, c.oid::regclass::text AS name, string_agg(DISTINCT t.pubname, ', ') AS publications, bool_or(p.pubdelete) AS deletes, bool_or(p.puballtables) AS is_all
+    SELECT c.oid, c.relowner, c.relrowsecurity, c.relreplident, c.oid::regclass::text AS name, string_agg(DISTINCT t.pubname, ', ') AS publications,
+        bool_or(p.pubdelete) AS deletes, bool_or(p.puballtables) AS is_all
     FROM pg_publication_tables AS t
     JOIN pg_publication AS p ON p.pubname = t.pubname
     JOIN pg_namespace AS n ON n.nspname = t.schemaname
     JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
-    WHERE t.pubname ~ 'realtime' AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    WHERE t.pubname ~ 'realtime' AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+        AND d.deptype = 'e')
     GROUP BY c.oid
 ),
 found AS (
@@ -25,7 +27,8 @@ SELECT
     format('published in %s; SELECT for %s; replica identity %s', f.publications, f.clients,
         CASE f.relreplident WHEN 'f' THEN 'full' WHEN 'd' THEN 'default' WHEN 'n' THEN 'nothing' ELSE 'index' END) AS evidence,
     CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
-        || CASE WHEN NOT f.relrowsecurity THEN format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', f.name) ELSE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT;', f.name) END AS remediation,
+        || CASE WHEN NOT f.relrowsecurity THEN format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', f.name)
+            ELSE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT;', f.name) END AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 WHERE f.clients IS NOT NULL

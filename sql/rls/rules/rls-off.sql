@@ -1,5 +1,5 @@
--- A table without row-level security that clients have privileges on: the grant is the only gate, and whoever holds the public key has
--- passed it. Tables with policies are policies-without-rls's, children of protected parents partition-without-rls's.
+-- A table without row-level security that clients have privileges on: the grant is the only gate, and whoever holds the public key has passed
+-- it. Tables with policies are policies-without-rls's, children of protected parents partition-without-rls's.
 WITH
 reached AS (
     SELECT c.oid, c.relkind, c.relname, c.relowner, c.relnamespace, c.oid::regclass::text AS name,
@@ -9,12 +9,16 @@ reached AS (
     JOIN pg_roles AS r ON r.oid = ANY ($1)
     CROSS JOIN LATERAL (
         SELECT concat_ws(', ',
-            CASE WHEN has_table_privilege(r.oid, c.oid, 'SELECT') THEN 'SELECT' WHEN has_any_column_privilege(r.oid, c.oid, 'SELECT') THEN 'SELECT (columns)' END,
-            CASE WHEN has_table_privilege(r.oid, c.oid, 'INSERT') THEN 'INSERT' WHEN has_any_column_privilege(r.oid, c.oid, 'INSERT') THEN 'INSERT (columns)' END,
-            CASE WHEN has_table_privilege(r.oid, c.oid, 'UPDATE') THEN 'UPDATE' WHEN has_any_column_privilege(r.oid, c.oid, 'UPDATE') THEN 'UPDATE (columns)' END,
+            CASE WHEN has_table_privilege(r.oid, c.oid, 'SELECT') THEN 'SELECT' WHEN has_any_column_privilege(r.oid, c.oid, 'SELECT')
+                THEN 'SELECT (columns)' END,
+            CASE WHEN has_table_privilege(r.oid, c.oid, 'INSERT') THEN 'INSERT' WHEN has_any_column_privilege(r.oid, c.oid, 'INSERT')
+                THEN 'INSERT (columns)' END,
+            CASE WHEN has_table_privilege(r.oid, c.oid, 'UPDATE') THEN 'UPDATE' WHEN has_any_column_privilege(r.oid, c.oid, 'UPDATE')
+                THEN 'UPDATE (columns)' END,
             CASE WHEN has_table_privilege(r.oid, c.oid, 'DELETE') THEN 'DELETE' END) AS privileges
     ) AS p
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity AND c.relpersistence <> 't' AND p.privileges <> ''
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity AND c.relpersistence <> 't' AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+        AND p.privileges <> ''
         AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
         AND NOT EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid)
@@ -32,22 +36,26 @@ owned AS (
 identity AS (
     SELECT p.prorettype AS type, min(format('%I.%I()', n.nspname, p.proname)) AS call
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE p.oid = ANY ($2) AND p.pronargs = 0
+    -- auth.role() and auth.email() are text, too, and say something else.
+    WHERE p.oid = ANY ($2) AND p.pronargs = 0 AND p.proname !~* 'role|mail|jwt'
     GROUP BY p.prorettype
+    HAVING count(*) = 1
 )
 SELECT
     CASE WHEN t.relnamespace = ANY ($5) THEN 'CRITICAL' ELSE 'MEDIUM' END AS severity,
     'PROVED' AS confidence,
     'table ' || t.name AS object,
     'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation,
-    format('Row-level security is off: clients %s whatever rows they like.', CASE WHEN t.reads AND t.writes THEN 'read and write' WHEN t.reads THEN 'read' ELSE 'write' END)
+    format('Row-level security is off: clients %s whatever rows they like.', CASE WHEN t.reads AND t.writes THEN 'read and write' WHEN t.reads
+        THEN 'read' ELSE 'write' END)
         || CASE WHEN t.relnamespace = ANY ($5) THEN '' ELSE ' The schema is not exposed at present.' END AS detail,
     t.grants AS evidence,
     CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
         || format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', t.name)
         || CASE WHEN i.call IS NULL THEN E'\n-- and a policy for each who may see something: without one nobody does but the owner'
             ELSE format(E'\nCREATE POLICY "Users manage their own rows" ON %1$s TO %2$s\n    USING (%3$I = (SELECT %4$s)) WITH CHECK (%3$I = (SELECT %4$s));',
-                t.name, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (t.roles)), o.attname, i.call)
+                t.name, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (t.roles)),
+                    o.attname, i.call)
             END AS remediation,
     CASE WHEN n.nspname <> 'pgmq' OR t.relname NOT LIKE 'q\_%' THEN format('rls_disabled_in_public_%s_%s', n.nspname, t.relname) END AS cache_key
 FROM reached AS t
@@ -55,6 +63,7 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 LEFT JOIN owned AS o ON o.relation = t.oid
 LEFT JOIN identity AS i ON i.type = o.type
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    AND (n.nspname = 'storage' OR pg_get_userbyid(t.relowner) !~ '^supabase_\w*admin$')
     AND NOT (n.nspname = 'pgmq' AND t.relname LIKE 'q\_%')
     AND NOT EXISTS (
         WITH RECURSIVE above AS (

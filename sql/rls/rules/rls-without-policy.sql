@@ -3,9 +3,11 @@
 SELECT
     'INFO' AS severity, 'PROVED' AS confidence,
     'table ' || c.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, c.oid AS objid, c.oid AS relation,
-    CASE WHEN p.policies > 0 THEN 'It has restrictive policies only, which take away and never give: clients get no row.' ELSE 'It has no policy: clients get no row.' END
+    CASE WHEN p.policies > 0 THEN 'It has restrictive policies only, which take away and never give: clients get no row.'
+        ELSE 'It has no policy: clients get no row.' END
         || CASE WHEN g.grants IS NULL THEN '' ELSE ' They have privileges on it, so perhaps they should.' END AS detail,
-    concat_ws('; ', 'row-level security is on', nullif(p.policies, 0) || ' restrictive policies', coalesce(g.grants, 'no grants to clients')) AS evidence,
+    concat_ws('; ', 'row-level security is on', nullif(p.policies, 0) || ' restrictive policies',
+        coalesce(g.grants, 'no grants to clients')) AS evidence,
     NULL::text AS remediation,
     CASE WHEN p.policies = 0 THEN format('rls_enabled_no_policy_%s_%s', n.nspname, c.relname) END AS cache_key
 FROM pg_class AS c
@@ -19,7 +21,7 @@ CROSS JOIN LATERAL (
     WHERE r.oid = ANY ($1) AND has_schema_privilege(r.oid, n.oid, 'USAGE')
         AND (has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE') OR has_table_privilege(r.oid, c.oid, 'DELETE'))
 ) AS g
-WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.permissive = 0
+WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.permissive = 0 AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     -- Partitions are reached through their parents.

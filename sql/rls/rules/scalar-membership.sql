@@ -1,11 +1,12 @@
--- "team_id = (SELECT team_id FROM members WHERE user_id = auth.uid())": right until somebody is in two teams. Then every query of his fails (21000),
--- or with LIMIT 1 he sees one team, chance says which. Recognised in the text of the policy.
+-- "team_id = (SELECT team_id FROM members WHERE user_id = auth.uid())": right until somebody is in two teams. Then every query of his fails
+-- (21000), or with LIMIT 1 he sees one team, chance says which. Recognised in the text of the policy.
 WITH
 found AS (
     SELECT p.oid, p.polrelid, p.polname, c.relowner, t.oid AS asked, bool_or(m[3] ~ '\mLIMIT\M') AS is_limited,
         string_agg(DISTINCT format('%s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, f.expression), ' ') AS expressions,
         string_agg(DISTINCT format(E'\n    %s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END,
-            regexp_replace(f.expression, ' = (\( SELECT [^()]*\s+FROM ' || regexp_replace(t.oid::regclass::text, '(\W)', '\\\1', 'g') || ')', ' IN \1', 'g')), '') AS changed
+            regexp_replace(f.expression, ' = (\( SELECT [^()]*\s+FROM ' || regexp_replace(t.oid::regclass::text, '(\W)', '\\\1', 'g') || ')',
+                ' IN \1', 'g')), '') AS changed
     FROM crewsnow_ops.rls_policy_facts() AS f
     JOIN pg_policy AS p ON p.oid = f.policy
     JOIN pg_class AS c ON c.oid = p.polrelid AND c.relrowsecurity
@@ -23,8 +24,10 @@ found AS (
 )
 SELECT
     'MEDIUM' AS severity, 'SUSPECTED' AS confidence,
-    format('policy "%s" on %s', replace(f.polname, '"', '""'), f.polrelid::regclass) AS object, 'pg_policy'::regclass::oid AS classid, f.oid AS objid, f.polrelid AS relation,
-    CASE WHEN f.is_limited THEN format('It takes one row of %s where there may be more: who belongs to two sees one of them, and chance says which.', f.asked::regclass)
+    format('policy "%s" on %s', replace(f.polname, '"', '""'), f.polrelid::regclass) AS object, 'pg_policy'::regclass::oid AS classid,
+        f.oid AS objid, f.polrelid AS relation,
+    CASE WHEN f.is_limited THEN format('It takes one row of %s where there may be more: who belongs to two sees one of them, and chance says which.',
+        f.asked::regclass)
         ELSE format('It takes the one row of %s: who has two gets an error (21000) from every query.', f.asked::regclass) END AS detail,
     f.expressions || '; no unique key of ' || f.asked::regclass || ' makes it one row' AS evidence,
     CASE WHEN NOT f.is_limited THEN

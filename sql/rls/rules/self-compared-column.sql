@@ -1,9 +1,11 @@
--- A policy that compares a column with itself. "m.team_id = team_id" in a sub-query means m.team_id = m.team_id where m has such a column, and the
--- condition that should tie the row to its team is always true.
+-- A policy that compares a column with itself. "m.team_id = team_id" in a sub-query means m.team_id = m.team_id where m has such a column, and
+-- the condition that should tie the row to its team is always true.
 SELECT
     'HIGH' AS severity, 'SUSPECTED' AS confidence,
-    format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS object, 'pg_policy'::regclass::oid AS classid, p.oid AS objid, p.polrelid AS relation,
-    format('It compares %s with itself, which is always true; a column of the table was meant, and the row is tied to nothing.', string_agg(DISTINCT m[1], ', ')) AS detail,
+    format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS object, 'pg_policy'::regclass::oid AS classid, p.oid AS objid,
+        p.polrelid AS relation,
+    format('It compares %s with itself, which is always true; a column of the table was meant, and the row is tied to nothing.',
+        string_agg(DISTINCT m[1], ', ')) AS detail,
     string_agg(DISTINCT format('%s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, f.expression), ' ') AS evidence,
     NULL::text AS remediation, NULL::text AS cache_key
 FROM crewsnow_ops.rls_policy_facts() AS f

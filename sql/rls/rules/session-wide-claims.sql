@@ -1,10 +1,11 @@
--- A function that sets who is asking for the session and not for the transaction. Behind a pooler the connection goes to somebody else
--- next, who is then taken for the one before.
+-- A function that sets who is asking for the session and not for the transaction. Behind a pooler the connection goes to somebody else next,
+-- who is then taken for the one before.
 WITH
 names AS (
     SELECT c.name, '^' || regexp_replace(regexp_replace(c.name, 's$', ''), '\W', '\\\&', 'g') || 's?(\.|$)' AS pattern FROM unnest($4) AS c (name)
     UNION
-    SELECT DISTINCT s.name, '^' || regexp_replace(s.name, '\W', '\\\&', 'g') || '$' FROM crewsnow_ops.rls_policy_facts() AS f, unnest(f.settings) AS s (name) WHERE s.name LIKE '%.%'
+    SELECT DISTINCT s.name, '^' || regexp_replace(s.name, '\W', '\\\&', 'g') || '$' FROM crewsnow_ops.rls_policy_facts() AS f,
+        unnest(f.settings) AS s (name) WHERE s.name LIKE '%.%'
 ),
 -- The third argument of set_config says false, whatever the second is made of.
 calls AS (
@@ -17,7 +18,8 @@ calls AS (
     SELECT p.oid, p.proowner, lower(m[1]), false
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-    CROSS JOIN LATERAL regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g'), '(?:^|;|\mbegin|\mthen|\melse|\mloop|'')\s*set\s+(?:session\s+)?"?([\w.]+\.[\w.]+)"?\s*(?:=|\mto\M)', 'gi') AS m
+    CROSS JOIN LATERAL regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g'),
+        '(?:^|;|\mbegin|\mthen|\melse|\mloop|'')\s*set\s+(?:session\s+)?"?([\w.]+\.[\w.]+)"?\s*(?:=|\mto\M)', 'gi') AS m
 ),
 found AS (
     SELECT c.oid, c.proowner, string_agg(DISTINCT c.name, ', ') AS names, bool_and(c.is_call) AS is_call
@@ -33,7 +35,8 @@ SELECT
     CASE WHEN f.is_call THEN format('set_config(''%s'', …, false)', f.names) ELSE format('SET %s', f.names) END AS evidence,
     CASE WHEN f.is_call THEN
         CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
-        || regexp_replace(pg_get_functiondef(f.oid), '(set_config\s*\(\s*''[^'']+''\s*,(?:[^(),;]|\((?:[^()]|\([^()]*\))*\))*,\s*)false(\s*\))', '\1true\2', 'gi') || ';'
+        || regexp_replace(pg_get_functiondef(f.oid), '(set_config\s*\(\s*''[^'']+''\s*,(?:[^(),;]|\((?:[^()]|\([^()]*\))*\))*,\s*)false(\s*\))',
+            '\1true\2', 'gi') || ';'
     END AS remediation,
     NULL::text AS cache_key
 FROM found AS f

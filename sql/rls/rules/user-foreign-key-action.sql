@@ -11,7 +11,8 @@ users AS (
 )
 SELECT
     'INFO' AS severity, 'PROVED' AS confidence,
-    format('foreign key "%s" on %s', replace(k.conname, '"', '""'), k.conrelid::regclass) AS object, 'pg_constraint'::regclass::oid AS classid, k.oid AS objid, k.conrelid AS relation,
+    format('foreign key "%s" on %s', replace(k.conname, '"', '""'), k.conrelid::regclass) AS object, 'pg_constraint'::regclass::oid AS classid,
+        k.oid AS objid, k.conrelid AS relation,
     CASE WHEN k.confdeltype IN ('a', 'r') THEN format('Rows of %s keep a user from being deleted.', k.conrelid::regclass)
         ELSE format('When a user is deleted, his rows of %s stay, without an owner.', k.conrelid::regclass) END AS detail,
     pg_get_constraintdef(k.oid) AS evidence, NULL::text AS remediation, NULL::text AS cache_key

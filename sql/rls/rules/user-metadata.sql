@@ -1,13 +1,14 @@
--- A policy that decides by user_metadata, which every user writes himself (supabase.auth.updateUser): whoever wants to be admin says so.
--- Read from the policy's tree, helper functions that the server inlines included, so app_metadata ->> 'user_metadata_version' is none.
+-- A policy that decides by user_metadata, which every user writes himself (supabase.auth.updateUser): whoever wants to be admin says so. Read
+-- from the policy's tree, helper functions that the server inlines included, so app_metadata ->> 'user_metadata_version' is none.
 WITH
 clauses AS (
     SELECT f.policy, f.clause, f.expression, f.claim_keys && ARRAY['user_metadata', 'raw_user_meta_data'] AS by_claim,
-        (SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
+        CASE WHEN cardinality(f.functions) > 0 THEN (SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
             FROM pg_proc AS p
             JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname <> 'pg_catalog'
-            WHERE p.oid = ANY (f.functions) AND p.oid <> ALL ($2) AND coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~ '->>?\s*''user_metadata''|\mraw_user_meta_data\M') AS by_function,
-        EXISTS (
+            WHERE p.oid = ANY (f.functions) AND p.oid <> ALL ($2) AND coalesce(pg_get_function_sqlbody(p.oid),
+                p.prosrc) ~ '->>?\s*''user_metadata''|\mraw_user_meta_data\M') END AS by_function,
+        f.relations && $3 AND EXISTS (
             SELECT FROM pg_depend AS d
             JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attname IN ('raw_user_meta_data', 'user_metadata')
             WHERE d.classid = 'pg_policy'::regclass AND d.objid = f.policy AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY ($3)
@@ -18,9 +19,11 @@ policies AS (
     SELECT p.oid, p.polrelid, p.polname, p.polroles, c.relowner, c.relname, c.relnamespace, c.relrowsecurity,
         format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS name,
         bool_or(k.by_claim) AS by_claim, bool_or(k.by_column) AS by_column, max(k.by_function) AS by_function,
-        string_agg(format('%s (%s)', CASE k.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, k.expression), ' ' ORDER BY k.clause DESC) AS expressions,
+        string_agg(format('%s (%s)', CASE k.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, k.expression), ' '
+            ORDER BY k.clause DESC) AS expressions,
         string_agg(CASE WHEN k.by_claim THEN format(E'\n    %s (%s)', CASE k.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END,
-            replace(replace(k.expression, '''user_metadata''', '''app_metadata'''), '''raw_user_meta_data''', '''raw_app_meta_data''')) END, '' ORDER BY k.clause DESC) AS changed,
+            replace(replace(k.expression, '''user_metadata''', '''app_metadata'''), '''raw_user_meta_data''', '''raw_app_meta_data''')) END, ''
+                ORDER BY k.clause DESC) AS changed,
         bool_or(k.by_claim AND k.expression !~ '''(user_metadata|raw_user_meta_data)''') AS is_hidden
     FROM clauses AS k
     JOIN pg_policy AS p ON p.oid = k.policy
@@ -42,6 +45,7 @@ SELECT
     format('rls_references_user_metadata_%s_%s_%s', n.nspname, p.relname, p.polname) AS cache_key
 FROM policies AS p
 JOIN pg_namespace AS n ON n.oid = p.relnamespace
-WHERE 0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid) WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE'))
+WHERE 0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid) WHERE t.oid <> 0
+    AND pg_has_role(c.oid, t.oid, 'USAGE'))
 ORDER BY NOT p.relrowsecurity, NOT (p.by_claim OR p.by_column), p.name
 LIMIT 200

@@ -1,21 +1,24 @@
--- Policies that know people by something weak: an address, which changes hands and case; the database user, who is the same for everybody behind
--- an API; a user written into the policy.
+-- Policies that know people by something weak: an address, which changes hands and case; the database user, who is the same for everybody
+-- behind an API; a user written into the policy.
 WITH
 facts AS (
     SELECT f.*, EXISTS (SELECT FROM unnest(f.literal_identities) AS l (name) WHERE l.name ~ '^[0-9a-fA-F-]{32,36}$|@') AS by_literal,
-        EXISTS (SELECT FROM pg_proc AS p WHERE p.oid = ANY (f.functions) AND p.oid = ANY ($2) AND p.proname ~ 'mail') OR f.claim_keys && ARRAY['email', 'phone'] AS by_address,
-        EXISTS (SELECT FROM pg_operator AS o WHERE o.oid = ANY (f.operators) AND o.oprname IN ('~~', '~~*', '~', '~*')) AS by_pattern
+        f.functions && ARRAY(SELECT p.oid FROM pg_proc AS p WHERE p.oid = ANY ($2) AND p.proname ~ 'mail') OR f.claim_keys && ARRAY['email',
+            'phone'] AS by_address,
+        f.operators && ARRAY(SELECT o.oid FROM pg_operator AS o WHERE o.oprname IN ('~~', '~~*', '~', '~*')) AS by_pattern
     FROM crewsnow_ops.rls_policy_facts() AS f
 ),
 policies AS (
     SELECT p.oid, p.polrelid, p.polname, c.oid::regclass::text AS table_name,
-        bool_or(f.by_address) AS by_address, bool_or(f.by_address AND f.by_pattern) AS by_pattern, bool_or(f.uses_session_user) AS by_session,
+        bool_or(f.by_address) AS by_address, bool_or(f.by_address AND f.by_pattern) AS by_pattern,
+            bool_or(f.uses_session_user AND cardinality($2) > 0) AS by_session,
         bool_or(f.by_literal) AS by_literal,
-        string_agg(format('%s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, f.expression), ' ' ORDER BY f.clause DESC) AS expressions
+        string_agg(format('%s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, f.expression), ' '
+            ORDER BY f.clause DESC) AS expressions
     FROM facts AS f
     JOIN pg_policy AS p ON p.oid = f.policy
     JOIN pg_class AS c ON c.oid = p.polrelid AND c.relrowsecurity
-    WHERE (f.by_address OR f.uses_session_user OR f.by_literal)
+    WHERE (f.by_address OR f.uses_session_user AND cardinality($2) > 0 OR f.by_literal)
         AND EXISTS (SELECT FROM unnest($1) AS r (oid), unnest(p.polroles) AS t (oid) WHERE t.oid = 0 OR pg_has_role(r.oid, t.oid, 'USAGE'))
     GROUP BY p.oid, c.oid
 )

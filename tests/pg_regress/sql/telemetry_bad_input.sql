@@ -114,8 +114,8 @@ SELECT function_name FROM edge_functions_monitoring WHERE function_name LIKE '%f
 SELECT crewsnow_ops.sketch_quantile('', 0.5);
 \echo :LAST_ERROR_SQLSTATE
 SELECT crewsnow_ops.sketch_quantile('\xdeadbeef', 0.5);
-SELECT crewsnow_ops.sketch_quantile('\x010100010101020100', 0.5);
-SELECT crewsnow_ops.merge_sketches(s) FROM (VALUES ('\x0100'::bytea), ('\x01')) AS v (s);
+SELECT crewsnow_ops.sketch_quantile('\x02010001010100010001ff', 0.5);
+SELECT crewsnow_ops.merge_sketches(s) FROM (VALUES ('\x0200'::bytea), ('\x02')) AS v (s);
 \echo :LAST_ERROR_SQLSTATE
 SELECT crewsnow_ops.latency_sketch(ms) FROM (VALUES (1), (-1)) AS v (ms);
 \echo :LAST_ERROR_SQLSTATE

@@ -19,6 +19,10 @@ COMMENT ON PROCEDURE bad.purge() IS 'leak HIGH';
 CREATE FUNCTION private.all_accounts() RETURNS SETOF bad.accounts LANGUAGE sql AS $$ SELECT * FROM bad.accounts $$;
 CREATE FUNCTION bad.through_another() RETURNS SETOF bad.accounts LANGUAGE sql SECURITY DEFINER AS $$ SELECT * FROM private.all_accounts() $$;
 COMMENT ON FUNCTION bad.through_another IS 'leak HIGH: what it calls reads the table';
+CREATE TABLE private.role (name text);
+CREATE FUNCTION bad.note_role() RETURNS SETOF bad.accounts LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN INSERT INTO private.role (name) VALUES (current_setting('TimeZone')); RETURN QUERY SELECT * FROM bad.accounts; END $$;
+COMMENT ON FUNCTION bad.note_role IS 'leak HIGH: a table called role and the time zone are no identity';
 CREATE FUNCTION bad.is_taken(p_email text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER
     AS $$ SELECT EXISTS (SELECT 1 FROM bad.accounts WHERE email = p_email) $$;
 COMMENT ON FUNCTION bad.is_taken IS 'leak MEDIUM: tells yes or no';
@@ -32,6 +36,9 @@ CREATE FUNCTION private.me() RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT auth.
 CREATE FUNCTION bad.my_account_too() RETURNS bad.accounts LANGUAGE sql STABLE SECURITY DEFINER
     AS $$ SELECT * FROM bad.accounts WHERE user_id = private.me() $$;
 COMMENT ON FUNCTION bad.my_account_too IS 'leak INFO: it asks through another';
+CREATE FUNCTION bad.my_account_by_setting() RETURNS bad.accounts LANGUAGE sql STABLE SECURITY DEFINER
+    AS $$ SELECT * FROM bad.accounts WHERE user_id::text = current_setting( 'request.jwt.claims', true)::jsonb ->> 'sub' $$;
+COMMENT ON FUNCTION bad.my_account_by_setting IS 'leak INFO: it asks by the setting';
 CREATE FUNCTION bad.one() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
 COMMENT ON FUNCTION bad.one IS 'leak INFO: reads nothing';
 

@@ -16,6 +16,11 @@ GRANT SELECT ON private.inner_view TO authenticated;
 CREATE VIEW bad.outer_view WITH (security_invoker = true) AS SELECT * FROM private.inner_view;
 GRANT SELECT ON bad.outer_view TO authenticated;
 COMMENT ON VIEW bad.outer_view IS 'leak CRITICAL: through a chain';
+-- A copy inside; what it asked was answered when it was made.
+CREATE MATERIALIZED VIEW private.copy AS SELECT * FROM bad.accounts WHERE user_id = auth.uid() OR user_id IS NULL;
+CREATE VIEW bad.of_copy AS SELECT * FROM private.copy;
+GRANT SELECT ON bad.of_copy TO authenticated;
+COMMENT ON VIEW bad.of_copy IS 'leak CRITICAL: through a copy';
 -- Asking who is asking in the list of columns hides no row.
 CREATE VIEW bad.polite AS SELECT *, auth.uid() AS me FROM bad.accounts;
 GRANT SELECT ON bad.polite TO authenticated;
@@ -27,6 +32,9 @@ COMMENT ON VIEW bad.write_only IS 'leak CRITICAL: writing';
 CREATE VIEW bad.mine AS SELECT * FROM bad.accounts WHERE user_id = auth.uid();
 GRANT SELECT ON bad.mine TO authenticated;
 COMMENT ON VIEW bad.mine IS 'leak LOW: its own condition is the only protection';
+CREATE VIEW bad.mine_by_setting AS SELECT * FROM bad.accounts WHERE user_id::text = current_setting('request.jwt.claim.sub', true);
+GRANT SELECT ON bad.mine_by_setting TO authenticated;
+COMMENT ON VIEW bad.mine_by_setting IS 'leak LOW: the same by the setting';
 CREATE TABLE private.settings (id int);
 CREATE VIEW bad.settings AS SELECT * FROM private.settings;
 GRANT SELECT ON bad.settings TO anon;
@@ -52,3 +60,19 @@ CREATE TABLE good.stations (id int);
 GRANT SELECT ON good.stations TO anon, authenticated;
 CREATE VIEW good.station_list AS SELECT * FROM good.stations;
 GRANT SELECT ON good.station_list TO anon;
+
+-- Sixty views in twenty storeys have billions of paths.
+CREATE VIEW good."0_0" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
+CREATE VIEW good."0_1" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
+CREATE VIEW good."0_2" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
+DO $$
+BEGIN
+    FOR storey IN 1..20 LOOP
+        FOR room IN 0..2 LOOP
+            EXECUTE format('CREATE VIEW good.%I WITH (security_invoker = true) AS SELECT a.id FROM good.%I AS a, good.%I AS b, good.%I AS c',
+                storey || '_' || room, storey - 1 || '_0', storey - 1 || '_1', storey - 1 || '_2');
+        END LOOP;
+    END LOOP;
+END
+$$;
+GRANT SELECT ON good."20_0" TO authenticated;

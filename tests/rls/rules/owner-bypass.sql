@@ -2,7 +2,6 @@
 CREATE ROLE app LOGIN;
 CREATE ROLE "Api ""2""" LOGIN;
 CREATE ROLE owners NOLOGIN;
-GRANT owners TO authenticated WITH ADMIN OPTION;
 ALTER ROLE authenticated INHERIT;
 GRANT owners TO authenticated;
 GRANT anon TO "Api ""2""";

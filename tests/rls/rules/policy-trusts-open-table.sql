@@ -55,3 +55,7 @@ CREATE POLICY own ON good.teams FOR ALL TO authenticated USING (user_id = auth.u
 CREATE POLICY no_choice ON good.teams AS RESTRICTIVE FOR INSERT TO authenticated WITH CHECK (team_id = 1);
 CREATE POLICY by_team ON good.docs FOR UPDATE TO authenticated
     USING (team_id IN (SELECT t.team_id FROM good.teams AS t WHERE t.user_id = auth.uid()));
+-- A view has no row-level security of its own.
+CREATE VIEW good.team_view WITH (security_invoker = true) AS SELECT * FROM good.teams;
+GRANT SELECT, INSERT ON good.team_view TO authenticated;
+CREATE POLICY by_view ON good.docs FOR DELETE TO authenticated USING (team_id IN (SELECT t.team_id FROM good.team_view AS t));

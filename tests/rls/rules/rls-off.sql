@@ -32,3 +32,8 @@ GRANT SELECT ON good."Looks protected" TO anon;
 CREATE TABLE good.spatial_ref_sys (id int);
 GRANT SELECT ON good.spatial_ref_sys TO PUBLIC;
 ALTER EXTENSION plpgsql ADD TABLE good.spatial_ref_sys;
+-- A table of the service's own.
+CREATE ROLE supabase_storage_admin;
+CREATE TABLE good.of_the_service (id int);
+GRANT SELECT ON good.of_the_service TO PUBLIC;
+ALTER TABLE good.of_the_service OWNER TO supabase_storage_admin;
