@@ -537,12 +537,8 @@ impl<'a> Examination<'a> {
         let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
             let effective = self.effective(identity, reach)?;
             if reach == Reach::Plant {
-                let others: Vec<String> = self
-                    .owners
-                    .iter()
-                    .filter(|owner| Some(owner.as_str()) != identity.user.as_deref())
-                    .cloned()
-                    .collect();
+                let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
+                let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
                 let planted = question.planted_on(&effective, &self.victims(&others))?;
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
@@ -626,10 +622,11 @@ impl Question<'_> {
         Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
     }
 
-    /// Whether own rows can be given to one of several: the first answer that is not safe, or else the least sure, and its condition.
+    /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
     fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Condition)>, Unclear> {
+        let somebody = self.table.owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
         let mut told = None;
-        for victim in victims {
+        for victim in if victims.is_empty() { somebody.as_slice() } else { victims } {
             let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else { continue };
             let found = self.planted(effective, victim)?;
             match found {
@@ -657,6 +654,7 @@ impl Question<'_> {
                 let Some((sql, parameters)) = self.look(&Rows::Own) else { return Ok(Found::Verdict(Verdict::Closed)) };
                 let own = Look { sql: &sql, parameters };
                 if !self.identity.is_account
+                    && !condition.has_sub_queries()
                     && let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
                     && own.implies(folded)
                 {

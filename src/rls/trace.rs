@@ -538,7 +538,12 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                 let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
                 let script = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
-                    let reaches = || examination.reaches(who, reach, place).map(|reaches| reaches == Some(true));
+                    let reaches = || {
+                        // Anew: what was asked before the correction is out of date.
+                        let mut again = Examination::new(table, &audit.surroundings, &audit.policies);
+                        again.owners.clone_from(&examination.owners);
+                        again.reaches(who, reach, place).map(|reaches| reaches == Some(true))
+                    };
                     let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
                     let keeps = || {
                         owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner))

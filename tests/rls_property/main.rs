@@ -208,7 +208,7 @@ impl Comparison<'_> {
                 let named = |row: &Row| row.get(first).trim_matches('\'').to_owned();
                 let victims: BTreeSet<String> =
                     table.rows.iter().map(named).filter(|id| id != "NULL" && is_other(id)).collect();
-                sessions.plant(who, table, first, &victims.into_iter().collect::<Vec<_>>())
+                sessions.plant(who, table, rows, first, &victims.into_iter().collect::<Vec<_>>())
             }
         }
     }

@@ -175,14 +175,14 @@ impl Sessions {
     }
 
     /// Rows that are their own, or would be if they were theirs.
-    pub fn plant(&mut self, who: &Person, table: &Table, column: &str, victims: &[String]) -> Reached {
+    pub fn plant(&mut self, who: &Person, table: &Table, foreign: Vec<&Row>, column: &str, victims: &[String]) -> Reached {
         let Some(me) = &who.user else { return Reached::default() };
         let own: Vec<&Row> = table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
         let (rows, change) = match own.is_empty() {
             false => (own, String::new()),
             // They have just signed up: what if they had made one.
             true => (
-                table.rows.iter().collect(),
+                foreign,
                 format!(
                     "; SET LOCAL session_replication_role = replica; UPDATE {} SET {column} = '{me}'; SET LOCAL session_replication_role = origin",
                     table.name
