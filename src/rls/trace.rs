@@ -3,7 +3,7 @@
 use super::api::text;
 use super::audit::Audit;
 use super::fix;
-use super::model::{Reach, Severity, Verdict};
+use super::model::{Audience, Confidence, Reach, Severity, Verdict};
 use super::people::People;
 use super::policy::{self, Policy};
 use super::prove::{self, Examination, LIMIT, Question, Rows as Kind};
@@ -120,11 +120,16 @@ impl Trace {
         examination.owners.dedup();
         examination.owners.truncate(6);
         examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
+        let role = self.surroundings.roles.iter().find(|role| role.oid == who.role)?;
+        let stranger = self.surroundings.stranger(role);
+        let is_for_all = |place: &prove::Place| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
         let (verdict, evidence) = match places.first() {
+            Some(place) if who.is_account && is_for_all(place) => (
+                Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
+                format!("{} reached the same row", stranger.label),
+            ),
             Some(place) => examination.row_of_others(who, reach, *place, condition, &mut self.people),
-            None => {
-                (Verdict::Leak(super::model::Confidence::Proved, super::model::Audience::AnyAccount), String::new())
-            }
+            None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
         };
         let culprits = examination.culprits(who, reach, places.first().copied());
         let remediation = fix::of_leak(&self.surroundings, table, reach, &culprits);
