@@ -133,7 +133,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
                     policy: policy.oid,
                     relation: policy.relation,
                     clause,
-                    expression: Condition::one(expression).to_sql(policy.relation),
+                    expression: written(expression, policy.relation),
                     constant,
                     facts,
                 }
@@ -141,6 +141,15 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
         }
     }
     found
+}
+
+/// An expression as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
+fn written(expression: *mut pg_sys::Node, relation: pg_sys::Oid) -> String {
+    match alone(|| Condition::one(expression).to_sql(relation)) {
+        Ok(sql) => sql,
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(_) => String::new(),
+    }
 }
 
 /// Adds what is found inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a

@@ -175,7 +175,14 @@ impl Sessions {
     }
 
     /// Rows that are their own, or would be if they were theirs.
-    pub fn plant(&mut self, who: &Person, table: &Table, foreign: Vec<&Row>, column: &str, victims: &[String]) -> Reached {
+    pub fn plant(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        foreign: Vec<&Row>,
+        column: &str,
+        victims: &[String],
+    ) -> Reached {
         let Some(me) = &who.user else { return Reached::default() };
         let own: Vec<&Row> = table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
         let (rows, change) = match own.is_empty() {
