@@ -95,7 +95,7 @@ fn names_stay_names(a: &mut Client) {
     );
     assert_eq!(proofs.len(), 3, "{proofs:#?}");
     assert!(proofs.iter().all(|proof| proof.contains("|PROVED")), "{proofs:#?}");
-    assert_eq!(value(a, "SELECT count(*) FROM pg_class WHERE relname LIKE 'Robert%'"), "1");
+    assert_eq!(value(a, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'Robert%'"), "1");
     let shown = rows(
         a,
         "SELECT using_as_user FROM crewsnow_ops.effective_rls('columns', 'authenticated', '00000000-0000-4000-8000-000000000001') WHERE command = 'SELECT'",
