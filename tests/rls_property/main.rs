@@ -59,11 +59,11 @@ fn judge(verdict: &str, reached: &Reached) -> Option<&'static str> {
     }
 }
 
-/// Rows that are somebody else's: with a user, those whose owners are known and all others; without, those that are somebody's.
+/// Rows that are somebody's, and in no column one's own.
 fn foreign<'a>(table: &'a Table, owners: &[String], who: &Person) -> Vec<&'a Row> {
-    let is_foreign = |row: &&Row| match &who.user {
-        Some(me) => owners.iter().all(|owner| row.get(owner) != "NULL" && row.get(owner) != format!("'{me}'")),
-        None => owners.is_empty() || owners.iter().any(|owner| row.get(owner) != "NULL"),
+    let is_foreign = |row: &&Row| {
+        let is_mine = |owner: &String| who.user.as_ref().is_some_and(|me| row.get(owner) == format!("'{me}'"));
+        owners.is_empty() || owners.iter().any(|owner| row.get(owner) != "NULL") && !owners.iter().any(is_mine)
     };
     table.rows.iter().filter(is_foreign).collect()
 }
