@@ -21,7 +21,7 @@ const FEW: i64 = 10_000;
 /// How long one question may take, in milliseconds.
 pub const LIMIT: i32 = 500;
 /// How many owners of a table's rows are looked at where not all rows can be.
-const OWNERS: i32 = 6;
+const OWNERS: usize = 6;
 
 /// One answer.
 pub struct Cell {
@@ -308,8 +308,8 @@ impl<'a> Examination<'a> {
         if !reachable {
             return Ok(Vec::new());
         }
-        let owners = alone(|| self.table.sample_owners(OWNERS))
-            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.message })??;
+        let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS))
+            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.told() })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
         for (place, role) in self.surroundings.roles.iter().enumerate() {
@@ -419,10 +419,11 @@ impl<'a> Examination<'a> {
                         None => (question.others(condition, &others)?, condition),
                     }
                 };
+                let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
                     Folded::Always => Condition::ALWAYS,
                     Folded::Never => Condition::never(),
-                    Folded::Depends(folded) => folded,
+                    Folded::Depends(folded) => folded.without_values(condition, me),
                 };
                 Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
             })
@@ -438,7 +439,10 @@ impl<'a> Examination<'a> {
                 "the policies do what an audit does not let them: {}",
                 failure.message
             ))),
-            Err(failure) => Err(Verdict::Failing(format!("{}: {}", failure.state(), failure.message))),
+            Err(failure) if failure.is_passing() => {
+                Err(Verdict::Inconclusive(format!("it could not be asked now: {}", failure.told())))
+            }
+            Err(failure) => Err(Verdict::Failing(failure.told())),
         }
     }
 
@@ -447,7 +451,7 @@ impl<'a> Examination<'a> {
         let mut cell = self.cell(identity, reach, Verdict::Closed);
         let shown = |condition: Condition| match &identity.user {
             // As whom it was asked is a user's own business.
-            Some(user) => condition.to_sql(table).replace(user.as_str(), &masked(user)),
+            Some(user) => shown_as(&condition.to_sql(table), user),
             None => condition.to_sql(table),
         };
         (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
@@ -548,7 +552,7 @@ impl<'a> Examination<'a> {
             }
             Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
         });
-        answer.map_err(|failure| failure.message)?.map_err(|unclear| unclear.to_string())
+        answer.map_err(|failure| failure.told())?.map_err(|unclear| unclear.to_string())
     }
 
     fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
@@ -680,6 +684,26 @@ impl Question<'_> {
             None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
         })
     }
+}
+
+/// A condition with who asked in it masked: what stands in quotes, or alone.
+fn shown_as(sql: &str, user: &str) -> String {
+    let masked = masked(user);
+    if user.chars().all(|c| c.is_ascii_digit() || c == '-') {
+        // A number, which may also be a part of another one.
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'));
+        let mut text = String::new();
+        let mut rest = sql;
+        while let Some(place) = rest.find(user) {
+            let (before, after) = (&rest[..place], &rest[place + user.len()..]);
+            text += before;
+            let alone = !is_part(before.chars().last().or(text.chars().last())) && !is_part(after.chars().next());
+            text += if alone { &masked } else { user };
+            rest = after;
+        }
+        return text + rest;
+    }
+    sql.replace(user, &masked)
 }
 
 /// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.

@@ -119,7 +119,7 @@ pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
             Ok(Err(error)) => error.to_string(),
             Err(_) if has_expired => format!("it took longer than {LIMIT} ms and was stopped"),
             Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => failure.message,
+            Err(failure) => failure.told(),
         };
         found.push(Finding {
             rule: "inconclusive",
