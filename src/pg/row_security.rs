@@ -46,6 +46,9 @@ pub enum Unclear {
     /// A rewrite rule of the table makes something else of the command.
     #[error("a rewrite rule makes something else of the command")]
     Rewritten,
+    /// What it would be for another value of a column cannot be told.
+    #[error("a policy looks at the row as a whole")]
+    WholeRow,
     /// Running it would cost too much.
     #[error("looking at every row would cost too much")]
     TooExpensive,

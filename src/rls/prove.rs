@@ -217,7 +217,12 @@ impl Question<'_> {
 
     /// The condition that must hold for a row so that the identity reaches it this way; `None` where the role lacks a privilege on the
     /// columns that it takes.
-    pub fn condition(&self, reach: Reach, effective: &Effective, victim: Option<&str>) -> Option<Condition> {
+    pub fn condition(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        victim: Option<&str>,
+    ) -> Result<Option<Condition>, Unclear> {
         let Effective { using, check } = *effective;
         let owner = self.table.owners.first();
         let may_set = |command| {
@@ -228,22 +233,24 @@ impl Question<'_> {
                     .iter()
                     .any(|owner| privilege::on_column(self.identity.role, self.table.oid(), owner.number, command))
         };
-        match reach {
+        Ok(match reach {
             Reach::Read | Reach::Destroy => Some(using),
             Reach::Tamper => Some(using.and(check)),
             Reach::Forge if self.table.owners.is_empty() => Some(check),
             Reach::Forge => may_set(Command::Insert).then_some(check),
             Reach::TakeOver | Reach::Plant => {
                 // Who has not signed in has no rows, and makes none their own.
-                let me = self.identity.user.as_deref()?;
-                let (owner, user) = (owner?, if reach == Reach::TakeOver { me } else { victim? });
+                let me = self.identity.user.as_deref();
+                let user = if reach == Reach::TakeOver { me } else { victim.filter(|_| me.is_some()) };
+                let (Some(owner), Some(user)) = (owner, user) else { return Ok(None) };
                 if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
-                    return None;
+                    return Ok(None);
                 }
                 let value = value_of(owner.type_, &c_string(user));
-                Some(using.and(check.with_column(owner.number, owner.type_, value)?))
+                let check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
+                Some(using.and(check))
             }
-        }
+        })
     }
 
     /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
@@ -409,7 +416,7 @@ impl<'a> Examination<'a> {
                         None => return Ok(None),
                     }
                 } else {
-                    let Some(condition) = question.condition(reach, &effective, None) else { return Ok(None) };
+                    let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(None) };
                     let mut found = None;
                     if reach == Reach::Forge && !self.table.owners.is_empty() {
                         found = question.forged(effective.check).map(Found::Verdict);
@@ -546,7 +553,7 @@ impl<'a> Examination<'a> {
                 let planted = question.planted_on(&effective, &self.victims(&others))?;
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
-            let Some(condition) = question.condition(reach, &effective, None) else { return Ok(Some(false)) };
+            let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
             if question.is_own(place)? {
                 return Ok(None);
             }
@@ -631,7 +638,7 @@ impl Question<'_> {
         let somebody = self.table.owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
         let mut told = None;
         for victim in if victims.is_empty() { somebody.as_slice() } else { victims } {
-            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else { continue };
+            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else { continue };
             let found = self.planted(effective, victim)?;
             match found {
                 Found::Row(_) | Found::Verdict(Verdict::Leak(..)) => return Ok(Some((found, condition))),
@@ -644,7 +651,7 @@ impl Question<'_> {
 
     /// Whether own rows can be given to a victim.
     pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
-        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else {
+        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else {
             return Ok(Found::Verdict(Verdict::Closed));
         };
         match condition.fold(&Parameters::none()) {
@@ -678,7 +685,7 @@ impl Question<'_> {
             let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
             Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
         });
-        let Some(as_own) = as_own else { return Ok(Found::Verdict(Verdict::Closed)) };
+        let as_own = as_own.ok_or(Unclear::WholeRow)?;
         Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
             Some(place) => Found::Row(place),
             None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),

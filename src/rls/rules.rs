@@ -108,8 +108,19 @@ const LINTS: &[&str] = &[
 
 /// What all rules find. One that fails is a finding itself: it has not looked.
 pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
+    of(&RULES.iter().collect::<Vec<_>>(), surroundings)
+}
+
+/// The rule of this id.
+#[must_use]
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+/// What some rules find.
+pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
     let mut found = Vec::new();
-    for rule in RULES {
+    for rule in rules {
         let (result, has_expired) = time_limit::within(LIMIT, || alone(|| rule.findings(surroundings)));
         let why = match result {
             Ok(Ok(findings)) => {

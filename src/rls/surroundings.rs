@@ -128,6 +128,21 @@ impl Surroundings {
         self.roles.iter().find(|role| !role.is_anonymous)
     }
 
+    /// What the settings name and is not there: whose questions were not asked, and of whom it is not known what is theirs.
+    pub fn unknown(&self) -> Vec<(&'static str, String)> {
+        let mut unknown = Vec::new();
+        if self.user_role().is_none() && self.anonymous().is_some() {
+            let name = settings::user_role();
+            unknown.push(("signed-in users", format!("crewsnow_ops.user_role is \"{name}\", which is no role")));
+        }
+        if self.users.is_none() && !settings::users_table().is_empty() {
+            let why = "crewsnow_ops.users_table names no table with a key of one column of a built-in type: whose rows are is known from policies \
+                       and names of columns alone";
+            unknown.push(("accounts", why.to_owned()));
+        }
+        unknown
+    }
+
     /// The settings of a request with these claims. A setting that was never made is left alone: an application that looks for NULL finds it.
     fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
         let mut settings = vec![
@@ -266,7 +281,11 @@ impl Surroundings {
         };
         let sql = format!("SELECT u.{key} FROM {} AS u{of_nobody} ORDER BY u.{key}", users.name);
         let rows = self.rows(&users.name, &sql, &[], most)?;
-        Ok(rows.iter().filter_map(|row| row.first().copied().flatten()).map(|key| text_of(users.key_type, key)).collect())
+        Ok(rows
+            .iter()
+            .filter_map(|row| row.first().copied().flatten())
+            .map(|key| text_of(users.key_type, key))
+            .collect())
     }
 
     /// What claims are made of, of some accounts: by id. What cannot be an id is nobody's.

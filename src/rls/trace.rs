@@ -89,7 +89,7 @@ impl Trace {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             who.act(|| -> Result<Option<Reached>, Unclear> {
                 let effective = row_security::effective(prove::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&self.victim)) else {
+                let Some(condition) = question.condition(reach, &effective, Some(&self.victim))? else {
                     return Ok(None);
                 };
                 if reach == Reach::Plant {
@@ -198,7 +198,7 @@ impl Trace {
             let question = Question { table, identity: who };
             let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
                 let effective = row_security::effective(prove::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&victims[0])) else {
+                let Some(condition) = question.condition(reach, &effective, Some(&victims[0]))? else {
                     return Ok(false);
                 };
                 if reach == Reach::Plant {
