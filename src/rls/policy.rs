@@ -95,7 +95,7 @@ pub struct ClauseFacts {
 /// The facts of the policies of an audit that is under way, so that each rule need not find them out again.
 static KNOWN: BackendLocal<Option<Vec<ClauseFacts>>> = BackendLocal::new(None);
 
-/// Keeps facts for [`rls_policy_facts`] as long as it lives.
+/// Keeps facts for `rls_policy_facts` as long as it lives.
 pub struct Keeping;
 
 /// Keeps these facts.
