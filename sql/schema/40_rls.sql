@@ -94,5 +94,5 @@ COMMENT ON CONSTRAINT rls_control_own_pkey ON crewsnow_ops.rls_control_own IS 'O
 INSERT INTO crewsnow_ops.rls_control_own VALUES ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
 ALTER TABLE crewsnow_ops.rls_control_own ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY owned ON crewsnow_ops.rls_control_own
-    USING (owner OPERATOR(pg_catalog.=) NULLIF(pg_catalog.current_setting('crewsnow_ops.control_user'), '')::pg_catalog.uuid);
+    USING (owner OPERATOR(pg_catalog.=) CASE WHEN pg_catalog.current_setting('crewsnow_ops.control_user') OPERATOR(pg_catalog.<>) '' THEN pg_catalog.current_setting('crewsnow_ops.control_user')::pg_catalog.uuid END);
 COMMENT ON POLICY owned ON crewsnow_ops.rls_control_own IS 'The row of the one who asks.';
