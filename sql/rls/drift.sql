@@ -25,7 +25,8 @@ then_told AS (
 ),
 changes AS (
     SELECT
-        CASE WHEN coalesce(n.rank, 1) > coalesce(t.rank, 1) THEN 'WIDENED' WHEN coalesce(n.rank, 1) < coalesce(t.rank, 1) THEN 'NARROWED' ELSE 'CHANGED' END AS change,
+        CASE WHEN 'INCONCLUSIVE' IN (n.verdict, t.verdict) AND 'LEAK' IS DISTINCT FROM n.verdict THEN 'CHANGED'
+            WHEN coalesce(n.rank, 1) > coalesce(t.rank, 1) THEN 'WIDENED' WHEN coalesce(n.rank, 1) < coalesce(t.rank, 1) THEN 'NARROWED' ELSE 'CHANGED' END AS change,
         format('%s on %s by %s', coalesce(n.reach, t.reach), coalesce(n.relation, t.relation), coalesce(n.role, t.role)) AS object,
         coalesce(t.verdict || ': ' || t.condition, 'NO ACCESS') AS before, coalesce(n.verdict || ': ' || n.condition, 'NO ACCESS') AS after
     FROM now_told AS n

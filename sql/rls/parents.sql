@@ -1,5 +1,5 @@
--- $1 a table: the tables that it refers to by one column.
-SELECT f.confrelid, quote_ident(a.attname), format('%I.%I', n.nspname, c.relname), quote_ident(k.attname)
+-- $1 a table: the tables that it refers to by one column, and that column's type.
+SELECT f.confrelid, quote_ident(a.attname), format('%I.%I', n.nspname, c.relname), quote_ident(k.attname), a.atttypid
 FROM pg_constraint AS f
 JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
 JOIN pg_attribute AS k ON k.attrelid = f.confrelid AND k.attnum = f.confkey[1]

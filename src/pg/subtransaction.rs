@@ -54,6 +54,23 @@ impl Failure {
         }
     }
 
+    /// The SQLSTATE and the message, where that is about objects. One about values may quote what stands in rows or claims.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let state = self.state();
+        match state.get(..2) {
+            Some("22" | "23" | "P0") => format!("{state}, whose message may hold values of rows"),
+            _ => format!("{state}: {}", self.message),
+        }
+    }
+
+    /// Whether it is about the moment: a lock that somebody else holds, memory, too many connections. It says nothing about what was tried.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let state = self.state();
+        state == "55P03" || matches!(state.get(..2), Some("40" | "53" | "58"))
+    }
+
     /// The SQLSTATE as five characters.
     #[must_use]
     pub fn state(&self) -> String {

@@ -31,6 +31,17 @@ unsafe extern "C-unwind" fn expire() {
     unsafe { kill(getpid(), SIGINT) };
 }
 
+/// Whether a limit holds.
+static IS_ARMED: AtomicBool = AtomicBool::new(false);
+
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        IS_ARMED.store(false, Ordering::Relaxed);
+    }
+}
+
 struct Armed(i32);
 
 impl Drop for Armed {
@@ -41,7 +52,13 @@ impl Drop for Armed {
 }
 
 /// Runs `work`, which is cancelled with 57014 once it has taken so long; and whether it came to that.
+///
+/// Within another limit it is that one that holds: there is one clock.
 pub fn within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool) {
+    if IS_ARMED.swap(true, Ordering::Relaxed) {
+        return (work(), false);
+    }
+    let _running = Running;
     let registered = TIMEOUT.with(|timeout| {
         // SAFETY: a handler that may run at any time, registered once in the life of this process.
         *timeout.get_or_insert_with(|| unsafe { RegisterTimeout(USER_TIMEOUT, expire) })

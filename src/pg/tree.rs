@@ -37,6 +37,8 @@ pub struct Facts {
     pub settings: BTreeSet<String>,
     /// Whether current_user or its like is read.
     pub uses_session_user: bool,
+    /// Whether the time is read.
+    pub reads_time: bool,
     /// Constants that an identity is compared with.
     pub literal_identities: BTreeSet<String>,
     /// Columns that must equal an identity.
@@ -132,6 +134,8 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
             NodeTag::T_FuncExpr => {
                 let call = &*node.cast::<pg_sys::FuncExpr>();
                 walk.facts.functions.insert(call.funcid.to_u32());
+                // now(), transaction_timestamp() and statement_timestamp(), by their fixed oids.
+                walk.facts.reads_time |= [1299, 2647, 2648].contains(&call.funcid.to_u32());
                 if walk.identity.functions.contains(&call.funcid) {
                     walk.facts.identity_calls += 1;
                     walk.facts.unwrapped_identity_calls += i32::from(!walk.is_once);
@@ -169,6 +173,7 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
             NodeTag::T_SQLValueFunction => {
                 use pg_sys::SQLValueFunctionOp::*;
                 let op = (*node.cast::<pg_sys::SQLValueFunction>()).op;
+                walk.facts.reads_time |= matches!(op, SVFOP_CURRENT_DATE..=SVFOP_LOCALTIMESTAMP_N);
                 walk.facts.uses_session_user |=
                     matches!(op, SVFOP_CURRENT_ROLE | SVFOP_CURRENT_USER | SVFOP_USER | SVFOP_SESSION_USER);
             }

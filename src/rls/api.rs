@@ -178,10 +178,11 @@ fn effective_rls(
 
 /// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.
 fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
+    // What the caller has said may be shown, but not what it leads to.
     let fold = |condition: Condition| match condition.fold(&Parameters::none()) {
         Folded::Always => Condition::ALWAYS,
         Folded::Never => Condition::never(),
-        Folded::Depends(folded) => folded,
+        Folded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
     };
     let (answer, has_expired) = time_limit::within(LIMIT, || {
         who.act(|| {
@@ -199,7 +200,7 @@ fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Opt
         Ok(Err(unclear)) => return Err(unclear.to_string()),
         Err(_) if has_expired => return Err(format!("the policies took longer than {LIMIT} ms and were stopped")),
         Err(failure) if failure.is_from_outside() => failure.raise(),
-        Err(failure) => return Err(format!("the policies fail with {}: {}", failure.state(), failure.message)),
+        Err(failure) => return Err(format!("the policies fail with {}", failure.told())),
     };
     let [using, check, using_as, check_as] = conditions.map(|condition| condition.to_sql(table.oid()));
     let reads = command != Command::Insert;

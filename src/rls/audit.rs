@@ -4,7 +4,7 @@ use super::fix;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::people::People;
 use super::policy::{self, ClauseFacts, Policy};
-use super::prove::{Cell, Examination, worst};
+use super::prove::{self, Cell, Examination, worst};
 use super::surroundings::Surroundings;
 use super::table::{self, Table};
 use crate::error::OpsError;
@@ -55,6 +55,7 @@ impl Audit {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
             };
             *cells = told.unwrap_or_else(|error| unseen(&audit.surroundings, &error.to_string()));
+            doubt(cells, &of, &audit.facts, &audit.surroundings);
         }
         Ok(audit)
     }
@@ -195,6 +196,32 @@ impl Audit {
             remediation: (reach != Reach::Read).then(|| fix::of_open_write(table, &culprits)).flatten(),
             cache_key: None,
         })
+    }
+}
+
+/// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some
+/// clients make it what they like.
+fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroundings: &Surroundings) {
+    let is_known = |setting: &&String| {
+        let setting = setting.to_ascii_lowercase();
+        setting.starts_with("request.jwt.")
+            || ["role", "is_superuser", "server_version", "server_version_num"].contains(&setting.as_str())
+            || surroundings.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
+    };
+    for cell in cells {
+        if !matches!(cell.verdict, Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared) {
+            continue;
+        }
+        let about = policies.iter().filter(|policy| policy.is_about(prove::command(cell.reach), cell.role));
+        let clauses = about.flat_map(|policy| facts.iter().filter(|clause| clause.policy == policy.oid));
+        let clauses: Vec<&ClauseFacts> = clauses.collect();
+        let unknown = clauses.iter().flat_map(|clause| &clause.facts.settings).find(|setting| !is_known(setting));
+        if let Some(setting) = unknown {
+            let why = format!("a policy asks for the setting {setting}, which is not in crewsnow_ops.claims");
+            cell.verdict = Verdict::Inconclusive(why);
+        } else if cell.verdict == Verdict::Closed && clauses.iter().any(|clause| clause.facts.reads_time) {
+            cell.verdict = Verdict::Inconclusive("it is closed now, and a policy asks what time it is".to_owned());
+        }
     }
 }
 

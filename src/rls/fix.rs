@@ -23,7 +23,7 @@ fn script(table: &Table, statements: &[String]) -> Option<String> {
         return None;
     }
     let script = statements.join("\n");
-    Some(if table.is_own { script } else { format!("-- as {}:\n{script}", table.owner) })
+    Some(if table.is_own { script } else { format!("-- as {}:\n{script}", table.owner.replace(['\n', '\r'], " ")) })
 }
 
 /// For a way to others' rows.

@@ -1,15 +1,12 @@
 //! The users whose eyes an audit looks with.
 
 use super::surroundings::{Identity, Role, Surroundings};
-use crate::access::as_owner;
 use crate::error::OpsError;
-use pgrx::prelude::*;
-use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// How many users are tried where a table does not say whose rows it has.
-const POOL: i32 = 6;
+const POOL: u64 = 6;
 
 /// Users, and what their claims are made of.
 #[derive(Default)]
@@ -23,20 +20,8 @@ impl People {
     /// Finds some.
     pub fn find(surroundings: &Surroundings) -> Result<Self, OpsError> {
         let mut people = Self::default();
-        if let Some(users) = &surroundings.users {
-            let sql = include_str!("../../sql/rls/first_accounts.sql")
-                .replace("@users@", &users.name)
-                .replace("@key@", &quote_identifier(&users.key));
-            let ids = as_owner(|| {
-                Spi::connect(|client| {
-                    let rows = client.select(sql.as_str(), None, &[POOL.into()])?;
-                    rows.filter_map(|row| row.get::<String>(1).transpose())
-                        .collect::<Result<_, _>>()
-                        .map_err(Into::into)
-                })
-            })?;
-            people.pool = people.known(surroundings, ids)?;
-        }
+        let ids = surroundings.first_accounts(POOL)?;
+        people.pool = people.known(surroundings, ids)?;
         Ok(people)
     }
 

@@ -193,6 +193,7 @@ fn simplify(
     facts.literal_identities.extend(inner.literal_identities);
     facts.owner_columns.extend(inner.owner_columns);
     facts.uses_session_user |= inner.uses_session_user;
+    facts.reads_time |= inner.reads_time;
     constant
 }
 

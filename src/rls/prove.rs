@@ -21,7 +21,7 @@ const FEW: i64 = 10_000;
 /// How long one question may take, in milliseconds.
 pub const LIMIT: i32 = 500;
 /// How many owners of a table's rows are looked at where not all rows can be.
-const OWNERS: i32 = 6;
+const OWNERS: usize = 6;
 
 /// One answer.
 pub struct Cell {
@@ -217,7 +217,12 @@ impl Question<'_> {
 
     /// The condition that must hold for a row so that the identity reaches it this way; `None` where the role lacks a privilege on the
     /// columns that it takes.
-    pub fn condition(&self, reach: Reach, effective: &Effective, victim: Option<&str>) -> Option<Condition> {
+    pub fn condition(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        victim: Option<&str>,
+    ) -> Result<Option<Condition>, Unclear> {
         let Effective { using, check } = *effective;
         let owner = self.table.owners.first();
         let may_set = |command| {
@@ -228,22 +233,24 @@ impl Question<'_> {
                     .iter()
                     .any(|owner| privilege::on_column(self.identity.role, self.table.oid(), owner.number, command))
         };
-        match reach {
+        Ok(match reach {
             Reach::Read | Reach::Destroy => Some(using),
             Reach::Tamper => Some(using.and(check)),
             Reach::Forge if self.table.owners.is_empty() => Some(check),
             Reach::Forge => may_set(Command::Insert).then_some(check),
             Reach::TakeOver | Reach::Plant => {
                 // Who has not signed in has no rows, and makes none their own.
-                let me = self.identity.user.as_deref()?;
-                let (owner, user) = (owner?, if reach == Reach::TakeOver { me } else { victim? });
+                let me = self.identity.user.as_deref();
+                let user = if reach == Reach::TakeOver { me } else { victim.filter(|_| me.is_some()) };
+                let (Some(owner), Some(user)) = (owner, user) else { return Ok(None) };
                 if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
-                    return None;
+                    return Ok(None);
                 }
                 let value = value_of(owner.type_, &c_string(user));
-                Some(using.and(check.with_column(owner.number, owner.type_, value)?))
+                let check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
+                Some(using.and(check))
             }
-        }
+        })
     }
 
     /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
@@ -308,8 +315,8 @@ impl<'a> Examination<'a> {
         if !reachable {
             return Ok(Vec::new());
         }
-        let owners = alone(|| self.table.sample_owners(OWNERS))
-            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.message })??;
+        let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS))
+            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.told() })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
         for (place, role) in self.surroundings.roles.iter().enumerate() {
@@ -409,7 +416,7 @@ impl<'a> Examination<'a> {
                         None => return Ok(None),
                     }
                 } else {
-                    let Some(condition) = question.condition(reach, &effective, None) else { return Ok(None) };
+                    let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(None) };
                     let mut found = None;
                     if reach == Reach::Forge && !self.table.owners.is_empty() {
                         found = question.forged(effective.check).map(Found::Verdict);
@@ -419,10 +426,11 @@ impl<'a> Examination<'a> {
                         None => (question.others(condition, &others)?, condition),
                     }
                 };
+                let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
                     Folded::Always => Condition::ALWAYS,
                     Folded::Never => Condition::never(),
-                    Folded::Depends(folded) => folded,
+                    Folded::Depends(folded) => folded.without_values(condition, me),
                 };
                 Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
             })
@@ -438,7 +446,10 @@ impl<'a> Examination<'a> {
                 "the policies do what an audit does not let them: {}",
                 failure.message
             ))),
-            Err(failure) => Err(Verdict::Failing(format!("{}: {}", failure.state(), failure.message))),
+            Err(failure) if failure.is_passing() => {
+                Err(Verdict::Inconclusive(format!("it could not be asked now: {}", failure.told())))
+            }
+            Err(failure) => Err(Verdict::Failing(failure.told())),
         }
     }
 
@@ -447,7 +458,7 @@ impl<'a> Examination<'a> {
         let mut cell = self.cell(identity, reach, Verdict::Closed);
         let shown = |condition: Condition| match &identity.user {
             // As whom it was asked is a user's own business.
-            Some(user) => condition.to_sql(table).replace(user.as_str(), &masked(user)),
+            Some(user) => shown_as(&condition.to_sql(table), user),
             None => condition.to_sql(table),
         };
         (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
@@ -542,13 +553,13 @@ impl<'a> Examination<'a> {
                 let planted = question.planted_on(&effective, &self.victims(&others))?;
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
-            let Some(condition) = question.condition(reach, &effective, None) else { return Ok(Some(false)) };
+            let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
             if question.is_own(place)? {
                 return Ok(None);
             }
             Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
         });
-        answer.map_err(|failure| failure.message)?.map_err(|unclear| unclear.to_string())
+        answer.map_err(|failure| failure.told())?.map_err(|unclear| unclear.to_string())
     }
 
     fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
@@ -627,7 +638,7 @@ impl Question<'_> {
         let somebody = self.table.owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
         let mut told = None;
         for victim in if victims.is_empty() { somebody.as_slice() } else { victims } {
-            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else { continue };
+            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else { continue };
             let found = self.planted(effective, victim)?;
             match found {
                 Found::Row(_) | Found::Verdict(Verdict::Leak(..)) => return Ok(Some((found, condition))),
@@ -640,7 +651,7 @@ impl Question<'_> {
 
     /// Whether own rows can be given to a victim.
     pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
-        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim)) else {
+        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else {
             return Ok(Found::Verdict(Verdict::Closed));
         };
         match condition.fold(&Parameters::none()) {
@@ -674,12 +685,32 @@ impl Question<'_> {
             let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
             Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
         });
-        let Some(as_own) = as_own else { return Ok(Found::Verdict(Verdict::Closed)) };
+        let as_own = as_own.ok_or(Unclear::WholeRow)?;
         Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
             Some(place) => Found::Row(place),
             None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
         })
     }
+}
+
+/// A condition with who asked in it masked: what stands in quotes, or alone.
+fn shown_as(sql: &str, user: &str) -> String {
+    let masked = masked(user);
+    if user.chars().all(|c| c.is_ascii_digit() || c == '-') {
+        // A number, which may also be a part of another one.
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'));
+        let mut text = String::new();
+        let mut rest = sql;
+        while let Some(place) = rest.find(user) {
+            let (before, after) = (&rest[..place], &rest[place + user.len()..]);
+            text += before;
+            let alone = !is_part(before.chars().last().or(text.chars().last())) && !is_part(after.chars().next());
+            text += if alone { &masked } else { user };
+            rest = after;
+        }
+        return text + rest;
+    }
+    sql.replace(user, &masked)
 }
 
 /// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.

@@ -47,6 +47,14 @@ impl Report {
             let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
             findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
         }
+        for (what, why) in audit.surroundings.unknown() {
+            findings.push(Finding {
+                rule: "inconclusive",
+                confidence: Confidence::Suspected,
+                object: what.to_owned(),
+                ..general("inconclusive", Severity::Info, "What depends on it was not looked at.", why)
+            });
+        }
         findings.extend(rules::findings(&audit.surroundings));
         model::sort(&mut findings);
         Ok(Self { accepted: records::acceptances()?, audit, findings })
@@ -68,8 +76,14 @@ impl Report {
         for (table, _) in &self.audit.tables {
             let of_table: Vec<&Policy> =
                 self.audit.policies.iter().filter(|policy| policy.relation == table.oid()).collect();
+            // What could not be told of the table is not told of its policies.
+            let is_untold = |finding: &Finding| match finding.rule {
+                "inconclusive" => finding.relation == Some(table.oid().to_u32()),
+                rule => rule == "detector-broken",
+            };
             for policy in &of_table {
-                let findings = self.findings.iter().filter(|finding| finding.policy == Some(policy.oid.to_u32()));
+                let is_of = |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_untold(finding);
+                let findings = self.findings.iter().filter(is_of);
                 rows.push(self.policy_row(table, Some(policy), findings.collect()));
             }
             let findings: Vec<&Finding> = self
@@ -100,6 +114,7 @@ impl Report {
             issues.push(format!("{} {}: {}", finding.severity.as_str(), finding.rule, finding.detail));
             let is_certain = finding.confidence != Confidence::Suspected;
             status = match (finding.severity, finding.rule) {
+                (_, "inconclusive" | "detector-broken") if status != "VULNERABLE" => "NEEDS_REVIEW",
                 (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
                 _ if status == "VULNERABLE" => status,
                 (Severity::Critical | Severity::High | Severity::Medium, _) | (_, "public-read") => "NEEDS_REVIEW",
@@ -165,6 +180,9 @@ impl Report {
             if finding.severity <= Severity::Medium && !is_of_matrix(finding.rule) {
                 rows.push(self.requirement("Nothing goes around the policies", &finding.object, vec![finding], None));
             }
+            if finding.rule == "inconclusive" && finding.relation.is_none() {
+                rows.push(self.requirement("Every rule has looked", &finding.object, vec![finding], None));
+            }
         }
         rows
     }
@@ -218,6 +236,7 @@ impl Report {
         let unknown = cells.iter().filter(|cell| reaches.contains(&cell.reach)).find_map(|cell| match &cell.verdict {
             Verdict::Inconclusive(why) => Some(format!("Could not be told: {why}.")),
             Verdict::Failing(error) => Some(format!("The policies fail with {error}.")),
+            Verdict::Exempt => Some("Row-level security does not hold for a role of clients.".to_owned()),
             _ => None,
         });
         if let (Some(why), "SECURE") = (unknown, row.status) {
@@ -267,7 +286,13 @@ impl Report {
             let of: Vec<&Finding> = self.findings.iter().filter(|finding| rules.contains(&finding.rule)).collect();
             let open: Vec<&&Finding> = of.iter().filter(|finding| self.acceptance(finding).is_none()).collect();
             let failed = open.iter().filter(|finding| finding.severity <= Severity::Medium).count();
+            let is_of = |finding: &&Finding| match finding.object.strip_prefix("rule ") {
+                Some(rule) => rules.contains(&rule),
+                None => rules.contains(&"read-leak"),
+            };
+            let untold = self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
             text += &match failed {
+                0 if untold > 0 => format!("\n[{untold} COULD NOT BE TOLD] {title}\n"),
                 0 => format!("\n[ok] {title}\n"),
                 n => format!("\n[{n} FAILED] {title}\n"),
             };

@@ -108,8 +108,19 @@ const LINTS: &[&str] = &[
 
 /// What all rules find. One that fails is a finding itself: it has not looked.
 pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
+    of(&RULES.iter().collect::<Vec<_>>(), surroundings)
+}
+
+/// The rule of this id.
+#[must_use]
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+/// What some rules find.
+pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
     let mut found = Vec::new();
-    for rule in RULES {
+    for rule in rules {
         let (result, has_expired) = time_limit::within(LIMIT, || alone(|| rule.findings(surroundings)));
         let why = match result {
             Ok(Ok(findings)) => {
@@ -119,7 +130,7 @@ pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
             Ok(Err(error)) => error.to_string(),
             Err(_) if has_expired => format!("it took longer than {LIMIT} ms and was stopped"),
             Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => failure.message,
+            Err(failure) => failure.told(),
         };
         found.push(Finding {
             rule: "inconclusive",

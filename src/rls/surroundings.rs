@@ -2,6 +2,8 @@
 
 use crate::access::as_owner;
 use crate::error::OpsError;
+use crate::pg::condition::{Condition, Parameters, text_of, value_of};
+use crate::pg::row_security::Look;
 use crate::pg::subtransaction::Failure;
 use crate::pg::time_limit;
 use crate::pg::tree::c_string;
@@ -9,7 +11,7 @@ use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// A role that requests run as.
 #[derive(Debug, Clone)]
@@ -31,11 +33,15 @@ pub struct Users {
     pub name: String,
     /// The column of its key.
     pub key: String,
-    /// That column's type.
+    /// That column's type, one of the server's own.
     pub key_type: pg_sys::Oid,
-    /// As SQL names it.
-    pub key_type_name: String,
 }
+
+/// What of an account goes into claims.
+const CLAIM_COLUMNS: [&CStr; 4] = [c"email", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
+
+/// How many milliseconds it may take to find out whose rows there are.
+const LIMIT: i32 = 500;
 
 /// What an audit knows of the application.
 #[derive(Debug, Default)]
@@ -89,10 +95,8 @@ impl Surroundings {
                     .zip(names)
                     .map(|(oid, name)| Role { oid, is_anonymous: name == anonymous && name != user, name })
                     .collect();
-                let users = match (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?) {
-                    (Some(table), Some(name), Some(key), Some(key_type), Some(key_type_name)) => {
-                        Some(Users { table, name, key, key_type, key_type_name })
-                    }
+                let users = match (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?) {
+                    (Some(table), Some(name), Some(key), Some(key_type)) => Some(Users { table, name, key, key_type }),
                     _ => None,
                 };
                 let found = Self {
@@ -100,7 +104,7 @@ impl Surroundings {
                     identity: row.get(4)?,
                     users,
                     claims: settings::claims(),
-                    search_path: row.get::<String>(10)?.unwrap_or_default(),
+                    search_path: row.get::<String>(9)?.unwrap_or_default(),
                     schemas: Vec::new(),
                     roles,
                 };
@@ -122,6 +126,21 @@ impl Surroundings {
     /// The role of signed-in users.
     pub fn user_role(&self) -> Option<&Role> {
         self.roles.iter().find(|role| !role.is_anonymous)
+    }
+
+    /// What the settings name and is not there: whose questions were not asked, and of whom it is not known what is theirs.
+    pub fn unknown(&self) -> Vec<(&'static str, String)> {
+        let mut unknown = Vec::new();
+        if self.user_role().is_none() && self.anonymous().is_some() {
+            let name = settings::user_role();
+            unknown.push(("signed-in users", format!("crewsnow_ops.user_role is \"{name}\", which is no role")));
+        }
+        if self.users.is_none() && !settings::users_table().is_empty() {
+            let why = "crewsnow_ops.users_table names no table with a key of one column of a built-in type: whose rows are is known from policies \
+                       and names of columns alone";
+            unknown.push(("accounts", why.to_owned()));
+        }
+        unknown
     }
 
     /// The settings of a request with these claims. A setting that was never made is left alone: an application that looks for NULL finds it.
@@ -225,28 +244,94 @@ impl Surroundings {
         claims
     }
 
-    /// What claims are made of, of some accounts: by id.
+    /// Rows of a table, without its row-level security, read as a client and as confined as one: planning a statement calls functions of the
+    /// table's owner, who must not get more rights by that than by a request.
+    ///
+    /// The values are copied into the current memory context.
+    pub fn rows(
+        &self,
+        table: &str,
+        sql: &str,
+        values: &[(pg_sys::Oid, pg_sys::Datum)],
+        most: u64,
+    ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, OpsError> {
+        let unreadable = |why: String| OpsError::Unreadable { table: table.to_owned(), why };
+        let role = self.user_role().or(self.anonymous());
+        let role = role.ok_or_else(|| unreadable("there is no role of requests".to_owned()))?;
+        let (answer, has_expired) = time_limit::within(LIMIT, || {
+            let work = || Look { sql, parameters: Parameters::new(values) }.rows(Condition::ALWAYS, most, f64::MAX);
+            crate::pg::identity::as_client(role.oid, &[], std::panic::AssertUnwindSafe(work))
+        });
+        match answer {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(unclear)) => Err(unreadable(unclear.to_string())),
+            Err(_) if has_expired => Err(unreadable(format!("it took longer than {LIMIT} ms"))),
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => Err(unreadable(failure.told())),
+        }
+    }
+
+    /// The ids of some accounts, the first by key, without those that nobody has signed up for where the table knows.
+    pub fn first_accounts(&self, most: u64) -> Result<Vec<String>, OpsError> {
+        let Some(users) = &self.users else { return Ok(Vec::new()) };
+        let key = quote_identifier(&users.key);
+        let of_nobody = match users.column(c"is_anonymous") {
+            Some(pg_sys::BOOLOID) => " WHERE u.is_anonymous IS NOT TRUE",
+            _ => "",
+        };
+        let sql = format!("SELECT u.{key} FROM {} AS u{of_nobody} ORDER BY u.{key}", users.name);
+        let rows = self.rows(&users.name, &sql, &[], most)?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| row.first().copied().flatten())
+            .map(|key| text_of(users.key_type, key))
+            .collect())
+    }
+
+    /// What claims are made of, of some accounts: by id. What cannot be an id is nobody's.
     pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Account)>, OpsError> {
         let Some(users) = &self.users else {
             return Ok(ids.iter().map(|id| (id.clone(), Map::new())).collect());
         };
-        // Two names from the catalog; the ids are bound.
-        let sql = include_str!("../../sql/rls/accounts.sql")
-            .replace("@users@", &users.name)
-            .replace("@key@", &quote_identifier(&users.key))
-            .replace("@type@", &users.key_type_name);
-        as_owner(|| {
-            Spi::connect(|client| {
-                let mut accounts = Vec::new();
-                for row in client.select(sql.as_str(), None, &[ids.to_vec().into()])? {
-                    let (Some(id), Some(pgrx::JsonB(Value::Object(account)))) = (row.get(1)?, row.get(2)?) else {
-                        continue;
-                    };
-                    accounts.push((id, account));
-                }
-                Ok(accounts)
-            })
-        })
+        let columns: Vec<(&CStr, pg_sys::Oid)> =
+            CLAIM_COLUMNS.into_iter().filter_map(|name| Some((name, users.column(name)?))).collect();
+        let names: String = columns.iter().map(|(name, _)| format!(", u.{}", name.to_string_lossy())).collect();
+        let key = quote_identifier(&users.key);
+        let sql = format!("SELECT u.{key}{names} FROM {} AS u WHERE u.{key} = $1", users.name);
+        let mut accounts = Vec::new();
+        for id in ids {
+            let id_of = || value_of(users.key_type, &c_string(id));
+            let Ok(value) = super::policy::alone(id_of) else { continue };
+            let rows = self.rows(&users.name, &sql, &[(users.key_type, value)], 1)?;
+            let Some(row) = rows.first() else { continue };
+            let values = row.iter().skip(1).zip(&columns);
+            let account = values.map(|(value, (name, type_))| {
+                (name.to_string_lossy().into_owned(), value.map_or(Value::Null, |value| json_of(*type_, value)))
+            });
+            accounts.push((id.clone(), account.collect()));
+        }
+        Ok(accounts)
+    }
+}
+
+impl Users {
+    /// The type of a column, if there is one of this name.
+    fn column(&self, name: &CStr) -> Option<pg_sys::Oid> {
+        // SAFETY: looks up a column by a NUL-terminated name.
+        unsafe {
+            let number = pg_sys::get_attnum(self.table, name.as_ptr());
+            (number > 0).then(|| pg_sys::get_atttype(self.table, number))
+        }
+    }
+}
+
+/// A value as claims have it. Types write themselves by functions that only superusers make, whereas casts to JSON are anybody's.
+fn json_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> Value {
+    let text = text_of(type_, value);
+    match type_ {
+        pg_sys::JSONOID | pg_sys::JSONBOID => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        pg_sys::BOOLOID => Value::Bool(text == "t"),
+        _ => Value::String(text),
     }
 }
 

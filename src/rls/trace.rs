@@ -23,7 +23,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 /// How many owners of other rows of a table are tried with one row.
-const OTHERS: i32 = 20;
+const OTHERS: usize = 20;
 /// How many rows of others are counted.
 const MOST: u64 = 10_000;
 
@@ -89,7 +89,7 @@ impl Trace {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             who.act(|| -> Result<Option<Reached>, Unclear> {
                 let effective = row_security::effective(prove::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&self.victim)) else {
+                let Some(condition) = question.condition(reach, &effective, Some(&self.victim))? else {
                     return Ok(None);
                 };
                 if reach == Reach::Plant {
@@ -113,7 +113,7 @@ impl Trace {
                 return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms")));
             }
             Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => return Some(self.untold(table, who, reach, failure.message)),
+            Err(failure) => return Some(self.untold(table, who, reach, failure.told())),
         };
         let mut examination = Examination::new(table, &self.surroundings, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
@@ -198,7 +198,7 @@ impl Trace {
             let question = Question { table, identity: who };
             let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
                 let effective = row_security::effective(prove::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&victims[0])) else {
+                let Some(condition) = question.condition(reach, &effective, Some(&victims[0]))? else {
                     return Ok(false);
                 };
                 if reach == Reach::Plant {
@@ -212,7 +212,7 @@ impl Trace {
             match answer {
                 Ok(Ok(does)) => Ok(does),
                 Ok(Err(unclear)) => Err(unclear.to_string()),
-                Err(failure) => Err(failure.message),
+                Err(failure) => Err(failure.told()),
             }
         };
         repair::prove(script, &Proof { reaches: &reaches, keeps: &own })
@@ -341,7 +341,7 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
     match answer {
         Ok(Ok(count)) => Ok(count.unwrap_or(0)),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(failure) => Err(failure.message),
+        Err(failure) => Err(failure.told()),
     }
 }
 
@@ -498,14 +498,14 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
     let Some((table, _)) = audit.tables.first() else {
         return Err(OpsError::NotATable { example: EXAMPLE }.into());
     };
-    let (place, owners) = repair::row_by_key(table, &key.0, EXAMPLE)?;
+    let (place, owners) = repair::row_by_key(&audit.surroundings, table, &key.0, EXAMPLE)?;
     let mut people = People::find(&audit.surroundings)?;
     let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
     let compared = policy::compared_columns(&policy::facts(&policy::policies(None)?, &audit.surroundings));
     let columns = Spi::connect(|client| super::table::owner_columns(client, &audit.surroundings, &compared))?;
     // Those whom it concerns, and some whom it does not.
-    let mut tried = repair::related(table, place, &columns)?;
-    tried.extend(table.sample_owners(OTHERS)?);
+    let mut tried = repair::related(&audit.surroundings, table, place, &columns)?;
+    tried.extend(table.sample_owners(&audit.surroundings, OTHERS)?);
     tried.extend(people.pool.iter().cloned());
     examination.owners = people.known(&audit.surroundings, owners)?;
     let mut users = examination.owners.clone();

@@ -36,7 +36,7 @@ SELECT
     format('ON DELETE %s; DELETE on %s: %s', CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END,
         k.confrelid::regclass, k.clients) AS evidence,
     CASE WHEN NOT k.may_anyway AND NOT k.is_own THEN
-        CASE WHEN NOT pg_has_role(k.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(k.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(k.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(k.relowner), E'\n\r', '  ')) ELSE '' END
         || format(E'ALTER TABLE %1$s DROP CONSTRAINT %2$I,\n    ADD CONSTRAINT %2$I %3$s;', k.conrelid::regclass, k.conname,
             regexp_replace(pg_get_constraintdef(k.oid), ' ON DELETE (CASCADE|SET NULL|SET DEFAULT)( \([^)]*\))?', ''))
     END AS remediation,

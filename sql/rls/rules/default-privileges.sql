@@ -33,7 +33,7 @@ SELECT
     CASE a.defaclobjtype WHEN 'r' THEN 'Each new table is granted to clients: until row-level security is enabled on it, they have all of it.'
         ELSE 'Each new function may be called by clients, a SECURITY DEFINER one, too.' END AS detail,
     a.grants AS evidence,
-    CASE WHEN NOT pg_has_role(a.defaclrole, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(a.defaclrole)) ELSE '' END
+    CASE WHEN NOT pg_has_role(a.defaclrole, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(a.defaclrole), E'\n\r', '  ')) ELSE '' END
         || a.commands AS remediation,
     NULL::text AS cache_key
 FROM acls AS a

@@ -99,7 +99,7 @@ SELECT
     format('callable by %s; owner %s; language %s; returns %s', r.callers, pg_get_userbyid(r.proowner),
         (SELECT l.lanname FROM pg_language AS l WHERE l.oid = r.prolang), coalesce(pg_get_function_result(r.oid), 'nothing')) AS evidence,
     CASE WHEN r.rank < 4 THEN
-        CASE WHEN NOT pg_has_role(r.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(r.proowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(r.proowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(r.proowner), E'\n\r', '  ')) ELSE '' END
         || CASE WHEN r.rank < 3 AND NOT EXISTS (
                 SELECT FROM unnest(r.relations) AS t (oid), unnest(r.roles) AS c (oid) WHERE NOT has_any_column_privilege(c.oid, t.oid, 'SELECT'))
             THEN format('ALTER ROUTINE %s SECURITY INVOKER;', r.oid::regprocedure)

@@ -108,7 +108,7 @@ SELECT
             FROM pg_class AS g WHERE g.oid = ANY (w.guilty)) AS evidence,
     CASE WHEN w.rank = 1 THEN
         (SELECT string_agg(
-            CASE WHEN NOT pg_has_role(x.owner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(x.owner)) ELSE '' END
+            CASE WHEN NOT pg_has_role(x.owner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(x.owner), E'\n\r', '  ')) ELSE '' END
             || CASE g.relkind WHEN 'v' THEN format('ALTER VIEW %s SET (security_invoker = true);', g.oid::regclass)
                 ELSE format('REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
                     (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (e.roles))) END,

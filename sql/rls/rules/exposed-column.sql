@@ -69,7 +69,7 @@ SELECT
     END AS detail,
     'SELECT for ' || f.clients || CASE WHEN f.relrowsecurity THEN '; row-level security is on' ELSE '; row-level security is off' END AS evidence,
     CASE WHEN f.rank IN (1, 2) THEN
-        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format('REVOKE SELECT ON %s FROM PUBLIC, %s;', f.oid::regclass,
             (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
         || coalesce((SELECT format(E'\nGRANT SELECT (%s) ON %s TO %s;', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), f.oid::regclass,
@@ -79,7 +79,7 @@ SELECT
                 AND (SELECT bool_and(has_column_privilege(r.oid, f.oid, a.attnum, 'SELECT')) FROM unnest(f.roles) AS r (oid)) HAVING count(*) > 0),
                     '')
     WHEN f.rank = 4 THEN
-        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format(E'REVOKE SELECT ON %1$s FROM %2$s;\nGRANT SELECT (%3$s) ON %1$s TO %2$s;', f.oid::regclass,
             CASE f.idle_grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(f.idle_grantee)) END,
                 (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(f.idle_columns) AS c (name)))

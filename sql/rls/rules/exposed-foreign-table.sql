@@ -25,7 +25,7 @@ SELECT
     'foreign table ' || t.name AS object, 'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation,
     'Clients reach all of a table on another server: no policy can be put on it, and the other server sees one user for all of them.' AS detail,
     format('%s; server %s', t.grants, t.srvname) AS evidence,
-    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  ')) ELSE '' END
         || format('REVOKE ALL ON %s FROM PUBLIC, %s;', t.name, (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r
             WHERE r.oid = ANY (t.roles))) AS remediation,
     format('foreign_table_in_api_%s_%s', n.nspname, t.relname) AS cache_key

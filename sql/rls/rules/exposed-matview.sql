@@ -46,7 +46,7 @@ SELECT
         ELSE format('Clients read a copy of %s that was made past row-level security: the rows of everybody.', f.names) END AS detail,
     format('SELECT for %s; made by %s', f.readers, pg_get_userbyid(f.relowner)) AS evidence,
     CASE WHEN f.names IS NOT NULL THEN
-        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format('REVOKE ALL ON %s FROM PUBLIC, %s;', f.oid::regclass,
             (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (f.roles)))
     END AS remediation,

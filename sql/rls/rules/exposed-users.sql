@@ -104,7 +104,7 @@ SELECT
         (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text) FROM pg_class AS g
             WHERE g.oid = ANY (w.guilty))) AS evidence,
     CASE WHEN w.rank < 3 THEN
-        CASE WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(v.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(v.relowner), E'\n\r', '  ')) ELSE '' END
         || format('REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
             (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (e.roles)))
     END AS remediation,

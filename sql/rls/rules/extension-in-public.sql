@@ -7,7 +7,7 @@ SELECT
     format('version %s, %s', e.extversion, CASE WHEN e.extrelocatable THEN 'can be moved'
         ELSE 'cannot be moved, only installed anew' END) AS evidence,
     CASE WHEN e.extrelocatable THEN
-        CASE WHEN NOT pg_has_role(e.extowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(e.extowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(e.extowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(e.extowner), E'\n\r', '  ')) ELSE '' END
         || format(E'CREATE SCHEMA IF NOT EXISTS extensions;\nGRANT USAGE ON SCHEMA extensions TO PUBLIC;\nALTER EXTENSION %I SET SCHEMA extensions;',
             e.extname)
     END AS remediation,

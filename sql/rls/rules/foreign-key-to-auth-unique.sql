@@ -7,7 +7,7 @@ SELECT
     format('It refers to %s by another key than the primary key; that key belongs to the authentication service, which may change it.',
         k.confrelid::regclass) AS detail,
     format('%s; by the index %s', pg_get_constraintdef(k.oid), k.conindid::regclass) AS evidence,
-    CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(c.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(c.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER TABLE %s DROP CONSTRAINT %I;', c.oid::regclass, k.conname) AS remediation,
     format('fkey_to_auth_unique_%s_%s_%s', n.nspname, c.relname, k.conname) AS cache_key
 FROM pg_constraint AS k

@@ -18,7 +18,7 @@ relations AS (
         'table ' || t.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation,
         'It is a queue without row-level security that clients have privileges on: they read and write the messages of everybody.' AS detail,
         'granted to ' || t.clients AS evidence,
-        CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  ')) ELSE '' END
             || format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', t.oid::regclass) AS remediation,
         format('rls_disabled_in_public_%s_%s', t.nspname, t.relname) AS cache_key
     FROM relations AS t

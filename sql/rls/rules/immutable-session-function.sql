@@ -27,7 +27,7 @@ SELECT
     format('It is declared IMMUTABLE and %s; policies call it: %s. A cached plan keeps the answer of another user or another time.',
         CASE WHEN f.asks THEN 'asks who is asking' ELSE 'reads a table' END, f.policies) AS detail,
     'IMMUTABLE; called by policies: ' || f.policies AS evidence,
-    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.proowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER FUNCTION %s STABLE;', f.oid::regprocedure) AS remediation,
     NULL::text AS cache_key
 FROM found AS f

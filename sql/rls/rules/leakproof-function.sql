@@ -17,7 +17,7 @@ SELECT
     'function ' || f.oid::regprocedure AS object, 'pg_proc'::regclass::oid AS classid, f.oid AS objid, NULL::oid AS relation,
     'It is declared LEAKPROOF: the server may run it on rows that policies hide, before they are asked.' AS detail,
     concat_ws('; ', 'language ' || f.lanname, 'callable by ' || f.callers, 'behind the operator ' || f.operators) AS evidence,
-    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.proowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER FUNCTION %s NOT LEAKPROOF;', f.oid::regprocedure) AS remediation,
     NULL::text AS cache_key
 FROM found AS f

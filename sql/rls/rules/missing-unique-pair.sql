@@ -28,7 +28,7 @@ SELECT
     'table ' || p.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, p.oid AS objid, p.oid AS relation,
     format('It says which %s belong together, and the same pair can be entered twice.', p.names) AS detail,
     format('foreign keys %s; no unique index contains both', p.names) AS evidence,
-    CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(p.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(p.relowner), E'\n\r', '  ')) ELSE '' END
         || format('CREATE UNIQUE INDEX %sON %s (%s);', CASE WHEN p.relkind = 'r' THEN 'CONCURRENTLY ' ELSE '' END, p.oid::regclass,
             p.names) AS remediation,
     NULL::text AS cache_key

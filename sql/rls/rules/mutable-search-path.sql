@@ -70,7 +70,7 @@ SELECT
         coalesce('search_path = ' || nullif(f.path, ''), 'no search_path'),
         CASE WHEN f.prosecdef AND f.is_reached THEN 'clients make it run' END) AS evidence,
     CASE WHEN f.rank < 5 THEN
-        CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.proowner), E'\n\r', '  ')) ELSE '' END
         || CASE WHEN f.path IS NULL AND f.nspname NOT IN (SELECT o.nspname FROM open_schemas AS o)
             THEN format('ALTER ROUTINE %s SET search_path = %I, pg_temp;', f.name, f.nspname)
             WHEN f.path IS NULL THEN format('ALTER ROUTINE %s SET search_path = pg_catalog, pg_temp;', f.name)

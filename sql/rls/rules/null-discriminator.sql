@@ -25,7 +25,7 @@ SELECT
         f.polrelid AS relation,
     format('Rows without %s are let through for everybody, and the column may be NULL.', f.attname) AS detail,
     format('%s; %s is nullable', f.expressions, f.attname) AS evidence,
-    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL;', f.table_name, f.attname) AS remediation,
     NULL::text AS cache_key
 FROM found AS f

@@ -44,7 +44,7 @@ SELECT
     END AS detail,
     CASE f.rank WHEN 1 THEN format('owner %s; with its rights: %s; not FORCEd', pg_get_userbyid(f.relowner), f.roles)
         ELSE format('LOGIN; %s tables with row-level security that is not FORCEd', f.tables) END AS evidence,
-    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END || f.command AS remediation,
+    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END || f.command AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 ORDER BY f.rank, f.object

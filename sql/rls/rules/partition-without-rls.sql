@@ -35,7 +35,7 @@ SELECT
     'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation,
     format('It is a child of %s, whose policies do not hold for queries that name the child: clients reach every row in it.', t.parent) AS detail,
     format('%s; row-level security on %s: on, here: off', g.grants, t.parent) AS evidence,
-    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  ')) ELSE '' END
         || CASE WHEN t.relkind = 'f' THEN format('REVOKE ALL ON %s FROM PUBLIC, %s;', t.name,
                 (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY ($1)))
             ELSE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', t.name) END AS remediation,

@@ -26,7 +26,7 @@ SELECT
         f.oid AS objid, f.polrelid AS relation,
     format('It asks who is asking once for each row: %s of %s calls stand outside a scalar sub-query.', f.unwrapped, f.calls) AS detail,
     f.expressions AS evidence,
-    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER POLICY %I ON %s%s;', f.polname, f.polrelid::regclass, f.changed) AS remediation,
     format('auth_rls_init_plan_%s_%s_%s', n.nspname, f.relname, f.polname) AS cache_key
 FROM found AS f

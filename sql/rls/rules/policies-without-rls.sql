@@ -31,7 +31,7 @@ SELECT
     CASE WHEN g.oid IS NULL THEN 'It has policies, but row-level security is off. No client has a privilege on it; the next grant opens every row.'
         ELSE 'It has policies, but row-level security is off: they are not applied, and clients reach every row.' END AS detail,
     concat_ws('; ', 'policies: ' || t.policies, g.grants) AS evidence,
-    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', t.name) AS remediation,
     format('policy_exists_rls_disabled_%s_%s', n.nspname, t.relname) AS cache_key
 FROM tables AS t

@@ -48,7 +48,7 @@ SELECT
         || CASE WHEN g.grants IS NULL THEN 'the next grant to write opens every row.' ELSE 'clients change the rows of everybody.' END AS detail,
     concat_ws('; ', 'TO PUBLIC', CASE p.polcmd WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE' WHEN 'd' THEN 'FOR DELETE' ELSE 'FOR ALL' END,
         g.grants) AS evidence,
-    CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(p.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(p.relowner), E'\n\r', '  ')) ELSE '' END
         || CASE WHEN i.call IS NOT NULL THEN format('ALTER POLICY %I ON %s', p.polname, p.polrelid::regclass)
                 || CASE WHEN p.polcmd <> 'a' THEN format(' USING (%I = (SELECT %s))', o.attname, i.call) ELSE '' END
                 || CASE WHEN p.polcmd <> 'd' THEN format(' WITH CHECK (%I = (SELECT %s))', o.attname, i.call) ELSE '' END || ';'

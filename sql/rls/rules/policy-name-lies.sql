@@ -36,7 +36,7 @@ SELECT
         || CASE WHEN r.grants IS NULL THEN 'They have no privilege on the table yet.' ELSE 'They reach every row.' END AS detail,
     concat_ws('; ', format('TO %s', (SELECT string_agg(CASE t.oid WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(t.oid) END, ', ')
         FROM unnest(p.polroles) AS t (oid))), r.grants) AS evidence,
-    CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(p.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(p.relowner), E'\n\r', '  ')) ELSE '' END
         || CASE WHEN EXISTS (SELECT FROM pg_roles AS s WHERE s.rolname = 'service_role')
             THEN format('ALTER POLICY %I ON %s TO service_role;', p.polname, p.polrelid::regclass)
             ELSE format('DROP POLICY %I ON %s;', p.polname, p.polrelid::regclass) END AS remediation,

@@ -114,7 +114,7 @@ SELECT
         ELSE format('It asks %s, which has no row-level security: what it decides by is open to every client.', f.tables) END AS detail,
     f.evidence,
     CASE WHEN f.rank < 3 THEN (
-        SELECT string_agg(CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
+        SELECT string_agg(CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  ')) ELSE '' END
             || format('REVOKE %s ON %s FROM PUBLIC, %s;', x.command, t.oid::regclass, x.clients)
             || CASE WHEN x.command = 'UPDATE' THEN coalesce((
                 SELECT format(E'\nGRANT UPDATE (%s) ON %s TO %s;', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), t.oid::regclass,

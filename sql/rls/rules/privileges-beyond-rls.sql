@@ -29,7 +29,7 @@ SELECT
     CASE WHEN h.empties THEN 'Clients may TRUNCATE it, the rows that policies hide from them included.'
         ELSE 'Clients hold privileges that row-level security does not limit: a foreign key of theirs tells which keys exist, a trigger of theirs runs as whoever writes.' END AS detail,
     h.grants AS evidence,
-    CASE WHEN NOT pg_has_role(h.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(h.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(h.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(h.relowner), E'\n\r', '  ')) ELSE '' END
         || format('REVOKE %s ON %s FROM PUBLIC, %s;',
             (SELECT string_agg(DISTINCT p.name, ', ') FROM regexp_split_to_table(h.privileges, ', ') AS p (name)), h.name,
             (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (h.roles))) AS remediation,

@@ -26,7 +26,7 @@ SELECT
         ELSE 'Each DELETE is sent to whoever listens, whatever the policies say, and REPLICA IDENTITY FULL puts the whole old row into it; Realtime takes all but the key out again.' END AS detail,
     format('published in %s; SELECT for %s; replica identity %s', f.publications, f.clients,
         CASE f.relreplident WHEN 'f' THEN 'full' WHEN 'd' THEN 'default' WHEN 'n' THEN 'nothing' ELSE 'index' END) AS evidence,
-    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || CASE WHEN NOT f.relrowsecurity THEN format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', f.name)
             ELSE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT;', f.name) END AS remediation,
     NULL::text AS cache_key

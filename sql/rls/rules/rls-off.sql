@@ -50,7 +50,7 @@ SELECT
         THEN 'read' ELSE 'write' END)
         || CASE WHEN t.relnamespace = ANY ($5) THEN '' ELSE ' The schema is not exposed at present.' END AS detail,
     t.grants AS evidence,
-    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(t.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', t.name)
         || CASE WHEN i.call IS NULL THEN E'\n-- and a policy for each who may see something: without one nobody does but the owner'
             ELSE format(E'\nCREATE POLICY "Users manage their own rows" ON %1$s TO %2$s\n    USING (%3$I = (SELECT %4$s)) WITH CHECK (%3$I = (SELECT %4$s));',

@@ -31,7 +31,7 @@ SELECT
         ELSE format('It takes the one row of %s: who has two gets an error (21000) from every query.', f.asked::regclass) END AS detail,
     f.expressions || '; no unique key of ' || f.asked::regclass || ' makes it one row' AS evidence,
     CASE WHEN NOT f.is_limited THEN
-        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER POLICY %I ON %s%s;', f.polname, f.polrelid::regclass, f.changed)
     END AS remediation,
     NULL::text AS cache_key

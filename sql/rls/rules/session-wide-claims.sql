@@ -34,7 +34,7 @@ SELECT
     format('It sets %s for the whole session: on a pooled connection the next request begins as this user.', f.names) AS detail,
     CASE WHEN f.is_call THEN format('set_config(''%s'', …, false)', f.names) ELSE format('SET %s', f.names) END AS evidence,
     CASE WHEN f.is_call THEN
-        CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.proowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(f.proowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.proowner), E'\n\r', '  ')) ELSE '' END
         || regexp_replace(pg_get_functiondef(f.oid), '(set_config\s*\(\s*''[^'']+''\s*,(?:[^(),;]|\((?:[^()]|\([^()]*\))*\))*,\s*)false(\s*\))',
             '\1true\2', 'gi') || ';'
     END AS remediation,

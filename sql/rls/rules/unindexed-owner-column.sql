@@ -16,7 +16,7 @@ SELECT
     'table ' || f.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, f.oid AS objid, f.oid AS relation,
     format('Policies compare %s with who is asking, and no index begins with it: each query reads the whole table.', f.attname) AS detail,
     format('%s rows by estimate; policies %s', greatest(f.reltuples, 0)::bigint, f.policies) AS evidence,
-    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(f.relowner)) ELSE '' END
+    CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
         || format('CREATE INDEX %sON %s (%I);', CASE WHEN f.relkind = 'r' THEN 'CONCURRENTLY ' ELSE '' END, f.oid::regclass,
             f.attname) AS remediation,
     NULL::text AS cache_key

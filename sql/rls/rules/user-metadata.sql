@@ -39,7 +39,7 @@ SELECT
         ELSE format('It asks %s, which reads user_metadata, and that users write themselves.', p.by_function) END AS detail,
     p.expressions AS evidence,
     CASE WHEN p.by_claim AND NOT p.is_hidden AND NOT p.by_column THEN
-        CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(p.relowner)) ELSE '' END
+        CASE WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(p.relowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER POLICY %I ON %s%s;', p.polname, p.polrelid::regclass, p.changed)
     END AS remediation,
     format('rls_references_user_metadata_%s_%s_%s', n.nspname, p.relname, p.polname) AS cache_key

@@ -23,7 +23,7 @@ SELECT
     'It calls a VOLATILE function for every row: ' || coalesce((SELECT string_agg(g.oid::regprocedure::text, ', ' ORDER BY g.oid::regprocedure::text)
         FROM pg_proc AS g WHERE g.oid = ANY (f.functions)), 'behind another') || '.' AS detail,
     f.expressions AS evidence,
-    (SELECT string_agg(CASE WHEN NOT pg_has_role(g.proowner, 'USAGE') THEN format(E'-- as %s:\n', pg_get_userbyid(g.proowner)) ELSE '' END
+    (SELECT string_agg(CASE WHEN NOT pg_has_role(g.proowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(g.proowner), E'\n\r', '  ')) ELSE '' END
         || format('ALTER FUNCTION %s STABLE;', g.oid::regprocedure), E'\n' ORDER BY g.oid::regprocedure::text)
         FROM pg_proc AS g JOIN pg_namespace AS n ON n.oid = g.pronamespace JOIN pg_language AS l ON l.oid = g.prolang
         WHERE g.oid = ANY (f.functions) AND n.nspname <> 'pg_catalog' AND l.lanname IN ('sql', 'plpgsql')
