@@ -14,7 +14,7 @@ fn last_line(client: &mut Client) -> String {
 }
 
 /// Two tables, one of which leaks.
-fn tables(client: &mut Client) {
+pub fn leaking_tables(client: &mut Client) {
     run(
         client,
         "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
@@ -35,7 +35,7 @@ fn tables(client: &mut Client) {
 fn in_any_session_and_transaction() {
     let cluster = Cluster::start("rls_places", "");
     let mut a = supabase(&cluster, "places");
-    tables(&mut a);
+    leaking_tables(&mut a);
     let expected = rows(&mut a, VERDICTS);
     assert!(expected.len() > 20, "{expected:?}");
     assert!(
@@ -147,7 +147,7 @@ fn no_transaction_id(a: &mut Client) {
 fn on_a_standby() {
     let primary = Cluster::start("rls_primary", "");
     let mut a = supabase(&primary, "ops");
-    tables(&mut a);
+    leaking_tables(&mut a);
     let expected = rows(&mut a, VERDICTS);
     run(&mut a, "SELECT crewsnow_ops.record_rls_audit()");
     let standby = Cluster::standby("rls_standby", &primary);
