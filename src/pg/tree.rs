@@ -138,7 +138,10 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
             NodeTag::T_OpExpr | NodeTag::T_DistinctExpr | NodeTag::T_NullIfExpr => {
                 let call = &*node.cast::<pg_sys::OpExpr>();
                 walk.facts.operators.insert(call.opno.to_u32());
-                if let [left, right] = elements::<pg_sys::Node>(call.args).as_slice() {
+                // NULLIF compares to leave something out.
+                if let ([left, right], false) =
+                    (elements::<pg_sys::Node>(call.args).as_slice(), is_a(node, NodeTag::T_NullIfExpr))
+                {
                     walk.operator(call.opno, *left, *right);
                 }
             }

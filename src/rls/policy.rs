@@ -31,6 +31,8 @@ pub struct Policy {
     pub using: Option<String>,
     /// WITH CHECK, in the catalog's form.
     pub check: Option<String>,
+    /// Both as SQL.
+    sql: [String; 2],
 }
 
 impl Policy {
@@ -69,6 +71,7 @@ pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> 
                 roles: row.get(6)?.unwrap_or_default(),
                 using: row.get(7)?,
                 check: row.get(8)?,
+                sql: [row.get(9)?.unwrap_or_default(), row.get(10)?.unwrap_or_default()],
             });
         }
         Ok(policies)
@@ -117,7 +120,8 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
     let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
     let mut found = Vec::new();
     for policy in policies {
-        for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
+        let [using, check] = &policy.sql;
+        for (clause, tree, sql) in [("using", &policy.using, using), ("check", &policy.check, check)] {
             let Some(tree) = tree else { continue };
             found.push(memory::in_temporary_context(|| {
                 let tree = c_string(tree);
@@ -133,7 +137,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
                     policy: policy.oid,
                     relation: policy.relation,
                     clause,
-                    expression: written(expression, policy.relation),
+                    expression: sql.clone(),
                     constant,
                     facts,
                 }
@@ -141,15 +145,6 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
         }
     }
     found
-}
-
-/// An expression as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
-fn written(expression: *mut pg_sys::Node, relation: pg_sys::Oid) -> String {
-    match alone(|| Condition::one(expression).to_sql(relation)) {
-        Ok(sql) => sql,
-        Err(failure) if failure.is_from_outside() => failure.raise(),
-        Err(_) => String::new(),
-    }
 }
 
 /// Adds what is found inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
@@ -186,6 +181,7 @@ fn simplify(
         Err(_) => return None,
     };
     facts.functions.extend(inner.functions);
+    facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);
     facts.settings.extend(inner.settings);
     facts.relations.extend(inner.relations);

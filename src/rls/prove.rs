@@ -379,6 +379,11 @@ impl<'a> Examination<'a> {
         }
     }
 
+    /// Those whom own rows are given to: somebody, if it is nobody else's.
+    fn victims(&self, others: &[String]) -> Vec<String> {
+        if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
+    }
+
     /// What the server enforces for an identity, asked once.
     fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
         let key = (identity.label.clone(), command(reach));
@@ -399,7 +404,7 @@ impl<'a> Examination<'a> {
             identity.act(|| -> Result<Option<Asked>, Unclear> {
                 let effective = self.effective(identity, reach)?;
                 let (found, condition) = if reach == Reach::Plant {
-                    match question.planted_on(&effective, &others)? {
+                    match question.planted_on(&effective, &self.victims(&others))? {
                         Some(planted) => planted,
                         None => return Ok(None),
                     }
@@ -534,7 +539,7 @@ impl<'a> Examination<'a> {
             if reach == Reach::Plant {
                 let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
                 let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
-                let planted = question.planted_on(&effective, &others)?;
+                let planted = question.planted_on(&effective, &self.victims(&others))?;
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
             let Some(condition) = question.condition(reach, &effective, None) else { return Ok(Some(false)) };
@@ -660,7 +665,7 @@ impl Question<'_> {
         if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() {
             return Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
                 Some(place) => Found::Row(place),
-                None => Found::Verdict(Verdict::Isolated),
+                None => Found::Verdict(Verdict::IsolatedIn(1)),
             });
         }
         // Who has no rows yet is asked as if they had others'.

@@ -145,16 +145,8 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     let Some(script) = &found.remediation else {
         return Ok("not tried: only a person can decide what to do".to_owned());
     };
-    // Owners come to a partition by its parent.
-    let relation = match (found.relation, found.rule) {
-        (Some(relation), "partition-without-rls") => {
-            Spi::get_one_with_args::<pg_sys::Oid>("SELECT pg_partition_root($1)", &[pg_sys::Oid::from(relation).into()])
-                .map_err(OpsError::from)?
-                .map_or(Some(relation), |root| Some(root.to_u32()))
-        }
-        (relation, _) => relation,
-    };
-    let table = report.audit.tables.iter().map(|(table, _)| table).find(|table| relation == Some(table.oid().to_u32()));
+    let table =
+        report.audit.tables.iter().map(|(table, _)| table).find(|table| found.relation == Some(table.oid().to_u32()));
     let owner = match table {
         Some(table) => some_owner(&report, table)?,
         None => None,

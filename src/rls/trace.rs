@@ -3,7 +3,7 @@
 use super::api::text;
 use super::audit::Audit;
 use super::fix;
-use super::model::{Reach, Severity, Verdict};
+use super::model::{Audience, Confidence, Reach, Severity, Verdict};
 use super::people::People;
 use super::policy::{self, Policy};
 use super::prove::{self, Examination, LIMIT, Question, Rows as Kind};
@@ -120,11 +120,16 @@ impl Trace {
         examination.owners.dedup();
         examination.owners.truncate(6);
         examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
+        let role = self.surroundings.roles.iter().find(|role| role.oid == who.role)?;
+        let stranger = self.surroundings.stranger(role);
+        let is_for_all = |place: &prove::Place| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
         let (verdict, evidence) = match places.first() {
+            Some(place) if who.is_account && is_for_all(place) => (
+                Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
+                format!("{} reached the same row", stranger.label),
+            ),
             Some(place) => examination.row_of_others(who, reach, *place, condition, &mut self.people),
-            None => {
-                (Verdict::Leak(super::model::Confidence::Proved, super::model::Audience::AnyAccount), String::new())
-            }
+            None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
         };
         let culprits = examination.culprits(who, reach, places.first().copied());
         let remediation = fix::of_leak(&self.surroundings, table, reach, &culprits);
@@ -538,7 +543,12 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                 let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
                 let script = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
-                    let reaches = || examination.reaches(who, reach, place).map(|reaches| reaches == Some(true));
+                    let reaches = || {
+                        // Anew: what was asked before the correction is out of date.
+                        let mut again = Examination::new(table, &audit.surroundings, &audit.policies);
+                        again.owners.clone_from(&examination.owners);
+                        again.reaches(who, reach, place).map(|reaches| reaches == Some(true))
+                    };
                     let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
                     let keeps = || {
                         owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner))

@@ -132,7 +132,7 @@ fn monitoring(cluster: &Cluster) {
         WHERE status = 'received' AND received_at < now() - interval '5 minutes') FROM stripe_webhook_monitoring";
     assert_eq!(value(&mut a, waiting), "t");
     let board = rows(&mut a, "SELECT signal, status FROM crewsnow_ops.dashboard WHERE signal <> 'Connections'");
-    assert_eq!(board, ["Performance|✅ OK", "Error Rate|🚨 HIGH", "Webhooks|🚨 FAILING", "Security|⚪ NOT CHECKED"]);
+    assert_eq!(board, ["Performance|✅ OK", "Error Rate|🚨 HIGH", "Webhooks|🚨 FAILING", "Security|✅ OK"]);
 }
 
 fn user_context_is_in_step(cluster: &Cluster) {

@@ -21,7 +21,8 @@ WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
     AND coalesce(c.relname, p.proname) NOT IN
         ('feature_flags', 'is_feature_enabled_for_user', 'update_feature_flag',
         'event_log', 'log_system_event', 'processed_events', 'edge_functions_monitoring', 'error_rate_monitoring', 'stripe_webhook_monitoring',
-        'performance_health_check', 'analyze_slow_queries', 'connection_monitoring');
+        'performance_health_check', 'analyze_slow_queries', 'connection_monitoring',
+        'audit_all_rls_policies', 'generate_rls_checklist', 'run_day1_database_security_audit');
 
 -- objects without a COMMENT
 SELECT pg_describe_object(classid, objid, 0) FROM members
@@ -44,6 +45,8 @@ SELECT objid::regclass FROM members
 WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid = objid) IN ('r', 'p')
     AND NOT objid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'crewsnow_ops')::oid[])
     AND objid::regclass::text NOT IN ('crewsnow_ops.launch_flags', 'crewsnow_ops.access_privileges',
+        -- fixed
+        'crewsnow_ops.rls_control_open', 'crewsnow_ops.rls_control_own',
         -- made anew from the restored rows
         'crewsnow_ops.rollup_state', 'crewsnow_ops.webhook_journal', 'crewsnow_ops.webhook_rollups', 'crewsnow_ops.connection_samples',
         -- of this server alone
@@ -79,7 +82,8 @@ WHERE (p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR c.o
         WHERE CASE a.object_type WHEN 'FUNCTION' THEN a.object_name::regprocedure = p.oid WHEN 'TABLE' THEN a.object_name::regclass = c.oid END
     )
     AND coalesce(p.proname, c.relname) NOT IN
-        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default', 'is_valid_event')
+        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default', 'is_valid_event',
+        'rls_control_open', 'rls_control_own')
     -- parts of the aggregates: nothing else can call them
     AND coalesce(p.proname, '') NOT LIKE 'latency\_sketch\_%';
 
