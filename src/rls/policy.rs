@@ -58,10 +58,19 @@ impl Policy {
 
 /// All policies, or those of one table.
 pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> {
+    // Writing them as SQL takes a lock on each table, for which somebody may have us wait too long.
+    match alone(|| read(relation, true)) {
+        Ok(policies) => policies,
+        Err(failure) if failure.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => read(relation, false),
+        Err(failure) => failure.raise(),
+    }
+}
+
+fn read(relation: Option<pg_sys::Oid>, with_sql: bool) -> Result<Vec<Policy>, OpsError> {
     Spi::connect(|client| {
         let tables = relation.map(|relation| vec![relation]);
         let mut policies = Vec::new();
-        for row in client.select(include_str!("../../sql/rls/policies.sql"), None, &[tables.into()])? {
+        for row in client.select(include_str!("../../sql/rls/policies.sql"), None, &[tables.into(), with_sql.into()])? {
             policies.push(Policy {
                 oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 relation: row.get(2)?.unwrap_or(pg_sys::InvalidOid),

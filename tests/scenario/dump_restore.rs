@@ -275,7 +275,7 @@ fn a_restored_database_remembers_its_audits() {
         "SELECT * FROM crewsnow_ops.rls_run_verdicts ORDER BY 1, 2, 3, 4",
         "SELECT finding, severity, accepted_reason FROM crewsnow_ops.audit_rls() ORDER BY 1",
     ];
-    let mut all = |client: &mut Client| kept.map(|sql| rows(client, sql));
+    let all = |client: &mut Client| kept.map(|sql| rows(client, sql));
     let expected = all(&mut source);
     assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
     for (copy, dump, restore) in [("plain", &[][..], &[][..]), ("parallel", &["-Fd"], &["-j4"])] {

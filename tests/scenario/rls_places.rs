@@ -94,6 +94,19 @@ fn in_any_session_and_transaction() {
     uncommitted(&mut a);
     as_a_reader(&cluster, &mut a, &expected);
     no_transaction_id(&mut a);
+    the_last_hundred_runs(&mut a);
+}
+
+/// Of what is kept of older audits nothing is left behind.
+fn the_last_hundred_runs(a: &mut Client) {
+    run(a, "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; END $$");
+    assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.rls_runs"), "100");
+    for table in ["rls_run_findings", "rls_run_verdicts"] {
+        let sql = format!(
+            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS (SELECT FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) FROM crewsnow_ops.{table} AS f"
+        );
+        assert_eq!(value(a, &sql), "100 true", "{table}");
+    }
 }
 
 /// What this transaction has made is looked at, and what it takes back is not.
