@@ -13,6 +13,14 @@ verdicts AS (
     INSERT INTO crewsnow_ops.rls_run_verdicts (run, relation, reach, role, verdict, condition)
     SELECT r.run, v.relation, v.reach, v.role, v.verdict, v.condition
     FROM run AS r, unnest($5, $6, $7, $8, $9) AS v (relation, reach, role, verdict, condition)
+),
+old AS (
+    SELECT o.run FROM crewsnow_ops.rls_runs AS o ORDER BY o.ran_at DESC OFFSET 99
+),
+old_findings AS (
+    DELETE FROM crewsnow_ops.rls_run_findings AS f USING old AS o WHERE f.run = o.run
+),
+old_verdicts AS (
+    DELETE FROM crewsnow_ops.rls_run_verdicts AS v USING old AS o WHERE v.run = o.run
 )
-DELETE FROM crewsnow_ops.rls_runs AS r
-WHERE r.run IN (SELECT o.run FROM crewsnow_ops.rls_runs AS o ORDER BY o.ran_at DESC OFFSET 99)
+DELETE FROM crewsnow_ops.rls_runs AS r USING old AS o WHERE r.run = o.run

@@ -31,19 +31,18 @@ COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_by IS 'By whom (session_user).';
 COMMENT ON COLUMN crewsnow_ops.rls_runs.unmet IS 'How many requirements of generate_rls_checklist were not SECURE.';
 COMMENT ON CONSTRAINT rls_runs_pkey ON crewsnow_ops.rls_runs IS 'An audit has one row.';
 
+-- Without foreign keys to rls_runs: restored side by side (pg_restore -j), these rows may come before those.
 CREATE TABLE crewsnow_ops.rls_run_findings (
     run uuid NOT NULL,
     finding text NOT NULL,
     severity text NOT NULL,
-    CONSTRAINT rls_run_findings_pkey PRIMARY KEY (run, finding),
-    CONSTRAINT rls_run_findings_run_fkey FOREIGN KEY (run) REFERENCES crewsnow_ops.rls_runs (run) ON DELETE CASCADE
+    CONSTRAINT rls_run_findings_pkey PRIMARY KEY (run, finding)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.rls_run_findings IS 'What a kept audit found.';
 COMMENT ON COLUMN crewsnow_ops.rls_run_findings.run IS 'The audit.';
 COMMENT ON COLUMN crewsnow_ops.rls_run_findings.finding IS 'The finding, as audit_rls names it.';
 COMMENT ON COLUMN crewsnow_ops.rls_run_findings.severity IS 'How urgent it was.';
 COMMENT ON CONSTRAINT rls_run_findings_pkey ON crewsnow_ops.rls_run_findings IS 'A finding has one row an audit.';
-COMMENT ON CONSTRAINT rls_run_findings_run_fkey ON crewsnow_ops.rls_run_findings IS 'Of an audit that is kept.';
 
 CREATE TABLE crewsnow_ops.rls_run_verdicts (
     run uuid NOT NULL,
@@ -52,8 +51,7 @@ CREATE TABLE crewsnow_ops.rls_run_verdicts (
     role text NOT NULL,
     verdict text NOT NULL,
     condition text NOT NULL,
-    CONSTRAINT rls_run_verdicts_pkey PRIMARY KEY (run, relation, reach, role),
-    CONSTRAINT rls_run_verdicts_run_fkey FOREIGN KEY (run) REFERENCES crewsnow_ops.rls_runs (run) ON DELETE CASCADE
+    CONSTRAINT rls_run_verdicts_pkey PRIMARY KEY (run, relation, reach, role)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.rls_run_verdicts IS 'Who could reach whose rows at the time of a kept audit.';
 COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.run IS 'The audit.';
@@ -63,7 +61,6 @@ COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.role IS 'By whom.';
 COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.verdict IS 'The widest verdict of the role''s identities.';
 COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.condition IS 'What the server enforced.';
 COMMENT ON CONSTRAINT rls_run_verdicts_pkey ON crewsnow_ops.rls_run_verdicts IS 'One verdict a table, reach and role.';
-COMMENT ON CONSTRAINT rls_run_verdicts_run_fkey ON crewsnow_ops.rls_run_verdicts IS 'Of an audit that is kept.';
 
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_acceptances', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_runs', '');
@@ -94,5 +91,5 @@ COMMENT ON CONSTRAINT rls_control_own_pkey ON crewsnow_ops.rls_control_own IS 'O
 INSERT INTO crewsnow_ops.rls_control_own VALUES ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
 ALTER TABLE crewsnow_ops.rls_control_own ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY owned ON crewsnow_ops.rls_control_own
-    USING (owner OPERATOR(pg_catalog.=) NULLIF(pg_catalog.current_setting('crewsnow_ops.control_user'), '')::pg_catalog.uuid);
+    USING (owner OPERATOR(pg_catalog.=) CASE WHEN pg_catalog.current_setting('crewsnow_ops.control_user') OPERATOR(pg_catalog.<>) '' THEN pg_catalog.current_setting('crewsnow_ops.control_user')::pg_catalog.uuid END);
 COMMENT ON POLICY owned ON crewsnow_ops.rls_control_own IS 'The row of the one who asks.';

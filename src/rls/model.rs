@@ -253,3 +253,55 @@ pub fn sort(findings: &mut [Finding]) {
         (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object))
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(rule: &'static str, severity: Severity, confidence: Confidence) -> Finding {
+        Finding {
+            rule,
+            severity,
+            confidence,
+            object: "table t".to_owned(),
+            relation: None,
+            policy: None,
+            detail: String::new(),
+            evidence: String::new(),
+            remediation: None,
+            cache_key: None,
+        }
+    }
+
+    #[test]
+    fn a_proof_comes_before_a_suspicion_and_severity_before_both() {
+        let mut found = [
+            finding("c", Severity::Info, Confidence::Proved),
+            finding("b", Severity::High, Confidence::Suspected),
+            finding("d", Severity::Critical, Confidence::Suspected),
+            finding("a", Severity::High, Confidence::Observed),
+        ];
+        sort(&mut found);
+        assert_eq!(found.map(|finding| finding.rule), ["d", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for severity in [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info] {
+            assert_eq!(Severity::parse(severity.as_str()), severity);
+        }
+        for confidence in [Confidence::Proved, Confidence::Observed, Confidence::Suspected] {
+            assert_eq!(Confidence::parse(confidence.as_str()), confidence);
+        }
+        assert_eq!(Severity::parse("severe"), Severity::Critical, "what is not understood is not overlooked");
+        assert_eq!(Confidence::parse("sure"), Confidence::Suspected);
+    }
+
+    #[test]
+    fn what_was_not_told_has_no_confidence() {
+        assert_eq!(Verdict::Inconclusive("why".to_owned()).confidence(), None);
+        assert_eq!(Verdict::Isolated.confidence(), Some(Confidence::Proved));
+        assert_eq!(Verdict::IsolatedIn(3).confidence(), Some(Confidence::Observed));
+        assert_eq!(Verdict::IsolatedIn(3).remark(), "none of 3 rows of others");
+    }
+}

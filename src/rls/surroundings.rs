@@ -147,6 +147,8 @@ impl Surroundings {
     fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
         let mut settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
+            // Costs are compared with what looking may cost.
+            (c"enable_seqscan".to_owned(), c"on".to_owned()),
             (c"search_path".to_owned(), c_string(&self.search_path)),
         ];
         for (setting, claim) in &self.claims {
@@ -224,6 +226,8 @@ impl Surroundings {
     pub fn control(&self, role: &Role, id: &str) -> Identity {
         let settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
+            // Costs are compared with what looking may cost.
+            (c"enable_seqscan".to_owned(), c"on".to_owned()),
             (c"crewsnow_ops.control_user".to_owned(), c_string(id)),
         ];
         Identity { label: "control".to_owned(), role: role.oid, user: Some(id.to_owned()), is_account: false, settings }

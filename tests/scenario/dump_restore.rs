@@ -1,5 +1,7 @@
 //! pg_dump and restore into a fresh database give back exactly the same flags.
 
+use crate::rls_hostile::supabase;
+use crate::rls_places::leaking_tables;
 use harness::{Cluster, is_on, must_run, program, rows, run, value};
 use postgres::Client;
 
@@ -253,4 +255,35 @@ fn only_a_restore_replaces_launch_flags() {
     let trail =
         "SELECT operation FROM crewsnow_ops.flag_history WHERE flag_key = 'user_registration' ORDER BY changed_at";
     assert_eq!(rows(&mut a, trail), ["DELETE", "INSERT"]);
+}
+
+/// What was accepted and how it stood come along, and an audit of the copy is compared with them.
+#[test]
+fn a_restored_database_remembers_its_audits() {
+    let cluster = Cluster::start("dump_rls", "");
+    let mut source = supabase(&cluster, "source");
+    leaking_tables(&mut source);
+    run(
+        &mut source,
+        "SELECT crewsnow_ops.record_rls_audit();
+         SELECT crewsnow_ops.accept_finding(finding, 'known; it''s \\ \"meant\"', now() + interval '30 days') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'",
+    );
+    let kept = [
+        "SELECT * FROM crewsnow_ops.rls_acceptances ORDER BY 1, 2",
+        "SELECT * FROM crewsnow_ops.rls_runs ORDER BY 1",
+        "SELECT * FROM crewsnow_ops.rls_run_findings ORDER BY 1, 2",
+        "SELECT * FROM crewsnow_ops.rls_run_verdicts ORDER BY 1, 2, 3, 4",
+        "SELECT finding, severity, accepted_reason FROM crewsnow_ops.audit_rls() ORDER BY 1",
+    ];
+    let all = |client: &mut Client| kept.map(|sql| rows(client, sql));
+    let expected = all(&mut source);
+    assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
+    for (copy, dump, restore) in [("plain", &[][..], &[][..]), ("parallel", &["-Fd"], &["-j4"])] {
+        dump_and_restore(&cluster, "source", copy, dump, restore);
+        let mut restored = cluster.connect(copy);
+        assert_eq!(all(&mut restored), expected, "{copy}");
+        assert!(rows(&mut restored, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(), "{copy}");
+        run(&mut restored, "ALTER POLICY own ON public.notes USING (true)");
+        assert_ne!(value(&mut restored, "SELECT count(*) FROM crewsnow_ops.rls_drift()"), "0", "{copy}");
+    }
 }

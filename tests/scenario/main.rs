@@ -17,3 +17,6 @@ mod rls_demo;
 mod rls_hostile;
 mod rls_places;
 mod telemetry;
+
+/// Tables that are made to trip up an audit.
+const HOSTILE: &str = include_str!("rls_hostile.sql");

@@ -1,6 +1,7 @@
 //! The audit against databases that are made to trip it up: it ends, it writes nothing, it lends nobody its rights, and what it cannot tell it
 //! says.
 
+use crate::HOSTILE;
 use harness::{Cluster, rows, run, sqlstate, value};
 use postgres::Client;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ fn policies_that_fight_back() {
     let cluster = Cluster::start("rls_hostile", "log_min_messages = log\nmax_stack_depth = 500kB");
     let mut a = supabase(&cluster, "hostile");
     run(&mut a, "SET client_min_messages = error");
-    run(&mut a, include_str!("rls_hostile.sql"));
+    run(&mut a, HOSTILE);
     let before = traces(&mut a);
     run(&mut a, "SET crewsnow_ops.audit_time = '10min'");
     let tables = rows(
@@ -151,7 +152,7 @@ fn a_reader_gains_nothing(cluster: &Cluster, a: &mut Client) {
 fn a_cancel_is_honoured() {
     let cluster = Cluster::start("rls_cancel", "");
     let mut a = supabase(&cluster, "cancel");
-    run(&mut a, include_str!("rls_hostile.sql"));
+    run(&mut a, HOSTILE);
     run(&mut a, "SET crewsnow_ops.audit_time = '10min'; SET statement_timeout = '1200ms'");
     for sql in ["SELECT count(*) FROM crewsnow_ops.rls_matrix()", "SELECT run_day1_database_security_audit()"] {
         let began = Instant::now();

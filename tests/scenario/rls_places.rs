@@ -14,7 +14,7 @@ fn last_line(client: &mut Client) -> String {
 }
 
 /// Two tables, one of which leaks.
-fn tables(client: &mut Client) {
+pub fn leaking_tables(client: &mut Client) {
     run(
         client,
         "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
@@ -35,7 +35,7 @@ fn tables(client: &mut Client) {
 fn in_any_session_and_transaction() {
     let cluster = Cluster::start("rls_places", "");
     let mut a = supabase(&cluster, "places");
-    tables(&mut a);
+    leaking_tables(&mut a);
     let expected = rows(&mut a, VERDICTS);
     assert!(expected.len() > 20, "{expected:?}");
     assert!(
@@ -94,6 +94,19 @@ fn in_any_session_and_transaction() {
     uncommitted(&mut a);
     as_a_reader(&cluster, &mut a, &expected);
     no_transaction_id(&mut a);
+    the_last_hundred_runs(&mut a);
+}
+
+/// Of what is kept of older audits nothing is left behind.
+fn the_last_hundred_runs(a: &mut Client) {
+    run(a, "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; END $$");
+    assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.rls_runs"), "100");
+    for table in ["rls_run_findings", "rls_run_verdicts"] {
+        let sql = format!(
+            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS (SELECT FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) FROM crewsnow_ops.{table} AS f"
+        );
+        assert_eq!(value(a, &sql), "100 true", "{table}");
+    }
 }
 
 /// What this transaction has made is looked at, and what it takes back is not.
@@ -147,7 +160,7 @@ fn no_transaction_id(a: &mut Client) {
 fn on_a_standby() {
     let primary = Cluster::start("rls_primary", "");
     let mut a = supabase(&primary, "ops");
-    tables(&mut a);
+    leaking_tables(&mut a);
     let expected = rows(&mut a, VERDICTS);
     run(&mut a, "SELECT crewsnow_ops.record_rls_audit()");
     let standby = Cluster::standby("rls_standby", &primary);
