@@ -236,3 +236,39 @@ fn a_large_table() {
     assert_eq!(verdicts, ["INCONCLUSIVE"]);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+/// Whoever owns a table has functions called when a statement on it is planned, and by casts of its types. None is called with more rights
+/// than a client has; and what stands in rows and claims does not stand in reports.
+#[test]
+fn owners_of_tables_gain_and_see_nothing() {
+    let cluster = Cluster::start("rls_owners", "");
+    let mut a = supabase(&cluster, "owners");
+    run(&mut a, include_str!("rls_owners.sql"));
+    // Not the session that has planned statements on the tables.
+    let mut a = cluster.connect("owners");
+    let first = "00000000-0000-4000-8000-000000000001";
+    let second = "00000000-0000-4000-8000-000000000002";
+    let calls = [
+        "SELECT m.* FROM crewsnow_ops.rls_matrix() AS m".to_owned(),
+        "SELECT f.* FROM crewsnow_ops.audit_rls() AS f".to_owned(),
+        format!("SELECT t.* FROM crewsnow_ops.trace_access('{first}', '{second}') AS t"),
+        format!("SELECT t.* FROM crewsnow_ops.trace_row('public.docs', '{{\"user_id\": \"{first}\"}}') AS t"),
+        format!("SELECT e.* FROM crewsnow_ops.effective_rls('public.mails', 'authenticated', '{first}') AS e"),
+    ];
+    for call in calls {
+        let told = rows(&mut a, &format!("SELECT to_jsonb(s) FROM ({call}) AS s"));
+        assert!(!told.is_empty(), "{call}");
+        assert!(!told.join("\n").contains("secret"), "{call}: {told:#?}");
+        assert_eq!(value(&mut a, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'"), "f", "{call}");
+    }
+    let verdict = |a: &mut Client, table: &str, reach: &str| {
+        let sql = format!(
+            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') WHERE reach = '{reach}' AND identity ~ 'signed up'"
+        );
+        value(a, &sql)
+    };
+    assert_eq!(verdict(&mut a, "flagged", "read-leak"), "INCONCLUSIVE", "a setting that clients make");
+    assert_eq!(verdict(&mut a, "clocked", "read-leak"), "INCONCLUSIVE", "a matter of time");
+    assert_eq!(verdict(&mut a, "whole", "take-over"), "INCONCLUSIVE", "rows as a whole");
+    assert_eq!(verdict(&mut a, "garbage", "read-leak"), "LEAK", "what is no id is nobody's");
+}
