@@ -219,6 +219,18 @@ impl Condition {
         }
     }
 
+    /// Values of columns with which it would hold, as far as it is made of columns that must have a value: `status = 'draft'`, `is_public`.
+    /// Where it has alternatives, those of the first that is. It must be folded.
+    pub fn choices(self, may_set: &dyn Fn(i16) -> bool) -> Vec<Choice> {
+        // SAFETY: a list of valid expressions.
+        unsafe { elements(self.0).into_iter().filter_map(|term| choices(term, may_set)).flatten().collect() }
+    }
+
+    /// It with these values in place of columns.
+    pub fn with_choices(self, choices: &[Choice]) -> Option<Self> {
+        choices.iter().try_fold(self, |changed, (column, type_, value)| changed.with_column(*column, *type_, *value))
+    }
+
     /// Whether it looks at the row as a whole.
     fn reads_whole_row(self) -> bool {
         let mut found = false;
@@ -256,6 +268,57 @@ impl Condition {
             let expression = pg_sys::make_ands_explicit(self.0);
             let text = pg_sys::deparse_expression(expression.cast(), context, false, false);
             CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    }
+}
+
+/// A column, its type, and a value for it.
+pub type Choice = (i16, pg_sys::Oid, pg_sys::Datum);
+
+/// What one term asks for; `None` where it is of another kind.
+///
+/// # Safety
+/// The expression must be valid.
+unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Option<Vec<Choice>> {
+    // SAFETY: the tag says which struct a node is.
+    unsafe {
+        let column = |node: *mut pg_sys::Node| {
+            let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
+            (var.varno == 1 && var.varlevelsup == 0 && var.varattno > 0 && may_set(var.varattno)).then_some(var)
+        };
+        match (*term).type_ {
+            NodeTag::T_Var => {
+                let var = column(term)?;
+                Some(vec![(var.varattno, var.vartype, true.into())])
+            }
+            NodeTag::T_OpExpr => {
+                let call = &*term.cast::<pg_sys::OpExpr>();
+                let arguments = elements::<pg_sys::Node>(call.args);
+                let [left, right] = arguments.as_slice() else { return None };
+                let (var, other) = column(*left).map(|var| (var, *right)).or(column(*right).map(|var| (var, *left)))?;
+                if !is_a(other, NodeTag::T_Const) || !pg_sys::op_mergejoinable(call.opno, var.vartype) {
+                    return None;
+                }
+                let constant = &*other.cast::<pg_sys::Const>();
+                let fits = !constant.constisnull && constant.consttype == var.vartype;
+                fits.then(|| vec![(var.varattno, var.vartype, constant.constvalue)])
+            }
+            NodeTag::T_BoolExpr => {
+                let expression = &*term.cast::<pg_sys::BoolExpr>();
+                let terms = elements::<pg_sys::Node>(expression.args);
+                match (expression.boolop, terms.as_slice()) {
+                    (pg_sys::BoolExprType::NOT_EXPR, [only]) => {
+                        let var = column(*only)?;
+                        Some(vec![(var.varattno, var.vartype, false.into())])
+                    }
+                    (pg_sys::BoolExprType::OR_EXPR, _) => terms.into_iter().find_map(|term| choices(term, may_set)),
+                    (pg_sys::BoolExprType::AND_EXPR, _) => {
+                        Some(terms.into_iter().filter_map(|term| choices(term, may_set)).flatten().collect())
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
         }
     }
 }

@@ -19,6 +19,12 @@ pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Co
     }
 }
 
+/// Whether a column is computed from others.
+pub fn is_generated(table: pg_sys::Oid, column: i16) -> bool {
+    // SAFETY: looks up the column; raises for one that is gone.
+    unsafe { pg_sys::get_attgenerated(table, column) != 0 }
+}
+
 /// Whether row-level security, where it is on, does not hold for a role.
 pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: looks up the table and the role; with no_error it raises nothing for a policy that is off.

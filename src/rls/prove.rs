@@ -259,16 +259,57 @@ impl Question<'_> {
         if self.identity.is_account || check.has_sub_queries() {
             return None;
         }
-        let mut changed = check;
-        for owner in &self.table.owners {
-            let somebody = surroundings::stranger_of(owner.type_, 1);
-            changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&somebody)))?;
-        }
+        let owners = &self.table.owners;
+        let forged = |is_somebodys: &dyn Fn(usize) -> bool| {
+            let mut changed = check;
+            for (i, owner) in owners.iter().enumerate() {
+                let id = match is_somebodys(i) {
+                    true => surroundings::stranger_of(owner.type_, 1),
+                    false => self.identity.user.clone()?,
+                };
+                changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
+            }
+            Some(matches!(self.chosen(changed, Command::Insert)?.fold(&Parameters::none()), Folded::Always))
+        };
+        // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
+        let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
         // What does not hold for a new id may hold for a friend's.
-        match changed.fold(&Parameters::none()) {
-            Folded::Always => Some(Verdict::Leak(Confidence::Proved, self.audience())),
-            Folded::Never | Folded::Depends(_) => None,
+        let is_open = is_for_any || forged(&|_| true)?;
+        is_open.then(|| Verdict::Leak(Confidence::Proved, self.audience()))
+    }
+
+    /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
+    fn chosen(&self, check: Condition, command: Command) -> Option<Condition> {
+        let Folded::Depends(folded) = check.fold(&Parameters::none()) else { return Some(check) };
+        let table = self.table.oid();
+        let may_set = |column: i16| {
+            !self.table.owners.iter().any(|owner| owner.number == column)
+                && privilege::on_column(self.identity.role, table, column, command)
+                && !privilege::is_generated(table, column)
+        };
+        check.with_choices(&folded.choices(&may_set))
+    }
+
+    /// Whether rows of others can be changed so that the new row is as the policies ask, which the row need not have been.
+    fn changed(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        owners: &[String],
+    ) -> Result<Option<(Found, Condition)>, Unclear> {
+        let mut check = effective.check;
+        if reach == Reach::TakeOver {
+            let (Some(owner), Some(me)) = (self.table.owners.first(), &self.identity.user) else { return Ok(None) };
+            let value = value_of(owner.type_, &c_string(me));
+            check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
         }
+        let Some(chosen) = self.chosen(check, Command::Update) else { return Ok(None) };
+        let condition = effective.using.and(chosen);
+        let found = self.others(condition, owners)?;
+        Ok(match found {
+            Found::Row(_) | Found::Verdict(Verdict::Leak(..) | Verdict::Public(_)) => Some((found, condition)),
+            Found::Verdict(_) => None,
+        })
     }
 }
 
@@ -421,10 +462,20 @@ impl<'a> Examination<'a> {
                     if reach == Reach::Forge && !self.table.owners.is_empty() {
                         found = question.forged(effective.check).map(Found::Verdict);
                     }
-                    match found {
-                        Some(found) => (found, condition),
-                        None => (question.others(condition, &others)?, condition),
-                    }
+                    let found = match found {
+                        Some(found) => found,
+                        None => question.others(condition, &others)?,
+                    };
+                    let is_safe =
+                        !matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..) | Verdict::Public(_)));
+                    // Of what an account could choose, others could choose the same.
+                    let changed = match reach {
+                        Reach::Tamper | Reach::TakeOver if is_safe && !identity.is_account => {
+                            question.changed(reach, &effective, &others)?
+                        }
+                        _ => None,
+                    };
+                    changed.unwrap_or((found, condition))
                 };
                 let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {

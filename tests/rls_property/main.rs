@@ -171,6 +171,11 @@ impl Comparison<'_> {
             }
             let mut reached = self.reached(sessions, table, who, &cell.reach);
             let mut wrong = judge(&cell.verdict, &reached);
+            if wrong.is_some() && cell.verdict == "LEAK" {
+                // A client also chooses what else is in the row.
+                reached = self.chosen(sessions, table, who, &cell.reach);
+                wrong = judge(&cell.verdict, &reached);
+            }
             if wrong.is_some() && cell.identity == "anon without claims" {
                 // The audit asks in one session, where claims that were once set are empty, and no longer NULL.
                 sessions.is_pooled = true;
@@ -211,6 +216,27 @@ impl Comparison<'_> {
                 sessions.plant(who, table, rows, first, &victims.into_iter().collect::<Vec<_>>())
             }
         }
+    }
+
+    /// What is reached with a row that the policies may like better than the one there is.
+    fn chosen(&self, sessions: &mut Sessions, table: &Table, who: &Person, reach: &str) -> Reached {
+        let owners = self.surface.owners(table);
+        let rows = foreign(table, owners, who);
+        let mut all = Reached::default();
+        for (is_public, team) in ["true", "false", "NULL"].iter().flat_map(|p| ["1", "2", "3"].map(|t| (*p, t))) {
+            let chosen = [("is_public", is_public), ("team", team)];
+            let reached = match (reach, owners) {
+                ("tampering", _) => sessions.change(who, table, &rows, &chosen),
+                ("take-over", [first, ..]) => {
+                    let Some(me) = &who.user else { continue };
+                    sessions.change(who, table, &rows, &[&chosen[..], &[(first, &format!("'{me}'"))]].concat())
+                }
+                ("forged-rows", _) => sessions.forge_chosen(who, table, &rows, &chosen, owners),
+                _ => continue,
+            };
+            all.rows.extend(reached.rows);
+        }
+        all
     }
 
     /// A leak to all reaches others than who asked, and what not all reach is no leak to all.

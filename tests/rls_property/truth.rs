@@ -174,6 +174,47 @@ impl Sessions {
         self.each(who, table, rows, "", &format!("UPDATE {} SET {column} = '{me}'", table.name))
     }
 
+    /// To other values.
+    pub fn change(&mut self, who: &Person, table: &Table, rows: &[&Row], values: &[(&str, &str)]) -> Reached {
+        let set: Vec<String> = values.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+        self.each(who, table, rows, "", &format!("UPDATE {} SET {}", table.name, set.join(", ")))
+    }
+
+    /// Copies of rows with other values: in somebody else's name, or, of several owners, in each of them somebody else's beside one's own.
+    pub fn forge_chosen(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        rows: &[&Row],
+        values: &[(&'static str, &str)],
+        owners: &[String],
+    ) -> Reached {
+        let of = |row: &Row, more: &[(&str, String)]| {
+            let chosen = |name: &str| {
+                let more = more.iter().find(|(column, _)| *column == name).map(|(_, value)| value.clone());
+                more.or(values.iter().find(|(column, _)| *column == name).map(|(_, value)| (*value).to_owned()))
+            };
+            let columns =
+                row.columns.iter().map(|(name, value)| (*name, chosen(name).unwrap_or_else(|| value.clone())));
+            Row { id: row.id, columns: columns.collect() }
+        };
+        let mut reached =
+            self.forge(who, table, &rows.iter().map(|row| of(row, &[])).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+        let (Some(me), true, Some(row)) = (&who.user, owners.len() > 1, rows.first()) else { return reached };
+        let somebody = "'00000000-0000-4000-8000-000000000001'".to_owned();
+        let is_for_any = owners.iter().all(|victim| {
+            let ids = owners
+                .iter()
+                .map(|owner| (owner.as_str(), if owner == victim { somebody.clone() } else { format!("'{me}'") }));
+            let row = of(row, &ids.collect::<Vec<_>>());
+            !self.forge(who, table, &[&row]).rows.is_empty()
+        });
+        if is_for_any {
+            reached.rows.insert(row.id);
+        }
+        reached
+    }
+
     /// Rows that are their own, or would be if they were theirs.
     pub fn plant(
         &mut self,
