@@ -2,7 +2,7 @@
 
 use super::condition::{elements, text_of};
 use pgrx::pg_sys::{self, NodeTag};
-use pgrx::{is_a, pg_guard};
+use pgrx::{IntoDatum, is_a, pg_guard};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_void};
 
@@ -63,6 +63,13 @@ struct Walk<'a> {
 pub unsafe fn parse(tree: &CStr) -> *mut pg_sys::Node {
     // SAFETY: as the caller vouches.
     unsafe { pg_sys::stringToNode(tree.as_ptr()).cast() }
+}
+
+/// An expression of a table that the catalog holds as pg_node_tree, as SQL: as pg_get_expr() writes it.
+pub fn written(tree: &str, relation: pg_sys::Oid) -> String {
+    let arguments = [tree.into_datum(), relation.into_datum()];
+    // SAFETY: the function takes a text and an oid, and returns a text or NULL.
+    unsafe { pgrx::direct_function_call::<String>(pg_sys::pg_get_expr, &arguments) }.unwrap_or_default()
 }
 
 /// Adds what an expression is made of to `facts`.

@@ -31,8 +31,6 @@ pub struct Policy {
     pub using: Option<String>,
     /// WITH CHECK, in the catalog's form.
     pub check: Option<String>,
-    /// Both as SQL.
-    sql: [String; 2],
 }
 
 impl Policy {
@@ -58,19 +56,10 @@ impl Policy {
 
 /// All policies, or those of one table.
 pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> {
-    // Writing them as SQL takes a lock on each table, for which somebody may have us wait too long.
-    match alone(|| read(relation, true)) {
-        Ok(policies) => policies,
-        Err(failure) if failure.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => read(relation, false),
-        Err(failure) => failure.raise(),
-    }
-}
-
-fn read(relation: Option<pg_sys::Oid>, with_sql: bool) -> Result<Vec<Policy>, OpsError> {
     Spi::connect(|client| {
         let tables = relation.map(|relation| vec![relation]);
         let mut policies = Vec::new();
-        for row in client.select(include_str!("../../sql/rls/policies.sql"), None, &[tables.into(), with_sql.into()])? {
+        for row in client.select(include_str!("../../sql/rls/policies.sql"), None, &[tables.into()])? {
             policies.push(Policy {
                 oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 relation: row.get(2)?.unwrap_or(pg_sys::InvalidOid),
@@ -80,7 +69,6 @@ fn read(relation: Option<pg_sys::Oid>, with_sql: bool) -> Result<Vec<Policy>, Op
                 roles: row.get(6)?.unwrap_or_default(),
                 using: row.get(7)?,
                 check: row.get(8)?,
-                sql: [row.get(9)?.unwrap_or_default(), row.get(10)?.unwrap_or_default()],
             });
         }
         Ok(policies)
@@ -107,7 +95,7 @@ pub struct ClauseFacts {
 /// The facts of the policies of an audit that is under way, so that each rule need not find them out again.
 static KNOWN: BackendLocal<Option<Vec<ClauseFacts>>> = BackendLocal::new(None);
 
-/// Keeps facts for [`rls_policy_facts`] as long as it lives.
+/// Keeps facts for `rls_policy_facts` as long as it lives.
 pub struct Keeping;
 
 /// Keeps these facts.
@@ -129,11 +117,10 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
     let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
     let mut found = Vec::new();
     for policy in policies {
-        let [using, check] = &policy.sql;
-        for (clause, tree, sql) in [("using", &policy.using, using), ("check", &policy.check, check)] {
-            let Some(tree) = tree else { continue };
+        for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
+            let Some(text) = tree else { continue };
             found.push(memory::in_temporary_context(|| {
-                let tree = c_string(tree);
+                let tree = c_string(text);
                 let mut facts = Facts::default();
                 // SAFETY: the tree is the catalog's, about the policy's table.
                 let expression = unsafe {
@@ -146,7 +133,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
                     policy: policy.oid,
                     relation: policy.relation,
                     clause,
-                    expression: sql.clone(),
+                    expression: written(text, policy.relation),
                     constant,
                     facts,
                 }
@@ -154,6 +141,15 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
         }
     }
     found
+}
+
+/// A clause as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
+fn written(tree: &str, relation: pg_sys::Oid) -> String {
+    match alone(|| tree::written(tree, relation)) {
+        Ok(sql) => sql,
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(_) => String::new(),
+    }
 }
 
 /// Adds what is found inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a

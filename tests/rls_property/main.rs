@@ -143,7 +143,7 @@ impl Comparison<'_> {
         let none = Vec::new();
         let cells = self.cells.get(&table.name).unwrap_or(&none);
         let owners = self.surface.owners(table);
-        if table.has_owner != !owners.is_empty() || owners.iter().any(|owner| owner != "owner" && owner != "other") {
+        if table.has_owner == owners.is_empty() || owners.iter().any(|owner| owner != "owner" && owner != "other") {
             tally.wrong.push(format!("{}: owners {owners:?}\n{}", table.name, table.summary));
             return;
         }
