@@ -148,6 +148,18 @@ impl Question<'_> {
         }))
     }
 
+    /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
+    /// value put in may no longer read it.
+    fn begins(&self, effective: &Effective) -> Result<(), Unclear> {
+        let all = effective.using.and(effective.check);
+        if all.has_sub_queries() {
+            // A place where there never is a row.
+            let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
+            self.first(&Rows::At(nowhere), all, f64::MAX)?;
+        }
+        Ok(())
+    }
+
     /// Whether rows of others satisfy a condition.
     fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
         let folded = match condition.fold(&Parameters::none()) {
@@ -159,10 +171,6 @@ impl Question<'_> {
                 });
             }
             Folded::Always => {
-                // A table that a sub-query reads may be closed to who asks, and then the statement fails.
-                if condition.has_sub_queries() {
-                    self.first(&Rows::Foreign, condition, f64::MAX)?;
-                }
                 return Ok(Found::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
@@ -419,6 +427,7 @@ impl<'a> Examination<'a> {
                         None => (question.others(condition, &others)?, condition),
                     }
                 };
+                question.begins(&effective)?;
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
                     Folded::Always => Condition::ALWAYS,
                     Folded::Never => Condition::never(),
@@ -543,6 +552,7 @@ impl<'a> Examination<'a> {
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
             let Some(condition) = question.condition(reach, &effective, None) else { return Ok(Some(false)) };
+            question.begins(&effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }
