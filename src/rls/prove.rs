@@ -148,6 +148,18 @@ impl Question<'_> {
         }))
     }
 
+    /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
+    /// value put in may no longer read it.
+    fn begins(&self, effective: &Effective) -> Result<(), Unclear> {
+        let all = effective.using.and(effective.check);
+        if all.has_sub_queries() {
+            // A place where there never is a row.
+            let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
+            self.first(&Rows::At(nowhere), all, f64::MAX)?;
+        }
+        Ok(())
+    }
+
     /// Whether rows of others satisfy a condition.
     fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
         let folded = match condition.fold(&Parameters::none()) {
@@ -159,10 +171,6 @@ impl Question<'_> {
                 });
             }
             Folded::Always => {
-                // A table that a sub-query reads may be closed to who asks, and then the statement fails.
-                if condition.has_sub_queries() {
-                    self.first(&Rows::Foreign, condition, f64::MAX)?;
-                }
                 return Ok(Found::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
@@ -391,13 +399,14 @@ impl<'a> Examination<'a> {
         if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
     }
 
-    /// What the server enforces for an identity, asked once.
+    /// What the server enforces for an identity, asked and begun once.
     fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
         let key = (identity.label.clone(), command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
         }
         let effective = row_security::effective(key.1, &self.table.named)?;
+        Question { table: self.table, identity }.begins(&effective)?;
         self.enforced.borrow_mut().insert(key, effective);
         Ok(effective)
     }
