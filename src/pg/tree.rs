@@ -12,6 +12,8 @@ pub struct Identity<'a> {
     pub functions: &'a [pg_sys::Oid],
     /// The settings.
     pub settings: &'a [String],
+    /// Those of them that are a user's id.
+    pub ids: &'a [String],
 }
 
 /// What was found in an expression.
@@ -43,6 +45,8 @@ pub struct Facts {
     pub literal_identities: BTreeSet<String>,
     /// Columns that must equal an identity.
     pub owner_columns: BTreeSet<i16>,
+    /// Those of them that must equal a user's id, and not their address or team.
+    pub user_columns: BTreeSet<i16>,
     /// Whether a VOLATILE function is called.
     pub is_volatile: bool,
 }
@@ -234,6 +238,9 @@ impl Walk<'_> {
                             let var = &*one.cast::<pg_sys::Var>();
                             if var.varlevelsup == self.level && var.varno == 1 && var.varattno > 0 {
                                 self.facts.owner_columns.insert(var.varattno);
+                                if tells_user(other, self.identity) {
+                                    self.facts.user_columns.insert(var.varattno);
+                                }
                             }
                         }
                     }
@@ -299,9 +306,42 @@ unsafe fn tells_identity(node: *mut pg_sys::Node, identity: &Identity<'_>) -> bo
     }
 }
 
+/// Whether an expression that tells an identity tells a user's id: by the first of the functions, a setting that is one, or the claim sub.
+///
+/// # Safety
+/// The expression must be valid.
+unsafe fn tells_user(node: *mut pg_sys::Node, identity: &Identity<'_>) -> bool {
+    let mut search = Search { identity, found: false };
+    // SAFETY: as the caller vouches.
+    unsafe { seek_user(node, (&raw mut search).cast()) };
+    search.found
+}
+
 struct Search<'a> {
     identity: &'a Identity<'a>,
     found: bool,
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn seek_user(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    if node.is_null() {
+        return false;
+    }
+    // SAFETY: the tag says which struct the node is; the context is the search of `tells_user`.
+    unsafe {
+        let search = &mut *context.cast::<Search<'_>>();
+        search.found |= match (*node).type_ {
+            NodeTag::T_FuncExpr => {
+                search.identity.functions.first() == Some(&(*node.cast::<pg_sys::FuncExpr>()).funcid)
+            }
+            NodeTag::T_Const => constant_text(node.cast()).is_some_and(|text| {
+                text == "sub" || search.identity.ids.iter().any(|id| text.eq_ignore_ascii_case(id))
+            }),
+            NodeTag::T_Query => return pg_sys::query_tree_walker(node.cast(), Some(seek_user), context, 0),
+            _ => false,
+        };
+        search.found || pg_sys::expression_tree_walker(node, Some(seek_user), context)
+    }
 }
 
 #[pg_guard]

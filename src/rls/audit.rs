@@ -219,7 +219,9 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
         if let Some(setting) = unknown {
             let why = format!("a policy asks for the setting {setting}, which is not in crewsnow_ops.claims");
             cell.verdict = Verdict::Inconclusive(why);
-        } else if cell.verdict == Verdict::Closed && clauses.iter().any(|clause| clause.facts.reads_time) {
+        } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
+            && clauses.iter().any(|clause| clause.facts.reads_time)
+        {
             cell.verdict = Verdict::Inconclusive("it is closed now, and a policy asks what time it is".to_owned());
         }
     }

@@ -9,7 +9,16 @@ use pgrx::spi::quote_identifier;
 /// That a row is the asker's, if that can be said.
 fn own(surroundings: &Surroundings, table: &Table) -> Option<String> {
     let identity = surroundings.identity.as_ref()?;
-    let names: Vec<String> = table.owners.iter().map(|owner| quote_identifier(&owner.name)).collect();
+    // Columns of another type than the function's cannot be compared with it.
+    // SAFETY: looks up the function, InvalidOid where there is none.
+    let type_ =
+        surroundings.identity_functions.first().map(|function| unsafe { pgrx::pg_sys::get_func_rettype(*function) });
+    let names: Vec<String> = table
+        .owners
+        .iter()
+        .filter(|owner| Some(owner.type_) == type_)
+        .map(|owner| quote_identifier(&owner.name))
+        .collect();
     match names.as_slice() {
         [] => None,
         [one] => Some(format!("{one} = (SELECT {identity})")),

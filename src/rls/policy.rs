@@ -113,7 +113,9 @@ impl Drop for Keeping {
 /// Finds out what policies are made of.
 pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFacts> {
     let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
-    let who = Identity { functions: &surroundings.identity_functions, settings: &settings };
+    let ids: Vec<String> =
+        surroundings.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
+    let who = Identity { functions: &surroundings.identity_functions, settings: &settings, ids: &ids };
     let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
     let mut found = Vec::new();
     for policy in policies {
@@ -192,6 +194,7 @@ fn simplify(
     facts.relations.extend(inner.relations);
     facts.literal_identities.extend(inner.literal_identities);
     facts.owner_columns.extend(inner.owner_columns);
+    facts.user_columns.extend(inner.user_columns);
     facts.uses_session_user |= inner.uses_session_user;
     facts.reads_time |= inner.reads_time;
     constant
@@ -202,7 +205,7 @@ pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, Vec<i16>> {
     let mut columns: HashMap<u32, Vec<i16>> = HashMap::new();
     for clause in facts {
         let of = columns.entry(clause.relation.to_u32()).or_default();
-        for column in &clause.facts.owner_columns {
+        for column in &clause.facts.user_columns {
             if !of.contains(column) {
                 of.push(*column);
             }

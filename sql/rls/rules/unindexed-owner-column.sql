@@ -13,7 +13,7 @@ found AS (
 )
 SELECT
     CASE WHEN f.reltuples BETWEEN 0 AND 1000 THEN 'INFO' ELSE 'LOW' END AS severity, 'PROVED' AS confidence,
-    'table ' || f.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, f.oid AS objid, f.oid AS relation,
+    format('table %s, column %I', f.oid::regclass, f.attname) AS object, 'pg_class'::regclass::oid AS classid, f.oid AS objid, f.oid AS relation,
     format('Policies compare %s with who is asking, and no index begins with it: each query reads the whole table.', f.attname) AS detail,
     format('%s rows by estimate; policies %s', greatest(f.reltuples, 0)::bigint, f.policies) AS evidence,
     CASE WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  ')) ELSE '' END
