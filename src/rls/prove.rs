@@ -12,7 +12,7 @@ use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
 const MOST_COST: f64 = 50_000.0;
@@ -300,6 +300,7 @@ pub struct Examination<'a> {
     pub owners: Vec<String>,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
     enforced: RefCell<HashMap<(String, Command), Effective>>,
+    begun: RefCell<HashSet<(String, Command)>>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -313,7 +314,14 @@ struct Asked {
 impl<'a> Examination<'a> {
     /// Prepares one.
     pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
-        Self { table, surroundings, policies, owners: Vec::new(), enforced: RefCell::default() }
+        Self {
+            table,
+            surroundings,
+            policies,
+            owners: Vec::new(),
+            enforced: RefCell::default(),
+            begun: RefCell::default(),
+        }
     }
 
     /// All answers about the table.
@@ -399,16 +407,25 @@ impl<'a> Examination<'a> {
         if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
     }
 
-    /// What the server enforces for an identity, asked and begun once.
+    /// What the server enforces for an identity, asked once.
     fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
         let key = (identity.label.clone(), command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
         }
         let effective = row_security::effective(key.1, &self.table.named)?;
-        Question { table: self.table, identity }.begins(&effective)?;
         self.enforced.borrow_mut().insert(key, effective);
         Ok(effective)
+    }
+
+    /// Begins a statement of an identity, once: see [`Question::begins`].
+    fn begin(&self, identity: &Identity, reach: Reach, effective: &Effective) -> Result<(), Unclear> {
+        let key = (identity.label.clone(), command(reach));
+        if !self.begun.borrow().contains(&key) {
+            Question { table: self.table, identity }.begins(effective)?;
+            self.begun.borrow_mut().insert(key);
+        }
+        Ok(())
     }
 
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
@@ -435,6 +452,7 @@ impl<'a> Examination<'a> {
                         None => (question.others(condition, &others)?, condition),
                     }
                 };
+                self.begin(identity, reach, &effective)?;
                 let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
                     Folded::Always => Condition::ALWAYS,
@@ -563,6 +581,7 @@ impl<'a> Examination<'a> {
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
             let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
+            self.begin(identity, reach, &effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }
