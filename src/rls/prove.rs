@@ -12,7 +12,7 @@ use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
 const MOST_COST: f64 = 50_000.0;
@@ -148,6 +148,18 @@ impl Question<'_> {
         }))
     }
 
+    /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
+    /// value put in may no longer read it.
+    fn begins(&self, effective: &Effective) -> Result<(), Unclear> {
+        let all = effective.using.and(effective.check);
+        if all.has_sub_queries() {
+            // A place where there never is a row.
+            let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
+            self.first(&Rows::At(nowhere), all, f64::MAX)?;
+        }
+        Ok(())
+    }
+
     /// Whether rows of others satisfy a condition.
     fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
         let folded = match condition.fold(&Parameters::none()) {
@@ -159,10 +171,6 @@ impl Question<'_> {
                 });
             }
             Folded::Always => {
-                // A table that a sub-query reads may be closed to who asks, and then the statement fails.
-                if condition.has_sub_queries() {
-                    self.first(&Rows::Foreign, condition, f64::MAX)?;
-                }
                 return Ok(Found::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
@@ -333,6 +341,7 @@ pub struct Examination<'a> {
     pub owners: Vec<String>,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
     enforced: RefCell<HashMap<(String, Command), Effective>>,
+    begun: RefCell<HashSet<(String, Command)>>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -346,7 +355,14 @@ struct Asked {
 impl<'a> Examination<'a> {
     /// Prepares one.
     pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
-        Self { table, surroundings, policies, owners: Vec::new(), enforced: RefCell::default() }
+        Self {
+            table,
+            surroundings,
+            policies,
+            owners: Vec::new(),
+            enforced: RefCell::default(),
+            begun: RefCell::default(),
+        }
     }
 
     /// All answers about the table.
@@ -443,6 +459,16 @@ impl<'a> Examination<'a> {
         Ok(effective)
     }
 
+    /// Begins a statement of an identity, once: see [`Question::begins`].
+    fn begin(&self, identity: &Identity, reach: Reach, effective: &Effective) -> Result<(), Unclear> {
+        let key = (identity.label.clone(), command(reach));
+        if !self.begun.borrow().contains(&key) {
+            Question { table: self.table, identity }.begins(effective)?;
+            self.begun.borrow_mut().insert(key);
+        }
+        Ok(())
+    }
+
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
     fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
         let question = Question { table: self.table, identity };
@@ -477,6 +503,7 @@ impl<'a> Examination<'a> {
                     };
                     changed.unwrap_or((found, condition))
                 };
+                self.begin(identity, reach, &effective)?;
                 let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
                     Folded::Always => Condition::ALWAYS,
@@ -605,6 +632,7 @@ impl<'a> Examination<'a> {
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
             let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
+            self.begin(identity, reach, &effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }

@@ -260,8 +260,7 @@ impl Surroundings {
         most: u64,
     ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, OpsError> {
         let unreadable = |why: String| OpsError::Unreadable { table: table.to_owned(), why };
-        let role = self.user_role().or(self.anonymous());
-        let role = role.ok_or_else(|| unreadable("there is no role of requests".to_owned()))?;
+        let Some(role) = self.user_role().or(self.anonymous()) else { return Ok(Vec::new()) };
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             let work = || Look { sql, parameters: Parameters::new(values) }.rows(Condition::ALWAYS, most, f64::MAX);
             crate::pg::identity::as_client(role.oid, &[], std::panic::AssertUnwindSafe(work))
