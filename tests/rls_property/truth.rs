@@ -180,7 +180,8 @@ impl Sessions {
         self.each(who, table, rows, "", &format!("UPDATE {} SET {}", table.name, set.join(", ")))
     }
 
-    /// Copies of rows with other values: in somebody else's name, or, of several owners, in each of them somebody else's beside one's own.
+    /// Copies of rows with other values: in somebody else's name; of several owners, in one name alone, or in each of them somebody else's
+    /// beside one's own.
     pub fn forge_chosen(
         &mut self,
         who: &Person,
@@ -200,8 +201,14 @@ impl Sessions {
         };
         let mut reached =
             self.forge(who, table, &rows.iter().map(|row| of(row, &[])).collect::<Vec<_>>().iter().collect::<Vec<_>>());
-        let (Some(me), true, Some(row)) = (&who.user, owners.len() > 1, rows.first()) else { return reached };
-        let somebody = "'00000000-0000-4000-8000-000000000001'".to_owned();
+        // Somebody who exists, as the column may refer to the accounts.
+        let known = rows.iter().flat_map(|row| owners.iter().map(|owner| row.get(owner))).find(|id| *id != "NULL");
+        let somebody = known.map_or("'00000000-0000-4000-8000-000000000001'".to_owned(), ToString::to_string);
+        let Some(row) = rows.first() else { return reached };
+        // Wholly somebody else's.
+        let all = of(row, &["owner", "other"].map(|column| (column, somebody.clone())));
+        reached.rows.extend(self.forge(who, table, &[&all]).rows);
+        let (true, Some(me)) = (owners.len() > 1, &who.user) else { return reached };
         let is_for_any = owners.iter().all(|victim| {
             let ids = owners
                 .iter()
