@@ -4,7 +4,8 @@ use super::fix;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::people::People;
 use super::policy::{self, ClauseFacts, Policy};
-use super::prove::{self, Cell, Examination, worst};
+use super::prove::{Cell, Examination, worst};
+use super::question;
 use super::surroundings::Surroundings;
 use super::table::{self, Table};
 use crate::error::OpsError;
@@ -212,7 +213,7 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
         if !matches!(cell.verdict, Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared) {
             continue;
         }
-        let about = policies.iter().filter(|policy| policy.is_about(prove::command(cell.reach), cell.role));
+        let about = policies.iter().filter(|policy| policy.is_about(question::command(cell.reach), cell.role));
         let clauses = about.flat_map(|policy| facts.iter().filter(|clause| clause.policy == policy.oid));
         let clauses: Vec<&ClauseFacts> = clauses.collect();
         let unknown = clauses.iter().flat_map(|clause| &clause.facts.settings).find(|setting| !is_known(setting));

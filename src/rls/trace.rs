@@ -1,12 +1,12 @@
 //! Somebody says they saw somebody else's data: through which doors does this reader reach this victim's rows?
 
 use super::api::text;
-use super::audit::Audit;
 use super::fix;
 use super::model::{Audience, Confidence, Reach, Severity, Verdict};
 use super::people::People;
 use super::policy::{self, Policy};
-use super::prove::{self, Examination, LIMIT, Question, Rows as Kind};
+use super::prove::{Examination, LIMIT};
+use super::question::{self, Question, Rows as Kind};
 use super::repair::{self, Proof};
 use super::rules;
 use super::surroundings::{Identity, Role, Surroundings};
@@ -22,8 +22,6 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// How many owners of other rows of a table are tried with one row.
-const OTHERS: usize = 20;
 /// How many rows of others are counted.
 const MOST: u64 = 10_000;
 
@@ -46,7 +44,7 @@ pub struct Door {
 }
 
 /// Rows of the victim, whose other rows there are, and the condition.
-type Reached = (Vec<prove::Place>, Vec<String>, Condition);
+type Reached = (Vec<question::Place>, Vec<String>, Condition);
 
 /// Everything a trace needs.
 struct Trace {
@@ -73,7 +71,7 @@ impl Trace {
     ) -> Vec<Door> {
         let mut doors = Vec::new();
         for reach in Reach::ALL {
-            if !table.allows(place, prove::command(reach)) {
+            if !table.allows(place, question::command(reach)) {
                 continue;
             }
             if let Some(door) = self.door(table, policies, who, reach, prove) {
@@ -88,15 +86,15 @@ impl Trace {
         let victims = [self.victim.clone()];
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             who.act(|| -> Result<Option<Reached>, Unclear> {
-                let effective = row_security::effective(prove::command(reach), &table.named)?;
+                let effective = row_security::effective(question::command(reach), &table.named)?;
                 let Some(condition) = question.condition(reach, &effective, Some(&self.victim))? else {
                     return Ok(None);
                 };
                 if reach == Reach::Plant {
                     return Ok(match question.planted(&effective, &self.victim)? {
-                        prove::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
-                        prove::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
-                        prove::Found::Verdict(_) => None,
+                        question::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
+                        question::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
+                        question::Found::Verdict(_) => None,
                     });
                 }
                 let places = question.places(&Kind::Of(&victims), condition, 1001)?;
@@ -122,7 +120,8 @@ impl Trace {
         examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
         let role = self.surroundings.roles.iter().find(|role| role.oid == who.role)?;
         let stranger = self.surroundings.stranger(role);
-        let is_for_all = |place: &prove::Place| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
+        let is_for_all =
+            |place: &question::Place| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
         let (verdict, evidence) = match places.first() {
             Some(place) if who.is_account && is_for_all(place) => (
                 Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
@@ -197,14 +196,14 @@ impl Trace {
         let reaches = || {
             let question = Question { table, identity: who };
             let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
-                let effective = row_security::effective(prove::command(reach), &table.named)?;
+                let effective = row_security::effective(question::command(reach), &table.named)?;
                 let Some(condition) = question.condition(reach, &effective, Some(&victims[0]))? else {
                     return Ok(false);
                 };
                 if reach == Reach::Plant {
                     return Ok(!matches!(
                         question.planted(&effective, &victims[0])?,
-                        prove::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                        question::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
                     ));
                 }
                 Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
@@ -347,7 +346,7 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
 
 impl Question<'_> {
     /// Rows of a kind that meet a condition.
-    fn places(&self, rows: &Kind<'_>, condition: Condition, most: u64) -> Result<Vec<prove::Place>, Unclear> {
+    fn places(&self, rows: &Kind<'_>, condition: Condition, most: u64) -> Result<Vec<question::Place>, Unclear> {
         let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
         let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
         Ok(found
@@ -485,107 +484,4 @@ fn rows(doors: Vec<Door>) -> Rows<12> {
             })
             .collect(),
     )
-}
-
-/// Who reaches one row. See the COMMENT on the SQL function.
-#[pg_extern(sql = false)]
-fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<Rows<9>, ErrorReport> {
-    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
-    let relation = p_relation.ok_or_else(|| null("p_relation"))?;
-    let key = p_key.ok_or_else(|| null("p_key"))?;
-    let audit = Audit::prepare(Some(relation))?;
-    let Some((table, _)) = audit.tables.first() else {
-        return Err(OpsError::NotATable { example: EXAMPLE }.into());
-    };
-    let (place, owners) = repair::row_by_key(&audit.surroundings, table, &key.0, EXAMPLE)?;
-    let mut people = People::find(&audit.surroundings)?;
-    let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
-    let compared = policy::compared_columns(&policy::facts(&policy::policies(None)?, &audit.surroundings));
-    let columns = Spi::connect(|client| super::table::owner_columns(client, &audit.surroundings, &compared))?;
-    // Those whom it concerns, and some whom it does not.
-    let mut tried = repair::related(&audit.surroundings, table, place, &columns)?;
-    tried.extend(table.sample_owners(&audit.surroundings, OTHERS)?);
-    tried.extend(people.pool.iter().cloned());
-    examination.owners = people.known(&audit.surroundings, owners)?;
-    let mut users = examination.owners.clone();
-    for id in people.known(&audit.surroundings, tried)? {
-        if !users.contains(&id) {
-            users.push(id);
-        }
-    }
-    let mut found = Vec::new();
-    for (number, role) in audit.surroundings.roles.iter().enumerate() {
-        let identities: Vec<Identity> = match role.is_anonymous {
-            true => vec![audit.surroundings.nobody(role), audit.surroundings.key(role)],
-            false => std::iter::once(audit.surroundings.stranger(role))
-                .chain(users.iter().map(|id| people.identity(&audit.surroundings, role, id)))
-                .collect(),
-        };
-        for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
-            if !table.allows(number, prove::command(reach)) {
-                continue;
-            }
-            let mut refused = 0;
-            for who in &identities {
-                let (verdict, evidence) = match examination.reaches(who, reach, place) {
-                    Ok(None) => ("OWN", String::new()),
-                    Ok(Some(true)) => ("YES", String::new()),
-                    Err(why) => ("INCONCLUSIVE", why),
-                    Ok(Some(false)) => {
-                        refused += 1;
-                        continue;
-                    }
-                };
-                let culprits =
-                    if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
-                // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
-                let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
-                let script = fix::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
-                let proof = script.as_deref().map(|script| {
-                    let reaches = || {
-                        // Anew: what was asked before the correction is out of date.
-                        let mut again = Examination::new(table, &audit.surroundings, &audit.policies);
-                        again.owners.clone_from(&examination.owners);
-                        again.reaches(who, reach, place).map(|reaches| reaches == Some(true))
-                    };
-                    let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
-                    let keeps = || {
-                        owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner))
-                    };
-                    repair::prove(script, &Proof { reaches: &reaches, keeps: &keeps })
-                });
-                let mut row = row_of(table, reach, role, (&who.label, verdict), &culprits, evidence);
-                (row[7], row[8]) = (script.and_then(text), proof.and_then(text));
-                found.push(row);
-            }
-            if refused > 0 {
-                let rest = format!("{refused} of {} identities tried", identities.len());
-                found.push(row_of(table, reach, role, (&rest, "NO"), &[], String::new()));
-            }
-        }
-    }
-    Ok(Rows(found))
-}
-
-fn row_of(
-    table: &Table,
-    reach: Reach,
-    role: &Role,
-    (who, verdict): (&str, &str),
-    culprits: &[Policy],
-    evidence: String,
-) -> [Option<pg_sys::Datum>; 9] {
-    let through: Vec<String> = culprits.iter().map(|policy| policy.name.clone()).collect();
-    [
-        text(if table.is_secured { "policy" } else { "grant" }),
-        text(reach.rule()),
-        text(role.name.clone()),
-        text(who),
-        text(verdict),
-        through.into_datum(),
-        text(evidence),
-        None,
-        None,
-    ]
 }

@@ -1,0 +1,377 @@
+//! What one identity asks of one table: which rows are meant, and which of them meet a condition.
+
+use super::model::{Audience, Confidence, Reach, Verdict};
+use super::surroundings::{self, Identity};
+use super::table::Table;
+use crate::pg::condition::{Condition, Folded, Parameters, value_of};
+use crate::pg::privilege;
+use crate::pg::row_security::{Command, Effective, Look, Unclear};
+use crate::pg::tree::c_string;
+use pgrx::pg_sys;
+
+/// What looking for a row may cost at most, by the planner's measure: about half a second.
+pub const MOST_COST: f64 = 50_000.0;
+/// As many rows are looked at without a thought.
+const FEW: i64 = 10_000;
+
+/// A row, where it lies.
+pub type Place = (pg_sys::Oid, pg_sys::Datum);
+
+/// Which rows are looked for.
+pub enum Rows<'a> {
+    /// That are somebody else's.
+    Foreign,
+    /// That are one of these users' and not one's own.
+    Of(&'a [String]),
+    /// That are one's own.
+    Own,
+    /// One row.
+    At(Place),
+}
+
+/// The question that an identity asks of a table.
+pub struct Question<'a> {
+    /// Of which table.
+    pub table: &'a Table,
+    /// Who asks.
+    pub identity: &'a Identity,
+}
+
+/// What came out of it so far.
+pub enum Found {
+    /// What is so.
+    Verdict(Verdict),
+    /// This row, though it is not the asker's.
+    Row(Place),
+}
+
+impl From<Unclear> for Verdict {
+    fn from(unclear: Unclear) -> Self {
+        Self::Inconclusive(unclear.to_string())
+    }
+}
+
+impl Question<'_> {
+    /// The statement that finds rows of a kind.
+    pub fn look(&self, rows: &Rows<'_>) -> Option<(String, Parameters)> {
+        let (mut terms, mut values) = (Vec::new(), Vec::new());
+        let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
+            values.push((type_, value));
+            format!("${}", values.len())
+        };
+        let quoted: Vec<(String, pg_sys::Oid)> = self
+            .table
+            .owners
+            .iter()
+            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_))
+            .collect();
+        let me = self.identity.user.as_deref();
+        match rows {
+            Rows::At((table, place)) => {
+                terms.push(format!("t.tableoid = {}", bind(pg_sys::OIDOID, (*table).into())));
+                terms.push(format!("t.ctid = {}", bind(pg_sys::TIDOID, *place)));
+            }
+            Rows::Own => {
+                let (column, type_) = quoted.first()?;
+                terms.push(format!("{column} = {}", bind(*type_, value_of(*type_, &c_string(me?)))));
+            }
+            Rows::Foreign | Rows::Of(_) => {
+                if let Rows::Of(users) = rows {
+                    let (column, type_) = quoted.first()?;
+                    // SAFETY: looks up the type.
+                    let array = unsafe { pg_sys::get_array_type(*type_) };
+                    let list: Vec<String> =
+                        users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
+                    let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
+                    terms.push(format!("{column} = ANY ({})", bind(array, list)));
+                }
+                // Somebody's, and in no column one's own. Written so that the server can refute it by a policy.
+                if let Some(me) = me {
+                    for (column, type_) in &quoted {
+                        let me = bind(*type_, value_of(*type_, &c_string(me)));
+                        terms.push(match quoted.len() {
+                            1 => format!("{column} <> {me}"),
+                            _ => format!("({column} <> {me} OR {column} IS NULL)"),
+                        });
+                    }
+                }
+                if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
+                    let somebody: Vec<String> =
+                        quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                    terms.push(format!("({})", somebody.join(" OR ")));
+                }
+            }
+        }
+        let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
+        Some((
+            format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name),
+            Parameters::new(&values),
+        ))
+    }
+
+    /// The first row of a kind that meets a condition.
+    pub fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
+        let Some((sql, parameters)) = self.look(rows) else { return Ok(None) };
+        let found = Look { sql: &sql, parameters }.rows(condition, 1, cost)?;
+        Ok(found.first().and_then(|row| match row.as_slice() {
+            [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
+            _ => None,
+        }))
+    }
+
+    /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
+    /// value put in may no longer read it.
+    pub fn begins(&self, effective: &Effective) -> Result<(), Unclear> {
+        let all = effective.using.and(effective.check);
+        if all.has_sub_queries() {
+            // A place where there never is a row.
+            let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
+            self.first(&Rows::At(nowhere), all, f64::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Whether rows of others satisfy a condition.
+    pub fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
+        let folded = match condition.fold(&Parameters::none()) {
+            // What holds for one user's claims need not hold for everybody's: that a row shows.
+            Folded::Always if self.identity.is_account => {
+                return Ok(match self.first(&Rows::Foreign, condition, f64::MAX)? {
+                    Some(place) => Found::Row(place),
+                    None => Found::Verdict(self.nothing_found(owners)?),
+                });
+            }
+            Folded::Always => {
+                return Ok(Found::Verdict(match self.table.owners.is_empty() {
+                    true => Verdict::Public(Confidence::Proved),
+                    false => Verdict::Leak(Confidence::Proved, self.audience()),
+                }));
+            }
+            Folded::Never => return Ok(Found::Verdict(Verdict::Closed)),
+            Folded::Depends(folded) => folded,
+        };
+        if self.identity.user.is_some() && !self.table.owners.is_empty() {
+            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(Found::Verdict(Verdict::Closed)) };
+            let foreign = Look { sql: &sql, parameters };
+            if let Folded::Depends(foreign) = foreign.condition()?.fold(&foreign.parameters)
+                && folded.refutes(foreign)
+            {
+                return Ok(Found::Verdict(Verdict::Isolated));
+            }
+        }
+        // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
+        if !owners.is_empty()
+            && self.table.estimated_rows > FEW
+            && let Some(place) = self.first(&Rows::Of(owners), condition, MOST_COST)?
+        {
+            return Ok(Found::Row(place));
+        }
+        match self.first(&Rows::Foreign, condition, MOST_COST) {
+            Ok(Some(place)) => Ok(Found::Row(place)),
+            Ok(None) => Ok(Found::Verdict(self.nothing_found(owners)?)),
+            Err(Unclear::TooExpensive) => Ok(Found::Verdict(match owners.len() {
+                0 => Verdict::from(Unclear::TooExpensive),
+                n => Verdict::Inconclusive(format!(
+                    "none found of {n} owners' rows; looking at every row would cost too much"
+                )),
+            })),
+            Err(unclear) => Err(unclear),
+        }
+    }
+
+    /// Nothing was found: among how many?
+    pub fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Unclear> {
+        if owners.is_empty() && self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
+            return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
+        }
+        Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
+    }
+
+    /// Who else gets through where this identity does.
+    pub fn audience(&self) -> Audience {
+        match self.identity.user {
+            None => Audience::Anonymous,
+            Some(_) => Audience::AnyAccount,
+        }
+    }
+
+    /// The condition that must hold for a row so that the identity reaches it this way; `None` where the role lacks a privilege on the
+    /// columns that it takes.
+    pub fn condition(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        victim: Option<&str>,
+    ) -> Result<Option<Condition>, Unclear> {
+        let Effective { using, check } = *effective;
+        let owner = self.table.owners.first();
+        let may_set = |command| {
+            self.table.is_control
+                || self
+                    .table
+                    .owners
+                    .iter()
+                    .any(|owner| privilege::on_column(self.identity.role, self.table.oid(), owner.number, command))
+        };
+        Ok(match reach {
+            Reach::Read | Reach::Destroy => Some(using),
+            Reach::Tamper => Some(using.and(check)),
+            Reach::Forge if self.table.owners.is_empty() => Some(check),
+            Reach::Forge => may_set(Command::Insert).then_some(check),
+            Reach::TakeOver | Reach::Plant => {
+                // Who has not signed in has no rows, and makes none their own.
+                let me = self.identity.user.as_deref();
+                let user = if reach == Reach::TakeOver { me } else { victim.filter(|_| me.is_some()) };
+                let (Some(owner), Some(user)) = (owner, user) else { return Ok(None) };
+                if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
+                    return Ok(None);
+                }
+                let value = value_of(owner.type_, &c_string(user));
+                let check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
+                Some(using.and(check))
+            }
+        })
+    }
+
+    /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
+    pub fn forged(&self, check: Condition) -> Option<Verdict> {
+        // As in `others`.
+        if self.identity.is_account || check.has_sub_queries() {
+            return None;
+        }
+        let owners = &self.table.owners;
+        let forged = |is_somebodys: &dyn Fn(usize) -> bool| {
+            let mut changed = check;
+            for (i, owner) in owners.iter().enumerate() {
+                let id = match is_somebodys(i) {
+                    true => surroundings::stranger_of(owner.type_, 1),
+                    false => self.identity.user.clone()?,
+                };
+                changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
+            }
+            Some(matches!(self.chosen(changed, Command::Insert)?.fold(&Parameters::none()), Folded::Always))
+        };
+        // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
+        let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
+        // What does not hold for a new id may hold for a friend's.
+        let is_open = is_for_any || forged(&|_| true)?;
+        is_open.then(|| Verdict::Leak(Confidence::Proved, self.audience()))
+    }
+
+    /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
+    pub fn chosen(&self, check: Condition, command: Command) -> Option<Condition> {
+        let Folded::Depends(folded) = check.fold(&Parameters::none()) else { return Some(check) };
+        let table = self.table.oid();
+        let may_set = |column: i16| {
+            !self.table.owners.iter().any(|owner| owner.number == column)
+                && privilege::on_column(self.identity.role, table, column, command)
+                && !privilege::is_generated(table, column)
+        };
+        check.with_choices(&folded.choices(&may_set))
+    }
+
+    /// Whether rows of others can be changed so that the new row is as the policies ask, which the row need not have been.
+    pub fn changed(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        owners: &[String],
+    ) -> Result<Option<(Found, Condition)>, Unclear> {
+        let mut check = effective.check;
+        if reach == Reach::TakeOver {
+            let (Some(owner), Some(me)) = (self.table.owners.first(), &self.identity.user) else { return Ok(None) };
+            let value = value_of(owner.type_, &c_string(me));
+            check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
+        }
+        let Some(chosen) = self.chosen(check, Command::Update) else { return Ok(None) };
+        let condition = effective.using.and(chosen);
+        let found = self.others(condition, owners)?;
+        Ok(match found {
+            Found::Row(_) | Found::Verdict(Verdict::Leak(..) | Verdict::Public(_)) => Some((found, condition)),
+            Found::Verdict(_) => None,
+        })
+    }
+}
+
+/// The command that a reach takes.
+pub fn command(reach: Reach) -> Command {
+    match reach {
+        Reach::Read => Command::Select,
+        Reach::Forge => Command::Insert,
+        Reach::Tamper | Reach::TakeOver | Reach::Plant => Command::Update,
+        Reach::Destroy => Command::Delete,
+    }
+}
+
+impl Question<'_> {
+    /// Whether a row is the asker's.
+    pub fn is_own(&self, place: Place) -> Result<bool, Unclear> {
+        let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(true) };
+        let foreign = Look { sql: &sql, parameters };
+        let foreign = match foreign.condition()?.fold(&foreign.parameters) {
+            Folded::Depends(condition) => condition,
+            Folded::Always => return Ok(false),
+            Folded::Never => return Ok(true),
+        };
+        Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
+    }
+
+    /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
+    pub fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Condition)>, Unclear> {
+        let somebody = self.table.owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
+        let mut told = None;
+        for victim in if victims.is_empty() { somebody.as_slice() } else { victims } {
+            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else { continue };
+            let found = self.planted(effective, victim)?;
+            match found {
+                Found::Row(_) | Found::Verdict(Verdict::Leak(..)) => return Ok(Some((found, condition))),
+                Found::Verdict(Verdict::Inconclusive(_)) => told = Some((found, condition)),
+                Found::Verdict(_) => told = told.or(Some((found, condition))),
+            }
+        }
+        Ok(told)
+    }
+
+    /// Whether own rows can be given to a victim.
+    pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
+        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else {
+            return Ok(Found::Verdict(Verdict::Closed));
+        };
+        match condition.fold(&Parameters::none()) {
+            Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
+            Folded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
+                return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
+            }
+            Folded::Always => {}
+            Folded::Depends(folded) => {
+                // What is own is reached, and nothing more is asked of the new row.
+                let Some((sql, parameters)) = self.look(&Rows::Own) else { return Ok(Found::Verdict(Verdict::Closed)) };
+                let own = Look { sql: &sql, parameters };
+                if !self.identity.is_account
+                    && !condition.has_sub_queries()
+                    && let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
+                    && own.implies(folded)
+                {
+                    return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
+                }
+            }
+        }
+        if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() {
+            return Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+                Some(place) => Found::Row(place),
+                None => Found::Verdict(Verdict::IsolatedIn(1)),
+            });
+        }
+        // Who has no rows yet is asked as if they had others'.
+        let as_own = self.table.owners.first().zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
+            let value = |user: &str| value_of(owner.type_, &c_string(user));
+            let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
+            Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
+        });
+        let as_own = as_own.ok_or(Unclear::WholeRow)?;
+        Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
+            Some(place) => Found::Row(place),
+            None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
+        })
+    }
+}
