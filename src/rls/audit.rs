@@ -178,8 +178,9 @@ impl Audit {
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
         let (rule, severity, what) = match reach {
             Reach::Read => ("public-read", Severity::Info, "read it; no column says whose a row is"),
-            Reach::Forge => ("open-write", Severity::Medium, "insert into it whatever they like"),
-            _ => ("open-write", Severity::High, "change or delete its rows; no column says whose they are"),
+            Reach::Forge => ("open-insert", Severity::Medium, "insert into it whatever they like"),
+            Reach::Destroy => ("open-delete", Severity::High, "delete its rows; no column says whose they are"),
+            _ => ("open-update", Severity::High, "change its rows; no column says whose they are"),
         };
         Some(Finding {
             rule,
