@@ -87,3 +87,24 @@ pub fn role(name: &str) -> Option<pg_sys::Oid> {
     let oid = unsafe { pg_sys::get_role_oid(name.as_ptr(), true) };
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
+
+/// The number and type of a table's column, if it has one of this name.
+pub fn column(table: pg_sys::Oid, name: &CStr) -> Option<(i16, pg_sys::Oid)> {
+    // SAFETY: a look-up by a NUL-terminated name; 0 where there is none.
+    unsafe {
+        let number = pg_sys::get_attnum(table, name.as_ptr());
+        (number > 0).then(|| (number, pg_sys::get_atttype(table, number)))
+    }
+}
+
+/// The type that a function returns.
+pub fn return_type(function: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: looks up the function, InvalidOid where there is none.
+    unsafe { pg_sys::get_func_rettype(function) }
+}
+
+/// The type of arrays of a type.
+pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: looks up the type, InvalidOid where there is none.
+    unsafe { pg_sys::get_array_type(type_) }
+}

@@ -68,6 +68,12 @@ pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
     }
 }
 
+/// The value of a type that a text stands for, as a bound parameter.
+pub fn bound_value_of<'a>(type_: pg_sys::Oid, text: &CStr) -> pgrx::datum::DatumWithOid<'a> {
+    // SAFETY: a value of this type, in the current memory context.
+    unsafe { pgrx::datum::DatumWithOid::new(value_of(type_, text), type_) }
+}
+
 /// A value as its type writes it.
 pub fn text_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> String {
     let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);

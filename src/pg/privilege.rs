@@ -30,3 +30,9 @@ pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: looks up the table and the role; with no_error it raises nothing for a policy that is off.
     unsafe { pg_sys::check_enable_rls(table, role, true) == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32 }
 }
+
+/// Whether a role has the privileges of another, by membership; of everybody's (0) in any case.
+pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
+    // SAFETY: looks up memberships; roles that are gone are nobody's.
+    other == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, other) }
+}

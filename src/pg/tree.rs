@@ -62,13 +62,48 @@ struct Walk<'a> {
     is_uncorrelated: bool,
 }
 
-/// An expression that the catalog holds as pg_node_tree.
-///
-/// # Safety
-/// The text must come from such a column.
-pub unsafe fn parse(tree: &CStr) -> *mut pg_sys::Node {
-    // SAFETY: as the caller vouches.
-    unsafe { pg_sys::stringToNode(tree.as_ptr()).cast() }
+/// An expression of a policy, about the first table of its range table. It lives as long as the memory context that it was made in.
+#[derive(Clone, Copy)]
+pub struct Expression(*mut pg_sys::Node);
+
+impl Expression {
+    /// One that the catalog holds as pg_node_tree.
+    pub fn parse(tree: &CStr) -> Self {
+        // SAFETY: the server reads what it wrote, and raises for anything else.
+        Self(unsafe { pg_sys::stringToNode(tree.as_ptr()).cast() })
+    }
+
+    /// Adds what it is made of to `facts`.
+    pub fn collect(self, identity: &Identity<'_>, facts: &mut Facts) {
+        let mut walk = Walk { identity, facts, level: 0, is_once: false, is_uncorrelated: false };
+        // SAFETY: a valid expression; the walk outlives the visit.
+        unsafe {
+            visit(self.0, (&raw mut walk).cast());
+            facts.is_volatile |= pg_sys::contain_volatile_functions(self.0);
+        }
+    }
+
+    /// It with its constants propagated and its inlinable SQL functions inlined, as the planner would. IMMUTABLE functions are called, so
+    /// call it with the rights of a client.
+    pub fn simplified(self) -> Self {
+        // SAFETY: works on a copy of a valid expression.
+        unsafe {
+            let copy = pg_sys::copyObjectImpl(self.0.cast());
+            Self(pg_sys::eval_const_expressions(std::ptr::null_mut(), copy.cast()))
+        }
+    }
+
+    /// The boolean constant that it is; `Some(None)` is NULL.
+    pub fn constant(self) -> Option<Option<bool>> {
+        // SAFETY: the tag says which struct it is.
+        unsafe {
+            if !is_a(self.0, NodeTag::T_Const) {
+                return None;
+            }
+            let constant = &*self.0.cast::<pg_sys::Const>();
+            Some((!constant.constisnull).then(|| constant.constvalue.value() != 0))
+        }
+    }
 }
 
 /// An expression of a table that the catalog holds as pg_node_tree, as SQL: as pg_get_expr() writes it.
@@ -76,47 +111,6 @@ pub fn written(tree: &str, relation: pg_sys::Oid) -> String {
     let arguments = [tree.into_datum(), relation.into_datum()];
     // SAFETY: the function takes a text and an oid, and returns a text or NULL.
     unsafe { pgrx::direct_function_call::<String>(pg_sys::pg_get_expr, &arguments) }.unwrap_or_default()
-}
-
-/// Adds what an expression is made of to `facts`.
-///
-/// # Safety
-/// The expression must be valid, about the first table of its range table.
-pub unsafe fn collect(expression: *mut pg_sys::Node, identity: &Identity<'_>, facts: &mut Facts) {
-    let mut walk = Walk { identity, facts, level: 0, is_once: false, is_uncorrelated: false };
-    // SAFETY: as the caller vouches.
-    unsafe {
-        visit(expression, (&raw mut walk).cast());
-        facts.is_volatile |= pg_sys::contain_volatile_functions(expression);
-    }
-}
-
-/// The expression with its constants propagated and its inlinable SQL functions inlined, as the planner would. IMMUTABLE functions are
-/// called, so call it with the rights of a client.
-///
-/// # Safety
-/// The expression must be valid.
-pub unsafe fn simplified(expression: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: as the caller vouches; works on a copy.
-    unsafe {
-        let copy = pg_sys::copyObjectImpl(expression.cast());
-        pg_sys::eval_const_expressions(std::ptr::null_mut(), copy.cast())
-    }
-}
-
-/// A boolean constant; `Some(None)` is NULL.
-///
-/// # Safety
-/// The expression must be valid.
-pub unsafe fn constant(expression: *mut pg_sys::Node) -> Option<Option<bool>> {
-    // SAFETY: the tag says which struct it is.
-    unsafe {
-        if !is_a(expression, NodeTag::T_Const) {
-            return None;
-        }
-        let constant = &*expression.cast::<pg_sys::Const>();
-        Some((!constant.constisnull).then(|| constant.constvalue.value() != 0))
-    }
 }
 
 #[pg_guard]

@@ -4,15 +4,14 @@ use super::model::Reach;
 use super::policy::Policy;
 use super::surroundings::Surroundings;
 use super::table::Table;
+use crate::pg::catalog;
 use pgrx::spi::quote_identifier;
 
 /// That a row is the asker's, if that can be said.
 fn own(surroundings: &Surroundings, table: &Table) -> Option<String> {
     let identity = surroundings.identity.as_ref()?;
     // Columns of another type than the function's cannot be compared with it.
-    // SAFETY: looks up the function, InvalidOid where there is none.
-    let type_ =
-        surroundings.identity_functions.first().map(|function| unsafe { pgrx::pg_sys::get_func_rettype(*function) });
+    let type_ = surroundings.identity_functions.first().map(|function| catalog::return_type(*function));
     let names: Vec<String> = table
         .owners
         .iter()

@@ -7,8 +7,8 @@ use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::condition::Condition;
 use crate::pg::row_security::{self, Command, Named, Unclear};
-use crate::pg::tree::{self, Facts, Identity, c_string};
-use crate::pg::{identity, memory, subtransaction, time_limit};
+use crate::pg::tree::{self, Expression, Facts, Identity, c_string};
+use crate::pg::{identity, memory, privilege, subtransaction, time_limit};
 use pgrx::prelude::*;
 use std::collections::HashMap;
 
@@ -42,8 +42,7 @@ impl Policy {
             Command::Update => 'w',
             Command::Delete => 'd',
         };
-        // SAFETY: looks up memberships; roles that are gone are nobody's.
-        let is_for = |of: &pg_sys::Oid| *of == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, *of) };
+        let is_for = |of: &pg_sys::Oid| privilege::has_those_of(role, *of);
         (self.command == '*' || self.command == letter) && self.roles.iter().any(is_for)
     }
 
@@ -124,12 +123,8 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
             found.push(memory::in_temporary_context(|| {
                 let tree = c_string(text);
                 let mut facts = Facts::default();
-                // SAFETY: the tree is the catalog's, about the policy's table.
-                let expression = unsafe {
-                    let expression = tree::parse(&tree);
-                    tree::collect(expression, &who, &mut facts);
-                    expression
-                };
+                let expression = Expression::parse(&tree);
+                expression.collect(&who, &mut facts);
                 let constant = client.and_then(|client| simplify(expression, client, &who, &mut facts));
                 ClauseFacts {
                     policy: policy.oid,
@@ -157,7 +152,7 @@ fn written(tree: &str, relation: pg_sys::Oid) -> String {
 /// Adds what is found inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
 /// client, as IMMUTABLE functions are called.
 fn simplify(
-    expression: *mut pg_sys::Node,
+    expression: Expression,
     client: pg_sys::Oid,
     who: &Identity<'_>,
     facts: &mut Facts,
@@ -167,18 +162,15 @@ fn simplify(
             client,
             &[],
             std::panic::AssertUnwindSafe(|| {
-                // SAFETY: a valid expression.
-                unsafe {
-                    let simple = tree::simplified(expression);
-                    let mut inner = Facts::default();
-                    tree::collect(simple, who, &mut inner);
-                    let constant = tree::constant(simple).map(|value| match value {
-                        Some(true) => "true",
-                        Some(false) => "false",
-                        None => "null",
-                    });
-                    (inner, constant)
-                }
+                let simple = expression.simplified();
+                let mut inner = Facts::default();
+                simple.collect(who, &mut inner);
+                let constant = simple.constant().map(|value| match value {
+                    Some(true) => "true",
+                    Some(false) => "false",
+                    None => "null",
+                });
+                (inner, constant)
             }),
         )
     });

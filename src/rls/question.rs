@@ -4,9 +4,9 @@ use super::model::{Audience, Confidence, Reach, Verdict};
 use super::surroundings::{self, Identity};
 use super::table::Table;
 use crate::pg::condition::{Condition, Folded, Parameters, value_of};
-use crate::pg::privilege;
 use crate::pg::row_security::{Command, Effective, Look, Unclear};
 use crate::pg::tree::c_string;
+use crate::pg::{catalog, privilege};
 use pgrx::pg_sys;
 
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
@@ -78,8 +78,7 @@ impl Question<'_> {
             Rows::Foreign | Rows::Of(_) => {
                 if let Rows::Of(users) = rows {
                     let (column, type_) = quoted.first()?;
-                    // SAFETY: looks up the type.
-                    let array = unsafe { pg_sys::get_array_type(*type_) };
+                    let array = catalog::array_type(*type_);
                     let list: Vec<String> =
                         users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));

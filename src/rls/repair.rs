@@ -15,7 +15,7 @@ use crate::flags::near::near_keys;
 use crate::pg::condition::{Condition, text_of, value_of};
 use crate::pg::row_security::Unclear;
 use crate::pg::tree::c_string;
-use crate::pg::{session, snapshot, subtransaction};
+use crate::pg::{catalog, session, snapshot, subtransaction};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -93,16 +93,12 @@ pub fn row_by_key(
     let (mut terms, mut values) = (Vec::new(), Vec::new());
     for (name, value) in key {
         let column = c_string(name);
-        // SAFETY: looks up a column of the table by a NUL-terminated name.
-        let (number, type_) = unsafe {
-            let number = pg_sys::get_attnum(table.oid(), column.as_ptr());
-            (number, if number > 0 { pg_sys::get_atttype(table.oid(), number) } else { pg_sys::InvalidOid })
-        };
         // Types of the server's own, so that nobody else's code is run to compare them.
-        if number <= 0 || type_.to_u32() >= pg_sys::FirstNormalObjectId {
+        let found = catalog::column(table.oid(), &column).map(|(_, type_)| type_);
+        let Some(type_) = found.filter(|type_| type_.to_u32() < pg_sys::FirstNormalObjectId) else {
             let why = format!("{} has no column \"{name}\" of a built-in type", table.named.name);
             return Err(OpsError::InvalidRowKey { why, example });
-        }
+        };
         let text = match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),

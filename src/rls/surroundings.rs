@@ -320,11 +320,7 @@ impl Surroundings {
 impl Users {
     /// The type of a column, if there is one of this name.
     fn column(&self, name: &CStr) -> Option<pg_sys::Oid> {
-        // SAFETY: looks up a column by a NUL-terminated name.
-        unsafe {
-            let number = pg_sys::get_attnum(self.table, name.as_ptr());
-            (number > 0).then(|| pg_sys::get_atttype(self.table, number))
-        }
+        crate::pg::catalog::column(self.table, name).map(|(_, type_)| type_)
     }
 }
 

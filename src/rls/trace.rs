@@ -12,13 +12,12 @@ use super::rules;
 use super::surroundings::{Identity, Role, Surroundings};
 use super::table::Table;
 use crate::error::OpsError;
-use crate::pg::condition::{Condition, value_of};
+use crate::pg::condition::{Condition, bound_value_of};
 use crate::pg::row_security::{self, Look, Unclear};
 use crate::pg::rows::Rows;
 use crate::pg::time_limit;
 use crate::pg::tree::c_string;
 use pgrx::IntoDatum;
-use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -333,8 +332,7 @@ impl Trace {
 /// The number that a query about a user gives somebody, within the limit.
 fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result<i64, String> {
     let answer = who.act_within(LIMIT, || {
-        // SAFETY: a value of this type.
-        let user = unsafe { DatumWithOid::new(value_of(type_, &c_string(user)), type_) };
+        let user = bound_value_of(type_, &c_string(user));
         Spi::connect(|client| client.select(sql, Some(1), &[user])?.first().get_one::<i64>())
     });
     match answer {
