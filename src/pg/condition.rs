@@ -16,6 +16,17 @@ type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *m
 #[derive(Clone, Copy)]
 pub struct Condition(pub(super) *mut pg_sys::List);
 
+impl Folded {
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, _) | (_, Self::Never) => Self::Never,
+            (Self::Always, left) | (left, Self::Always) => left,
+            (Self::Depends(one), Self::Depends(other)) => Self::Depends(one.and(other)),
+        }
+    }
+}
+
 /// Values for `$1` and so on.
 pub struct Parameters {
     pub(super) list: pg_sys::ParamListInfo,
@@ -126,8 +137,32 @@ impl Condition {
 
     /// Both.
     pub fn and(self, other: Self) -> Self {
-        // SAFETY: copies of lists of expressions.
-        unsafe { Self(pg_sys::list_concat(copy(self.0), copy(other.0))) }
+        // SAFETY: makes a list; the expressions, which nothing changes where they are, are those of both.
+        unsafe { Self(pg_sys::list_concat_copy(self.0, other.0)) }
+    }
+
+    /// What must hold, one by one.
+    pub fn terms(self) -> Vec<Self> {
+        // SAFETY: a list of expressions.
+        unsafe { elements(self.0) }.into_iter().map(Self::one).collect()
+    }
+
+    /// It without what it says again.
+    pub fn distinct(self) -> Self {
+        let mut distinct: Vec<Self> = Vec::new();
+        let terms = self.terms();
+        for term in &terms {
+            if !distinct.iter().any(|known| known.is_same(*term)) {
+                distinct.push(*term);
+            }
+        }
+        if distinct.len() == terms.len() { self } else { distinct.into_iter().fold(Self::ALWAYS, Self::and) }
+    }
+
+    /// Whether it says the same in the same words.
+    pub fn is_same(self, other: Self) -> bool {
+        // SAFETY: both are NIL or lists of valid expressions.
+        unsafe { pg_sys::equal(self.0.cast(), other.0.cast()) }
     }
 
     /// What is left of it in this session: its STABLE functions are called, as the planner calls them for its estimates, and constants

@@ -1,5 +1,6 @@
 //! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
 
+use super::memo::Memo;
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
@@ -7,13 +8,14 @@ use super::question::{Found, MOST_COST, Place, Question, Rows, command};
 use super::surroundings::{self, Identity, Surroundings, masked};
 use super::table::Table;
 use crate::error::OpsError;
-use crate::pg::condition::{Condition, Folded, Parameters, value_of};
+use crate::pg::condition::{Condition, Folded, value_of};
 use crate::pg::row_security::{self, Command, Effective, Unclear};
 use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// How long one question may take, in milliseconds.
 pub const LIMIT: i32 = 500;
@@ -49,8 +51,8 @@ pub struct Examination<'a> {
     /// Some users whose rows it has.
     pub owners: Vec<String>,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
-    enforced: RefCell<HashMap<(String, Command), Effective>>,
-    begun: RefCell<HashSet<(String, Command)>>,
+    enforced: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
+    memos: RefCell<HashMap<Identity, Rc<Memo>>>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -70,7 +72,7 @@ impl<'a> Examination<'a> {
             policies,
             owners: Vec::new(),
             enforced: RefCell::default(),
-            begun: RefCell::default(),
+            memos: RefCell::default(),
         }
     }
 
@@ -157,9 +159,9 @@ impl<'a> Examination<'a> {
         if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
     }
 
-    /// What the server enforces for an identity, asked once.
+    /// What the server enforces for the role of an identity, asked once. Nothing of what it knows of who asks is put in yet.
     fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
-        let key = (identity.label.clone(), command(reach));
+        let key = (identity.role, command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
         }
@@ -168,19 +170,18 @@ impl<'a> Examination<'a> {
         Ok(effective)
     }
 
-    /// Begins a statement of an identity, once: see [`Question::begins`].
-    fn begin(&self, identity: &Identity, reach: Reach, effective: &Effective) -> Result<(), Unclear> {
-        let key = (identity.label.clone(), command(reach));
-        if !self.begun.borrow().contains(&key) {
-            Question { table: self.table, identity }.begins(effective)?;
-            self.begun.borrow_mut().insert(key);
+    /// What an identity was told already: the same role with the same settings.
+    fn memo(&self, identity: &Identity) -> Rc<Memo> {
+        if let Some(known) = self.memos.borrow().get(identity) {
+            return Rc::clone(known);
         }
-        Ok(())
+        Rc::clone(self.memos.borrow_mut().entry(identity.clone()).or_default())
     }
 
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
     fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let others: Vec<String> =
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
         let (answer, has_expired) = time_limit::within(LIMIT, || {
@@ -212,9 +213,9 @@ impl<'a> Examination<'a> {
                     };
                     changed.unwrap_or((found, condition))
                 };
-                self.begin(identity, reach, &effective)?;
+                question.begins(&effective)?;
                 let me = identity.user.as_deref();
-                let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
+                let folded = |condition: Condition| match memo.fold(condition) {
                     Folded::Always => Condition::ALWAYS,
                     Folded::Never => Condition::never(),
                     Folded::Depends(folded) => folded.without_values(condition, me),
@@ -331,7 +332,8 @@ impl<'a> Examination<'a> {
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
     pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
             let effective = self.effective(identity, reach)?;
             if reach == Reach::Plant {
@@ -341,7 +343,7 @@ impl<'a> Examination<'a> {
                 return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
             }
             let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
-            self.begin(identity, reach, &effective)?;
+            question.begins(&effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }
@@ -351,9 +353,10 @@ impl<'a> Examination<'a> {
     }
 
     fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let answer = identity.act_within(LIMIT, || -> Result<bool, Unclear> {
-            let Folded::Depends(folded) = condition.fold(&Parameters::none()) else { return Ok(true) };
+            let Folded::Depends(folded) = memo.fold(condition) else { return Ok(true) };
             for arm in folded.alternatives() {
                 if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
                     return Ok(true);
@@ -369,7 +372,8 @@ impl<'a> Examination<'a> {
         if !self.table.is_secured {
             return Vec::new();
         }
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let is_about_new = matches!(reach, Reach::Forge | Reach::TakeOver | Reach::Plant);
         let about: Vec<&Policy> = self
             .policies
@@ -390,7 +394,7 @@ impl<'a> Examination<'a> {
                         condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
                     }
                 }
-                match condition.fold(&Parameters::none()) {
+                match memo.fold(condition) {
                     Folded::Always => Ok(true),
                     Folded::Never => Ok(false),
                     Folded::Depends(_) => match place {

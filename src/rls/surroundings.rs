@@ -65,7 +65,7 @@ pub struct Surroundings {
 pub type Account = Map<String, Value>;
 
 /// Somebody who asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// In reports.
     pub label: String,
