@@ -3,8 +3,17 @@
 
 use super::backend_local::BackendLocal;
 use super::scan::{self, TableScan};
-use pgrx::pg_sys;
+use pgrx::{IntoDatum, pg_sys};
 use std::ffi::{CStr, CString};
+
+// The server's catalog/pg_constraint.h, which pgrx leaves out.
+unsafe extern "C-unwind" {
+    fn get_primary_key_attnos(
+        table: pg_sys::Oid,
+        may_be_deferrable: bool,
+        constraint: *mut pg_sys::Oid,
+    ) -> *mut pg_sys::Bitmapset;
+}
 
 /// What [`target_schema`] found last, and the table of the extension's own that was there then. The extension cannot move to another
 /// schema, so the answer holds as long as that table exists.
@@ -95,6 +104,73 @@ pub fn column(table: pg_sys::Oid, name: &CStr) -> Option<(i16, pg_sys::Oid)> {
         let number = pg_sys::get_attnum(table, name.as_ptr());
         (number > 0).then(|| (number, pg_sys::get_atttype(table, number)))
     }
+}
+
+/// Whether it is a table, partitioned or not, of no schema of the server's own.
+pub fn is_table_of_users(relation: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the relation and its schema; NULL or a NUL-terminated string in the current memory context.
+    unsafe {
+        let kind = pg_sys::get_rel_relkind(relation) as u8;
+        if ![pg_sys::RELKIND_RELATION, pg_sys::RELKIND_PARTITIONED_TABLE].contains(&kind) {
+            return false;
+        }
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
+        if schema.is_null() {
+            return false;
+        }
+        let schema = CStr::from_ptr(schema).to_bytes();
+        !schema.starts_with(b"pg_") && schema != b"information_schema"
+    }
+}
+
+/// The type of a table's column, if there is one of this number.
+pub fn column_type(table: pg_sys::Oid, number: i16) -> Option<pg_sys::Oid> {
+    // SAFETY: looks up the column, InvalidOid where there is none.
+    let type_ = unsafe { pg_sys::get_atttype(table, number) };
+    (type_ != pg_sys::InvalidOid).then_some(type_)
+}
+
+/// The name of a table's column.
+pub fn column_name(table: pg_sys::Oid, number: i16) -> Option<String> {
+    // SAFETY: with missing_ok NULL or a NUL-terminated string in the current memory context.
+    let name = unsafe { pg_sys::get_attname(table, number, true) };
+    // SAFETY: NUL-terminated, if it is not NULL.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+}
+
+/// The number and type of the column that is a table's primary key, if it is one column.
+pub fn key(table: pg_sys::Oid) -> Option<(i16, pg_sys::Oid)> {
+    let mut constraint = pg_sys::InvalidOid;
+    // SAFETY: a look-up in the catalog by the oid of a table; the numbers in the set count from a system column's.
+    unsafe {
+        let columns = pg_sys::ffi::pg_guard_ffi_boundary(|| get_primary_key_attnos(table, true, &mut constraint));
+        if columns.is_null() || pg_sys::bms_num_members(columns) != 1 {
+            return None;
+        }
+        let number = (pg_sys::bms_next_member(columns, -1) + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16;
+        Some((number, pg_sys::get_atttype(table, number)))
+    }
+}
+
+/// The table, partitioned or not, that SQL calls so, as to_regclass() finds it.
+pub fn table_called(name: &str) -> Option<pg_sys::Oid> {
+    // SAFETY: the function takes a text and returns an oid or NULL.
+    let table = unsafe { pgrx::direct_function_call::<pg_sys::Oid>(pg_sys::to_regclass, &[name.into_datum()]) }?;
+    // SAFETY: looks up the relation.
+    let kind = unsafe { pg_sys::get_rel_relkind(table) } as u8;
+    [pg_sys::RELKIND_RELATION, pg_sys::RELKIND_PARTITIONED_TABLE].contains(&kind).then_some(table)
+}
+
+/// The function that SQL calls so, as to_regprocedure() finds it.
+pub fn function_called(name: &str) -> Option<pg_sys::Oid> {
+    // SAFETY: the function takes a text and returns an oid or NULL.
+    unsafe { pgrx::direct_function_call::<pg_sys::Oid>(pg_sys::to_regprocedure, &[name.into_datum()]) }
+}
+
+/// A function's name and the types of its arguments, qualified where SQL would not find it without.
+pub fn signature(function: pg_sys::Oid) -> String {
+    // SAFETY: a NUL-terminated string in the current memory context, the number where there is no such function.
+    unsafe { CStr::from_ptr(pg_sys::format_procedure(function)) }.to_string_lossy().into_owned()
 }
 
 /// The type that a function returns.

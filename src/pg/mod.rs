@@ -8,6 +8,7 @@ pub mod block_scan;
 pub mod brin;
 pub mod catalog;
 pub mod condition;
+pub mod constraint;
 pub mod datum;
 pub mod identity;
 pub mod invalidation;

@@ -80,6 +80,12 @@ pub fn has_setting(name: &std::ffi::CStr) -> bool {
     unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
 }
 
+/// The search_path that the session began with, which RESET goes back to.
+pub fn initial_search_path() -> String {
+    // SAFETY: a setting that every server has; NUL-terminated and copied.
+    unsafe { owned(pg_sys::GetConfigOptionResetString(c"search_path".as_ptr())) }
+}
+
 /// The server's version, as it says it.
 pub fn server_version() -> String {
     // SAFETY: a setting that every server has; NUL-terminated and copied.

@@ -13,6 +13,7 @@ use crate::pg::memory;
 use crate::settings;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// What was found out.
@@ -22,7 +23,7 @@ pub struct Audit {
     /// Its policies.
     pub policies: Vec<Policy>,
     /// What they are made of.
-    pub facts: Vec<ClauseFacts>,
+    pub facts: Rc<[ClauseFacts]>,
     /// Its tables, each with all answers.
     pub tables: Vec<(Table, Vec<Cell>)>,
 }
@@ -48,15 +49,17 @@ impl Audit {
         let mut audit = Self::prepare(only)?;
         let mut people = People::find(&audit.surroundings)?;
         for (table, cells) in &mut audit.tables {
-            let of: Vec<Policy> =
-                audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+            let policies = of_table(&audit.policies, table, |policy| policy.relation);
+            let facts = of_table(&audit.facts, table, |clause| clause.relation);
             let told = if Instant::now() < end {
-                memory::in_temporary_context(|| Examination::new(table, &audit.surroundings, &of).cells(&mut people))
+                memory::in_temporary_context(|| {
+                    Examination::new(table, &audit.surroundings, policies).cells(&mut people)
+                })
             } else {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
             };
             *cells = told.unwrap_or_else(|error| unseen(&audit.surroundings, &error.to_string()));
-            doubt(cells, &of, &audit.facts, &audit.surroundings);
+            doubt(cells, policies, facts, &audit.surroundings);
         }
         Ok(audit)
     }
@@ -199,6 +202,14 @@ impl Audit {
             cache_key: None,
         })
     }
+}
+
+/// Those about one table of what is in the order of tables' oids.
+fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys::Oid) -> &'a [T] {
+    let oid = table.oid().to_u32();
+    let first = all.partition_point(|one| relation(one).to_u32() < oid);
+    let after = all.partition_point(|one| relation(one).to_u32() <= oid);
+    &all[first..after]
 }
 
 /// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod fix;
 pub mod memo;
 pub mod model;
+pub mod owners;
 pub mod people;
 pub mod policy;
 pub mod prove;

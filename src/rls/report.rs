@@ -8,6 +8,7 @@ use super::table::Table;
 use super::{records, rules};
 use crate::error::OpsError;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Somebody's word that a finding is as it should be.
 pub struct Acceptance {
@@ -32,7 +33,7 @@ impl Report {
     /// Runs the audit.
     pub fn make() -> Result<Self, OpsError> {
         let audit = Audit::run(None)?;
-        let _keeping = policy::keep(audit.facts.clone());
+        let _keeping = policy::keep(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
         if let Err(why) = prove::controls(&audit.surroundings) {

@@ -5,8 +5,8 @@ use crate::error::OpsError;
 use crate::pg::condition::{Condition, Parameters, text_of, value_of};
 use crate::pg::row_security::Look;
 use crate::pg::subtransaction::Failure;
-use crate::pg::time_limit;
 use crate::pg::tree::c_string;
+use crate::pg::{catalog, session, time_limit};
 use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -84,36 +84,28 @@ impl Surroundings {
         let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
         let names: Vec<String> = [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
         as_owner(|| {
-            Spi::connect(|client| {
-                let arguments = [names.into(), settings::identity_functions().into(), settings::users_table().into()];
-                let sql = include_str!("../../sql/rls/surroundings.sql");
-                let row = client.select(sql, Some(1), &arguments)?.first();
-                let oids: Vec<pg_sys::Oid> = row.get(1)?.unwrap_or_default();
-                let names: Vec<String> = row.get(2)?.unwrap_or_default();
-                let roles: Vec<Role> = oids
-                    .into_iter()
-                    .zip(names)
-                    .map(|(oid, name)| Role { oid, is_anonymous: name == anonymous && name != user, name })
-                    .collect();
-                let users = match (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?) {
-                    (Some(table), Some(name), Some(key), Some(key_type)) => Some(Users { table, name, key, key_type }),
-                    _ => None,
-                };
-                let found = Self {
-                    identity_functions: row.get(3)?.unwrap_or_default(),
-                    identity: row.get(4)?,
-                    users,
-                    claims: settings::claims(),
-                    search_path: row.get::<String>(9)?.unwrap_or_default(),
-                    schemas: Vec::new(),
-                    roles,
-                };
-                let roles: Vec<pg_sys::Oid> = found.roles.iter().map(|role| role.oid).collect();
-                let schemas = client
-                    .select(include_str!("../../sql/rls/schemas.sql"), None, &[roles.into()])?
-                    .filter_map(|row| row.get::<pg_sys::Oid>(1).transpose())
-                    .collect::<Result<_, _>>()?;
-                Ok(Self { schemas, ..found })
+            let roles: Vec<Role> = names
+                .into_iter()
+                .filter_map(|name| {
+                    let oid = catalog::role(&name)?;
+                    Some(Role { oid, is_anonymous: name == anonymous && name != user, name })
+                })
+                .collect();
+            let functions: Vec<Option<pg_sys::Oid>> =
+                settings::identity_functions().iter().map(|name| catalog::function_called(name)).collect();
+            let oids: Vec<pg_sys::Oid> = roles.iter().map(|role| role.oid).collect();
+            let schemas = Spi::connect(|client| {
+                let schemas = client.select(include_str!("../../sql/rls/schemas.sql"), None, &[oids.into()])?;
+                schemas.filter_map(|row| row.get::<pg_sys::Oid>(1).transpose()).collect::<Result<_, _>>()
+            })?;
+            Ok(Self {
+                roles,
+                identity: functions.first().copied().flatten().map(catalog::signature),
+                identity_functions: functions.into_iter().flatten().collect(),
+                users: Users::called(&settings::users_table()),
+                claims: settings::claims(),
+                schemas,
+                search_path: session::initial_search_path(),
             })
         })
     }
@@ -160,7 +152,7 @@ impl Surroundings {
                     other => other.to_string(),
                 }),
             };
-            if value.is_some() || crate::pg::session::has_setting(&c_string(setting)) {
+            if value.is_some() || session::has_setting(&c_string(setting)) {
                 settings.push((c_string(setting), c_string(&value.unwrap_or_default())));
             }
         }
@@ -318,9 +310,23 @@ impl Surroundings {
 }
 
 impl Users {
+    /// The table of this name, if it can be one of accounts: its key is one column of a type of the server's own, so that nobody else's code
+    /// is run to compare keys or to write them.
+    fn called(name: &str) -> Option<Self> {
+        let table = if name.is_empty() { None } else { catalog::table_called(name) }?;
+        let (number, key_type) = catalog::key(table)?;
+        let is_own = key_type.to_u32() < pg_sys::FirstNormalObjectId;
+        is_own.then_some(Self {
+            table,
+            name: catalog::table_name(table)?,
+            key: catalog::column_name(table, number)?,
+            key_type,
+        })
+    }
+
     /// The type of a column, if there is one of this name.
     fn column(&self, name: &CStr) -> Option<pg_sys::Oid> {
-        crate::pg::catalog::column(self.table, name).map(|(_, type_)| type_)
+        catalog::column(self.table, name).map(|(_, type_)| type_)
     }
 }
 

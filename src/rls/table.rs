@@ -1,5 +1,6 @@
 //! The tables that an audit looks at: what clients may do with them and whose their rows are.
 
+use super::owners::owner_columns;
 use super::surroundings::Surroundings;
 use crate::error::OpsError;
 use crate::pg::condition::text_of;
@@ -21,7 +22,7 @@ pub struct OwnerColumn {
     /// Its type.
     pub type_: pg_sys::Oid,
     /// How that is known: foreign key, policy or name.
-    pub basis: String,
+    pub basis: &'static str,
 }
 
 /// A table.
@@ -47,7 +48,7 @@ pub struct Table {
 impl Table {
     /// One of the control tables, for the role at this place.
     pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
-        let owner = OwnerColumn { number: 1, name: "owner".to_owned(), type_: pg_sys::UUIDOID, basis: String::new() };
+        let owner = OwnerColumn { number: 1, name: "owner".to_owned(), type_: pg_sys::UUIDOID, basis: "" };
         Self {
             named: Named { table: oid, name, column: "owner".to_owned() },
             is_secured: true,
@@ -104,7 +105,7 @@ pub fn tables(
 ) -> Result<Vec<Table>, OpsError> {
     let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
-        let mut owners = owner_columns(client, surroundings, compared)?;
+        let mut owners = owner_columns(surroundings, compared);
         let arguments = [roles.into(), surroundings.schemas.clone().into(), only.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../sql/rls/tables.sql"), None, &arguments)? {
@@ -125,34 +126,4 @@ pub fn tables(
         }
         Ok(tables)
     })
-}
-
-/// Whose rows are, by table.
-pub fn owner_columns(
-    client: &pgrx::spi::SpiClient<'_>,
-    surroundings: &Surroundings,
-    compared: &HashMap<u32, Vec<i16>>,
-) -> Result<HashMap<u32, Vec<OwnerColumn>>, OpsError> {
-    let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
-    let (mut relations, mut columns) = (Vec::new(), Vec::new());
-    for (relation, numbers) in compared {
-        for number in numbers {
-            relations.push(pg_sys::Oid::from(*relation));
-            columns.push(*number);
-        }
-    }
-    let mut owners: HashMap<u32, Vec<OwnerColumn>> = HashMap::new();
-    let sql = include_str!("../../sql/rls/owner_columns.sql");
-    for row in client.select(sql, None, &[users.into(), relations.into(), columns.into()])? {
-        let (Some(relation), Some(number), Some(type_)) = (row.get::<pg_sys::Oid>(1)?, row.get(2)?, row.get(5)?) else {
-            continue;
-        };
-        owners.entry(relation.to_u32()).or_default().push(OwnerColumn {
-            number,
-            basis: row.get(3)?.unwrap_or_default(),
-            name: row.get(4)?.unwrap_or_default(),
-            type_,
-        });
-    }
-    Ok(owners)
 }
