@@ -118,9 +118,33 @@ pub fn is_table_of_users(relation: pg_sys::Oid) -> bool {
         if schema.is_null() {
             return false;
         }
-        let schema = CStr::from_ptr(schema).to_bytes();
-        !schema.starts_with(b"pg_") && schema != b"information_schema"
+        !is_of_server(CStr::from_ptr(schema))
     }
+}
+
+fn is_of_server(schema: &CStr) -> bool {
+    schema.to_bytes().starts_with(b"pg_") || schema == c"information_schema"
+}
+
+/// The schemas that are neither the server's nor an extension's own, by name.
+pub fn schemas_of_users() -> Vec<pg_sys::Oid> {
+    let mut found: Vec<(CString, pg_sys::Oid)> = Vec::new();
+    let Some(mut rows) = TableScan::open(pg_sys::NamespaceRelationId) else { return Vec::new() };
+    while let Some(row) = rows.next() {
+        // SAFETY: the rows of pg_namespace are this struct, whose name is NUL-terminated.
+        let (oid, name) = unsafe {
+            let schema = &*row.as_struct::<pg_sys::FormData_pg_namespace>();
+            (schema.oid, CStr::from_ptr(schema.nspname.data.as_ptr()))
+        };
+        // SAFETY: looks up what the schema depends on.
+        let is_of_extension =
+            || unsafe { pg_sys::getExtensionOfObject(pg_sys::NamespaceRelationId, oid) } != pg_sys::InvalidOid;
+        if !is_of_server(name) && !is_of_extension() {
+            found.push((name.to_owned(), oid));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.into_iter().map(|(_, oid)| oid).collect()
 }
 
 /// The type of a table's column, if there is one of this number.

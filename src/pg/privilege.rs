@@ -19,6 +19,22 @@ pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Co
     }
 }
 
+/// Whether a role may use what is in a schema.
+pub fn may_use_schema(role: pg_sys::Oid, schema: pg_sys::Oid) -> bool {
+    let mode = pg_sys::AclMode::from(pg_sys::ACL_USAGE);
+    // SAFETY: looks up the schema, NULL for one that is gone, and its access list.
+    unsafe {
+        if pg_sys::get_namespace_name(schema).is_null() {
+            return false;
+        }
+        #[cfg(feature = "pg15")]
+        let result = pg_sys::pg_namespace_aclcheck(schema, role, mode);
+        #[cfg(not(feature = "pg15"))]
+        let result = pg_sys::object_aclcheck(pg_sys::NamespaceRelationId, schema, role, mode);
+        result == pg_sys::AclResult::ACLCHECK_OK
+    }
+}
+
 /// Whether a column is computed from others.
 pub fn is_generated(table: pg_sys::Oid, column: i16) -> bool {
     // SAFETY: looks up the column; raises for one that is gone.

@@ -6,7 +6,7 @@ use crate::pg::condition::{Condition, Parameters, text_of, value_of};
 use crate::pg::row_security::Look;
 use crate::pg::subtransaction::Failure;
 use crate::pg::tree::c_string;
-use crate::pg::{catalog, session, time_limit};
+use crate::pg::{catalog, privilege, session, time_limit};
 use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -56,7 +56,7 @@ pub struct Surroundings {
     pub users: Option<Users>,
     /// Settings, and which claim each carries.
     pub claims: Vec<(String, String)>,
-    /// The schemas that clients reach.
+    /// The schemas that clients reach, by name.
     pub schemas: Vec<pg_sys::Oid>,
     search_path: String,
 }
@@ -93,18 +93,16 @@ impl Surroundings {
                 .collect();
             let functions: Vec<Option<pg_sys::Oid>> =
                 settings::identity_functions().iter().map(|name| catalog::function_called(name)).collect();
-            let oids: Vec<pg_sys::Oid> = roles.iter().map(|role| role.oid).collect();
-            let schemas = Spi::connect(|client| {
-                let schemas = client.select(include_str!("../../sql/rls/schemas.sql"), None, &[oids.into()])?;
-                schemas.filter_map(|row| row.get::<pg_sys::Oid>(1).transpose()).collect::<Result<_, _>>()
-            })?;
+            let is_reached =
+                |schema: &pg_sys::Oid| roles.iter().any(|role| privilege::may_use_schema(role.oid, *schema));
+            let schemas = catalog::schemas_of_users().into_iter().filter(is_reached).collect();
             Ok(Self {
-                roles,
                 identity: functions.first().copied().flatten().map(catalog::signature),
                 identity_functions: functions.into_iter().flatten().collect(),
                 users: Users::called(&settings::users_table()),
                 claims: settings::claims(),
                 schemas,
+                roles,
                 search_path: session::initial_search_path(),
             })
         })
