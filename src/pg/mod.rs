@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod condition;
 pub mod constraint;
 pub mod datum;
+pub mod hidden;
 pub mod identity;
 pub mod invalidation;
 pub mod memory;

@@ -51,22 +51,6 @@ pub struct Facts {
     pub is_volatile: bool,
 }
 
-impl Facts {
-    /// Adds what was found inside of what is called, where columns and calls are no longer those that somebody wrote.
-    pub fn add(&mut self, inner: Self) {
-        self.functions.extend(inner.functions);
-        self.operators.extend(inner.operators);
-        self.claim_keys.extend(inner.claim_keys);
-        self.settings.extend(inner.settings);
-        self.relations.extend(inner.relations);
-        self.literal_identities.extend(inner.literal_identities);
-        self.owner_columns.extend(inner.owner_columns);
-        self.user_columns.extend(inner.user_columns);
-        self.uses_session_user |= inner.uses_session_user;
-        self.reads_time |= inner.reads_time;
-    }
-}
-
 struct Walk<'a> {
     identity: &'a Identity<'a>,
     facts: &'a mut Facts,

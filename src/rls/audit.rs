@@ -48,18 +48,45 @@ impl Audit {
         let end = Instant::now() + Duration::from_millis(settings::audit_time());
         let mut audit = Self::prepare(only)?;
         let mut people = People::find(&audit.surroundings)?;
-        for (table, cells) in &mut audit.tables {
-            let policies = of_table(&audit.policies, table, |policy| policy.relation);
-            let facts = of_table(&audit.facts, table, |clause| clause.relation);
-            let told = if Instant::now() < end {
-                memory::in_temporary_context(|| {
-                    Examination::new(table, &audit.surroundings, policies).cells(&mut people)
-                })
-            } else {
+        let in_time = |table: &Table| match Instant::now() < end {
+            true => Ok(()),
+            false => {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
+            }
+        };
+        let Self { surroundings, policies, facts, tables } = &mut audit;
+        // Whose rows each table has, if it is to be asked of by others too.
+        let mut owners: Vec<Option<Vec<String>>> = Vec::new();
+        for (table, cells) in tables.iter_mut() {
+            let told = match table.is_reachable() {
+                true => in_time(table).and_then(|()| {
+                    memory::in_temporary_context(|| {
+                        let mut examination =
+                            Examination::new(table, surroundings, of_table(policies, table, |policy| policy.relation));
+                        *cells = examination.cells_of_nobody(&mut people)?;
+                        Ok(Some(examination.owners))
+                    })
+                }),
+                false => Ok(None),
             };
-            *cells = told.unwrap_or_else(|error| unseen(&audit.surroundings, &error.to_string()));
-            doubt(cells, policies, facts, &audit.surroundings);
+            owners.push(told.unwrap_or_else(|error| {
+                *cells = unseen(surroundings, &error.to_string());
+                None
+            }));
+        }
+        for ((table, cells), owners) in tables.iter_mut().zip(owners) {
+            let policies = of_table(policies, table, |policy| policy.relation);
+            if let Some(owners) = owners {
+                match in_time(table) {
+                    Ok(()) => memory::in_temporary_context(|| {
+                        let mut examination = Examination::new(table, surroundings, policies);
+                        examination.owners = owners;
+                        examination.cells_of_others(cells, &mut people);
+                    }),
+                    Err(error) => cells.extend(unseen(surroundings, &error.to_string())),
+                }
+            }
+            doubt(cells, policies, of_table(facts, table, |clause| clause.relation), surroundings);
         }
         Ok(audit)
     }

@@ -185,7 +185,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
             });
             for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
                 clause.constant = constant;
-                clause.facts.add(inner);
+                add(&mut clause.facts, inner);
             }
         });
     }
@@ -228,6 +228,20 @@ fn simplify(
         Err(failure) if failure.is_from_outside() && !has_expired => failure.raise(),
         Err(_) => None,
     }
+}
+
+/// Adds what was found inside of what is called, where columns and calls are no longer those that somebody wrote.
+fn add(facts: &mut Facts, inner: Facts) {
+    facts.functions.extend(inner.functions);
+    facts.operators.extend(inner.operators);
+    facts.claim_keys.extend(inner.claim_keys);
+    facts.settings.extend(inner.settings);
+    facts.relations.extend(inner.relations);
+    facts.literal_identities.extend(inner.literal_identities);
+    facts.owner_columns.extend(inner.owner_columns);
+    facts.user_columns.extend(inner.user_columns);
+    facts.uses_session_user |= inner.uses_session_user;
+    facts.reads_time |= inner.reads_time;
 }
 
 /// The columns that policies compare with who asks, by table.

@@ -76,35 +76,36 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// All answers about the table.
-    pub fn cells(mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
-        let reachable =
-            (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
-        if !reachable {
-            return Ok(Vec::new());
-        }
+    /// What requests without claims get. It is asked of all tables before anything else is: once a setting has been made, a session never
+    /// again is as if it had not.
+    pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
         let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS))
             .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.told() })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
+        for (place, role) in self.surroundings.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
+            self.ask(place, &self.surroundings.nobody(role), &mut cells, people);
+        }
+        Ok(cells)
+    }
+
+    /// Adds what everybody else gets.
+    pub fn cells_of_others(&self, cells: &mut Vec<Cell>, people: &mut People) {
         for (place, role) in self.surroundings.roles.iter().enumerate() {
             if role.is_anonymous {
-                for identity in [self.surroundings.nobody(role), self.surroundings.key(role)] {
-                    self.ask(place, &identity, &mut cells, people);
-                }
+                self.ask(place, &self.surroundings.key(role), cells, people);
                 continue;
             }
             let stranger = self.surroundings.stranger(role);
-            self.ask(place, &stranger, &mut cells, people);
+            self.ask(place, &stranger, cells, people);
             if self.table.owners.is_empty() {
                 continue;
             }
             for id in self.readers(people) {
                 let identity = people.identity(self.surroundings, role, &id);
-                self.ask(place, &identity, &mut cells, people);
+                self.ask(place, &identity, cells, people);
             }
         }
-        Ok(cells)
     }
 
     /// Two users to look with: owners of rows where there are some.

@@ -164,12 +164,12 @@ impl Question<'_> {
             Folded::Never => return Ok(Found::Verdict(Verdict::Closed)),
             Folded::Depends(folded) => folded,
         };
-        if self.identity.user.is_some() && !self.table.owners.is_empty() {
-            if let Folded::Depends(foreign) = self.foreign()?
-                && folded.refutes(foreign)
-            {
-                return Ok(Found::Verdict(Verdict::Isolated));
-            }
+        if self.identity.user.is_some()
+            && !self.table.owners.is_empty()
+            && let Folded::Depends(foreign) = self.foreign()?
+            && folded.refutes(foreign)
+        {
+            return Ok(Found::Verdict(Verdict::Isolated));
         }
         // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
         if !owners.is_empty()

@@ -159,7 +159,7 @@ impl Report {
     pub fn checklist(&self) -> Vec<Requirement> {
         let mut rows = Vec::new();
         for (table, cells) in &self.audit.tables {
-            if cells.is_empty() && !table.privileges.iter().any(|privileges| !privileges.is_empty()) {
+            if cells.is_empty() && !table.is_reachable() {
                 continue;
             }
             rows.push(self.is_on(table));

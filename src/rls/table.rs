@@ -77,6 +77,11 @@ impl Table {
         self.privileges.get(role).is_some_and(|privileges| privileges.contains(letter))
     }
 
+    /// Whether any role may do anything.
+    pub fn is_reachable(&self) -> bool {
+        self.privileges.iter().any(|privileges| !privileges.is_empty())
+    }
+
     /// Some owners of its rows, as texts.
     pub fn sample_owners(&self, surroundings: &Surroundings, most: usize) -> Result<Vec<String>, OpsError> {
         let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
