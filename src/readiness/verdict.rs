@@ -99,18 +99,18 @@ impl Verdict {
             (Gate::GoNoGo, _) => "NO_GO".to_owned(),
             (Gate::Launch, Decision::Go) => "🚀 READY FOR LAUNCH".to_owned(),
             (Gate::Launch, Decision::Caution) => {
-                format!("⚠️ LAUNCH WITH CAUTION - {}", counted(self.warnings, "criterion is", "criteria are"))
+                format!("⚠️ LAUNCH WITH CAUTION - {}", counted(self.warnings, "warning"))
             }
             (Gate::Launch, Decision::Blocked) => {
-                format!("🔴 NOT READY - {}", counted(self.blockers, "blocker is", "blockers are"))
+                format!("🔴 NOT READY - {}", counted(self.blockers, "blocker"))
             }
             (Gate::Launch, Decision::TooLittle) => format!("🟡 NEEDS WORK - {} of {ALL_POINTS} points", self.score),
         }
     }
 }
 
-fn counted(count: usize, one: &str, more: &str) -> String {
-    format!("{count} {} not met", if count == 1 { one } else { more })
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What is wrong with the criteria themselves. A gate that asks for nothing says nothing.
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(Verdict::of(&criteria(true)).decision, Decision::Caution);
         assert_eq!(Verdict::of(&criteria(false)).decision, Decision::Go, "95 points and one warning");
         let launch = Snapshot { gate: Gate::Launch, ..criteria(false) };
-        assert_eq!(Verdict::of(&launch).word(Gate::Launch), "⚠️ LAUNCH WITH CAUTION - 1 criterion is not met");
+        assert_eq!(Verdict::of(&launch).word(Gate::Launch), "⚠️ LAUNCH WITH CAUTION - 1 warning");
     }
 
     #[test]

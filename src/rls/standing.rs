@@ -1,6 +1,6 @@
 //! What an audit says to those who decide: whether it is sound.
 
-use super::model::{Confidence, Finding, Severity};
+use super::model::{Confidence, Finding, Severity, Verdict};
 use super::report::{Report, is_of_matrix};
 use crate::error::OpsError;
 
@@ -44,7 +44,9 @@ pub fn standing() -> Result<Standing, OpsError> {
     if !untold.is_empty() {
         return Ok(Standing::Untold(untold));
     }
-    let tables = report.audit.tables.len();
+    let is_reached = |verdict: &Verdict| !matches!(verdict, Verdict::NoAccess);
+    let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(|cell| is_reached(&cell.verdict)));
+    let tables = tables.count();
     if tables == 0 {
         return Ok(Standing::Untold(vec!["there is no table that requests reach".to_owned()]));
     }
