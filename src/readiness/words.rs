@@ -71,7 +71,8 @@ pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
         lines.push((rank, line));
     }
     lines.sort_by_key(|(rank, _)| *rank);
-    lines.into_iter().map(|(_, line)| line).collect()
+    // Within an array psql shows a quotation mark behind a backslash.
+    lines.into_iter().map(|(_, line)| line.replace('"', "'")).collect()
 }
 
 /// What to type about a criterion that is not met.
@@ -105,7 +106,7 @@ pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
         let is_waived = criterion.waiver_in_force(now).is_some();
         let rank = if criterion.is_blocker && !is_waived { 1 } else { 2 };
         if let Some(command) = action(criterion, snapshot) {
-            actions.push((rank, format!("{command} -- {}: {}", criterion.name, unmet(criterion, standing))));
+            actions.push((rank, format!("{command} -- {}", criterion.name)));
         }
         if let Some(waiver) = criterion.waiver.as_ref().filter(|waiver| {
             standing != Standing::Met && !is_waived && waiver.approved_by.is_none() && now < waiver.expires_at

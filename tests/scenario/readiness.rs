@@ -57,12 +57,12 @@ fn each_failure(a: &mut Client) {
         (
             "CREATE POLICY no ON likes AS RESTRICTIVE FOR INSERT WITH CHECK (false)",
             "NO_GO|75|1|0|f",
-            "BLOCKER e2e-tests: FAILED: 1 of 1 test failed: \"first evening\" at \"Ada likes Ben\": 42501: new row violates row-level security policy \"no\" for table \"likes\"",
+            "BLOCKER e2e-tests: FAILED: 1 of 1 test failed: 'first evening' at 'Ada likes Ben': 42501: new row violates row-level security policy 'no' for table 'likes'",
         ),
         (
             "UPDATE feature_flags SET is_enabled = false WHERE flag_key = 'messaging'",
             "NO_GO|75|1|0|f",
-            "at \"Ada writes\": 42501: ",
+            "at 'Ada writes': 42501: ",
         ),
         ("DROP FUNCTION e2e.first_evening()", "NO_GO|75|1|0|f", "function e2e.first_evening() does not exist any more"),
         (
@@ -73,13 +73,13 @@ fn each_failure(a: &mut Client) {
         (
             "REVOKE service_role FROM postgres; ALTER FUNCTION e2e.first_evening() OWNER TO anon",
             "NO_GO|75|1|0|f",
-            "\"anon\" is not a member of role \"service_role\"",
+            "'anon' is not a member of role 'service_role'",
         ),
         // Row-level security.
         (
             "CREATE POLICY oops ON messages FOR SELECT TO authenticated USING (true)",
             "NO_GO|45|2|0|f",
-            "BLOCKER no-rls-leak: FAILED: it leaks: read-leak policy \"oops\" on public.messages",
+            "BLOCKER no-rls-leak: FAILED: it leaks: read-leak policy 'oops' on public.messages",
         ),
         (
             "CREATE TABLE left_open (id uuid PRIMARY KEY, user_id uuid REFERENCES auth.users); GRANT SELECT ON left_open TO anon",
@@ -105,7 +105,7 @@ fn each_failure(a: &mut Client) {
         (
             "DROP FUNCTION e2e.subscriptions()",
             "GO_WITH_CAUTION|75|0|1|f",
-            "WARNING payments: FAILED: 1 of 1 test failed: \"subscriptions\"",
+            "WARNING payments: FAILED: 1 of 1 test failed: 'subscriptions'",
         ),
         (
             "TRUNCATE processed_events; SELECT crewsnow_ops.rebuild_rollups()",
@@ -155,7 +155,7 @@ fn each_failure(a: &mut Client) {
         (
             "DROP FUNCTION e2e.first_evening(); CREATE POLICY oops ON consents TO authenticated USING (true)",
             "NO_GO|45|2|0|f",
-            "read-leak policy \"oops\" on public.consents",
+            "read-leak policy 'oops' on public.consents",
         ),
     ];
     for (wrong, expected, reason) in cases {
@@ -436,7 +436,8 @@ fn tests_that_misbehave() {
     run(&mut a, include_str!("readiness.sql"));
     let names = rows(&mut a, "SELECT proname FROM pg_proc WHERE pronamespace = 'trial'::regnamespace ORDER BY 1");
     for name in &names {
-        let sql = format!("SELECT crewsnow_ops.register_e2e_test('{name}', 'trial.{name}()', p_time_limit => '300 ms')");
+        let sql =
+            format!("SELECT crewsnow_ops.register_e2e_test('{name}', 'trial.{name}()', p_time_limit => '300 ms')");
         run(&mut a, &sql);
     }
     run(&mut a, "DROP FUNCTION trial.is_dropped(); ALTER FUNCTION trial.is_anothers() OWNER TO anon");
@@ -486,7 +487,8 @@ fn tests_that_misbehave() {
         match error {
             "OK" => assert!(told.starts_with("GO_WITH_CAUTION WARNING monitoring"), "{name}: {told}"),
             error => assert!(
-                told.starts_with("NO_GO BLOCKER e2e-tests: FAILED: 1 of 1 test failed: ") && told.ends_with(error),
+                told.starts_with("NO_GO BLOCKER e2e-tests: FAILED: 1 of 1 test failed: ")
+                    && told.ends_with(&error.replace('"', "'")),
                 "{name}: {told}"
             ),
         }
