@@ -16,6 +16,7 @@ pub mod invalidation;
 pub mod memory;
 pub mod partition;
 pub mod privilege;
+pub mod refusal;
 pub mod relations;
 pub mod row_security;
 pub mod rows;

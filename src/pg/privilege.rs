@@ -52,3 +52,9 @@ pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
     // SAFETY: looks up memberships; roles that are gone are nobody's.
     other == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, other) }
 }
+
+/// Whether a role could act as another: by membership, or as a superuser.
+pub fn can_act_as(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up memberships; roles that are gone are nobody's.
+    unsafe { pg_sys::is_member_of_role(member, role) }
+}

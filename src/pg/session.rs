@@ -16,6 +16,11 @@ pub fn require_writable(what: &'static str) -> Result<(), OpsError> {
     Ok(())
 }
 
+/// Whether something can be written here and now.
+pub fn is_writable() -> bool {
+    require_writable("").is_ok()
+}
+
 /// Refuses to go on in a transaction that sees a past state of the flags, where what it does would miss what it does not see.
 pub fn require_latest_snapshot(what: &'static str) -> Result<(), OpsError> {
     // SAFETY: reads a backend-local variable.

@@ -17,6 +17,7 @@ pub mod records;
 pub mod repair;
 pub mod report;
 pub mod rules;
+pub mod standing;
 pub mod surroundings;
 pub mod table;
 pub mod trace;

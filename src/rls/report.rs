@@ -67,7 +67,7 @@ impl Report {
     }
 
     /// Those that nobody has accepted.
-    fn open(&self) -> impl Iterator<Item = &Finding> {
+    pub(super) fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| self.acceptance(finding).is_none())
     }
 
@@ -422,7 +422,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
 const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
 
 /// Whether a rule's findings are told by rows and conditions, table by table.
-fn is_of_matrix(rule: &str) -> bool {
+pub(super) fn is_of_matrix(rule: &str) -> bool {
     Reach::ALL.iter().any(|reach| reach.rule() == rule)
         || OPEN.contains(&rule)
         || ["public-read", "rls-off", "partition-without-rls"].contains(&rule)

@@ -157,6 +157,13 @@ impl Surroundings {
         settings
     }
 
+    /// The settings of a request with these claims that is played and not audited: it waits for locks as requests do.
+    pub fn request(&self, claims: &Map<String, Value>) -> Vec<(CString, CString)> {
+        let mut settings = self.settings(Some(claims));
+        settings.push((c"lock_timeout".to_owned(), c"0".to_owned()));
+        settings
+    }
+
     /// A request without any claims.
     pub fn nobody(&self, role: &Role) -> Identity {
         Identity {
