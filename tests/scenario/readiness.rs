@@ -96,6 +96,16 @@ fn each_failure(a: &mut Client) {
             "NO_GO|70|1|0|f",
             "NO_EVIDENCE: it could not be told: detector-broken",
         ),
+        // Meant, and somebody has said so.
+        (
+            "CREATE POLICY oops ON messages FOR SELECT TO authenticated USING (true);
+             SELECT crewsnow_ops.accept_finding('read-leak policy \"oops\" on public.messages', 'meant', now() + interval '1 day');
+             DROP POLICY \"Members read the messages of their matches\" ON messages;
+             SELECT crewsnow_ops.remove_e2e_test('first evening');
+             UPDATE crewsnow_ops.criteria SET measures = '{webhooks}' WHERE name = 'e2e-tests'",
+            "GO|100|0|0|t",
+            "",
+        ),
         // Payments.
         (
             "UPDATE processed_events SET status = 'failed', error_message = 'x', processed_at = now() WHERE event_id = 'evt_now'",
