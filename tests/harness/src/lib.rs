@@ -168,6 +168,7 @@ impl Cluster {
         self.create_empty_database(name);
         let mut client = self.connect(name);
         run(&mut client, "CREATE EXTENSION crewsnow_ops");
+        accept_holes_of_the_server(&mut client);
         client
     }
 
@@ -181,7 +182,9 @@ impl Cluster {
         self.create_empty_database(name);
         let mut load = self.client_program(root().join("dev/load_demo.sh"), name);
         must_run(load.args(leaks.then_some("leaks")).stdin(std::process::Stdio::null()));
-        self.connect(name)
+        let mut client = self.connect(name);
+        accept_holes_of_the_server(&mut client);
+        client
     }
 
     /// A client program, connected to `database` by its environment.
@@ -212,6 +215,15 @@ impl Drop for Cluster {
             let _ =
                 server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]).output();
         }
+    }
+}
+
+/// The servers of 16 and 18 that tests can have are old ones, with holes that the audit rightly reports. They are not what is tested.
+fn accept_holes_of_the_server(client: &mut Client) {
+    if value(client, "SELECT current_setting('server_version_num')::integer / 10000 = 15") == "f" {
+        let accept = "SELECT crewsnow_ops.accept_finding(finding, 'a server for tests', now() + interval '1 day')
+            FROM crewsnow_ops.audit_rls() WHERE rule = 'server-cve'";
+        run(client, accept);
     }
 }
 
