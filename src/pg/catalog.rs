@@ -103,6 +103,12 @@ pub fn return_type(function: pg_sys::Oid) -> pg_sys::Oid {
     unsafe { pg_sys::get_func_rettype(function) }
 }
 
+/// A type as SQL writes it.
+pub fn type_name(type_: pg_sys::Oid) -> String {
+    // SAFETY: gives "???" or "-" where there is none, else a NUL-terminated text; it is copied.
+    unsafe { CStr::from_ptr(pg_sys::format_type_be(type_)) }.to_string_lossy().into_owned()
+}
+
 /// The type of arrays of a type.
 pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type, InvalidOid where there is none.

@@ -55,7 +55,7 @@ impl Audit {
             } else {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
             };
-            *cells = told.unwrap_or_else(|error| unseen(&audit.surroundings, &error.to_string()));
+            *cells = told.unwrap_or_else(|error| unseen(table, &audit.surroundings, &error.to_string()));
             doubt(cells, &of, &audit.facts, &audit.surroundings);
         }
         Ok(audit)
@@ -143,13 +143,7 @@ impl Audit {
         let audience = leaks.iter().map(|(_, _, audience)| *audience).min()?;
         let confidence = leaks.iter().map(|(_, confidence, _)| *confidence).min()?;
         let culprits = culprits(leaks.iter().map(|(cell, ..)| *cell));
-        let evidence: Vec<String> = leaks
-            .iter()
-            .map(|(cell, ..)| {
-                let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
-                format!("as {}: {}{seen}", cell.identity, shown(cell))
-            })
-            .collect();
+        let evidence: Vec<String> = leaks.iter().map(|(cell, ..)| facts(cell)).collect();
         let severity = match audience {
             Audience::Anonymous | Audience::AnyAccount => Severity::Critical,
             Audience::EveryUser => Severity::High,
@@ -190,11 +184,7 @@ impl Audit {
             relation: Some(table.oid().to_u32()),
             policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
             detail: format!("All of {who} can {what}{}.", because(table, &culprits)),
-            evidence: open
-                .iter()
-                .map(|cell| format!("as {}: {}", cell.identity, shown(cell)))
-                .collect::<Vec<_>>()
-                .join("; "),
+            evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
             remediation: (reach != Reach::Read).then(|| fix::of_open_write(table, &culprits)).flatten(),
             cache_key: None,
         })
@@ -229,21 +219,31 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
     }
 }
 
-/// A table that could not be looked at.
-fn unseen(surroundings: &Surroundings, why: &str) -> Vec<Cell> {
-    let role = surroundings.user_role().or(surroundings.anonymous());
-    role.map(|role| Cell {
-        identity: role.name.clone(),
-        role: role.oid,
-        reach: Reach::Read,
-        verdict: Verdict::Inconclusive(why.to_owned()),
-        using: String::new(),
-        check: String::new(),
-        culprits: Vec::new(),
-        evidence: String::new(),
-    })
-    .into_iter()
-    .collect()
+/// A table that could not be looked at: nothing is told of whatever clients may do with it.
+fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (place, role) in surroundings.roles.iter().enumerate() {
+        for reach in Reach::ALL {
+            // As in an answer: only who has signed in has rows.
+            let applies = match reach {
+                Reach::TakeOver | Reach::Plant => !role.is_anonymous && !table.owners.is_empty(),
+                _ => true,
+            };
+            if applies && table.allows(place, question::command(reach)) {
+                cells.push(Cell {
+                    identity: role.name.clone(),
+                    role: role.oid,
+                    reach,
+                    verdict: Verdict::Inconclusive(why.to_owned()),
+                    using: String::new(),
+                    check: String::new(),
+                    culprits: Vec::new(),
+                    evidence: String::new(),
+                });
+            }
+        }
+    }
+    cells
 }
 
 fn culprits<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy> {
@@ -274,6 +274,12 @@ fn because(table: &Table, culprits: &[Policy]) -> String {
             format!(": policies {} let it through", names.join(", "))
         }
     }
+}
+
+/// As whom what was asked, and what was seen.
+fn facts(cell: &Cell) -> String {
+    let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
+    format!("as {}: {}{seen}", cell.identity, shown(cell))
 }
 
 /// The condition that matters for a reach.

@@ -132,11 +132,26 @@ impl<'a> Examination<'a> {
                 continue;
             }
             match self.reach(identity, reach) {
-                Ok(Some(asked)) => cells.push(self.judge(identity, reach, asked, people)),
+                Ok(Some(asked)) => {
+                    let mut cell = self.judge(identity, reach, asked, people);
+                    self.suspect(&mut cell);
+                    cells.push(cell);
+                }
                 Ok(None) => {}
                 Err(verdict) => cells.push(self.cell(identity, reach, verdict)),
             }
         }
+    }
+
+    /// What a trigger may prevent is not proved.
+    fn suspect(&self, cell: &mut Cell) {
+        let Some(doubts) = self.table.doubts(cell.reach) else { return };
+        let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
+        *confidence = Confidence::Suspected;
+        cell.evidence = match cell.evidence.as_str() {
+            "" => doubts,
+            seen => format!("{seen}; {doubts}"),
+        };
     }
 
     fn cell(&self, identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {

@@ -17,6 +17,8 @@ pub struct Acceptance {
     pub until: String,
     /// By whom.
     pub by: String,
+    /// How urgent it was then.
+    pub severity: Severity,
 }
 
 /// One audit and what is known of it.
@@ -57,12 +59,23 @@ impl Report {
         }
         findings.extend(rules::findings(&audit.surroundings));
         model::sort(&mut findings);
-        Ok(Self { accepted: records::acceptances()?, audit, findings })
+        let accepted = records::acceptances()?;
+        for finding in &mut findings {
+            if let Some(acceptance) = accepted.get(&finding.key()).filter(|word| finding.severity < word.severity) {
+                finding.detail += &format!(
+                    " {} accepted it until {} when it was {}: it is worse now.",
+                    acceptance.by,
+                    acceptance.until,
+                    acceptance.severity.as_str()
+                );
+            }
+        }
+        Ok(Self { accepted, audit, findings })
     }
 
-    /// Somebody's word on a finding, unless it has expired.
+    /// Somebody's word on a finding, unless it has expired or the finding has become worse.
     pub fn acceptance(&self, finding: &Finding) -> Option<&Acceptance> {
-        self.accepted.get(&finding.key())
+        self.accepted.get(&finding.key()).filter(|acceptance| finding.severity >= acceptance.severity)
     }
 
     /// Those that nobody has accepted.
@@ -418,7 +431,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Writing that is open to all, one rule a command, so that each is accepted by itself.
-const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
+pub const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
 
 /// Whether a rule's findings are told by rows and conditions, table by table.
 fn is_of_matrix(rule: &str) -> bool {

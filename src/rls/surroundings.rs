@@ -190,6 +190,12 @@ impl Surroundings {
         }
     }
 
+    /// The type of users' ids, where the accounts or the function that tells who asks say.
+    pub fn id_type(&self) -> Option<pg_sys::Oid> {
+        let function = || self.identity_functions.first().map(|function| crate::pg::catalog::return_type(*function));
+        self.users.as_ref().map(|users| users.key_type).or_else(function)
+    }
+
     /// An id that no user has.
     pub fn stranger_id(&self) -> String {
         stranger_of(self.users.as_ref().map_or(pg_sys::UUIDOID, |users| users.key_type), 0)

@@ -1,5 +1,6 @@
 //! The tables that an audit looks at: what clients may do with them and whose their rows are.
 
+use super::model::Reach;
 use super::surroundings::Surroundings;
 use crate::error::OpsError;
 use crate::pg::condition::text_of;
@@ -42,6 +43,8 @@ pub struct Table {
     pub owner: String,
     /// Whether it is one of the audit's own controls, on which nobody has privileges.
     pub is_control: bool,
+    /// Triggers that may change a new row, or refuse it, before it is written: on which commands (i, u) and the name.
+    triggers: Vec<(String, String)>,
 }
 
 impl Table {
@@ -57,6 +60,7 @@ impl Table {
             is_own: false,
             owner: String::new(),
             is_control: true,
+            triggers: Vec::new(),
         }
     }
 
@@ -74,6 +78,26 @@ impl Table {
             Command::Delete => 'd',
         };
         self.privileges.get(role).is_some_and(|privileges| privileges.contains(letter))
+    }
+
+    /// What may set a new row's owner right, or refuse the row, before it is written: triggers by name. The audit does not fire them.
+    pub fn doubts(&self, reach: Reach) -> Option<String> {
+        let letter = match reach {
+            Reach::Forge => 'i',
+            Reach::TakeOver | Reach::Plant => 'u',
+            Reach::Read | Reach::Tamper | Reach::Destroy => return None,
+        };
+        let names: Vec<&str> = self
+            .triggers
+            .iter()
+            .filter(|(commands, _)| commands.contains(letter))
+            .map(|(_, name)| name.as_str())
+            .collect();
+        match names.as_slice() {
+            [] => None,
+            [name] => Some(format!("the BEFORE trigger {name} may set it right, or refuse it")),
+            names => Some(format!("the BEFORE triggers {} may set it right, or refuse it", names.join(", "))),
+        }
     }
 
     /// Some owners of its rows, as texts.
@@ -121,6 +145,13 @@ pub fn tables(
                 is_own: row.get(9)?.unwrap_or(false),
                 owner: text(10)?,
                 is_control: false,
+                triggers: row
+                    .get::<Vec<String>>(11)?
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|trigger| trigger.split_once(' '))
+                    .map(|(commands, name)| (commands.to_owned(), name.to_owned()))
+                    .collect(),
             });
         }
         Ok(tables)

@@ -153,7 +153,7 @@ impl Trace {
             other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
             other_users: (reach != Reach::Plant).then_some(users.len() as i64),
             through: culprits.iter().map(|policy| policy.name.clone()).collect(),
-            evidence: [verdict.remark(), evidence]
+            evidence: [verdict.remark(), evidence, table.doubts(reach).unwrap_or_default()]
                 .into_iter()
                 .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
