@@ -109,6 +109,27 @@ pub fn type_name(type_: pg_sys::Oid) -> String {
     unsafe { CStr::from_ptr(pg_sys::format_type_be(type_)) }.to_string_lossy().into_owned()
 }
 
+/// A type as SQL writes it, with its schema.
+pub fn qualified_type_name(type_: pg_sys::Oid) -> String {
+    // SAFETY: as for `type_name`.
+    unsafe { CStr::from_ptr(pg_sys::format_type_be_qualified(type_)) }.to_string_lossy().into_owned()
+}
+
+/// The type of a table's column.
+pub fn column_type(table: pg_sys::Oid, column: i16) -> pg_sys::Oid {
+    // SAFETY: looks up the column, InvalidOid where there is none.
+    unsafe { pg_sys::get_atttype(table, column) }
+}
+
+/// The name of a table's column, if there is one.
+pub fn column_name(table: pg_sys::Oid, column: i16) -> Option<String> {
+    // SAFETY: NULL for an unknown column, as missing_ok, else a NUL-terminated copy.
+    unsafe {
+        let name = pg_sys::get_attname(table, column, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
 /// The type of arrays of a type.
 pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type, InvalidOid where there is none.

@@ -1,5 +1,6 @@
 //! Conditions in the server's own form: what row-level security adds to a statement, folded, compared and written as SQL.
 
+use super::row_security::Origin;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::{CStr, c_int, c_void};
@@ -200,14 +201,39 @@ impl Condition {
         if self.reads_whole_row() {
             return None;
         }
-        // SAFETY: the list is a copy; without references to the whole row no range table entry is needed.
+        // SAFETY: makes a constant of the type.
         unsafe {
             let (mut length, mut by_value) = (0, false);
             pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
             let collation = pg_sys::get_typcollation(type_);
             let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, false, by_value);
-            let entry = pg_sys::makeTargetEntry(constant.cast(), column, std::ptr::null_mut(), false);
-            let targets = pg_sys::lappend(std::ptr::null_mut(), entry.cast());
+            Some(self.with_expressions(&[(column, constant.cast())]))
+        }
+    }
+
+    /// It about a row that is put together: with columns of other tables in place of its own.
+    pub(super) fn with_origins(self, origins: &[Origin]) -> Self {
+        // SAFETY: makes references to columns of these types.
+        unsafe {
+            let expressions = origins.iter().map(|(column, place, number, type_)| {
+                let collation = pg_sys::get_typcollation(*type_);
+                (*column, pg_sys::makeVar(*place, *number, *type_, -1, collation, 0).cast())
+            });
+            self.with_expressions(&expressions.collect::<Vec<_>>())
+        }
+    }
+
+    /// It with these expressions in place of columns.
+    ///
+    /// # Safety
+    /// They must be of the columns' types, and the condition must not look at the row as a whole.
+    unsafe fn with_expressions(self, expressions: &[(i16, *mut pg_sys::Expr)]) -> Self {
+        // SAFETY: the list is a copy; without references to the whole row no range table entry is needed.
+        unsafe {
+            let targets = expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
+                let entry = pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
+                pg_sys::lappend(targets, entry.cast())
+            });
             let mut has_sublinks = true;
             let node = pg_sys::ReplaceVarsFromTargetList(
                 copy(self.0).cast(),
@@ -221,7 +247,7 @@ impl Condition {
                 1,
                 &mut has_sublinks,
             );
-            Some(Self(node.cast()))
+            Self(node.cast())
         }
     }
 
@@ -373,7 +399,7 @@ unsafe extern "C-unwind" fn unwrap(node: *mut pg_sys::Node, context: *mut c_void
 ///
 /// # Safety
 /// The node must be valid, and the context the mutator's.
-unsafe fn mutate(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node {
+pub(super) unsafe fn mutate(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node {
     // SAFETY: as the caller vouches.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context)) }
 }

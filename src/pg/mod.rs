@@ -7,6 +7,7 @@ pub mod backend_local;
 pub mod block_scan;
 pub mod brin;
 pub mod catalog;
+pub mod choice;
 pub mod condition;
 pub mod datum;
 pub mod identity;

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod audit;
 pub mod fix;
+pub mod made;
 pub mod model;
 pub mod people;
 pub mod policy;

@@ -1,5 +1,6 @@
 //! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
 
+use super::made::Made;
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
@@ -38,6 +39,8 @@ pub struct Cell {
     pub culprits: Vec<Policy>,
     /// What was seen.
     pub evidence: String,
+    /// Of a verdict that could not be told because data decide which rows may be written: how many rows of others were looked at.
+    pub untried: Option<i64>,
 }
 
 /// Looks at one table with the eyes of everybody.
@@ -59,6 +62,7 @@ struct Asked {
     using: Condition,
     check: Condition,
     condition: Condition,
+    untried: Option<i64>,
 }
 
 impl<'a> Examination<'a> {
@@ -102,7 +106,29 @@ impl<'a> Examination<'a> {
                 self.ask(place, &identity, &mut cells, people);
             }
         }
+        self.settle(&mut cells);
         Ok(cells)
+    }
+
+    /// Where data decide which rows may be written, values that there are were tried. If somebody under the same policies got through with them,
+    /// who did not is kept out.
+    fn settle(&self, cells: &mut [Cell]) {
+        let policies = |cell: &Cell| -> Vec<pg_sys::Oid> {
+            let about = self.policies.iter().filter(|policy| policy.is_about(command(cell.reach), cell.role));
+            about.map(|policy| policy.oid).collect()
+        };
+        let passed: Vec<(Reach, Vec<pg_sys::Oid>)> = cells
+            .iter()
+            .filter(|cell| matches!(cell.verdict, Verdict::Shared | Verdict::Leak(..)))
+            .map(|cell| (cell.reach, policies(cell)))
+            .collect();
+        for cell in cells {
+            if let Some(rows) = cell.untried
+                && passed.contains(&(cell.reach, policies(cell)))
+            {
+                cell.verdict = Verdict::IsolatedIn(rows);
+            }
+        }
     }
 
     /// Two users to look with: owners of rows where there are some.
@@ -164,6 +190,7 @@ impl<'a> Examination<'a> {
             check: String::new(),
             culprits: Vec::new(),
             evidence: String::new(),
+            untried: None,
         }
     }
 
@@ -201,32 +228,12 @@ impl<'a> Examination<'a> {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<Asked>, Unclear> {
                 let effective = self.effective(identity, reach)?;
-                let (found, condition) = if reach == Reach::Plant {
-                    match question.planted_on(&effective, &self.victims(&others))? {
-                        Some(planted) => planted,
-                        None => return Ok(None),
-                    }
-                } else {
-                    let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(None) };
-                    let mut found = None;
-                    if reach == Reach::Forge && !self.table.owners.is_empty() {
-                        found = question.forged(effective.check).map(Found::Verdict);
-                    }
-                    let found = match found {
-                        Some(found) => found,
-                        None => question.others(condition, &others)?,
-                    };
-                    let is_safe =
-                        !matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..) | Verdict::Public(_)));
-                    // Of what an account could choose, others could choose the same.
-                    let changed = match reach {
-                        Reach::Tamper | Reach::TakeOver if is_safe && !identity.is_account => {
-                            question.changed(reach, &effective, &others)?
-                        }
-                        _ => None,
-                    };
-                    changed.unwrap_or((found, condition))
+                let told = match reach {
+                    Reach::Plant => question.planted_on(&effective, &self.victims(&others))?,
+                    _ => self.standing(&question, reach, &effective, &others)?,
                 };
+                let Some((found, condition)) = told else { return Ok(None) };
+                let (found, untried) = self.made(&question, reach, &effective, &others, found)?;
                 self.begin(identity, reach, &effective)?;
                 let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
@@ -234,7 +241,13 @@ impl<'a> Examination<'a> {
                     Folded::Never => Condition::never(),
                     Folded::Depends(folded) => folded.without_values(condition, me),
                 };
-                Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
+                Ok(Some(Asked {
+                    found,
+                    using: folded(effective.using),
+                    check: folded(effective.check),
+                    condition,
+                    untried,
+                }))
             })
         });
         match answer {
@@ -255,6 +268,91 @@ impl<'a> Examination<'a> {
         }
     }
 
+    /// What is so of rows as they are, but for a new owner and columns that are wanted to be constants.
+    fn standing(
+        &self,
+        question: &Question<'_>,
+        reach: Reach,
+        effective: &Effective,
+        others: &[String],
+    ) -> Result<Option<(Found, Condition)>, Unclear> {
+        let mut told: Option<(Found, Condition)> = None;
+        for column in question.columns(reach) {
+            let Some(condition) = question.condition(reach, effective, None, column)? else { continue };
+            let mut found = None;
+            if reach == Reach::Forge && !self.table.owners.is_empty() {
+                found = question.forged(effective.check).map(Found::Verdict);
+            }
+            let found = match found {
+                Some(found) => found,
+                None => question.others(condition, others)?,
+            };
+            // Of what an account could choose, others could choose the same.
+            let changed = match reach {
+                Reach::Tamper | Reach::TakeOver if found.is_safe() && !question.identity.is_account => {
+                    question.changed(reach, effective, others, column)?
+                }
+                _ => None,
+            };
+            let (found, condition) = changed.unwrap_or((found, condition));
+            if told.as_ref().is_none_or(|(known, _)| found.is_worse_than(known)) {
+                told = Some((found, condition));
+            }
+            if told.as_ref().is_some_and(|(found, _)| !found.is_safe()) {
+                break;
+            }
+        }
+        Ok(told)
+    }
+
+    /// Where no row that there is can be reached for writing: can one be made? If it could not be told, with how many rows were looked at, where
+    /// data decide.
+    fn made(
+        &self,
+        question: &Question<'_>,
+        reach: Reach,
+        effective: &Effective,
+        others: &[String],
+        found: Found,
+    ) -> Result<(Found, Option<i64>), Unclear> {
+        let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
+        let rows = match &found {
+            Found::Verdict(Verdict::IsolatedIn(rows)) => Some(*rows),
+            Found::Verdict(Verdict::Inconclusive(_)) => None,
+            // One owner may be proved to stay, and not all of them.
+            Found::Verdict(Verdict::Isolated | Verdict::Closed)
+                if reach == Reach::TakeOver && self.table.owners.len() > 1 =>
+            {
+                None
+            }
+            _ => return Ok((found, None)),
+        };
+        if !writes {
+            return Ok((found, None));
+        }
+        // What fails of rows that nobody has written says nothing of those that there are.
+        let made = match alone(|| question.made(reach, effective, others)) {
+            Ok(made) => made,
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => {
+                let why = format!("no row could be made to try it with: {}", failure.told());
+                return Ok((Found::Verdict(Verdict::Inconclusive(why)), None));
+            }
+        };
+        Ok(match made {
+            Ok(Made::Row(columns)) => (Found::Made(question.names(&columns)), None),
+            Ok(Made::Nothing) => (found, None),
+            Ok(Made::Untried { columns, is_free }) => {
+                let why = format!(
+                    "who writes chooses {}, and no row could be made that the policies let through or surely do not",
+                    question.names(&columns)
+                );
+                (Found::Verdict(Verdict::Inconclusive(why)), rows.filter(|_| !is_free))
+            }
+            Err(unclear) => (Found::Verdict(unclear.into()), None),
+        })
+    }
+
     fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
         let table = self.table.oid();
         let mut cell = self.cell(identity, reach, Verdict::Closed);
@@ -264,12 +362,20 @@ impl<'a> Examination<'a> {
             None => condition.to_sql(table),
         };
         (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
+        cell.untried = asked.untried;
         match asked.found {
             Found::Verdict(verdict) => {
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
                     cell.culprits = self.culprits(identity, reach, None);
                 }
                 cell.verdict = verdict;
+            }
+            Found::Made(columns) => {
+                let (verdict, evidence) = self.made_by(identity, reach, &columns, people);
+                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
+                    cell.culprits = self.culprits(identity, reach, None);
+                }
+                (cell.verdict, cell.evidence) = (verdict, evidence);
             }
             Found::Row(place) => {
                 let (verdict, evidence) = self.row_of_others(identity, reach, place, asked.condition, people);
@@ -344,6 +450,47 @@ impl<'a> Examination<'a> {
         (Verdict::Shared, "not everybody reaches it".to_owned())
     }
 
+    /// A row that there is not could be written. By whom?
+    fn made_by(&self, identity: &Identity, reach: Reach, columns: &str, people: &mut People) -> (Verdict, String) {
+        let seen = Confidence::Observed;
+        let what = match columns {
+            "" => "could write such a row".to_owned(),
+            columns => format!("could write such a row, choosing {columns}"),
+        };
+        let alone = format!("{} {what}", identity.label);
+        if self.table.owners.is_empty() {
+            return (Verdict::Public(seen), alone);
+        }
+        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
+            return (Verdict::Shared, String::new());
+        };
+        let Some(me) = &identity.user else { return (Verdict::Leak(seen, Audience::Anonymous), alone) };
+        if !identity.is_account {
+            return (Verdict::Leak(seen, Audience::AnyAccount), alone);
+        }
+        let (mut tried, mut able) = (Vec::new(), 0);
+        for id in self.owners.iter().chain(&people.pool) {
+            if id == me || tried.contains(&id) || tried.len() == 4 {
+                continue;
+            }
+            let other = people.identity(self.surroundings, role, id);
+            match self.reach(&other, reach) {
+                Ok(Some(asked)) => {
+                    tried.push(id);
+                    able += usize::from(!asked.found.is_safe());
+                }
+                Ok(None) | Err(_) => continue,
+            }
+            if able < tried.len() {
+                break;
+            }
+        }
+        if able > 0 && able == tried.len() {
+            return (Verdict::Leak(seen, Audience::EveryUser), format!("{alone}, and so could {able} other users"));
+        }
+        (Verdict::Shared, format!("not everybody {what}"))
+    }
+
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
     pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
         let question = Question { table: self.table, identity };
@@ -353,14 +500,19 @@ impl<'a> Examination<'a> {
                 let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
                 let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
                 let planted = question.planted_on(&effective, &self.victims(&others))?;
-                return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
+                return Ok(Some(planted.is_some_and(|(found, _)| !found.is_safe())));
             }
-            let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
             self.begin(identity, reach, &effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }
-            Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
+            for column in question.columns(reach) {
+                let Some(condition) = question.condition(reach, &effective, None, column)? else { continue };
+                if question.first(&Rows::At(place), condition, f64::MAX)?.is_some() {
+                    return Ok(Some(true));
+                }
+            }
+            Ok(Some(false))
         });
         answer.map_err(|failure| failure.told())?.map_err(|unclear| unclear.to_string())
     }
@@ -410,6 +562,10 @@ impl<'a> Examination<'a> {
                     Folded::Never => Ok(false),
                     Folded::Depends(_) => match place {
                         Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
+                        None if is_about_new => {
+                            let chosen = question.chosen(condition, command(reach));
+                            Ok(chosen.is_some_and(|chosen| matches!(chosen.fold(&Parameters::none()), Folded::Always)))
+                        }
                         None => Ok(false),
                     },
                 }
@@ -463,7 +619,7 @@ pub fn controls(surroundings: &Surroundings) -> Result<(), String> {
             _ => Err(format!("{} on {} was told wrong", reach.rule(), table.named.name)),
         }
     };
-    let leaks = |found: &Found| matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..)));
+    let leaks = |found: &Found| !found.is_safe();
     let isolated = |found: &Found| matches!(found, Found::Verdict(Verdict::Isolated));
     for reach in [Reach::Read, Reach::Tamper, Reach::Forge, Reach::Destroy] {
         told(c"rls_control_open", reach, leaks)?;

@@ -185,7 +185,8 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<crate::pg::rows::Answer, Error
         arguments.extend(untold(&report).map(DatumWithOid::from));
         // Rules whose findings are verdicts on a table.
         let told = Reach::ALL.iter().map(|reach| reach.rule()).chain(super::report::OPEN.iter().copied());
-        let told: Vec<String> = told.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
+        let told: Vec<String> =
+            told.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
         arguments.push(told.into());
         Ok(crate::pg::rows::Answer::of(include_str!("../../sql/rls/drift.sql"), &arguments))
     })?;

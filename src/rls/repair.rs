@@ -69,10 +69,10 @@ pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
     let question = Question { table, identity: who };
     let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
         let effective = crate::pg::row_security::effective(crate::pg::row_security::Command::Select, &table.named)?;
-        if question.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_none() {
+        if question.first(&Rows::Own(0), Condition::ALWAYS, f64::MAX)?.is_none() {
             return Ok(None);
         }
-        Ok(Some(question.first(&Rows::Own, effective.using, f64::MAX)?.is_some()))
+        Ok(Some(question.first(&Rows::Own(0), effective.using, f64::MAX)?.is_some()))
     });
     answer.ok()?.ok().flatten()
 }

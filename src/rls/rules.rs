@@ -186,7 +186,8 @@ impl Rule {
             }
             if let (MOST, Some(last)) = (found.len(), found.last().cloned()) {
                 // Counted only where there may be more: the worst come first.
-                let counting = format!("SELECT count(*) FROM ({}) AS f", self.sql.trim_end().trim_end_matches(LAST_LINE));
+                let counting =
+                    format!("SELECT count(*) FROM ({}) AS f", self.sql.trim_end().trim_end_matches(LAST_LINE));
                 let all: i64 = client.select(&counting, None, &arguments)?.first().get_one()?.unwrap_or(0);
                 let more = all - MOST as i64;
                 if more > 0 {

@@ -86,21 +86,23 @@ impl Trace {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             who.act(|| -> Result<Option<Reached>, Unclear> {
                 let effective = row_security::effective(question::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&self.victim))? else {
-                    return Ok(None);
-                };
-                if reach == Reach::Plant {
-                    return Ok(match question.planted(&effective, &self.victim)? {
-                        question::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
-                        question::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
-                        question::Found::Verdict(_) => None,
-                    });
+                for column in question.columns(reach) {
+                    let Some(condition) = question.condition(reach, &effective, Some(&self.victim), column)? else {
+                        continue;
+                    };
+                    if reach == Reach::Plant {
+                        match question.planted(&effective, &self.victim, column)? {
+                            question::Found::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
+                            found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
+                            _ => continue,
+                        }
+                    }
+                    let places = question.places(&Kind::Of(&victims), condition, 1001, f64::MAX)?;
+                    if !places.is_empty() {
+                        return Ok(Some((places, question.owners(condition, MOST)?, condition)));
+                    }
                 }
-                let places = question.places(&Kind::Of(&victims), condition, 1001)?;
-                if places.is_empty() {
-                    return Ok(None);
-                }
-                Ok(Some((places, question.owners(condition, MOST)?, condition)))
+                Ok(None)
             })
         });
         let (places, others, condition) = match answer {
@@ -196,16 +198,22 @@ impl Trace {
             let question = Question { table, identity: who };
             let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
                 let effective = row_security::effective(question::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&victims[0]))? else {
-                    return Ok(false);
-                };
-                if reach == Reach::Plant {
-                    return Ok(!matches!(
-                        question.planted(&effective, &victims[0])?,
-                        question::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
-                    ));
+                for column in question.columns(reach) {
+                    let Some(condition) = question.condition(reach, &effective, Some(&victims[0]), column)? else {
+                        continue;
+                    };
+                    let does = match reach {
+                        Reach::Plant => !matches!(
+                            question.planted(&effective, &victims[0], column)?,
+                            question::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                        ),
+                        _ => question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some(),
+                    };
+                    if does {
+                        return Ok(true);
+                    }
                 }
-                Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
+                Ok(false)
             });
             match answer {
                 Ok(Ok(does)) => Ok(does),
@@ -343,19 +351,6 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
 }
 
 impl Question<'_> {
-    /// Rows of a kind that meet a condition.
-    fn places(&self, rows: &Kind<'_>, condition: Condition, most: u64) -> Result<Vec<question::Place>, Unclear> {
-        let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
-        let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|row| match row.as_slice() {
-                [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
-                _ => None,
-            })
-            .collect())
-    }
-
     /// Whose the rows of others are that meet a condition.
     fn owners(&self, condition: Condition, most: u64) -> Result<Vec<String>, Unclear> {
         let (Some((sql, parameters)), Some(owner)) = (self.look(&Kind::Foreign), self.table.owners.first()) else {

@@ -1,0 +1,274 @@
+//! Rows that a client could write: the policies of writing look at columns that whoever writes chooses, and no row that there is need be as they ask.
+
+use super::model::Reach;
+use super::question::{MOST_COST, Place, Question, Rows, command};
+use super::surroundings;
+use super::table::OwnerColumn;
+use crate::pg::choice::{Column, Wishes};
+use crate::pg::condition::{Condition, Folded, Parameters, value_of};
+use crate::pg::row_security::{Command, Effective, Mix, Origin, Unclear};
+use crate::pg::tree::c_string;
+use crate::pg::{catalog, privilege};
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+
+/// So many existing rows are changed, or lend their values.
+const ROWS: u64 = 50;
+/// So many rows are made of chosen values at most.
+const MADE: usize = 20_000;
+
+/// What came of making rows.
+pub enum Made {
+    /// One with these columns chosen is let through.
+    Row(Vec<i16>),
+    /// None is.
+    Nothing,
+    /// None is of those that were made, and there may be others: what decides looks at these columns.
+    Untried {
+        /// The columns.
+        columns: Vec<i16>,
+        /// Whether it is up to whoever writes the row; else data decide, for which values that there are were tried.
+        is_free: bool,
+    },
+}
+
+/// New owners of a row: column, type and value.
+type Assigned = Vec<(i16, pg_sys::Oid, pg_sys::Datum)>;
+
+impl Question<'_> {
+    fn me(&self, owner: &OwnerColumn) -> Option<(i16, pg_sys::Oid, pg_sys::Datum)> {
+        let me = self.identity.user.as_deref()?;
+        Some((owner.number, owner.type_, value_of(owner.type_, &c_string(me))))
+    }
+
+    fn may_set(&self, column: i16, command: Command) -> bool {
+        let table = self.table.oid();
+        (self.table.is_control || privilege::on_column(self.identity.role, table, column, command))
+            && !privilege::is_generated(table, column)
+    }
+
+    /// Whether a row can be made that this reach lets through, by changing rows or from nothing. Of a row that is planted or forged, one of
+    /// `victims` is the new owner.
+    pub fn made(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Made, Unclear> {
+        let owners = &self.table.owners;
+        let command = command(reach);
+        let settable: Vec<&OwnerColumn> = owners.iter().filter(|owner| self.may_set(owner.number, command)).collect();
+        let to = |owner: &OwnerColumn, user: &str| (owner.number, owner.type_, value_of(owner.type_, &c_string(user)));
+        let nobody = owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
+        let victims = || victims.iter().chain(if victims.is_empty() { nobody.as_ref() } else { None });
+        let foreign = |check: Assigned| (Some(Rows::Foreign), effective.using, check);
+        let mut attempts: Vec<(Option<Rows<'_>>, Condition, Assigned)> = Vec::new();
+        match reach {
+            Reach::Read | Reach::Destroy => return Ok(Made::Nothing),
+            Reach::Tamper => attempts.push(foreign(Vec::new())),
+            Reach::Forge if owners.is_empty() => attempts.push((None, Condition::ALWAYS, Vec::new())),
+            Reach::Forge => {
+                // Whose rows there are, and wholly somebody's.
+                attempts.push((Some(Rows::Foreign), Condition::ALWAYS, Vec::new()));
+                let all = |user: &String| owners.iter().map(|owner| to(owner, user)).collect();
+                attempts.extend(victims().map(|user| (None, Condition::ALWAYS, all(user))));
+            }
+            Reach::TakeOver => {
+                attempts.extend(settable.iter().filter_map(|owner| Some(foreign(vec![self.me(owner)?]))));
+                let all: Assigned = settable.iter().filter_map(|owner| self.me(owner)).collect();
+                if all.len() > 1 {
+                    attempts.push(foreign(all));
+                }
+            }
+            Reach::Plant => {
+                for owner in settable {
+                    let Some(me) = self.me(owner) else { continue };
+                    let place = owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
+                    let has_own = self.first(&Rows::Own(place), Condition::ALWAYS, f64::MAX)?.is_some();
+                    // Who has no rows yet is asked as if they had others'.
+                    let (rows, using) = match has_own {
+                        true => (Rows::Own(place), effective.using),
+                        false => {
+                            let using = effective.using.with_column(me.0, me.1, me.2);
+                            (Rows::Foreign, using.ok_or(Unclear::WholeRow)?)
+                        }
+                    };
+                    for user in victims() {
+                        attempts.push((Some(rows), using, vec![to(owner, user)]));
+                    }
+                }
+            }
+        }
+        let mut told = Made::Nothing;
+        for (rows, using, assigned) in attempts {
+            let places = match &rows {
+                None => Vec::new(),
+                Some(rows) => {
+                    let places = self.places(rows, using, ROWS, MOST_COST)?;
+                    if places.is_empty() {
+                        continue;
+                    }
+                    places
+                }
+            };
+            match self.fitting(effective.check, &assigned, &places, command)? {
+                Made::Row(columns) => return Ok(Made::Row(columns)),
+                Made::Nothing => {}
+                untried => {
+                    if !matches!(told, Made::Untried { is_free: true, .. }) {
+                        told = untried;
+                    }
+                }
+            }
+        }
+        // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
+        if reach == Reach::Forge && owners.len() > 1 && self.identity.user.is_some() {
+            let mut chosen = Vec::new();
+            for victim in owners {
+                let mut found = false;
+                for user in victims() {
+                    let mine = owners.iter().filter(|owner| owner.number != victim.number);
+                    let mut assigned: Assigned = mine.filter_map(|owner| self.me(owner)).collect();
+                    assigned.push(to(victim, user));
+                    if let Made::Row(columns) = self.fitting(effective.check, &assigned, &[], command)? {
+                        chosen.extend(columns);
+                        found = true;
+                        break;
+                    }
+                }
+                if !found {
+                    return Ok(told);
+                }
+            }
+            chosen.sort_unstable();
+            chosen.dedup();
+            return Ok(Made::Row(chosen));
+        }
+        Ok(told)
+    }
+
+    /// Whether a new row with these owners, made of one of these rows or from nothing, meets a condition.
+    fn fitting(
+        &self,
+        check: Condition,
+        assigned: &Assigned,
+        places: &[Place],
+        command: Command,
+    ) -> Result<Made, Unclear> {
+        let check = check.with_choices(assigned).ok_or(Unclear::WholeRow)?;
+        let check = match check.fold(&Parameters::none()) {
+            Folded::Always => return Ok(Made::Row(Vec::new())),
+            Folded::Never => return Ok(Made::Nothing),
+            Folded::Depends(check) => check,
+        };
+        let may_set = |column: i16| {
+            !self.table.owners.iter().any(|owner| owner.number == column) && self.may_set(column, command)
+        };
+        let wishes = check.wishes(self.table.oid(), &may_set)?;
+        // Rows as they are have been looked at.
+        if wishes.columns.is_empty() && !places.is_empty() {
+            return Ok(Made::Nothing);
+        }
+        let columns: Vec<i16> = wishes.columns.iter().map(|column| column.number).collect();
+        let is_listed = |column: &&Column| !column.values.is_empty();
+        let listed: Vec<&Column> = wishes.columns.iter().filter(is_listed).collect();
+        if self.mixed(check, command, &listed, places, 0)? {
+            return Ok(Made::Row(columns));
+        }
+        // What no value is known for, as it is in other rows.
+        let known: Vec<&Column> = listed.iter().filter(|column| !column.is_opaque).copied().collect();
+        if known.len() < listed.len() && self.mixed(check, command, &known, places, 0)? {
+            return Ok(Made::Row(columns));
+        }
+        if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())? {
+            let columns = wishes.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
+            return Ok(Made::Untried { columns: columns.collect(), is_free: wishes.is_pure });
+        }
+        Ok(Made::Nothing)
+    }
+
+    /// Whether a condition is met by a row of which some columns have the values listed, others those that they have in one of these rows or,
+    /// if whoever writes may set them, in any row. So many parts of it are taken for anything.
+    fn mixed(
+        &self,
+        condition: Condition,
+        command: Command,
+        listed: &[&Column],
+        places: &[Place],
+        parts: usize,
+    ) -> Result<bool, Unclear> {
+        let read = condition.columns().ok_or(Unclear::WholeRow)?;
+        let name = &self.table.named.name;
+        let is_listed = |number: &i16| listed.iter().any(|column| column.number == *number);
+        let lent: Vec<i16> =
+            read.iter().filter(|number| **number < Wishes::part(0) && !is_listed(number)).copied().collect();
+        let (mut from, mut terms, mut values, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Origin>::new());
+        let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
+            values.push((type_, value));
+            format!("${}", values.len())
+        };
+        let mut take = |alias: &str, places: &[Place]| {
+            let list: Vec<String> = places.iter().map(|(_, place)| tid_text(*place)).collect();
+            let array = catalog::array_type(pg_sys::TIDOID);
+            let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
+            from.push(format!("{name} AS {alias}"));
+            terms.push(format!("{alias}.ctid OPERATOR(pg_catalog.=) ANY ({})", bind(array, list)));
+        };
+        if !places.is_empty() {
+            take("t", places);
+        }
+        let others: Vec<i16> = lent.iter().filter(|number| !self.is_kept(**number, command, places)).copied().collect();
+        if !others.is_empty() {
+            let lenders = self.places(&Rows::Any, Condition::ALWAYS, ROWS, f64::MAX)?;
+            if lenders.is_empty() {
+                return Ok(false);
+            }
+            take("d", &lenders);
+            let place = if places.is_empty() { 1 } else { 2 };
+            let type_ = |number| catalog::column_type(self.table.oid(), number);
+            origins.extend(others.iter().map(|number| (*number, place, *number, type_(*number))));
+        }
+        let mut made = 1;
+        for column in listed.iter().filter(|column| read.contains(&column.number)) {
+            let type_ = catalog::qualified_type_name(column.type_);
+            let rows: Vec<String> = column
+                .values
+                .iter()
+                .map(|value| match value {
+                    Some(text) => format!("({})", bind(column.type_, value_of(column.type_, &c_string(text)))),
+                    None => format!("(CAST(NULL AS {type_}))"),
+                })
+                .collect();
+            made *= rows.len();
+            from.push(format!("(VALUES {}) AS c{} (v)", rows.join(", "), column.number));
+            origins.push((column.number, from.len() as i32, 1, column.type_));
+        }
+        for number in 0..parts {
+            made *= 3;
+            from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
+            origins.push((Wishes::part(number), from.len() as i32, 1, pg_sys::BOOLOID));
+        }
+        if made > MADE {
+            return Err(Unclear::TooExpensive);
+        }
+        let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
+        let sql = match from.as_slice() {
+            [] => "SELECT".to_owned(),
+            from => format!("SELECT FROM {}{filter}", from.join(", ")),
+        };
+        Mix { sql: &sql, parameters: Parameters::new(&values) }.meets(condition, &origins, MOST_COST)
+    }
+
+    /// Whether a changed row keeps a column as it is: its owners, and what who writes may not set.
+    fn is_kept(&self, number: i16, command: Command, places: &[Place]) -> bool {
+        let is_owner = self.table.owners.iter().any(|owner| owner.number == number);
+        !places.is_empty() && (is_owner || !self.may_set(number, command))
+    }
+
+    /// The names of columns, for a person.
+    pub fn names(&self, columns: &[i16]) -> String {
+        let table = self.table.oid();
+        let names: Vec<String> =
+            columns.iter().filter_map(|column| catalog::column_name(table, *column)).map(quote_identifier).collect();
+        names.join(", ")
+    }
+}
+
+fn tid_text(place: pg_sys::Datum) -> String {
+    format!("\"{}\"", crate::pg::condition::text_of(pg_sys::TIDOID, place))
+}
