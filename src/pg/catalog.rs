@@ -130,6 +130,22 @@ pub fn column_name(table: pg_sys::Oid, column: i16) -> Option<String> {
     }
 }
 
+/// The table and its column that a column refers to by a foreign key of its own: the table qualified and quoted, the column as it is, and its
+/// type.
+pub fn referenced(table: pg_sys::Oid, column: i16) -> Option<(String, String, pg_sys::Oid)> {
+    // SAFETY: the table is open while the list is read, which is the relation cache's and holds as many keys as each says; the lock stays
+    // until the end of the transaction or subtransaction, as a statement's would.
+    let (other, key) = unsafe {
+        let relation = pg_sys::table_open(table, pg_sys::AccessShareLock as i32);
+        let keys = super::condition::elements::<pg_sys::ForeignKeyCacheInfo>(pg_sys::RelationGetFKeyList(relation));
+        let found = keys.into_iter().find(|key| (**key).nkeys == 1 && (**key).conkey[0] == column);
+        let found = found.map(|key| ((*key).confrelid, (*key).confkey[0]));
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        found?
+    };
+    Some((table_name(other)?, column_name(other, key)?, column_type(other, key)))
+}
+
 /// The type of arrays of a type.
 pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type, InvalidOid where there is none.

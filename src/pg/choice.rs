@@ -1,8 +1,8 @@
 //! What a condition asks of columns that a client chooses: values worth trying, and the parts for which none is known.
 
 use super::condition::{Condition, Parameters, elements, mutate, text_of, value_of};
-use super::row_security::{Unclear, run, unsecured};
-use super::{privilege, subtransaction};
+use super::row_security::{Unclear, require_nothing, run, unsecured};
+use super::{catalog, privilege, subtransaction};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -11,6 +11,8 @@ use std::panic::AssertUnwindSafe;
 
 /// How many values of a sub-query or list are tried.
 const MOST: u64 = 24;
+/// How many keys of another table are tried.
+const MOST_KEYS: u64 = 200;
 /// What finding them may cost at most, by the planner's measure.
 const MOST_COST: f64 = 50_000.0;
 /// Parts are numbered from here, as if they were columns.
@@ -36,8 +38,6 @@ pub struct Wishes {
     pub columns: Vec<Column>,
     /// The parts for which no value is known.
     parts: Vec<*mut pg_sys::Node>,
-    /// Whether one of these looks at nothing but the row, so that it is up to whoever writes it.
-    pub is_pure: bool,
 }
 
 impl Wishes {
@@ -57,7 +57,7 @@ impl Condition {
     /// What it asks of the columns of a table that may be set. Sub-queries that do not look at the row are run, so call it as who asks; it must
     /// be folded.
     pub fn wishes(self, table: pg_sys::Oid, may_set: &dyn Fn(i16) -> bool) -> Result<Wishes, Unclear> {
-        let wishes = Wishes { columns: Vec::new(), parts: Vec::new(), is_pure: false };
+        let wishes = Wishes { columns: Vec::new(), parts: Vec::new() };
         let mut asking = Asking { table, may_set, wishes };
         // SAFETY: a list of valid expressions.
         unsafe {
@@ -161,13 +161,46 @@ impl Asking<'_> {
             if free.is_empty() || self.is_known(node)? {
                 return Ok(());
             }
+            let mut is_all = true;
             for number in free {
-                self.column(number).is_opaque = true;
+                let is_finite = self.all_of(number)?;
+                self.column(number).is_opaque |= !is_finite;
+                is_all &= is_finite;
             }
-            self.wishes.is_pure |= !pg_sys::contain_mutable_functions(node) && !pg_sys::checkExprHasSubLink(node);
-            self.wishes.parts.push(node);
+            if !is_all {
+                self.wishes.parts.push(node);
+            }
             Ok(())
         }
+    }
+
+    /// Adds all values that a column can have, where these are few: of its type, or of the key that it refers to.
+    fn all_of(&mut self, number: i16) -> Result<bool, Unclear> {
+        let type_ = self.column(number).type_;
+        if type_ == pg_sys::BOOLOID {
+            return Ok(true);
+        }
+        // SAFETY: looks up the type.
+        let (sql, from) = if unsafe { pg_sys::get_typtype(type_) } as u8 == pg_sys::TYPTYPE_ENUM {
+            let name = catalog::qualified_type_name(type_);
+            (format!("SELECT pg_catalog.unnest(pg_catalog.enum_range(CAST(NULL AS {name})))"), type_)
+        } else {
+            let Some((table, key, from)) = catalog::referenced(self.table, number) else { return Ok(false) };
+            (format!("SELECT k.{} FROM {table} AS k", pgrx::spi::quote_identifier(key)), from)
+        };
+        let sql = CString::new(sql).unwrap_or_default();
+        let query = unsecured(&sql, &Parameters::none())?;
+        // SAFETY: the server made the query; what it reads lends values that are tried, and are not told.
+        let rows = unsafe {
+            require_nothing(query);
+            run(query, &sql, &Parameters::none(), MOST_KEYS + 1, MOST_COST)?
+        };
+        let is_all = rows.len() as u64 <= MOST_KEYS;
+        let column = self.column(number);
+        for value in rows.into_iter().take(MOST_KEYS as usize).filter_map(|row| row.first().copied().flatten()) {
+            fitting(type_, from, &text_of(from, value)).into_iter().for_each(|text| column.push(Some(text)));
+        }
+        Ok(is_all)
     }
 
     /// Adds the values that a comparison asks for; whether these are all that matter.

@@ -166,7 +166,7 @@ impl Look<'_> {
                 true => std::ptr::null_mut(),
                 false => pg_sys::copyObjectImpl(condition.0.cast()).cast(),
             };
-            require_nothing(query, table);
+            require_nothing(query);
             run(query, &sql, &self.parameters, most, cost)
         }
     }
@@ -192,11 +192,7 @@ impl Mix<'_> {
         let condition = condition.with_origins(origins);
         // SAFETY: as in `Look::rows`; the condition is about what stands in FROM.
         unsafe {
-            for table in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
-                if (*table).rtekind == pg_sys::RTEKind::RTE_RELATION {
-                    require_nothing(query, table);
-                }
-            }
+            require_nothing(query);
             let from = &mut *(*query).jointree;
             let before = pg_sys::make_ands_implicit(from.quals.cast());
             from.quals = pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
@@ -312,22 +308,26 @@ unsafe fn table_of(query: *mut pg_sys::Query) -> Option<(i32, *mut pg_sys::Range
     }
 }
 
-/// Has the executor look at no privilege on the table; whether the role has them was looked at before.
+/// Has the executor look at no privilege on the tables that a query reads by itself; whether the role has them was looked at before.
 ///
 /// # Safety
-/// The entry must be of the query's range table.
-unsafe fn require_nothing(query: *mut pg_sys::Query, table: *mut pg_sys::RangeTblEntry) {
-    // SAFETY: as the caller vouches.
+/// The query must be valid.
+pub(super) unsafe fn require_nothing(query: *mut pg_sys::Query) {
+    // SAFETY: as the caller vouches; a range table holds range table entries.
     unsafe {
-        #[cfg(feature = "pg15")]
-        {
-            let _ = query;
-            (*table).requiredPerms = 0;
-        }
-        #[cfg(not(feature = "pg15"))]
-        {
-            let permissions = pg_sys::getRTEPermissionInfo((*query).rteperminfos, table);
-            (*permissions).requiredPerms = 0;
+        for table in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
+            if (*table).rtekind != pg_sys::RTEKind::RTE_RELATION {
+                continue;
+            }
+            #[cfg(feature = "pg15")]
+            {
+                (*table).requiredPerms = 0;
+            }
+            #[cfg(not(feature = "pg15"))]
+            {
+                let permissions = pg_sys::getRTEPermissionInfo((*query).rteperminfos, table);
+                (*permissions).requiredPerms = 0;
+            }
         }
     }
 }

@@ -239,7 +239,6 @@ fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
                     check: String::new(),
                     culprits: Vec::new(),
                     evidence: String::new(),
-                    untried: None,
                 });
             }
         }

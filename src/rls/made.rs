@@ -24,12 +24,7 @@ pub enum Made {
     /// None is.
     Nothing,
     /// None is of those that were made, and there may be others: what decides looks at these columns.
-    Untried {
-        /// The columns.
-        columns: Vec<i16>,
-        /// Whether it is up to whoever writes the row; else data decide, for which values that there are were tried.
-        is_free: bool,
-    },
+    Untried(Vec<i16>),
 }
 
 /// New owners of a row: column, type and value.
@@ -109,11 +104,7 @@ impl Question<'_> {
             match self.fitting(effective.check, &assigned, &places, command)? {
                 Made::Row(columns) => return Ok(Made::Row(columns)),
                 Made::Nothing => {}
-                untried => {
-                    if !matches!(told, Made::Untried { is_free: true, .. }) {
-                        told = untried;
-                    }
-                }
+                untried => told = untried,
             }
         }
         // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
@@ -177,7 +168,7 @@ impl Question<'_> {
         }
         if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())? {
             let columns = wishes.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
-            return Ok(Made::Untried { columns: columns.collect(), is_free: wishes.is_pure });
+            return Ok(Made::Untried(columns.collect()));
         }
         Ok(Made::Nothing)
     }

@@ -39,8 +39,6 @@ pub struct Cell {
     pub culprits: Vec<Policy>,
     /// What was seen.
     pub evidence: String,
-    /// Of a verdict that could not be told because data decide which rows may be written: how many rows of others were looked at.
-    pub untried: Option<i64>,
 }
 
 /// Looks at one table with the eyes of everybody.
@@ -62,7 +60,6 @@ struct Asked {
     using: Condition,
     check: Condition,
     condition: Condition,
-    untried: Option<i64>,
 }
 
 impl<'a> Examination<'a> {
@@ -106,29 +103,7 @@ impl<'a> Examination<'a> {
                 self.ask(place, &identity, &mut cells, people);
             }
         }
-        self.settle(&mut cells);
         Ok(cells)
-    }
-
-    /// Where data decide which rows may be written, values that there are were tried. If somebody under the same policies got through with them,
-    /// who did not is kept out.
-    fn settle(&self, cells: &mut [Cell]) {
-        let policies = |cell: &Cell| -> Vec<pg_sys::Oid> {
-            let about = self.policies.iter().filter(|policy| policy.is_about(command(cell.reach), cell.role));
-            about.map(|policy| policy.oid).collect()
-        };
-        let passed: Vec<(Reach, Vec<pg_sys::Oid>)> = cells
-            .iter()
-            .filter(|cell| matches!(cell.verdict, Verdict::Shared | Verdict::Leak(..)))
-            .map(|cell| (cell.reach, policies(cell)))
-            .collect();
-        for cell in cells {
-            if let Some(rows) = cell.untried
-                && passed.contains(&(cell.reach, policies(cell)))
-            {
-                cell.verdict = Verdict::IsolatedIn(rows);
-            }
-        }
     }
 
     /// Two users to look with: owners of rows where there are some.
@@ -190,7 +165,6 @@ impl<'a> Examination<'a> {
             check: String::new(),
             culprits: Vec::new(),
             evidence: String::new(),
-            untried: None,
         }
     }
 
@@ -233,7 +207,7 @@ impl<'a> Examination<'a> {
                     _ => self.standing(&question, reach, &effective, &others)?,
                 };
                 let Some((found, condition)) = told else { return Ok(None) };
-                let (found, untried) = self.made(&question, reach, &effective, &others, found)?;
+                let found = self.made(&question, reach, &effective, &others, found)?;
                 self.begin(identity, reach, &effective)?;
                 let me = identity.user.as_deref();
                 let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
@@ -241,13 +215,7 @@ impl<'a> Examination<'a> {
                     Folded::Never => Condition::never(),
                     Folded::Depends(folded) => folded.without_values(condition, me),
                 };
-                Ok(Some(Asked {
-                    found,
-                    using: folded(effective.using),
-                    check: folded(effective.check),
-                    condition,
-                    untried,
-                }))
+                Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
             })
         });
         match answer {
@@ -305,8 +273,7 @@ impl<'a> Examination<'a> {
         Ok(told)
     }
 
-    /// Where no row that there is can be reached for writing: can one be made? If it could not be told, with how many rows were looked at, where
-    /// data decide.
+    /// Where no row that there is can be reached for writing: can one be made?
     fn made(
         &self,
         question: &Question<'_>,
@@ -314,42 +281,35 @@ impl<'a> Examination<'a> {
         effective: &Effective,
         others: &[String],
         found: Found,
-    ) -> Result<(Found, Option<i64>), Unclear> {
+    ) -> Result<Found, Unclear> {
         let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
-        let rows = match &found {
-            Found::Verdict(Verdict::IsolatedIn(rows)) => Some(*rows),
-            Found::Verdict(Verdict::Inconclusive(_)) => None,
+        let needs = match &found {
+            Found::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
             // One owner may be proved to stay, and not all of them.
-            Found::Verdict(Verdict::Isolated | Verdict::Closed)
-                if reach == Reach::TakeOver && self.table.owners.len() > 1 =>
-            {
-                None
+            Found::Verdict(Verdict::Isolated | Verdict::Closed) => {
+                matches!(reach, Reach::TakeOver | Reach::Forge) && self.table.owners.len() > 1
             }
-            _ => return Ok((found, None)),
+            _ => false,
         };
-        if !writes {
-            return Ok((found, None));
+        if !needs {
+            return Ok(found);
         }
         // What fails of rows that nobody has written says nothing of those that there are.
         let made = match alone(|| question.made(reach, effective, others)) {
-            Ok(made) => made,
+            Ok(made) => made?,
             Err(failure) if failure.is_from_outside() => failure.raise(),
             Err(failure) => {
                 let why = format!("no row could be made to try it with: {}", failure.told());
-                return Ok((Found::Verdict(Verdict::Inconclusive(why)), None));
+                return Ok(Found::Verdict(Verdict::Inconclusive(why)));
             }
         };
         Ok(match made {
-            Ok(Made::Row(columns)) => (Found::Made(question.names(&columns)), None),
-            Ok(Made::Nothing) => (found, None),
-            Ok(Made::Untried { columns, is_free }) => {
-                let why = format!(
-                    "who writes chooses {}, and no row could be made that the policies let through or surely do not",
-                    question.names(&columns)
-                );
-                (Found::Verdict(Verdict::Inconclusive(why)), rows.filter(|_| !is_free))
-            }
-            Err(unclear) => (Found::Verdict(unclear.into()), None),
+            Made::Row(columns) => Found::Made(question.names(&columns)),
+            Made::Nothing => found,
+            Made::Untried(columns) => Found::Verdict(Verdict::Inconclusive(format!(
+                "who writes chooses {}, and no row could be made that the policies let through or surely do not",
+                question.names(&columns)
+            ))),
         })
     }
 
@@ -362,7 +322,6 @@ impl<'a> Examination<'a> {
             None => condition.to_sql(table),
         };
         (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
-        cell.untried = asked.untried;
         match asked.found {
             Found::Verdict(verdict) => {
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {

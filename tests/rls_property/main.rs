@@ -209,7 +209,7 @@ impl Comparison<'_> {
                 wrong = self.audience(sessions, table, who, cell, &reached);
             }
             if let Some(wrong) = wrong {
-                tally.wrong.push(format!("{}: {wrong}: {cell:?}\n{reached:?}\n{}", table.name, table.summary));
+                tally.wrong.push(format!("{}: {wrong}: {cell:?}\n{reached:?}\n{}", table.name, table.sql));
             }
         }
         self.nothing_is_missing(table, cells, tally);
@@ -249,7 +249,7 @@ impl Comparison<'_> {
         if let (Some(me), true) = (&me, has_people) {
             lists.extend([format!(", people = ARRAY[{me}]::uuid[]"), ", people = '{}'".to_owned()]);
             if !owners.iter().any(|owner| owner == "other") {
-                lists.extend([", other = owner".to_owned(), format!(", other = {me}")]);
+                lists.extend([", other = @owner@".to_owned(), format!(", other = {me}")]);
             }
         }
         let name = &table.name;

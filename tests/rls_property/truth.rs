@@ -183,7 +183,7 @@ impl Sessions {
     }
 
     /// Which rows can be written with values that a client chooses: one of the statements with some team and some visibility, `@team@` and
-    /// `@public@` in them. The rows are looked at one by one until one is reached.
+    /// `@public@` in them, and `@owner@` for the row's. The rows are looked at one by one until one is reached.
     pub fn sweep(
         &mut self,
         who: &Person,
@@ -217,7 +217,7 @@ impl Sessions {
         );
         for row in rows {
             let before = format!("DELETE FROM {} WHERE id NOT IN ({}){change}", table.name, row.id);
-            match self.attempt(who, table, &before, &script) {
+            match self.attempt(who, table, &before, &script.replace("@owner@", row.get("owner"))) {
                 Ok(0) => {}
                 Ok(_) => {
                     reached.rows.insert(row.id);
