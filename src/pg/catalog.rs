@@ -146,6 +146,32 @@ pub fn referenced(table: pg_sys::Oid, column: i16) -> Option<(String, String, pg
     Some((table_name(other)?, column_name(other, key)?, column_type(other, key)))
 }
 
+/// The operators that compare values of a type, as an index would, qualified so that no search_path makes them others: equal, and not.
+pub fn equality(type_: pg_sys::Oid) -> Option<[String; 2]> {
+    // SAFETY: looks up the type and its operators; an entry of the type cache is always there.
+    unsafe {
+        let equal = (*pg_sys::lookup_type_cache(type_, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr;
+        Some([operator_name(equal)?, operator_name(pg_sys::get_negator(equal))?])
+    }
+}
+
+/// An operator as SQL writes it where no search_path has a say.
+fn operator_name(operator: pg_sys::Oid) -> Option<String> {
+    // SAFETY: NULL for an unknown operator or schema, else NUL-terminated copies.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, operator.into());
+        if row.is_null() {
+            return None;
+        }
+        let found = &*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_operator>();
+        let name = CStr::from_ptr(found.oprname.data.as_ptr()).to_string_lossy().into_owned();
+        let schema = pg_sys::get_namespace_name(found.oprnamespace);
+        pg_sys::ReleaseSysCache(row);
+        let schema = (!schema.is_null()).then(|| CStr::from_ptr(schema).to_string_lossy())?;
+        Some(format!("OPERATOR({}.{name})", pgrx::spi::quote_identifier(schema)))
+    }
+}
+
 /// The type of arrays of a type.
 pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type, InvalidOid where there is none.

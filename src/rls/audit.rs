@@ -30,10 +30,11 @@ pub struct Audit {
 impl Audit {
     /// What has to be known before a question is asked.
     pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
-        let surroundings = Surroundings::read()?;
+        let mut surroundings = Surroundings::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::facts(&policies, &surroundings);
         let tables = table::tables(&surroundings, only, &policy::compared_columns(&facts))?;
+        surroundings.learn(&tables);
         Ok(Self {
             surroundings,
             policies,
@@ -51,7 +52,14 @@ impl Audit {
             let of: Vec<Policy> =
                 audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
             let told = if Instant::now() < end {
-                memory::in_temporary_context(|| Examination::new(table, &audit.surroundings, &of).cells(&mut people))
+                let asks_for_sign_in = audit.facts.iter().any(|clause| {
+                    clause.relation == table.oid() && clause.may_tell_guests(&audit.surroundings.identity_functions)
+                });
+                memory::in_temporary_context(|| {
+                    let mut examination = Examination::new(table, &audit.surroundings, &of);
+                    examination.asks_for_sign_in = asks_for_sign_in;
+                    examination.cells(&mut people)
+                })
             } else {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
             };
@@ -192,7 +200,7 @@ impl Audit {
 }
 
 /// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some
-/// clients make it what they like.
+/// clients make it what they like. What they ask of the connection is another one's: who leaks by that is suspected only.
 fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroundings: &Surroundings) {
     let is_known = |setting: &&String| {
         let setting = setting.to_ascii_lowercase();
@@ -200,19 +208,42 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
             || ["role", "is_superuser", "server_version", "server_version_num"].contains(&setting.as_str())
             || surroundings.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
     };
+    let of_connection = "a policy asks who has logged in, or from where, which is not as in a request";
+    let of: Vec<(&Policy, Vec<&ClauseFacts>)> = policies
+        .iter()
+        .map(|policy| (policy, facts.iter().filter(|clause| clause.policy == policy.oid).collect()))
+        .collect();
     for cell in cells {
+        let about: Vec<&(&Policy, Vec<&ClauseFacts>)> =
+            of.iter().filter(|(policy, _)| policy.is_about(question::command(cell.reach), cell.role)).collect();
+        let asking: Vec<&Policy> = about
+            .iter()
+            .filter(|(_, clauses)| clauses.iter().any(|clause| clause.facts.reads_connection))
+            .map(|(policy, _)| *policy)
+            .collect();
+        if let Verdict::Leak(confidence, _) | Verdict::Public(confidence) = &mut cell.verdict {
+            let is_asking = |culprit: &Policy| asking.iter().any(|policy| policy.oid == culprit.oid);
+            let is_let = !cell.culprits.is_empty() && cell.culprits.iter().all(is_asking);
+            if is_let || asking.iter().any(|policy| !policy.is_permissive) {
+                *confidence = Confidence::Suspected;
+                cell.add(of_connection);
+            }
+            continue;
+        }
         if !matches!(cell.verdict, Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared) {
             continue;
         }
-        let about = policies.iter().filter(|policy| policy.is_about(question::command(cell.reach), cell.role));
-        let clauses = about.flat_map(|policy| facts.iter().filter(|clause| clause.policy == policy.oid));
-        let clauses: Vec<&ClauseFacts> = clauses.collect();
-        let unknown = clauses.iter().flat_map(|clause| &clause.facts.settings).find(|setting| !is_known(setting));
+        let clauses = || about.iter().flat_map(|(_, clauses)| clauses);
+        let unknown = clauses()
+            .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
+            .find(|setting| !is_known(setting));
         if let Some(setting) = unknown {
             let why = format!("a policy asks for the setting {setting}, which is not in crewsnow_ops.claims");
             cell.verdict = Verdict::Inconclusive(why);
+        } else if !asking.is_empty() {
+            cell.verdict = Verdict::Inconclusive(of_connection.to_owned());
         } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
-            && clauses.iter().any(|clause| clause.facts.reads_time)
+            && clauses().any(|clause| clause.facts.reads_time)
         {
             cell.verdict = Verdict::Inconclusive("it is closed now, and a policy asks what time it is".to_owned());
         }

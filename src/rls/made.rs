@@ -5,12 +5,13 @@ use super::question::{MOST_COST, Place, Question, Rows, command};
 use super::surroundings;
 use super::table::OwnerColumn;
 use crate::pg::choice::{Column, Wishes};
-use crate::pg::condition::{Condition, Folded, Parameters, value_of};
+use crate::pg::condition::{Condition, Folded, Parameters, text_of, value_of};
 use crate::pg::row_security::{Command, Effective, Mix, Origin, Unclear};
 use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
+use std::collections::BTreeMap;
 
 /// So many existing rows are changed, or lend their values.
 const ROWS: u64 = 50;
@@ -194,11 +195,25 @@ impl Question<'_> {
             format!("${}", values.len())
         };
         let mut take = |alias: &str, places: &[Place]| {
-            let list: Vec<String> = places.iter().map(|(_, place)| tid_text(*place)).collect();
+            // Partitions have rows at the same places.
+            let mut lists: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+            for (table, place) in places {
+                let text = format!("\"{}\"", text_of(pg_sys::TIDOID, *place));
+                lists.entry(table.to_u32()).or_default().push(text);
+            }
             let array = catalog::array_type(pg_sys::TIDOID);
-            let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
+            let any: Vec<String> = lists
+                .into_iter()
+                .map(|(table, list)| {
+                    let table = bind(pg_sys::OIDOID, pg_sys::Oid::from(table).into());
+                    let list = bind(array, value_of(array, &c_string(&format!("{{{}}}", list.join(",")))));
+                    format!(
+                        "({alias}.ctid OPERATOR(pg_catalog.=) ANY ({list}) AND {alias}.tableoid OPERATOR(pg_catalog.=) {table})"
+                    )
+                })
+                .collect();
             from.push(format!("{name} AS {alias}"));
-            terms.push(format!("{alias}.ctid OPERATOR(pg_catalog.=) ANY ({})", bind(array, list)));
+            terms.push(format!("({})", any.join(" OR ")));
         };
         if !places.is_empty() {
             take("t", places);
@@ -258,8 +273,4 @@ impl Question<'_> {
             columns.iter().filter_map(|column| catalog::column_name(table, *column)).map(quote_identifier).collect();
         names.join(", ")
     }
-}
-
-fn tid_text(place: pg_sys::Datum) -> String {
-    format!("\"{}\"", crate::pg::condition::text_of(pg_sys::TIDOID, place))
 }

@@ -89,6 +89,18 @@ pub struct ClauseFacts {
     pub constant: Option<&'static str>,
     /// What it is made of.
     pub facts: Facts,
+    /// Settings that the functions which it calls name in their bodies.
+    pub inner_settings: Vec<String>,
+}
+
+impl ClauseFacts {
+    /// Whether it may tell an anonymous sign-in from another one: by the claim, or in a function, which may look at it.
+    pub fn may_tell_guests(&self, identity_functions: &[pg_sys::Oid]) -> bool {
+        let is_opaque = |function: &u32| {
+            *function >= pg_sys::FirstNormalObjectId && !identity_functions.contains(&pg_sys::Oid::from(*function))
+        };
+        self.facts.claim_keys.contains("is_anonymous") || self.facts.functions.iter().any(is_opaque)
+    }
 }
 
 /// The facts of the policies of an audit that is under way, so that each rule need not find them out again.
@@ -133,11 +145,49 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
                     expression: written(text, policy.relation),
                     constant,
                     facts,
+                    inner_settings: Vec::new(),
                 }
             }));
         }
     }
+    look_inside(&mut found, surroundings);
     found
+}
+
+/// Adds what the bodies of functions say, as far as that can be read in their text, and not what these call in turn.
+fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
+    let known = |function: &u32| surroundings.identity_functions.contains(&pg_sys::Oid::from(*function));
+    let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
+    let mut called: Vec<u32> =
+        called.filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function)).copied().collect();
+    called.sort_unstable();
+    called.dedup();
+    if called.is_empty() {
+        return;
+    }
+    let oids: Vec<pg_sys::Oid> = called.into_iter().map(pg_sys::Oid::from).collect();
+    let read = || -> Result<HashMap<u32, (Vec<String>, bool)>, OpsError> {
+        Spi::connect(|client| {
+            let mut found = HashMap::new();
+            for row in client.select(include_str!("../../sql/rls/function_bodies.sql"), None, &[oids.clone().into()])? {
+                let function: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
+                found.insert(function.to_u32(), (row.get(2)?.unwrap_or_default(), row.get(3)?.unwrap_or(false)));
+            }
+            Ok(found)
+        })
+    };
+    // A function that is being dropped is not looked into.
+    let bodies = match alone(read) {
+        Ok(bodies) => bodies.unwrap_or_default(),
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(_) => return,
+    };
+    for clause in clauses {
+        for (settings, reads_connection) in clause.facts.functions.iter().filter_map(|function| bodies.get(function)) {
+            clause.inner_settings.extend(settings.iter().cloned());
+            clause.facts.reads_connection |= reads_connection;
+        }
+    }
 }
 
 /// A clause as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
@@ -189,6 +239,7 @@ fn simplify(
     facts.user_columns.extend(inner.user_columns);
     facts.uses_session_user |= inner.uses_session_user;
     facts.reads_time |= inner.reads_time;
+    facts.reads_connection |= inner.reads_connection;
     constant
 }
 

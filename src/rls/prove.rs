@@ -41,6 +41,16 @@ pub struct Cell {
     pub evidence: String,
 }
 
+impl Cell {
+    /// Adds to what was seen.
+    pub fn add(&mut self, what: &str) {
+        if !self.evidence.is_empty() {
+            self.evidence += "; ";
+        }
+        self.evidence += what;
+    }
+}
+
 /// Looks at one table with the eyes of everybody.
 pub struct Examination<'a> {
     /// The table.
@@ -49,6 +59,8 @@ pub struct Examination<'a> {
     policies: &'a [Policy],
     /// Some users whose rows it has.
     pub owners: Vec<String>,
+    /// Whether its policies may tell an anonymous sign-in from another one.
+    pub asks_for_sign_in: bool,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
     enforced: RefCell<HashMap<(String, Command), Effective>>,
     begun: RefCell<HashSet<(String, Command)>>,
@@ -70,6 +82,7 @@ impl<'a> Examination<'a> {
             surroundings,
             policies,
             owners: Vec::new(),
+            asks_for_sign_in: false,
             enforced: RefCell::default(),
             begun: RefCell::default(),
         }
@@ -95,6 +108,9 @@ impl<'a> Examination<'a> {
             }
             let stranger = self.surroundings.stranger(role);
             self.ask(place, &stranger, &mut cells, people);
+            if self.asks_for_sign_in {
+                self.ask(place, &self.surroundings.guest(role), &mut cells, people);
+            }
             if self.table.owners.is_empty() {
                 continue;
             }
@@ -149,10 +165,7 @@ impl<'a> Examination<'a> {
         let Some(doubts) = self.table.doubts(cell.reach) else { return };
         let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
         *confidence = Confidence::Suspected;
-        cell.evidence = match cell.evidence.as_str() {
-            "" => doubts,
-            seen => format!("{seen}; {doubts}"),
-        };
+        cell.add(&doubts);
     }
 
     fn cell(&self, identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
@@ -366,8 +379,7 @@ impl<'a> Examination<'a> {
         let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
             return (Verdict::Shared, String::new());
         };
-        let stranger = self.surroundings.stranger(role);
-        if identity.user.is_some() && identity.label == stranger.label {
+        if !identity.is_account {
             return (
                 Verdict::Leak(seen, Audience::AnyAccount),
                 format!("{} reached a row of another user", identity.label),

@@ -83,45 +83,45 @@ impl Question<'_> {
             values.push((type_, value));
             format!("${}", values.len())
         };
-        let quoted: Vec<(String, pg_sys::Oid)> = self
+        let quoted: Vec<(String, pg_sys::Oid, &[String; 2])> = self
             .table
             .owners
             .iter()
-            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_))
+            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_, &owner.operators))
             .collect();
         let me = self.identity.user.as_deref();
         match rows {
             Rows::At((table, place)) => {
-                terms.push(format!("t.tableoid = {}", bind(pg_sys::OIDOID, (*table).into())));
-                terms.push(format!("t.ctid = {}", bind(pg_sys::TIDOID, *place)));
+                terms.push(format!("t.tableoid OPERATOR(pg_catalog.=) {}", bind(pg_sys::OIDOID, (*table).into())));
+                terms.push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *place)));
             }
             Rows::Any => {}
             Rows::Own(place) => {
-                let (column, type_) = quoted.get(*place)?;
-                terms.push(format!("{column} = {}", bind(*type_, value_of(*type_, &c_string(me?)))));
+                let (column, type_, [equal, _]) = quoted.get(*place)?;
+                terms.push(format!("{column} {equal} {}", bind(*type_, value_of(*type_, &c_string(me?)))));
             }
             Rows::Foreign | Rows::Of(_) => {
                 if let Rows::Of(users) = rows {
-                    let (column, type_) = quoted.first()?;
+                    let (column, type_, [equal, _]) = quoted.first()?;
                     let array = catalog::array_type(*type_);
                     let list: Vec<String> =
                         users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
-                    terms.push(format!("{column} = ANY ({})", bind(array, list)));
+                    terms.push(format!("{column} {equal} ANY ({})", bind(array, list)));
                 }
                 // Somebody's, and in no column one's own. Written so that the server can refute it by a policy.
                 if let Some(me) = me {
-                    for (column, type_) in &quoted {
+                    for (column, type_, [_, unequal]) in &quoted {
                         let me = bind(*type_, value_of(*type_, &c_string(me)));
                         terms.push(match quoted.len() {
-                            1 => format!("{column} <> {me}"),
-                            _ => format!("({column} <> {me} OR {column} IS NULL)"),
+                            1 => format!("{column} {unequal} {me}"),
+                            _ => format!("({column} {unequal} {me} OR {column} IS NULL)"),
                         });
                     }
                 }
                 if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
                     let somebody: Vec<String> =
-                        quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                        quoted.iter().map(|(column, ..)| format!("{column} IS NOT NULL")).collect();
                     terms.push(format!("({})", somebody.join(" OR ")));
                 }
             }

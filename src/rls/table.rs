@@ -3,6 +3,7 @@
 use super::model::Reach;
 use super::surroundings::Surroundings;
 use crate::error::OpsError;
+use crate::pg::catalog;
 use crate::pg::condition::text_of;
 use crate::pg::row_security::{Command, Named};
 use pgrx::prelude::*;
@@ -23,6 +24,15 @@ pub struct OwnerColumn {
     pub type_: pg_sys::Oid,
     /// How that is known: foreign key, policy or name.
     pub basis: String,
+    /// The operators for equal, and not.
+    pub operators: [String; 2],
+}
+
+impl OwnerColumn {
+    /// One whose type can be compared.
+    fn new(number: i16, name: String, type_: pg_sys::Oid, basis: String) -> Option<Self> {
+        Some(Self { number, name, type_, basis, operators: catalog::equality(type_)? })
+    }
 }
 
 /// A table.
@@ -50,13 +60,13 @@ pub struct Table {
 impl Table {
     /// One of the control tables, for the role at this place.
     pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
-        let owner = OwnerColumn { number: 1, name: "owner".to_owned(), type_: pg_sys::UUIDOID, basis: String::new() };
+        let owner = OwnerColumn::new(1, "owner".to_owned(), pg_sys::UUIDOID, String::new());
         Self {
             named: Named { table: oid, name, column: "owner".to_owned() },
             is_secured: true,
             estimated_rows: 2,
             privileges: vec!["siud".to_owned(); place + 1],
-            owners: vec![owner],
+            owners: owner.into_iter().collect(),
             is_own: false,
             owner: String::new(),
             is_control: true,
@@ -178,12 +188,8 @@ pub fn owner_columns(
         let (Some(relation), Some(number), Some(type_)) = (row.get::<pg_sys::Oid>(1)?, row.get(2)?, row.get(5)?) else {
             continue;
         };
-        owners.entry(relation.to_u32()).or_default().push(OwnerColumn {
-            number,
-            basis: row.get(3)?.unwrap_or_default(),
-            name: row.get(4)?.unwrap_or_default(),
-            type_,
-        });
+        let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+        owners.entry(relation.to_u32()).or_default().extend(OwnerColumn::new(number, text(4)?, type_, text(3)?));
     }
     Ok(owners)
 }

@@ -221,7 +221,7 @@ impl Trace {
                 Err(failure) => Err(failure.told()),
             }
         };
-        repair::prove(script, &Proof { reaches: &reaches, keeps: &own })
+        repair::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
     }
 
     /// Views that tell this reader of the victim.
@@ -305,7 +305,7 @@ impl Trace {
         // Not to be allowed to look any more is closed too.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
-        door.proof = Some(repair::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS }));
+        door.proof = Some(repair::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS, table: None }));
         Ok(())
     }
 
@@ -377,11 +377,12 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
     if reader_id == victim {
         return Err(OpsError::SameUser { example: EXAMPLE }.into());
     }
-    let surroundings = Surroundings::read()?;
+    let mut surroundings = Surroundings::read()?;
     let people = People::find(&surroundings)?;
     let policies = policy::policies(None)?;
     let facts = policy::facts(&policies, &surroundings);
     let tables = super::table::tables(&surroundings, None, &policy::compared_columns(&facts))?;
+    surroundings.learn(&tables);
     let mut trace = Trace { surroundings, people, victim };
     let mut doors = Vec::new();
     let roles = trace.surroundings.roles.clone();

@@ -209,7 +209,7 @@ impl Comparison<'_> {
                 wrong = self.audience(sessions, table, who, cell, &reached);
             }
             if let Some(wrong) = wrong {
-                tally.wrong.push(format!("{}: {wrong}: {cell:?}\n{reached:?}\n{}", table.name, table.sql));
+                tally.wrong.push(format!("{}: {wrong}: {cell:?}\n{reached:?}\n{}", table.name, table.summary));
             }
         }
         self.nothing_is_missing(table, cells, tally);

@@ -36,6 +36,9 @@ pub fn people(client: &mut Client) -> Vec<Person> {
     };
     let new = claims(stranger, "", "{}", "{}", "false");
     people.push(somebody("authenticated, just signed up".into(), "authenticated", Some(stranger.into()), Some(new)));
+    let guest = claims(stranger, "", "{}", "{}", "true");
+    let label = "authenticated, signed in anonymously".into();
+    people.push(somebody(label, "authenticated", Some(stranger.into()), Some(guest)));
     for number in 1..=7 {
         let id = user(number);
         let row = client
