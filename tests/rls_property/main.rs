@@ -317,7 +317,9 @@ impl Comparison<'_> {
         reached: &Reached,
     ) -> Option<&'static str> {
         if cell.verdict == "LEAK" && cell.remark.starts_with("anybody who signs up") {
-            let stranger = self.people.iter().find(|person| person.label.contains("signed up")).expect("somebody new");
+            // Who has signed up, or has signed in without.
+            let new = if who.label.contains("anonymously") { "anonymously" } else { "signed up" };
+            let stranger = self.people.iter().find(|person| person.label.contains(new)).expect("somebody new");
             let rows = foreign(table, self.surface.owners(table), stranger);
             return sessions
                 .read(stranger, table, &rows)
@@ -363,7 +365,8 @@ impl Comparison<'_> {
                     .find(|who| who.role == role && (role == "anon" || who.label.contains("signed up")));
                 let expected = self.surface.expects(table, asked.expect("somebody"), reach);
                 let has_stranger = of.iter().any(|cell| cell.identity.contains("signed up"));
-                let is_open = of.iter().any(|cell| cell.identity.contains("signed up") && cell.verdict == "LEAK");
+                let is_new = |cell: &Cell| cell.identity.contains("signed up") || cell.identity.contains("anonymously");
+                let is_open = of.iter().any(|cell| is_new(cell) && cell.verdict == "LEAK");
                 let users = of.iter().filter(|cell| cell.identity.contains(" as ")).count();
                 let is_exempt = self.surface.exempt.contains(&(table.name.clone(), role.to_owned()));
                 let is_complete = match role {

@@ -14,6 +14,7 @@ mod lifecycle;
 mod monitoring;
 mod replication;
 mod rls_demo;
+mod rls_doubts;
 mod rls_hostile;
 mod rls_places;
 mod telemetry;
