@@ -198,6 +198,11 @@ impl Condition {
     /// The condition that the row would have to meet if one of its columns had this value instead; `None` where it looks at the row as a
     /// whole.
     pub fn with_column(self, column: i16, type_: pg_sys::Oid, value: pg_sys::Datum) -> Option<Self> {
+        self.with_value(column, type_, Some(value))
+    }
+
+    /// The same with a value that may be NULL.
+    pub fn with_value(self, column: i16, type_: pg_sys::Oid, value: Option<pg_sys::Datum>) -> Option<Self> {
         if self.reads_whole_row() {
             return None;
         }
@@ -206,7 +211,8 @@ impl Condition {
             let (mut length, mut by_value) = (0, false);
             pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
             let collation = pg_sys::get_typcollation(type_);
-            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, false, by_value);
+            let (is_null, value) = (value.is_none(), value.unwrap_or(pg_sys::Datum::null()));
+            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
             Some(self.with_expressions(&[(column, constant.cast())]))
         }
     }

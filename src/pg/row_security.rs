@@ -172,7 +172,7 @@ impl Look<'_> {
     }
 }
 
-/// A query that puts a row together from several tables and lists: `SELECT FROM` a list.
+/// A query that puts a row together from several tables and lists: `SELECT … FROM` a list.
 pub struct Mix<'a> {
     /// The statement.
     pub sql: &'a str,
@@ -184,9 +184,16 @@ pub struct Mix<'a> {
 pub type Origin = (i16, i32, i16, pg_sys::Oid);
 
 impl Mix<'_> {
-    /// Whether one of the rows meets a condition, whose columns come from where `origins` say, and the others from what stands first in FROM.
+    /// The first of the rows that meets a condition, whose columns come from where `origins` say, and the others from what stands first in FROM.
     /// No privilege is looked at but those of the condition's own sub-queries.
-    pub fn meets(&self, condition: Condition, origins: &[Origin], cost: f64) -> Result<bool, Unclear> {
+    ///
+    /// The values are copied into the current memory context.
+    pub fn first(
+        &self,
+        condition: Condition,
+        origins: &[Origin],
+        cost: f64,
+    ) -> Result<Option<Vec<Option<pg_sys::Datum>>>, Unclear> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = unsecured(&sql, &self.parameters)?;
         let condition = condition.with_origins(origins);
@@ -196,7 +203,7 @@ impl Mix<'_> {
             let from = &mut *(*query).jointree;
             let before = pg_sys::make_ands_implicit(from.quals.cast());
             from.quals = pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
-            Ok(!run(query, &sql, &self.parameters, 1, cost)?.is_empty())
+            Ok(run(query, &sql, &self.parameters, 1, cost)?.into_iter().next())
         }
     }
 }

@@ -21,12 +21,15 @@ const MADE: usize = 20_000;
 /// What came of making rows.
 pub enum Made {
     /// One with these columns chosen is let through.
-    Row(Vec<i16>),
+    Row(Vec<Chosen>),
     /// None is.
     Nothing,
     /// None is of those that were made, and there may be others: what decides looks at these columns.
     Untried(Vec<i16>),
 }
+
+/// A column of a new row, its type, and the value that it has.
+pub type Chosen = (i16, pg_sys::Oid, Option<pg_sys::Datum>);
 
 /// New owners of a row: column, type and value.
 type Assigned = Vec<(i16, pg_sys::Oid, pg_sys::Datum)>;
@@ -127,8 +130,8 @@ impl Question<'_> {
                     return Ok(told);
                 }
             }
-            chosen.sort_unstable();
-            chosen.dedup();
+            chosen.sort_by_key(|(column, ..)| *column);
+            chosen.dedup_by_key(|(column, ..)| *column);
             return Ok(Made::Row(chosen));
         }
         Ok(told)
@@ -156,25 +159,27 @@ impl Question<'_> {
         if wishes.columns.is_empty() && !places.is_empty() {
             return Ok(Made::Nothing);
         }
-        let columns: Vec<i16> = wishes.columns.iter().map(|column| column.number).collect();
         let is_listed = |column: &&Column| !column.values.is_empty();
         let listed: Vec<&Column> = wishes.columns.iter().filter(is_listed).collect();
-        if self.mixed(check, command, &listed, places, 0)? {
-            return Ok(Made::Row(columns));
+        if let Some(chosen) = self.mixed(check, command, &listed, places, 0)? {
+            return Ok(Made::Row(chosen));
         }
         // What no value is known for, as it is in other rows.
         let known: Vec<&Column> = listed.iter().filter(|column| !column.is_opaque).copied().collect();
-        if known.len() < listed.len() && self.mixed(check, command, &known, places, 0)? {
-            return Ok(Made::Row(columns));
+        if known.len() < listed.len()
+            && let Some(chosen) = self.mixed(check, command, &known, places, 0)?
+        {
+            return Ok(Made::Row(chosen));
         }
-        if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())? {
+        if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())?.is_some()
+        {
             let columns = wishes.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
             return Ok(Made::Untried(columns.collect()));
         }
         Ok(Made::Nothing)
     }
 
-    /// Whether a condition is met by a row of which some columns have the values listed, others those that they have in one of these rows or,
+    /// What is chosen of a row that meets a condition: some columns have the values listed, others those that they have in one of these rows or,
     /// if whoever writes may set them, in any row. So many parts of it are taken for anything.
     fn mixed(
         &self,
@@ -183,13 +188,14 @@ impl Question<'_> {
         listed: &[&Column],
         places: &[Place],
         parts: usize,
-    ) -> Result<bool, Unclear> {
+    ) -> Result<Option<Vec<Chosen>>, Unclear> {
         let read = condition.columns().ok_or(Unclear::WholeRow)?;
         let name = &self.table.named.name;
         let is_listed = |number: &i16| listed.iter().any(|column| column.number == *number);
         let lent: Vec<i16> =
             read.iter().filter(|number| **number < Wishes::part(0) && !is_listed(number)).copied().collect();
         let (mut from, mut terms, mut values, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Origin>::new());
+        let mut told: Vec<String> = Vec::new();
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
             values.push((type_, value));
             format!("${}", values.len())
@@ -222,12 +228,16 @@ impl Question<'_> {
         if !others.is_empty() {
             let lenders = self.places(&Rows::Any, Condition::ALWAYS, ROWS, f64::MAX)?;
             if lenders.is_empty() {
-                return Ok(false);
+                return Ok(None);
             }
             take("d", &lenders);
             let place = if places.is_empty() { 1 } else { 2 };
             let type_ = |number| catalog::column_type(self.table.oid(), number);
-            origins.extend(others.iter().map(|number| (*number, place, *number, type_(*number))));
+            for number in &others {
+                origins.push((*number, place, *number, type_(*number)));
+                let name = catalog::column_name(self.table.oid(), *number).unwrap_or_default();
+                told.push(format!("d.{}", quote_identifier(name)));
+            }
         }
         let mut made = 1;
         for column in listed.iter().filter(|column| read.contains(&column.number)) {
@@ -243,6 +253,7 @@ impl Question<'_> {
             made *= rows.len();
             from.push(format!("(VALUES {}) AS c{} (v)", rows.join(", "), column.number));
             origins.push((column.number, from.len() as i32, 1, column.type_));
+            told.push(format!("c{}.v", column.number));
         }
         for number in 0..parts {
             made *= 3;
@@ -255,9 +266,14 @@ impl Question<'_> {
         let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
         let sql = match from.as_slice() {
             [] => "SELECT".to_owned(),
-            from => format!("SELECT FROM {}{filter}", from.join(", ")),
+            from => format!("SELECT {} FROM {}{filter}", told.join(", "), from.join(", ")),
         };
-        Mix { sql: &sql, parameters: Parameters::new(&values) }.meets(condition, &origins, MOST_COST)
+        let mix = Mix { sql: &sql, parameters: Parameters::new(&values) };
+        let row = mix.first(condition, &origins, MOST_COST)?;
+        let chosen = |row: Vec<_>| {
+            origins.iter().zip(row).map(|((number, .., type_), value)| (*number, *type_, value)).collect()
+        };
+        Ok(row.map(chosen))
     }
 
     /// Whether a changed row keeps a column as it is: its owners, and what who writes may not set.

@@ -1,6 +1,6 @@
 //! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
 
-use super::made::Made;
+use super::made::{Chosen, Made};
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
@@ -10,6 +10,7 @@ use super::table::Table;
 use crate::error::OpsError;
 use crate::pg::condition::{Condition, Folded, Parameters, value_of};
 use crate::pg::row_security::{self, Command, Effective, Unclear};
+use crate::pg::subtransaction::Failure;
 use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege, time_limit};
 use pgrx::pg_sys;
@@ -317,7 +318,7 @@ impl<'a> Examination<'a> {
             }
         };
         Ok(match made {
-            Made::Row(columns) => Found::Made(question.names(&columns)),
+            Made::Row(chosen) => Found::Made(chosen),
             Made::Nothing => found,
             Made::Untried(columns) => Found::Verdict(Verdict::Inconclusive(format!(
                 "who writes chooses {}, and no row could be made that the policies let through or surely do not",
@@ -342,8 +343,8 @@ impl<'a> Examination<'a> {
                 }
                 cell.verdict = verdict;
             }
-            Found::Made(columns) => {
-                let (verdict, evidence) = self.made_by(identity, reach, &columns, people);
+            Found::Made(chosen) => {
+                let (verdict, evidence) = self.made_by(identity, reach, &chosen, people);
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
                     cell.culprits = self.culprits(identity, reach, None);
                 }
@@ -422,9 +423,11 @@ impl<'a> Examination<'a> {
     }
 
     /// A row that there is not could be written. By whom?
-    fn made_by(&self, identity: &Identity, reach: Reach, columns: &str, people: &mut People) -> (Verdict, String) {
+    fn made_by(&self, identity: &Identity, reach: Reach, chosen: &[Chosen], people: &mut People) -> (Verdict, String) {
         let seen = Confidence::Observed;
-        let what = match columns {
+        let question = Question { table: self.table, identity };
+        let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
+        let what = match question.names(&columns).as_str() {
             "" => "could write such a row".to_owned(),
             columns => format!("could write such a row, choosing {columns}"),
         };
@@ -445,13 +448,9 @@ impl<'a> Examination<'a> {
                 continue;
             }
             let other = people.identity(self.surroundings, role, id);
-            match self.reach(&other, reach) {
-                Ok(Some(asked)) => {
-                    tried.push(id);
-                    able += usize::from(!asked.found.is_safe());
-                }
-                Ok(None) | Err(_) => continue,
-            }
+            let Ok(Ok(does)) = self.makes(&other, reach, chosen) else { continue };
+            tried.push(id);
+            able += usize::from(does);
             if able < tried.len() {
                 break;
             }
@@ -460,6 +459,20 @@ impl<'a> Examination<'a> {
             return (Verdict::Leak(seen, Audience::EveryUser), format!("{alone}, and so could {able} other users"));
         }
         (Verdict::Shared, format!("not everybody {what}"))
+    }
+
+    /// Whether somebody could write a row that is as this in what was chosen.
+    fn makes(&self, identity: &Identity, reach: Reach, chosen: &[Chosen]) -> Result<Result<bool, Unclear>, Failure> {
+        let question = Question { table: self.table, identity };
+        let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
+        let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
+        identity.act_within(LIMIT, || {
+            let Effective { using, check } = self.effective(identity, reach)?;
+            let as_chosen =
+                |check: Condition, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
+            let check = chosen.iter().try_fold(check, as_chosen).ok_or(Unclear::WholeRow)?;
+            Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
+        })
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.

@@ -47,7 +47,7 @@ pub enum Found {
     /// This row, though it is not the asker's.
     Row(Place),
     /// A row that does not exist, with these columns as the policies ask.
-    Made(String),
+    Made(Vec<super::made::Chosen>),
 }
 
 impl Found {
