@@ -27,6 +27,7 @@ pub mod subtransaction;
 pub mod time_limit;
 pub mod tree;
 pub mod trigger;
+pub mod values;
 pub mod wal;
 
 /// Keeps Rust back-traces out of users' error messages.

@@ -1,12 +1,16 @@
 //! Rows that a client could write: the policies of writing look at columns that whoever writes chooses, and no row that there is need be as they ask.
 
-use super::model::Reach;
-use super::question::{MOST_COST, Place, Question, Rows, command};
-use super::surroundings;
+use super::model::{Audience, Confidence, Reach, Verdict};
+use super::people::People;
+use super::policy::alone;
+use super::prove::{Examination, LIMIT};
+use super::question::{Found, MOST_COST, Place, Question, Rows, command};
+use super::surroundings::{self, Identity};
 use super::table::OwnerColumn;
 use crate::pg::choice::{Column, Wishes};
 use crate::pg::condition::{Condition, Folded, Parameters, text_of, value_of};
 use crate::pg::row_security::{Command, Effective, Mix, Origin, Unclear};
+use crate::pg::subtransaction::Failure;
 use crate::pg::tree::c_string;
 use crate::pg::{catalog, privilege};
 use pgrx::pg_sys;
@@ -288,5 +292,106 @@ impl Question<'_> {
         let names: Vec<String> =
             columns.iter().filter_map(|column| catalog::column_name(table, *column)).map(quote_identifier).collect();
         names.join(", ")
+    }
+}
+
+impl Examination<'_> {
+    /// Where no row that there is can be reached for writing: can one be made?
+    pub(super) fn made(
+        &self,
+        question: &Question<'_>,
+        reach: Reach,
+        effective: &Effective,
+        others: &[String],
+        found: Found,
+    ) -> Result<Found, Unclear> {
+        let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
+        let needs = match &found {
+            Found::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
+            // One owner may be proved to stay, and not all of them.
+            Found::Verdict(Verdict::Isolated | Verdict::Closed) => {
+                matches!(reach, Reach::TakeOver | Reach::Forge) && self.table.owners.len() > 1
+            }
+            _ => false,
+        };
+        if !needs {
+            return Ok(found);
+        }
+        // What fails of rows that nobody has written says nothing of those that there are.
+        let made = match alone(|| question.made(reach, effective, others)) {
+            Ok(made) => made?,
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => {
+                let why = format!("no row could be made to try it with: {}", failure.told());
+                return Ok(Found::Verdict(Verdict::Inconclusive(why)));
+            }
+        };
+        Ok(match made {
+            Made::Row(chosen) => Found::Made(chosen),
+            Made::Nothing => found,
+            Made::Untried(columns) => Found::Verdict(Verdict::Inconclusive(format!(
+                "who writes chooses {}, and no row could be made that the policies let through or surely do not",
+                question.names(&columns)
+            ))),
+        })
+    }
+
+    /// A row that there is not could be written. By whom?
+    pub(super) fn made_by(
+        &self,
+        identity: &Identity,
+        reach: Reach,
+        chosen: &[Chosen],
+        people: &mut People,
+    ) -> (Verdict, String) {
+        let seen = Confidence::Observed;
+        let question = Question { table: self.table, identity };
+        let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
+        let what = match question.names(&columns).as_str() {
+            "" => "could write such a row".to_owned(),
+            columns => format!("could write such a row, choosing {columns}"),
+        };
+        let alone = format!("{} {what}", identity.label);
+        if self.table.owners.is_empty() {
+            return (Verdict::Public(seen), alone);
+        }
+        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
+            return (Verdict::Shared, String::new());
+        };
+        let Some(me) = &identity.user else { return (Verdict::Leak(seen, Audience::Anonymous), alone) };
+        if !identity.is_account {
+            return (Verdict::Leak(seen, Audience::AnyAccount), alone);
+        }
+        let (mut tried, mut able) = (Vec::new(), 0);
+        for id in self.owners.iter().chain(&people.pool) {
+            if id == me || tried.contains(&id) || tried.len() == 4 {
+                continue;
+            }
+            let other = people.identity(self.surroundings, role, id);
+            let Ok(Ok(does)) = self.makes(&other, reach, chosen) else { continue };
+            tried.push(id);
+            able += usize::from(does);
+            if able < tried.len() {
+                break;
+            }
+        }
+        if able > 0 && able == tried.len() {
+            return (Verdict::Leak(seen, Audience::EveryUser), format!("{alone}, and so could {able} other users"));
+        }
+        (Verdict::Shared, format!("not everybody {what}"))
+    }
+
+    /// Whether somebody could write a row that is as this in what was chosen.
+    fn makes(&self, identity: &Identity, reach: Reach, chosen: &[Chosen]) -> Result<Result<bool, Unclear>, Failure> {
+        let question = Question { table: self.table, identity };
+        let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
+        let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
+        identity.act_within(LIMIT, || {
+            let Effective { using, check } = self.effective(identity, reach)?;
+            let as_chosen =
+                |check: Condition, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
+            let check = chosen.iter().try_fold(check, as_chosen).ok_or(Unclear::WholeRow)?;
+            Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
+        })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod controls;
 pub mod fix;
 pub mod made;
 pub mod model;

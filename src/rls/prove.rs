@@ -1,6 +1,5 @@
 //! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
 
-use super::made::{Chosen, Made};
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
@@ -10,9 +9,8 @@ use super::table::Table;
 use crate::error::OpsError;
 use crate::pg::condition::{Condition, Folded, Parameters, value_of};
 use crate::pg::row_security::{self, Command, Effective, Unclear};
-use crate::pg::subtransaction::Failure;
 use crate::pg::tree::c_string;
-use crate::pg::{catalog, privilege, time_limit};
+use crate::pg::{privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -56,7 +54,7 @@ impl Cell {
 pub struct Examination<'a> {
     /// The table.
     pub table: &'a Table,
-    surroundings: &'a Surroundings,
+    pub(super) surroundings: &'a Surroundings,
     policies: &'a [Policy],
     /// Some users whose rows it has.
     pub owners: Vec<String>,
@@ -68,8 +66,8 @@ pub struct Examination<'a> {
 }
 
 /// One kind of reach, as asked by one identity.
-struct Asked {
-    found: Found,
+pub(super) struct Asked {
+    pub(super) found: Found,
     using: Condition,
     check: Condition,
     condition: Condition,
@@ -188,7 +186,7 @@ impl<'a> Examination<'a> {
     }
 
     /// What the server enforces for an identity, asked once.
-    fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
+    pub(super) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
         let key = (identity.label.clone(), command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
@@ -209,7 +207,7 @@ impl<'a> Examination<'a> {
     }
 
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
-    fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
+    pub(super) fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
         let question = Question { table: self.table, identity };
         let others: Vec<String> =
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
@@ -285,46 +283,6 @@ impl<'a> Examination<'a> {
             }
         }
         Ok(told)
-    }
-
-    /// Where no row that there is can be reached for writing: can one be made?
-    fn made(
-        &self,
-        question: &Question<'_>,
-        reach: Reach,
-        effective: &Effective,
-        others: &[String],
-        found: Found,
-    ) -> Result<Found, Unclear> {
-        let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
-        let needs = match &found {
-            Found::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
-            // One owner may be proved to stay, and not all of them.
-            Found::Verdict(Verdict::Isolated | Verdict::Closed) => {
-                matches!(reach, Reach::TakeOver | Reach::Forge) && self.table.owners.len() > 1
-            }
-            _ => false,
-        };
-        if !needs {
-            return Ok(found);
-        }
-        // What fails of rows that nobody has written says nothing of those that there are.
-        let made = match alone(|| question.made(reach, effective, others)) {
-            Ok(made) => made?,
-            Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => {
-                let why = format!("no row could be made to try it with: {}", failure.told());
-                return Ok(Found::Verdict(Verdict::Inconclusive(why)));
-            }
-        };
-        Ok(match made {
-            Made::Row(chosen) => Found::Made(chosen),
-            Made::Nothing => found,
-            Made::Untried(columns) => Found::Verdict(Verdict::Inconclusive(format!(
-                "who writes chooses {}, and no row could be made that the policies let through or surely do not",
-                question.names(&columns)
-            ))),
-        })
     }
 
     fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
@@ -420,59 +378,6 @@ impl<'a> Examination<'a> {
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
         (Verdict::Shared, "not everybody reaches it".to_owned())
-    }
-
-    /// A row that there is not could be written. By whom?
-    fn made_by(&self, identity: &Identity, reach: Reach, chosen: &[Chosen], people: &mut People) -> (Verdict, String) {
-        let seen = Confidence::Observed;
-        let question = Question { table: self.table, identity };
-        let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
-        let what = match question.names(&columns).as_str() {
-            "" => "could write such a row".to_owned(),
-            columns => format!("could write such a row, choosing {columns}"),
-        };
-        let alone = format!("{} {what}", identity.label);
-        if self.table.owners.is_empty() {
-            return (Verdict::Public(seen), alone);
-        }
-        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
-            return (Verdict::Shared, String::new());
-        };
-        let Some(me) = &identity.user else { return (Verdict::Leak(seen, Audience::Anonymous), alone) };
-        if !identity.is_account {
-            return (Verdict::Leak(seen, Audience::AnyAccount), alone);
-        }
-        let (mut tried, mut able) = (Vec::new(), 0);
-        for id in self.owners.iter().chain(&people.pool) {
-            if id == me || tried.contains(&id) || tried.len() == 4 {
-                continue;
-            }
-            let other = people.identity(self.surroundings, role, id);
-            let Ok(Ok(does)) = self.makes(&other, reach, chosen) else { continue };
-            tried.push(id);
-            able += usize::from(does);
-            if able < tried.len() {
-                break;
-            }
-        }
-        if able > 0 && able == tried.len() {
-            return (Verdict::Leak(seen, Audience::EveryUser), format!("{alone}, and so could {able} other users"));
-        }
-        (Verdict::Shared, format!("not everybody {what}"))
-    }
-
-    /// Whether somebody could write a row that is as this in what was chosen.
-    fn makes(&self, identity: &Identity, reach: Reach, chosen: &[Chosen]) -> Result<Result<bool, Unclear>, Failure> {
-        let question = Question { table: self.table, identity };
-        let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
-        let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
-        identity.act_within(LIMIT, || {
-            let Effective { using, check } = self.effective(identity, reach)?;
-            let as_chosen =
-                |check: Condition, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
-            let check = chosen.iter().try_fold(check, as_chosen).ok_or(Unclear::WholeRow)?;
-            Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
-        })
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
@@ -581,35 +486,6 @@ fn shown_as(sql: &str, user: &str) -> String {
         return text + rest;
     }
     sql.replace(user, &masked)
-}
-
-/// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.
-pub fn controls(surroundings: &Surroundings) -> Result<(), String> {
-    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else {
-        return Ok(());
-    };
-    let owners = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"].map(str::to_owned);
-    let told = |name: &std::ffi::CStr, reach: Reach, wanted: fn(&Found) -> bool| {
-        let table = catalog::schema(c"crewsnow_ops").and_then(|schema| catalog::table_in(schema, name));
-        let table = table.and_then(|oid| Some(Table::control(oid, catalog::table_name(oid)?, place)));
-        let Some(table) = table else { return Err("a control table is missing".to_owned()) };
-        let mut examination = Examination::new(&table, surroundings, &[]);
-        examination.owners = owners.to_vec();
-        match examination.reach(&surroundings.control(role, &owners[0]), reach) {
-            Ok(Some(asked)) if wanted(&asked.found) => Ok(()),
-            Ok(Some(Asked { found: Found::Verdict(verdict), .. })) | Err(verdict) => {
-                Err(format!("{} on {} was {} {}", reach.rule(), table.named.name, verdict.as_str(), verdict.remark()))
-            }
-            _ => Err(format!("{} on {} was told wrong", reach.rule(), table.named.name)),
-        }
-    };
-    let leaks = |found: &Found| !found.is_safe();
-    let isolated = |found: &Found| matches!(found, Found::Verdict(Verdict::Isolated));
-    for reach in [Reach::Read, Reach::Tamper, Reach::Forge, Reach::Destroy] {
-        told(c"rls_control_open", reach, leaks)?;
-        told(c"rls_control_own", reach, isolated)?;
-    }
-    Ok(())
 }
 
 /// The cells by reach and role, the worst first.

@@ -3,9 +3,9 @@
 use super::audit::Audit;
 use super::model::{self, Confidence, Finding, Reach, Severity, Verdict};
 use super::policy::{self, Policy};
-use super::prove::{self, Cell};
+use super::prove::Cell;
 use super::table::Table;
-use super::{records, rules};
+use super::{controls, records, rules};
 use crate::error::OpsError;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl Report {
         let _keeping = policy::keep(audit.facts.clone());
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
-        if let Err(why) = prove::controls(&audit.surroundings) {
+        if let Err(why) = controls::controls(&audit.surroundings) {
             findings.push(general(
                 "detector-broken",
                 Severity::Critical,

@@ -184,7 +184,7 @@ impl Comparison<'_> {
             let mut wrong = judge(&cell.verdict, &reached);
             // A client also chooses what else is in the row. Of what is proved to be safe, some is tried.
             let is_safe = ["ISOLATED", "CLOSED"].contains(&cell.verdict.as_str());
-            let is_tried = cell.confidence != "PROVED" || tally.compared % 8 == 0;
+            let is_tried = cell.confidence != "PROVED" || tally.compared.is_multiple_of(8);
             if wrong.is_some() && !is_safe || wrong.is_none() && is_safe && is_tried {
                 let chosen = self.chosen(sessions, table, who, &cell.reach);
                 tally.chosen += usize::from(is_safe && chosen.is_some());
