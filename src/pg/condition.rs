@@ -119,6 +119,12 @@ impl Condition {
         Self::one(unsafe { pg_sys::makeBoolConst(false, false) })
     }
 
+    /// Whether it is written as `other` is.
+    pub fn is_same(self, other: Self) -> bool {
+        // SAFETY: lists of valid expressions.
+        unsafe { pg_sys::equal(self.0.cast(), other.0.cast()) }
+    }
+
     /// Whether `other` holds for every row for which `self` does; both folded. What cannot be proved is `false`.
     pub fn implies(self, other: Self) -> bool {
         // SAFETY: both are implicit ANDs of valid expressions.

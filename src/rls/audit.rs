@@ -52,9 +52,8 @@ impl Audit {
             let of: Vec<Policy> =
                 audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
             let told = if Instant::now() < end {
-                let asks_for_sign_in = audit.facts.iter().any(|clause| {
-                    clause.relation == table.oid() && clause.may_tell_guests(&audit.surroundings.identity_functions)
-                });
+                let asks_for_sign_in =
+                    audit.facts.iter().any(|clause| clause.relation == table.oid() && clause.tells_guests);
                 memory::in_temporary_context(|| {
                     let mut examination = Examination::new(table, &audit.surroundings, &of);
                     examination.asks_for_sign_in = asks_for_sign_in;

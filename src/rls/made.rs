@@ -59,17 +59,18 @@ impl Question<'_> {
         let to = |owner: &OwnerColumn, user: &str| (owner.number, owner.type_, value_of(owner.type_, &c_string(user)));
         let nobody = owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
         let victims = || victims.iter().chain(if victims.is_empty() { nobody.as_ref() } else { None });
-        let foreign = |check: Assigned| (Some(Rows::Foreign), effective.using, check);
-        let mut attempts: Vec<(Option<Rows<'_>>, Condition, Assigned)> = Vec::new();
+        let foreign = |check: Assigned| (Some(Rows::Foreign), effective.using, vec![check]);
+        // Of which rows, and with which new owners.
+        let mut attempts: Vec<(Option<Rows<'_>>, Condition, Vec<Assigned>)> = Vec::new();
         match reach {
             Reach::Read | Reach::Destroy => return Ok(Made::Nothing),
             Reach::Tamper => attempts.push(foreign(Vec::new())),
-            Reach::Forge if owners.is_empty() => attempts.push((None, Condition::ALWAYS, Vec::new())),
+            Reach::Forge if owners.is_empty() => attempts.push((None, Condition::ALWAYS, vec![Vec::new()])),
             Reach::Forge => {
                 // Whose rows there are, and wholly somebody's.
-                attempts.push((Some(Rows::Foreign), Condition::ALWAYS, Vec::new()));
+                attempts.push((Some(Rows::Foreign), Condition::ALWAYS, vec![Vec::new()]));
                 let all = |user: &String| owners.iter().map(|owner| to(owner, user)).collect();
-                attempts.extend(victims().map(|user| (None, Condition::ALWAYS, all(user))));
+                attempts.push((None, Condition::ALWAYS, victims().map(all).collect()));
             }
             Reach::TakeOver => {
                 attempts.extend(settable.iter().filter_map(|owner| Some(foreign(vec![self.me(owner)?]))));
@@ -91,9 +92,7 @@ impl Question<'_> {
                             (Rows::Foreign, using.ok_or(Unclear::WholeRow)?)
                         }
                     };
-                    for user in victims() {
-                        attempts.push((Some(rows), using, vec![to(owner, user)]));
-                    }
+                    attempts.push((Some(rows), using, victims().map(|user| vec![to(owner, user)]).collect()));
                 }
             }
         }
@@ -109,7 +108,7 @@ impl Question<'_> {
                     places
                 }
             };
-            match self.fitting(effective.check, &assigned, &places, command)? {
+            match self.first_fitting(effective.check, &assigned, &places, command)? {
                 Made::Row(columns) => return Ok(Made::Row(columns)),
                 Made::Nothing => {}
                 untried => told = untried,
@@ -119,19 +118,12 @@ impl Question<'_> {
         if reach == Reach::Forge && owners.len() > 1 && self.identity.user.is_some() {
             let mut chosen = Vec::new();
             for victim in owners {
-                let mut found = false;
-                for user in victims() {
-                    let mine = owners.iter().filter(|owner| owner.number != victim.number);
-                    let mut assigned: Assigned = mine.filter_map(|owner| self.me(owner)).collect();
-                    assigned.push(to(victim, user));
-                    if let Made::Row(columns) = self.fitting(effective.check, &assigned, &[], command)? {
-                        chosen.extend(columns);
-                        found = true;
-                        break;
-                    }
-                }
-                if !found {
-                    return Ok(told);
+                let mine = || owners.iter().filter(|owner| owner.number != victim.number);
+                let in_turn = |user| mine().filter_map(|owner| self.me(owner)).chain([to(victim, user)]).collect();
+                let assigned: Vec<Assigned> = victims().map(|user| in_turn(user)).collect();
+                match self.first_fitting(effective.check, &assigned, &[], command)? {
+                    Made::Row(columns) => chosen.extend(columns),
+                    _ => return Ok(told),
                 }
             }
             chosen.sort_by_key(|(column, ..)| *column);
@@ -141,20 +133,37 @@ impl Question<'_> {
         Ok(told)
     }
 
-    /// Whether a new row with these owners, made of one of these rows or from nothing, meets a condition.
-    fn fitting(
+    /// Whether a new row with some of these owners meets a condition. What is the same for several is tried once.
+    fn first_fitting(
         &self,
         check: Condition,
-        assigned: &Assigned,
+        assigned: &[Assigned],
         places: &[Place],
         command: Command,
     ) -> Result<Made, Unclear> {
-        let check = check.with_choices(assigned).ok_or(Unclear::WholeRow)?;
-        let check = match check.fold(&Parameters::none()) {
-            Folded::Always => return Ok(Made::Row(Vec::new())),
-            Folded::Never => return Ok(Made::Nothing),
-            Folded::Depends(check) => check,
-        };
+        let (mut told, mut seen) = (Made::Nothing, Vec::<Condition>::new());
+        for assigned in assigned {
+            let check = check.with_choices(assigned).ok_or(Unclear::WholeRow)?;
+            let check = match check.fold(&Parameters::none()) {
+                Folded::Always => return Ok(Made::Row(Vec::new())),
+                Folded::Never => continue,
+                Folded::Depends(check) => check,
+            };
+            if seen.iter().any(|known| known.is_same(check)) {
+                continue;
+            }
+            seen.push(check);
+            match self.fitting(check, places, command)? {
+                Made::Row(columns) => return Ok(Made::Row(columns)),
+                Made::Nothing => {}
+                untried => told = untried,
+            }
+        }
+        Ok(told)
+    }
+
+    /// Whether a new row, made of one of these rows or from nothing, meets a condition, which is folded.
+    fn fitting(&self, check: Condition, places: &[Place], command: Command) -> Result<Made, Unclear> {
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column) && self.may_set(column, command)
         };
@@ -314,7 +323,11 @@ impl Examination<'_> {
             }
             _ => false,
         };
-        if !needs {
+        // Every row that it reaches is as the policies ask.
+        let is_reached_as_it_is = reach == Reach::Tamper
+            && matches!(found, Found::Verdict(Verdict::IsolatedIn(_)))
+            && effective.using.is_same(effective.check);
+        if !needs || is_reached_as_it_is {
             return Ok(found);
         }
         // What fails of rows that nobody has written says nothing of those that there are.

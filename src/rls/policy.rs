@@ -91,16 +91,8 @@ pub struct ClauseFacts {
     pub facts: Facts,
     /// Settings that the functions which it calls name in their bodies.
     pub inner_settings: Vec<String>,
-}
-
-impl ClauseFacts {
-    /// Whether it may tell an anonymous sign-in from another one: by the claim, or in a function, which may look at it.
-    pub fn may_tell_guests(&self, identity_functions: &[pg_sys::Oid]) -> bool {
-        let is_opaque = |function: &u32| {
-            *function >= pg_sys::FirstNormalObjectId && !identity_functions.contains(&pg_sys::Oid::from(*function))
-        };
-        self.facts.claim_keys.contains("is_anonymous") || self.facts.functions.iter().any(is_opaque)
-    }
+    /// Whether it may tell an anonymous sign-in from another one: it asks for the claim, or such a function does.
+    pub tells_guests: bool,
 }
 
 /// The facts of the policies of an audit that is under way, so that each rule need not find them out again.
@@ -144,6 +136,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
                     clause,
                     expression: written(text, policy.relation),
                     constant,
+                    tells_guests: facts.claim_keys.contains("is_anonymous"),
                     facts,
                     inner_settings: Vec::new(),
                 }
@@ -166,12 +159,13 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
         return;
     }
     let oids: Vec<pg_sys::Oid> = called.into_iter().map(pg_sys::Oid::from).collect();
-    let read = || -> Result<HashMap<u32, (Vec<String>, bool)>, OpsError> {
+    let read = || -> Result<HashMap<u32, (Vec<String>, bool, bool)>, OpsError> {
         Spi::connect(|client| {
             let mut found = HashMap::new();
             for row in client.select(include_str!("../../sql/rls/function_bodies.sql"), None, &[oids.clone().into()])? {
                 let function: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
-                found.insert(function.to_u32(), (row.get(2)?.unwrap_or_default(), row.get(3)?.unwrap_or(false)));
+                let is = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
+                found.insert(function.to_u32(), (row.get(2)?.unwrap_or_default(), is(3)?, is(4)?));
             }
             Ok(found)
         })
@@ -183,9 +177,11 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
         Err(_) => return,
     };
     for clause in clauses {
-        for (settings, reads_connection) in clause.facts.functions.iter().filter_map(|function| bodies.get(function)) {
+        let called = clause.facts.functions.iter().filter_map(|function| bodies.get(function));
+        for (settings, reads_connection, tells_guests) in called {
             clause.inner_settings.extend(settings.iter().cloned());
             clause.facts.reads_connection |= reads_connection;
+            clause.tells_guests |= tells_guests;
         }
     }
 }
