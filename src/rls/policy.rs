@@ -147,6 +147,9 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFact
     found
 }
 
+/// What the body of a function says: the settings it asks for, whether it reads the connection, and whether it may tell guests.
+type Body = (Vec<String>, bool, bool);
+
 /// Adds what the bodies of functions say, as far as that can be read in their text, and not what these call in turn.
 fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
     let known = |function: &u32| surroundings.identity_functions.contains(&pg_sys::Oid::from(*function));
@@ -159,7 +162,7 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
         return;
     }
     let oids: Vec<pg_sys::Oid> = called.into_iter().map(pg_sys::Oid::from).collect();
-    let read = || -> Result<HashMap<u32, (Vec<String>, bool, bool)>, OpsError> {
+    let read = || -> Result<HashMap<u32, Body>, OpsError> {
         Spi::connect(|client| {
             let mut found = HashMap::new();
             for row in client.select(include_str!("../../sql/rls/function_bodies.sql"), None, &[oids.clone().into()])? {
