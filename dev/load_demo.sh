@@ -2,6 +2,6 @@
 # Loads the demo application and the extension into the database that PGDATABASE names: load_demo.sh [leaks]
 set -euo pipefail
 cd "$(dirname "$0")/../demo"
-files=(-f schema.sql -c 'CREATE EXTENSION crewsnow_ops' -f policies.sql -f sync.sql -f data.sql -f telemetry.sql -f audit.sql)
+files=(-f schema.sql -c 'CREATE EXTENSION crewsnow_ops' -f policies.sql -f sync.sql -f data.sql -f telemetry.sql -f audit.sql -f e2e.sql)
 [ "${1:-}" != leaks ] || files+=(-f leaks.sql)
 psql -X -q -v ON_ERROR_STOP=1 "${files[@]}"

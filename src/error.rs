@@ -1,6 +1,6 @@
 //! Every error that a user can cause: what happened, what was seen, and the command that helps.
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::{PgSqlErrorCode, function_name};
 
 /// An error with its own SQLSTATE, DETAIL and HINT.
@@ -249,6 +249,9 @@ pub enum OpsError {
         /// How long it may take.
         milliseconds: i32,
     },
+    /// What is wrong with what a decision is to rest on. Its own SQLSTATEs.
+    #[error("{0}")]
+    Readiness(#[from] crate::readiness::error::ReadinessError),
     /// SQLSTATE 39P01
     #[error("{0} can only be called by its trigger")]
     NotATrigger(&'static str),
@@ -272,6 +275,7 @@ impl OpsError {
         use PgSqlErrorCode as Code;
         match self {
             Self::NullArgument { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Self::Readiness(error) => error.code(),
             Self::InvalidKey(_)
             | Self::InvalidPercentage(_)
             | Self::EmptyReason
@@ -323,6 +327,7 @@ impl OpsError {
     fn detail(&self) -> Option<String> {
         Some(match self {
             Self::InvalidKey(e) => e.detail(),
+            Self::Readiness(error) => return error.detail(),
             Self::InvalidPercentage(_) => "A rollout percentage is a whole number from 0 to 100.".into(),
             Self::LikelyTypo { near, .. } => {
                 format!("Nothing was changed: {} is very much like it.", quoted_list(near, "and"))
@@ -386,6 +391,7 @@ impl OpsError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NullArgument { example, .. } => (*example).into(),
+            Self::Readiness(error) => return error.hint(),
             Self::InvalidKey(_) => "SELECT flag_key FROM feature_flags ORDER BY flag_key;".into(),
             Self::InvalidPercentage(_) => "SELECT update_feature_flag('tracker_pro', true, 25);".into(),
             Self::LikelyTypo { key, near } => format!(
@@ -461,6 +467,11 @@ impl From<OpsError> for ErrorReport {
         }
         report
     }
+}
+
+/// Raises an error in a trigger function, where pgrx would turn an `Err` into an internal error.
+pub fn raise<T>(result: Result<T, OpsError>) -> T {
+    result.map_err(ErrorReport::from).unwrap_or_report()
 }
 
 fn quoted_list(keys: &[String], last: &str) -> String {

@@ -13,6 +13,7 @@ pub mod error;
 pub mod flags;
 pub mod health;
 pub mod pg;
+pub mod readiness;
 pub mod rls;
 mod schema;
 mod settings;

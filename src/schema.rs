@@ -71,9 +71,24 @@ extension_sql_file!(
         rls::records::record_rls_audit
     ]
 );
+extension_sql_file!("../sql/schema/50_readiness.sql", name = "readiness", requires = ["rls_functions"]);
+extension_sql_file!(
+    "../sql/schema/51_readiness_functions.sql",
+    name = "readiness_functions",
+    requires = [
+        "readiness",
+        readiness::e2e::remove_e2e_test,
+        readiness::evidence::record_evidence,
+        readiness::waivers::approve_waiver,
+        readiness::waivers::end_freeze,
+        readiness::waivers::freeze_releases,
+        readiness::waivers::revoke_waiver,
+        readiness::waivers::waive_criterion
+    ]
+);
 extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["rls_functions", access::grant_access, access::revoke_access],
+    requires = ["readiness_functions", access::grant_access, access::revoke_access],
     finalize
 );

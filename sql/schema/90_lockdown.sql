@@ -1,5 +1,5 @@
 COMMENT ON FUNCTION crewsnow_ops.grant_access(text, text) IS
-'Gives a role exactly the privileges of a level: reader (see flags, their history, the monitoring and the security audit), writer (for services: write events and webhooks, nothing else), operator (both, change flags, roll up), admin (also retention, and accept findings). Run it as the extension''s owner. Errors: 22004 NULL argument, 22023 unknown level or the owner, 42704 unknown role, 42501 not the owner.';
+'Gives a role exactly the privileges of a level: reader (see flags, their history, the monitoring, the security audit and decisions), writer (for services: write events and webhooks, nothing else), operator (both, change flags, roll up, decide), admin (also retention, accept findings, change criteria). Run it as the extension''s owner. Errors: 22004 NULL argument, 22023 unknown level or the owner, 42704 unknown role, 42501 not the owner.';
 COMMENT ON FUNCTION crewsnow_ops.revoke_access(text) IS
 'Takes back all that grant_access can give. Errors: 22004 NULL argument, 22023 the owner, 42704 unknown role, 42501 not the owner.';
 REVOKE ALL ON FUNCTION crewsnow_ops.grant_access(text, text), crewsnow_ops.revoke_access(text) FROM PUBLIC;

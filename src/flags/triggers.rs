@@ -1,12 +1,11 @@
 //! The triggers on the flags and on their history. They hold whoever changes a flag and however: function, SQL, COPY, replication.
 
 use super::history;
-use crate::error::OpsError;
+use crate::error::{OpsError, raise};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::spi::in_target_schema;
 use crate::pg::{identity, invalidation, session, trigger as glue};
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
 
@@ -59,11 +58,6 @@ fn flag_history_is_append_only<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option
 fn flag_history_after_restore<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(after_restore(trigger));
     Ok(None)
-}
-
-/// pgrx would turn an `Err` of a trigger function into an internal error, so errors are raised here, as they are.
-fn raise<T>(result: Result<T, OpsError>) -> T {
-    result.map_err(ErrorReport::from).unwrap_or_report()
 }
 
 /// The row to insert; `None` if it has taken the place of the same launch flag instead.

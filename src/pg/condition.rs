@@ -10,12 +10,23 @@ unsafe extern "C-unwind" {
     #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
     fn expression_tree_mutator(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node;
 }
-type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
+pub(super) type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
 
 /// Conditions on the row of one table, all of which must hold. In it the table is the first of the range table. It lives as long as the
 /// memory context that was current when it was made.
 #[derive(Clone, Copy)]
 pub struct Condition(pub(super) *mut pg_sys::List);
+
+impl Folded {
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, _) | (_, Self::Never) => Self::Never,
+            (Self::Always, left) | (left, Self::Always) => left,
+            (Self::Depends(one), Self::Depends(other)) => Self::Depends(one.and(other)),
+        }
+    }
+}
 
 /// Values for `$1` and so on.
 pub struct Parameters {
@@ -133,8 +144,26 @@ impl Condition {
 
     /// Both.
     pub fn and(self, other: Self) -> Self {
-        // SAFETY: copies of lists of expressions.
-        unsafe { Self(pg_sys::list_concat(copy(self.0), copy(other.0))) }
+        // SAFETY: makes a list; the expressions, which nothing changes where they are, are those of both.
+        unsafe { Self(pg_sys::list_concat_copy(self.0, other.0)) }
+    }
+
+    /// What must hold, one by one.
+    pub fn terms(self) -> Vec<Self> {
+        // SAFETY: a list of expressions.
+        unsafe { elements(self.0) }.into_iter().map(Self::one).collect()
+    }
+
+    /// It without what it says again.
+    pub fn distinct(self) -> Self {
+        let mut distinct: Vec<Self> = Vec::new();
+        let terms = self.terms();
+        for term in &terms {
+            if !distinct.iter().any(|known| known.is_same(*term)) {
+                distinct.push(*term);
+            }
+        }
+        if distinct.len() == terms.len() { self } else { distinct.into_iter().fold(Self::ALWAYS, Self::and) }
     }
 
     /// What is left of it in this session: its STABLE functions are called, as the planner calls them for its estimates, and constants
@@ -283,20 +312,6 @@ impl Condition {
         found
     }
 
-    /// It with no other constants than `before` had, from which it was folded: those that folding puts in are claims, or what functions know
-    /// of who asks. `kept`, as a text, stays.
-    pub fn without_values(self, before: Self, kept: Option<&str>) -> Self {
-        let mut known = Known { constants: Vec::new(), kept };
-        // SAFETY: both are lists of valid expressions, of which copies are changed; the context outlives the walks.
-        unsafe {
-            let simple = pg_sys::eval_const_expressions(std::ptr::null_mut(), copy(before.0).cast());
-            for list in [before.0.cast(), simple] {
-                find_constants(list, (&raw mut known).cast());
-            }
-            Self(hide(copy(self.0).cast(), (&raw mut known).cast()).cast())
-        }
-    }
-
     /// It as SQL, for a table.
     pub fn to_sql(self, table: pg_sys::Oid) -> String {
         if self.is_empty() {
@@ -369,7 +384,7 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
 
 /// # Safety
 /// The list must be NIL or a list of nodes.
-unsafe fn copy(list: *mut pg_sys::List) -> *mut pg_sys::List {
+pub(super) unsafe fn copy(list: *mut pg_sys::List) -> *mut pg_sys::List {
     if list.is_null() {
         return list;
     }
@@ -442,55 +457,6 @@ unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys:
         let [target] = targets.as_slice() else { return None };
         let expression: *mut pg_sys::Node = (**target).expr.cast();
         (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level))).then_some(expression)
-    }
-}
-
-/// The constants that may be shown.
-struct Known<'a> {
-    constants: Vec<*mut pg_sys::Const>,
-    kept: Option<&'a str>,
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn find_constants(node: *mut pg_sys::Node, known: *mut c_void) -> bool {
-    // SAFETY: the tag says which struct the node is; `known` is the caller's.
-    unsafe {
-        if node.is_null() {
-            return false;
-        }
-        if is_a(node, NodeTag::T_Const) {
-            (*known.cast::<Known<'_>>()).constants.push(node.cast());
-            return false;
-        }
-        if is_a(node, NodeTag::T_Query) {
-            return pg_sys::query_tree_walker(node.cast(), Some(find_constants), known, 0);
-        }
-        pg_sys::expression_tree_walker(node, Some(find_constants), known)
-    }
-}
-
-/// Puts the word "hidden" in the place of constants that are not known.
-#[pg_guard]
-unsafe extern "C-unwind" fn hide(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
-    if node.is_null() {
-        return node;
-    }
-    // SAFETY: the tag says which struct the node is; the context is the caller's; the mutator hands on copies of valid nodes.
-    unsafe {
-        if !is_a(node, NodeTag::T_Const) {
-            return mutate(node, hide, context);
-        }
-        let known = &*context.cast::<Known<'_>>();
-        let constant = &*node.cast::<pg_sys::Const>();
-        let is_shown = constant.constisnull
-            || constant.consttype == pg_sys::BOOLOID
-            || known.constants.iter().any(|other| pg_sys::equal(node.cast(), (*other).cast()))
-            || text_of(constant.consttype, constant.constvalue).as_str() == known.kept.unwrap_or_default();
-        if is_shown {
-            return node;
-        }
-        let word = pg_sys::pstrdup(c"hidden".as_ptr());
-        pg_sys::makeConst(pg_sys::UNKNOWNOID, -1, pg_sys::InvalidOid, -2, word.into(), false, false).cast()
     }
 }
 

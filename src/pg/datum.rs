@@ -2,13 +2,15 @@
 
 use pgrx::pg_sys;
 
-/// The element types that flags use in arrays.
+/// The element types of arrays that are read.
 #[derive(Clone, Copy)]
 pub enum ElementType {
     /// text
     Text,
     /// uuid
     Uuid,
+    /// int2
+    Int2,
 }
 
 /// The bytes of a text, varchar or bytea datum.
@@ -62,9 +64,10 @@ pub unsafe fn uuid_bytes(datum: pg_sys::Datum) -> [u8; 16] {
 /// # Safety
 /// `datum` must be an array of `element`.
 pub unsafe fn array_elements(datum: pg_sys::Datum, element: ElementType) -> Vec<pg_sys::Datum> {
-    let (oid, length, alignment) = match element {
-        ElementType::Text => (pg_sys::TEXTOID, -1, b'i'),
-        ElementType::Uuid => (pg_sys::UUIDOID, 16, b'c'),
+    let (oid, length, is_by_value, alignment) = match element {
+        ElementType::Text => (pg_sys::TEXTOID, -1, false, b'i'),
+        ElementType::Uuid => (pg_sys::UUIDOID, 16, false, b'c'),
+        ElementType::Int2 => (pg_sys::INT2OID, 2, true, b's'),
     };
     let mut values: *mut pg_sys::Datum = std::ptr::null_mut();
     let mut nulls: *mut bool = std::ptr::null_mut();
@@ -72,7 +75,7 @@ pub unsafe fn array_elements(datum: pg_sys::Datum, element: ElementType) -> Vec<
     // SAFETY: the caller vouches for the array's type; the server allocates `count` values and null marks.
     unsafe {
         let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
-        pg_sys::deconstruct_array(array, oid, length, false, alignment as _, &mut values, &mut nulls, &mut count);
+        pg_sys::deconstruct_array(array, oid, length, is_by_value, alignment as _, &mut values, &mut nulls, &mut count);
         (0..usize::try_from(count).unwrap_or(0)).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
     }
 }

@@ -73,28 +73,23 @@ impl Drop for RestoreRole {
     }
 }
 
-/// Runs `work` as a client's request would run: as `role`, with these settings, in a subtransaction that is undone however it ends.
-///
-/// What `work` calls cannot get out of the role: SET ROLE and its like are refused, and so is what would outlast it (temporary tables,
-/// deferred triggers, LISTEN) and what writes, were it only a number drawn from a sequence. The setting `role` says what it says after
-/// SET ROLE, so that a policy cannot tell an audit from a request by it.
-pub fn as_client<R>(
-    role: pg_sys::Oid,
-    settings: &[(CString, CString)],
-    work: impl FnOnce() -> R + std::panic::UnwindSafe + std::panic::RefUnwindSafe,
-) -> Result<R, super::subtransaction::Failure> {
-    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: reads backend-local variables.
-    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
-    // Dropped last: setting the role also sets the user.
-    let _restore = Restore { user, context };
-    let mut name = role_name(role).into_bytes();
-    name.push(0);
-    // SAFETY: reads backend-local variables.
-    let _restore_role = unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
-    let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
-    super::subtransaction::undone(|| {
-        for (name, value) in settings.iter().chain(std::iter::once(&read_only)) {
+/// Where requests are played, in a subtransaction that is undone. See [`staged`].
+pub struct Stage {
+    context: i32,
+    user: pg_sys::Oid,
+    /// What SHOW role answers lies here, as long as it may be asked for.
+    names: std::cell::RefCell<Vec<CString>>,
+}
+
+impl Stage {
+    /// From here on things run as a client's request would: as `role`, with these settings.
+    ///
+    /// What is called cannot get out of the role: SET ROLE and its like are refused, and so is what would outlast it (temporary tables,
+    /// deferred triggers, LISTEN). The setting `role` says what it says after SET ROLE, so that a policy cannot tell a play from a request
+    /// by it.
+    pub fn enter<'a>(&self, role: pg_sys::Oid, settings: impl IntoIterator<Item = &'a (CString, CString)>) {
+        let name = CString::new(role_name(role)).unwrap_or_default();
+        for (name, value) in settings {
             // SAFETY: both are NUL-terminated and copied by the server, which takes the change back with the subtransaction.
             unsafe {
                 pg_sys::set_config_option(
@@ -109,15 +104,42 @@ pub fn as_client<R>(
                 );
             }
         }
-        // SAFETY: sets backend-local variables, put back by `RestoreRole`; the name outlives the subtransaction.
+        // SAFETY: sets backend-local variables, put back by `RestoreRole`; the name, which moves into the stage, outlives the subtransaction.
         unsafe {
-            pg_sys::SetUserIdAndSecContext(user, 0);
+            pg_sys::SetUserIdAndSecContext(self.user, 0);
             pg_sys::SetCurrentRoleId(role, pg_sys::superuser_arg(role));
-            role_string = name.as_ptr().cast_mut().cast();
+            role_string = name.as_ptr().cast_mut();
         }
+        self.names.borrow_mut().push(name);
         let confined = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
         // SAFETY: sets backend-local variables, put back by `Restore`.
-        unsafe { pg_sys::SetUserIdAndSecContext(role, context | confined as i32) };
+        unsafe { pg_sys::SetUserIdAndSecContext(role, self.context | confined as i32) };
+    }
+}
+
+/// Runs `work`, which may act as clients by [`Stage::enter`], in a subtransaction that is undone however it ends.
+pub fn staged<R>(work: impl FnOnce(&Stage) -> R) -> Result<R, super::subtransaction::Failure> {
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: reads backend-local variables.
+    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+    let stage = Stage { context, user, names: std::cell::RefCell::default() };
+    // Dropped last: setting the role also sets the user.
+    let _restore = Restore { user, context };
+    // SAFETY: reads backend-local variables.
+    let _restore_role = unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
+    super::subtransaction::undone(std::panic::AssertUnwindSafe(|| work(&stage)))
+}
+
+/// Runs `work` as a client's request would run, in a subtransaction that is undone however it ends: as `role`, with these settings, and
+/// read-only, were it only a number drawn from a sequence.
+pub fn as_client<R>(
+    role: pg_sys::Oid,
+    settings: &[(CString, CString)],
+    work: impl FnOnce() -> R + std::panic::UnwindSafe + std::panic::RefUnwindSafe,
+) -> Result<R, super::subtransaction::Failure> {
+    staged(|stage| {
+        let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
+        stage.enter(role, settings.iter().chain([&read_only]));
         work()
     })
 }

@@ -19,6 +19,22 @@ pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Co
     }
 }
 
+/// Whether a role may use what is in a schema.
+pub fn may_use_schema(role: pg_sys::Oid, schema: pg_sys::Oid) -> bool {
+    let mode = pg_sys::AclMode::from(pg_sys::ACL_USAGE);
+    // SAFETY: looks up the schema, NULL for one that is gone, and its access list.
+    unsafe {
+        if pg_sys::get_namespace_name(schema).is_null() {
+            return false;
+        }
+        #[cfg(feature = "pg15")]
+        let result = pg_sys::pg_namespace_aclcheck(schema, role, mode);
+        #[cfg(not(feature = "pg15"))]
+        let result = pg_sys::object_aclcheck(pg_sys::NamespaceRelationId, schema, role, mode);
+        result == pg_sys::AclResult::ACLCHECK_OK
+    }
+}
+
 /// Whether a column is computed from others.
 pub fn is_generated(table: pg_sys::Oid, column: i16) -> bool {
     // SAFETY: looks up the column; raises for one that is gone.
@@ -49,4 +65,10 @@ pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
     // SAFETY: looks up memberships; roles that are gone are nobody's.
     other == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, other) }
+}
+
+/// Whether a role could act as another: by membership, or as a superuser.
+pub fn can_act_as(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up memberships; roles that are gone are nobody's.
+    unsafe { pg_sys::is_member_of_role(member, role) }
 }

@@ -303,6 +303,14 @@ impl Row<'_> {
         })
     }
 
+    /// The elements of an int2[] column, without its NULLs.
+    pub fn int2_array(&self, column: i16) -> Option<Vec<i16>> {
+        // SAFETY: the caller names an int2[] column, so the elements are int2.
+        self.datum(column).map(|d| unsafe {
+            datum::array_elements(d, datum::ElementType::Int2).into_iter().map(|e| e.value() as i16).collect()
+        })
+    }
+
     /// The elements of a uuid[] column, without its NULLs.
     pub fn uuid_array(&self, column: i16) -> Option<Vec<[u8; 16]>> {
         // SAFETY: the caller names a uuid[] column, so the elements are uuids.

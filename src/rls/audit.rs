@@ -13,6 +13,7 @@ use crate::pg::memory;
 use crate::settings;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// What was found out.
@@ -22,7 +23,7 @@ pub struct Audit {
     /// Its policies.
     pub policies: Vec<Policy>,
     /// What they are made of.
-    pub facts: Vec<ClauseFacts>,
+    pub facts: Rc<[ClauseFacts]>,
     /// Its tables, each with all answers.
     pub tables: Vec<(Table, Vec<Cell>)>,
 }
@@ -48,22 +49,47 @@ impl Audit {
         let end = Instant::now() + Duration::from_millis(settings::audit_time());
         let mut audit = Self::prepare(only)?;
         let mut people = People::find(&audit.surroundings)?;
-        for (table, cells) in &mut audit.tables {
-            let of: Vec<Policy> =
-                audit.policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
-            let told = if Instant::now() < end {
-                let asks_for_sign_in =
-                    audit.facts.iter().any(|clause| clause.relation == table.oid() && clause.tells_guests);
-                memory::in_temporary_context(|| {
-                    let mut examination = Examination::new(table, &audit.surroundings, &of);
-                    examination.asks_for_sign_in = asks_for_sign_in;
-                    examination.cells(&mut people)
-                })
-            } else {
+        let in_time = |table: &Table| match Instant::now() < end {
+            true => Ok(()),
+            false => {
                 Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
+            }
+        };
+        let Self { surroundings, policies, facts, tables } = &mut audit;
+        // Whose rows each table has, if it is to be asked of by others too.
+        let mut owners: Vec<Option<Vec<String>>> = Vec::new();
+        for (table, cells) in tables.iter_mut() {
+            let told = match table.is_reachable() {
+                true => in_time(table).and_then(|()| {
+                    memory::in_temporary_context(|| {
+                        let mut examination =
+                            Examination::new(table, surroundings, of_table(policies, table, |policy| policy.relation));
+                        *cells = examination.cells_of_nobody(&mut people)?;
+                        Ok(Some(examination.owners))
+                    })
+                }),
+                false => Ok(None),
             };
-            *cells = told.unwrap_or_else(|error| unseen(table, &audit.surroundings, &error.to_string()));
-            doubt(cells, &of, &audit.facts, &audit.surroundings);
+            owners.push(told.unwrap_or_else(|error| {
+                *cells = unseen(table, surroundings, &error.to_string());
+                None
+            }));
+        }
+        for ((table, cells), owners) in tables.iter_mut().zip(owners) {
+            let policies = of_table(policies, table, |policy| policy.relation);
+            let facts = of_table(facts, table, |clause| clause.relation);
+            if let Some(owners) = owners {
+                match in_time(table) {
+                    Ok(()) => memory::in_temporary_context(|| {
+                        let mut examination = Examination::new(table, surroundings, policies);
+                        examination.owners = owners;
+                        examination.asks_for_sign_in = facts.iter().any(|clause| clause.tells_guests);
+                        examination.cells_of_others(cells, &mut people);
+                    }),
+                    Err(error) => cells.extend(unseen(table, surroundings, &error.to_string())),
+                }
+            }
+            doubt(cells, policies, facts, surroundings);
         }
         Ok(audit)
     }
@@ -196,6 +222,14 @@ impl Audit {
             cache_key: None,
         })
     }
+}
+
+/// Those about one table of what is in the order of tables' oids.
+fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys::Oid) -> &'a [T] {
+    let oid = table.oid().to_u32();
+    let first = all.partition_point(|one| relation(one).to_u32() < oid);
+    let after = all.partition_point(|one| relation(one).to_u32() <= oid);
+    &all[first..after]
 }
 
 /// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some

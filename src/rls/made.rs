@@ -144,7 +144,7 @@ impl Question<'_> {
         let (mut told, mut seen) = (Made::Nothing, Vec::<Condition>::new());
         for assigned in assigned {
             let check = check.with_choices(assigned).ok_or(Unclear::WholeRow)?;
-            let check = match check.fold(&Parameters::none()) {
+            let check = match self.memo.fold(check) {
                 Folded::Always => return Ok(Made::Row(Vec::new())),
                 Folded::Never => continue,
                 Folded::Depends(check) => check,
@@ -245,7 +245,7 @@ impl Question<'_> {
             }
             take("d", &lenders);
             let place = if places.is_empty() { 1 } else { 2 };
-            let type_ = |number| catalog::column_type(self.table.oid(), number);
+            let type_ = |number| catalog::column_type(self.table.oid(), number).unwrap_or(pg_sys::InvalidOid);
             for number in &others {
                 origins.push((*number, place, *number, type_(*number)));
                 let name = catalog::column_name(self.table.oid(), *number).unwrap_or_default();
@@ -358,7 +358,8 @@ impl Examination<'_> {
         people: &mut People,
     ) -> (Verdict, String) {
         let seen = Confidence::Observed;
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
         let what = match question.names(&columns).as_str() {
             "" => "could write such a row".to_owned(),
@@ -396,7 +397,8 @@ impl Examination<'_> {
 
     /// Whether somebody could write a row that is as this in what was chosen.
     fn makes(&self, identity: &Identity, reach: Reach, chosen: &[Chosen]) -> Result<Result<bool, Unclear>, Failure> {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
         let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
         identity.act_within(LIMIT, || {

@@ -1,8 +1,9 @@
 //! The policies of tables, and what they are made of.
 
+use super::owners::owner_columns;
 use super::prove::LIMIT;
 use super::surroundings::Surroundings;
-use super::table::owner_columns;
+use super::table::OwnerColumn;
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::condition::Condition;
@@ -10,7 +11,9 @@ use crate::pg::row_security::{self, Command, Named, Unclear};
 use crate::pg::tree::{self, Expression, Facts, Identity, c_string};
 use crate::pg::{identity, memory, privilege, subtransaction, time_limit};
 use pgrx::prelude::*;
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// A policy.
 #[derive(Debug, Clone)]
@@ -28,9 +31,9 @@ pub struct Policy {
     /// For whom; 0 is everybody.
     pub roles: Vec<pg_sys::Oid>,
     /// USING, in the catalog's form.
-    pub using: Option<String>,
+    pub using: Option<Rc<str>>,
     /// WITH CHECK, in the catalog's form.
-    pub check: Option<String>,
+    pub check: Option<Rc<str>>,
 }
 
 impl Policy {
@@ -66,8 +69,8 @@ pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> 
                 command: row.get::<String>(4)?.and_then(|command| command.chars().next()).unwrap_or('*'),
                 is_permissive: row.get(5)?.unwrap_or(true),
                 roles: row.get(6)?.unwrap_or_default(),
-                using: row.get(7)?,
-                check: row.get(8)?,
+                using: row.get::<String>(7)?.map(Rc::from),
+                check: row.get::<String>(8)?.map(Rc::from),
             });
         }
         Ok(policies)
@@ -83,8 +86,8 @@ pub struct ClauseFacts {
     pub relation: pg_sys::Oid,
     /// `using` or `check`.
     pub clause: &'static str,
-    /// The clause as SQL.
-    pub expression: String,
+    /// The clause, in the catalog's form.
+    pub tree: Rc<str>,
     /// true, false or null, if it is a constant.
     pub constant: Option<&'static str>,
     /// What it is made of.
@@ -95,15 +98,22 @@ pub struct ClauseFacts {
     pub tells_guests: bool,
 }
 
-/// The facts of the policies of an audit that is under way, so that each rule need not find them out again.
-static KNOWN: BackendLocal<Option<Vec<ClauseFacts>>> = BackendLocal::new(None);
+/// What is known of the policies of an audit that is under way, so that each rule need not find it out again.
+struct Known {
+    facts: Rc<[ClauseFacts]>,
+    /// The clauses as SQL.
+    written: OnceCell<Vec<String>>,
+    owners: OnceCell<HashMap<u32, Vec<OwnerColumn>>>,
+}
 
-/// Keeps facts for `rls_policy_facts` as long as it lives.
+static KNOWN: BackendLocal<Option<Rc<Known>>> = BackendLocal::new(None);
+
+/// Keeps facts for `rls_policy_facts` and `rls_owner_columns` as long as it lives.
 pub struct Keeping;
 
 /// Keeps these facts.
-pub fn keep(facts: Vec<ClauseFacts>) -> Keeping {
-    KNOWN.with(|known| *known = Some(facts));
+pub fn keep(facts: Rc<[ClauseFacts]>) -> Keeping {
+    KNOWN.with(|known| *known = Some(Rc::new(Known::new(facts))));
     Keeping
 }
 
@@ -113,38 +123,83 @@ impl Drop for Keeping {
     }
 }
 
+impl Known {
+    fn new(facts: Rc<[ClauseFacts]>) -> Self {
+        Self { facts, written: OnceCell::new(), owners: OnceCell::new() }
+    }
+
+    /// What is kept, or what is so now.
+    fn get() -> Result<Rc<Self>, OpsError> {
+        match KNOWN.with(|known| known.clone()).flatten() {
+            Some(known) => Ok(known),
+            None => Ok(Rc::new(Self::new(facts(&policies(None)?, &Surroundings::read()?)))),
+        }
+    }
+
+    fn written(&self) -> &[String] {
+        self.written.get_or_init(|| self.facts.iter().map(|clause| written(&clause.tree, clause.relation)).collect())
+    }
+
+    /// Whose rows are, in all tables.
+    fn owners(&self) -> Result<&HashMap<u32, Vec<OwnerColumn>>, OpsError> {
+        if let Some(owners) = self.owners.get() {
+            return Ok(owners);
+        }
+        let surroundings = Surroundings::read()?;
+        Ok(self.owners.get_or_init(|| owner_columns(&surroundings, &compared_columns(&self.facts))))
+    }
+}
+
+/// As many clauses are simplified together: each on its own takes a subtransaction.
+const TOGETHER: usize = 100;
+
 /// Finds out what policies are made of.
-pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Vec<ClauseFacts> {
+pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFacts]> {
     let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
     let ids: Vec<String> =
         surroundings.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
     let who = Identity { functions: &surroundings.identity_functions, settings: &settings, ids: &ids };
     let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
-    let mut found = Vec::new();
+    let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
         for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
-            let Some(text) = tree else { continue };
-            found.push(memory::in_temporary_context(|| {
-                let tree = c_string(text);
-                let mut facts = Facts::default();
-                let expression = Expression::parse(&tree);
-                expression.collect(&who, &mut facts);
-                let constant = client.and_then(|client| simplify(expression, client, &who, &mut facts));
-                ClauseFacts {
-                    policy: policy.oid,
-                    relation: policy.relation,
-                    clause,
-                    expression: written(text, policy.relation),
-                    constant,
-                    tells_guests: facts.claim_keys.contains("is_anonymous"),
-                    facts,
-                    inner_settings: Vec::new(),
-                }
-            }));
+            let Some(tree) = tree else { continue };
+            found.push(ClauseFacts {
+                policy: policy.oid,
+                relation: policy.relation,
+                clause,
+                tree: Rc::clone(tree),
+                constant: None,
+                facts: Facts::default(),
+                inner_settings: Vec::new(),
+                tells_guests: false,
+            });
         }
     }
+    for clauses in found.chunks_mut(TOGETHER) {
+        memory::in_temporary_context(|| {
+            let expressions: Vec<Expression> =
+                clauses.iter().map(|clause| Expression::parse(&c_string(&clause.tree))).collect();
+            for (clause, expression) in clauses.iter_mut().zip(&expressions) {
+                expression.collect(&who, &mut clause.facts);
+            }
+            let Some(client) = client else { return };
+            // One that fails or takes long fails for all: then each alone.
+            let simple = simplify(&expressions, client, &who).unwrap_or_else(|| {
+                let alone = |expression: &Expression| simplify(&[*expression], client, &who).unwrap_or_default().pop();
+                expressions.iter().map(|expression| alone(expression).unwrap_or_default()).collect()
+            });
+            for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
+                clause.constant = constant;
+                add(&mut clause.facts, inner);
+            }
+        });
+    }
+    for clause in &mut found {
+        clause.tells_guests = clause.facts.claim_keys.contains("is_anonymous");
+    }
     look_inside(&mut found, surroundings);
-    found
+    found.into()
 }
 
 /// What the body of a function says: the settings it asks for, whether it reads the connection, and whether it may tell guests.
@@ -198,36 +253,37 @@ fn written(tree: &str, relation: pg_sys::Oid) -> String {
     }
 }
 
-/// Adds what is found inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
-/// client, as IMMUTABLE functions are called.
+/// What is found besides inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
+/// client, as IMMUTABLE functions are called. `None` where that failed.
 fn simplify(
-    expression: Expression,
+    expressions: &[Expression],
     client: pg_sys::Oid,
     who: &Identity<'_>,
-    facts: &mut Facts,
-) -> Option<&'static str> {
-    let (inner, has_expired) = time_limit::within(LIMIT, || {
-        identity::as_client(
-            client,
-            &[],
-            std::panic::AssertUnwindSafe(|| {
-                let simple = expression.simplified();
-                let mut inner = Facts::default();
-                simple.collect(who, &mut inner);
-                let constant = simple.constant().map(|value| match value {
-                    Some(true) => "true",
-                    Some(false) => "false",
-                    None => "null",
-                });
-                (inner, constant)
-            }),
-        )
+) -> Option<Vec<(Facts, Option<&'static str>)>> {
+    let (simple, has_expired) = time_limit::within(LIMIT, || {
+        let simplify = |expression: &Expression| {
+            let simple = expression.simplified();
+            let mut inner = Facts::default();
+            simple.collect(who, &mut inner);
+            let constant = simple.constant().map(|value| match value {
+                Some(true) => "true",
+                Some(false) => "false",
+                None => "null",
+            });
+            (inner, constant)
+        };
+        let work = || expressions.iter().map(simplify).collect();
+        identity::as_client(client, &[], std::panic::AssertUnwindSafe(work))
     });
-    let (inner, constant) = match inner {
-        Ok(found) => found,
+    match simple {
+        Ok(found) => Some(found),
         Err(failure) if failure.is_from_outside() && !has_expired => failure.raise(),
-        Err(_) => return None,
-    };
+        Err(_) => None,
+    }
+}
+
+/// Adds what was found inside of what is called, where columns and calls are no longer those that somebody wrote.
+fn add(facts: &mut Facts, inner: Facts) {
     facts.functions.extend(inner.functions);
     facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);
@@ -239,7 +295,6 @@ fn simplify(
     facts.uses_session_user |= inner.uses_session_user;
     facts.reads_time |= inner.reads_time;
     facts.reads_connection |= inner.reads_connection;
-    constant
 }
 
 /// The columns that policies compare with who asks, by table.
@@ -285,33 +340,36 @@ fn rls_policy_facts() -> Result<
     >,
     pg_sys::panic::ErrorReport,
 > {
-    let known = match KNOWN.with(|known| known.clone()).flatten() {
-        Some(known) => known,
-        None => facts(&policies(None)?, &Surroundings::read()?),
-    };
+    let known = Known::get()?;
     let oids = |oids: std::collections::BTreeSet<u32>| oids.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>();
-    Ok(TableIterator::new(known.into_iter().map(move |clause| {
-        let facts = clause.facts;
-        (
-            clause.policy,
-            clause.clause,
-            clause.expression,
-            clause.constant,
-            facts.columns.into_iter().collect(),
-            oids(facts.functions),
-            oids(facts.operators),
-            facts.identity_calls,
-            facts.unwrapped_identity_calls,
-            facts.is_volatile,
-            oids(facts.relations),
-            oids(facts.uncorrelated_relations),
-            facts.claim_keys.into_iter().collect(),
-            facts.settings.into_iter().collect(),
-            facts.uses_session_user,
-            facts.literal_identities.into_iter().collect(),
-            facts.owner_columns.into_iter().collect(),
-        )
-    })))
+    let rows: Vec<_> = known
+        .facts
+        .iter()
+        .zip(known.written())
+        .map(|(clause, expression)| {
+            let facts = clause.facts.clone();
+            (
+                clause.policy,
+                clause.clause,
+                expression.clone(),
+                clause.constant,
+                facts.columns.into_iter().collect(),
+                oids(facts.functions),
+                oids(facts.operators),
+                facts.identity_calls,
+                facts.unwrapped_identity_calls,
+                facts.is_volatile,
+                oids(facts.relations),
+                oids(facts.uncorrelated_relations),
+                facts.claim_keys.into_iter().collect(),
+                facts.settings.into_iter().collect(),
+                facts.uses_session_user,
+                facts.literal_identities.into_iter().collect(),
+                facts.owner_columns.into_iter().collect(),
+            )
+        })
+        .collect();
+    Ok(TableIterator::new(rows))
 }
 
 /// Whose rows are, in all tables. See the COMMENT on the SQL function.
@@ -319,18 +377,14 @@ fn rls_policy_facts() -> Result<
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn rls_owner_columns() -> Result<
-    TableIterator<'static, (name!(relation, pg_sys::Oid), name!(attnum, i16), name!(basis, String))>,
+    TableIterator<'static, (name!(relation, pg_sys::Oid), name!(attnum, i16), name!(basis, &'static str))>,
     pg_sys::panic::ErrorReport,
 > {
-    let surroundings = Surroundings::read()?;
-    let known = match KNOWN.with(|known| known.clone()).flatten() {
-        Some(known) => known,
-        None => facts(&policies(None)?, &surroundings),
-    };
-    let owners = Spi::connect(|client| owner_columns(client, &surroundings, &compared_columns(&known)))?;
-    Ok(TableIterator::new(owners.into_iter().flat_map(|(relation, columns)| {
-        columns.into_iter().map(move |column| (pg_sys::Oid::from(relation), column.number, column.basis))
-    })))
+    let known = Known::get()?;
+    let columns = known.owners()?.iter().flat_map(|(relation, columns)| {
+        columns.iter().map(|column| (pg_sys::Oid::from(*relation), column.number, column.basis))
+    });
+    Ok(TableIterator::new(columns.collect::<Vec<_>>()))
 }
 
 /// Runs `work` so that it may fail alone.

@@ -1,5 +1,6 @@
 //! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
 
+use super::memo::Memo;
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::people::People;
 use super::policy::{Policy, alone};
@@ -7,13 +8,14 @@ use super::question::{Found, MOST_COST, Place, Question, Rows, command};
 use super::surroundings::{self, Identity, Surroundings, masked};
 use super::table::Table;
 use crate::error::OpsError;
-use crate::pg::condition::{Condition, Folded, Parameters, value_of};
+use crate::pg::condition::{Condition, Folded, value_of};
 use crate::pg::row_security::{self, Command, Effective, Unclear};
 use crate::pg::tree::c_string;
 use crate::pg::{privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// How long one question may take, in milliseconds.
 pub const LIMIT: i32 = 500;
@@ -61,8 +63,8 @@ pub struct Examination<'a> {
     /// Whether its policies may tell an anonymous sign-in from another one.
     pub asks_for_sign_in: bool,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
-    enforced: RefCell<HashMap<(String, Command), Effective>>,
-    begun: RefCell<HashSet<(String, Command)>>,
+    enforced: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
+    memos: RefCell<HashMap<Identity, Rc<Memo>>>,
 }
 
 /// One kind of reach, as asked by one identity.
@@ -83,42 +85,43 @@ impl<'a> Examination<'a> {
             owners: Vec::new(),
             asks_for_sign_in: false,
             enforced: RefCell::default(),
-            begun: RefCell::default(),
+            memos: RefCell::default(),
         }
     }
 
-    /// All answers about the table.
-    pub fn cells(mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
-        let reachable =
-            (0..self.surroundings.roles.len()).any(|role| Command::ALL.iter().any(|c| self.table.allows(role, *c)));
-        if !reachable {
-            return Ok(Vec::new());
-        }
+    /// What requests without claims get. It is asked of all tables before anything else is: once a setting has been made, a session never
+    /// again is as if it had not.
+    pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
         let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS))
             .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.told() })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
+        for (place, role) in self.surroundings.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
+            self.ask(place, &self.surroundings.nobody(role), &mut cells, people);
+        }
+        Ok(cells)
+    }
+
+    /// Adds what everybody else gets.
+    pub fn cells_of_others(&self, cells: &mut Vec<Cell>, people: &mut People) {
         for (place, role) in self.surroundings.roles.iter().enumerate() {
             if role.is_anonymous {
-                for identity in [self.surroundings.nobody(role), self.surroundings.key(role)] {
-                    self.ask(place, &identity, &mut cells, people);
-                }
+                self.ask(place, &self.surroundings.key(role), cells, people);
                 continue;
             }
             let stranger = self.surroundings.stranger(role);
-            self.ask(place, &stranger, &mut cells, people);
+            self.ask(place, &stranger, cells, people);
             if self.asks_for_sign_in {
-                self.ask(place, &self.surroundings.guest(role), &mut cells, people);
+                self.ask(place, &self.surroundings.guest(role), cells, people);
             }
             if self.table.owners.is_empty() {
                 continue;
             }
             for id in self.readers(people) {
                 let identity = people.identity(self.surroundings, role, &id);
-                self.ask(place, &identity, &mut cells, people);
+                self.ask(place, &identity, cells, people);
             }
         }
-        Ok(cells)
     }
 
     /// Two users to look with: owners of rows where there are some.
@@ -185,9 +188,9 @@ impl<'a> Examination<'a> {
         if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
     }
 
-    /// What the server enforces for an identity, asked once.
+    /// What the server enforces for the role of an identity, asked once. Nothing of what it knows of who asks is put in yet.
     pub(super) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
-        let key = (identity.label.clone(), command(reach));
+        let key = (identity.role, command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
         }
@@ -196,19 +199,18 @@ impl<'a> Examination<'a> {
         Ok(effective)
     }
 
-    /// Begins a statement of an identity, once: see [`Question::begins`].
-    fn begin(&self, identity: &Identity, reach: Reach, effective: &Effective) -> Result<(), Unclear> {
-        let key = (identity.label.clone(), command(reach));
-        if !self.begun.borrow().contains(&key) {
-            Question { table: self.table, identity }.begins(effective)?;
-            self.begun.borrow_mut().insert(key);
+    /// What an identity was told already: the same role with the same settings.
+    pub(super) fn memo(&self, identity: &Identity) -> Rc<Memo> {
+        if let Some(known) = self.memos.borrow().get(identity) {
+            return Rc::clone(known);
         }
-        Ok(())
+        Rc::clone(self.memos.borrow_mut().entry(identity.clone()).or_default())
     }
 
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
     pub(super) fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let others: Vec<String> =
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
         let (answer, has_expired) = time_limit::within(LIMIT, || {
@@ -220,9 +222,9 @@ impl<'a> Examination<'a> {
                 };
                 let Some((found, condition)) = told else { return Ok(None) };
                 let found = self.made(&question, reach, &effective, &others, found)?;
-                self.begin(identity, reach, &effective)?;
+                question.begins(&effective)?;
                 let me = identity.user.as_deref();
-                let folded = |condition: Condition| match condition.fold(&Parameters::none()) {
+                let folded = |condition: Condition| match memo.fold(condition) {
                     Folded::Always => Condition::ALWAYS,
                     Folded::Never => Condition::never(),
                     Folded::Depends(folded) => folded.without_values(condition, me),
@@ -382,7 +384,8 @@ impl<'a> Examination<'a> {
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
     pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
             let effective = self.effective(identity, reach)?;
             if reach == Reach::Plant {
@@ -391,7 +394,7 @@ impl<'a> Examination<'a> {
                 let planted = question.planted_on(&effective, &self.victims(&others))?;
                 return Ok(Some(planted.is_some_and(|(found, _)| !found.is_safe())));
             }
-            self.begin(identity, reach, &effective)?;
+            question.begins(&effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }
@@ -407,9 +410,10 @@ impl<'a> Examination<'a> {
     }
 
     fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let answer = identity.act_within(LIMIT, || -> Result<bool, Unclear> {
-            let Folded::Depends(folded) = condition.fold(&Parameters::none()) else { return Ok(true) };
+            let Folded::Depends(folded) = memo.fold(condition) else { return Ok(true) };
             for arm in folded.alternatives() {
                 if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
                     return Ok(true);
@@ -425,7 +429,8 @@ impl<'a> Examination<'a> {
         if !self.table.is_secured {
             return Vec::new();
         }
-        let question = Question { table: self.table, identity };
+        let memo = self.memo(identity);
+        let question = Question { table: self.table, identity, memo: &memo };
         let is_about_new = matches!(reach, Reach::Forge | Reach::TakeOver | Reach::Plant);
         let about: Vec<&Policy> = self
             .policies
@@ -446,14 +451,14 @@ impl<'a> Examination<'a> {
                         condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
                     }
                 }
-                match condition.fold(&Parameters::none()) {
+                match memo.fold(condition) {
                     Folded::Always => Ok(true),
                     Folded::Never => Ok(false),
                     Folded::Depends(_) => match place {
                         Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
                         None if is_about_new => {
                             let chosen = question.chosen(condition, command(reach));
-                            Ok(chosen.is_some_and(|chosen| matches!(chosen.fold(&Parameters::none()), Folded::Always)))
+                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), Folded::Always)))
                         }
                         None => Ok(false),
                     },

@@ -1,5 +1,6 @@
 //! What one identity asks of one table: which rows are meant, and which of them meet a condition.
 
+use super::memo::Memo;
 use super::model::{Audience, Confidence, Reach, Verdict};
 use super::surroundings::{self, Identity};
 use super::table::Table;
@@ -38,6 +39,8 @@ pub struct Question<'a> {
     pub table: &'a Table,
     /// Who asks.
     pub identity: &'a Identity,
+    /// What they were told already.
+    pub memo: &'a Memo,
 }
 
 /// What came out of it so far.
@@ -135,33 +138,41 @@ impl Question<'_> {
 
     /// The first row of a kind that meets a condition.
     pub fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
-        let Some((sql, parameters)) = self.look(rows) else { return Ok(None) };
-        let found = Look { sql: &sql, parameters }.rows(condition, 1, cost)?;
-        Ok(found.first().and_then(|row| place_of(row)))
+        self.memo.first(rows, condition, cost, |condition| Ok(self.places(rows, condition, 1, cost)?.pop()))
     }
 
     /// Some rows of a kind that meet a condition.
     pub fn places(&self, rows: &Rows<'_>, condition: Condition, most: u64, cost: f64) -> Result<Vec<Place>, Unclear> {
         let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
         let found = Look { sql: &sql, parameters }.rows(condition, most, cost)?;
+        self.memo.ran(condition);
         Ok(found.iter().filter_map(|row| place_of(row)).collect())
+    }
+
+    /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
+    fn foreign(&self) -> Result<Folded, Unclear> {
+        self.memo.foreign(|| {
+            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(Folded::Never) };
+            let foreign = Look { sql: &sql, parameters };
+            Ok(foreign.condition()?.fold(&foreign.parameters))
+        })
     }
 
     /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
     /// value put in may no longer read it.
     pub fn begins(&self, effective: &Effective) -> Result<(), Unclear> {
-        let all = effective.using.and(effective.check);
-        if all.has_sub_queries() {
+        let new = self.memo.not_run(effective.using.and(effective.check));
+        if new.has_sub_queries() {
             // A place where there never is a row.
             let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
-            self.first(&Rows::At(nowhere), all, f64::MAX)?;
+            self.first(&Rows::At(nowhere), new, f64::MAX)?;
         }
         Ok(())
     }
 
     /// Whether rows of others satisfy a condition.
     pub fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
-        let folded = match condition.fold(&Parameters::none()) {
+        let folded = match self.memo.fold(condition) {
             // What holds for one user's claims need not hold for everybody's: that a row shows.
             Folded::Always if self.identity.is_account => {
                 return Ok(match self.first(&Rows::Foreign, condition, f64::MAX)? {
@@ -178,14 +189,12 @@ impl Question<'_> {
             Folded::Never => return Ok(Found::Verdict(Verdict::Closed)),
             Folded::Depends(folded) => folded,
         };
-        if self.identity.user.is_some() && !self.table.owners.is_empty() {
-            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(Found::Verdict(Verdict::Closed)) };
-            let foreign = Look { sql: &sql, parameters };
-            if let Folded::Depends(foreign) = foreign.condition()?.fold(&foreign.parameters)
-                && folded.refutes(foreign)
-            {
-                return Ok(Found::Verdict(Verdict::Isolated));
-            }
+        if self.identity.user.is_some()
+            && !self.table.owners.is_empty()
+            && let Folded::Depends(foreign) = self.foreign()?
+            && folded.refutes(foreign)
+        {
+            return Ok(Found::Verdict(Verdict::Isolated));
         }
         // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
         if !owners.is_empty()
@@ -286,7 +295,7 @@ impl Question<'_> {
                 };
                 changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
             }
-            Some(matches!(self.chosen(changed, Command::Insert)?.fold(&Parameters::none()), Folded::Always))
+            Some(matches!(self.memo.fold(self.chosen(changed, Command::Insert)?), Folded::Always))
         };
         // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
         let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
@@ -297,7 +306,7 @@ impl Question<'_> {
 
     /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
     pub fn chosen(&self, check: Condition, command: Command) -> Option<Condition> {
-        let Folded::Depends(folded) = check.fold(&Parameters::none()) else { return Some(check) };
+        let Folded::Depends(folded) = self.memo.fold(check) else { return Some(check) };
         let table = self.table.oid();
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column)
@@ -348,9 +357,7 @@ pub fn command(reach: Reach) -> Command {
 impl Question<'_> {
     /// Whether a row is the asker's.
     pub fn is_own(&self, place: Place) -> Result<bool, Unclear> {
-        let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(true) };
-        let foreign = Look { sql: &sql, parameters };
-        let foreign = match foreign.condition()?.fold(&foreign.parameters) {
+        let foreign = match self.foreign()? {
             Folded::Depends(condition) => condition,
             Folded::Always => return Ok(false),
             Folded::Never => return Ok(true),
@@ -382,7 +389,7 @@ impl Question<'_> {
         let Some(condition) = self.condition(Reach::Plant, effective, Some(victim), column)? else {
             return Ok(Found::Verdict(Verdict::Closed));
         };
-        match condition.fold(&Parameters::none()) {
+        match self.memo.fold(condition) {
             Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
             Folded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
                 return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));

@@ -1,6 +1,7 @@
 //! Trying a correction and taking it back.
 
 use super::audit::Audit;
+use super::memo::Memo;
 use super::model::Finding;
 use super::people::People;
 use super::policy;
@@ -74,7 +75,8 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
 
 /// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
 pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
-    let question = Question { table, identity: who };
+    let memo = Memo::default();
+    let question = Question { table, identity: who, memo: &memo };
     let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
         let effective = crate::pg::row_security::effective(crate::pg::row_security::Command::Select, &table.named)?;
         if question.first(&Rows::Own(0), Condition::ALWAYS, f64::MAX)?.is_none() {

@@ -8,6 +8,7 @@ use super::table::Table;
 use super::{controls, records, rules};
 use crate::error::OpsError;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Somebody's word that a finding is as it should be.
 pub struct Acceptance {
@@ -34,7 +35,7 @@ impl Report {
     /// Runs the audit.
     pub fn make() -> Result<Self, OpsError> {
         let audit = Audit::run(None)?;
-        let _keeping = policy::keep(audit.facts.clone());
+        let _keeping = policy::keep(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
         if let Err(why) = controls::controls(&audit.surroundings) {
@@ -79,7 +80,7 @@ impl Report {
     }
 
     /// Those that nobody has accepted.
-    fn open(&self) -> impl Iterator<Item = &Finding> {
+    pub(super) fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| self.acceptance(finding).is_none())
     }
 
@@ -171,7 +172,7 @@ impl Report {
     pub fn checklist(&self) -> Vec<Requirement> {
         let mut rows = Vec::new();
         for (table, cells) in &self.audit.tables {
-            if cells.is_empty() && !table.privileges.iter().any(|privileges| !privileges.is_empty()) {
+            if cells.is_empty() && !table.is_reachable() {
                 continue;
             }
             rows.push(self.is_on(table));
@@ -434,7 +435,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
 pub const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
 
 /// Whether a rule's findings are told by rows and conditions, table by table.
-fn is_of_matrix(rule: &str) -> bool {
+pub(super) fn is_of_matrix(rule: &str) -> bool {
     Reach::ALL.iter().any(|reach| reach.rule() == rule)
         || OPEN.contains(&rule)
         || ["public-read", "rls-off", "partition-without-rls"].contains(&rule)

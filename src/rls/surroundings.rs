@@ -5,8 +5,8 @@ use crate::error::OpsError;
 use crate::pg::condition::{Condition, Parameters, text_of, value_of};
 use crate::pg::row_security::Look;
 use crate::pg::subtransaction::Failure;
-use crate::pg::time_limit;
 use crate::pg::tree::c_string;
+use crate::pg::{catalog, privilege, session, time_limit};
 use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -56,7 +56,7 @@ pub struct Surroundings {
     pub users: Option<Users>,
     /// Settings, and which claim each carries.
     pub claims: Vec<(String, String)>,
-    /// The schemas that clients reach.
+    /// The schemas that clients reach, by name.
     pub schemas: Vec<pg_sys::Oid>,
     /// The type of most owners' columns, by which ids are known where neither accounts nor a function tell.
     pub owner_type: Option<pg_sys::Oid>,
@@ -67,7 +67,7 @@ pub struct Surroundings {
 pub type Account = Map<String, Value>;
 
 /// Somebody who asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// In reports.
     pub label: String,
@@ -86,37 +86,27 @@ impl Surroundings {
         let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
         let names: Vec<String> = [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
         as_owner(|| {
-            Spi::connect(|client| {
-                let arguments = [names.into(), settings::identity_functions().into(), settings::users_table().into()];
-                let sql = include_str!("../../sql/rls/surroundings.sql");
-                let row = client.select(sql, Some(1), &arguments)?.first();
-                let oids: Vec<pg_sys::Oid> = row.get(1)?.unwrap_or_default();
-                let names: Vec<String> = row.get(2)?.unwrap_or_default();
-                let roles: Vec<Role> = oids
-                    .into_iter()
-                    .zip(names)
-                    .map(|(oid, name)| Role { oid, is_anonymous: name == anonymous && name != user, name })
-                    .collect();
-                let users = match (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?) {
-                    (Some(table), Some(name), Some(key), Some(key_type)) => Some(Users { table, name, key, key_type }),
-                    _ => None,
-                };
-                let found = Self {
-                    identity_functions: row.get(3)?.unwrap_or_default(),
-                    identity: row.get(4)?,
-                    users,
-                    claims: settings::claims(),
-                    search_path: row.get::<String>(9)?.unwrap_or_default(),
-                    schemas: Vec::new(),
-                    owner_type: None,
-                    roles,
-                };
-                let roles: Vec<pg_sys::Oid> = found.roles.iter().map(|role| role.oid).collect();
-                let schemas = client
-                    .select(include_str!("../../sql/rls/schemas.sql"), None, &[roles.into()])?
-                    .filter_map(|row| row.get::<pg_sys::Oid>(1).transpose())
-                    .collect::<Result<_, _>>()?;
-                Ok(Self { schemas, ..found })
+            let roles: Vec<Role> = names
+                .into_iter()
+                .filter_map(|name| {
+                    let oid = catalog::role(&name)?;
+                    Some(Role { oid, is_anonymous: name == anonymous && name != user, name })
+                })
+                .collect();
+            let functions: Vec<Option<pg_sys::Oid>> =
+                settings::identity_functions().iter().map(|name| catalog::function_called(name)).collect();
+            let is_reached =
+                |schema: &pg_sys::Oid| roles.iter().any(|role| privilege::may_use_schema(role.oid, *schema));
+            let schemas = catalog::schemas_of_users().into_iter().filter(is_reached).collect();
+            Ok(Self {
+                identity: functions.first().copied().flatten().map(catalog::signature),
+                identity_functions: functions.into_iter().flatten().collect(),
+                users: Users::called(&settings::users_table()),
+                claims: settings::claims(),
+                schemas,
+                owner_type: None,
+                roles,
+                search_path: session::initial_search_path(),
             })
         })
     }
@@ -172,10 +162,17 @@ impl Surroundings {
                     other => other.to_string(),
                 }),
             };
-            if value.is_some() || crate::pg::session::has_setting(&c_string(setting)) {
+            if value.is_some() || session::has_setting(&c_string(setting)) {
                 settings.push((c_string(setting), c_string(&value.unwrap_or_default())));
             }
         }
+        settings
+    }
+
+    /// The settings of a request with these claims that is played and not audited: it waits for locks as requests do.
+    pub fn request(&self, claims: &Map<String, Value>) -> Vec<(CString, CString)> {
+        let mut settings = self.settings(Some(claims));
+        settings.push((c"lock_timeout".to_owned(), c"0".to_owned()));
         settings
     }
 
@@ -345,9 +342,23 @@ impl Surroundings {
 }
 
 impl Users {
+    /// The table of this name, if it can be one of accounts: its key is one column of a type of the server's own, so that nobody else's code
+    /// is run to compare keys or to write them.
+    fn called(name: &str) -> Option<Self> {
+        let table = if name.is_empty() { None } else { catalog::table_called(name) }?;
+        let (number, key_type) = catalog::key(table)?;
+        let is_own = key_type.to_u32() < pg_sys::FirstNormalObjectId;
+        is_own.then_some(Self {
+            table,
+            name: catalog::table_name(table)?,
+            key: catalog::column_name(table, number)?,
+            key_type,
+        })
+    }
+
     /// The type of a column, if there is one of this name.
     fn column(&self, name: &CStr) -> Option<pg_sys::Oid> {
-        crate::pg::catalog::column(self.table, name).map(|(_, type_)| type_)
+        catalog::column(self.table, name).map(|(_, type_)| type_)
     }
 }
 

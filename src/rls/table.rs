@@ -1,6 +1,7 @@
 //! The tables that an audit looks at: what clients may do with them and whose their rows are.
 
 use super::model::Reach;
+use super::owners::owner_columns;
 use super::surroundings::Surroundings;
 use crate::error::OpsError;
 use crate::pg::catalog;
@@ -23,14 +24,14 @@ pub struct OwnerColumn {
     /// Its type.
     pub type_: pg_sys::Oid,
     /// How that is known: foreign key, policy or name.
-    pub basis: String,
+    pub basis: &'static str,
     /// The operators for equal, and not.
     pub operators: [String; 2],
 }
 
 impl OwnerColumn {
     /// One whose type can be compared.
-    fn new(number: i16, name: String, type_: pg_sys::Oid, basis: String) -> Option<Self> {
+    pub fn new(number: i16, name: String, type_: pg_sys::Oid, basis: &'static str) -> Option<Self> {
         Some(Self { number, name, type_, basis, operators: catalog::equality(type_)? })
     }
 }
@@ -60,7 +61,7 @@ pub struct Table {
 impl Table {
     /// One of the control tables, for the role at this place.
     pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
-        let owner = OwnerColumn::new(1, "owner".to_owned(), pg_sys::UUIDOID, String::new());
+        let owner = OwnerColumn::new(1, "owner".to_owned(), pg_sys::UUIDOID, "");
         Self {
             named: Named { table: oid, name, column: "owner".to_owned() },
             is_secured: true,
@@ -88,6 +89,11 @@ impl Table {
             Command::Delete => 'd',
         };
         self.privileges.get(role).is_some_and(|privileges| privileges.contains(letter))
+    }
+
+    /// Whether any role may do anything.
+    pub fn is_reachable(&self) -> bool {
+        self.privileges.iter().any(|privileges| !privileges.is_empty())
     }
 
     /// What may set a new row's owner right, or refuse the row, before it is written: triggers by name. The audit does not fire them.
@@ -138,7 +144,7 @@ pub fn tables(
 ) -> Result<Vec<Table>, OpsError> {
     let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
-        let mut owners = owner_columns(client, surroundings, compared)?;
+        let mut owners = owner_columns(surroundings, compared);
         let arguments = [roles.into(), surroundings.schemas.clone().into(), only.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../sql/rls/tables.sql"), None, &arguments)? {
@@ -166,30 +172,4 @@ pub fn tables(
         }
         Ok(tables)
     })
-}
-
-/// Whose rows are, by table.
-pub fn owner_columns(
-    client: &pgrx::spi::SpiClient<'_>,
-    surroundings: &Surroundings,
-    compared: &HashMap<u32, Vec<i16>>,
-) -> Result<HashMap<u32, Vec<OwnerColumn>>, OpsError> {
-    let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
-    let (mut relations, mut columns) = (Vec::new(), Vec::new());
-    for (relation, numbers) in compared {
-        for number in numbers {
-            relations.push(pg_sys::Oid::from(*relation));
-            columns.push(*number);
-        }
-    }
-    let mut owners: HashMap<u32, Vec<OwnerColumn>> = HashMap::new();
-    let sql = include_str!("../../sql/rls/owner_columns.sql");
-    for row in client.select(sql, None, &[users.into(), relations.into(), columns.into()])? {
-        let (Some(relation), Some(number), Some(type_)) = (row.get::<pg_sys::Oid>(1)?, row.get(2)?, row.get(5)?) else {
-            continue;
-        };
-        let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-        owners.entry(relation.to_u32()).or_default().extend(OwnerColumn::new(number, text(4)?, type_, text(3)?));
-    }
-    Ok(owners)
 }

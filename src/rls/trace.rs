@@ -2,6 +2,7 @@
 
 use super::api::text;
 use super::fix;
+use super::memo::Memo;
 use super::model::{Audience, Confidence, Reach, Severity, Verdict};
 use super::people::People;
 use super::policy::{self, Policy};
@@ -81,7 +82,8 @@ impl Trace {
     }
 
     fn door(&mut self, table: &Table, policies: &[Policy], who: &Identity, reach: Reach, prove: bool) -> Option<Door> {
-        let question = Question { table, identity: who };
+        let memo = Memo::default();
+        let question = Question { table, identity: who, memo: &memo };
         let victims = [self.victim.clone()];
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             who.act(|| -> Result<Option<Reached>, Unclear> {
@@ -195,7 +197,8 @@ impl Trace {
         let victims = [self.victim.clone()];
         let own = || repair::sees_own(table, &victim);
         let reaches = || {
-            let question = Question { table, identity: who };
+            let memo = Memo::default();
+            let question = Question { table, identity: who, memo: &memo };
             let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
                 let effective = row_security::effective(question::command(reach), &table.named)?;
                 for column in question.columns(reach) {

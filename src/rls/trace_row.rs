@@ -35,7 +35,7 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
     let mut people = People::find(&audit.surroundings)?;
     let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
     let compared = policy::compared_columns(&policy::facts(&policy::policies(None)?, &audit.surroundings));
-    let columns = Spi::connect(|client| super::table::owner_columns(client, &audit.surroundings, &compared))?;
+    let columns = super::owners::owner_columns(&audit.surroundings, &compared);
     // Those whom it concerns, and some whom it does not.
     let mut tried = repair::related(&audit.surroundings, table, place, &columns)?;
     tried.extend(table.sample_owners(&audit.surroundings, OTHERS)?);

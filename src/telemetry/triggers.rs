@@ -3,11 +3,11 @@
 use super::jsonb;
 use super::minute::minute_of;
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::error::{OpsError, raise};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::spi::Kept;
 use crate::pg::{session, snapshot, trigger as glue};
-use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation};
 
@@ -37,11 +37,6 @@ pub fn retiring<R>(work: impl FnOnce() -> R) -> R {
     RETENTION.with(|is_running| *is_running = true);
     let _retiring = Retiring;
     work()
-}
-
-/// pgrx would turn an `Err` of a trigger function into an internal error, so errors are raised here, as they are.
-fn raise<T>(result: Result<T, OpsError>) -> T {
-    result.map_err(ErrorReport::from).unwrap_or_report()
 }
 
 /// BEFORE INSERT on event_log, each row that names another transaction than the one that inserts it.

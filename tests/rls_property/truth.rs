@@ -79,23 +79,17 @@ pub struct Sessions {
     /// One in which no claim was ever set.
     bare: Client,
     other: Client,
-    /// Whether requests without claims come in a session that has had others: a setting that was once made never becomes NULL again.
-    pub is_pooled: bool,
 }
 
 impl Sessions {
     pub fn new(cluster: &Cluster, database: &str) -> Self {
-        Self { bare: cluster.connect(database), other: cluster.connect(database), is_pooled: false }
+        Self { bare: cluster.connect(database), other: cluster.connect(database) }
     }
 
     /// Runs a statement as somebody on these rows alone: how many it reached.
     fn attempt(&mut self, who: &Person, table: &Table, before: &str, statement: &str) -> Result<u64, String> {
         let mut sql = format!("BEGIN; {before}; ");
         let client = match &who.claims {
-            None if self.is_pooled => {
-                sql += "SET LOCAL request.jwt.claims = ''; SET LOCAL request.jwt.claim.sub = ''; SET LOCAL request.jwt.claim.role = ''; ";
-                &mut self.other
-            }
             None => &mut self.bare,
             Some(claims) => {
                 sql += &format!(

@@ -12,6 +12,7 @@ mod health_statements;
 mod health_waits;
 mod lifecycle;
 mod monitoring;
+mod readiness;
 mod replication;
 mod rls_demo;
 mod rls_doubts;

@@ -12,7 +12,8 @@ found AS (
         min(l.polrelid::bigint)::oid AS relation
     FROM crewsnow_ops.rls_policy_facts() AS f
     JOIN pg_policy AS l ON l.oid = f.policy
-    JOIN pg_proc AS p ON p.oid = ANY (f.functions) AND p.provolatile = 'i'
+    CROSS JOIN unnest(f.functions) AS c (function)
+    JOIN pg_proc AS p ON p.oid = c.function AND p.provolatile = 'i'
     JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname <> 'pg_catalog'
     CROSS JOIN words AS w
     CROSS JOIN LATERAL (SELECT regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ',

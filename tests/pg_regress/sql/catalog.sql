@@ -22,7 +22,8 @@ WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
         ('feature_flags', 'is_feature_enabled_for_user', 'update_feature_flag',
         'event_log', 'log_system_event', 'processed_events', 'edge_functions_monitoring', 'error_rate_monitoring', 'stripe_webhook_monitoring',
         'performance_health_check', 'analyze_slow_queries', 'connection_monitoring',
-        'audit_all_rls_policies', 'generate_rls_checklist', 'run_day1_database_security_audit');
+        'audit_all_rls_policies', 'generate_rls_checklist', 'run_day1_database_security_audit',
+        'make_go_no_go_decision', 'make_launch_decision');
 
 -- objects without a COMMENT
 SELECT pg_describe_object(classid, objid, 0) FROM members

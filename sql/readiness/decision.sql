@@ -1,0 +1,2 @@
+-- The decision $1, or the last one.
+SELECT d.id::text, d.inputs FROM crewsnow_ops.decisions AS d WHERE d.id = $1 OR $1 IS NULL ORDER BY d.decided_at DESC LIMIT 1

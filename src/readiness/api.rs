@@ -1,0 +1,281 @@
+//! The SQL surface.
+
+use super::e2e;
+use super::error::{Kind, ReadinessError};
+use super::evidence::valid_release;
+use super::gather;
+use super::instant::Instant;
+use super::model::{Gate, Snapshot, Standing};
+use super::verdict::{Decision, Verdict, if_otherwise};
+use super::words;
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::flags::near::near_keys;
+use crate::pg::refusal::{self, Refusal};
+use crate::pg::rows::{Answer, Rows};
+use crate::pg::{identity, session};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{IntoDatum, JsonB};
+
+/// A decision that was made.
+struct Made {
+    snapshot: Snapshot,
+    verdict: Verdict,
+    reasons: Vec<String>,
+    actions: Vec<String>,
+    /// `None` where it could not be kept.
+    id: Option<pgrx::Uuid>,
+}
+
+impl Made {
+    fn now(gate: Gate, release: Option<String>) -> Result<Self, OpsError> {
+        let snapshot = gather::snapshot(gate, release)?;
+        let verdict = Verdict::of(&snapshot);
+        let reasons = words::reasons(&snapshot, &verdict);
+        let actions = words::next_actions(&snapshot, &verdict);
+        let mut made = Self { snapshot, verdict, reasons, actions, id: None };
+        if session::is_writable() {
+            made.id = Some(made.keep()?);
+        } else {
+            notice!("this decision is not kept: nothing can be written here");
+        }
+        Ok(made)
+    }
+
+    fn keep(&self) -> Result<pgrx::Uuid, OpsError> {
+        let id = identity::new_uuid();
+        let by = session::user();
+        let inputs = serde_json::to_value(&self.snapshot)
+            .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), why: error.to_string() })?;
+        as_owner(|| {
+            Spi::connect_mut(|client| {
+                let arguments = [
+                    id.into(),
+                    self.snapshot.gate.as_str().into(),
+                    self.snapshot.release.clone().into(),
+                    self.word().into(),
+                    self.is_go().into(),
+                    self.verdict.score.into(),
+                    (self.verdict.blockers as i32).into(),
+                    (self.verdict.warnings as i32).into(),
+                    self.reasons.clone().into(),
+                    self.actions.clone().into(),
+                    JsonB(inputs).into(),
+                    time(self.snapshot.taken_at).into(),
+                    by.into(),
+                    time(self.verdict.valid_until).into(),
+                ];
+                client.update(include_str!("../../sql/readiness/keep_decision.sql"), None, &arguments)?;
+                Ok(id)
+            })
+        })
+    }
+
+    fn word(&self) -> String {
+        self.verdict.word(self.snapshot.gate)
+    }
+
+    fn is_go(&self) -> bool {
+        self.verdict.decision == Decision::Go
+    }
+}
+
+fn time(moment: Instant) -> Option<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(moment.0).ok()
+}
+
+/// Whether a release goes out. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 25001 (old snapshot).
+#[pg_extern(sql = false)]
+fn make_go_no_go_decision() -> Result<Rows<10>, ErrorReport> {
+    let made = Made::now(Gate::GoNoGo, None)?;
+    let verdict = &made.verdict;
+    Ok(Rows(vec![[
+        made.word().into_datum(),
+        verdict.score.into_datum(),
+        (verdict.blockers as i32).into_datum(),
+        (verdict.warnings as i32).into_datum(),
+        made.is_go().into_datum(),
+        made.actions.clone().into_datum(),
+        words::recommendation(&made.snapshot, verdict).into_datum(),
+        made.reasons.clone().into_datum(),
+        time(verdict.valid_until).into_datum(),
+        made.id.into_datum(),
+    ]]))
+}
+
+/// Whether the application opens. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 25001 (old snapshot).
+#[pg_extern(sql = false)]
+fn make_launch_decision() -> Result<Rows<9>, ErrorReport> {
+    let made = Made::now(Gate::Launch, None)?;
+    let verdict = &made.verdict;
+    Ok(Rows(vec![[
+        made.is_go().into_datum(),
+        (verdict.blockers as i32).into_datum(),
+        (verdict.warnings as i32).into_datum(),
+        verdict.score.into_datum(),
+        made.word().into_datum(),
+        made.actions.clone().into_datum(),
+        made.reasons.clone().into_datum(),
+        time(verdict.valid_until).into_datum(),
+        made.id.into_datum(),
+    ]]))
+}
+
+fn asked(gate: Option<&str>, release: Option<&str>) -> Result<Made, OpsError> {
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');";
+    let name = gate.ok_or(OpsError::NullArgument { argument: "p_gate", example: EXAMPLE })?;
+    let gate = Gate::parse(name).ok_or_else(|| ReadinessError::UnknownGate(name.to_owned()))?;
+    Made::now(gate, valid_release(release)?)
+}
+
+/// A decision about a release. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (unknown gate, a release of another form), 25001 (old snapshot).
+#[pg_extern(sql = false)]
+fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<Rows<11>, ErrorReport> {
+    let made = asked(p_gate, p_release)?;
+    let verdict = &made.verdict;
+    Ok(Rows(vec![[
+        made.snapshot.gate.as_str().into_datum(),
+        made.snapshot.release.clone().into_datum(),
+        made.word().into_datum(),
+        made.is_go().into_datum(),
+        verdict.score.into_datum(),
+        (verdict.blockers as i32).into_datum(),
+        (verdict.warnings as i32).into_datum(),
+        made.reasons.clone().into_datum(),
+        made.actions.clone().into_datum(),
+        time(verdict.valid_until).into_datum(),
+        made.id.into_datum(),
+    ]]))
+}
+
+/// The decision behind `crewsnow_ops.require_go`, which refuses by itself: pgrx has no SQLSTATEs but the server's own.
+///
+/// SQLSTATE as [`decide`].
+#[pg_extern(sql = false)]
+fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<Option<pgrx::Uuid>, ErrorReport> {
+    let made = asked(p_gate, p_release)?;
+    if !made.is_go() {
+        let of = made.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
+        refusal::set(Refusal {
+            state: if made.verdict.decision == Decision::Caution { *b"NG002" } else { *b"NG001" },
+            message: format!("{}{of}, {} of 100 points", made.word(), made.verdict.score),
+            detail: made.reasons.join("\n"),
+            hint: made.actions.first().cloned().unwrap_or_default(),
+        });
+    }
+    Ok(made.id)
+}
+
+/// What a decision rests on. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 42704 (no such decision).
+#[pg_extern(sql = false)]
+fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorReport> {
+    let snapshot = kept(p_decision)?;
+    let now = snapshot.taken_at;
+    let verdict = Verdict::of(&snapshot);
+    let mut rows = Vec::new();
+    for (i, criterion) in snapshot.criteria.iter().enumerate() {
+        let standing = criterion.standing(now);
+        let other = if_otherwise(&snapshot, i).map(|other| {
+            let how = if standing == Standing::Met { "not met" } else { "met" };
+            let word = other.word(snapshot.gate);
+            match other.decision == verdict.decision {
+                true => format!("{how}: still {word}, {} points", other.score),
+                false => format!("{how}: {word}, {} points", other.score),
+            }
+        });
+        let evidence = criterion.recorded.as_ref().map(|record| {
+            let says = if record.passed { "for it" } else { "against it" };
+            format!("{says}, by {} at {}", record.by, record.recorded_at)
+        });
+        let fresh_until = match &criterion.recorded {
+            Some(record) if criterion.rests_on_record(now) => record.fresh_until.min(verdict.valid_until),
+            Some(record) if standing == Standing::Expired => record.fresh_until,
+            _ => verdict.valid_until,
+        };
+        rows.push([
+            criterion.name.clone().into_datum(),
+            criterion.category.clone().into_datum(),
+            criterion.weight.into_datum(),
+            criterion.is_blocker.into_datum(),
+            standing.as_str().into_datum(),
+            words::seen(criterion).into_datum(),
+            evidence.into_datum(),
+            time(fresh_until).into_datum(),
+            words::waiver(criterion, &snapshot).into_datum(),
+            other.into_datum(),
+            words::action(criterion, &snapshot).into_datum(),
+        ]);
+    }
+    Ok(Rows(rows))
+}
+
+/// The snapshot of a kept decision, or of the last one.
+fn kept(decision: Option<pgrx::Uuid>) -> Result<Snapshot, OpsError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(include_str!("../../sql/readiness/decision.sql"), Some(1), &[decision.into()])?;
+            if rows.is_empty() {
+                let name = decision.map_or_else(|| "the last one".to_owned(), |id| id.to_string());
+                return Err(ReadinessError::Unknown { kind: Kind::Decision, name, near: Vec::new() }.into());
+            }
+            let row = rows.first();
+            let id: String = row.get(1)?.unwrap_or_default();
+            let inputs = row.get::<JsonB>(2)?.map(|JsonB(inputs)| inputs).unwrap_or_default();
+            serde_json::from_value(inputs)
+                .map_err(|error| ReadinessError::UnreadableInputs { id, why: error.to_string() }.into())
+        })
+    })
+}
+
+/// Runs tests. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 42704 (no such test), 25006 (read-only), 25001 (old snapshot).
+#[pg_extern(sql = false)]
+fn run_e2e_tests(p_name: Option<&str>) -> Result<Rows<7>, ErrorReport> {
+    session::require_writable("run tests")?;
+    session::require_latest_snapshot("run tests")?;
+    let runs = e2e::run(p_name, None)?;
+    if let (Some(name), []) = (p_name, runs.as_slice()) {
+        return Err(e2e::unknown(name)?.into());
+    }
+    let row = |run: e2e::Run| {
+        let steps = serde_json::to_value(&run.steps).unwrap_or_default();
+        [
+            run.test.into_datum(),
+            run.criterion.into_datum(),
+            run.passed.into_datum(),
+            run.milliseconds.into_datum(),
+            run.failed_step.into_datum(),
+            run.error.into_datum(),
+            JsonB(steps).into_datum(),
+        ]
+    };
+    Ok(Rows(runs.into_iter().map(row).collect()))
+}
+
+/// What people go through. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 42704 (no such list).
+#[pg_extern(sql = false)]
+fn checklist(p_checklist: Option<&str>) -> Result<Answer, ErrorReport> {
+    let answer = as_owner(|| {
+        let answer = Answer::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
+        let Some(name) = p_checklist.filter(|_| !answer.has_rows()) else { return Ok(answer) };
+        let names = Spi::connect(|client| {
+            let rows = client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, OpsError>>()
+        })?;
+        let near = near_keys(name, names.iter().map(String::as_str));
+        Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), near }.into())
+    })?;
+    Ok(answer)
+}

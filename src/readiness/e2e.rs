@@ -1,0 +1,410 @@
+//! End-to-end tests: functions of the application that are run as its users and undone.
+
+use super::error::{Kind, ReadinessError};
+use super::evidence::{known_criterion, valid_object};
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::flags::near::near_keys;
+use crate::pg::identity::{self, Stage};
+use crate::pg::{catalog, privilege, session, time_limit};
+use crate::rls::surroundings::Surroundings;
+use crate::settings;
+use pgrx::JsonB;
+use pgrx::datum::Interval;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::time::Instant;
+
+/// A call that works.
+pub const EXAMPLE: &str =
+    "SELECT crewsnow_ops.register_e2e_test('first evening', 'e2e.first_evening()', 'service_role');";
+/// How long a test may take, in microseconds.
+const LONGEST: i64 = 600_000_000;
+
+/// What shape a test has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// It raises, or it has passed.
+    Void,
+    /// It returns whether it has passed.
+    Boolean,
+    /// Its lines; those that begin with "not ok" are failures.
+    Lines,
+    /// Its rows are statements, to be run one after the other.
+    Plan,
+}
+
+/// A registered test.
+struct Test {
+    name: String,
+    criterion: String,
+    function: String,
+    role: String,
+    claims: Map<String, Value>,
+    milliseconds: i32,
+    registered_by: String,
+    /// What is called, its owner and its shape; `None` if there is no such function any more.
+    call: Option<(String, pg_sys::Oid, Option<Shape>)>,
+}
+
+/// A step that was taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// Its name.
+    pub step: String,
+    /// As which role.
+    pub role: String,
+    /// How long it took.
+    pub milliseconds: f64,
+}
+
+/// How a test went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// The test.
+    pub test: String,
+    /// For which criterion.
+    #[serde(skip)]
+    pub criterion: String,
+    /// Whether it passed.
+    pub passed: bool,
+    /// How long it took.
+    pub milliseconds: f64,
+    /// In which step it failed.
+    pub failed_step: Option<String>,
+    /// Why.
+    pub error: Option<String>,
+    /// The steps that were taken, the failed one included.
+    pub steps: Vec<Step>,
+}
+
+/// Runs the tests of a name or a criterion, or all, one after the other. None of them leaves anything behind.
+pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, OpsError> {
+    let tests = registered(name, criterion)?;
+    if tests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let surroundings = Surroundings::read()?;
+    Ok(tests.iter().map(|test| test.run(&surroundings)).collect())
+}
+
+fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, OpsError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let sql = include_str!("../../sql/readiness/tests.sql");
+            let mut tests = Vec::new();
+            for row in client.select(sql, None, &[name.into(), criterion.into()])? {
+                let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+                let shape = match text(10)?.as_str() {
+                    "void" => Some(Shape::Void),
+                    "boolean" => Some(Shape::Boolean),
+                    "lines" => Some(Shape::Lines),
+                    "plan" => Some(Shape::Plan),
+                    _ => None,
+                };
+                tests.push(Test {
+                    name: text(1)?,
+                    criterion: text(2)?,
+                    function: text(3)?,
+                    role: text(4)?,
+                    claims: object(row.get::<JsonB>(5)?),
+                    milliseconds: row.get::<f64>(6)?.unwrap_or(0.0) as i32,
+                    registered_by: text(7)?,
+                    call: match (row.get::<String>(8)?, row.get::<pg_sys::Oid>(9)?) {
+                        (Some(call), Some(owner)) => Some((call, owner, shape)),
+                        _ => None,
+                    },
+                });
+            }
+            Ok(tests)
+        })
+    })
+}
+
+fn object(json: Option<JsonB>) -> Map<String, Value> {
+    match json {
+        Some(JsonB(Value::Object(object))) => object,
+        _ => Map::new(),
+    }
+}
+
+/// How far a test has come.
+#[derive(Default)]
+struct Course {
+    steps: Vec<Step>,
+    at: Option<(String, String, Option<Instant>)>,
+}
+
+impl Course {
+    fn begin(&mut self, step: &str, role: &str) {
+        self.end();
+        self.at = Some((step.to_owned(), role.to_owned(), Some(Instant::now())));
+    }
+
+    fn end(&mut self) {
+        if let Some((step, role, Some(began))) = self.at.take() {
+            self.steps.push(Step { step, role, milliseconds: milliseconds(began) });
+        }
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_micros() as f64 / 1_000.0
+}
+
+/// A statement of a plan.
+struct Planned {
+    step: String,
+    statement: String,
+    role: Option<String>,
+    claims: Option<Map<String, Value>>,
+}
+
+impl Test {
+    fn run(&self, surroundings: &Surroundings) -> Run {
+        let began = Instant::now();
+        let mut course = Course::default();
+        let error = self.play(surroundings, &mut course).err();
+        let failed_step = course.at.as_ref().filter(|_| error.is_some()).map(|(step, ..)| step.clone());
+        course.end();
+        Run {
+            test: self.name.clone(),
+            criterion: self.criterion.clone(),
+            passed: error.is_none(),
+            milliseconds: milliseconds(began),
+            failed_step,
+            error,
+            steps: course.steps,
+        }
+    }
+
+    fn play(&self, surroundings: &Surroundings, course: &mut Course) -> Result<(), String> {
+        let Some((call, owner, shape)) = &self.call else {
+            return Err(format!("function {} does not exist any more", self.function));
+        };
+        let shape = shape.ok_or_else(|| format!("function {} is not one that can be a test", self.function))?;
+        let registrant = catalog::role(&self.registered_by)
+            .ok_or_else(|| format!("role \"{}\", who registered it, does not exist any more", self.registered_by))?;
+        // Both could have lost the role since.
+        let actor = |role: &str| {
+            let oid = catalog::role(role).ok_or_else(|| format!("role \"{role}\" does not exist"))?;
+            for member in [registrant, *owner] {
+                if !privilege::can_act_as(member, oid) {
+                    return Err(format!("\"{}\" is not a member of role \"{role}\"", identity::role_name(member)));
+                }
+            }
+            Ok(oid)
+        };
+        let role = actor(&self.role)?;
+        let enter = |stage: &Stage, oid: pg_sys::Oid, name: &str, claims: &Map<String, Value>| {
+            let mut claims = claims.clone();
+            claims.entry("role").or_insert_with(|| name.into());
+            stage.enter(oid, &surroundings.request(&claims));
+        };
+        let work = |stage: &Stage| -> Result<(), String> {
+            course.begin(if shape == Shape::Plan { "its plan" } else { call }, &self.role);
+            enter(stage, role, &self.role, &self.claims);
+            // What is only checked at COMMIT would never be checked.
+            execute("SET CONSTRAINTS ALL IMMEDIATE")?;
+            if shape != Shape::Plan {
+                return outcome(shape, call);
+            }
+            let planned = plan(call)?;
+            if planned.is_empty() {
+                return Err("its plan has no step".to_owned());
+            }
+            for planned in planned {
+                let name = planned.role.as_ref().unwrap_or(&self.role);
+                course.begin(&planned.step, name);
+                enter(stage, actor(name)?, name, planned.claims.as_ref().unwrap_or(&self.claims));
+                execute(&planned.statement)?;
+            }
+            Ok(())
+        };
+        let (answer, has_expired) = time_limit::within(self.milliseconds, || identity::staged(work));
+        match answer {
+            _ if has_expired => Err(format!("it took longer than {} ms and was stopped", self.milliseconds)),
+            Ok(answer) => answer,
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => Err(match failure.state().as_str() {
+                // Where an application has SQLSTATEs of its own.
+                "XX000" => failure.message,
+                state => format!("{state}: {}", failure.message),
+            }),
+        }
+    }
+}
+
+/// Runs a statement. If its first column is boolean, it must return rows, and only true ones.
+fn execute(statement: &str) -> Result<(), String> {
+    Spi::connect_mut(|client| {
+        let rows = client.update(statement, None, &[]).map_err(told)?;
+        if rows.columns().unwrap_or(0) == 0 || rows.column_type_oid(1) != Ok(PgOid::BuiltIn(PgBuiltInOids::BOOLOID)) {
+            return Ok(());
+        }
+        if rows.is_empty() {
+            return Err("it returned no row, where it should have returned true".to_owned());
+        }
+        for row in rows {
+            match row.get::<bool>(1).map_err(told)? {
+                Some(true) => {}
+                Some(false) => return Err("it returned false".to_owned()),
+                None => return Err("it returned NULL, where it should have returned true".to_owned()),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// COMMIT and its like arrive here; errors of statements are raised.
+fn told(error: pgrx::spi::Error) -> String {
+    match error {
+        pgrx::spi::Error::SpiError(pgrx::spi::SpiErrorCodes::Transaction) => {
+            "2D000: a test cannot begin or end transactions".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
+fn outcome(shape: Shape, call: &str) -> Result<(), String> {
+    match shape {
+        Shape::Lines => Spi::connect_mut(|client| {
+            let sql = format!("SELECT l.line FROM {call} AS l (line)");
+            let mut lines = 0;
+            for row in client.update(sql.as_str(), None, &[]).map_err(told)? {
+                let line: String = row.get(1).map_err(told)?.ok_or("it returned NULL")?;
+                if line.trim_start().starts_with("not ok") {
+                    return Err(line);
+                }
+                lines += 1;
+            }
+            if lines == 0 { Err("it returned no line".to_owned()) } else { Ok(()) }
+        }),
+        _ => execute(&format!("SELECT {call}")),
+    }
+}
+
+fn plan(call: &str) -> Result<Vec<Planned>, String> {
+    Spi::connect_mut(|client| {
+        let sql = format!(
+            "SELECT p.step::pg_catalog.text, p.statement::pg_catalog.text, pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->>) 'role', pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->) 'claims' FROM {call} AS p"
+        );
+        let mut planned = Vec::new();
+        for row in client.update(sql.as_str(), None, &[]).map_err(told)? {
+            planned.push(Planned {
+                step: row.get(1).map_err(told)?.unwrap_or_default(),
+                statement: row.get(2).map_err(told)?.unwrap_or_default(),
+                role: row.get(3).map_err(told)?,
+                claims: match row.get::<JsonB>(4).map_err(told)? {
+                    Some(JsonB(Value::Object(claims))) => Some(claims),
+                    _ => None,
+                },
+            });
+        }
+        Ok(planned)
+    })
+}
+
+/// Registers a test. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (time limit or claims of another form), 42501 (not a member of the role), 42704 (unknown criterion or
+/// role), 42809 (a function that cannot be a test), 25006 (read-only).
+#[pg_extern(sql = false)]
+fn register_e2e_test(
+    p_name: Option<&str>,
+    p_function: Option<pg_sys::Oid>,
+    p_role: Option<&str>,
+    p_claims: Option<JsonB>,
+    p_criterion: Option<&str>,
+    p_time_limit: Option<Interval>,
+) -> Result<(), ErrorReport> {
+    session::require_writable("register a test")?;
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let name = p_name.map(str::trim).filter(|name| !name.is_empty()).ok_or_else(|| null("p_name"))?;
+    let function = p_function.ok_or_else(|| null("p_function"))?;
+    let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
+    let time_limit = p_time_limit.ok_or_else(|| null("p_time_limit"))?;
+    let claims = valid_object("p_claims", p_claims.ok_or_else(|| null("p_claims"))?)?;
+    if !(1_000..=LONGEST).contains(&(time_limit.as_micros() as i64)) {
+        return Err(OpsError::from(ReadinessError::InvalidTimeLimit).into());
+    }
+    known_criterion(criterion, None)?;
+    let role = p_role.map_or_else(settings::user_role, str::to_owned);
+    let oid = catalog::role(&role).ok_or_else(|| OpsError::UnknownRole(role.clone()))?;
+    let by = session::user();
+    let (function, owner) = examined(function)?;
+    for who in [catalog::role(&by).unwrap_or(pg_sys::InvalidOid), owner] {
+        if !privilege::can_act_as(who, oid) {
+            return Err(OpsError::from(ReadinessError::NotAMember { who: identity::role_name(who), role }).into());
+        }
+    }
+    as_owner(|| {
+        Spi::connect_mut(|client| {
+            let arguments = [
+                name.into(),
+                criterion.into(),
+                function.into(),
+                role.into(),
+                claims.into(),
+                time_limit.into(),
+                by.into(),
+            ];
+            client.update(include_str!("../../sql/readiness/keep_test.sql"), None, &arguments)?;
+            Ok(())
+        })
+    })?;
+    Ok(())
+}
+
+/// The function's qualified name and its owner, if it can be a test.
+fn examined(function: pg_sys::Oid) -> Result<(String, pg_sys::Oid), OpsError> {
+    Spi::connect(|client| {
+        let rows = client.select(include_str!("../../sql/readiness/function.sql"), Some(1), &[function.into()])?;
+        if rows.is_empty() {
+            let function = format!("function {}", function.to_u32());
+            return Err(ReadinessError::NotATest { function, why: "it does not exist" }.into());
+        }
+        let row = rows.first();
+        let name: String = row.get(1)?.unwrap_or_default();
+        let why = match row.get::<String>(3)?.as_deref() {
+            None => return Ok((name, row.get(2)?.unwrap_or(pg_sys::InvalidOid))),
+            Some("it has arguments") => "it has arguments",
+            Some("it is no plain function") => "it is no plain function",
+            Some(_) => "it returns something else",
+        };
+        Err(ReadinessError::NotATest { function: name, why }.into())
+    })
+}
+
+/// Removes a test. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (no such test), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
+#[search_path(pg_catalog, pg_temp)]
+fn remove_e2e_test(p_name: Option<&str>) -> Result<(), ErrorReport> {
+    const EXAMPLE: &str = "SELECT crewsnow_ops.remove_e2e_test('first evening');";
+    session::require_writable("remove a test")?;
+    let name = p_name.ok_or(OpsError::NullArgument { argument: "p_name", example: EXAMPLE })?;
+    let is_gone = as_owner(|| {
+        Spi::connect_mut(|client| {
+            let sql = include_str!("../../sql/readiness/remove_test.sql");
+            Ok(!client.update(sql, None, &[name.into()])?.is_empty())
+        })
+    })?;
+    if is_gone { Ok(()) } else { Err(unknown(name)?.into()) }
+}
+
+/// That there is no test of this name, and which there is.
+pub fn unknown(name: &str) -> Result<OpsError, OpsError> {
+    let names = as_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(include_str!("../../sql/readiness/test_names.sql"), None, &[])?;
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, OpsError>>()
+        })
+    })?;
+    let near = near_keys(name, names.iter().map(String::as_str));
+    Ok(ReadinessError::Unknown { kind: Kind::Test, name: name.to_owned(), near }.into())
+}

@@ -1,0 +1,121 @@
+//! The triggers on the tables of decisions.
+
+use super::error::ReadinessError;
+use crate::access::as_owner;
+use crate::error::{OpsError, raise};
+use crate::pg::backend_local::BackendLocal;
+use crate::pg::{session, trigger as glue};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{AllocatedByRust, PgTriggerOperation};
+
+type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
+
+const CALLED: OpsError = OpsError::NotATrigger("seeded_rows_stay");
+/// Columns that are kept by the trigger.
+const BOOKKEEPING: [&str; 3] = ["seeded", "changed_at", "changed_by"];
+
+/// While a seeded row makes room for the one from a dump.
+static DISPLACING: BackendLocal<bool> = BackendLocal::new(false);
+
+struct Displacing;
+
+impl Drop for Displacing {
+    fn drop(&mut self) {
+        DISPLACING.with(|is_running| *is_running = false);
+    }
+}
+
+/// BEFORE UPDATE OR DELETE OR TRUNCATE on what was decided.
+#[pg_trigger(sql = false)]
+fn decisions_are_final<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    raise(Err(ReadinessError::DecisionsAreFinal.into()))
+}
+
+/// BEFORE INSERT OR UPDATE OR DELETE, each row of a table that came with rows.
+#[pg_trigger(sql = false)]
+fn seeded_rows_stay<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+    Ok(raise(write(trigger)))
+}
+
+fn write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsError> {
+    let table = trigger.table_name()?;
+    let (key, displace) = match table.as_str() {
+        "criteria" => ("name", Some(include_str!("../../sql/readiness/displace_criterion.sql"))),
+        "launch_plan" => ("flag_key", Some(include_str!("../../sql/readiness/displace_plan.sql"))),
+        "checklist_items" => ("item", None),
+        _ => return Err(CALLED),
+    };
+    match trigger.op()? {
+        PgTriggerOperation::Insert => insert(trigger, key, displace),
+        PgTriggerOperation::Update => update(trigger, &table, key, displace.is_some()),
+        PgTriggerOperation::Delete => {
+            let old = trigger.old().ok_or(CALLED)?.into_owned();
+            let is_displaced = DISPLACING.with(|is_running| *is_running).unwrap_or(false);
+            if old.get_by_name::<bool>("seeded")? == Some(true) && !is_displaced {
+                return Err(built_in(&table, &old, key));
+            }
+            Ok(Some(old))
+        }
+        PgTriggerOperation::Truncate => Err(CALLED),
+    }
+}
+
+fn built_in(table: &str, row: &Row<'_>, key: &str) -> OpsError {
+    let key = row.get_by_name::<String>(key).ok().flatten().unwrap_or_default();
+    ReadinessError::BuiltIn { table: table.to_owned(), key }.into()
+}
+
+/// A row takes the place of the one that came with the extension, if nobody has changed that: so a dump is restored.
+fn insert<'a>(
+    trigger: &'a PgTrigger<'a>,
+    key: &str,
+    displace: Option<&'static str>,
+) -> Result<Option<Row<'a>>, OpsError> {
+    let mut row = trigger.new().ok_or(CALLED)?.into_owned();
+    let Some(sql) = displace else {
+        row.set_by_name("seeded", false)?;
+        return Ok(Some(row));
+    };
+    let key: Option<String> = row.get_by_name(key)?;
+    let has_displaced = as_owner(|| {
+        DISPLACING.with(|is_running| *is_running = true);
+        let _displacing = Displacing;
+        Spi::connect_mut(|client| Ok(!client.update(sql, None, &[key.into()])?.is_empty()))
+    })?;
+    row.set_by_name("seeded", has_displaced)?;
+    let is_restored = glue::is_owner(trigger) && row.get_by_name::<TimestampWithTimeZone>("changed_at")?.is_some();
+    if !is_restored {
+        stamp(&mut row)?;
+    }
+    Ok(Some(row))
+}
+
+/// Who changed it and when.
+fn update<'a>(
+    trigger: &'a PgTrigger<'a>,
+    table: &str,
+    key: &str,
+    can_be_changed: bool,
+) -> Result<Option<Row<'a>>, OpsError> {
+    let old = trigger.old().ok_or(CALLED)?.into_owned();
+    let mut new = trigger.new().ok_or(CALLED)?.into_owned();
+    let seeded = old.get_by_name::<bool>("seeded")?.unwrap_or(false);
+    let is_renamed = old.get_by_name::<String>(key)? != new.get_by_name::<String>(key)?;
+    if seeded && (is_renamed || !can_be_changed) {
+        return Err(built_in(table, &old, key));
+    }
+    new.set_by_name("seeded", seeded)?;
+    if can_be_changed && glue::update_changes_row(trigger, &BOOKKEEPING) {
+        stamp(&mut new)?;
+    }
+    Ok(Some(new))
+}
+
+fn stamp(row: &mut Row<'_>) -> Result<(), OpsError> {
+    if let Ok(now) = TimestampWithTimeZone::try_from(glue::clock()) {
+        row.set_by_name("changed_at", now)?;
+    }
+    row.set_by_name("changed_by", session::user())?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! What need not be met for now, and when nothing is launched.
+
+use super::error::{Kind, ReadinessError};
+use super::evidence::{known_criterion, valid_release};
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::{identity, session, trigger};
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// A call that works.
+pub const EXAMPLE: &str = "SELECT crewsnow_ops.waive_criterion('payments', 'Stripe is down, nothing of ours: INC-42', now() + interval '4 hours');";
+/// A call that works.
+pub const FREEZE_EXAMPLE: &str =
+    "SELECT crewsnow_ops.freeze_releases('new year', '2026-12-30 00:00+00', '2027-01-02 00:00+00');";
+const APPROVE_EXAMPLE: &str = "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
+const REVOKE_EXAMPLE: &str = "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
+const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be7c-3ae492be0185');";
+/// How long a waiver may hold.
+const LONGEST: i64 = 30 * crate::telemetry::minute::DAY;
+
+/// Writes as the owner; the texts of what the statement returns, `None` where it touched no row.
+fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, OpsError> {
+    as_owner(|| {
+        Spi::connect_mut(|client| {
+            let rows = client.update(sql, None, arguments)?;
+            if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get(1)?)) }
+        })
+    })
+}
+
+fn unknown(kind: Kind, id: pgrx::Uuid) -> OpsError {
+    ReadinessError::Unknown { kind, name: id.to_string(), near: Vec::new() }.into()
+}
+
+/// Asks for a waiver. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (no reason, a time that is past or too far, a release of another form), 42704 (unknown criterion),
+/// 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
+#[search_path(pg_catalog, pg_temp)]
+fn waive_criterion(
+    p_criterion: Option<&str>,
+    p_reason: Option<&str>,
+    p_expires_at: Option<TimestampWithTimeZone>,
+    p_release: default!(Option<&str>, "NULL"),
+) -> Result<pgrx::Uuid, ErrorReport> {
+    session::require_writable("waive a criterion")?;
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
+    let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
+    let expires_at = p_expires_at.ok_or_else(|| null("p_expires_at"))?;
+    let release = valid_release(p_release)?;
+    if reason.is_empty() {
+        let error = ReadinessError::NoReason { what: "waive a criterion", example: EXAMPLE };
+        return Err(OpsError::from(error).into());
+    }
+    let (now, until) = (trigger::clock(), expires_at.into_inner());
+    if until <= now || until > now.saturating_add(LONGEST) {
+        return Err(OpsError::from(ReadinessError::InvalidEnd).into());
+    }
+    let known = known_criterion(criterion, None)?;
+    let id = identity::new_uuid();
+    let arguments =
+        [id.into(), criterion.into(), release.into(), reason.into(), session::user().into(), expires_at.into()];
+    write(include_str!("../../sql/readiness/keep_waiver.sql"), &arguments)?;
+    if known.is_blocker {
+        notice!(
+            "\"{criterion}\" is a blocker: somebody else has to agree: SELECT crewsnow_ops.approve_waiver('{id}');"
+        );
+    }
+    Ok(id)
+}
+
+/// Agrees to a waiver. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42501 (one's own), 42704 (no such waiver), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
+#[search_path(pg_catalog, pg_temp)]
+fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
+    session::require_writable("approve a waiver")?;
+    let id = p_waiver.ok_or(OpsError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
+    let by = session::user();
+    match write(include_str!("../../sql/readiness/approve_waiver.sql"), &[id.into(), by.clone().into()])? {
+        None => Err(unknown(Kind::Waiver, id).into()),
+        Some(requested_by) if requested_by.as_deref() == Some(by.as_str()) => {
+            Err(OpsError::from(ReadinessError::OwnWaiver(by)).into())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Takes a waiver back. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (no such waiver), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
+#[search_path(pg_catalog, pg_temp)]
+fn revoke_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
+    session::require_writable("revoke a waiver")?;
+    let id = p_waiver.ok_or(OpsError::NullArgument { argument: "p_waiver", example: REVOKE_EXAMPLE })?;
+    let arguments = [id.into(), session::user().into()];
+    match write(include_str!("../../sql/readiness/revoke_waiver.sql"), &arguments)? {
+        None => Err(unknown(Kind::Waiver, id).into()),
+        Some(_) => Ok(()),
+    }
+}
+
+/// From one time to another nothing is launched. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (no reason, times that are out of order, past or infinite), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
+#[search_path(pg_catalog, pg_temp)]
+fn freeze_releases(
+    p_reason: Option<&str>,
+    p_starts_at: Option<TimestampWithTimeZone>,
+    p_ends_at: Option<TimestampWithTimeZone>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    session::require_writable("freeze releases")?;
+    let null = |argument| OpsError::NullArgument { argument, example: FREEZE_EXAMPLE };
+    let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
+    let starts_at = p_starts_at.ok_or_else(|| null("p_starts_at"))?;
+    let ends_at = p_ends_at.ok_or_else(|| null("p_ends_at"))?;
+    if reason.is_empty() {
+        let error = ReadinessError::NoReason { what: "freeze releases", example: FREEZE_EXAMPLE };
+        return Err(OpsError::from(error).into());
+    }
+    let is_finite = !starts_at.is_infinity() && !starts_at.is_neg_infinity() && !ends_at.is_infinity();
+    if !is_finite || ends_at <= starts_at || ends_at.into_inner() <= trigger::clock() {
+        return Err(OpsError::from(ReadinessError::InvalidFreeze).into());
+    }
+    let id = identity::new_uuid();
+    let arguments = [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
+    write(include_str!("../../sql/readiness/keep_freeze.sql"), &arguments)?;
+    Ok(id)
+}
+
+/// Ends a freeze. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (no such freeze), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
+#[search_path(pg_catalog, pg_temp)]
+fn end_freeze(p_freeze: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
+    session::require_writable("end a freeze")?;
+    let id = p_freeze.ok_or(OpsError::NullArgument { argument: "p_freeze", example: END_EXAMPLE })?;
+    match write(include_str!("../../sql/readiness/end_freeze.sql"), &[id.into()])? {
+        None => Err(unknown(Kind::Freeze, id).into()),
+        Some(_) => Ok(()),
+    }
+}

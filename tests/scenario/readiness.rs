@@ -1,0 +1,755 @@
+//! Decisions: the healthy demo is GO, and each thing that goes wrong is the verdict that a person would expect, with its reason.
+
+use crate::replication::wait_until;
+use crate::rls_hostile::supabase;
+use harness::{Cluster, both, explain, must_run, program, rows, run, sqlstate, value};
+use postgres::Client;
+use std::time::{Duration, Instant};
+
+const GO_NO_GO: &str =
+    "SELECT decision, readiness_score, critical_blockers, warnings, go_criteria_met FROM make_go_no_go_decision()";
+const LAUNCH: &str =
+    "SELECT decision, readiness_score, blockers_count, warnings_count, launch_ready FROM make_launch_decision()";
+
+/// What a decision says when everything is as it should be, but for what nothing in the database knows yet.
+fn make_healthy(client: &mut Client) {
+    run(
+        client,
+        "UPDATE processed_events SET status = 'processed', error_message = NULL WHERE status <> 'processed';
+         SELECT crewsnow_ops.record_stripe_webhook('evt_now', 'invoice.paid', true);
+         SELECT crewsnow_ops.record_evidence('monitoring', true, '{\"alerts\": \"elsewhere\"}');
+         SELECT crewsnow_ops.record_evidence(name, true) FROM crewsnow_ops.criteria WHERE gate = 'launch' AND measures && '{evidence,open-incidents,recent-escalations}'",
+    );
+    run(client, "SELECT crewsnow_ops.record_edge_call('send-message', 40, 200) FROM generate_series(1, 20)");
+}
+
+/// Makes something wrong in a transaction, asks, and takes it back.
+fn with<R>(client: &mut Client, wrong: &str, ask: impl FnOnce(&mut Client) -> R) -> R {
+    run(client, &format!("BEGIN; {wrong}"));
+    let answer = ask(client);
+    run(client, "ROLLBACK");
+    answer
+}
+
+#[test]
+fn the_demo() {
+    let cluster = Cluster::start("readiness_demo", "");
+    let mut a = cluster.create_demo("demo", false);
+    // As it is loaded, payments fail and nobody knows whether alerts arrive.
+    assert_eq!(rows(&mut a, GO_NO_GO), ["NO_GO|55|0|2|f"]);
+    make_healthy(&mut a);
+    let left = "SELECT (SELECT count(*) FROM auth.users), (SELECT count(*) FROM likes), (SELECT count(*) FROM stripe_events), (SELECT count(*) FROM crewsnow_ops.user_context)";
+    let before = rows(&mut a, left);
+    assert_eq!(rows(&mut a, GO_NO_GO), ["GO|100|0|0|t"]);
+    assert_eq!(rows(&mut a, LAUNCH), ["🚀 READY FOR LAUNCH|100|0|0|t"]);
+    assert_eq!(rows(&mut a, left), before, "the tests have left nothing behind");
+    each_failure(&mut a);
+    each_launch_failure(&mut a);
+    the_criteria_themselves(&mut a);
+    what_decisions_say(&cluster, &mut a);
+    where_nothing_can_be_written(&cluster, &mut a);
+}
+
+/// One thing goes wrong at a time.
+fn each_failure(a: &mut Client) {
+    let cases = [
+        // End-to-end tests.
+        (
+            "CREATE POLICY no ON likes AS RESTRICTIVE FOR INSERT WITH CHECK (false)",
+            "NO_GO|75|1|0|f",
+            "BLOCKER e2e-tests: FAILED: 1 of 1 test failed: 'first evening' at 'Ada likes Ben': 42501: new row violates row-level security policy 'no' for table 'likes'",
+        ),
+        (
+            "UPDATE feature_flags SET is_enabled = false WHERE flag_key = 'messaging'",
+            "NO_GO|75|1|0|f",
+            "at 'Ada writes': 42501: ",
+        ),
+        ("DROP FUNCTION e2e.first_evening()", "NO_GO|75|1|0|f", "function e2e.first_evening() does not exist any more"),
+        (
+            "SELECT crewsnow_ops.remove_e2e_test('first evening')",
+            "NO_GO|75|1|0|f",
+            "NO_EVIDENCE: no test is registered",
+        ),
+        (
+            "REVOKE service_role FROM postgres; ALTER FUNCTION e2e.first_evening() OWNER TO anon",
+            "NO_GO|75|1|0|f",
+            "'anon' is not a member of role 'service_role'",
+        ),
+        // Row-level security.
+        (
+            "CREATE POLICY oops ON messages FOR SELECT TO authenticated USING (true)",
+            "NO_GO|45|2|0|f",
+            "BLOCKER no-rls-leak: FAILED: it leaks: read-leak policy 'oops' on public.messages",
+        ),
+        (
+            "CREATE TABLE left_open (id uuid PRIMARY KEY, user_id uuid REFERENCES auth.users); GRANT SELECT ON left_open TO anon",
+            "NO_GO|70|1|0|f",
+            "rls-off table public.left_open",
+        ),
+        (
+            "DELETE FROM messages",
+            "NO_GO|70|1|0|f",
+            "BLOCKER no-rls-leak: NO_EVIDENCE: it could not be told: inconclusive table public.messages",
+        ),
+        (
+            "ALTER TABLE crewsnow_ops.rls_control_own DISABLE ROW LEVEL SECURITY",
+            "NO_GO|70|1|0|f",
+            "NO_EVIDENCE: it could not be told: detector-broken",
+        ),
+        // Meant, and somebody has said so.
+        (
+            "CREATE POLICY oops ON messages FOR SELECT TO authenticated USING (true);
+             SELECT crewsnow_ops.accept_finding('read-leak policy \"oops\" on public.messages', 'meant', now() + interval '1 day');
+             DROP POLICY \"Members read the messages of their matches\" ON messages;
+             SELECT crewsnow_ops.remove_e2e_test('first evening');
+             UPDATE crewsnow_ops.criteria SET measures = '{webhooks}' WHERE name = 'e2e-tests'",
+            "GO|100|0|0|t",
+            "",
+        ),
+        // Payments.
+        (
+            "UPDATE processed_events SET status = 'failed', error_message = 'x', processed_at = now() WHERE event_id = 'evt_now'",
+            "GO_WITH_CAUTION|75|0|1|f",
+            "WARNING payments: FAILED: 1 of ",
+        ),
+        (
+            "DROP FUNCTION e2e.subscriptions()",
+            "GO_WITH_CAUTION|75|0|1|f",
+            "WARNING payments: FAILED: 1 of 1 test failed: 'subscriptions'",
+        ),
+        (
+            "TRUNCATE processed_events; SELECT crewsnow_ops.rebuild_rollups()",
+            "GO_WITH_CAUTION|75|0|1|f",
+            "NO_EVIDENCE: no webhook was processed in 24 hours",
+        ),
+        // Monitoring.
+        (
+            "TRUNCATE event_log; SELECT crewsnow_ops.rebuild_rollups()",
+            "GO_WITH_CAUTION|80|0|1|f",
+            "NO_EVIDENCE: no call of a function in ten minutes",
+        ),
+        (
+            "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring'",
+            "GO_WITH_CAUTION|80|0|1|f",
+            "NO_EVIDENCE: whether alert rules are evaluated is not known here",
+        ),
+        (
+            "UPDATE crewsnow_ops.evidence SET recorded_at = now() - interval '5 hours' WHERE criterion = 'monitoring'",
+            "GO_WITH_CAUTION|80|0|1|f",
+            "WARNING monitoring: EXPIRED: evidence by postgres",
+        ),
+        (
+            "SELECT crewsnow_ops.record_evidence('monitoring', false)",
+            "GO_WITH_CAUTION|80|0|1|f",
+            "WARNING monitoring: FAILED: postgres recorded at",
+        ),
+        // Somebody knows better than what can be seen.
+        (
+            "SELECT crewsnow_ops.record_evidence('no-rls-leak', false, '{\"pentest\": 7}')",
+            "NO_GO|70|1|0|f",
+            "BLOCKER no-rls-leak: FAILED: postgres recorded at",
+        ),
+        // A criterion of the team's own.
+        (
+            "UPDATE crewsnow_ops.criteria SET weight = 10 WHERE name = 'monitoring'; INSERT INTO crewsnow_ops.criteria (name, category, weight) VALUES ('sign-off', 'people', 10)",
+            "NO_GO|90|1|0|f",
+            "BLOCKER sign-off: NO_EVIDENCE: somebody has to record evidence",
+        ),
+        // What it looks at is not there.
+        (
+            "ALTER TABLE crewsnow_ops.webhook_rollups RENAME TO gone",
+            "GO_WITH_CAUTION|75|0|1|f",
+            "WARNING payments: NO_EVIDENCE: it could not be looked at: ",
+        ),
+        // Two things at once: neither hides the other.
+        (
+            "DROP FUNCTION e2e.first_evening(); CREATE POLICY oops ON consents TO authenticated USING (true)",
+            "NO_GO|45|2|0|f",
+            "read-leak policy 'oops' on public.consents",
+        ),
+    ];
+    for (wrong, expected, reason) in cases {
+        let (told, reasons, commands) = with(a, wrong, |a| {
+            let told = value(
+                a,
+                "SELECT concat_ws('|', decision, readiness_score, critical_blockers, warnings, go_criteria_met) FROM make_go_no_go_decision()",
+            );
+            let last = "FROM crewsnow_ops.decisions ORDER BY decided_at DESC LIMIT 1";
+            (
+                told,
+                value(a, &format!("SELECT array_to_string(reasons, E'\\n') {last}")),
+                rows(a, &format!("SELECT unnest(next_actions) FROM (SELECT next_actions {last}) AS d")),
+            )
+        });
+        assert_eq!(told, expected, "{wrong}: {reasons}");
+        assert!(reasons.contains(reason), "{wrong}: {reasons}");
+        assert!(
+            commands.iter().all(|command| command.starts_with("SELECT ") && command.contains("; -- ")),
+            "{commands:?}"
+        );
+    }
+    assert_eq!(rows(a, GO_NO_GO), ["GO|100|0|0|t"], "all was taken back");
+}
+
+fn each_launch_failure(a: &mut Client) {
+    for (wrong, expected, reason) in [
+        (
+            "SELECT crewsnow_ops.freeze_releases('new year', now() - interval '1 hour', now() + interval '1 day')",
+            "🔴 NOT READY - 1 blocker",
+            "BLOCKER no-freeze: FAILED: frozen until ",
+        ),
+        (
+            "SELECT crewsnow_ops.freeze_releases('later', now() + interval '1 hour', now() + interval '1 day')",
+            "🚀 READY FOR LAUNCH",
+            "",
+        ),
+        (
+            "SELECT update_feature_flag('boost_station', true, 50)",
+            "⚠️ LAUNCH WITH CAUTION - 1 warning",
+            "WARNING flags-as-planned: FAILED: boost_station stands at 50 %",
+        ),
+        (
+            "SELECT update_feature_flag('tracker_pro', true, 30)",
+            "⚠️ LAUNCH WITH CAUTION - 1 warning",
+            "tracker_pro stands at 30 %",
+        ),
+        ("SELECT update_feature_flag('tracker_pro', true, 25)", "🚀 READY FOR LAUNCH", ""),
+        (
+            "SELECT update_feature_flag('voice_messages', true)",
+            "⚠️ LAUNCH WITH CAUTION - 1 warning",
+            "voice_messages is enabled",
+        ),
+        (
+            "DELETE FROM feature_flags WHERE flag_key = 'basic_matching'",
+            "🔴 NOT READY - 1 blocker",
+            "basic_matching does not exist",
+        ),
+        (
+            "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'restore-test'",
+            "🔴 NOT READY - 1 blocker",
+            "BLOCKER restore-test: NO_EVIDENCE",
+        ),
+        (
+            "UPDATE crewsnow_ops.evidence SET recorded_at = now() - interval '31 days' WHERE criterion = 'rollback-rehearsed'",
+            "🔴 NOT READY - 1 blocker",
+            "BLOCKER rollback-rehearsed: EXPIRED",
+        ),
+        (
+            "SELECT crewsnow_ops.record_evidence('no-open-incident', false)",
+            "🔴 NOT READY - 1 blocker",
+            "BLOCKER no-open-incident: FAILED",
+        ),
+        (
+            "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'no-recent-escalation'",
+            "🔴 NOT READY - 1 blocker",
+            "BLOCKER no-recent-escalation: NO_EVIDENCE",
+        ),
+        (
+            "UPDATE processed_events SET status = 'failed' WHERE event_id = 'evt_now'",
+            "⚠️ LAUNCH WITH CAUTION - 1 warning",
+            "WARNING payments: FAILED",
+        ),
+        (
+            "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring'; UPDATE processed_events SET status = 'failed' WHERE event_id = 'evt_now'",
+            "🟡 NEEDS WORK - 55 of 100 points",
+            "WARNING monitoring",
+        ),
+    ] {
+        let (told, reasons) = with(a, wrong, |a| {
+            let sql = "SELECT decision || E'\\n' || array_to_string(reasons, E'\\n') FROM make_launch_decision()";
+            let told = value(a, sql);
+            let (decision, reasons) = told.split_once('\n').unwrap_or((&told, ""));
+            (decision.to_owned(), reasons.to_owned())
+        });
+        assert_eq!(told, expected, "{wrong}: {reasons}");
+        assert!(reasons.contains(reason), "{wrong}: {reasons}");
+        assert_eq!(reasons.is_empty(), reason.is_empty(), "{wrong}: {reasons}");
+    }
+    // What is said to type is what helps.
+    run(
+        a,
+        "SELECT update_feature_flag('boost_station', true, 50); SELECT crewsnow_ops.freeze_releases('x', now(), now() + interval '1 day')",
+    );
+    for _ in 0..2 {
+        let step = value(a, "SELECT next_steps[1] FROM make_launch_decision()");
+        run(a, &step);
+    }
+    assert_eq!(rows(a, LAUNCH), ["🚀 READY FOR LAUNCH|100|0|0|t"]);
+}
+
+fn the_criteria_themselves(a: &mut Client) {
+    for (wrong, blockers, reason) in [
+        (
+            "UPDATE crewsnow_ops.criteria SET weight = 26 WHERE name = 'payments'",
+            "1",
+            "BLOCKER criteria: the weights of the criteria add up to 101, not to 100",
+        ),
+        (
+            "UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = 'no-rls-leak'",
+            "1",
+            "BLOCKER criteria: the weights of the criteria add up to 70, not to 100",
+        ),
+        ("UPDATE crewsnow_ops.criteria SET is_enabled = false", "1", "BLOCKER criteria: there is no criterion"),
+        ("UPDATE crewsnow_ops.criteria SET is_blocker = false", "1", "BLOCKER criteria: no criterion is a blocker"),
+    ] {
+        let sql = "SELECT decision, critical_blockers, reasons[1], next_actions[1] FROM make_go_no_go_decision()";
+        let told = with(a, wrong, |a| rows(a, sql));
+        let (before, action) = told[0].rsplit_once('|').expect("columns");
+        assert_eq!(before, format!("NO_GO|{blockers}|{reason}"), "{wrong}");
+        assert!(action.starts_with("SELECT name, gate, weight"), "{action}");
+    }
+    for (sql, code) in [
+        ("DELETE FROM crewsnow_ops.criteria WHERE name = 'no-rls-leak'", "0A000"),
+        ("UPDATE crewsnow_ops.criteria SET name = 'x' WHERE name = 'no-rls-leak'", "0A000"),
+        ("DELETE FROM crewsnow_ops.launch_plan", "0A000"),
+        ("DELETE FROM crewsnow_ops.checklist_items", "0A000"),
+        ("UPDATE crewsnow_ops.checklist_items SET task = 'x'", "0A000"),
+        ("UPDATE crewsnow_ops.criteria SET weight = -1", "23514"),
+        ("UPDATE crewsnow_ops.criteria SET measures = '{vibes}'", "23514"),
+        ("UPDATE crewsnow_ops.criteria SET measures = '{}'", "23514"),
+        ("UPDATE crewsnow_ops.criteria SET fresh_for = '0'", "23514"),
+        ("INSERT INTO crewsnow_ops.criteria (name, category) VALUES ('', 'x')", "23514"),
+        ("UPDATE crewsnow_ops.decisions SET decision = 'GO'", "42501"),
+        ("DELETE FROM crewsnow_ops.decisions", "42501"),
+        ("TRUNCATE crewsnow_ops.decisions", "42501"),
+    ] {
+        assert_eq!(sqlstate(a, sql), code, "{sql}");
+    }
+    let changed = "SELECT changed_by, changed_at > now() - interval '1 minute', seeded FROM crewsnow_ops.criteria WHERE name = 'payments'";
+    let changed = with(
+        a,
+        "UPDATE crewsnow_ops.criteria SET weight = 26, seeded = false, changed_by = 'nobody' WHERE name = 'payments'",
+        |a| rows(a, changed),
+    );
+    assert_eq!(changed, ["postgres|t|t"]);
+}
+
+fn what_decisions_say(cluster: &Cluster, a: &mut Client) {
+    run(a, "SELECT crewsnow_ops.record_evidence('monitoring', true, '{}', '30 minutes', 'v2')");
+    // Of a release there is more evidence, and less: what is of another one does not count.
+    assert_eq!(
+        rows(a, "SELECT gate, release, decision, is_go FROM crewsnow_ops.decide('go_no_go', ' v2 ')"),
+        ["go_no_go|v2|GO|t"]
+    );
+    let soon = "SELECT valid_until - now() < '31 minutes' FROM crewsnow_ops.decisions ORDER BY decided_at DESC LIMIT 1";
+    assert_eq!(value(a, soon), "t", "it ends with the evidence that it rests on");
+    run(a, "SELECT crewsnow_ops.record_evidence('monitoring', false, '{}', p_release => 'v3')");
+    assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v2')"), "GO");
+    assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v3')"), "GO_WITH_CAUTION");
+    assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go')"), "GO");
+    // It explains itself, from what it has kept: nothing is looked at again.
+    let explained = "SELECT criterion, weight, is_blocker, standing, if_otherwise FROM crewsnow_ops.explain_decision((SELECT id FROM crewsnow_ops.decisions WHERE release = 'v3'))";
+    run(a, "BEGIN; DROP FUNCTION e2e.first_evening()");
+    assert_eq!(
+        rows(a, explained),
+        [
+            "no-rls-leak|30|t|MET|not met: NO_GO, 50 points",
+            "e2e-tests|25|t|MET|not met: NO_GO, 55 points",
+            "payments|25|f|MET|not met: NO_GO, 55 points",
+            "monitoring|20|f|FAILED|met: GO, 100 points",
+        ]
+    );
+    run(a, "ROLLBACK");
+    let evidence = "SELECT evidence FROM crewsnow_ops.explain_decision((SELECT id FROM crewsnow_ops.decisions WHERE release = 'v3')) WHERE criterion = 'monitoring'";
+    assert!(value(a, evidence).starts_with("against it, by postgres at 20"));
+    // For CI: psql stops, and says why.
+    let gate = |release: &str| {
+        let sql = format!("SELECT crewsnow_ops.require_go('{release}')");
+        let output = cluster
+            .psql("demo")
+            .args(["-X", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"])
+            .arg("-c")
+            .arg(sql)
+            .args(["-c", "SELECT 'deployed'"])
+            .output()
+            .expect("psql");
+        (output.status.code(), both(&output))
+    };
+    let (code, output) = gate("v2");
+    assert!(code == Some(0) && output.contains("deployed"), "{output}");
+    let (code, output) = gate("v3");
+    assert!(code == Some(3) || code == Some(1), "{code:?} {output}");
+    assert!(
+        output.contains("NG002: GO_WITH_CAUTION of v3, 80 of 100 points") && !output.contains("deployed"),
+        "{output}"
+    );
+    assert!(
+        output.contains("DETAIL:  WARNING monitoring: FAILED")
+            && output.contains("HINT:  SELECT * FROM crewsnow_ops.evidence WHERE id = '"),
+        "{output}"
+    );
+    run(a, "SELECT crewsnow_ops.record_evidence('no-rls-leak', false, '{}', p_release => 'v4')");
+    assert_eq!(sqlstate(a, "SELECT crewsnow_ops.require_go('v4')"), "NG001");
+    assert_eq!(sqlstate(a, "SELECT crewsnow_ops.require_go('v4', 'launch')"), "NG001");
+    assert_eq!(value(a, "SELECT crewsnow_ops.require_go(NULL, 'launch') IS NOT NULL"), "t", "and the session lives on");
+    // In a function that catches it, too.
+    run(
+        a,
+        "DO $$ BEGIN PERFORM crewsnow_ops.require_go('v4'); RAISE 'went on'; EXCEPTION WHEN SQLSTATE 'NG001' THEN NULL; END $$",
+    );
+    // Two who decide at the same time get a row each.
+    let count = "SELECT count(*) FROM crewsnow_ops.decisions";
+    let before: i64 = value(a, count).parse().expect("a number");
+    let deciders: Vec<_> = (0..2)
+        .map(|_| {
+            let mut session = cluster.connect("demo");
+            std::thread::spawn(move || {
+                value(&mut session, "SELECT concat_ws('|', decision, decision_id) FROM make_go_no_go_decision()")
+            })
+        })
+        .collect();
+    let told: Vec<String> = deciders.into_iter().map(|decider| decider.join().expect("a decider")).collect();
+    assert!(told.iter().all(|told| told.starts_with("GO|")) && told[0] != told[1], "{told:?}");
+    assert_eq!(value(a, count), (before + 2).to_string());
+}
+
+fn where_nothing_can_be_written(cluster: &Cluster, a: &mut Client) {
+    let count = "SELECT count(*) FROM crewsnow_ops.decisions";
+    let before = value(a, count);
+    let asked = "BEGIN READ ONLY; SELECT decision, decision_id IS NULL FROM make_go_no_go_decision(); COMMIT";
+    let said = |cluster: &Cluster| both(&cluster.psql("demo").args(["-X", "-At", "-c", asked]).output().expect("psql"));
+    let output = said(cluster);
+    assert!(
+        output.contains("GO|t") && output.contains("NOTICE:  this decision is not kept: nothing can be written here"),
+        "{output}"
+    );
+    assert_eq!(value(a, count), before);
+    let standby = Cluster::standby("readiness_standby", cluster);
+    let mut b = standby.connect("demo");
+    let last = value(a, "SELECT pg_current_wal_lsn()");
+    wait_until("the standby has it", || value(&mut b, &format!("SELECT pg_last_wal_replay_lsn() >= '{last}'")) == "t");
+    let output = said(&standby);
+    assert!(output.contains("GO|t") && output.contains("NOTICE"), "{output}");
+    let seen = "SELECT measurements FROM crewsnow_ops.explain_decision() WHERE criterion = 'e2e-tests'";
+    assert!(value(&mut b, seen).starts_with("1 test passed: "), "what the primary decided can be explained");
+    assert_eq!(sqlstate(&mut b, "SELECT crewsnow_ops.record_evidence('monitoring', true)"), "25006");
+    assert_eq!(sqlstate(&mut b, "SELECT * FROM crewsnow_ops.run_e2e_tests()"), "25006");
+    // What has run too long ago, or failed, on the primary does not count here.
+    run(a, "UPDATE crewsnow_ops.evidence SET recorded_at = recorded_at - interval '5 hours' WHERE source = 'tests'");
+    let reasons = "SELECT array_to_string(reasons, ' ') FROM make_go_no_go_decision()";
+    wait_until("old runs", || {
+        value(&mut b, reasons)
+            .contains("BLOCKER e2e-tests: NO_EVIDENCE: tests write: they cannot run here, and passed at")
+    });
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        run(a, &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1"));
+        assert_eq!(sqlstate(a, "SELECT * FROM make_go_no_go_decision()"), "25001");
+        run(a, "ROLLBACK");
+    }
+}
+
+/// Tests that hang, write, commit, raise, or drop themselves: each is a clear failure, and nothing stays of them.
+#[test]
+fn tests_that_misbehave() {
+    let cluster = Cluster::start("readiness_tests", "");
+    let mut a = supabase(&cluster, "tests");
+    run(&mut a, include_str!("readiness.sql"));
+    let names = rows(&mut a, "SELECT proname FROM pg_proc WHERE pronamespace = 'trial'::regnamespace ORDER BY 1");
+    for name in &names {
+        let sql =
+            format!("SELECT crewsnow_ops.register_e2e_test('{name}', 'trial.{name}()', p_time_limit => '300 ms')");
+        run(&mut a, &sql);
+    }
+    run(&mut a, "DROP FUNCTION trial.is_dropped(); ALTER FUNCTION trial.is_anothers() OWNER TO anon");
+    let expected = [
+        ("commits", "2D000: invalid transaction termination"),
+        ("commits_by_plan", "2D000: a test cannot begin or end transactions"),
+        (
+            "defers",
+            "23503: insert or update on table \"things\" violates foreign key constraint \"things_parent_fkey\"",
+        ),
+        ("drops_itself", "P0001: dropped"),
+        ("escapes", "42501: cannot set parameter \"role\" within security-definer function"),
+        ("escapes_by_plan", "OK"),
+        ("hangs", "it took longer than 300 ms and was stopped"),
+        ("hangs_on", "it took longer than 300 ms and was stopped"),
+        ("is_anothers", "\"anon\" is not a member of role \"authenticated\""),
+        ("is_dropped", "function trial.is_dropped() does not exist any more"),
+        ("no_lines", "it returned no line"),
+        ("no_rows", "it returned no row, where it should have returned true"),
+        ("no_steps", "its plan has no step"),
+        ("passes", "OK"),
+        ("prepares", "42501: cannot execute PREPARE within security-restricted operation"),
+        ("raises", "no match was made"),
+        ("says_no", "it returned false"),
+        ("says_not_ok", "not ok 2 - b"),
+        ("says_nothing", "it returned NULL, where it should have returned true"),
+        ("stops_half_way", "it returned false"),
+    ];
+    assert_eq!(names.len(), expected.len());
+    let began = Instant::now();
+    let told = rows(&mut a, "SELECT test || ': ' || coalesce(error, 'OK') FROM crewsnow_ops.run_e2e_tests()");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let wanted: Vec<String> = expected.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    assert_eq!(told, wanted);
+    let steps = "SELECT failed_step, (SELECT string_agg(s ->> 'step', ',') FROM jsonb_array_elements(steps) AS s) FROM crewsnow_ops.run_e2e_tests('stops_half_way')";
+    assert_eq!(rows(&mut a, steps), ["see nothing|its plan,begin,see it,see nothing"]);
+    assert_eq!(value(&mut a, "SELECT count(*) FROM trial.things"), "0");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM pg_prepared_statements WHERE name = 'left_behind'"), "0");
+    assert_eq!(value(&mut a, "SELECT to_regproc('trial.drops_itself') IS NOT NULL"), "t");
+    assert_eq!(value(&mut a, "SELECT current_user || session_user || current_setting('role')"), "postgrespostgresnone");
+    // Each of them alone is a decision all the same.
+    for (name, error) in expected {
+        let alone = "UPDATE crewsnow_ops.criteria SET is_enabled = name IN ('e2e-tests', 'monitoring'), weight = CASE name WHEN 'e2e-tests' THEN 80 ELSE 20 END WHERE gate = 'go_no_go'";
+        let told = with(&mut a, &format!("{alone}; DELETE FROM crewsnow_ops.e2e_tests WHERE name <> '{name}'"), |a| {
+            value(a, "SELECT concat_ws(' ', decision, reasons[1]) FROM make_go_no_go_decision()")
+        });
+        match error {
+            "OK" => assert!(told.starts_with("GO_WITH_CAUTION WARNING monitoring"), "{name}: {told}"),
+            error => assert!(
+                told.starts_with("NO_GO BLOCKER e2e-tests: FAILED: 1 of 1 test failed: ")
+                    && told.ends_with(&error.replace('"', "'")),
+                "{name}: {told}"
+            ),
+        }
+    }
+    registered_by_less(&cluster, &mut a);
+    somebody_wants_it_to_stop(&cluster);
+}
+
+/// Whoever registers a test gets no more rights by it.
+fn registered_by_less(cluster: &Cluster, a: &mut Client) {
+    run(
+        a,
+        "CREATE ROLE lead LOGIN; SELECT crewsnow_ops.grant_access('lead', 'admin'); GRANT authenticated TO lead;
+         CREATE SCHEMA lead AUTHORIZATION lead; GRANT USAGE ON SCHEMA lead TO authenticated, service_role; DELETE FROM crewsnow_ops.e2e_tests",
+    );
+    let mut lead = cluster.connect_as("lead", "tests");
+    run(
+        &mut lead,
+        "CREATE FUNCTION lead.plan() RETURNS TABLE (step text, role text, statement text) LANGUAGE sql AS $$ VALUES ('x', 'postgres', 'CREATE TABLE public.taken ()') $$",
+    );
+    assert_eq!(sqlstate(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'postgres')"), "42501");
+    assert_eq!(
+        sqlstate(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')"),
+        "42501"
+    );
+    run(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()')");
+    let error = "SELECT error FROM crewsnow_ops.run_e2e_tests()";
+    assert_eq!(value(a, error), "\"lead\" is not a member of role \"postgres\"");
+    // Nor does whoever can change a function that somebody else has registered.
+    run(a, "SELECT crewsnow_ops.remove_e2e_test('x')");
+    let registered = a.batch_execute("SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')");
+    assert!(
+        explain(&registered.expect_err("the owner is not a member"))
+            .contains("\"lead\" is not a member of role \"service_role\"")
+    );
+    run(a, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()')");
+    assert_eq!(value(a, error), "\"lead\" is not a member of role \"postgres\"");
+    run(a, "REVOKE authenticated FROM lead");
+    assert_eq!(value(a, error), "\"lead\" is not a member of role \"authenticated\"");
+}
+
+fn somebody_wants_it_to_stop(cluster: &Cluster) {
+    let mut a = cluster.connect("tests");
+    run(
+        &mut a,
+        "DELETE FROM crewsnow_ops.e2e_tests; SELECT crewsnow_ops.register_e2e_test('hangs', 'trial.hangs()', p_time_limit => '10 minutes')",
+    );
+    run(&mut a, "SET statement_timeout = '500ms'");
+    let began = Instant::now();
+    assert_eq!(sqlstate(&mut a, "SELECT * FROM make_go_no_go_decision()"), "57014");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// Two people for a blocker, one for the rest; until a time; shown in every decision.
+#[test]
+fn waivers() {
+    let cluster = Cluster::start("readiness_waivers", "");
+    let mut a = supabase(&cluster, "waivers");
+    run(
+        &mut a,
+        "CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN; SELECT crewsnow_ops.grant_access(r, 'operator') FROM unnest(ARRAY['ann', 'bob']) AS r",
+    );
+    let (mut ann, mut bob) = (cluster.connect_as("ann", "waivers"), cluster.connect_as("bob", "waivers"));
+    let blockers = "SELECT critical_blockers, warnings FROM make_go_no_go_decision()";
+    assert_eq!(rows(&mut ann, blockers), ["2|2"]);
+    let waive = "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'staging is down', now() + interval '2 hours')";
+    let id = value(&mut ann, waive);
+    let reason = "SELECT reasons[array_position(ARRAY(SELECT r LIKE '%e2e-tests%' FROM unnest(reasons) AS r), true)] FROM make_go_no_go_decision()";
+    assert_eq!(rows(&mut ann, blockers), ["2|2"], "not yet");
+    assert!(value(&mut ann, reason).contains(
+        "BLOCKER e2e-tests: NO_EVIDENCE: no test is registered (waiver not approved, asked for by ann: staging is down)"
+    ));
+    let approve = format!("SELECT crewsnow_ops.approve_waiver('{id}')");
+    let actions = "SELECT array_to_string(next_actions, E'\\n') FROM make_go_no_go_decision()";
+    assert!(value(&mut ann, actions).contains(&format!("{approve}; -- e2e-tests: by somebody other than ann")));
+    assert_eq!(sqlstate(&mut ann, &approve), "42501");
+    run(&mut bob, &approve);
+    assert_eq!(sqlstate(&mut bob, &approve), "42704", "only once");
+    assert_eq!(rows(&mut ann, blockers), ["1|3"]);
+    assert!(
+        value(&mut ann, reason).starts_with("WAIVED e2e-tests: NO_EVIDENCE: no test is registered (waiver until 20")
+    );
+    assert!(value(&mut ann, reason).ends_with("Z, asked for by ann, approved by bob: staging is down)"));
+    let shown = "SELECT waiver FROM crewsnow_ops.explain_decision() WHERE criterion = 'e2e-tests'";
+    assert!(value(&mut bob, shown).contains("approved by bob"));
+    let until =
+        "SELECT valid_until < now() + interval '2 hours' FROM crewsnow_ops.decisions ORDER BY decided_at DESC LIMIT 1";
+    assert_eq!(value(&mut ann, until), "t", "the decision ends with it");
+    // With a waived blocker it is not GO, even with all other points.
+    run(
+        &mut a,
+        "UPDATE crewsnow_ops.criteria SET weight = CASE name WHEN 'e2e-tests' THEN 0 ELSE 100 END, is_enabled = name IN ('e2e-tests', 'monitoring'), measures = CASE name WHEN 'monitoring' THEN '{evidence}' ELSE measures END WHERE gate = 'go_no_go'",
+    );
+    run(&mut a, "SELECT crewsnow_ops.record_evidence('monitoring', true)");
+    assert_eq!(
+        rows(&mut ann, "SELECT decision, readiness_score FROM make_go_no_go_decision()"),
+        ["GO_WITH_CAUTION|100"]
+    );
+    run(&mut a, "UPDATE crewsnow_ops.waivers SET expires_at = now()");
+    assert_eq!(
+        rows(&mut ann, "SELECT decision, critical_blockers FROM make_go_no_go_decision()"),
+        ["NO_GO|1"],
+        "expired"
+    );
+    assert!(value(&mut ann, reason).contains("(waiver expired at 20"));
+    // One person is enough for what does not block, and anybody can take it back.
+    run(
+        &mut a,
+        "UPDATE crewsnow_ops.criteria SET is_blocker = false, weight = CASE name WHEN 'e2e-tests' THEN 100 ELSE 0 END WHERE gate = 'go_no_go'; UPDATE crewsnow_ops.criteria SET is_blocker = true WHERE name = 'monitoring'",
+    );
+    let id = value(&mut ann, waive);
+    assert!(value(&mut ann, reason).starts_with("WAIVED e2e-tests"));
+    run(&mut bob, &format!("SELECT crewsnow_ops.revoke_waiver('{id}')"));
+    assert!(value(&mut ann, reason).starts_with("WARNING e2e-tests: NO_EVIDENCE: no test is registered"));
+    assert_eq!(rows(&mut a, &format!("SELECT revoked_by FROM crewsnow_ops.waivers WHERE id = '{id}'")), ["bob"]);
+    // Of a release it is of that one alone.
+    run(&mut ann, "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'only this one', now() + interval '1 day', 'v1')");
+    let of = |release: &str| {
+        format!("SELECT array_to_string(reasons, ' ') FROM crewsnow_ops.decide('go_no_go', '{release}')")
+    };
+    assert!(value(&mut ann, &of("v1")).contains("WAIVED e2e-tests") && !value(&mut ann, &of("v2")).contains("WAIVED"));
+}
+
+/// What a team has changed, recorded and decided is in a dump, and back.
+#[test]
+fn dump_and_restore() {
+    let cluster = Cluster::start("readiness_dump", "");
+    let mut a = supabase(&cluster, "original");
+    run(
+        &mut a,
+        "CREATE FUNCTION public.passes() RETURNS void LANGUAGE sql AS 'SELECT 1';
+         CREATE ROLE keeper LOGIN; SELECT crewsnow_ops.grant_access('keeper', 'admin');
+         UPDATE crewsnow_ops.criteria SET weight = 15 WHERE name = 'monitoring';
+         UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = 'flags-as-planned';
+         INSERT INTO crewsnow_ops.criteria (name, category, weight, is_blocker) VALUES ('it''s \"signed\" \\ off', 'people', 5, false);
+         UPDATE crewsnow_ops.launch_plan SET rollout_steps = '{10,20}' WHERE flag_key = 'tracker_pro';
+         INSERT INTO crewsnow_ops.launch_plan VALUES ('our_flag', true, NULL);
+         INSERT INTO crewsnow_ops.checklist_items (checklist, item, position, task) VALUES ('post-incident', 'invoices', 13, 'x'), ('ours', 'a', 1, 'y');
+         SELECT crewsnow_ops.register_e2e_test('t', 'public.passes()', p_claims => '{\"sub\": \"x\"}');
+         SELECT crewsnow_ops.record_evidence('restore-test', true, '{\"a\": [1]}', '1 day', 'v1');
+         SELECT crewsnow_ops.waive_criterion('payments', 'why', now() + interval '1 day');
+         SELECT crewsnow_ops.freeze_releases('why', now(), now() + interval '1 day');
+         SELECT decision FROM make_launch_decision()",
+    );
+    let tables =
+        ["criteria", "launch_plan", "checklist_items", "e2e_tests", "evidence", "waivers", "freezes", "decisions"];
+    let all = |client: &mut Client| -> Vec<Vec<String>> {
+        tables
+            .iter()
+            .map(|table| rows(client, &format!("SELECT t::text FROM crewsnow_ops.{table} AS t ORDER BY 1")))
+            .collect()
+    };
+    let mut expected = all(&mut a);
+    assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
+    let says = "SELECT decision, reasons FROM make_launch_decision()";
+    let decided = rows(&mut a, "SELECT decision, reasons FROM crewsnow_ops.decisions");
+    let mut from = "original".to_owned();
+    // And again from the copy.
+    for copy in ["copy", "copy_of_copy"] {
+        let file = cluster.scratch().join(format!("{copy}.dump"));
+        must_run(cluster.client_program(program("pg_dump"), &from).args(["-Fc", "-f"]).arg(&file));
+        cluster.create_empty_database(copy);
+        let mut restore = cluster.client_program(program("pg_restore"), copy);
+        must_run(restore.args(["--exit-on-error", "-j", "2", "-d", copy]).arg(&file));
+        let mut restored = cluster.connect(copy);
+        assert_eq!(all(&mut restored), expected, "{copy}");
+        assert_eq!(rows(&mut restored, says), decided, "{copy} decides the same");
+        let stays = "DELETE FROM crewsnow_ops.criteria WHERE name = 'monitoring'";
+        assert_eq!(sqlstate(&mut restored, stays), "0A000");
+        run(&mut restored, "DELETE FROM crewsnow_ops.launch_plan WHERE flag_key = 'our_flag'");
+        expected = all(&mut restored);
+        from = copy.to_owned();
+    }
+}
+
+#[test]
+fn bad_input() {
+    let cluster = Cluster::start("readiness_input", "");
+    let mut a = supabase(&cluster, "input");
+    run(
+        &mut a,
+        "CREATE FUNCTION public.with_argument(integer) RETURNS void LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.number() RETURNS integer LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE public.procedure() LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.fine() RETURNS void LANGUAGE sql AS 'SELECT 1'",
+    );
+    let id = "gen_random_uuid()";
+    let before = "SELECT (SELECT count(*) FROM crewsnow_ops.evidence), (SELECT count(*) FROM crewsnow_ops.waivers), (SELECT count(*) FROM crewsnow_ops.freezes), (SELECT count(*) FROM crewsnow_ops.e2e_tests)";
+    for (call, code) in [
+        ("record_evidence(NULL, true)", "22004"),
+        ("record_evidence('monitoring', NULL)", "22004"),
+        ("record_evidence('monitoring', true, NULL)", "22004"),
+        ("record_evidence('monitorin', true)", "42704"),
+        ("record_evidence('monitoring', true, '[]')", "22023"),
+        ("record_evidence('monitoring', true, '1')", "22023"),
+        ("record_evidence('monitoring', true, jsonb_build_object('a', repeat('x', 300000)))", "22023"),
+        ("record_evidence('monitoring', true, '{}', '5 hours')", "22023"),
+        ("record_evidence('monitoring', true, '{}', '0')", "22023"),
+        ("record_evidence('monitoring', true, '{}', '-1 hour')", "22023"),
+        ("record_evidence('monitoring', true, '{}', NULL, '')", "22023"),
+        ("record_evidence('monitoring', true, '{}', NULL, repeat('v', 201))", "22023"),
+        ("waive_criterion('monitoring', NULL, now() + interval '1 day')", "22004"),
+        ("waive_criterion('monitoring', ' ', now() + interval '1 day')", "22023"),
+        ("waive_criterion('monitoring', 'x', now())", "22023"),
+        ("waive_criterion('monitoring', 'x', now() + interval '31 days')", "22023"),
+        ("waive_criterion('monitoring', 'x', 'infinity')", "22023"),
+        ("waive_criterion('nothing of the kind', 'x', now() + interval '1 day')", "42704"),
+        ("freeze_releases('x', now() + interval '2 days', now() + interval '1 day')", "22023"),
+        ("freeze_releases('x', '-infinity', now() + interval '1 day')", "22023"),
+        ("freeze_releases('x', now(), 'infinity')", "22023"),
+        ("freeze_releases('x', now() - interval '2 days', now() - interval '1 day')", "22023"),
+        ("freeze_releases('', now(), now() + interval '1 day')", "22023"),
+        ("register_e2e_test(NULL, 'public.fine()')", "22004"),
+        ("register_e2e_test(' ', 'public.fine()')", "22004"),
+        ("register_e2e_test('x', NULL)", "22004"),
+        ("register_e2e_test('x', 'public.no_such()')", "42883"),
+        ("register_e2e_test('x', 0)", "42809"),
+        ("register_e2e_test('x', 'public.with_argument(integer)')", "42809"),
+        ("register_e2e_test('x', 'public.number()')", "42809"),
+        ("register_e2e_test('x', 'public.procedure()')", "42809"),
+        ("register_e2e_test('x', 'public.fine()', 'nobody')", "42704"),
+        ("register_e2e_test('x', 'public.fine()', p_claims => '[]')", "22023"),
+        ("register_e2e_test('x', 'public.fine()', p_criterion => 'e2e')", "42704"),
+        ("register_e2e_test('x', 'public.fine()', p_time_limit => '0')", "22023"),
+        ("register_e2e_test('x', 'public.fine()', p_time_limit => '11 minutes')", "22023"),
+        ("remove_e2e_test('x')", "42704"),
+        ("run_e2e_tests('x')", "42704"),
+        ("decide(NULL)", "22004"),
+        ("decide('deploy')", "22023"),
+        ("decide('go_no_go', '')", "22023"),
+        ("require_go('', 'go_no_go')", "22023"),
+        ("require_go(NULL, NULL)", "22004"),
+        ("explain_decision()", "42704"),
+        ("checklist('post-incidents')", "42704"),
+        ("checklist('')", "42704"),
+    ] {
+        let error = a.batch_execute(&format!("SELECT crewsnow_ops.{call}")).expect_err(call);
+        let error = error.as_db_error().expect("an error of the server");
+        assert_eq!(error.code().code(), code, "{call}: {error:?}");
+        if code != "42883" {
+            assert!(error.hint().is_some(), "{call}: {error:?}");
+        }
+    }
+    for function in ["approve_waiver", "revoke_waiver", "end_freeze", "explain_decision"] {
+        assert_eq!(sqlstate(&mut a, &format!("SELECT crewsnow_ops.{function}({id})")), "42704", "{function}");
+    }
+    assert_eq!(rows(&mut a, before), ["0|0|0|0"], "nothing was done");
+    // In the middle of the night with nothing set up it says what is missing.
+    let told =
+        rows(&mut a, "SELECT decision, critical_blockers, warnings, readiness_score FROM make_go_no_go_decision()");
+    assert_eq!(told, ["NO_GO|2|2|0"]);
+    let lists = "SELECT checklist, count(*), count(DISTINCT phase) FROM crewsnow_ops.checklist() GROUP BY 1 ORDER BY 1";
+    assert_eq!(rows(&mut a, lists), ["feature-flag-review|5|1", "post-incident|12|3"]);
+    for command in rows(&mut a, "SELECT command FROM crewsnow_ops.checklist() WHERE command IS NOT NULL") {
+        run(&mut a, &command);
+    }
+}
