@@ -14,7 +14,7 @@ use crate::pg::tree::c_string;
 use crate::pg::{privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// How long one question may take, in milliseconds.
@@ -494,7 +494,7 @@ fn shown_as(sql: &str, user: &str) -> String {
 }
 
 /// The cells by reach and role, the worst first.
-pub fn worst(cells: &[Cell]) -> HashMap<(Reach, u32), &Cell> {
+pub fn worst(cells: &[Cell]) -> BTreeMap<(Reach, u32), &Cell> {
     let rank = |verdict: &Verdict| match verdict {
         Verdict::Leak(confidence, audience) => (0, *audience as u8, *confidence as u8),
         Verdict::Public(confidence) => (1, *confidence as u8, 0),
@@ -507,7 +507,7 @@ pub fn worst(cells: &[Cell]) -> HashMap<(Reach, u32), &Cell> {
         Verdict::Closed => (8, 0, 0),
         Verdict::NoAccess => (9, 0, 0),
     };
-    let mut worst: HashMap<(Reach, u32), &Cell> = HashMap::new();
+    let mut worst: BTreeMap<(Reach, u32), &Cell> = BTreeMap::new();
     for cell in cells {
         let known = worst.entry((cell.reach, cell.role.to_u32())).or_insert(cell);
         if rank(&cell.verdict) < rank(&known.verdict) {
