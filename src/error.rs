@@ -217,6 +217,16 @@ pub enum OpsError {
         /// The role.
         role: String,
     },
+    /// SQLSTATE 22P02
+    #[error("p_user \"{user}\" is no user's id")]
+    NotAUserId {
+        /// What was given.
+        user: String,
+        /// What ids are, by the server's name of the type.
+        type_: String,
+        /// A call that works.
+        example: String,
+    },
     /// SQLSTATE 42809
     #[error("p_relation is not a table with columns")]
     NotATable {
@@ -288,6 +298,7 @@ impl OpsError {
             | Self::InvalidExpiry { .. }
             | Self::UnknownAccessLevel(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::InvalidSketch(_) => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
+            Self::NotAUserId { .. } => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::LikelyTypo { .. }
             | Self::UnknownRole(_)
             | Self::UnknownFinding { .. }
@@ -364,6 +375,7 @@ impl OpsError {
             Self::InvalidAge => "Everybody is older than that. Nothing was done.".into(),
             Self::SameUser { .. } => "Everybody reaches what is their own.".into(),
             Self::InvalidRowKey { .. } => "A key is an object of columns and values that one row has.".into(),
+            Self::NotAUserId { type_, .. } => format!("The ids of users are of type {type_}."),
             Self::NotATable { .. } => "Only tables have rows of their own; views are traced by crewsnow_ops.trace_access.".into(),
             Self::NotAClientRole { .. } => "They are named by crewsnow_ops.anonymous_role and crewsnow_ops.user_role.".into(),
             Self::NoReasonToAccept { .. } => "It is shown wherever the finding would be. Nothing was accepted.".into(),
@@ -412,6 +424,7 @@ impl OpsError {
             | Self::NotATable { example }
             | Self::InvalidRowKey { example, .. } => (*example).into(),
             Self::NotAClientRole { .. } => "SHOW crewsnow_ops.user_role;".into(),
+            Self::NotAUserId { example, .. } => example.clone(),
             Self::UnknownFinding { .. } => "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into(),
             Self::Unreadable { table, .. } => format!("\\d+ {table}"),
             Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {

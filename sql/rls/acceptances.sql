@@ -1,7 +1,7 @@
 -- What is accepted now: of each finding the latest decision, while it lasts.
-SELECT a.finding, a.reason, to_char(a.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until, a.accepted_by
+SELECT a.finding, a.reason, to_char(a.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until, a.accepted_by, a.severity
 FROM (
-    SELECT DISTINCT ON (r.finding) r.finding, r.reason, r.expires_at, r.accepted_by
+    SELECT DISTINCT ON (r.finding) r.finding, r.reason, r.expires_at, r.accepted_by, r.severity
     FROM crewsnow_ops.rls_acceptances AS r
     ORDER BY r.finding, r.accepted_at DESC
 ) AS a

@@ -1,4 +1,5 @@
--- $1 run, or NULL for the last; $2, $3 findings of now and their severities; $4 to $8 verdicts of now: what is not as it was then.
+-- $1 run, or NULL for the last; $2, $3 findings of now and their severities; $4 to $8 verdicts of now; $9 tables and $10
+-- rules that could not be told all of, $11 rules whose findings are verdicts on a table: what is not as it was then.
 WITH
 run AS (
     SELECT r.run, r.ran_at FROM crewsnow_ops.rls_runs AS r WHERE $1 IS NULL OR r.run = $1 ORDER BY r.ran_at DESC LIMIT 1
@@ -33,10 +34,14 @@ changes AS (
     FULL JOIN then_told AS t ON t.relation = n.relation AND t.reach = n.reach AND t.role = n.role
     WHERE (n.verdict, n.condition) IS DISTINCT FROM (t.verdict, t.condition)
     UNION ALL
-    SELECT CASE WHEN t.finding IS NULL THEN 'OPENED' WHEN n.finding IS NULL THEN 'CLOSED' ELSE 'CHANGED' END,
-        coalesce(n.finding, t.finding), t.severity, n.severity
+    SELECT CASE WHEN t.finding IS NULL THEN 'OPENED' WHEN n.finding IS NULL AND NOT u.is_untold THEN 'CLOSED' ELSE 'CHANGED' END,
+        coalesce(n.finding, t.finding), t.severity, CASE WHEN n.finding IS NULL AND u.is_untold THEN 'INCONCLUSIVE' ELSE n.severity END
     FROM now_found AS n
     FULL JOIN then_found AS t ON t.finding = n.finding
+    CROSS JOIN LATERAL (
+        SELECT split_part(t.finding, ' ', 1) = ANY ($10)
+            OR split_part(t.finding, ' ', 1) = ANY ($11) AND EXISTS (SELECT FROM unnest($9) AS r (relation) WHERE right(t.finding, length(r.relation) + 1) = ' ' || r.relation)
+    ) AS u (is_untold)
     WHERE n.severity IS DISTINCT FROM t.severity
 )
 SELECT c.change, c.object, c.before, c.after, r.ran_at

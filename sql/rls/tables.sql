@@ -16,7 +16,14 @@ SELECT
             ORDER BY r.place)
         FROM unnest($1) WITH ORDINALITY AS r (role, place)
     ) AS privileges,
-    pg_has_role(c.relowner, 'USAGE') AS is_own, quote_ident(pg_get_userbyid(c.relowner)) AS owner
+    pg_has_role(c.relowner, 'USAGE') AS is_own, quote_ident(pg_get_userbyid(c.relowner)) AS owner,
+    -- What changes or refuses a new row before policies look at it, by the bits of tgtype: for each row, before, on insert or on update.
+    ARRAY(
+        SELECT CASE WHEN t.tgtype & 4 > 0 THEN 'i' ELSE '' END || CASE WHEN t.tgtype & 16 > 0 THEN 'u' ELSE '' END || ' ' || quote_ident(t.tgname)
+        FROM pg_trigger AS t
+        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 3 = 3 AND t.tgtype & 20 > 0
+        ORDER BY t.tgname
+    ) AS triggers
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'

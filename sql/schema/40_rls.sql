@@ -5,6 +5,7 @@ CREATE TABLE crewsnow_ops.rls_acceptances (
     accepted_by text NOT NULL DEFAULT SESSION_USER,
     reason text NOT NULL,
     expires_at timestamptz NOT NULL,
+    severity text NOT NULL,
     CONSTRAINT rls_acceptances_pkey PRIMARY KEY (finding, accepted_at),
     CONSTRAINT rls_acceptances_check CHECK (reason OPERATOR(pg_catalog.<>) '' AND pg_catalog.isfinite(expires_at))
 ) USING heap;
@@ -14,6 +15,7 @@ COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_at IS 'When.';
 COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_by IS 'By whom (session_user).';
 COMMENT ON COLUMN crewsnow_ops.rls_acceptances.reason IS 'Why.';
 COMMENT ON COLUMN crewsnow_ops.rls_acceptances.expires_at IS 'Until when.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.severity IS 'How urgent it was. What has become more urgent is not accepted.';
 COMMENT ON CONSTRAINT rls_acceptances_pkey ON crewsnow_ops.rls_acceptances IS 'One decision at a time.';
 COMMENT ON CONSTRAINT rls_acceptances_check ON crewsnow_ops.rls_acceptances IS 'A reason and an end are needed.';
 

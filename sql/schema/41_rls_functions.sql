@@ -45,7 +45,7 @@ CREATE FUNCTION crewsnow_ops.effective_rls(p_relation regclass, p_role text DEFA
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'effective_rls_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.effective_rls(regclass, text, text) IS
-'What the server enforces on a table for the roles of requests, by its own rewriting: per command all policies as they combine, and the same as a user, or without p_user as nobody, with their identity put in. Errors: 22004 NULL argument, 42704 no role of requests, 42809 not a table.';
+'What the server enforces on a table for the roles of requests, by its own rewriting: per command all policies as they combine, and the same as a user, or without p_user as nobody, with their identity put in. Errors: 22004 NULL argument, 22P02 p_user is no id, 42704 no role of requests, 42809 not a table.';
 
 CREATE FUNCTION crewsnow_ops.prove_remediation(p_finding text) RETURNS text LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off

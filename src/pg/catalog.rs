@@ -203,6 +203,93 @@ pub fn return_type(function: pg_sys::Oid) -> pg_sys::Oid {
     unsafe { pg_sys::get_func_rettype(function) }
 }
 
+/// A type as SQL writes it.
+pub fn type_name(type_: pg_sys::Oid) -> String {
+    // SAFETY: gives "???" or "-" where there is none, else a NUL-terminated text; it is copied.
+    unsafe { CStr::from_ptr(pg_sys::format_type_be(type_)) }.to_string_lossy().into_owned()
+}
+
+/// A type as SQL writes it, with its schema.
+pub fn qualified_type_name(type_: pg_sys::Oid) -> String {
+    // SAFETY: as for `type_name`.
+    unsafe { CStr::from_ptr(pg_sys::format_type_be_qualified(type_)) }.to_string_lossy().into_owned()
+}
+
+/// What the values of a type are: of a domain those that it is made of.
+pub fn base_type(type_: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: looks up the type; one that is gone is its own.
+    unsafe {
+        match pg_sys::get_typtype(type_) as u8 {
+            pg_sys::TYPTYPE_DOMAIN => pg_sys::getBaseType(type_),
+            _ => type_,
+        }
+    }
+}
+
+/// Whether values of a type are texts.
+pub fn is_text(type_: pg_sys::Oid) -> bool {
+    let (mut category, mut is_preferred) = (0, false);
+    // SAFETY: looks up the type, which raises for one that is gone: it is asked for before.
+    unsafe {
+        if pg_sys::get_typisdefined(type_) {
+            pg_sys::get_type_category_preferred(type_, &mut category, &mut is_preferred);
+        }
+    }
+    category as u8 == pg_sys::TYPCATEGORY_STRING
+}
+
+/// Whether a type is an extension's and its values are texts.
+pub fn is_text_of_extension(type_: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the type, and what it depends on.
+    let is_base = unsafe { pg_sys::get_typtype(type_) } as u8 == pg_sys::TYPTYPE_BASE;
+    // SAFETY: likewise.
+    is_base
+        && is_text(type_)
+        && unsafe { pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_) } != pg_sys::InvalidOid
+}
+
+/// The table and its column that a column refers to by a foreign key of its own: the table qualified and quoted, the column as it is, and its
+/// type.
+pub fn referenced(table: pg_sys::Oid, column: i16) -> Option<(String, String, pg_sys::Oid)> {
+    // SAFETY: the table is open while the list is read, which is the relation cache's and holds as many keys as each says; the lock stays
+    // until the end of the transaction or subtransaction, as a statement's would.
+    let (other, key) = unsafe {
+        let relation = pg_sys::table_open(table, pg_sys::AccessShareLock as i32);
+        let keys = super::condition::elements::<pg_sys::ForeignKeyCacheInfo>(pg_sys::RelationGetFKeyList(relation));
+        let found = keys.into_iter().find(|key| (**key).nkeys == 1 && (**key).conkey[0] == column);
+        let found = found.map(|key| ((*key).confrelid, (*key).confkey[0]));
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        found?
+    };
+    Some((table_name(other)?, column_name(other, key)?, column_type(other, key)?))
+}
+
+/// The operators that compare values of a type, as an index would, qualified so that no search_path makes them others: equal, and not.
+pub fn equality(type_: pg_sys::Oid) -> Option<[String; 2]> {
+    // SAFETY: looks up the type and its operators; an entry of the type cache is always there.
+    unsafe {
+        let equal = (*pg_sys::lookup_type_cache(type_, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr;
+        Some([operator_name(equal)?, operator_name(pg_sys::get_negator(equal))?])
+    }
+}
+
+/// An operator as SQL writes it where no search_path has a say.
+fn operator_name(operator: pg_sys::Oid) -> Option<String> {
+    // SAFETY: NULL for an unknown operator or schema, else NUL-terminated copies.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, operator.into());
+        if row.is_null() {
+            return None;
+        }
+        let found = &*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_operator>();
+        let name = CStr::from_ptr(found.oprname.data.as_ptr()).to_string_lossy().into_owned();
+        let schema = pg_sys::get_namespace_name(found.oprnamespace);
+        pg_sys::ReleaseSysCache(row);
+        let schema = (!schema.is_null()).then(|| CStr::from_ptr(schema).to_string_lossy())?;
+        Some(format!("OPERATOR({}.{name})", pgrx::spi::quote_identifier(schema)))
+    }
+}
+
 /// The type of arrays of a type.
 pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type, InvalidOid where there is none.

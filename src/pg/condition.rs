@@ -1,5 +1,6 @@
 //! Conditions in the server's own form: what row-level security adds to a statement, folded, compared and written as SQL.
 
+use super::row_security::Origin;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::{CStr, c_int, c_void};
@@ -129,6 +130,12 @@ impl Condition {
         Self::one(unsafe { pg_sys::makeBoolConst(false, false) })
     }
 
+    /// Whether it is written as `other` is.
+    pub fn is_same(self, other: Self) -> bool {
+        // SAFETY: lists of valid expressions.
+        unsafe { pg_sys::equal(self.0.cast(), other.0.cast()) }
+    }
+
     /// Whether `other` holds for every row for which `self` does; both folded. What cannot be proved is `false`.
     pub fn implies(self, other: Self) -> bool {
         // SAFETY: both are implicit ANDs of valid expressions.
@@ -157,12 +164,6 @@ impl Condition {
             }
         }
         if distinct.len() == terms.len() { self } else { distinct.into_iter().fold(Self::ALWAYS, Self::and) }
-    }
-
-    /// Whether it says the same in the same words.
-    pub fn is_same(self, other: Self) -> bool {
-        // SAFETY: both are NIL or lists of valid expressions.
-        unsafe { pg_sys::equal(self.0.cast(), other.0.cast()) }
     }
 
     /// What is left of it in this session: its STABLE functions are called, as the planner calls them for its estimates, and constants
@@ -232,17 +233,48 @@ impl Condition {
     /// The condition that the row would have to meet if one of its columns had this value instead; `None` where it looks at the row as a
     /// whole.
     pub fn with_column(self, column: i16, type_: pg_sys::Oid, value: pg_sys::Datum) -> Option<Self> {
+        self.with_value(column, type_, Some(value))
+    }
+
+    /// The same with a value that may be NULL.
+    pub fn with_value(self, column: i16, type_: pg_sys::Oid, value: Option<pg_sys::Datum>) -> Option<Self> {
         if self.reads_whole_row() {
             return None;
         }
-        // SAFETY: the list is a copy; without references to the whole row no range table entry is needed.
+        // SAFETY: makes a constant of the type.
         unsafe {
             let (mut length, mut by_value) = (0, false);
             pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
             let collation = pg_sys::get_typcollation(type_);
-            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, false, by_value);
-            let entry = pg_sys::makeTargetEntry(constant.cast(), column, std::ptr::null_mut(), false);
-            let targets = pg_sys::lappend(std::ptr::null_mut(), entry.cast());
+            let (is_null, value) = (value.is_none(), value.unwrap_or(pg_sys::Datum::null()));
+            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
+            Some(self.with_expressions(&[(column, constant.cast())]))
+        }
+    }
+
+    /// It about a row that is put together: with columns of other tables in place of its own.
+    pub(super) fn with_origins(self, origins: &[Origin]) -> Self {
+        // SAFETY: makes references to columns of these types.
+        unsafe {
+            let expressions = origins.iter().map(|(column, place, number, type_)| {
+                let collation = pg_sys::get_typcollation(*type_);
+                (*column, pg_sys::makeVar(*place, *number, *type_, -1, collation, 0).cast())
+            });
+            self.with_expressions(&expressions.collect::<Vec<_>>())
+        }
+    }
+
+    /// It with these expressions in place of columns.
+    ///
+    /// # Safety
+    /// They must be of the columns' types, and the condition must not look at the row as a whole.
+    unsafe fn with_expressions(self, expressions: &[(i16, *mut pg_sys::Expr)]) -> Self {
+        // SAFETY: the list is a copy; without references to the whole row no range table entry is needed.
+        unsafe {
+            let targets = expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
+                let entry = pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
+                pg_sys::lappend(targets, entry.cast())
+            });
             let mut has_sublinks = true;
             let node = pg_sys::ReplaceVarsFromTargetList(
                 copy(self.0).cast(),
@@ -256,7 +288,7 @@ impl Condition {
                 1,
                 &mut has_sublinks,
             );
-            Some(Self(node.cast()))
+            Self(node.cast())
         }
     }
 

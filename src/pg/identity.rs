@@ -51,6 +51,12 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Runs `work` as `role` if the current user is a superuser, and as the current user otherwise.
+pub fn as_lesser<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    // SAFETY: looks up the current user.
+    if unsafe { pg_sys::superuser() } { as_role(role, work) } else { work() }
+}
+
 /// The session's role as SET ROLE has set it.
 struct RestoreRole {
     role: pg_sys::Oid,

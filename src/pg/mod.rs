@@ -7,6 +7,7 @@ pub mod backend_local;
 pub mod block_scan;
 pub mod brin;
 pub mod catalog;
+pub mod choice;
 pub mod condition;
 pub mod constraint;
 pub mod datum;
@@ -29,6 +30,7 @@ pub mod subtransaction;
 pub mod time_limit;
 pub mod tree;
 pub mod trigger;
+pub mod values;
 pub mod wal;
 
 /// Keeps Rust back-traces out of users' error messages.

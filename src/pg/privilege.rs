@@ -41,6 +41,20 @@ pub fn is_generated(table: pg_sys::Oid, column: i16) -> bool {
     unsafe { pg_sys::get_attgenerated(table, column) != 0 }
 }
 
+/// Whether a column must have a value.
+pub fn is_not_null(table: pg_sys::Oid, column: i16) -> bool {
+    // SAFETY: looks up the column, whose fixed part is read before it is let go.
+    unsafe {
+        let row = pg_sys::SearchSysCacheAttNum(table, column);
+        if row.is_null() {
+            return false;
+        }
+        let is_not_null = (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_attribute>()).attnotnull;
+        pg_sys::ReleaseSysCache(row);
+        is_not_null
+    }
+}
+
 /// Whether row-level security, where it is on, does not hold for a role.
 pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: looks up the table and the role; with no_error it raises nothing for a policy that is off.

@@ -166,51 +166,105 @@ impl Look<'_> {
                 true => std::ptr::null_mut(),
                 false => pg_sys::copyObjectImpl(condition.0.cast()).cast(),
             };
-            require_nothing(query, table);
-            (*query).hasSubLinks = true;
-            // The condition may be older than the subtransaction that locked what it reads.
-            pg_sys::AcquireRewriteLocks(query, true, false);
-            let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
-            let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, self.parameters.list);
-            if (*(*plan).planTree).total_cost > cost {
-                return Err(Unclear::TooExpensive);
-            }
-            let mut collector = Collector {
-                receiver: pg_sys::DestReceiver {
-                    receiveSlot: Some(receive),
-                    rStartup: Some(start),
-                    rShutdown: Some(nothing),
-                    rDestroy: Some(nothing),
-                    mydest: pg_sys::CommandDest::DestNone,
-                },
-                context: pg_sys::CurrentMemoryContext,
-                rows: Vec::new(),
-            };
-            let none: *mut std::ffi::c_void = std::ptr::null_mut();
-            let snapshot = pg_sys::GetActiveSnapshot();
-            pg_sys::PushActiveSnapshot(snapshot);
-            let run = pg_sys::CreateQueryDesc(
-                plan,
-                sql.as_ptr(),
-                snapshot,
-                none.cast(),
-                (&raw mut collector).cast(),
-                self.parameters.list,
-                none.cast(),
-                0,
-            );
-            pg_sys::ExecutorStart(run, 0);
-            let forward = pg_sys::ScanDirection::ForwardScanDirection;
-            #[cfg(not(feature = "pg18"))]
-            pg_sys::ExecutorRun(run, forward, most, true);
-            #[cfg(feature = "pg18")]
-            pg_sys::ExecutorRun(run, forward, most);
-            pg_sys::ExecutorFinish(run);
-            pg_sys::ExecutorEnd(run);
-            pg_sys::FreeQueryDesc(run);
-            pg_sys::PopActiveSnapshot();
-            Ok(collector.rows)
+            require_nothing(query);
+            run(query, &sql, &self.parameters, most, cost)
         }
+    }
+}
+
+/// A query that puts a row together from several tables and lists: `SELECT … FROM` a list.
+pub struct Mix<'a> {
+    /// The statement.
+    pub sql: &'a str,
+    /// Its values.
+    pub parameters: Parameters,
+}
+
+/// From where a column comes: its number in the condition, the place in FROM, the number there, and its type.
+pub type Origin = (i16, i32, i16, pg_sys::Oid);
+
+impl Mix<'_> {
+    /// The first of the rows that meets a condition, whose columns come from where `origins` say, and the others from what stands first in FROM.
+    /// No privilege is looked at but those of the condition's own sub-queries.
+    ///
+    /// The values are copied into the current memory context.
+    pub fn first(
+        &self,
+        condition: Condition,
+        origins: &[Origin],
+        cost: f64,
+    ) -> Result<Option<Vec<Option<pg_sys::Datum>>>, Unclear> {
+        let sql = CString::new(self.sql).unwrap_or_default();
+        let query = unsecured(&sql, &self.parameters)?;
+        let condition = condition.with_origins(origins);
+        // SAFETY: as in `Look::rows`; the condition is about what stands in FROM.
+        unsafe {
+            require_nothing(query);
+            let from = &mut *(*query).jointree;
+            let before = pg_sys::make_ands_implicit(from.quals.cast());
+            from.quals = pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
+            Ok(run(query, &sql, &self.parameters, 1, cost)?.into_iter().next())
+        }
+    }
+}
+
+/// Plans and runs a query, for so many rows at most, and copies their values into the current memory context.
+///
+/// # Safety
+/// The query must be the server's, apart from conditions and columns about what it reads. What is left open by an error ends with the
+/// subtransaction that every caller is in.
+pub(super) unsafe fn run(
+    query: *mut pg_sys::Query,
+    sql: &CStr,
+    parameters: &Parameters,
+    most: u64,
+    cost: f64,
+) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Unclear> {
+    // SAFETY: as the caller vouches; the server plans and runs it as it does any.
+    unsafe {
+        (*query).hasSubLinks = true;
+        // Its conditions may be older than the subtransaction that locked what they read.
+        pg_sys::AcquireRewriteLocks(query, true, false);
+        let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
+        let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, parameters.list);
+        if (*(*plan).planTree).total_cost > cost {
+            return Err(Unclear::TooExpensive);
+        }
+        let mut collector = Collector {
+            receiver: pg_sys::DestReceiver {
+                receiveSlot: Some(receive),
+                rStartup: Some(start),
+                rShutdown: Some(nothing),
+                rDestroy: Some(nothing),
+                mydest: pg_sys::CommandDest::DestNone,
+            },
+            context: pg_sys::CurrentMemoryContext,
+            rows: Vec::new(),
+        };
+        let none: *mut std::ffi::c_void = std::ptr::null_mut();
+        let snapshot = pg_sys::GetActiveSnapshot();
+        pg_sys::PushActiveSnapshot(snapshot);
+        let run = pg_sys::CreateQueryDesc(
+            plan,
+            sql.as_ptr(),
+            snapshot,
+            none.cast(),
+            (&raw mut collector).cast(),
+            parameters.list,
+            none.cast(),
+            0,
+        );
+        pg_sys::ExecutorStart(run, 0);
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::ExecutorRun(run, forward, most, true);
+        #[cfg(feature = "pg18")]
+        pg_sys::ExecutorRun(run, forward, most);
+        pg_sys::ExecutorFinish(run);
+        pg_sys::ExecutorEnd(run);
+        pg_sys::FreeQueryDesc(run);
+        pg_sys::PopActiveSnapshot();
+        Ok(collector.rows)
     }
 }
 
@@ -225,7 +279,7 @@ fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, U
 }
 
 /// A statement as the server understands it, without row-level security. It is only made, not planned: that calls functions.
-fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
+pub(super) fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
     super::identity::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || analysed(sql, parameters))
 }
 
@@ -261,22 +315,26 @@ unsafe fn table_of(query: *mut pg_sys::Query) -> Option<(i32, *mut pg_sys::Range
     }
 }
 
-/// Has the executor look at no privilege on the table; whether the role has them was looked at before.
+/// Has the executor look at no privilege on the tables that a query reads by itself; whether the role has them was looked at before.
 ///
 /// # Safety
-/// The entry must be of the query's range table.
-unsafe fn require_nothing(query: *mut pg_sys::Query, table: *mut pg_sys::RangeTblEntry) {
-    // SAFETY: as the caller vouches.
+/// The query must be valid.
+pub(super) unsafe fn require_nothing(query: *mut pg_sys::Query) {
+    // SAFETY: as the caller vouches; a range table holds range table entries.
     unsafe {
-        #[cfg(feature = "pg15")]
-        {
-            let _ = query;
-            (*table).requiredPerms = 0;
-        }
-        #[cfg(not(feature = "pg15"))]
-        {
-            let permissions = pg_sys::getRTEPermissionInfo((*query).rteperminfos, table);
-            (*permissions).requiredPerms = 0;
+        for table in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
+            if (*table).rtekind != pg_sys::RTEKind::RTE_RELATION {
+                continue;
+            }
+            #[cfg(feature = "pg15")]
+            {
+                (*table).requiredPerms = 0;
+            }
+            #[cfg(not(feature = "pg15"))]
+            {
+                let permissions = pg_sys::getRTEPermissionInfo((*query).rteperminfos, table);
+                (*permissions).requiredPerms = 0;
+            }
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Facts {
     pub uses_session_user: bool,
     /// Whether the time is read.
     pub reads_time: bool,
+    /// Whether it is read who has logged in, or from where, which is another one in a request than in an audit.
+    pub reads_connection: bool,
     /// Constants that an identity is compared with.
     pub literal_identities: BTreeSet<String>,
     /// Columns that must equal an identity.
@@ -134,6 +136,8 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
                 walk.facts.functions.insert(call.funcid.to_u32());
                 // now(), transaction_timestamp() and statement_timestamp(), by their fixed oids.
                 walk.facts.reads_time |= [1299, 2647, 2648].contains(&call.funcid.to_u32());
+                // inet_client_addr(), inet_client_port(), inet_server_addr(), inet_server_port() and pg_backend_pid(), likewise.
+                walk.facts.reads_connection |= [2196, 2197, 2198, 2199, 2026].contains(&call.funcid.to_u32());
                 if walk.identity.functions.contains(&call.funcid) {
                     walk.facts.identity_calls += 1;
                     walk.facts.unwrapped_identity_calls += i32::from(!walk.is_once);
@@ -172,6 +176,7 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
                 use pg_sys::SQLValueFunctionOp::*;
                 let op = (*node.cast::<pg_sys::SQLValueFunction>()).op;
                 walk.facts.reads_time |= matches!(op, SVFOP_CURRENT_DATE..=SVFOP_LOCALTIMESTAMP_N);
+                walk.facts.reads_connection |= op == SVFOP_SESSION_USER;
                 walk.facts.uses_session_user |=
                     matches!(op, SVFOP_CURRENT_ROLE | SVFOP_CURRENT_USER | SVFOP_USER | SVFOP_SESSION_USER);
             }

@@ -2,15 +2,17 @@
 
 use super::audit::Audit;
 use super::people::People;
+use super::policy;
 use super::prove::LIMIT;
 use super::report::Report;
 use super::rules;
-use super::surroundings::Identity;
+use super::surroundings::{Identity, Surroundings};
 use super::table::Table;
 use crate::error::OpsError;
-use crate::pg::condition::{Condition, Folded, Parameters};
+use crate::pg::condition::{Condition, Folded, Parameters, value_of};
 use crate::pg::row_security::{self, Command};
-use crate::pg::{identity, privilege, rows::Rows, session, time_limit};
+use crate::pg::tree::c_string;
+use crate::pg::{catalog, identity, privilege, rows::Rows, session, time_limit};
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -123,7 +125,7 @@ fn run_day1_database_security_audit() -> Result<String, ErrorReport> {
 
 /// What the server enforces. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 42704 (no such role), 42809 (not a table).
+/// SQLSTATE 22004 (NULL argument), 22P02 (not an id of a user), 42704 (no such role), 42809 (not a table).
 #[pg_extern(sql = false)]
 fn effective_rls(
     p_relation: Option<pg_sys::Oid>,
@@ -139,6 +141,9 @@ fn effective_rls(
         return Err(OpsError::NotAClientRole { role: name.to_owned() }.into());
     }
     let Some((table, _)) = audit.tables.pop() else { return Err(OpsError::NotATable { example: EXAMPLE }.into()) };
+    if let Some(user) = p_user {
+        require_id(user, &audit.surroundings, &table)?;
+    }
     let mut people = People::default();
     let mut rows = Vec::new();
     for (place, role) in audit.surroundings.roles.iter().enumerate() {
@@ -174,6 +179,21 @@ fn effective_rls(
         }
     }
     Ok(Rows(rows))
+}
+
+/// Fails for what cannot be a user's id.
+fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<(), OpsError> {
+    let Some(type_) = surroundings.id_type() else { return Ok(()) };
+    if policy::alone(|| value_of(type_, &c_string(user))).is_ok() {
+        return Ok(());
+    }
+    let id = match type_ {
+        pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => "1",
+        _ => "7ad0e310-c2be-f807-be7c-3ae492be0185",
+    };
+    let name = table.named.name.replace('\'', "''");
+    let example = format!("SELECT * FROM crewsnow_ops.effective_rls('{name}', NULL, '{id}');");
+    Err(OpsError::NotAUserId { user: user.to_owned(), type_: catalog::type_name(type_), example })
 }
 
 /// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.

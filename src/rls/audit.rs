@@ -31,10 +31,11 @@ pub struct Audit {
 impl Audit {
     /// What has to be known before a question is asked.
     pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
-        let surroundings = Surroundings::read()?;
+        let mut surroundings = Surroundings::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::facts(&policies, &surroundings);
         let tables = table::tables(&surroundings, only, &policy::compared_columns(&facts))?;
+        surroundings.learn(&tables);
         Ok(Self {
             surroundings,
             policies,
@@ -70,23 +71,25 @@ impl Audit {
                 false => Ok(None),
             };
             owners.push(told.unwrap_or_else(|error| {
-                *cells = unseen(surroundings, &error.to_string());
+                *cells = unseen(table, surroundings, &error.to_string());
                 None
             }));
         }
         for ((table, cells), owners) in tables.iter_mut().zip(owners) {
             let policies = of_table(policies, table, |policy| policy.relation);
+            let facts = of_table(facts, table, |clause| clause.relation);
             if let Some(owners) = owners {
                 match in_time(table) {
                     Ok(()) => memory::in_temporary_context(|| {
                         let mut examination = Examination::new(table, surroundings, policies);
                         examination.owners = owners;
+                        examination.asks_for_sign_in = facts.iter().any(|clause| clause.tells_guests);
                         examination.cells_of_others(cells, &mut people);
                     }),
-                    Err(error) => cells.extend(unseen(surroundings, &error.to_string())),
+                    Err(error) => cells.extend(unseen(table, surroundings, &error.to_string())),
                 }
             }
-            doubt(cells, policies, of_table(facts, table, |clause| clause.relation), surroundings);
+            doubt(cells, policies, facts, surroundings);
         }
         Ok(audit)
     }
@@ -173,13 +176,7 @@ impl Audit {
         let audience = leaks.iter().map(|(_, _, audience)| *audience).min()?;
         let confidence = leaks.iter().map(|(_, confidence, _)| *confidence).min()?;
         let culprits = culprits(leaks.iter().map(|(cell, ..)| *cell));
-        let evidence: Vec<String> = leaks
-            .iter()
-            .map(|(cell, ..)| {
-                let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
-                format!("as {}: {}{seen}", cell.identity, shown(cell))
-            })
-            .collect();
+        let evidence: Vec<String> = leaks.iter().map(|(cell, ..)| facts(cell)).collect();
         let severity = match audience {
             Audience::Anonymous | Audience::AnyAccount => Severity::Critical,
             Audience::EveryUser => Severity::High,
@@ -220,11 +217,7 @@ impl Audit {
             relation: Some(table.oid().to_u32()),
             policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
             detail: format!("All of {who} can {what}{}.", because(table, &culprits)),
-            evidence: open
-                .iter()
-                .map(|cell| format!("as {}: {}", cell.identity, shown(cell)))
-                .collect::<Vec<_>>()
-                .join("; "),
+            evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
             remediation: (reach != Reach::Read).then(|| fix::of_open_write(table, &culprits)).flatten(),
             cache_key: None,
         })
@@ -240,7 +233,7 @@ fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys:
 }
 
 /// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some
-/// clients make it what they like.
+/// clients make it what they like. What they ask of the connection is another one's: who leaks by that is suspected only.
 fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroundings: &Surroundings) {
     let is_known = |setting: &&String| {
         let setting = setting.to_ascii_lowercase();
@@ -248,40 +241,73 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
             || ["role", "is_superuser", "server_version", "server_version_num"].contains(&setting.as_str())
             || surroundings.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
     };
+    let of_connection = "a policy asks who has logged in, or from where, which is not as in a request";
+    let of: Vec<(&Policy, Vec<&ClauseFacts>)> = policies
+        .iter()
+        .map(|policy| (policy, facts.iter().filter(|clause| clause.policy == policy.oid).collect()))
+        .collect();
     for cell in cells {
+        let about: Vec<&(&Policy, Vec<&ClauseFacts>)> =
+            of.iter().filter(|(policy, _)| policy.is_about(question::command(cell.reach), cell.role)).collect();
+        let asking: Vec<&Policy> = about
+            .iter()
+            .filter(|(_, clauses)| clauses.iter().any(|clause| clause.facts.reads_connection))
+            .map(|(policy, _)| *policy)
+            .collect();
+        if let Verdict::Leak(confidence, _) | Verdict::Public(confidence) = &mut cell.verdict {
+            let is_asking = |culprit: &Policy| asking.iter().any(|policy| policy.oid == culprit.oid);
+            let is_let = !cell.culprits.is_empty() && cell.culprits.iter().all(is_asking);
+            if is_let || asking.iter().any(|policy| !policy.is_permissive) {
+                *confidence = Confidence::Suspected;
+                cell.add(of_connection);
+            }
+            continue;
+        }
         if !matches!(cell.verdict, Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared) {
             continue;
         }
-        let about = policies.iter().filter(|policy| policy.is_about(question::command(cell.reach), cell.role));
-        let clauses = about.flat_map(|policy| facts.iter().filter(|clause| clause.policy == policy.oid));
-        let clauses: Vec<&ClauseFacts> = clauses.collect();
-        let unknown = clauses.iter().flat_map(|clause| &clause.facts.settings).find(|setting| !is_known(setting));
+        let clauses = || about.iter().flat_map(|(_, clauses)| clauses);
+        let unknown = clauses()
+            .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
+            .find(|setting| !is_known(setting));
         if let Some(setting) = unknown {
             let why = format!("a policy asks for the setting {setting}, which is not in crewsnow_ops.claims");
             cell.verdict = Verdict::Inconclusive(why);
+        } else if !asking.is_empty() {
+            cell.verdict = Verdict::Inconclusive(of_connection.to_owned());
         } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
-            && clauses.iter().any(|clause| clause.facts.reads_time)
+            && clauses().any(|clause| clause.facts.reads_time)
         {
             cell.verdict = Verdict::Inconclusive("it is closed now, and a policy asks what time it is".to_owned());
         }
     }
 }
 
-/// A table that could not be looked at.
-fn unseen(surroundings: &Surroundings, why: &str) -> Vec<Cell> {
-    let role = surroundings.user_role().or(surroundings.anonymous());
-    role.map(|role| Cell {
-        identity: role.name.clone(),
-        role: role.oid,
-        reach: Reach::Read,
-        verdict: Verdict::Inconclusive(why.to_owned()),
-        using: String::new(),
-        check: String::new(),
-        culprits: Vec::new(),
-        evidence: String::new(),
-    })
-    .into_iter()
-    .collect()
+/// A table that could not be looked at: nothing is told of whatever clients may do with it.
+fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (place, role) in surroundings.roles.iter().enumerate() {
+        for reach in Reach::ALL {
+            // As in an answer: only who has signed in has rows.
+            let applies = match reach {
+                Reach::TakeOver | Reach::Plant => !role.is_anonymous && !table.owners.is_empty(),
+                _ => true,
+            };
+            if applies && table.allows(place, question::command(reach)) {
+                cells.push(Cell {
+                    identity: role.name.clone(),
+                    role: role.oid,
+                    reach,
+                    verdict: Verdict::Inconclusive(why.to_owned()),
+                    using: String::new(),
+                    check: String::new(),
+                    culprits: Vec::new(),
+                    evidence: String::new(),
+                });
+            }
+        }
+    }
+    cells
 }
 
 fn culprits<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy> {
@@ -312,6 +338,12 @@ fn because(table: &Table, culprits: &[Policy]) -> String {
             format!(": policies {} let it through", names.join(", "))
         }
     }
+}
+
+/// As whom what was asked, and what was seen.
+fn facts(cell: &Cell) -> String {
+    let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
+    format!("as {}: {}{seen}", cell.identity, shown(cell))
 }
 
 /// The condition that matters for a reach.

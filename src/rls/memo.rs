@@ -29,8 +29,9 @@ impl Sought {
         let (kind, users, at) = match rows {
             Rows::Foreign => (0, Vec::new(), None),
             Rows::Of(users) => (1, users.to_vec(), None),
-            Rows::Own => (2, Vec::new(), None),
+            Rows::Own(owner) => (2, vec![owner.to_string()], None),
             Rows::At((table, place)) => (3, Vec::new(), Some((*table, place.value()))),
+            Rows::Any => (4, Vec::new(), None),
         };
         Self { kind, users, at, cost }
     }

@@ -5,7 +5,9 @@
 
 pub mod api;
 pub mod audit;
+pub mod controls;
 pub mod fix;
+pub mod made;
 pub mod memo;
 pub mod model;
 pub mod owners;

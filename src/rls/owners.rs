@@ -38,7 +38,8 @@ pub fn owner_columns(surroundings: &Surroundings, compared: &HashMap<u32, Vec<i1
     }
     // A list of people, or the team that a claim names, is nobody's id.
     let can_be_id = |type_: pg_sys::Oid| {
-        accounts.is_none_or(|(_, key)| [key, pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&type_))
+        let base = catalog::base_type(type_);
+        accounts.is_none_or(|(_, key)| key == base || catalog::is_text(base))
     };
     for (table, columns) in compared {
         for column in columns {
@@ -55,9 +56,11 @@ pub fn owner_columns(surroundings: &Surroundings, compared: &HashMap<u32, Vec<i1
         let (Some(name), Some(type_)) = (catalog::column_name(oid, number), catalog::column_type(oid, number)) else {
             continue;
         };
-        // Types of the server's own: nobody else's code is run to compare them.
-        if type_.to_u32() < pg_sys::FirstNormalObjectId {
-            owners.entry(table).or_default().push(OwnerColumn { number, name, type_, basis });
+        // Of a domain, what its values are. Types of the server's own, and texts of extensions, as citext is: nobody else's code is run to
+        // compare them.
+        let type_ = catalog::base_type(type_);
+        if type_.to_u32() < pg_sys::FirstNormalObjectId || catalog::is_text_of_extension(type_) {
+            owners.entry(table).or_default().extend(OwnerColumn::new(number, name, type_, basis));
         }
     }
     owners
@@ -106,7 +109,8 @@ fn named(
     let mut best: HashMap<u32, (usize, i16)> = HashMap::new();
     for column in constraint::columns_called(&NAMES) {
         let table = column.table.to_u32();
-        if (column.type_ == pg_sys::UUIDOID || Some(column.type_) == accounts)
+        let type_ = catalog::base_type(column.type_);
+        if (type_ == pg_sys::UUIDOID || Some(type_) == accounts)
             && known.range((table, i16::MIN)..=(table, i16::MAX)).next().is_none()
             && !referring.contains(&(table, column.number))
             && best.get(&table).is_none_or(|(place, _)| column.place < *place)

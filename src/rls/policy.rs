@@ -92,6 +92,10 @@ pub struct ClauseFacts {
     pub constant: Option<&'static str>,
     /// What it is made of.
     pub facts: Facts,
+    /// Settings that the functions which it calls name in their bodies.
+    pub inner_settings: Vec<String>,
+    /// Whether it may tell an anonymous sign-in from another one: it asks for the claim, or such a function does.
+    pub tells_guests: bool,
 }
 
 /// What is known of the policies of an audit that is under way, so that each rule need not find it out again.
@@ -167,6 +171,8 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
                 tree: Rc::clone(tree),
                 constant: None,
                 facts: Facts::default(),
+                inner_settings: Vec::new(),
+                tells_guests: false,
             });
         }
     }
@@ -189,7 +195,53 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
             }
         });
     }
+    for clause in &mut found {
+        clause.tells_guests = clause.facts.claim_keys.contains("is_anonymous");
+    }
+    look_inside(&mut found, surroundings);
     found.into()
+}
+
+/// What the body of a function says: the settings it asks for, whether it reads the connection, and whether it may tell guests.
+type Body = (Vec<String>, bool, bool);
+
+/// Adds what the bodies of functions say, as far as that can be read in their text, and not what these call in turn.
+fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
+    let known = |function: &u32| surroundings.identity_functions.contains(&pg_sys::Oid::from(*function));
+    let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
+    let mut called: Vec<u32> =
+        called.filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function)).copied().collect();
+    called.sort_unstable();
+    called.dedup();
+    if called.is_empty() {
+        return;
+    }
+    let oids: Vec<pg_sys::Oid> = called.into_iter().map(pg_sys::Oid::from).collect();
+    let read = || -> Result<HashMap<u32, Body>, OpsError> {
+        Spi::connect(|client| {
+            let mut found = HashMap::new();
+            for row in client.select(include_str!("../../sql/rls/function_bodies.sql"), None, &[oids.clone().into()])? {
+                let function: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
+                let is = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
+                found.insert(function.to_u32(), (row.get(2)?.unwrap_or_default(), is(3)?, is(4)?));
+            }
+            Ok(found)
+        })
+    };
+    // A function that is being dropped is not looked into.
+    let bodies = match alone(read) {
+        Ok(bodies) => bodies.unwrap_or_default(),
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(_) => return,
+    };
+    for clause in clauses {
+        let called = clause.facts.functions.iter().filter_map(|function| bodies.get(function));
+        for (settings, reads_connection, tells_guests) in called {
+            clause.inner_settings.extend(settings.iter().cloned());
+            clause.facts.reads_connection |= reads_connection;
+            clause.tells_guests |= tells_guests;
+        }
+    }
 }
 
 /// A clause as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
@@ -242,6 +294,7 @@ fn add(facts: &mut Facts, inner: Facts) {
     facts.user_columns.extend(inner.user_columns);
     facts.uses_session_user |= inner.uses_session_user;
     facts.reads_time |= inner.reads_time;
+    facts.reads_connection |= inner.reads_connection;
 }
 
 /// The columns that policies compare with who asks, by table.

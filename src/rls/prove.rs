@@ -11,10 +11,10 @@ use crate::error::OpsError;
 use crate::pg::condition::{Condition, Folded, value_of};
 use crate::pg::row_security::{self, Command, Effective, Unclear};
 use crate::pg::tree::c_string;
-use crate::pg::{catalog, privilege, time_limit};
+use crate::pg::{privilege, time_limit};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// How long one question may take, in milliseconds.
@@ -42,22 +42,34 @@ pub struct Cell {
     pub evidence: String,
 }
 
+impl Cell {
+    /// Adds to what was seen.
+    pub fn add(&mut self, what: &str) {
+        if !self.evidence.is_empty() {
+            self.evidence += "; ";
+        }
+        self.evidence += what;
+    }
+}
+
 /// Looks at one table with the eyes of everybody.
 pub struct Examination<'a> {
     /// The table.
     pub table: &'a Table,
-    surroundings: &'a Surroundings,
+    pub(super) surroundings: &'a Surroundings,
     policies: &'a [Policy],
     /// Some users whose rows it has.
     pub owners: Vec<String>,
+    /// Whether its policies may tell an anonymous sign-in from another one.
+    pub asks_for_sign_in: bool,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
     enforced: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
     memos: RefCell<HashMap<Identity, Rc<Memo>>>,
 }
 
 /// One kind of reach, as asked by one identity.
-struct Asked {
-    found: Found,
+pub(super) struct Asked {
+    pub(super) found: Found,
     using: Condition,
     check: Condition,
     condition: Condition,
@@ -71,6 +83,7 @@ impl<'a> Examination<'a> {
             surroundings,
             policies,
             owners: Vec::new(),
+            asks_for_sign_in: false,
             enforced: RefCell::default(),
             memos: RefCell::default(),
         }
@@ -98,6 +111,9 @@ impl<'a> Examination<'a> {
             }
             let stranger = self.surroundings.stranger(role);
             self.ask(place, &stranger, cells, people);
+            if self.asks_for_sign_in {
+                self.ask(place, &self.surroundings.guest(role), cells, people);
+            }
             if self.table.owners.is_empty() {
                 continue;
             }
@@ -135,11 +151,23 @@ impl<'a> Examination<'a> {
                 continue;
             }
             match self.reach(identity, reach) {
-                Ok(Some(asked)) => cells.push(self.judge(identity, reach, asked, people)),
+                Ok(Some(asked)) => {
+                    let mut cell = self.judge(identity, reach, asked, people);
+                    self.suspect(&mut cell);
+                    cells.push(cell);
+                }
                 Ok(None) => {}
                 Err(verdict) => cells.push(self.cell(identity, reach, verdict)),
             }
         }
+    }
+
+    /// What a trigger may prevent is not proved.
+    fn suspect(&self, cell: &mut Cell) {
+        let Some(doubts) = self.table.doubts(cell.reach) else { return };
+        let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
+        *confidence = Confidence::Suspected;
+        cell.add(&doubts);
     }
 
     fn cell(&self, identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
@@ -161,7 +189,7 @@ impl<'a> Examination<'a> {
     }
 
     /// What the server enforces for the role of an identity, asked once. Nothing of what it knows of who asks is put in yet.
-    fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
+    pub(super) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
         let key = (identity.role, command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
@@ -172,7 +200,7 @@ impl<'a> Examination<'a> {
     }
 
     /// What an identity was told already: the same role with the same settings.
-    fn memo(&self, identity: &Identity) -> Rc<Memo> {
+    pub(super) fn memo(&self, identity: &Identity) -> Rc<Memo> {
         if let Some(known) = self.memos.borrow().get(identity) {
             return Rc::clone(known);
         }
@@ -180,7 +208,7 @@ impl<'a> Examination<'a> {
     }
 
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
-    fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
+    pub(super) fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
         let memo = self.memo(identity);
         let question = Question { table: self.table, identity, memo: &memo };
         let others: Vec<String> =
@@ -188,32 +216,12 @@ impl<'a> Examination<'a> {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             identity.act(|| -> Result<Option<Asked>, Unclear> {
                 let effective = self.effective(identity, reach)?;
-                let (found, condition) = if reach == Reach::Plant {
-                    match question.planted_on(&effective, &self.victims(&others))? {
-                        Some(planted) => planted,
-                        None => return Ok(None),
-                    }
-                } else {
-                    let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(None) };
-                    let mut found = None;
-                    if reach == Reach::Forge && !self.table.owners.is_empty() {
-                        found = question.forged(effective.check).map(Found::Verdict);
-                    }
-                    let found = match found {
-                        Some(found) => found,
-                        None => question.others(condition, &others)?,
-                    };
-                    let is_safe =
-                        !matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..) | Verdict::Public(_)));
-                    // Of what an account could choose, others could choose the same.
-                    let changed = match reach {
-                        Reach::Tamper | Reach::TakeOver if is_safe && !identity.is_account => {
-                            question.changed(reach, &effective, &others)?
-                        }
-                        _ => None,
-                    };
-                    changed.unwrap_or((found, condition))
+                let told = match reach {
+                    Reach::Plant => question.planted_on(&effective, &self.victims(&others))?,
+                    _ => self.standing(&question, reach, &effective, &others)?,
                 };
+                let Some((found, condition)) = told else { return Ok(None) };
+                let found = self.made(&question, reach, &effective, &others, found)?;
                 question.begins(&effective)?;
                 let me = identity.user.as_deref();
                 let folded = |condition: Condition| match memo.fold(condition) {
@@ -242,6 +250,43 @@ impl<'a> Examination<'a> {
         }
     }
 
+    /// What is so of rows as they are, but for a new owner and columns that are wanted to be constants.
+    fn standing(
+        &self,
+        question: &Question<'_>,
+        reach: Reach,
+        effective: &Effective,
+        others: &[String],
+    ) -> Result<Option<(Found, Condition)>, Unclear> {
+        let mut told: Option<(Found, Condition)> = None;
+        for column in question.columns(reach) {
+            let Some(condition) = question.condition(reach, effective, None, column)? else { continue };
+            let mut found = None;
+            if reach == Reach::Forge && !self.table.owners.is_empty() {
+                found = question.forged(effective.check).map(Found::Verdict);
+            }
+            let found = match found {
+                Some(found) => found,
+                None => question.others(condition, others)?,
+            };
+            // Of what an account could choose, others could choose the same.
+            let changed = match reach {
+                Reach::Tamper | Reach::TakeOver if found.is_safe() && !question.identity.is_account => {
+                    question.changed(reach, effective, others, column)?
+                }
+                _ => None,
+            };
+            let (found, condition) = changed.unwrap_or((found, condition));
+            if told.as_ref().is_none_or(|(known, _)| found.is_worse_than(known)) {
+                told = Some((found, condition));
+            }
+            if told.as_ref().is_some_and(|(found, _)| !found.is_safe()) {
+                break;
+            }
+        }
+        Ok(told)
+    }
+
     fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
         let table = self.table.oid();
         let mut cell = self.cell(identity, reach, Verdict::Closed);
@@ -257,6 +302,13 @@ impl<'a> Examination<'a> {
                     cell.culprits = self.culprits(identity, reach, None);
                 }
                 cell.verdict = verdict;
+            }
+            Found::Made(chosen) => {
+                let (verdict, evidence) = self.made_by(identity, reach, &chosen, people);
+                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
+                    cell.culprits = self.culprits(identity, reach, None);
+                }
+                (cell.verdict, cell.evidence) = (verdict, evidence);
             }
             Found::Row(place) => {
                 let (verdict, evidence) = self.row_of_others(identity, reach, place, asked.condition, people);
@@ -288,8 +340,7 @@ impl<'a> Examination<'a> {
         let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
             return (Verdict::Shared, String::new());
         };
-        let stranger = self.surroundings.stranger(role);
-        if identity.user.is_some() && identity.label == stranger.label {
+        if !identity.is_account {
             return (
                 Verdict::Leak(seen, Audience::AnyAccount),
                 format!("{} reached a row of another user", identity.label),
@@ -341,14 +392,19 @@ impl<'a> Examination<'a> {
                 let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
                 let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
                 let planted = question.planted_on(&effective, &self.victims(&others))?;
-                return Ok(Some(matches!(planted, Some((Found::Row(_) | Found::Verdict(Verdict::Leak(..)), _)))));
+                return Ok(Some(planted.is_some_and(|(found, _)| !found.is_safe())));
             }
-            let Some(condition) = question.condition(reach, &effective, None)? else { return Ok(Some(false)) };
             question.begins(&effective)?;
             if question.is_own(place)? {
                 return Ok(None);
             }
-            Ok(Some(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()))
+            for column in question.columns(reach) {
+                let Some(condition) = question.condition(reach, &effective, None, column)? else { continue };
+                if question.first(&Rows::At(place), condition, f64::MAX)?.is_some() {
+                    return Ok(Some(true));
+                }
+            }
+            Ok(Some(false))
         });
         answer.map_err(|failure| failure.told())?.map_err(|unclear| unclear.to_string())
     }
@@ -400,6 +456,10 @@ impl<'a> Examination<'a> {
                     Folded::Never => Ok(false),
                     Folded::Depends(_) => match place {
                         Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
+                        None if is_about_new => {
+                            let chosen = question.chosen(condition, command(reach));
+                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), Folded::Always)))
+                        }
                         None => Ok(false),
                     },
                 }
@@ -433,37 +493,8 @@ fn shown_as(sql: &str, user: &str) -> String {
     sql.replace(user, &masked)
 }
 
-/// Looks at the two control tables, whose verdicts are known. `Err` says what was told wrong.
-pub fn controls(surroundings: &Surroundings) -> Result<(), String> {
-    let Some((place, role)) = surroundings.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous) else {
-        return Ok(());
-    };
-    let owners = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"].map(str::to_owned);
-    let told = |name: &std::ffi::CStr, reach: Reach, wanted: fn(&Found) -> bool| {
-        let table = catalog::schema(c"crewsnow_ops").and_then(|schema| catalog::table_in(schema, name));
-        let table = table.and_then(|oid| Some(Table::control(oid, catalog::table_name(oid)?, place)));
-        let Some(table) = table else { return Err("a control table is missing".to_owned()) };
-        let mut examination = Examination::new(&table, surroundings, &[]);
-        examination.owners = owners.to_vec();
-        match examination.reach(&surroundings.control(role, &owners[0]), reach) {
-            Ok(Some(asked)) if wanted(&asked.found) => Ok(()),
-            Ok(Some(Asked { found: Found::Verdict(verdict), .. })) | Err(verdict) => {
-                Err(format!("{} on {} was {} {}", reach.rule(), table.named.name, verdict.as_str(), verdict.remark()))
-            }
-            _ => Err(format!("{} on {} was told wrong", reach.rule(), table.named.name)),
-        }
-    };
-    let leaks = |found: &Found| matches!(found, Found::Row(_) | Found::Verdict(Verdict::Leak(..)));
-    let isolated = |found: &Found| matches!(found, Found::Verdict(Verdict::Isolated));
-    for reach in [Reach::Read, Reach::Tamper, Reach::Forge, Reach::Destroy] {
-        told(c"rls_control_open", reach, leaks)?;
-        told(c"rls_control_own", reach, isolated)?;
-    }
-    Ok(())
-}
-
 /// The cells by reach and role, the worst first.
-pub fn worst(cells: &[Cell]) -> HashMap<(Reach, u32), &Cell> {
+pub fn worst(cells: &[Cell]) -> BTreeMap<(Reach, u32), &Cell> {
     let rank = |verdict: &Verdict| match verdict {
         Verdict::Leak(confidence, audience) => (0, *audience as u8, *confidence as u8),
         Verdict::Public(confidence) => (1, *confidence as u8, 0),
@@ -476,7 +507,7 @@ pub fn worst(cells: &[Cell]) -> HashMap<(Reach, u32), &Cell> {
         Verdict::Closed => (8, 0, 0),
         Verdict::NoAccess => (9, 0, 0),
     };
-    let mut worst: HashMap<(Reach, u32), &Cell> = HashMap::new();
+    let mut worst: BTreeMap<(Reach, u32), &Cell> = BTreeMap::new();
     for cell in cells {
         let known = worst.entry((cell.reach, cell.role.to_u32())).or_insert(cell);
         if rank(&cell.verdict) < rank(&known.verdict) {

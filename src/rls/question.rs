@@ -19,13 +19,16 @@ const FEW: i64 = 10_000;
 pub type Place = (pg_sys::Oid, pg_sys::Datum);
 
 /// Which rows are looked for.
+#[derive(Clone, Copy)]
 pub enum Rows<'a> {
+    /// Whatever rows there are.
+    Any,
     /// That are somebody else's.
     Foreign,
     /// That are one of these users' and not one's own.
     Of(&'a [String]),
-    /// That are one's own.
-    Own,
+    /// That are one's own by this of the owners.
+    Own(usize),
     /// One row.
     At(Place),
 }
@@ -46,6 +49,27 @@ pub enum Found {
     Verdict(Verdict),
     /// This row, though it is not the asker's.
     Row(Place),
+    /// A row that does not exist, with these columns as the policies ask.
+    Made(Vec<super::made::Chosen>),
+}
+
+impl Found {
+    /// Whether nothing that is others' is reached, as far as it could be told.
+    pub fn is_safe(&self) -> bool {
+        !matches!(self, Self::Row(_) | Self::Made(_) | Self::Verdict(Verdict::Leak(..) | Verdict::Public(_)))
+    }
+
+    /// Whether it says more of what is reached, or is less sure that nothing is.
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        let rank = |found: &Self| match found {
+            Self::Verdict(Verdict::Closed) => 0,
+            Self::Verdict(Verdict::Isolated) => 1,
+            Self::Verdict(Verdict::IsolatedIn(_)) => 2,
+            Self::Verdict(Verdict::Inconclusive(_)) => 3,
+            _ => 4,
+        };
+        rank(self) > rank(other)
+    }
 }
 
 impl From<Unclear> for Verdict {
@@ -62,44 +86,45 @@ impl Question<'_> {
             values.push((type_, value));
             format!("${}", values.len())
         };
-        let quoted: Vec<(String, pg_sys::Oid)> = self
+        let quoted: Vec<(String, pg_sys::Oid, &[String; 2])> = self
             .table
             .owners
             .iter()
-            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_))
+            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_, &owner.operators))
             .collect();
         let me = self.identity.user.as_deref();
         match rows {
             Rows::At((table, place)) => {
-                terms.push(format!("t.tableoid = {}", bind(pg_sys::OIDOID, (*table).into())));
-                terms.push(format!("t.ctid = {}", bind(pg_sys::TIDOID, *place)));
+                terms.push(format!("t.tableoid OPERATOR(pg_catalog.=) {}", bind(pg_sys::OIDOID, (*table).into())));
+                terms.push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *place)));
             }
-            Rows::Own => {
-                let (column, type_) = quoted.first()?;
-                terms.push(format!("{column} = {}", bind(*type_, value_of(*type_, &c_string(me?)))));
+            Rows::Any => {}
+            Rows::Own(place) => {
+                let (column, type_, [equal, _]) = quoted.get(*place)?;
+                terms.push(format!("{column} {equal} {}", bind(*type_, value_of(*type_, &c_string(me?)))));
             }
             Rows::Foreign | Rows::Of(_) => {
                 if let Rows::Of(users) = rows {
-                    let (column, type_) = quoted.first()?;
+                    let (column, type_, [equal, _]) = quoted.first()?;
                     let array = catalog::array_type(*type_);
                     let list: Vec<String> =
                         users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
-                    terms.push(format!("{column} = ANY ({})", bind(array, list)));
+                    terms.push(format!("{column} {equal} ANY ({})", bind(array, list)));
                 }
                 // Somebody's, and in no column one's own. Written so that the server can refute it by a policy.
                 if let Some(me) = me {
-                    for (column, type_) in &quoted {
+                    for (column, type_, [_, unequal]) in &quoted {
                         let me = bind(*type_, value_of(*type_, &c_string(me)));
                         terms.push(match quoted.len() {
-                            1 => format!("{column} <> {me}"),
-                            _ => format!("({column} <> {me} OR {column} IS NULL)"),
+                            1 => format!("{column} {unequal} {me}"),
+                            _ => format!("({column} {unequal} {me} OR {column} IS NULL)"),
                         });
                     }
                 }
                 if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
                     let somebody: Vec<String> =
-                        quoted.iter().map(|(column, _)| format!("{column} IS NOT NULL")).collect();
+                        quoted.iter().map(|(column, ..)| format!("{column} IS NOT NULL")).collect();
                     terms.push(format!("({})", somebody.join(" OR ")));
                 }
             }
@@ -113,15 +138,15 @@ impl Question<'_> {
 
     /// The first row of a kind that meets a condition.
     pub fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
-        self.memo.first(rows, condition, cost, |condition| {
-            let Some((sql, parameters)) = self.look(rows) else { return Ok(None) };
-            let found = Look { sql: &sql, parameters }.rows(condition, 1, cost)?;
-            self.memo.ran(condition);
-            Ok(found.first().and_then(|row| match row.as_slice() {
-                [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
-                _ => None,
-            }))
-        })
+        self.memo.first(rows, condition, cost, |condition| Ok(self.places(rows, condition, 1, cost)?.pop()))
+    }
+
+    /// Some rows of a kind that meet a condition.
+    pub fn places(&self, rows: &Rows<'_>, condition: Condition, most: u64, cost: f64) -> Result<Vec<Place>, Unclear> {
+        let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
+        let found = Look { sql: &sql, parameters }.rows(condition, most, cost)?;
+        self.memo.ran(condition);
+        Ok(found.iter().filter_map(|row| place_of(row)).collect())
     }
 
     /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
@@ -207,16 +232,25 @@ impl Question<'_> {
         }
     }
 
-    /// The condition that must hold for a row so that the identity reaches it this way; `None` where the role lacks a privilege on the
-    /// columns that it takes.
+    /// By which of the owners' columns a reach is tried, one by one; the first where it makes no difference.
+    pub fn columns(&self, reach: Reach) -> std::ops::Range<usize> {
+        match reach {
+            Reach::TakeOver | Reach::Plant => 0..self.table.owners.len(),
+            _ => 0..1,
+        }
+    }
+
+    /// The condition that must hold for a row so that the identity reaches it this way, by this of the owners' columns; `None` where the role
+    /// lacks a privilege on the columns that it takes.
     pub fn condition(
         &self,
         reach: Reach,
         effective: &Effective,
         victim: Option<&str>,
+        column: usize,
     ) -> Result<Option<Condition>, Unclear> {
         let Effective { using, check } = *effective;
-        let owner = self.table.owners.first();
+        let owner = self.table.owners.get(column);
         let may_set = |command| {
             self.table.is_control
                 || self
@@ -288,20 +322,25 @@ impl Question<'_> {
         reach: Reach,
         effective: &Effective,
         owners: &[String],
+        column: usize,
     ) -> Result<Option<(Found, Condition)>, Unclear> {
         let mut check = effective.check;
         if reach == Reach::TakeOver {
-            let (Some(owner), Some(me)) = (self.table.owners.first(), &self.identity.user) else { return Ok(None) };
+            let (Some(owner), Some(me)) = (self.table.owners.get(column), &self.identity.user) else { return Ok(None) };
             let value = value_of(owner.type_, &c_string(me));
             check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
         }
         let Some(chosen) = self.chosen(check, Command::Update) else { return Ok(None) };
         let condition = effective.using.and(chosen);
         let found = self.others(condition, owners)?;
-        Ok(match found {
-            Found::Row(_) | Found::Verdict(Verdict::Leak(..) | Verdict::Public(_)) => Some((found, condition)),
-            Found::Verdict(_) => None,
-        })
+        Ok((!found.is_safe()).then_some((found, condition)))
+    }
+}
+
+fn place_of(row: &[Option<pg_sys::Datum>]) -> Option<Place> {
+    match row {
+        [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
+        _ => None,
     }
 }
 
@@ -329,22 +368,25 @@ impl Question<'_> {
     /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
     pub fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Condition)>, Unclear> {
         let somebody = self.table.owners.first().map(|owner| surroundings::stranger_of(owner.type_, 1));
+        let victims = if victims.is_empty() { somebody.as_slice() } else { victims };
         let mut told = None;
-        for victim in if victims.is_empty() { somebody.as_slice() } else { victims } {
-            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else { continue };
-            let found = self.planted(effective, victim)?;
-            match found {
-                Found::Row(_) | Found::Verdict(Verdict::Leak(..)) => return Ok(Some((found, condition))),
-                Found::Verdict(Verdict::Inconclusive(_)) => told = Some((found, condition)),
-                Found::Verdict(_) => told = told.or(Some((found, condition))),
+        for (column, victim) in self.columns(Reach::Plant).flat_map(|column| victims.iter().map(move |v| (column, v))) {
+            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim), column)? else { continue };
+            let found = self.planted(effective, victim, column)?;
+            if !found.is_safe() {
+                return Ok(Some((found, condition)));
+            }
+            if told.as_ref().is_none_or(|(known, _)| found.is_worse_than(known)) {
+                told = Some((found, condition));
             }
         }
         Ok(told)
     }
 
     /// Whether own rows can be given to a victim.
-    pub fn planted(&self, effective: &Effective, victim: &str) -> Result<Found, Unclear> {
-        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim))? else {
+    pub fn planted(&self, effective: &Effective, victim: &str, column: usize) -> Result<Found, Unclear> {
+        let rows = Rows::Own(column);
+        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim), column)? else {
             return Ok(Found::Verdict(Verdict::Closed));
         };
         match self.memo.fold(condition) {
@@ -355,7 +397,7 @@ impl Question<'_> {
             Folded::Always => {}
             Folded::Depends(folded) => {
                 // What is own is reached, and nothing more is asked of the new row.
-                let Some((sql, parameters)) = self.look(&Rows::Own) else { return Ok(Found::Verdict(Verdict::Closed)) };
+                let Some((sql, parameters)) = self.look(&rows) else { return Ok(Found::Verdict(Verdict::Closed)) };
                 let own = Look { sql: &sql, parameters };
                 if !self.identity.is_account
                     && !condition.has_sub_queries()
@@ -366,14 +408,14 @@ impl Question<'_> {
                 }
             }
         }
-        if self.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_some() {
-            return Ok(match self.first(&Rows::Own, condition, MOST_COST)? {
+        if self.first(&rows, Condition::ALWAYS, f64::MAX)?.is_some() {
+            return Ok(match self.first(&rows, condition, MOST_COST)? {
                 Some(place) => Found::Row(place),
                 None => Found::Verdict(Verdict::IsolatedIn(1)),
             });
         }
         // Who has no rows yet is asked as if they had others'.
-        let as_own = self.table.owners.first().zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
+        let as_own = self.table.owners.get(column).zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
             let value = |user: &str| value_of(owner.type_, &c_string(user));
             let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
             Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))

@@ -1,7 +1,7 @@
 //! What was accepted, and how it stood earlier.
 
-use super::model::Finding;
-use super::prove::worst;
+use super::model::{Finding, Reach, Severity, Verdict};
+use super::prove::{Cell, worst};
 use super::report::{Acceptance, Report};
 use crate::access::as_owner;
 use crate::error::OpsError;
@@ -21,7 +21,13 @@ pub fn acceptances() -> Result<BTreeMap<String, Acceptance>, OpsError> {
             let mut accepted = BTreeMap::new();
             for row in client.select(include_str!("../../sql/rls/acceptances.sql"), None, &[])? {
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-                accepted.insert(text(1)?, Acceptance { reason: text(2)?, until: text(3)?, by: text(4)? });
+                let acceptance = Acceptance {
+                    reason: text(2)?,
+                    until: text(3)?,
+                    by: text(4)?,
+                    severity: Severity::parse(&text(5)?),
+                };
+                accepted.insert(text(1)?, acceptance);
             }
             Ok(accepted)
         })
@@ -76,20 +82,33 @@ fn accept_finding(
     if until <= now || until > now + 366 * crate::telemetry::minute::DAY {
         return Err(OpsError::InvalidExpiry { example: EXAMPLE }.into());
     }
-    let known: Vec<String> = Report::make()?.findings.iter().map(Finding::key).collect();
-    if !known.iter().any(|key| key == finding) {
+    let found = Report::make()?.findings;
+    // The worst comes first, where several have the name.
+    let Some(severity) = found.iter().find(|known| known.key() == finding).map(|known| known.severity.as_str()) else {
+        let known: Vec<String> = found.iter().map(Finding::key).collect();
         let near = near_keys(finding, known.iter().map(String::as_str));
         return Err(OpsError::UnknownFinding { finding: finding.to_owned(), near }.into());
-    }
+    };
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
-            let arguments = [finding.into(), by.into(), reason.into(), expires_at.into()];
+            let arguments = [finding.into(), by.into(), reason.into(), expires_at.into(), severity.into()];
             client.update(include_str!("../../sql/rls/accept.sql"), None, &arguments)?;
             Ok(())
         })
     })?;
     Ok(())
+}
+
+/// What was not looked at, or could not be told: tables, and rules. That a finding of theirs is missing says nothing.
+fn untold(report: &Report) -> [Vec<String>; 2] {
+    let is_untold = |cell: &Cell| matches!(cell.verdict, Verdict::Inconclusive(_));
+    let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(is_untold));
+    let rules = report.findings.iter().filter(|finding| finding.rule == "inconclusive");
+    [
+        tables.map(|(table, _)| table.named.name.clone()).collect(),
+        rules.filter_map(|finding| finding.object.strip_prefix("rule ").map(str::to_owned)).collect(),
+    ]
 }
 
 /// What drift is about: findings and verdicts, as columns.
@@ -163,6 +182,12 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<crate::pg::rows::Answer, Error
     let answer = as_owner(|| {
         let mut arguments: Vec<DatumWithOid<'_>> = vec![p_run.into()];
         arguments.extend(columns(&report));
+        arguments.extend(untold(&report).map(DatumWithOid::from));
+        // Rules whose findings are verdicts on a table.
+        let told = Reach::ALL.iter().map(|reach| reach.rule()).chain(super::report::OPEN.iter().copied());
+        let told: Vec<String> =
+            told.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
+        arguments.push(told.into());
         Ok(crate::pg::rows::Answer::of(include_str!("../../sql/rls/drift.sql"), &arguments))
     })?;
     Ok(answer)

@@ -16,7 +16,7 @@ use crate::flags::near::near_keys;
 use crate::pg::condition::{Condition, text_of, value_of};
 use crate::pg::row_security::Unclear;
 use crate::pg::tree::c_string;
-use crate::pg::{catalog, session, snapshot, subtransaction};
+use crate::pg::{catalog, identity, scan, session, snapshot, subtransaction};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -31,6 +31,8 @@ pub struct Proof<'a> {
     pub reaches: &'a dyn Fn() -> Result<bool, String>,
     /// Whether the owner sees rows of their own; `None` if there are none, or it cannot be told.
     pub keeps: &'a dyn Fn() -> Option<bool>,
+    /// The table that is changed, if it is one.
+    pub table: Option<pg_sys::Oid>,
 }
 
 impl Proof<'_> {
@@ -45,7 +47,13 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
     }
     let before = (proof.keeps)();
     let tried = subtransaction::undone(AssertUnwindSafe(|| {
-        Spi::run(script).map_err(|error| error.to_string())?;
+        // A new constraint is checked against all rows by whoever makes it, which may call functions of the table's owner.
+        let owner = proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
+        let result = match owner {
+            Some(owner) => identity::as_lesser(owner, || Spi::run(script)),
+            None => Spi::run(script),
+        };
+        result.map_err(|error| error.to_string())?;
         snapshot::with_latest_snapshot(|| Ok::<_, String>(((proof.reaches)()?, (proof.keeps)())))
     }));
     match tried {
@@ -71,10 +79,10 @@ pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
     let question = Question { table, identity: who, memo: &memo };
     let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
         let effective = crate::pg::row_security::effective(crate::pg::row_security::Command::Select, &table.named)?;
-        if question.first(&Rows::Own, Condition::ALWAYS, f64::MAX)?.is_none() {
+        if question.first(&Rows::Own(0), Condition::ALWAYS, f64::MAX)?.is_none() {
             return Ok(None);
         }
-        Ok(Some(question.first(&Rows::Own, effective.using, f64::MAX)?.is_some()))
+        Ok(Some(question.first(&Rows::Own(0), effective.using, f64::MAX)?.is_some()))
     });
     answer.ok()?.ok().flatten()
 }
@@ -108,7 +116,7 @@ pub fn row_by_key(
         let value = subtransaction::attempt(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
             .map_err(|failure| OpsError::InvalidRowKey { why: failure.message, example })?;
         values.push((type_, value));
-        terms.push(format!("t.{} = ${}", quote_identifier(name), values.len()));
+        terms.push(format!("t.{} OPERATOR(pg_catalog.=) ${}", quote_identifier(name), values.len()));
     }
     let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
     let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
@@ -156,7 +164,7 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     let whole = report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
     let keeps = || whole.filter(|_| is_of_table).zip(owner.as_ref()).and_then(|(table, owner)| sees_own(table, owner));
     let reaches = || is_found_again(&report, found);
-    Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps }))
+    Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps, table: found.relation.map(pg_sys::Oid::from) }))
 }
 
 /// Whether an audit finds it now. Only what found it looks again: the correction holds its locks meanwhile.
@@ -215,11 +223,17 @@ pub fn related(
     })?;
     let mut users = Vec::new();
     for (parent, type_, column, name, key) in parents {
-        let sql = format!("SELECT t.{column} FROM {} AS t WHERE t.tableoid = $1 AND t.ctid = $2", table.named.name);
+        let sql = format!(
+            "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 AND t.ctid OPERATOR(pg_catalog.=) $2",
+            table.named.name
+        );
         let rows = surroundings.rows(&table.named.name, &sql, &here, 1)?;
         let Some(Some(value)) = rows.first().and_then(|row| row.first()).copied() else { continue };
         for owner in owners.get(&parent.to_u32()).into_iter().flatten() {
-            let sql = format!("SELECT p.{} FROM {name} AS p WHERE p.{key} = $1", quote_identifier(&owner.name));
+            let sql = format!(
+                "SELECT p.{} FROM {name} AS p WHERE p.{key} OPERATOR(pg_catalog.=) $1",
+                quote_identifier(&owner.name)
+            );
             let rows = surroundings.rows(&name, &sql, &[(type_, value)], 20)?;
             users.extend(
                 rows.iter().filter_map(|row| row.first().copied().flatten()).map(|user| text_of(owner.type_, user)),

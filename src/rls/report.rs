@@ -3,9 +3,9 @@
 use super::audit::Audit;
 use super::model::{self, Confidence, Finding, Reach, Severity, Verdict};
 use super::policy::{self, Policy};
-use super::prove::{self, Cell};
+use super::prove::Cell;
 use super::table::Table;
-use super::{records, rules};
+use super::{controls, records, rules};
 use crate::error::OpsError;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,6 +18,8 @@ pub struct Acceptance {
     pub until: String,
     /// By whom.
     pub by: String,
+    /// How urgent it was then.
+    pub severity: Severity,
 }
 
 /// One audit and what is known of it.
@@ -36,7 +38,7 @@ impl Report {
         let _keeping = policy::keep(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
-        if let Err(why) = prove::controls(&audit.surroundings) {
+        if let Err(why) = controls::controls(&audit.surroundings) {
             findings.push(general(
                 "detector-broken",
                 Severity::Critical,
@@ -58,12 +60,23 @@ impl Report {
         }
         findings.extend(rules::findings(&audit.surroundings));
         model::sort(&mut findings);
-        Ok(Self { accepted: records::acceptances()?, audit, findings })
+        let accepted = records::acceptances()?;
+        for finding in &mut findings {
+            if let Some(acceptance) = accepted.get(&finding.key()).filter(|word| finding.severity < word.severity) {
+                finding.detail += &format!(
+                    " {} accepted it until {} when it was {}: it is worse now.",
+                    acceptance.by,
+                    acceptance.until,
+                    acceptance.severity.as_str()
+                );
+            }
+        }
+        Ok(Self { accepted, audit, findings })
     }
 
-    /// Somebody's word on a finding, unless it has expired.
+    /// Somebody's word on a finding, unless it has expired or the finding has become worse.
     pub fn acceptance(&self, finding: &Finding) -> Option<&Acceptance> {
-        self.accepted.get(&finding.key())
+        self.accepted.get(&finding.key()).filter(|acceptance| finding.severity >= acceptance.severity)
     }
 
     /// Those that nobody has accepted.
@@ -419,7 +432,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Writing that is open to all, one rule a command, so that each is accepted by itself.
-const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
+pub const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
 
 /// Whether a rule's findings are told by rows and conditions, table by table.
 pub(super) fn is_of_matrix(rule: &str) -> bool {

@@ -11,6 +11,11 @@ use pgrx::prelude::*;
 /// How long a rule may take, in milliseconds.
 const LIMIT: i32 = 5_000;
 
+/// How many findings a rule lists.
+const MOST: usize = 200;
+/// How each rule's statement ends.
+const LAST_LINE: &str = "LIMIT 200";
+
 /// The catalog's own oid, which pgrx leaves out.
 const PG_POLICY: u32 = 3256;
 
@@ -178,6 +183,25 @@ impl Rule {
                     remediation: row.get(9)?,
                     cache_key: row.get(10)?,
                 });
+            }
+            if let (MOST, Some(last)) = (found.len(), found.last().cloned()) {
+                // Counted only where there may be more: the worst come first.
+                let counting =
+                    format!("SELECT count(*) FROM ({}) AS f", self.sql.trim_end().trim_end_matches(LAST_LINE));
+                let all: i64 = client.select(&counting, None, &arguments)?.first().get_one()?.unwrap_or(0);
+                let more = all - MOST as i64;
+                if more > 0 {
+                    found.push(Finding {
+                        object: format!("rule {}", self.id),
+                        relation: None,
+                        policy: None,
+                        detail: format!("There are {more} more like the {MOST} that are listed."),
+                        evidence: format!("{all} in all, the worst first"),
+                        remediation: None,
+                        cache_key: None,
+                        ..last
+                    });
+                }
             }
             Ok(found)
         })

@@ -58,6 +58,8 @@ pub struct Surroundings {
     pub claims: Vec<(String, String)>,
     /// The schemas that clients reach, by name.
     pub schemas: Vec<pg_sys::Oid>,
+    /// The type of most owners' columns, by which ids are known where neither accounts nor a function tell.
+    pub owner_type: Option<pg_sys::Oid>,
     search_path: String,
 }
 
@@ -102,6 +104,7 @@ impl Surroundings {
                 users: Users::called(&settings::users_table()),
                 claims: settings::claims(),
                 schemas,
+                owner_type: None,
                 roles,
                 search_path: session::initial_search_path(),
             })
@@ -131,6 +134,15 @@ impl Surroundings {
             unknown.push(("accounts", why.to_owned()));
         }
         unknown
+    }
+
+    /// Learns from tables what ids are.
+    pub fn learn(&mut self, tables: &[super::table::Table]) {
+        let mut types: Vec<pg_sys::Oid> =
+            tables.iter().flat_map(|table| table.owners.iter().map(|o| o.type_)).collect();
+        types.sort_unstable_by_key(|type_| type_.to_u32());
+        let most = types.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
+        self.owner_type = most.and_then(|same| same.first().copied());
     }
 
     /// The settings of a request with these claims. A setting that was never made is left alone: an application that looks for NULL finds it.
@@ -187,9 +199,15 @@ impl Surroundings {
         }
     }
 
+    /// The type of users' ids, where the accounts, the function that tells who asks, or tables say.
+    pub fn id_type(&self) -> Option<pg_sys::Oid> {
+        let function = || self.identity_functions.first().map(|function| crate::pg::catalog::return_type(*function));
+        self.users.as_ref().map(|users| users.key_type).or_else(function).or(self.owner_type)
+    }
+
     /// An id that no user has.
     pub fn stranger_id(&self) -> String {
-        stranger_of(self.users.as_ref().map_or(pg_sys::UUIDOID, |users| users.key_type), 0)
+        stranger_of(self.id_type().unwrap_or(pg_sys::UUIDOID), 0)
     }
 
     /// Somebody who has just signed up: an account that has nothing.
@@ -204,6 +222,15 @@ impl Surroundings {
             is_account: false,
             settings,
         }
+    }
+
+    /// Somebody who has signed in without giving an address: an account that has nothing, and says so.
+    pub fn guest(&self, role: &Role) -> Identity {
+        let account = Map::from_iter([("is_anonymous".to_owned(), Value::Bool(true))]);
+        let id = self.stranger_id();
+        let settings = self.settings(Some(&self.claims_of(role, &id, Some(&account))));
+        let label = format!("{}, signed in anonymously", role.name);
+        Identity { label, role: role.oid, user: Some(id), is_account: false, settings }
     }
 
     /// A user, with the claims that follow from the account.
@@ -297,7 +324,7 @@ impl Surroundings {
             CLAIM_COLUMNS.into_iter().filter_map(|name| Some((name, users.column(name)?))).collect();
         let names: String = columns.iter().map(|(name, _)| format!(", u.{}", name.to_string_lossy())).collect();
         let key = quote_identifier(&users.key);
-        let sql = format!("SELECT u.{key}{names} FROM {} AS u WHERE u.{key} = $1", users.name);
+        let sql = format!("SELECT u.{key}{names} FROM {} AS u WHERE u.{key} OPERATOR(pg_catalog.=) $1", users.name);
         let mut accounts = Vec::new();
         for id in ids {
             let id_of = || value_of(users.key_type, &c_string(id));
@@ -366,7 +393,7 @@ pub fn stranger_of(type_: pg_sys::Oid, number: i16) -> String {
     match type_ {
         pg_sys::INT2OID => (i16::MIN + number).to_string(),
         pg_sys::INT4OID => (i32::MIN + i32::from(number)).to_string(),
-        pg_sys::INT8OID => (i64::MIN + i64::from(number)).to_string(),
+        pg_sys::INT8OID | pg_sys::NUMERICOID => (i64::MIN + i64::from(number)).to_string(),
         _ => crate::pg::identity::new_uuid().to_string(),
     }
 }

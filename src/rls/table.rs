@@ -1,8 +1,10 @@
 //! The tables that an audit looks at: what clients may do with them and whose their rows are.
 
+use super::model::Reach;
 use super::owners::owner_columns;
 use super::surroundings::Surroundings;
 use crate::error::OpsError;
+use crate::pg::catalog;
 use crate::pg::condition::text_of;
 use crate::pg::row_security::{Command, Named};
 use pgrx::prelude::*;
@@ -23,6 +25,15 @@ pub struct OwnerColumn {
     pub type_: pg_sys::Oid,
     /// How that is known: foreign key, policy or name.
     pub basis: &'static str,
+    /// The operators for equal, and not.
+    pub operators: [String; 2],
+}
+
+impl OwnerColumn {
+    /// One whose type can be compared.
+    pub fn new(number: i16, name: String, type_: pg_sys::Oid, basis: &'static str) -> Option<Self> {
+        Some(Self { number, name, type_, basis, operators: catalog::equality(type_)? })
+    }
 }
 
 /// A table.
@@ -43,21 +54,24 @@ pub struct Table {
     pub owner: String,
     /// Whether it is one of the audit's own controls, on which nobody has privileges.
     pub is_control: bool,
+    /// Triggers that may change a new row, or refuse it, before it is written: on which commands (i, u) and the name.
+    triggers: Vec<(String, String)>,
 }
 
 impl Table {
     /// One of the control tables, for the role at this place.
     pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
-        let owner = OwnerColumn { number: 1, name: "owner".to_owned(), type_: pg_sys::UUIDOID, basis: "" };
+        let owner = OwnerColumn::new(1, "owner".to_owned(), pg_sys::UUIDOID, "");
         Self {
             named: Named { table: oid, name, column: "owner".to_owned() },
             is_secured: true,
             estimated_rows: 2,
             privileges: vec!["siud".to_owned(); place + 1],
-            owners: vec![owner],
+            owners: owner.into_iter().collect(),
             is_own: false,
             owner: String::new(),
             is_control: true,
+            triggers: Vec::new(),
         }
     }
 
@@ -80,6 +94,26 @@ impl Table {
     /// Whether any role may do anything.
     pub fn is_reachable(&self) -> bool {
         self.privileges.iter().any(|privileges| !privileges.is_empty())
+    }
+
+    /// What may set a new row's owner right, or refuse the row, before it is written: triggers by name. The audit does not fire them.
+    pub fn doubts(&self, reach: Reach) -> Option<String> {
+        let letter = match reach {
+            Reach::Forge => 'i',
+            Reach::TakeOver | Reach::Plant => 'u',
+            Reach::Read | Reach::Tamper | Reach::Destroy => return None,
+        };
+        let names: Vec<&str> = self
+            .triggers
+            .iter()
+            .filter(|(commands, _)| commands.contains(letter))
+            .map(|(_, name)| name.as_str())
+            .collect();
+        match names.as_slice() {
+            [] => None,
+            [name] => Some(format!("the BEFORE trigger {name} may set it right, or refuse it")),
+            names => Some(format!("the BEFORE triggers {} may set it right, or refuse it", names.join(", "))),
+        }
     }
 
     /// Some owners of its rows, as texts.
@@ -127,6 +161,13 @@ pub fn tables(
                 is_own: row.get(9)?.unwrap_or(false),
                 owner: text(10)?,
                 is_control: false,
+                triggers: row
+                    .get::<Vec<String>>(11)?
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|trigger| trigger.split_once(' '))
+                    .map(|(commands, name)| (commands.to_owned(), name.to_owned()))
+                    .collect(),
             });
         }
         Ok(tables)

@@ -88,21 +88,23 @@ impl Trace {
         let (answer, has_expired) = time_limit::within(LIMIT, || {
             who.act(|| -> Result<Option<Reached>, Unclear> {
                 let effective = row_security::effective(question::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&self.victim))? else {
-                    return Ok(None);
-                };
-                if reach == Reach::Plant {
-                    return Ok(match question.planted(&effective, &self.victim)? {
-                        question::Found::Row(place) => Some((vec![place], Vec::new(), condition)),
-                        question::Found::Verdict(Verdict::Leak(..)) => Some((Vec::new(), Vec::new(), condition)),
-                        question::Found::Verdict(_) => None,
-                    });
+                for column in question.columns(reach) {
+                    let Some(condition) = question.condition(reach, &effective, Some(&self.victim), column)? else {
+                        continue;
+                    };
+                    if reach == Reach::Plant {
+                        match question.planted(&effective, &self.victim, column)? {
+                            question::Found::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
+                            found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
+                            _ => continue,
+                        }
+                    }
+                    let places = question.places(&Kind::Of(&victims), condition, 1001, f64::MAX)?;
+                    if !places.is_empty() {
+                        return Ok(Some((places, question.owners(condition, MOST)?, condition)));
+                    }
                 }
-                let places = question.places(&Kind::Of(&victims), condition, 1001)?;
-                if places.is_empty() {
-                    return Ok(None);
-                }
-                Ok(Some((places, question.owners(condition, MOST)?, condition)))
+                Ok(None)
             })
         });
         let (places, others, condition) = match answer {
@@ -155,7 +157,7 @@ impl Trace {
             other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
             other_users: (reach != Reach::Plant).then_some(users.len() as i64),
             through: culprits.iter().map(|policy| policy.name.clone()).collect(),
-            evidence: [verdict.remark(), evidence]
+            evidence: [verdict.remark(), evidence, table.doubts(reach).unwrap_or_default()]
                 .into_iter()
                 .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
@@ -199,16 +201,22 @@ impl Trace {
             let question = Question { table, identity: who, memo: &memo };
             let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
                 let effective = row_security::effective(question::command(reach), &table.named)?;
-                let Some(condition) = question.condition(reach, &effective, Some(&victims[0]))? else {
-                    return Ok(false);
-                };
-                if reach == Reach::Plant {
-                    return Ok(!matches!(
-                        question.planted(&effective, &victims[0])?,
-                        question::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
-                    ));
+                for column in question.columns(reach) {
+                    let Some(condition) = question.condition(reach, &effective, Some(&victims[0]), column)? else {
+                        continue;
+                    };
+                    let does = match reach {
+                        Reach::Plant => !matches!(
+                            question.planted(&effective, &victims[0], column)?,
+                            question::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                        ),
+                        _ => question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some(),
+                    };
+                    if does {
+                        return Ok(true);
+                    }
                 }
-                Ok(question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some())
+                Ok(false)
             });
             match answer {
                 Ok(Ok(does)) => Ok(does),
@@ -216,7 +224,7 @@ impl Trace {
                 Err(failure) => Err(failure.told()),
             }
         };
-        repair::prove(script, &Proof { reaches: &reaches, keeps: &own })
+        repair::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
     }
 
     /// Views that tell this reader of the victim.
@@ -300,7 +308,7 @@ impl Trace {
         // Not to be allowed to look any more is closed too.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
-        door.proof = Some(repair::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS }));
+        door.proof = Some(repair::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS, table: None }));
         Ok(())
     }
 
@@ -346,19 +354,6 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
 }
 
 impl Question<'_> {
-    /// Rows of a kind that meet a condition.
-    fn places(&self, rows: &Kind<'_>, condition: Condition, most: u64) -> Result<Vec<question::Place>, Unclear> {
-        let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
-        let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|row| match row.as_slice() {
-                [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
-                _ => None,
-            })
-            .collect())
-    }
-
     /// Whose the rows of others are that meet a condition.
     fn owners(&self, condition: Condition, most: u64) -> Result<Vec<String>, Unclear> {
         let (Some((sql, parameters)), Some(owner)) = (self.look(&Kind::Foreign), self.table.owners.first()) else {
@@ -385,11 +380,12 @@ fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> R
     if reader_id == victim {
         return Err(OpsError::SameUser { example: EXAMPLE }.into());
     }
-    let surroundings = Surroundings::read()?;
+    let mut surroundings = Surroundings::read()?;
     let people = People::find(&surroundings)?;
     let policies = policy::policies(None)?;
     let facts = policy::facts(&policies, &surroundings);
     let tables = super::table::tables(&surroundings, None, &policy::compared_columns(&facts))?;
+    surroundings.learn(&tables);
     let mut trace = Trace { surroundings, people, victim };
     let mut doors = Vec::new();
     let roles = trace.surroundings.roles.clone();

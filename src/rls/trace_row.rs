@@ -86,7 +86,7 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                     let keeps = || {
                         owner.as_ref().filter(|_| !role.is_anonymous).and_then(|owner| repair::sees_own(table, owner))
                     };
-                    repair::prove(script, &Proof { reaches: &reaches, keeps: &keeps })
+                    repair::prove(script, &Proof { reaches: &reaches, keeps: &keeps, table: Some(table.oid()) })
                 });
                 let mut row = row_of(table, reach, role, (&who.label, verdict), &culprits, evidence);
                 (row[7], row[8]) = (script.and_then(text), proof.and_then(text));

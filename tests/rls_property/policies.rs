@@ -298,6 +298,19 @@ impl Row {
         format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "))
     }
 
+    /// It with a team and a visibility to be chosen, `@team@` and `@public@`, and other values in place of these columns that it has.
+    pub fn chosen(&self, values: &[(&str, &str)]) -> Self {
+        let value = |name: &str, value: &String| match name {
+            "team" => "@team@".to_owned(),
+            "is_public" => "@public@".to_owned(),
+            _ => values
+                .iter()
+                .find(|(column, _)| *column == name)
+                .map_or(value.clone(), |(_, value)| (*value).to_owned()),
+        };
+        Self { id: self.id, columns: self.columns.iter().map(|(name, old)| (*name, value(name, old))).collect() }
+    }
+
     /// A column's literal.
     pub fn get(&self, column: &str) -> &str {
         self.columns.iter().find(|(name, _)| *name == column).map_or("NULL", |(_, value)| value)

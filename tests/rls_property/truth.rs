@@ -36,6 +36,9 @@ pub fn people(client: &mut Client) -> Vec<Person> {
     };
     let new = claims(stranger, "", "{}", "{}", "false");
     people.push(somebody("authenticated, just signed up".into(), "authenticated", Some(stranger.into()), Some(new)));
+    let guest = claims(stranger, "", "{}", "{}", "true");
+    let label = "authenticated, signed in anonymously".into();
+    people.push(somebody(label, "authenticated", Some(stranger.into()), Some(guest)));
     for number in 1..=7 {
         let id = user(number);
         let row = client
@@ -61,6 +64,14 @@ pub struct Reached {
     pub rows: BTreeSet<usize>,
     /// Errors other than that row-level security forbids it.
     pub errors: BTreeSet<String>,
+}
+
+impl Reached {
+    /// Adds what was reached otherwise.
+    pub fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.errors.extend(other.errors);
+    }
 }
 
 /// Sessions to try it in.
@@ -168,47 +179,67 @@ impl Sessions {
         self.each(who, table, rows, "", &format!("UPDATE {} SET {column} = '{me}'", table.name))
     }
 
-    /// To other values.
-    pub fn change(&mut self, who: &Person, table: &Table, rows: &[&Row], values: &[(&str, &str)]) -> Reached {
-        let set: Vec<String> = values.iter().map(|(column, value)| format!("{column} = {value}")).collect();
-        self.each(who, table, rows, "", &format!("UPDATE {} SET {}", table.name, set.join(", ")))
-    }
-
-    /// Copies of rows with other values: in somebody else's name; of several owners, in one name alone, or in each of them somebody else's
-    /// beside one's own.
-    pub fn forge_chosen(
+    /// Which rows can be written with values that a client chooses: one of the statements with some team and some visibility, `@team@` and
+    /// `@public@` in them, and `@owner@` for the row's. The rows are looked at one by one until one is reached.
+    pub fn sweep(
         &mut self,
         who: &Person,
         table: &Table,
         rows: &[&Row],
-        values: &[(&'static str, &str)],
-        owners: &[String],
+        change: &str,
+        statements: &[String],
     ) -> Reached {
-        let of = |row: &Row, more: &[(&str, String)]| {
-            let chosen = |name: &str| {
-                let more = more.iter().find(|(column, _)| *column == name).map(|(_, value)| value.clone());
-                more.or(values.iter().find(|(column, _)| *column == name).map(|(_, value)| (*value).to_owned()))
-            };
-            let columns =
-                row.columns.iter().map(|(name, value)| (*name, chosen(name).unwrap_or_else(|| value.clone())));
-            Row { id: row.id, columns: columns.collect() }
-        };
-        let mut reached =
-            self.forge(who, table, &rows.iter().map(|row| of(row, &[])).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+        let mut reached = Reached::default();
+        if rows.is_empty() || statements.is_empty() {
+            return reached;
+        }
+        let attempts: String = statements
+            .iter()
+            .map(|statement| {
+                let statement = statement.replace("@team@", "t").replace("@public@", "p");
+                format!(
+                    "BEGIN {statement}; GET DIAGNOSTICS n = ROW_COUNT; hits := hits + n;
+                    EXCEPTION WHEN foreign_key_violation OR unique_violation OR not_null_violation THEN hits := hits + 1; WHEN OTHERS THEN NULL; END;"
+                )
+            })
+            .collect();
+        let script = format!(
+            "DO $sweep$ DECLARE p boolean; t integer; n integer; hits integer := 0;
+            BEGIN
+                FOREACH p IN ARRAY ARRAY[true, false, NULL] LOOP FOREACH t IN ARRAY ARRAY[0, 1, 2, 3, 4, NULL] LOOP
+                    IF hits = 0 THEN {attempts} END IF;
+                END LOOP; END LOOP;
+                PERFORM set_config('property.hits', hits::text, true);
+            END $sweep$; SELECT current_setting('property.hits')"
+        );
+        for row in rows {
+            let before = format!("DELETE FROM {} WHERE id NOT IN ({}){change}", table.name, row.id);
+            match self.attempt(who, table, &before, &script.replace("@owner@", row.get("owner"))) {
+                Ok(0) => {}
+                Ok(_) => {
+                    reached.rows.insert(row.id);
+                    break;
+                }
+                Err(error) => {
+                    reached.errors.insert(error);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Rows of several owners that are somebody else's in whichever of the columns, and one's own in the others.
+    pub fn forge_in_turn(&mut self, who: &Person, table: &Table, rows: &[&Row], owners: &[String]) -> Reached {
+        let mut reached = Reached::default();
         // Somebody who exists, as the column may refer to the accounts.
         let known = rows.iter().flat_map(|row| owners.iter().map(|owner| row.get(owner))).find(|id| *id != "NULL");
         let somebody = known.map_or("'00000000-0000-4000-8000-000000000001'".to_owned(), ToString::to_string);
-        let Some(row) = rows.first() else { return reached };
-        // Wholly somebody else's.
-        let all = of(row, &["owner", "other"].map(|column| (column, somebody.clone())));
-        reached.rows.extend(self.forge(who, table, &[&all]).rows);
-        let (true, Some(me)) = (owners.len() > 1, &who.user) else { return reached };
+        let (Some(row), true, Some(me)) = (rows.first(), owners.len() > 1, &who.user) else { return reached };
+        let me = format!("'{me}'");
         let is_for_any = owners.iter().all(|victim| {
-            let ids = owners
-                .iter()
-                .map(|owner| (owner.as_str(), if owner == victim { somebody.clone() } else { format!("'{me}'") }));
-            let row = of(row, &ids.collect::<Vec<_>>());
-            !self.forge(who, table, &[&row]).rows.is_empty()
+            let ids = owners.iter().map(|owner| (owner.as_str(), if owner == victim { &somebody } else { &me }));
+            let row = row.chosen(&ids.map(|(owner, id)| (owner, id.as_str())).collect::<Vec<_>>());
+            !self.sweep(who, table, &rows[..1], "", &[row.insert(&table.name, 1000)]).rows.is_empty()
         });
         if is_for_any {
             reached.rows.insert(row.id);
@@ -216,18 +247,11 @@ impl Sessions {
         reached
     }
 
-    /// Rows that are their own, or would be if they were theirs.
-    pub fn plant(
-        &mut self,
-        who: &Person,
-        table: &Table,
-        foreign: Vec<&Row>,
-        column: &str,
-        victims: &[String],
-    ) -> Reached {
-        let Some(me) = &who.user else { return Reached::default() };
+    /// Rows that are their own by a column, or would be if they were theirs, and what makes them so.
+    pub fn own<'a>(who: &Person, table: &'a Table, foreign: Vec<&'a Row>, column: &str) -> (Vec<&'a Row>, String) {
+        let Some(me) = &who.user else { return (Vec::new(), String::new()) };
         let own: Vec<&Row> = table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
-        let (rows, change) = match own.is_empty() {
+        match own.is_empty() {
             false => (own, String::new()),
             // They have just signed up: what if they had made one.
             true => (
@@ -237,7 +261,19 @@ impl Sessions {
                     table.name
                 ),
             ),
-        };
+        }
+    }
+
+    /// Their own rows, given to others.
+    pub fn plant(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        foreign: Vec<&Row>,
+        column: &str,
+        victims: &[String],
+    ) -> Reached {
+        let (rows, change) = Self::own(who, table, foreign, column);
         let mut all = Reached::default();
         for victim in victims {
             let statement = format!("UPDATE {} SET {column} = '{victim}'", table.name);

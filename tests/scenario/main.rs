@@ -15,6 +15,7 @@ mod monitoring;
 mod readiness;
 mod replication;
 mod rls_demo;
+mod rls_doubts;
 mod rls_hostile;
 mod rls_places;
 mod telemetry;

@@ -11,8 +11,8 @@ relations AS (
         AND (has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE') OR has_table_privilege(r.oid, c.oid, 'DELETE'))
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
     GROUP BY c.oid, n.nspname
-)
-(
+),
+found AS (
     SELECT
         'HIGH' AS severity, 'PROVED' AS confidence,
         'table ' || t.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, t.oid AS objid, t.oid AS relation,
@@ -23,11 +23,7 @@ relations AS (
         format('rls_disabled_in_public_%s_%s', t.nspname, t.relname) AS cache_key
     FROM relations AS t
     WHERE t.nspname = 'pgmq' AND t.relname ~ '^[qa]_' AND t.relkind IN ('r', 'p') AND NOT t.relrowsecurity
-    ORDER BY object
-    LIMIT 100
-)
-UNION ALL
-(
+    UNION ALL
     SELECT
         'INFO', 'PROVED',
         CASE t.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || t.oid::regclass,
@@ -39,6 +35,8 @@ UNION ALL
     FROM relations AS t
     WHERE t.is_readable AND t.nspname <> 'pgmq' AND EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_graphql')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')
-    ORDER BY 3
-    LIMIT 100
 )
+SELECT f.severity, f.confidence, f.object, f.classid, f.objid, f.relation, f.detail, f.evidence, f.remediation, f.cache_key
+FROM found AS f
+ORDER BY f.severity <> 'HIGH', f.object
+LIMIT 200

@@ -65,8 +65,6 @@ found AS (
 shown AS (
     SELECT f.*, format('%s "%s" on %s', f.kind, replace(f.name, '"', '""'), f.relation::regclass) AS object
     FROM found AS f
-    ORDER BY NOT f.is_telling, object
-    LIMIT 200
 )
 SELECT
     CASE WHEN f.is_telling THEN 'MEDIUM' ELSE 'INFO' END AS severity,
@@ -79,3 +77,4 @@ SELECT
     NULL::text AS remediation, NULL::text AS cache_key
 FROM shown AS f
 ORDER BY NOT f.is_telling, f.object
+LIMIT 200
