@@ -22,5 +22,6 @@ pub mod rules;
 pub mod standing;
 pub mod surroundings;
 pub mod table;
+pub mod teams;
 pub mod trace;
 pub mod trace_row;

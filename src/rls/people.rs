@@ -1,9 +1,11 @@
 //! The users whose eyes an audit looks with.
 
 use super::surroundings::{Identity, Role, Surroundings};
+use super::teams::Teams;
 use crate::error::OpsError;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// How many users are tried where a table does not say whose rows it has.
 const POOL: u64 = 6;
@@ -14,6 +16,7 @@ pub struct People {
     accounts: HashMap<String, Option<Map<String, Value>>>,
     /// Some users, the first by key.
     pub pool: Vec<String>,
+    teams: Option<Rc<Teams>>,
 }
 
 impl People {
@@ -36,6 +39,12 @@ impl People {
             }
         }
         Ok(ids.into_iter().filter(|id| matches!(self.accounts.get(id), Some(Some(_)))).collect())
+    }
+
+    /// Who belongs together; looked for when it is asked first.
+    pub fn teams(&mut self, surroundings: &Surroundings) -> Rc<Teams> {
+        let find = || Teams::find(surroundings).unwrap_or_default();
+        Rc::clone(self.teams.get_or_insert_with(|| Rc::new(find())))
     }
 
     /// A user as a request of theirs.

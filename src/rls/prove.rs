@@ -379,7 +379,7 @@ impl<'a> Examination<'a> {
             );
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
-        (Verdict::Shared, "not everybody reaches it".to_owned())
+        self.shared((identity, role), reach, condition, people)
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.

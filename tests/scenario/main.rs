@@ -18,6 +18,7 @@ mod rls_demo;
 mod rls_doubts;
 mod rls_hostile;
 mod rls_places;
+mod rls_teams;
 mod telemetry;
 
 /// Tables that are made to trip up an audit.
