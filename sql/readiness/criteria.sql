@@ -1,18 +1,36 @@
--- The criteria of the gate $1 for the release $2, each with the last evidence that was recorded for it, the last run of its tests, and the
--- waiver that holds or, without one, the last that was asked for. Times as they are; how long evidence counts in microseconds.
+-- The criteria of the gate $1 for the release $2. With each:
+-- the evidence for it that counts longest, of the release or of whichever;
+-- the last evidence against it, unless there is newer evidence for it that is about as much: what is said of one release does not answer what
+-- was said of all, nor the other way round;
+-- the last run of its tests, and whether that was of the tests that there are now;
+-- and the waiver that holds or, without one, the last that was asked for.
 SELECT
     c.name, c.category, c.weight, c.is_blocker, c.measures,
-    e.id::text, e.passed, e.recorded_at, least(e.recorded_at + c.fresh_for, e.valid_until), e.recorded_by,
-    r.passed, r.recorded_at, r.recorded_at + c.fresh_for,
+    e.id::text, e.recorded_at, e.fresh_until, e.recorded_by,
+    o.id::text, o.recorded_at, o.recorded_at, o.recorded_by,
+    r.passed, r.recorded_at, r.fresh_until,
+    r.tests IS NOT DISTINCT FROM (SELECT array_agg(t.name || ' ' || t.function ORDER BY t.name) FROM crewsnow_ops.e2e_tests AS t WHERE t.criterion = c.name),
     w.id::text, w.reason, w.requested_by, w.approved_by, w.expires_at
 FROM crewsnow_ops.criteria AS c
 LEFT JOIN LATERAL (
-    SELECT e.* FROM crewsnow_ops.evidence AS e
-    WHERE e.criterion = c.name AND e.source = 'recorded' AND (e.release IS NULL OR e.release = $2)
-    ORDER BY e.recorded_at DESC LIMIT 1
+    SELECT e.*, least(e.recorded_at + c.fresh_for, e.valid_until) AS fresh_until FROM crewsnow_ops.evidence AS e
+    WHERE e.criterion = c.name AND e.source = 'recorded' AND e.passed AND (e.release IS NULL OR e.release = $2)
+    ORDER BY fresh_until DESC LIMIT 1
 ) AS e ON true
 LEFT JOIN LATERAL (
-    SELECT r.* FROM crewsnow_ops.evidence AS r WHERE r.criterion = c.name AND r.source = 'tests' ORDER BY r.recorded_at DESC LIMIT 1
+    SELECT o.* FROM crewsnow_ops.evidence AS o
+    WHERE o.criterion = c.name AND o.source = 'recorded' AND NOT o.passed AND (o.release IS NULL OR o.release = $2)
+        AND NOT EXISTS (
+            SELECT FROM crewsnow_ops.evidence AS a
+            WHERE a.criterion = c.name AND a.source = 'recorded' AND a.passed AND a.recorded_at > o.recorded_at
+                AND a.release IS NOT DISTINCT FROM o.release
+        )
+    ORDER BY o.recorded_at DESC LIMIT 1
+) AS o ON true
+LEFT JOIN LATERAL (
+    SELECT r.*, least(r.recorded_at + c.fresh_for, r.valid_until) AS fresh_until,
+        (SELECT array_agg(t ->> 'test' || ' ' || (t ->> 'function') ORDER BY t ->> 'test') FROM jsonb_array_elements(r.details -> 'tests') AS t) AS tests
+    FROM crewsnow_ops.evidence AS r WHERE r.criterion = c.name AND r.source = 'tests' ORDER BY r.recorded_at DESC LIMIT 1
 ) AS r ON true
 LEFT JOIN LATERAL (
     SELECT w.* FROM crewsnow_ops.waivers AS w

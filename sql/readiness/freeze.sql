@@ -1,3 +1,7 @@
--- The freeze that is on, the one that lasts longest.
-SELECT f.id::text, f.reason, f.created_by, pg_catalog.to_char(f.ends_at, 'YYYY-MM-DD HH24:MI TZ') FROM crewsnow_ops.freezes AS f
-WHERE pg_catalog.clock_timestamp() >= f.starts_at AND pg_catalog.clock_timestamp() < f.ends_at ORDER BY f.ends_at DESC LIMIT 1
+-- The freezes that are on, in words, and when the next one begins.
+SELECT
+    (
+        SELECT string_agg(format('frozen until %s by %s: %s', to_char(f.ends_at, 'YYYY-MM-DD HH24:MI TZ'), f.created_by, f.reason), '; ' ORDER BY f.ends_at DESC)
+        FROM crewsnow_ops.freezes AS f WHERE clock_timestamp() >= f.starts_at AND clock_timestamp() < f.ends_at
+    ),
+    (SELECT min(f.starts_at) FROM crewsnow_ops.freezes AS f WHERE f.starts_at > clock_timestamp() AND f.ends_at > f.starts_at)

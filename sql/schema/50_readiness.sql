@@ -68,7 +68,11 @@ CREATE TABLE crewsnow_ops.launch_plan (
     seeded boolean NOT NULL DEFAULT false,
     changed_at timestamptz,
     changed_by text,
-    CONSTRAINT launch_plan_pkey PRIMARY KEY (flag_key)
+    CONSTRAINT launch_plan_pkey PRIMARY KEY (flag_key),
+    CONSTRAINT launch_plan_rollout_steps_check CHECK (
+        pg_catalog.cardinality(rollout_steps) OPERATOR(pg_catalog.>) 0 AND pg_catalog.array_position(rollout_steps, NULL) IS NULL
+        AND 0 OPERATOR(pg_catalog.<=) ALL (rollout_steps) AND 100 OPERATOR(pg_catalog.>=) ALL (rollout_steps)
+    )
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.launch_plan IS 'How feature flags are to stand at the launch.';
 COMMENT ON COLUMN crewsnow_ops.launch_plan.flag_key IS 'The flag.';
@@ -78,6 +82,35 @@ COMMENT ON COLUMN crewsnow_ops.launch_plan.seeded IS 'Whether it came with the e
 COMMENT ON COLUMN crewsnow_ops.launch_plan.changed_at IS 'When it was last changed; NULL as it came with the extension.';
 COMMENT ON COLUMN crewsnow_ops.launch_plan.changed_by IS 'By whom (session_user).';
 COMMENT ON CONSTRAINT launch_plan_pkey ON crewsnow_ops.launch_plan IS 'A flag has one plan.';
+COMMENT ON CONSTRAINT launch_plan_rollout_steps_check ON crewsnow_ops.launch_plan IS 'Percentages, at least one.';
+
+CREATE VIEW crewsnow_ops.flags_off_plan AS
+SELECT o.flag_key, o.deviation, o.command
+FROM (
+    SELECT
+        p.flag_key,
+        CASE
+            WHEN f.flag_key IS NULL THEN 'does not exist'
+            WHEN p.is_enabled IS NOT NULL AND f.is_enabled OPERATOR(pg_catalog.<>) p.is_enabled THEN CASE WHEN p.is_enabled THEN 'is disabled' ELSE 'is enabled' END
+            WHEN f.is_enabled AND f.rollout_percentage OPERATOR(pg_catalog.<>) ALL (p.rollout_steps) THEN pg_catalog.format('stands at %s %%', f.rollout_percentage)
+        END AS deviation,
+        CASE WHEN p.is_enabled OR (p.is_enabled IS NULL AND f.is_enabled)
+            THEN pg_catalog.format('SELECT %I.update_feature_flag(%L, true, %s);', n.nspname, p.flag_key, COALESCE(
+                (SELECT pg_catalog.max(s.step) FROM pg_catalog.unnest(p.rollout_steps) AS s (step) WHERE s.step OPERATOR(pg_catalog.<=) f.rollout_percentage),
+                (SELECT pg_catalog.max(s.step) FROM pg_catalog.unnest(p.rollout_steps) AS s (step)), 100))
+            ELSE pg_catalog.format('SELECT %I.update_feature_flag(%L, false);', n.nspname, p.flag_key)
+        END AS command
+    FROM crewsnow_ops.launch_plan AS p
+    LEFT JOIN @extschema@.feature_flags AS f ON f.flag_key OPERATOR(pg_catalog.=) p.flag_key
+    CROSS JOIN (SELECT c.relnamespace FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) '@extschema@.feature_flags'::pg_catalog.regclass) AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE p.is_enabled IS NOT NULL OR p.rollout_steps IS NOT NULL
+) AS o
+WHERE o.deviation IS NOT NULL;
+COMMENT ON VIEW crewsnow_ops.flags_off_plan IS 'Feature flags that do not stand as the launch plan has them.';
+COMMENT ON COLUMN crewsnow_ops.flags_off_plan.flag_key IS 'The flag.';
+COMMENT ON COLUMN crewsnow_ops.flags_off_plan.deviation IS 'What is not as planned.';
+COMMENT ON COLUMN crewsnow_ops.flags_off_plan.command IS 'What puts it right.';
 
 INSERT INTO crewsnow_ops.launch_plan (flag_key, is_enabled, rollout_steps, seeded) VALUES
     ('user_registration', true, '{100}', true),
@@ -120,7 +153,7 @@ INSERT INTO crewsnow_ops.checklist_items VALUES
     ('post-incident', 'contained', 'immediate', '2 hours', 1, 'The incident is contained: it gets no worse.', 'SELECT * FROM crewsnow_ops.dashboard;', true),
     ('post-incident', 'restored', 'immediate', '2 hours', 2, 'Everything works as it did before; what was switched off is on again.',
         'SELECT * FROM crewsnow_ops.flag_history ORDER BY changed_at DESC LIMIT 20;', true),
-    ('post-incident', 'stable', 'immediate', '2 hours', 3, 'The monitoring has shown nothing for a while.', 'SELECT * FROM performance_health_check() WHERE status <> ''OK'';', true),
+    ('post-incident', 'stable', 'immediate', '2 hours', 3, 'The monitoring has shown nothing for a while.', 'SELECT * FROM @extschema@.performance_health_check() WHERE status <> ''OK'';', true),
     ('post-incident', 'users-told', 'immediate', '2 hours', 4, 'Users know that it is over.', NULL, true),
     ('post-incident', 'root-cause', '24 hours', '1 day', 5, 'The root cause is known, and not only what set it off.', NULL, true),
     ('post-incident', 'fix-validated', '24 hours', '1 day', 6, 'The correction has been tried in staging.', 'SELECT * FROM crewsnow_ops.run_e2e_tests();', true),
@@ -131,15 +164,15 @@ INSERT INTO crewsnow_ops.checklist_items VALUES
     ('post-incident', 'monitoring', '1 week', '7 days', 11, 'The next one of its kind would be noticed earlier.', NULL, true),
     ('post-incident', 'training', '1 week', '7 days', 12, 'Whoever needs it for the next time has been trained.', NULL, true),
     ('feature-flag-review', 'untouched', 'weekly', '7 days', 1, 'Flags that nobody has changed for a week: is each still as it should be, and still needed?',
-        'SELECT * FROM feature_flags WHERE updated_at < now() - interval ''7 days'';', true),
+        'SELECT * FROM @extschema@.feature_flags WHERE updated_at < now() - interval ''7 days'';', true),
     ('feature-flag-review', 'stuck-rollouts', 'weekly', '7 days', 2, 'Rollouts that have stopped half-way go on, or back.',
-        'SELECT flag_key, rollout_percentage, updated_at FROM feature_flags WHERE is_enabled AND rollout_percentage BETWEEN 1 AND 99 ORDER BY updated_at;', true),
+        'SELECT flag_key, rollout_percentage, updated_at FROM @extschema@.feature_flags WHERE is_enabled AND rollout_percentage BETWEEN 1 AND 99 ORDER BY updated_at;', true),
     ('feature-flag-review', 'invisible', 'weekly', '7 days', 3, 'Flags that are enabled and that nobody sees.',
-        'SELECT flag_key, updated_at FROM feature_flags WHERE is_enabled AND rollout_percentage = 0;', true),
+        'SELECT flag_key, updated_at FROM @extschema@.feature_flags WHERE is_enabled AND rollout_percentage = 0;', true),
     ('feature-flag-review', 'left-over', 'weekly', '7 days', 4, 'Switches for maintenance that were left on.',
-        'SELECT flag_key, updated_at FROM feature_flags WHERE feature_category = ''maintenance'' AND is_enabled;', true),
+        'SELECT flag_key, updated_at FROM @extschema@.feature_flags WHERE feature_category = ''maintenance'' AND is_enabled;', true),
     ('feature-flag-review', 'as-planned', 'weekly', '7 days', 5, 'Flags that do not stand as the launch plan has them.',
-        'SELECT p.flag_key, p.is_enabled AS planned, p.rollout_steps, f.is_enabled, f.rollout_percentage FROM crewsnow_ops.launch_plan AS p JOIN feature_flags AS f USING (flag_key) WHERE p.is_enabled <> f.is_enabled;', true);
+        'SELECT * FROM crewsnow_ops.flags_off_plan;', true);
 
 CREATE TABLE crewsnow_ops.evidence (
     id uuid NOT NULL,

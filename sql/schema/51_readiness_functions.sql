@@ -2,7 +2,7 @@ CREATE FUNCTION @extschema@.make_go_no_go_decision() RETURNS TABLE (
     decision text, readiness_score integer, critical_blockers integer, warnings integer, go_criteria_met boolean,
     next_actions text[], deployment_recommendation text, reasons text[], valid_until timestamptz, decision_id uuid
 ) LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'make_go_no_go_decision_wrapper';
 COMMENT ON FUNCTION @extschema@.make_go_no_go_decision() IS
 'Whether a release can go out, on evidence gathered now: GO without a blocker and with 90 of 100 points, GO_WITH_CAUTION with 70, NO_GO otherwise. Runs the registered end-to-end tests, which leave nothing behind, and audits row-level security. What there is no fresh evidence for is not met. Kept in crewsnow_ops.decisions; in a read-only transaction and on a standby it answers all the same, and says that it was not kept. Error 25001 in a REPEATABLE READ transaction.';
@@ -11,7 +11,7 @@ CREATE FUNCTION @extschema@.make_launch_decision() RETURNS TABLE (
     launch_ready boolean, blockers_count integer, warnings_count integer, readiness_score integer, decision text, next_steps text[],
     reasons text[], valid_until timestamptz, decision_id uuid
 ) LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'make_launch_decision_wrapper';
 COMMENT ON FUNCTION @extschema@.make_launch_decision() IS
 'Whether the application can be opened to the public: all that make_go_no_go_decision asks for, and incidents, freezes, restore test, rollback and flags. READY FOR LAUNCH only without any warning.';
@@ -20,13 +20,13 @@ CREATE FUNCTION crewsnow_ops.decide(p_gate text, p_release text DEFAULT NULL) RE
     gate text, release text, decision text, is_go boolean, readiness_score integer, blockers integer, warnings integer,
     reasons text[], next_actions text[], valid_until timestamptz, decision_id uuid
 ) LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'decide_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.decide(text, text) IS
 'A decision, go_no_go or launch, about a release: evidence and waivers that name a release count for that one alone. Errors: 22004 NULL gate, 22023 unknown gate or a release of no or more than 200 characters, 25001 in a REPEATABLE READ transaction.';
 
 CREATE FUNCTION crewsnow_ops.require_go(p_release text DEFAULT NULL, p_gate text DEFAULT 'go_no_go') RETURNS uuid LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'require_go_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.require_go(text, text) IS
 'Decides, and fails unless the answer is GO (or READY FOR LAUNCH): so psql -v ON_ERROR_STOP=1 stops a pipeline. Returns the decision''s id, or NULL where it could not be kept. Errors: NG001 no go, NG002 go with caution (with reasons in the DETAIL; what fails is not kept: crewsnow_ops.decide keeps it), 22023 as crewsnow_ops.decide.';
@@ -43,7 +43,7 @@ COMMENT ON FUNCTION crewsnow_ops.explain_decision(uuid) IS
 CREATE FUNCTION crewsnow_ops.run_e2e_tests(p_name text DEFAULT NULL) RETURNS TABLE (
     test text, criterion text, passed boolean, milliseconds double precision, failed_step text, error text, steps jsonb
 ) LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'run_e2e_tests_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.run_e2e_tests(text) IS
 'Runs the registered end-to-end tests, or one, each in a subtransaction that is undone, and says how each step went. Errors: 42704 no such test, 25006 read-only, 25001 in a REPEATABLE READ transaction.';
@@ -92,6 +92,7 @@ REVOKE ALL ON FUNCTION
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.criteria'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.launch_plan'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.flags_off_plan'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.checklist_items'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.evidence'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.waivers'),

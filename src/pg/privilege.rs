@@ -67,8 +67,13 @@ pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
     other == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, other) }
 }
 
-/// Whether a role could act as another: by membership, or as a superuser.
+/// Whether a role could act as another: by membership, as SET ROLE has it, or as a superuser.
 pub fn can_act_as(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    #[cfg(feature = "pg15")]
+    use pg_sys::is_member_of_role as can_set_role;
+    // From 16 on a membership may be without it.
+    #[cfg(not(feature = "pg15"))]
+    use pg_sys::member_can_set_role as can_set_role;
     // SAFETY: looks up memberships; roles that are gone are nobody's.
-    unsafe { pg_sys::is_member_of_role(member, role) }
+    unsafe { can_set_role(member, role) }
 }

@@ -21,6 +21,18 @@ pub fn is_writable() -> bool {
     require_writable("").is_ok()
 }
 
+/// Whether this is a standby.
+pub fn is_standby() -> bool {
+    // SAFETY: reads shared-memory state.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
+/// Whether whoever has logged in, or the role that they have set, acts by themselves, and no SECURITY DEFINER function for them.
+pub fn is_in_person() -> bool {
+    // SAFETY: reads backend-local variables.
+    unsafe { pg_sys::GetUserId() == pg_sys::GetOuterUserId() }
+}
+
 /// Refuses to go on in a transaction that sees a past state of the flags, where what it does would miss what it does not see.
 pub fn require_latest_snapshot(what: &'static str) -> Result<(), OpsError> {
     // SAFETY: reads a backend-local variable.
@@ -83,12 +95,6 @@ pub fn own_pid() -> i32 {
 pub fn has_setting(name: &std::ffi::CStr) -> bool {
     // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL.
     unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
-}
-
-/// The search_path that the session began with, which RESET goes back to.
-pub fn initial_search_path() -> String {
-    // SAFETY: a setting that every server has; NUL-terminated and copied.
-    unsafe { owned(pg_sys::GetConfigOptionResetString(c"search_path".as_ptr())) }
 }
 
 /// The server's version, as it says it.

@@ -16,6 +16,13 @@ fn in_schema(schema: &str, sql: &str) -> String {
     sql.replace("@extschema@", &quote_identifier(schema))
 }
 
+/// How many statements a text has; raises what is wrong with its grammar.
+pub fn statements_in(sql: &str) -> usize {
+    let sql = super::tree::c_string(sql);
+    // SAFETY: a NUL-terminated text; the list lies in the current memory context.
+    unsafe { pg_sys::list_length(pg_sys::raw_parser(sql.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) as usize }
+}
+
 /// A composite value for a bound parameter.
 pub struct RowArgument {
     /// The row as a datum; `None` is NULL.

@@ -4,6 +4,9 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
+/// The server's function that raises what comes from outside.
+const INTERRUPTS: &str = "ProcessInterrupts";
+
 /// How something failed.
 #[derive(Debug)]
 pub struct Failure {
@@ -13,12 +16,16 @@ pub struct Failure {
     pub message: String,
     detail: Option<String>,
     hint: Option<String>,
+    /// Where the server raised it.
+    function: Option<String>,
 }
 
 impl Failure {
     /// Fails with it after all.
     pub fn raise(self) -> ! {
-        let mut report = ErrorReport::new(self.code, self.message, pgrx::function_name!());
+        // Whoever catches it next must know it as what it is.
+        let function = if self.is_from_outside() { INTERRUPTS } else { pgrx::function_name!() };
+        let mut report = ErrorReport::new(self.code, self.message, function);
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
         }
@@ -28,16 +35,19 @@ impl Failure {
         match Err::<std::convert::Infallible, _>(report).unwrap_or_report() {}
     }
 
-    /// Whether it is about the session and not about what was tried: somebody wants it to stop, or it has to.
+    /// Whether it is about the session and not about what was tried: somebody wants it to stop, or it has to. What was tried can raise the same
+    /// by itself, but not from where the server looks for interrupts.
     #[must_use]
     pub fn is_from_outside(&self) -> bool {
-        matches!(
-            self.code,
-            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
-                | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
-                | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
-                | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
-        )
+        let is_interrupt = self.function.as_deref() == Some(INTERRUPTS);
+        is_interrupt
+            && matches!(
+                self.code,
+                PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+                    | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+                    | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+                    | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
+            )
     }
 
     /// Whether it failed because of how [`as_client`](super::identity::as_client) confines it, where a request would not have.
@@ -87,6 +97,7 @@ impl Failure {
             message: report.message().to_owned(),
             detail: report.detail().map(str::to_owned),
             hint: report.hint().map(str::to_owned),
+            function: report.function_name().map(str::to_owned),
         }
     }
 }

@@ -192,10 +192,11 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorRep
                 false => format!("{how}: {word}, {} points", other.score),
             }
         });
-        let evidence = criterion.recorded.as_ref().map(|record| {
-            let says = if record.passed { "for it" } else { "against it" };
-            format!("{says}, by {} at {}", record.by, record.recorded_at)
-        });
+        let told = |says, record: &Option<super::model::Record>| {
+            record.as_ref().map(|record| format!("{says}, by {} at {}", record.by, record.recorded_at))
+        };
+        let evidence = [told("against it", &criterion.objection), told("for it", &criterion.recorded)];
+        let evidence: Vec<String> = evidence.into_iter().flatten().collect();
         let fresh_until = match &criterion.recorded {
             Some(record) if criterion.rests_on_record(now) => record.fresh_until.min(verdict.valid_until),
             Some(record) if standing == Standing::Expired => record.fresh_until,
@@ -208,11 +209,11 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorRep
             criterion.is_blocker.into_datum(),
             standing.as_str().into_datum(),
             words::seen(criterion).into_datum(),
-            evidence.into_datum(),
+            (!evidence.is_empty()).then(|| evidence.join("; ")).into_datum(),
             time(fresh_until).into_datum(),
             words::waiver(criterion, &snapshot).into_datum(),
             other.into_datum(),
-            words::action(criterion, &snapshot).into_datum(),
+            words::actions(criterion, &snapshot).into_iter().next().into_datum(),
         ]);
     }
     Ok(Rows(rows))

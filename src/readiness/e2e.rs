@@ -6,6 +6,7 @@ use crate::access::as_owner;
 use crate::error::OpsError;
 use crate::flags::near::near_keys;
 use crate::pg::identity::{self, Stage};
+use crate::pg::spi::statements_in;
 use crate::pg::{catalog, privilege, session, time_limit};
 use crate::rls::surroundings::Surroundings;
 use crate::settings;
@@ -22,6 +23,10 @@ pub const EXAMPLE: &str =
     "SELECT crewsnow_ops.register_e2e_test('first evening', 'e2e.first_evening()', 'service_role');";
 /// How long a test may take, in microseconds.
 const LONGEST: i64 = 600_000_000;
+/// How many steps a plan may have,
+const MOST_STEPS: usize = 1_000;
+/// and how many characters of an error, or of a step's name, are kept.
+const MOST_CHARACTERS: usize = 1_000;
 
 /// What shape a test has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,8 @@ pub struct Step {
 pub struct Run {
     /// The test.
     pub test: String,
+    /// Its function.
+    pub function: String,
     /// For which criterion.
     #[serde(skip)]
     pub criterion: String,
@@ -150,6 +157,15 @@ impl Course {
     }
 }
 
+/// No longer than is read.
+fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(MOST_CHARACTERS).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
 /// To the microsecond.
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_micros() as f64 / 1_000.0
@@ -167,11 +183,12 @@ impl Test {
     fn run(&self, surroundings: &Surroundings) -> Run {
         let began = Instant::now();
         let mut course = Course::default();
-        let error = self.play(surroundings, &mut course).err();
+        let error = self.play(surroundings, &mut course).err().map(|error| cut(&error));
         let failed_step = course.at.as_ref().filter(|_| error.is_some()).map(|(step, ..)| step.clone());
         course.end();
         Run {
             test: self.name.clone(),
+            function: self.function.clone(),
             criterion: self.criterion.clone(),
             passed: error.is_none(),
             milliseconds: milliseconds(began),
@@ -205,10 +222,12 @@ impl Test {
             stage.enter(oid, &surroundings.request(&claims));
         };
         let work = |stage: &Stage| -> Result<(), String> {
-            course.begin(if shape == Shape::Plan { "its plan" } else { call }, &self.role);
+            // What is only checked at COMMIT would never be checked. What the calling transaction has left to be checked is checked here.
+            course.begin("constraints of the calling transaction", &self.role);
             enter(stage, role, &self.role, &self.claims);
-            // What is only checked at COMMIT would never be checked.
             execute("SET CONSTRAINTS ALL IMMEDIATE")?;
+            course.at = None;
+            course.begin(if shape == Shape::Plan { "its plan" } else { call }, &self.role);
             if shape != Shape::Plan {
                 return outcome(shape, call);
             }
@@ -216,9 +235,18 @@ impl Test {
             if planned.is_empty() {
                 return Err("its plan has no step".to_owned());
             }
+            if planned.len() > MOST_STEPS {
+                return Err(format!("its plan has more than {MOST_STEPS} steps"));
+            }
             for planned in planned {
                 let name = planned.role.as_ref().unwrap_or(&self.role);
-                course.begin(&planned.step, name);
+                course.begin(&cut(&planned.step), name);
+                // A statement that is put together with a NULL is NULL, and would be a step that cannot fail.
+                match statements_in(&planned.statement) {
+                    0 => return Err("it has no statement".to_owned()),
+                    1 => {}
+                    n => return Err(format!("it has {n} statements: each is a step of its own")),
+                }
                 enter(stage, actor(name)?, name, planned.claims.as_ref().unwrap_or(&self.claims));
                 execute(&planned.statement)?;
             }
@@ -242,7 +270,9 @@ impl Test {
 fn execute(statement: &str) -> Result<(), String> {
     Spi::connect_mut(|client| {
         let rows = client.update(statement, None, &[]).map_err(told)?;
-        if rows.columns().unwrap_or(0) == 0 || rows.column_type_oid(1) != Ok(PgOid::BuiltIn(PgBuiltInOids::BOOLOID)) {
+        let type_ = if rows.columns().unwrap_or(0) == 0 { None } else { rows.column_type_oid(1).ok() };
+        // A domain over it is one, too.
+        if type_.map(|type_| catalog::base_type(type_.value())) != Some(pg_sys::BOOLOID) {
             return Ok(());
         }
         if rows.is_empty() {
@@ -265,6 +295,9 @@ fn told(error: pgrx::spi::Error) -> String {
         pgrx::spi::Error::SpiError(pgrx::spi::SpiErrorCodes::Transaction) => {
             "2D000: a test cannot begin or end transactions".to_owned()
         }
+        pgrx::spi::Error::SpiError(pgrx::spi::SpiErrorCodes::Copy) => {
+            "0A000: a test cannot COPY from or to a client".to_owned()
+        }
         error => error.to_string(),
     }
 }
@@ -273,15 +306,23 @@ fn outcome(shape: Shape, call: &str) -> Result<(), String> {
     match shape {
         Shape::Lines => Spi::connect_mut(|client| {
             let sql = format!("SELECT l.line FROM {call} AS l (line)");
-            let mut lines = 0;
+            let (mut passed, mut wanted) = (0, None);
             for row in client.update(sql.as_str(), None, &[]).map_err(told)? {
                 let line: String = row.get(1).map_err(told)?.ok_or("it returned NULL")?;
-                if line.trim_start().starts_with("not ok") {
-                    return Err(line);
+                let line = line.trim();
+                if line.starts_with("not ok") || line.starts_with("Bail out!") {
+                    return Err(line.to_owned());
                 }
-                lines += 1;
+                passed += usize::from(line == "ok" || line.starts_with("ok "));
+                wanted = line.strip_prefix("1..").and_then(|plan| plan.parse::<usize>().ok()).or(wanted);
             }
-            if lines == 0 { Err("it returned no line".to_owned()) } else { Ok(()) }
+            match wanted {
+                Some(wanted) if wanted != passed => {
+                    Err(format!("it planned {wanted} tests, of which {passed} were ok"))
+                }
+                _ if passed == 0 => Err("it returned no line that says ok".to_owned()),
+                _ => Ok(()),
+            }
         }),
         _ => execute(&format!("SELECT {call}")),
     }
@@ -331,7 +372,9 @@ fn register_e2e_test(
     if !(1_000..=LONGEST).contains(&(time_limit.as_micros() as i64)) {
         return Err(OpsError::from(ReadinessError::InvalidTimeLimit).into());
     }
-    known_criterion(criterion, None)?;
+    if !known_criterion(criterion, None)?.runs_tests {
+        return Err(OpsError::from(ReadinessError::RunsNoTests(criterion.to_owned())).into());
+    }
     let role = p_role.map_or_else(settings::user_role, str::to_owned);
     let oid = catalog::role(&role).ok_or_else(|| OpsError::UnknownRole(role.clone()))?;
     let by = session::user();

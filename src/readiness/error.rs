@@ -53,6 +53,12 @@ pub enum ReadinessError {
     #[error("a waiver is approved by somebody else than who asked for it")]
     OwnWaiver(String),
     /// SQLSTATE 42501
+    #[error("waivers are asked for and approved in person")]
+    NotInPerson(String),
+    /// SQLSTATE 22023
+    #[error("criterion \"{0}\" does not run tests")]
+    RunsNoTests(String),
+    /// SQLSTATE 42501
     #[error("\"{who}\" is not a member of role \"{role}\"")]
     NotAMember {
         /// Who would act as it.
@@ -128,7 +134,7 @@ impl ReadinessError {
         use PgSqlErrorCode as Code;
         match self {
             Self::Unknown { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::OwnWaiver(_) | Self::NotAMember { .. } | Self::DecisionsAreFinal => {
+            Self::OwnWaiver(_) | Self::NotInPerson(_) | Self::NotAMember { .. } | Self::DecisionsAreFinal => {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
             Self::NotATest { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
@@ -154,6 +160,10 @@ impl ReadinessError {
             Self::InvalidEnd => "Nothing is waived for ever. Nothing was changed.".into(),
             Self::InvalidFreeze => "Nothing was changed.".into(),
             Self::OwnWaiver(by) => format!("\"{by}\" asked for it. Nothing was changed."),
+            Self::NotInPerson(who) => {
+                format!("\"{who}\" has logged in, and a SECURITY DEFINER function does it for them. Nothing was changed.")
+            }
+            Self::RunsNoTests(_) => "Its measures lack \"tests\". Nothing was changed.".into(),
             Self::NotAMember { .. } => {
                 "A test runs as roles that whoever registers it, and the function's owner, could act as by themselves."
                     .into()
@@ -195,6 +205,11 @@ impl ReadinessError {
             Self::InvalidEnd => super::waivers::EXAMPLE.into(),
             Self::InvalidFreeze => super::waivers::FREEZE_EXAMPLE.into(),
             Self::OwnWaiver(_) => "Somebody else: SELECT id, criterion, reason FROM crewsnow_ops.waivers WHERE approved_at IS NULL;".into(),
+            Self::NotInPerson(_) => super::waivers::EXAMPLE.into(),
+            Self::RunsNoTests(name) => format!(
+                "UPDATE crewsnow_ops.criteria SET measures = measures || '{{tests}}' WHERE name = '{}';",
+                name.replace('\'', "''")
+            ),
             Self::NotAMember { who, role } => {
                 format!("GRANT {} TO {};", pgrx::spi::quote_identifier(role), pgrx::spi::quote_identifier(who))
             }

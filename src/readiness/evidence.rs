@@ -49,6 +49,10 @@ pub struct Known {
     pub is_valid: bool,
     /// Whether nothing goes out without it.
     pub is_blocker: bool,
+    /// Whether it runs tests.
+    pub runs_tests: bool,
+    /// Whether evidence for it counts: there is something that is known elsewhere.
+    pub asks_for_evidence: bool,
 }
 
 /// The criterion of this name, which must be there; and whether evidence for it may count for a time.
@@ -64,6 +68,8 @@ pub fn known_criterion(name: &str, valid_for: Option<Interval>) -> Result<Known,
                         fresh_for: row.get(2)?.unwrap_or_default(),
                         is_valid: row.get(3)?.unwrap_or(true),
                         is_blocker: row.get(4)?.unwrap_or(true),
+                        runs_tests: row.get(5)?.unwrap_or(false),
+                        asks_for_evidence: row.get(6)?.unwrap_or(true),
                     });
                 }
                 names.push(found);
@@ -95,6 +101,9 @@ fn record_evidence(
     let known = known_criterion(criterion, p_valid_for)?;
     if !known.is_valid {
         return Err(OpsError::from(ReadinessError::InvalidValidity { fresh_for: known.fresh_for }).into());
+    }
+    if passed && !known.asks_for_evidence {
+        notice!("\"{criterion}\" is seen by itself: evidence for it only answers evidence against it");
     }
     Ok(keep(criterion, passed, "recorded", release, details, p_valid_for)?)
 }

@@ -1,12 +1,14 @@
 //! The snapshot that a decision rests on.
 
 use super::instant::Instant;
-use super::measures::{LastRun, Observer};
-use super::model::{Criterion, Gate, Record, Snapshot, Waiver};
+use super::measures::{LastRun, Observer, Place};
+use super::model::{Criterion, Gate, Measurement, Outcome, Record, Snapshot, Waiver};
 use crate::access::as_owner;
 use crate::error::OpsError;
+use crate::pg::snapshot::with_latest_snapshot;
 use crate::pg::{session, trigger};
 use pgrx::prelude::*;
+use std::collections::BTreeMap;
 
 /// A criterion before anybody has looked.
 struct Asked {
@@ -16,17 +18,40 @@ struct Asked {
 }
 
 /// Looks at everything.
+///
+/// Looking takes its time, tests most of all. What others record, waive or change meanwhile counts: the criteria are read again at the end.
 pub fn snapshot(gate: Gate, release: Option<String>) -> Result<Snapshot, OpsError> {
     session::require_latest_snapshot("decide")?;
-    let observer = Observer { now: Instant(trigger::clock()), is_writable: session::is_writable() };
-    let asked = criteria(gate, release.as_deref())?;
-    let look = |Asked { mut criterion, measures, last_run }: Asked| {
-        criterion.measurements =
-            measures.iter().map(|measure| observer.look(measure, &criterion.name, last_run)).collect();
+    let observer = Observer { now: Instant(trigger::clock()), place: Place::here() };
+    let mut seen = BTreeMap::new();
+    for Asked { criterion, measures, last_run } in criteria(gate, release.as_deref())? {
+        for measure in measures {
+            let measurement = observer.look(&measure, &criterion.name, last_run);
+            seen.insert((criterion.name.clone(), measure), measurement);
+        }
+    }
+    let asked = with_latest_snapshot(|| criteria(gate, release.as_deref()))?;
+    let taken_at = Instant(trigger::clock());
+    let with_measurements = |Asked { mut criterion, measures, .. }: Asked| {
+        // A measure that somebody has added meanwhile was not looked at.
+        let of = |measure: String| {
+            seen.get(&(criterion.name.clone(), measure.clone())).cloned().unwrap_or_else(|| unseen(measure))
+        };
+        criterion.measurements = measures.into_iter().map(of).collect();
         criterion
     };
-    // One second of looking does not make what is recorded stale: the moment is when it began.
-    Ok(Snapshot { gate, release, taken_at: observer.now, criteria: asked.into_iter().map(look).collect() })
+    Ok(Snapshot { gate, release, taken_at, criteria: asked.into_iter().map(with_measurements).collect() })
+}
+
+fn unseen(measure: String) -> Measurement {
+    Measurement {
+        measure,
+        outcome: Outcome::Absent,
+        detail: "it was changed while the decision was made".to_owned(),
+        action: None,
+        fresh_until: None,
+        caveat: None,
+    }
 }
 
 fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, OpsError> {
@@ -39,22 +64,26 @@ fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, OpsError> {
                 let time = |column| {
                     row.get::<TimestampWithTimeZone>(column).map(|time| time.map(|time| Instant(time.into_inner())))
                 };
-                let recorded = match (row.get::<String>(6)?, row.get::<bool>(7)?, time(8)?, time(9)?) {
-                    (Some(id), Some(passed), Some(recorded_at), Some(fresh_until)) => {
-                        Some(Record { id, passed, recorded_at, fresh_until, by: text(10)? })
+                let record = |first| {
+                    Ok::<_, OpsError>(match (row.get::<String>(first)?, time(first + 1)?, time(first + 2)?) {
+                        (Some(id), Some(recorded_at), Some(fresh_until)) => {
+                            Some(Record { id, recorded_at, fresh_until, by: text(first + 3)? })
+                        }
+                        _ => None,
+                    })
+                };
+                let last_run = match (row.get::<bool>(14)?, time(15)?, time(16)?) {
+                    (Some(passed), Some(at), Some(fresh_until)) => {
+                        Some(LastRun { passed, at, fresh_until, is_of_these: row.get(17)?.unwrap_or(false) })
                     }
                     _ => None,
                 };
-                let last_run = match (row.get::<bool>(11)?, time(12)?, time(13)?) {
-                    (Some(passed), Some(at), Some(fresh_until)) => Some(LastRun { passed, at, fresh_until }),
-                    _ => None,
-                };
-                let waiver = match (row.get::<String>(14)?, time(18)?) {
+                let waiver = match (row.get::<String>(18)?, time(22)?) {
                     (Some(id), Some(expires_at)) => Some(Waiver {
                         id,
-                        reason: text(15)?,
-                        requested_by: text(16)?,
-                        approved_by: row.get(17)?,
+                        reason: text(19)?,
+                        requested_by: text(20)?,
+                        approved_by: row.get(21)?,
                         expires_at,
                     }),
                     _ => None,
@@ -66,7 +95,8 @@ fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, OpsError> {
                         weight: row.get(3)?.unwrap_or(0),
                         is_blocker: row.get(4)?.unwrap_or(true),
                         measurements: Vec::new(),
-                        recorded,
+                        recorded: record(6)?,
+                        objection: record(10)?,
                         waiver,
                     },
                     measures: row.get(5)?.unwrap_or_default(),

@@ -7,11 +7,12 @@ use super::model::{Measurement, Outcome};
 use crate::access::as_owner;
 use crate::error::OpsError;
 use crate::pg::spi::in_target_schema;
-use crate::pg::subtransaction;
+use crate::pg::{session, subtransaction};
 use crate::rls::standing::{Standing, standing};
 use crate::telemetry::events::Times;
-use crate::telemetry::minute::Window;
+use crate::telemetry::minute::{MINUTE, Window};
 use crate::telemetry::views::{HOUR, TEN_MINUTES, Webhooks, minutes};
+use crate::telemetry::webhooks::Count;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
@@ -31,37 +32,94 @@ pub struct LastRun {
     pub at: Instant,
     /// Until when that counts.
     pub fresh_until: Instant,
+    /// Whether it was of the tests that are registered now.
+    pub is_of_these: bool,
+}
+
+/// Where a decision is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Where tests can run.
+    Writable,
+    /// In a read-only transaction.
+    ReadOnly,
+    /// On a standby.
+    Standby,
+}
+
+impl Place {
+    /// This one.
+    pub fn here() -> Self {
+        match (session::is_writable(), session::is_standby()) {
+            (true, _) => Self::Writable,
+            (false, true) => Self::Standby,
+            (false, false) => Self::ReadOnly,
+        }
+    }
 }
 
 /// Looks at the system for one criterion at a time.
 pub struct Observer {
     /// The present moment.
     pub now: Instant,
-    /// Whether something can be written: tests do.
-    pub is_writable: bool,
+    /// Where it is: tests write.
+    pub place: Place,
 }
 
-/// An outcome, in words, and the command that helps.
-type Seen = (Outcome, String, Option<String>);
+/// What was seen.
+struct Seen {
+    outcome: Outcome,
+    detail: String,
+    action: Option<String>,
+    fresh_until: Option<Instant>,
+    caveat: Option<String>,
+}
+
+impl Seen {
+    fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { outcome, detail: detail.into(), action: None, fresh_until: None, caveat: None }
+    }
+
+    /// With the command that helps.
+    fn then(self, action: impl Into<String>) -> Self {
+        Self { action: Some(action.into()), ..self }
+    }
+
+    fn until(self, fresh_until: Option<Instant>) -> Self {
+        Self { fresh_until, ..self }
+    }
+}
 
 impl Observer {
     /// What a measure says. One that fails is no evidence, and no reason for the others to fail.
     pub fn look(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Measurement {
         let looked = subtransaction::attempt(AssertUnwindSafe(|| self.see(measure, criterion, last_run)));
-        let (outcome, detail, action) = match looked {
+        let seen = match looked {
             Ok(Ok(seen)) => seen,
-            Ok(Err(error)) => (Outcome::Absent, format!("it could not be looked at: {error}"), None),
+            Ok(Err(error)) => Seen::new(Outcome::Absent, format!("it could not be looked at: {error}")),
             Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => (Outcome::Absent, format!("it could not be looked at: {}", failure.told()), None),
+            Err(failure) => Seen::new(Outcome::Absent, format!("it could not be looked at: {}", failure.told())),
         };
-        let action = action.filter(|_| outcome != Outcome::Met);
-        Measurement { measure: measure.to_owned(), outcome, detail, action }
+        Measurement {
+            measure: measure.to_owned(),
+            outcome: seen.outcome,
+            detail: seen.detail,
+            action: seen.action.filter(|_| seen.outcome != Outcome::Met),
+            fresh_until: seen.fresh_until,
+            caveat: seen.caveat,
+        }
     }
 
     fn see(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Result<Seen, OpsError> {
         match measure {
-            "tests" if self.is_writable => tests(criterion),
-            "tests" => Ok(self.earlier_tests(last_run)),
+            "tests" => match self.place {
+                Place::Writable => tests(criterion),
+                Place::Standby => Ok(self.earlier_tests(last_run)),
+                Place::ReadOnly => {
+                    let detail = "tests write, and this transaction is read-only";
+                    Ok(Seen::new(Outcome::Absent, detail).then("SHOW transaction_read_only;"))
+                }
+            },
             "rls" => row_security(),
             "webhooks" => self.webhooks(),
             "telemetry" => self.telemetry(),
@@ -75,82 +133,112 @@ impl Observer {
         }
     }
 
+    /// A standby has what the primary has kept. What has failed there in a transaction that was rolled back, as a failing require_go is, it has not.
     fn earlier_tests(&self, last_run: Option<LastRun>) -> Seen {
-        let run = Some("SELECT * FROM crewsnow_ops.run_e2e_tests();".to_owned());
+        let absent = |why: &str| {
+            let detail = format!("tests write, and cannot run on a standby; {why}");
+            Seen::new(Outcome::Absent, detail).then("SELECT decision FROM make_go_no_go_decision(); -- on the primary")
+        };
         match last_run {
-            None => (Outcome::Absent, "tests write: they cannot run here, and have not run before".to_owned(), run),
-            Some(last) if !last.passed => (Outcome::Failed, format!("tests failed at {}", last.at), run),
-            Some(last) if last.fresh_until <= self.now => {
-                let detail = format!("tests write: they cannot run here, and passed at {}, too long ago", last.at);
-                (Outcome::Absent, detail, run)
+            None => absent("no run was kept on the primary"),
+            Some(last) if !last.is_of_these => absent("those that are registered now have not run on the primary"),
+            Some(last) if !last.passed => {
+                Seen::new(Outcome::Failed, format!("tests failed on the primary at {}", last.at))
+                    .then("SELECT * FROM crewsnow_ops.run_e2e_tests(); -- on the primary")
             }
-            Some(last) => (Outcome::Met, format!("tests passed at {}; they write, and cannot run here", last.at), None),
+            Some(last) if last.fresh_until <= self.now => {
+                absent(&format!("they passed on the primary at {}, too long ago", last.at))
+            }
+            Some(last) => Seen::new(Outcome::Met, format!("tests passed on the primary at {}", last.at))
+                .until(Some(last.fresh_until)),
         }
     }
 
     fn webhooks(&self) -> Result<Seen, OpsError> {
+        let look = in_target_schema(
+            "SELECT status, count(*), max(processed_at) FROM @extschema@.processed_events WHERE processed_at > now() - interval '1 day' GROUP BY 1;",
+        )?;
         let webhooks = Webhooks::read(Window::ending(self.now.0, DAY), self.now.0)?;
-        let look = "SELECT * FROM processed_events WHERE status <> 'processed' ORDER BY processed_at DESC LIMIT 20;";
         if let Some(alert) = &webhooks.alert {
-            return Ok((Outcome::Failed, alert.to_string(), Some(look.to_owned())));
+            return Ok(Seen::new(Outcome::Failed, alert.to_string()).then(look));
         }
-        let sum = |window: Window| {
-            webhooks
-                .counts
-                .iter()
-                .filter(|(minute, _)| window.holds(**minute))
-                .fold((0, 0), |(events, failed), (_, count)| (events + count.events, failed + count.failed))
+        let within = |minutes| {
+            let window = Window::ending(self.now.0, minutes);
+            let counts = webhooks.counts.iter().filter(move |(minute, _)| window.holds(**minute));
+            counts.fold((0, 0), |(events, failed), (_, count)| (events + count.events, failed + count.failed))
         };
-        let (events, failed) = sum(Window::ending(self.now.0, HOUR));
-        if failed > 0 {
-            let detail = format!("{failed} of {events} webhooks of the last hour failed");
-            return Ok((Outcome::Failed, detail, Some(look.to_owned())));
-        }
-        let (events, failed) = sum(Window::ending(self.now.0, DAY));
-        Ok(match events - failed {
-            ..=0 => {
-                let look = "SELECT event_type, max(processed_at) FROM processed_events GROUP BY 1 ORDER BY 2 DESC;";
-                (Outcome::Absent, "no webhook was processed in 24 hours".to_owned(), Some(look.to_owned()))
-            }
-            processed => {
-                (Outcome::Met, format!("{processed} webhooks processed in 24 hours, none failed in the last"), None)
-            }
-        })
+        let ((_, lately), (events, failed)) = (within(HOUR), within(DAY));
+        let last =
+            |which: fn(&Count) -> bool| webhooks.counts.iter().rev().find(|(_, count)| which(count)).map(|(m, _)| *m);
+        let last_failed = last(|count| count.failed > 0);
+        let last_good = last(|count| count.events > count.failed);
+        let processed = events - failed - received(self.now.0 - DAY * MINUTE)?;
+        let seen = if lately > 0 {
+            Seen::new(Outcome::Failed, format!("{lately} webhooks of the last hour failed"))
+        } else if failed * 20 > events {
+            Seen::new(Outcome::Failed, format!("{failed} of {events} webhooks of 24 hours failed"))
+        } else if last_failed.is_some() && last_failed > last_good {
+            Seen::new(Outcome::Failed, "the last webhook failed, and none was processed since")
+        } else if processed <= 0 {
+            Seen::new(Outcome::Absent, "no webhook was processed in 24 hours")
+        } else {
+            Seen::new(
+                Outcome::Met,
+                format!("webhooks processed in 24 hours: {processed}; none failed in the last hour"),
+            )
+        };
+        Ok(seen.then(look))
     }
 
     fn telemetry(&self) -> Result<Seen, OpsError> {
         let functions = minutes(Window::ending(self.now.0, TEN_MINUTES), Times::Unwanted)?;
         let calls: u64 = functions.iter().flat_map(|(_, minutes)| minutes.values()).map(|minute| minute.calls).sum();
-        let action = "SELECT max(created_at) FROM event_log WHERE created_at > now() - interval '1 day';".to_owned();
         Ok(match calls {
-            0 => (Outcome::Absent, "no call of a function in ten minutes".to_owned(), Some(action)),
-            calls => (Outcome::Met, format!("{calls} calls of {} functions in ten minutes", functions.len()), None),
+            0 => Seen::new(Outcome::Absent, "no call of a function in ten minutes").then(in_target_schema(
+                "SELECT max(created_at) FROM @extschema@.event_log WHERE created_at > now() - interval '1 day';",
+            )?),
+            calls => Seen::new(Outcome::Met, format!("{calls} calls of {} functions in ten minutes", functions.len())),
         })
     }
 }
 
+/// How many webhooks of the time since wait to be processed.
+fn received(since: i64) -> Result<i64, OpsError> {
+    let sql = in_target_schema(include_str!("../../sql/readiness/received_webhooks.sql"))?;
+    let since = TimestampWithTimeZone::try_from(since).ok();
+    as_owner(|| {
+        Spi::connect(|client| {
+            Ok(client.select(sql.as_str(), Some(1), &[since.into()])?.first().get_one::<i64>()?.unwrap_or(0))
+        })
+    })
+}
+
 fn recorded(criterion: &str) -> Seen {
-    (Outcome::Elsewhere, "somebody has to record evidence".to_owned(), Some(record(criterion)))
+    Seen::new(Outcome::Elsewhere, "somebody has to record evidence").then(evidence(criterion))
 }
 
 /// What nothing in the database knows yet.
 fn elsewhere(criterion: &str, what: &str) -> Seen {
-    (Outcome::Elsewhere, format!("{what} is not known here"), Some(record(criterion)))
+    Seen::new(Outcome::Elsewhere, format!("{what} is not known here")).then(evidence(criterion))
 }
 
-fn record(criterion: &str) -> String {
-    format!("SELECT crewsnow_ops.record_evidence({}, true);", quote_literal(criterion))
+/// Shows what was recorded. What is so has to be looked at, and not only said: a command that says it would be typed as it stands.
+fn evidence(criterion: &str) -> String {
+    let name = quote_literal(criterion);
+    format!(
+        "SELECT passed, details, recorded_at, recorded_by FROM crewsnow_ops.evidence WHERE criterion = {name} ORDER BY recorded_at DESC LIMIT 5; -- {criterion}: look, then say what is so with crewsnow_ops.record_evidence"
+    )
 }
 
 /// Runs the tests of a criterion, and keeps how they went for where they cannot run.
 fn tests(criterion: &str) -> Result<Seen, OpsError> {
     let runs = e2e::run(None, Some(criterion))?;
     if runs.is_empty() {
+        let name = quote_literal(criterion);
         let action = format!(
-            "SELECT crewsnow_ops.register_e2e_test('…', 'schema.function()', p_criterion => {});",
-            quote_literal(criterion)
+            "SELECT name, function FROM crewsnow_ops.e2e_tests WHERE criterion = {name}; -- {criterion}: an admin registers one with crewsnow_ops.register_e2e_test"
         );
-        return Ok((Outcome::Absent, "no test is registered".to_owned(), Some(action)));
+        return Ok(Seen::new(Outcome::Absent, "no test is registered").then(action));
     }
     let passed = runs.iter().all(|run| run.passed);
     let details = serde_json::json!({ "tests": runs });
@@ -168,12 +256,13 @@ fn tests(criterion: &str) -> Result<Seen, OpsError> {
         None => {
             let steps: usize = runs.iter().map(|run| run.steps.len()).sum();
             let milliseconds: f64 = runs.iter().map(|run| run.milliseconds).sum();
-            (Outcome::Met, format!("{} passed: {steps} steps in {milliseconds:.0} ms", tests_counted(runs.len())), None)
+            let detail = format!("{} passed: {steps} steps in {milliseconds:.0} ms", tests_counted(runs.len()));
+            Seen::new(Outcome::Met, detail)
         }
         Some(first) => {
-            let action = format!("SELECT * FROM crewsnow_ops.run_e2e_tests({});", quote_literal(&first.test));
             let detail = format!("{} of {} failed: {}", failed.len(), tests_counted(runs.len()), named(&failed));
-            (Outcome::Failed, detail, Some(action))
+            let action = format!("SELECT * FROM crewsnow_ops.run_e2e_tests({});", quote_literal(&first.test));
+            Seen::new(Outcome::Failed, detail).then(action)
         }
     })
 }
@@ -183,50 +272,51 @@ fn tests_counted(count: usize) -> String {
 }
 
 fn row_security() -> Result<Seen, OpsError> {
-    let action = Some("SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();".to_owned());
-    Ok(match standing()? {
-        Standing::Leaking(leaks) => (Outcome::Failed, format!("it leaks: {}", named(&leaks)), action),
-        Standing::Untold(why) => (Outcome::Absent, format!("it could not be told: {}", named(&why)), action),
-        Standing::Sound { tables, weaknesses } => {
+    let (seen, accepted) = match standing()? {
+        Standing::Leaking(leaks) => (Seen::new(Outcome::Failed, format!("it leaks: {}", named(&leaks))), Vec::new()),
+        Standing::Untold(why) => {
+            (Seen::new(Outcome::Absent, format!("it could not be told: {}", named(&why))), Vec::new())
+        }
+        Standing::Sound { tables, weaknesses, accepted } => {
             let weaknesses = match weaknesses {
                 0 => String::new(),
                 n => format!("; weaknesses that are no leaks: {n}"),
             };
-            (Outcome::Met, format!("no leak in {tables} tables, audited now{weaknesses}"), None)
+            (Seen::new(Outcome::Met, format!("no leak in {tables} tables, audited now{weaknesses}")), accepted)
         }
-    })
+    };
+    let caveat = (!accepted.is_empty()).then(|| format!("what leaks was accepted: {}", named(&accepted)));
+    Ok(Seen { caveat, ..seen.then("SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();") })
 }
 
 fn freeze() -> Result<Seen, OpsError> {
     as_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?;
-            if rows.is_empty() {
-                return Ok((Outcome::Met, "no freeze is on".to_owned(), None));
-            }
-            let row = rows.first();
-            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-            let detail = format!("frozen until {} by {}: {}", text(4)?, text(3)?, text(2)?);
-            Ok((Outcome::Failed, detail, Some(format!("SELECT crewsnow_ops.end_freeze('{}');", text(1)?))))
+            let row = client.select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?.first();
+            let next = row.get::<TimestampWithTimeZone>(2)?.map(|next| Instant(next.into_inner()));
+            Ok(match row.get::<String>(1)? {
+                None => Seen::new(Outcome::Met, "no freeze is on").until(next),
+                Some(freezes) => Seen::new(Outcome::Failed, freezes)
+                    .then("SELECT * FROM crewsnow_ops.freezes WHERE now() >= starts_at AND now() < ends_at;"),
+            })
         })
     })
 }
 
 fn flags() -> Result<Seen, OpsError> {
-    let sql = in_target_schema(include_str!("../../sql/readiness/flags.sql"))?;
     as_owner(|| {
         Spi::connect(|client| {
             let (mut planned, mut wrong, mut action) = (0, Vec::new(), None);
-            for row in client.select(sql.as_str(), None, &[])? {
+            for row in client.select(include_str!("../../sql/readiness/flags.sql"), None, &[])? {
                 planned = row.get::<i64>(1)?.unwrap_or(0);
                 let (Some(key), Some(why)) = (row.get::<String>(2)?, row.get::<String>(3)?) else { continue };
                 wrong.push(format!("{key} {why}"));
                 action = action.or(row.get::<String>(4)?);
             }
             Ok(match (planned, wrong.as_slice()) {
-                (0, _) => (Outcome::Absent, "the launch plan has no flag".to_owned(), None),
-                (_, []) => (Outcome::Met, format!("all {planned} flags of the launch plan"), None),
-                _ => (Outcome::Failed, named(&wrong), action),
+                (0, _) => Seen::new(Outcome::Absent, "the launch plan has no flag"),
+                (_, []) => Seen::new(Outcome::Met, format!("all {planned} flags of the launch plan")),
+                _ => Seen { action, ..Seen::new(Outcome::Failed, named(&wrong)) },
             })
         })
     })

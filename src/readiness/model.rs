@@ -58,6 +58,12 @@ pub struct Measurement {
     pub detail: String,
     /// The command that helps, if it is not met.
     pub action: Option<String>,
+    /// Until when it can be relied on, if that is known: a freeze begins, the run of a test becomes old.
+    #[serde(default)]
+    pub fresh_until: Option<Instant>,
+    /// What to know although it is met: exceptions that somebody has made.
+    #[serde(default)]
+    pub caveat: Option<String>,
 }
 
 /// Evidence that somebody has recorded.
@@ -65,8 +71,6 @@ pub struct Measurement {
 pub struct Record {
     /// Its id.
     pub id: String,
-    /// What it says.
-    pub passed: bool,
     /// When it was recorded.
     pub recorded_at: Instant,
     /// Until when it counts, if it speaks for the release.
@@ -112,9 +116,11 @@ pub struct Criterion {
     pub is_blocker: bool,
     /// What was seen. All of it must be met.
     pub measurements: Vec<Measurement>,
-    /// The last evidence that somebody recorded. It tells what is known elsewhere; and what speaks against the release counts in any case,
-    /// until newer evidence takes its place.
+    /// Evidence for it that somebody recorded, the one that counts longest. It tells what is known elsewhere.
     pub recorded: Option<Record>,
+    /// Evidence against it that somebody recorded and that no newer one of the same scope has answered. It counts whatever is seen.
+    #[serde(default)]
+    pub objection: Option<Record>,
     /// The last waiver.
     pub waiver: Option<Waiver>,
 }
@@ -151,8 +157,7 @@ impl Criterion {
     pub fn standing(&self, now: Instant) -> Standing {
         let any = |outcome| self.measurements.iter().any(|measurement| measurement.outcome == outcome);
         match &self.recorded {
-            _ if any(Outcome::Failed) => Standing::Failed,
-            Some(record) if !record.passed => Standing::Failed,
+            _ if any(Outcome::Failed) || self.objection.is_some() => Standing::Failed,
             _ if any(Outcome::Absent) || self.measurements.is_empty() => Standing::NoEvidence,
             _ if !any(Outcome::Elsewhere) => Standing::Met,
             Some(record) if now < record.fresh_until => Standing::Met,
@@ -166,6 +171,11 @@ impl Criterion {
     pub fn rests_on_record(&self, now: Instant) -> bool {
         let is_told = self.measurements.iter().any(|measurement| measurement.outcome == Outcome::Elsewhere);
         is_told && self.standing(now) == Standing::Met
+    }
+
+    /// What to know although it is met.
+    pub fn caveats(&self) -> impl Iterator<Item = &str> {
+        self.measurements.iter().filter_map(|measurement| measurement.caveat.as_deref())
     }
 
     /// The waiver, if it holds.

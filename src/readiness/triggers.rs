@@ -77,6 +77,13 @@ fn insert<'a>(
         row.set_by_name("seeded", false)?;
         return Ok(Some(row));
     };
+    // Only the owner restores, and what is in a dump was changed once. Nobody else's INSERT … ON CONFLICT replaces what it does not name.
+    let is_restored = glue::is_owner(trigger) && row.get_by_name::<TimestampWithTimeZone>("changed_at")?.is_some();
+    if !is_restored {
+        row.set_by_name("seeded", false)?;
+        stamp(&mut row)?;
+        return Ok(Some(row));
+    }
     let key: Option<String> = row.get_by_name(key)?;
     let has_displaced = as_owner(|| {
         DISPLACING.with(|is_running| *is_running = true);
@@ -84,10 +91,6 @@ fn insert<'a>(
         Spi::connect_mut(|client| Ok(!client.update(sql, None, &[key.into()])?.is_empty()))
     })?;
     row.set_by_name("seeded", has_displaced)?;
-    let is_restored = glue::is_owner(trigger) && row.get_by_name::<TimestampWithTimeZone>("changed_at")?.is_some();
-    if !is_restored {
-        stamp(&mut row)?;
-    }
     Ok(Some(row))
 }
 

@@ -34,7 +34,7 @@ pub struct Verdict {
     pub score: i32,
     /// Blockers that are not met and not waived, and faults of the criteria themselves.
     pub blockers: usize,
-    /// What else is not met, and blockers that are waived.
+    /// What else is not met, blockers that are waived, and exceptions that somebody has made.
     pub warnings: usize,
     /// What is wrong with the criteria themselves.
     pub faults: Vec<String>,
@@ -64,6 +64,9 @@ impl Verdict {
         for criterion in &snapshot.criteria {
             if criterion.standing(now) == Standing::Met {
                 points += i64::from(criterion.weight.max(0));
+                verdict.warnings += criterion.caveats().count();
+                let ends = criterion.measurements.iter().filter_map(|measurement| measurement.fresh_until);
+                verdict.valid_until = ends.fold(verdict.valid_until, Instant::min);
                 if let Some(record) = criterion.recorded.as_ref().filter(|_| criterion.rests_on_record(now)) {
                     verdict.valid_until = verdict.valid_until.min(record.fresh_until);
                 }
@@ -135,7 +138,7 @@ pub fn if_otherwise(snapshot: &Snapshot, which: usize) -> Option<Verdict> {
     let mut other = snapshot.clone();
     let criterion = other.criteria.get_mut(which)?;
     let is_met = criterion.standing(snapshot.taken_at) == Standing::Met;
-    criterion.recorded = None;
+    (criterion.recorded, criterion.objection) = (None, None);
     for measurement in &mut criterion.measurements {
         measurement.outcome = if is_met { Outcome::Failed } else { Outcome::Met };
     }
@@ -152,13 +155,19 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
 
     fn measured(outcome: Outcome) -> Measurement {
-        Measurement { measure: "rls".to_owned(), outcome, detail: String::new(), action: None }
+        Measurement {
+            measure: "rls".to_owned(),
+            outcome,
+            detail: String::new(),
+            action: None,
+            fresh_until: None,
+            caveat: None,
+        }
     }
 
-    fn record(passed: bool, fresh_for: i64) -> Record {
+    fn record(fresh_for: i64) -> Record {
         Record {
             id: "r".to_owned(),
-            passed,
             recorded_at: NOW.plus(-HOUR),
             fresh_until: NOW.plus(fresh_for),
             by: "ci".to_owned(),
@@ -183,6 +192,7 @@ mod tests {
             is_blocker,
             measurements: vec![measured(outcome)],
             recorded: None,
+            objection: None,
             waiver: None,
         }
     }
@@ -283,19 +293,30 @@ mod tests {
 
     #[test]
     fn recorded_evidence() {
-        let with = |outcome, recorded: Option<Record>| {
-            let criterion = Criterion { recorded, ..criterion("a", 100, true, outcome) };
+        let with = |outcome, recorded: Option<Record>, objection: Option<Record>| {
+            let criterion = Criterion { recorded, objection, ..criterion("a", 100, true, outcome) };
             criterion.standing(NOW)
         };
         for outcome in [Outcome::Met, Outcome::Failed, Outcome::Absent, Outcome::Elsewhere] {
-            assert_eq!(with(outcome, Some(record(false, -HOUR))), Standing::Failed, "a failure does not heal by age");
+            let told = with(outcome, Some(record(HOUR)), Some(record(-HOUR)));
+            assert_eq!(told, Standing::Failed, "an objection does not heal by age");
         }
-        assert_eq!(with(Outcome::Elsewhere, Some(record(true, HOUR))), Standing::Met);
-        assert_eq!(with(Outcome::Elsewhere, Some(record(true, 0))), Standing::Expired);
-        assert_eq!(with(Outcome::Elsewhere, None), Standing::NoEvidence);
-        assert_eq!(with(Outcome::Absent, Some(record(true, HOUR))), Standing::NoEvidence, "nothing stands in");
-        assert_eq!(with(Outcome::Failed, Some(record(true, HOUR))), Standing::Failed);
-        assert_eq!(with(Outcome::Met, None), Standing::Met);
+        assert_eq!(with(Outcome::Elsewhere, Some(record(HOUR)), None), Standing::Met);
+        assert_eq!(with(Outcome::Elsewhere, Some(record(0)), None), Standing::Expired);
+        assert_eq!(with(Outcome::Elsewhere, None, None), Standing::NoEvidence);
+        assert_eq!(with(Outcome::Absent, Some(record(HOUR)), None), Standing::NoEvidence, "nothing stands in");
+        assert_eq!(with(Outcome::Failed, Some(record(HOUR)), None), Standing::Failed);
+        assert_eq!(with(Outcome::Met, None, None), Standing::Met);
+    }
+
+    #[test]
+    fn caveats_and_ends() {
+        let mut criteria = release();
+        criteria[1].measurements[0].caveat = Some("accepted".to_owned());
+        criteria[2].measurements[0].fresh_until = Some(NOW.plus(HOUR));
+        let told = Verdict::of(&snapshot(Gate::GoNoGo, criteria.clone()));
+        assert_eq!((told.decision, told.warnings, told.valid_until), (Decision::Go, 1, NOW.plus(HOUR)));
+        assert_eq!(Verdict::of(&snapshot(Gate::Launch, criteria)).decision, Decision::Caution);
     }
 
     fn any_measurement() -> impl Strategy<Value = Measurement> {
@@ -309,14 +330,16 @@ mod tests {
     }
 
     fn any_criterion() -> impl Strategy<Value = Criterion> {
-        let record = proptest::option::of((any::<bool>(), -2..3_i64).prop_map(|(p, h)| record(p, h * HOUR)));
+        let record = || proptest::option::of((-2..3_i64).prop_map(|h| record(h * HOUR)));
+        let objection = prop_oneof![4 => Just(None), 1 => record()];
         let approver = prop_oneof![Just(None), Just(Some("alice")), Just(Some("bob"))];
         let waiver = proptest::option::of((approver, -2..3_i64).prop_map(|(by, h)| waiver(by, h * HOUR)));
         let measurements = proptest::collection::vec(any_measurement(), 0..3);
-        (0..60_i32, any::<bool>(), measurements, record, waiver).prop_map(
-            |(weight, is_blocker, measurements, recorded, waiver)| Criterion {
+        (0..60_i32, any::<bool>(), measurements, record(), objection, waiver).prop_map(
+            |(weight, is_blocker, measurements, recorded, objection, waiver)| Criterion {
                 measurements,
                 recorded,
+                objection,
                 waiver,
                 ..criterion("c", weight, is_blocker, Outcome::Met)
             },
@@ -364,7 +387,7 @@ mod tests {
         fn the_score_never_decides_alone(mut snapshot in any_snapshot(), outcome in prop_oneof![Just(Outcome::Failed), Just(Outcome::Absent)]) {
             // All points but those of a blocker of no weight.
             for criterion in &mut snapshot.criteria {
-                (criterion.measurements, criterion.recorded) = (vec![measured(Outcome::Met)], None);
+                (criterion.measurements, criterion.objection) = (vec![measured(Outcome::Met)], None);
             }
             snapshot.criteria.push(criterion("last", 0, true, outcome));
             prop_assert_eq!(Verdict::of(&snapshot).decision, Decision::Blocked);
@@ -377,7 +400,7 @@ mod tests {
             let which = which.index(less.criteria.len());
             let criterion = &mut less.criteria[which];
             match what {
-                0 => criterion.recorded = criterion.recorded.take().filter(|record| !record.passed),
+                0 => criterion.recorded = None,
                 1 => criterion.measurements.iter_mut().for_each(|measurement| measurement.outcome = Outcome::Absent),
                 _ => criterion.waiver = None,
             }
@@ -402,7 +425,7 @@ mod tests {
         fn what_has_expired_is_absent(snapshot in any_snapshot()) {
             let mut without = snapshot.clone();
             for criterion in &mut without.criteria {
-                criterion.recorded = criterion.recorded.take().filter(|r| !r.passed || NOW < r.fresh_until);
+                criterion.recorded = criterion.recorded.take().filter(|r| NOW < r.fresh_until);
                 criterion.waiver = criterion.waiver.take().filter(|w| NOW < w.expires_at);
             }
             prop_assert_eq!(Verdict::of(&without), Verdict::of(&snapshot));

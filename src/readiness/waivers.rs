@@ -30,6 +30,12 @@ fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<Stri
     })
 }
 
+/// Two people are two who have logged in, and who do it themselves: no SECURITY DEFINER function of somebody else's that they have called, or that
+/// a trigger calls, does it in their name.
+fn in_person() -> Result<(), OpsError> {
+    if session::is_in_person() { Ok(()) } else { Err(ReadinessError::NotInPerson(session::user()).into()) }
+}
+
 fn unknown(kind: Kind, id: pgrx::Uuid) -> OpsError {
     ReadinessError::Unknown { kind, name: id.to_string(), near: Vec::new() }.into()
 }
@@ -47,6 +53,7 @@ fn waive_criterion(
     p_release: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("waive a criterion")?;
+    in_person()?;
     let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
@@ -80,6 +87,7 @@ fn waive_criterion(
 #[search_path(pg_catalog, pg_temp)]
 fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("approve a waiver")?;
+    in_person()?;
     let id = p_waiver.ok_or(OpsError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
     let by = session::user();
     match write(include_str!("../../sql/readiness/approve_waiver.sql"), &[id.into(), by.clone().into()])? {

@@ -14,25 +14,20 @@ pub fn seen(criterion: &Criterion) -> String {
     all.join("; ")
 }
 
-/// What is not as it should be, in a line.
+/// What is not as it should be, all of it, in a line.
 fn unmet(criterion: &Criterion, standing: Standing) -> String {
-    let record = criterion.recorded.as_ref();
-    match (standing, record) {
-        (Standing::Failed, Some(record)) if !record.passed => {
-            format!("{} recorded at {} that it is not met", record.by, record.recorded_at)
-        }
-        (Standing::Expired, Some(record)) => {
-            format!("evidence by {} of {} is too old", record.by, record.recorded_at)
-        }
-        _ => {
-            let is_unmet = |outcome: Outcome| match standing {
-                Standing::Failed => outcome == Outcome::Failed,
-                _ => outcome != Outcome::Met && outcome != Outcome::Failed,
-            };
-            let unmet = criterion.measurements.iter().filter(|measurement| is_unmet(measurement.outcome));
-            unmet.map(|measurement| measurement.detail.as_str()).collect::<Vec<_>>().join("; ")
-        }
+    let mut lines = Vec::new();
+    if let Some(objection) = &criterion.objection {
+        lines.push(format!("{} recorded at {} that it is not met", objection.by, objection.recorded_at));
     }
+    let of = |outcome| criterion.measurements.iter().filter(move |measurement| measurement.outcome == outcome);
+    lines.extend(of(Outcome::Failed).chain(of(Outcome::Absent)).map(|measurement| measurement.detail.clone()));
+    if let (Standing::Expired, Some(record)) = (standing, &criterion.recorded) {
+        lines.push(format!("evidence by {} of {} is too old", record.by, record.recorded_at));
+    } else if criterion.recorded.is_none() {
+        lines.extend(of(Outcome::Elsewhere).map(|measurement| measurement.detail.clone()));
+    }
+    lines.join("; ")
 }
 
 /// The waiver in words, whether it holds or not.
@@ -57,6 +52,9 @@ pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     for criterion in &snapshot.criteria {
         let standing = criterion.standing(now);
         if standing == Standing::Met {
+            lines.extend(
+                criterion.caveats().map(|caveat| (4, format!("WARNING {}: MET, but {caveat}", criterion.name))),
+            );
             continue;
         }
         let (rank, word) = match criterion.waiver_in_force(now) {
@@ -72,25 +70,36 @@ pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     }
     lines.sort_by_key(|(rank, _)| *rank);
     // Within an array psql shows a quotation mark behind a backslash.
-    lines.into_iter().map(|(_, line)| line.replace('"', "'")).collect()
+    lines.into_iter().map(|(_, line)| in_a_line(&line).replace('"', "'")).collect()
 }
 
-/// What to type about a criterion that is not met.
+/// Nobody's text makes lines of its own.
+fn in_a_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What to type about a criterion that is not met, or is in part.
 #[must_use]
-pub fn action(criterion: &Criterion, snapshot: &Snapshot) -> Option<String> {
-    let now = snapshot.taken_at;
-    let standing = criterion.standing(now);
+pub fn actions(criterion: &Criterion, snapshot: &Snapshot) -> Vec<String> {
+    let standing = criterion.standing(snapshot.taken_at);
     if standing == Standing::Met {
-        return None;
+        return Vec::new();
     }
-    if let Some(record) = criterion.recorded.as_ref().filter(|record| standing == Standing::Failed && !record.passed) {
-        return Some(format!("SELECT * FROM crewsnow_ops.evidence WHERE id = '{}';", record.id));
+    let objection = criterion.objection.iter();
+    let mut actions: Vec<String> =
+        objection.map(|record| format!("SELECT * FROM crewsnow_ops.evidence WHERE id = '{}';", record.id)).collect();
+    let is_unmet = |outcome: Outcome| match outcome {
+        Outcome::Met => false,
+        Outcome::Elsewhere => criterion.recorded.is_none() || standing == Standing::Expired,
+        Outcome::Failed | Outcome::Absent => true,
+    };
+    let unmet = criterion.measurements.iter().filter(|measurement| is_unmet(measurement.outcome));
+    for action in unmet.filter_map(|measurement| measurement.action.clone()) {
+        if !actions.contains(&action) {
+            actions.push(action);
+        }
     }
-    criterion
-        .measurements
-        .iter()
-        .filter(|measurement| measurement.outcome != Outcome::Met)
-        .find_map(|m| m.action.clone())
+    actions
 }
 
 /// What to type next, the most urgent first: each a command, and what it is about behind `--`.
@@ -105,8 +114,10 @@ pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
         let standing = criterion.standing(now);
         let is_waived = criterion.waiver_in_force(now).is_some();
         let rank = if criterion.is_blocker && !is_waived { 1 } else { 2 };
-        if let Some(command) = action(criterion, snapshot) {
-            actions.push((rank, format!("{command} -- {}", criterion.name)));
+        for command in self::actions(criterion, snapshot) {
+            // What is behind the command, if it has no remark of its own.
+            let remark = if command.contains("; -- ") { String::new() } else { format!(" -- {}", criterion.name) };
+            actions.push((rank, format!("{command}{remark}")));
         }
         if let Some(waiver) = criterion.waiver.as_ref().filter(|waiver| {
             standing != Standing::Met && !is_waived && waiver.approved_by.is_none() && now < waiver.expires_at
@@ -125,7 +136,7 @@ pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     }
     actions.sort_by_key(|(rank, _)| *rank);
     // A comment ends with its line.
-    actions.into_iter().map(|(_, action)| action.replace('\n', " ")).collect()
+    actions.into_iter().map(|(_, action)| in_a_line(&action)).collect()
 }
 
 /// The verdict in a sentence.

@@ -12,6 +12,8 @@ pub enum Standing {
         tables: usize,
         /// How many weaknesses that are not leaks.
         weaknesses: usize,
+        /// What leaks and was accepted: by whom, until when, why.
+        accepted: Vec<String>,
     },
     /// It leaks: the findings, the worst first.
     Leaking(Vec<String>),
@@ -19,7 +21,7 @@ pub enum Standing {
     Untold(Vec<String>),
 }
 
-/// Audits. What was accepted does not count.
+/// Audits. What was accepted does not count, but is said.
 ///
 /// A leak is whatever lets somebody reach others' rows, PROVED or OBSERVED, and any other finding that is CRITICAL or HIGH and not merely
 /// suspected. Where something could not be looked at, there is no evidence that it does not leak.
@@ -50,6 +52,11 @@ pub fn standing() -> Result<Standing, OpsError> {
     if tables == 0 {
         return Ok(Standing::Untold(vec!["there is no table that requests reach".to_owned()]));
     }
+    let accepted = |finding: &Finding| {
+        let acceptance = report.acceptance(finding).filter(|_| is_leak(finding))?;
+        Some(format!("{} by {} until {}: {}", finding.key(), acceptance.by, acceptance.until, acceptance.reason))
+    };
+    let accepted = report.findings.iter().filter_map(accepted).collect();
     let weaknesses = open.iter().filter(|finding| finding.severity < Severity::Low).count();
-    Ok(Standing::Sound { tables, weaknesses })
+    Ok(Standing::Sound { tables, weaknesses, accepted })
 }

@@ -106,7 +106,7 @@ impl Surroundings {
                 schemas,
                 owner_type: None,
                 roles,
-                search_path: session::initial_search_path(),
+                search_path: search_path()?,
             })
         })
     }
@@ -173,6 +173,8 @@ impl Surroundings {
     pub fn request(&self, claims: &Map<String, Value>) -> Vec<(CString, CString)> {
         let mut settings = self.settings(Some(claims));
         settings.push((c"lock_timeout".to_owned(), c"0".to_owned()));
+        // What is undone is no news.
+        settings.push((c"client_min_messages".to_owned(), c"error".to_owned()));
         settings
     }
 
@@ -386,6 +388,16 @@ impl Identity {
             answer => answer,
         }
     }
+}
+
+/// The search_path of requests: the database's, or the server's default. Not that of this session, whose user could have put tables of their own in
+/// front of the application's; nor its temporary ones.
+fn search_path() -> Result<String, OpsError> {
+    Spi::connect(|client| {
+        let rows = client.select(include_str!("../../sql/rls/search_path.sql"), Some(1), &[])?;
+        let path: Option<String> = if rows.is_empty() { None } else { rows.first().get(1)? };
+        Ok(format!("{}, pg_temp", path.as_deref().unwrap_or("\"$user\", public")))
+    })
 }
 
 /// An id of a type that no user has; numbered, where it is not random. The smallest of the type, as keys count upwards.

@@ -34,3 +34,14 @@ $$;
 CREATE FUNCTION trial.no_rows() RETURNS TABLE (step text, statement text) LANGUAGE sql AS $$ VALUES ('empty', 'SELECT true WHERE false') $$;
 CREATE FUNCTION trial.is_dropped() RETURNS void LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION trial.is_anothers() RETURNS void LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION trial.raises_cancel() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stopped' USING ERRCODE = 'query_canceled'; END $$;
+CREATE FUNCTION trial.has_no_statement() RETURNS TABLE (step text, statement text) LANGUAGE sql AS
+    $$ VALUES ('fine', 'SELECT true'), ('put together', 'INSERT INTO trial.things VALUES (' || NULL || ')') $$;
+CREATE FUNCTION trial.has_a_remark_alone() RETURNS TABLE (step text, statement text) LANGUAGE sql AS $$ VALUES ('remark', '-- SELECT false') $$;
+CREATE FUNCTION trial.has_two_statements() RETURNS TABLE (step text, statement text) LANGUAGE sql AS $$ VALUES ('both', 'SELECT false; SELECT true') $$;
+CREATE FUNCTION trial.bails_out() RETURNS SETOF text LANGUAGE sql AS $$ VALUES ('1..2'), ('ok 1'), ('Bail out!  no database') $$;
+CREATE FUNCTION trial.falls_short() RETURNS SETOF text LANGUAGE sql AS $$ VALUES ('1..3'), ('ok 1'), ('ok 2 # SKIP') $$;
+CREATE FUNCTION trial.taps() RETURNS SETOF text LANGUAGE sql AS $$ VALUES ('1..2'), ('ok 1 - a'), ('# a remark'), ('ok 2') $$;
+CREATE FUNCTION trial.asks_the_temporary_table() RETURNS TABLE (step text, statement text) LANGUAGE sql AS
+    $$ VALUES ('insert', 'INSERT INTO receipts VALUES (1)') $$;
+CREATE FUNCTION trial.shouts() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', repeat('x', 5000000); END $$;
