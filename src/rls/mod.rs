@@ -4,6 +4,7 @@
 //! is read, folded with the claims of real users, and either decided as it is or looked for in the rows.
 
 pub mod api;
+pub mod audience;
 pub mod audit;
 pub mod controls;
 pub mod fix;
