@@ -6,7 +6,9 @@
 pub mod api;
 pub mod audience;
 pub mod audit;
+pub mod checklist;
 pub mod controls;
+pub mod day1;
 pub mod fix;
 pub mod made;
 pub mod memo;
