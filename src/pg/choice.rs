@@ -1,5 +1,6 @@
 //! What a condition asks of columns that a client chooses: values worth trying, and the parts for which none is known.
 
+use super::columns_read::{columns_of, is_fixed, stripped};
 use super::condition::{Condition, Parameters, elements, mutate, text_of};
 use super::row_security::{Unclear, require_nothing, run, unsecured};
 use super::values::{fitting, has_neighbours, is_value, list, members, neighbours};
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::ffi::{CString, c_void};
 
 /// How many values of a sub-query or list are tried.
-const MOST: u64 = 24;
+pub(super) const MOST: u64 = 24;
 /// How many keys of another table are tried.
 const MOST_KEYS: u64 = 200;
 /// What finding them may cost at most, by the planner's measure.
@@ -47,7 +48,7 @@ impl Wishes {
     }
 }
 
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     table: pg_sys::Oid,
     may_set: &'a dyn Fn(i16) -> bool,
     wishes: Wishes,
@@ -260,96 +261,14 @@ impl Asking<'_> {
         }
     }
 
-    /// `column IN (SELECT …)` that does not look at the row, or EXISTS that compares a column with one of its own.
-    ///
-    /// # Safety
-    /// The sub-query must be valid.
-    unsafe fn sub_query(&mut self, link: *mut pg_sys::SubLink) -> Result<bool, Unclear> {
-        // SAFETY: the tag says which struct a node is; the sub-query is copied before it is changed or run.
-        unsafe {
-            let link = &*link;
-            if !is_a(link.subselect, NodeTag::T_Query) {
-                return Ok(false);
-            }
-            match link.subLinkType {
-                pg_sys::SubLinkType::ANY_SUBLINK if columns_of(link.subselect, 1).is_some_and(|c| c.is_empty()) => {
-                    if !is_a(link.testexpr, NodeTag::T_OpExpr) {
-                        return Ok(false);
-                    }
-                    let test = &*link.testexpr.cast::<pg_sys::OpExpr>();
-                    let arguments = elements::<pg_sys::Node>(test.args);
-                    let [left, right] = arguments.as_slice() else { return Ok(false) };
-                    let (Some(number), true) = (self.free(*left, 0), is_a(stripped(*right), NodeTag::T_Param)) else {
-                        return Ok(false);
-                    };
-                    let Some(is_equality) = comparison(test.opno) else { return Ok(false) };
-                    let values = answers(link.subselect.cast())?;
-                    let is_all = values.len() < MOST as usize;
-                    Ok(self.add(number, pg_sys::exprType(*right), values, is_equality) && is_all)
-                }
-                pg_sys::SubLinkType::EXISTS_SUBLINK => self.exists(link.subselect.cast()),
-                _ => Ok(false),
-            }
-        }
-    }
-
-    /// # Safety
-    /// The query must be valid.
-    unsafe fn exists(&mut self, query: *mut pg_sys::Query) -> Result<bool, Unclear> {
-        // SAFETY: a query as the server has made it; what is changed is a copy.
-        unsafe {
-            let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(query.cast()).cast();
-            let of = &mut *query;
-            if of.hasAggs || of.hasTargetSRFs || of.hasWindowFuncs || of.jointree.is_null() {
-                return Ok(false);
-            }
-            let lists = [of.groupClause, of.groupingSets, of.cteList];
-            if lists.iter().any(|list| !list.is_null()) || !of.setOperations.is_null() || !of.limitCount.is_null() {
-                return Ok(false);
-            }
-            (of.sortClause, of.distinctClause, of.limitOffset) =
-                (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
-            let from = &mut *of.jointree;
-            let (mut kept, mut asked) = (std::ptr::null_mut(), Vec::new());
-            for term in elements::<pg_sys::Node>(pg_sys::make_ands_implicit(from.quals.cast())) {
-                if columns_of(term, 1).is_some_and(|columns| columns.is_empty()) {
-                    kept = pg_sys::lappend(kept, term.cast());
-                    continue;
-                }
-                if !is_a(term, NodeTag::T_OpExpr) {
-                    return Ok(false);
-                }
-                let call = &*term.cast::<pg_sys::OpExpr>();
-                let arguments = elements::<pg_sys::Node>(call.args);
-                let [left, right] = arguments.as_slice() else { return Ok(false) };
-                let pair = [(*left, *right), (*right, *left)].into_iter().find_map(|(one, other)| {
-                    let is_inner = columns_of(other, 1).is_some_and(|columns| columns.is_empty());
-                    self.free(one, 1).filter(|_| is_inner).map(|number| (number, other))
-                });
-                let (Some(pair), Some(true)) = (pair, comparison(call.opno)) else { return Ok(false) };
-                asked.push(pair);
-            }
-            from.quals = pg_sys::make_ands_explicit(kept).cast();
-            of.targetList = std::ptr::null_mut();
-            if columns_of(query.cast(), 1).is_none_or(|columns| !columns.is_empty()) {
-                return Ok(false);
-            }
-            let mut is_all = true;
-            for (number, inner) in asked {
-                let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(query.cast()).cast();
-                let name = pg_sys::pstrdup(c"value".as_ptr());
-                let target = pg_sys::makeTargetEntry(pg_sys::copyObjectImpl(inner.cast()).cast(), 1, name, false);
-                (*query).targetList = pg_sys::lappend(std::ptr::null_mut(), target.cast());
-                let values = answers(query)?;
-                is_all &= values.len() < MOST as usize;
-                is_all &= self.add(number, pg_sys::exprType(inner), values, true);
-            }
-            Ok(is_all)
-        }
-    }
-
     /// Adds values of a type; whether these, and those beside them, are all that matter.
-    fn add(&mut self, number: i16, type_: pg_sys::Oid, values: Vec<pg_sys::Datum>, is_equality: bool) -> bool {
+    pub(super) fn add(
+        &mut self,
+        number: i16,
+        type_: pg_sys::Oid,
+        values: Vec<pg_sys::Datum>,
+        is_equality: bool,
+    ) -> bool {
         let column = self.column(number);
         for value in values {
             for text in fitting(column.type_, type_, &text_of(type_, value)) {
@@ -364,7 +283,7 @@ impl Asking<'_> {
     ///
     /// # Safety
     /// As for `boolean`.
-    unsafe fn free(&self, node: *mut pg_sys::Node, level: u32) -> Option<i16> {
+    pub(super) unsafe fn free(&self, node: *mut pg_sys::Node, level: u32) -> Option<i16> {
         // SAFETY: the tag says which struct a node is.
         unsafe {
             let node = stripped(node);
@@ -402,7 +321,7 @@ impl Column {
 }
 
 /// Whether an operator compares as an index does: `Some(true)` for equality, `Some(false)` for another order.
-fn comparison(operator: pg_sys::Oid) -> Option<bool> {
+pub(super) fn comparison(operator: pg_sys::Oid) -> Option<bool> {
     // SAFETY: looks up the operator; what comes back is a list of what it is in each family of operators.
     unsafe {
         #[cfg(not(feature = "pg18"))]
@@ -419,15 +338,6 @@ fn comparison(operator: pg_sys::Oid) -> Option<bool> {
                 .collect();
         meanings.first().map(|_| meanings.contains(&true))
     }
-}
-
-/// Whether an expression looks at no row.
-///
-/// # Safety
-/// The expression must be valid.
-unsafe fn is_fixed(node: *mut pg_sys::Node) -> bool {
-    // SAFETY: as the caller vouches.
-    unsafe { columns_of(node, 0).is_some_and(|columns| columns.is_empty()) }
 }
 
 /// The values of an expression that looks at no row: none if it is NULL.
@@ -453,80 +363,13 @@ unsafe fn evaluated(node: *mut pg_sys::Node) -> Result<Vec<pg_sys::Datum>, Uncle
 ///
 /// # Safety
 /// The query must be valid.
-unsafe fn answers(query: *mut pg_sys::Query) -> Result<Vec<pg_sys::Datum>, Unclear> {
+pub(super) unsafe fn answers(query: *mut pg_sys::Query) -> Result<Vec<pg_sys::Datum>, Unclear> {
     // SAFETY: a copy of the query is run.
     let rows = unsafe {
         let query = pg_sys::copyObjectImpl(query.cast()).cast();
         run(query, c"", &Parameters::none(), MOST, MOST_COST)?
     };
     Ok(rows.into_iter().filter_map(|row| row.first().copied().flatten()).collect())
-}
-
-/// The expression without casts that leave its value as it is.
-///
-/// # Safety
-/// The expression must be valid.
-unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: the tag says which struct a node is.
-    unsafe {
-        loop {
-            node = match (*node).type_ {
-                NodeTag::T_RelabelType => (*node.cast::<pg_sys::RelabelType>()).arg.cast(),
-                NodeTag::T_CoerceViaIO => (*node.cast::<pg_sys::CoerceViaIO>()).arg.cast(),
-                _ => return node,
-            };
-        }
-    }
-}
-
-struct Columns {
-    level: u32,
-    found: BTreeSet<i16>,
-}
-
-/// The columns of the row that an expression, or a query inside of it, looks at from so many queries deep; `None` if it looks at it as a whole,
-/// or at more than its columns.
-///
-/// # Safety
-/// The expression must be valid.
-unsafe fn columns_of(node: *mut pg_sys::Node, level: u32) -> Option<BTreeSet<i16>> {
-    let mut columns = Columns { level, found: BTreeSet::new() };
-    // SAFETY: as the caller vouches; the walk is over when the columns are looked at.
-    unsafe {
-        if !node.is_null() && is_a(node, NodeTag::T_Query) {
-            pg_sys::query_tree_walker(node.cast(), Some(find_columns), (&raw mut columns).cast(), 0);
-        } else {
-            find_columns(node, (&raw mut columns).cast());
-        }
-    }
-    (!columns.found.iter().any(|number| *number <= 0)).then_some(columns.found)
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn find_columns(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    // SAFETY: the tag says which struct the node is; the context is that of `columns_of`.
-    unsafe {
-        let columns = &mut *context.cast::<Columns>();
-        match (*node).type_ {
-            NodeTag::T_Var => {
-                let var = &*node.cast::<pg_sys::Var>();
-                if var.varno == 1 && var.varlevelsup == columns.level {
-                    columns.found.insert(var.varattno);
-                }
-                false
-            }
-            NodeTag::T_Query => {
-                columns.level += 1;
-                let stop = pg_sys::query_tree_walker(node.cast(), Some(find_columns), context, 0);
-                (*context.cast::<Columns>()).level -= 1;
-                stop
-            }
-            _ => pg_sys::expression_tree_walker(node, Some(find_columns), context),
-        }
-    }
 }
 
 /// Puts columns of their own in the place of parts.

@@ -98,6 +98,10 @@ impl Question<'_> {
         }
         let mut told = Made::Nothing;
         for (rows, using, assigned) in attempts {
+            // What reaches no row to begin with is not tried with others.
+            if matches!(rows, Some(Rows::Foreign)) && self.keeps_out(using)? {
+                continue;
+            }
             let places = match &rows {
                 None => Vec::new(),
                 Some(rows) => {

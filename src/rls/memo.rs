@@ -10,30 +10,55 @@ use std::cell::RefCell;
 pub struct Memo {
     folded: RefCell<Vec<(Condition, Folded)>>,
     foreign: RefCell<Option<Folded>>,
-    rows: RefCell<Vec<(Sought, Condition, Option<Place>)>>,
+    found: RefCell<Vec<Answer>>,
     run: RefCell<Vec<Condition>>,
 }
 
-/// Which rows were looked for, and at what cost at most.
+/// Rows that were found.
+struct Answer {
+    sought: Sought,
+    /// All of which they meet.
+    terms: Vec<Condition>,
+    /// How many were looked for, and at what cost at most.
+    limits: (u64, f64),
+    places: Vec<Place>,
+}
+
+/// Which rows were looked for.
 #[derive(PartialEq)]
-struct Sought {
-    kind: u8,
-    users: Vec<String>,
+enum Sought {
+    Any,
+    Foreign,
+    Of(Vec<String>),
+    Own(usize),
     /// The same place has the same pointer.
-    at: Option<(pgrx::pg_sys::Oid, usize)>,
-    cost: f64,
+    At(pgrx::pg_sys::Oid, usize),
 }
 
 impl Sought {
-    fn new(rows: &Rows<'_>, cost: f64) -> Self {
-        let (kind, users, at) = match rows {
-            Rows::Foreign => (0, Vec::new(), None),
-            Rows::Of(users) => (1, users.to_vec(), None),
-            Rows::Own(owner) => (2, vec![owner.to_string()], None),
-            Rows::At((table, place)) => (3, Vec::new(), Some((*table, place.value()))),
-            Rows::Any => (4, Vec::new(), None),
-        };
-        Self { kind, users, at, cost }
+    fn new(rows: &Rows<'_>) -> Self {
+        match rows {
+            Rows::Any => Self::Any,
+            Rows::Foreign => Self::Foreign,
+            Rows::Of(users) => Self::Of(users.to_vec()),
+            Rows::Own(owner) => Self::Own(*owner),
+            Rows::At((table, place)) => Self::At(*table, place.value()),
+        }
+    }
+
+    /// Whether these are among them.
+    fn has(&self, other: &Self) -> bool {
+        self == other || matches!((self, other), (Self::Foreign, Self::Of(_)))
+    }
+}
+
+impl Answer {
+    /// Whether it answers this question too. Where there is no row, there is none of which more is asked, whatever the limits are.
+    fn is_about(&self, sought: &Sought, terms: &[Condition], limits: (u64, f64)) -> bool {
+        let is_asked = |term: &Condition| terms.iter().any(|asked| asked.is_same(*term));
+        let is_none = self.places.is_empty() && self.sought.has(sought);
+        let is_it = self.limits == limits && self.terms.len() == terms.len() && self.sought == *sought;
+        (is_none || is_it) && self.terms.iter().all(is_asked)
     }
 }
 
@@ -64,23 +89,23 @@ impl Memo {
         Ok(folded)
     }
 
-    /// The first row of a kind that meets a condition.
-    pub fn first<E>(
+    /// Some rows of a kind that meet a condition.
+    pub fn places<E>(
         &self,
         rows: &Rows<'_>,
         condition: Condition,
-        cost: f64,
-        look: impl FnOnce(Condition) -> Result<Option<Place>, E>,
-    ) -> Result<Option<Place>, E> {
-        let sought = Sought::new(rows, cost);
+        limits: (u64, f64),
+        look: impl FnOnce(Condition) -> Result<Vec<Place>, E>,
+    ) -> Result<Vec<Place>, E> {
+        let sought = Sought::new(rows);
         let condition = condition.distinct();
-        let is_it = |known: &&(Sought, Condition, Option<Place>)| known.0 == sought && known.1.is_same(condition);
-        if let Some(known) = self.rows.borrow().iter().find(is_it) {
-            return Ok(known.2);
+        let terms = condition.terms();
+        if let Some(known) = self.found.borrow().iter().find(|known| known.is_about(&sought, &terms, limits)) {
+            return Ok(known.places.clone());
         }
-        let found = look(condition)?;
-        self.rows.borrow_mut().push((sought, condition, found));
-        Ok(found)
+        let places = look(condition)?;
+        self.found.borrow_mut().push(Answer { sought, terms, limits, places: places.clone() });
+        Ok(places)
     }
 
     /// A statement with this condition ran.

@@ -4,8 +4,11 @@
 //! is read, folded with the claims of real users, and either decided as it is or looked for in the rows.
 
 pub mod api;
+pub mod audience;
 pub mod audit;
+pub mod checklist;
 pub mod controls;
+pub mod day1;
 pub mod fix;
 pub mod made;
 pub mod memo;

@@ -138,15 +138,30 @@ impl Question<'_> {
 
     /// The first row of a kind that meets a condition.
     pub fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
-        self.memo.first(rows, condition, cost, |condition| Ok(self.places(rows, condition, 1, cost)?.pop()))
+        Ok(self.places(rows, condition, 1, cost)?.pop())
     }
 
     /// Some rows of a kind that meet a condition.
     pub fn places(&self, rows: &Rows<'_>, condition: Condition, most: u64, cost: f64) -> Result<Vec<Place>, Unclear> {
-        let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
-        let found = Look { sql: &sql, parameters }.rows(condition, most, cost)?;
-        self.memo.ran(condition);
-        Ok(found.iter().filter_map(|row| place_of(row)).collect())
+        self.memo.places(rows, condition, (most, cost), |condition| {
+            let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
+            let found = Look { sql: &sql, parameters }.rows(condition, most, cost)?;
+            self.memo.ran(condition);
+            Ok(found.iter().filter_map(|row| place_of(row)).collect())
+        })
+    }
+
+    /// Whether a condition, by itself, keeps rows of others out.
+    pub fn keeps_out(&self, condition: Condition) -> Result<bool, Unclear> {
+        Ok(match self.memo.fold(condition) {
+            Folded::Always => false,
+            Folded::Never => true,
+            Folded::Depends(folded) => match self.foreign()? {
+                Folded::Always => false,
+                Folded::Never => true,
+                Folded::Depends(foreign) => folded.refutes(foreign),
+            },
+        })
     }
 
     /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
