@@ -77,7 +77,7 @@ extension_sql_file!(
     name = "readiness_functions",
     requires = [
         "readiness",
-        readiness::e2e::remove_e2e_test,
+        readiness::registry::remove_e2e_test,
         readiness::evidence::record_evidence,
         readiness::waivers::approve_waiver,
         readiness::waivers::end_freeze,

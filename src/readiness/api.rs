@@ -6,6 +6,7 @@ use super::evidence::valid_release;
 use super::gather;
 use super::instant::Instant;
 use super::model::{Gate, Snapshot, Standing};
+use super::registry;
 use super::verdict::{Decision, Verdict, if_otherwise};
 use super::words;
 use crate::access::as_owner;
@@ -246,7 +247,7 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<Rows<7>, ErrorReport> {
     session::require_latest_snapshot("run tests")?;
     let runs = e2e::run(p_name, None)?;
     if let (Some(name), []) = (p_name, runs.as_slice()) {
-        return Err(e2e::unknown(name)?.into());
+        return Err(registry::unknown(name)?.into());
     }
     let row = |run: e2e::Run| {
         let steps = serde_json::to_value(&run.steps).unwrap_or_default();

@@ -198,7 +198,7 @@ impl ReadinessError {
                 "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');".into()
             }
             Self::InvalidObject { argument: "p_claims", .. } | Self::InvalidTimeLimit | Self::NotATest { .. } => {
-                super::e2e::EXAMPLE.into()
+                super::registry::EXAMPLE.into()
             }
             Self::InvalidObject { .. } | Self::InvalidValidity { .. } => super::evidence::EXAMPLE.into(),
             Self::NoReason { example, .. } => (*example).into(),

@@ -10,6 +10,7 @@ pub mod gather;
 pub mod instant;
 pub mod measures;
 pub mod model;
+pub mod registry;
 mod triggers;
 pub mod verdict;
 pub mod waivers;
