@@ -103,7 +103,7 @@ SELECT polqual IS NOT NULL AND pg_get_expr(polqual, polrelid) = 'true' AS is_as_
 SELECT * FROM crewsnow_ops.effective_rls(NULL);
 SELECT * FROM crewsnow_ops.effective_rls('app.notes', 'nobody');
 SELECT * FROM crewsnow_ops.effective_rls('app.view');
-SELECT * FROM crewsnow_ops.effective_rls('no.such');
+SELECT * FROM crewsnow_ops.effective_rls('public.no_such');
 SELECT count(*) FROM crewsnow_ops.effective_rls('app.notes', 'rls_client', 'not a uuid');
 SELECT count(*) FROM crewsnow_ops.effective_rls('app.notes', NULL, '');
 SELECT count(*) FROM crewsnow_ops.rls_matrix('app.view');
@@ -152,12 +152,14 @@ ROLLBACK;
 BEGIN;
 SET LOCAL crewsnow_ops.users_table = 'no.such';
 SELECT count(*) > 0 FROM crewsnow_ops.audit_rls();
+-- an error before 16, nothing of that name since
 SET LOCAL crewsnow_ops.users_table = 'not a name (';
-SELECT count(*) > 0 FROM crewsnow_ops.audit_rls();
+DO $$ BEGIN PERFORM FROM crewsnow_ops.audit_rls(); EXCEPTION WHEN invalid_name OR invalid_text_representation THEN NULL; END $$;
 ROLLBACK;
 BEGIN;
+-- an error before 16, nothing of that name since
 SET LOCAL crewsnow_ops.identity_functions = 'no.such(), rubbish, (';
-SELECT count(*) > 0 FROM crewsnow_ops.audit_rls();
+DO $$ BEGIN PERFORM FROM crewsnow_ops.audit_rls(); EXCEPTION WHEN invalid_name OR invalid_text_representation THEN NULL; END $$;
 ROLLBACK;
 BEGIN;
 SET LOCAL crewsnow_ops.claims = 'no_dot=sub,=,x,work_mem=sub';
