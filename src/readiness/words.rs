@@ -156,10 +156,18 @@ pub fn recommendation(snapshot: &Snapshot, verdict: &Verdict) -> String {
     let is_met = |criterion: &Criterion| criterion.standing(snapshot.taken_at) == Standing::Met;
     match verdict.decision {
         Decision::Go => format!("{about}. This can be relied on until {until}."),
-        Decision::Caution => format!(
-            "{about} to a few first and watch, with a way back at hand: {} not met. This can be relied on until {until}.",
-            named(&|c| !is_met(c))
-        ),
+        Decision::Caution => {
+            // Without any that is not met, it is exceptions that somebody has made.
+            let why = match named(&|c| !is_met(c)) {
+                unmet if unmet.is_empty() => {
+                    format!("{} rests on exceptions", named(&|c| c.caveats().next().is_some()))
+                }
+                unmet => format!("{unmet} not met"),
+            };
+            format!(
+                "{about} to a few first and watch, with a way back at hand: {why}. This can be relied on until {until}."
+            )
+        }
         Decision::TooLittle => {
             format!("Do not: {} of 100 points, {} not met.", verdict.score, named(&|c| !is_met(c)))
         }
