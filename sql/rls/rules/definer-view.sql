@@ -1,5 +1,5 @@
--- A view that runs as its owner reads tables as its owner does: one who is above row-level security passes that on to everybody who may read
--- the view. Followed through views in views: a view is checked as the nearest owner above the table, an invoker view as the caller.
+-- A view that runs as its owner reads tables as its owner does: one who is above row-level security, or whom a policy lets read what it does not
+-- let clients read, passes that on to everybody who may read the view. Followed through views in views: a view is checked as the nearest owner above the table, an invoker view as the caller.
 WITH RECURSIVE
 views AS (
     SELECT c.oid, c.relkind, c.relowner, c.relname, c.relnamespace,
@@ -64,10 +64,21 @@ walk AS (
     JOIN reads AS r ON r.view = w.view
     JOIN views AS v ON v.oid = r.relation
 ),
+-- Policies that do not ask who is asking, and are not for clients.
+trusting AS (
+    SELECT p.polrelid, p.polname, p.polroles
+    FROM pg_policy AS p
+    JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = 'using'
+        AND f.identity_calls = 0 AND NOT f.uses_session_user AND f.claim_keys = '{}' AND f.settings = '{}' AND f.constant IS DISTINCT FROM 'false'
+    WHERE p.polpermissive AND p.polcmd IN ('r', '*') AND p.polroles <> '{0}'
+        AND NOT EXISTS (SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid) WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE'))
+),
 leaves AS (
     SELECT w.entry, v.oid AS guilty, t.oid AS relation, t.relrowsecurity,
         o.rolsuper OR o.rolbypassrls OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE')) AS is_exempt,
         w.is_asking AND NOT w.is_copy AS is_asking,
+        (SELECT min(p.polname) FROM trusting AS p WHERE p.polrelid = t.oid
+            AND EXISTS (SELECT FROM unnest(p.polroles) AS m (oid) WHERE m.oid <> 0 AND pg_has_role(v.relowner, m.oid, 'USAGE'))) AS trusting,
         EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT')
             AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')) AS is_direct
     FROM walk AS w
@@ -78,8 +89,9 @@ leaves AS (
     JOIN pg_namespace AS n ON n.oid = t.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 ),
 ranked AS (
-    SELECT l.*, CASE WHEN l.relrowsecurity AND l.is_exempt AND NOT l.is_asking THEN 1 WHEN l.relrowsecurity AND l.is_exempt THEN 2
-        WHEN NOT l.relrowsecurity AND NOT l.is_direct AND NOT l.is_asking THEN 3 END AS rank
+    SELECT l.*, CASE WHEN l.relrowsecurity AND l.is_exempt AND NOT l.is_asking THEN 1 WHEN l.relrowsecurity AND NOT l.is_exempt AND l.trusting IS NOT NULL AND NOT l.is_asking THEN 2
+        WHEN l.relrowsecurity AND l.is_exempt THEN 3
+        WHEN NOT l.relrowsecurity AND NOT l.is_direct AND NOT l.is_asking THEN 4 END AS rank
     FROM leaves AS l
 ),
 worst AS (
@@ -87,26 +99,29 @@ worst AS (
         (array_agg(r.relation ORDER BY r.rank, r.relation::regclass::text))[1] AS relation,
         string_agg(DISTINCT r.relation::regclass::text, ', ') AS tables,
         array_agg(DISTINCT r.guilty) AS guilty,
+        min(r.trusting) AS trusting,
         bool_or(NOT r.is_direct) AS is_private
     FROM ranked AS r
     WHERE r.rank = (SELECT min(m.rank) FROM ranked AS m WHERE m.entry = r.entry)
     GROUP BY r.entry
 )
 SELECT
-    CASE WHEN w.rank = 1 AND v.relnamespace = ANY ($5) THEN 'CRITICAL' WHEN w.rank = 1 THEN 'MEDIUM' ELSE 'LOW' END AS severity,
+    CASE WHEN w.rank = 1 AND v.relnamespace = ANY ($5) THEN 'CRITICAL' WHEN w.rank = 2 AND v.relnamespace = ANY ($5) THEN 'HIGH'
+        WHEN w.rank <= 2 THEN 'MEDIUM' ELSE 'LOW' END AS severity,
     CASE WHEN w.rank = 1 THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
     'view ' || v.oid::regclass AS object,
     'pg_class'::regclass::oid AS classid, v.oid AS objid, w.relation,
     CASE w.rank
         WHEN 1 THEN format('It reads %s with the rights of an owner whom row-level security does not stop: clients get the rows of everybody.',
             w.tables)
-        WHEN 2 THEN format('It reads %s past row-level security and asks itself who is asking. Its own condition is the only protection; see that it cannot be got round.', w.tables)
+        WHEN 2 THEN format('It reads %s with the rights of an owner whom policy "%s" lets read whosever rows: clients get them through the view.', w.tables, w.trusting)
+        WHEN 3 THEN format('It reads %s past row-level security and asks itself who is asking. Its own condition is the only protection; see that it cannot be got round.', w.tables)
         ELSE format('It shows %s, which has no row-level security and no grant to clients: the view is the only gate.', w.tables)
     END AS detail,
     e.grants || '; runs as owner: '
         || (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text)
             FROM pg_class AS g WHERE g.oid = ANY (w.guilty)) AS evidence,
-    CASE WHEN w.rank = 1 THEN
+    CASE WHEN w.rank <= 2 THEN
         (SELECT string_agg(
             CASE WHEN NOT pg_has_role(x.owner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(x.owner), E'\n\r', '  ')) ELSE '' END
             || CASE g.relkind WHEN 'v' THEN format('ALTER VIEW %s SET (security_invoker = true);', g.oid::regclass)

@@ -39,6 +39,28 @@ CREATE TABLE private.settings (id int);
 CREATE VIEW bad.settings AS SELECT * FROM private.settings;
 GRANT SELECT ON bad.settings TO anon;
 COMMENT ON VIEW bad.settings IS 'leak LOW: the view is the only gate';
+-- The owner is under row-level security, and a policy lets it read everything: for reports, and not for clients.
+CREATE ROLE reports NOLOGIN;
+GRANT USAGE ON SCHEMA bad TO reports;
+GRANT SELECT ON bad.accounts TO reports;
+CREATE POLICY reports ON bad.accounts FOR SELECT TO reports USING (id IS NOT NULL);
+CREATE VIEW bad.laundered AS SELECT * FROM bad.accounts;
+ALTER VIEW bad.laundered OWNER TO reports;
+GRANT SELECT ON bad.laundered TO authenticated;
+COMMENT ON VIEW bad.laundered IS 'leak HIGH: the owner is let, and lets';
+
+-- Its policy asks who is asking, or the view does.
+CREATE ROLE kiosk NOLOGIN;
+CREATE TABLE good.bookings (id int, user_id uuid);
+ALTER TABLE good.bookings ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON good.bookings TO kiosk;
+CREATE POLICY own ON good.bookings FOR SELECT TO kiosk USING (user_id = (SELECT auth.uid()));
+CREATE VIEW good.own_bookings AS SELECT * FROM good.bookings;
+ALTER VIEW good.own_bookings OWNER TO kiosk;
+GRANT SELECT ON good.own_bookings TO authenticated;
+CREATE VIEW good.own_accounts AS SELECT * FROM bad.accounts WHERE user_id = auth.uid();
+ALTER VIEW good.own_accounts OWNER TO reports;
+GRANT SELECT ON good.own_accounts TO authenticated;
 
 CREATE VIEW good.invoker WITH (security_invoker = 1) AS SELECT * FROM bad.accounts;
 CREATE VIEW good.no_table AS SELECT 1 AS one;
