@@ -166,9 +166,10 @@ fn five_seconds() {
     let took = started.elapsed();
     assert!(took > Duration::from_millis(4_900) && took < Duration::from_millis(6_500), "{took:?}");
     assert_eq!(value(&mut a, "SELECT count(DISTINCT metric) FROM found"), all);
-    // Four took their second, the fifth what was left of it.
+    // Four took their second, the fifth what was left of it, and a sixth perhaps the fraction of a millisecond that it left.
     let stopped = "SELECT count(*) FROM found WHERE status = 'SKIPPED' AND evidence ~ '^it took longer than \\d+ ms and was stopped$'";
-    assert_eq!(value(&mut a, stopped), "5");
+    let stopped = value(&mut a, stopped);
+    assert!(stopped == "5" || stopped == "6", "{stopped}");
     let late = "SELECT metric FROM found WHERE status = 'SKIPPED' AND evidence = 'the checks before it took the 5000 ms that all may take' ORDER BY severity_rank";
     let late = rows(&mut a, late);
     // Which five it is depends on plans: one that has nothing to join never gets as far as the sleep. The last two are late always.
