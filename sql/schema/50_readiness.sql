@@ -182,7 +182,7 @@ CREATE TABLE crewsnow_ops.evidence (
     release text,
     details jsonb NOT NULL,
     recorded_at timestamptz NOT NULL,
-    valid_until timestamptz,
+    valid_until timestamptz NOT NULL,
     recorded_by text NOT NULL,
     CONSTRAINT evidence_pkey PRIMARY KEY (id),
     CONSTRAINT evidence_source_check CHECK (source OPERATOR(pg_catalog.=) ANY (ARRAY['recorded', 'tests']))
@@ -196,7 +196,7 @@ COMMENT ON COLUMN crewsnow_ops.evidence.source IS 'recorded: by record_evidence.
 COMMENT ON COLUMN crewsnow_ops.evidence.release IS 'The release that it is about; NULL for whichever.';
 COMMENT ON COLUMN crewsnow_ops.evidence.details IS 'What it rests on; of tests, their steps, times in milliseconds and errors.';
 COMMENT ON COLUMN crewsnow_ops.evidence.recorded_at IS 'When.';
-COMMENT ON COLUMN crewsnow_ops.evidence.valid_until IS 'Until when at most it counts; the criterion''s fresh_for may end that earlier.';
+COMMENT ON COLUMN crewsnow_ops.evidence.valid_until IS 'Until when it counts at most; a shorter fresh_for of the criterion ends that earlier.';
 COMMENT ON COLUMN crewsnow_ops.evidence.recorded_by IS 'By whom (session_user).';
 COMMENT ON CONSTRAINT evidence_pkey ON crewsnow_ops.evidence IS 'One row each.';
 COMMENT ON CONSTRAINT evidence_source_check ON crewsnow_ops.evidence IS 'Where it comes from.';

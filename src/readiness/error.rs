@@ -1,6 +1,7 @@
 //! What users of decisions can get wrong.
 
 use pgrx::PgSqlErrorCode;
+use pgrx::spi::{quote_identifier, quote_literal};
 
 /// An error with its own SQLSTATE, DETAIL and HINT.
 #[derive(Debug, thiserror::Error)]
@@ -207,17 +208,17 @@ impl ReadinessError {
             Self::OwnWaiver(_) => "Somebody else: SELECT id, criterion, reason FROM crewsnow_ops.waivers WHERE approved_at IS NULL;".into(),
             Self::NotInPerson(_) => super::waivers::EXAMPLE.into(),
             Self::RunsNoTests(name) => format!(
-                "UPDATE crewsnow_ops.criteria SET measures = measures || '{{tests}}' WHERE name = '{}';",
-                name.replace('\'', "''")
+                "UPDATE crewsnow_ops.criteria SET measures = measures || '{{tests}}' WHERE name = {};",
+                quote_literal(name)
             ),
             Self::NotAMember { who, role } => {
-                format!("GRANT {} TO {};", pgrx::spi::quote_identifier(role), pgrx::spi::quote_identifier(who))
+                format!("GRANT {} TO {};", quote_identifier(role), quote_identifier(who))
             }
             Self::BuiltIn { table, key } => match table.as_str() {
-                "criteria" => format!("UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = '{}';", key.replace('\'', "''")),
+                "criteria" => format!("UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = {};", quote_literal(key)),
                 "launch_plan" => format!(
-                    "UPDATE crewsnow_ops.launch_plan SET is_enabled = NULL, rollout_steps = NULL WHERE flag_key = '{}';",
-                    key.replace('\'', "''")
+                    "UPDATE crewsnow_ops.launch_plan SET is_enabled = NULL, rollout_steps = NULL WHERE flag_key = {};",
+                    quote_literal(key)
                 ),
                 _ => "INSERT INTO crewsnow_ops.checklist_items (checklist, item, position, task) VALUES ('post-incident', 'invoices', 13, 'Invoices of the time were checked.');".into(),
             },

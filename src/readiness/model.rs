@@ -59,11 +59,20 @@ pub struct Measurement {
     /// The command that helps, if it is not met.
     pub action: Option<String>,
     /// Until when it can be relied on, if that is known: a freeze begins, the run of a test becomes old.
-    #[serde(default)]
     pub fresh_until: Option<Instant>,
     /// What to know although it is met: exceptions that somebody has made.
-    #[serde(default)]
     pub caveat: Option<String>,
+}
+
+impl Measurement {
+    /// What it says at a moment: what was met too long ago is as good as not seen.
+    #[must_use]
+    pub fn outcome_at(&self, now: Instant) -> Outcome {
+        match self.fresh_until {
+            Some(until) if self.outcome == Outcome::Met && until <= now => Outcome::Absent,
+            _ => self.outcome,
+        }
+    }
 }
 
 /// Evidence that somebody has recorded.
@@ -119,7 +128,6 @@ pub struct Criterion {
     /// Evidence for it that somebody recorded, the one that counts longest. It tells what is known elsewhere.
     pub recorded: Option<Record>,
     /// Evidence against it that somebody recorded and that no newer one of the same scope has answered. It counts whatever is seen.
-    #[serde(default)]
     pub objection: Option<Record>,
     /// The last waiver.
     pub waiver: Option<Waiver>,
@@ -155,7 +163,7 @@ impl Criterion {
     /// How it stands at a moment.
     #[must_use]
     pub fn standing(&self, now: Instant) -> Standing {
-        let any = |outcome| self.measurements.iter().any(|measurement| measurement.outcome == outcome);
+        let any = |outcome| self.measurements.iter().any(|measurement| measurement.outcome_at(now) == outcome);
         match &self.recorded {
             _ if any(Outcome::Failed) || self.objection.is_some() => Standing::Failed,
             _ if any(Outcome::Absent) || self.measurements.is_empty() => Standing::NoEvidence,

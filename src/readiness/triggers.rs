@@ -1,7 +1,6 @@
 //! The triggers on the tables of decisions.
 
 use super::error::ReadinessError;
-use crate::access::as_owner;
 use crate::error::{OpsError, raise};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::{session, trigger as glue};
@@ -85,11 +84,11 @@ fn insert<'a>(
         return Ok(Some(row));
     }
     let key: Option<String> = row.get_by_name(key)?;
-    let has_displaced = as_owner(|| {
-        DISPLACING.with(|is_running| *is_running = true);
-        let _displacing = Displacing;
-        Spi::connect_mut(|client| Ok(!client.update(sql, None, &[key.into()])?.is_empty()))
-    })?;
+    DISPLACING.with(|is_running| *is_running = true);
+    let _displacing = Displacing;
+    let displace =
+        |client: &mut pgrx::spi::SpiClient<'_>| Ok::<_, OpsError>(!client.update(sql, None, &[key.into()])?.is_empty());
+    let has_displaced = Spi::connect_mut(displace)?;
     row.set_by_name("seeded", has_displaced)?;
     Ok(Some(row))
 }

@@ -65,7 +65,8 @@ impl Verdict {
             if criterion.standing(now) == Standing::Met {
                 points += i64::from(criterion.weight.max(0));
                 verdict.warnings += criterion.caveats().count();
-                let ends = criterion.measurements.iter().filter_map(|measurement| measurement.fresh_until);
+                let met = criterion.measurements.iter().filter(|measurement| measurement.outcome == Outcome::Met);
+                let ends = met.filter_map(|measurement| measurement.fresh_until);
                 verdict.valid_until = ends.fold(verdict.valid_until, Instant::min);
                 if let Some(record) = criterion.recorded.as_ref().filter(|_| criterion.rests_on_record(now)) {
                     verdict.valid_until = verdict.valid_until.min(record.fresh_until);
@@ -140,6 +141,7 @@ pub fn if_otherwise(snapshot: &Snapshot, which: usize) -> Option<Verdict> {
     let is_met = criterion.standing(snapshot.taken_at) == Standing::Met;
     (criterion.recorded, criterion.objection) = (None, None);
     for measurement in &mut criterion.measurements {
+        measurement.fresh_until = None;
         measurement.outcome = if is_met { Outcome::Failed } else { Outcome::Met };
     }
     Some(Verdict::of(&other))
@@ -326,7 +328,11 @@ mod tests {
             1 => Just(Outcome::Absent),
             2 => Just(Outcome::Elsewhere)
         ]
-        .prop_map(measured)
+        .prop_flat_map(|outcome| (Just(outcome), proptest::option::of(-1..3_i64)))
+        .prop_map(|(outcome, hours)| Measurement {
+            fresh_until: hours.map(|hours| NOW.plus(hours * HOUR)),
+            ..measured(outcome)
+        })
     }
 
     fn any_criterion() -> impl Strategy<Value = Criterion> {
@@ -427,6 +433,9 @@ mod tests {
             for criterion in &mut without.criteria {
                 criterion.recorded = criterion.recorded.take().filter(|r| NOW < r.fresh_until);
                 criterion.waiver = criterion.waiver.take().filter(|w| NOW < w.expires_at);
+                for measurement in &mut criterion.measurements {
+                    measurement.outcome = measurement.outcome_at(NOW);
+                }
             }
             prop_assert_eq!(Verdict::of(&without), Verdict::of(&snapshot));
         }

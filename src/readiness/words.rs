@@ -1,5 +1,6 @@
 //! A verdict in words: why, and what to type next. Pure.
 
+use super::instant::Instant;
 use super::model::{Criterion, Gate, Outcome, Snapshot, Standing};
 use super::verdict::{Decision, Verdict};
 
@@ -15,12 +16,13 @@ pub fn seen(criterion: &Criterion) -> String {
 }
 
 /// What is not as it should be, all of it, in a line.
-fn unmet(criterion: &Criterion, standing: Standing) -> String {
+fn unmet(criterion: &Criterion, now: Instant) -> String {
+    let standing = criterion.standing(now);
     let mut lines = Vec::new();
     if let Some(objection) = &criterion.objection {
         lines.push(format!("{} recorded at {} that it is not met", objection.by, objection.recorded_at));
     }
-    let of = |outcome| criterion.measurements.iter().filter(move |measurement| measurement.outcome == outcome);
+    let of = |outcome| criterion.measurements.iter().filter(move |measurement| measurement.outcome_at(now) == outcome);
     lines.extend(of(Outcome::Failed).chain(of(Outcome::Absent)).map(|measurement| measurement.detail.clone()));
     if let (Standing::Expired, Some(record)) = (standing, &criterion.recorded) {
         lines.push(format!("evidence by {} of {} is too old", record.by, record.recorded_at));
@@ -62,7 +64,7 @@ pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
             None if criterion.is_blocker => (1, "BLOCKER"),
             None => (3, "WARNING"),
         };
-        let mut line = format!("{word} {}: {}: {}", criterion.name, standing.as_str(), unmet(criterion, standing));
+        let mut line = format!("{word} {}: {}: {}", criterion.name, standing.as_str(), unmet(criterion, now));
         if let Some(waiver) = waiver(criterion, snapshot) {
             line += &format!(" (waiver {waiver})");
         }
@@ -93,7 +95,7 @@ pub fn actions(criterion: &Criterion, snapshot: &Snapshot) -> Vec<String> {
         Outcome::Elsewhere => criterion.recorded.is_none() || standing == Standing::Expired,
         Outcome::Failed | Outcome::Absent => true,
     };
-    let unmet = criterion.measurements.iter().filter(|measurement| is_unmet(measurement.outcome));
+    let unmet = criterion.measurements.iter().filter(|m| is_unmet(m.outcome_at(snapshot.taken_at)));
     for action in unmet.filter_map(|measurement| measurement.action.clone()) {
         if !actions.contains(&action) {
             actions.push(action);

@@ -13,6 +13,8 @@ mod health_waits;
 mod lifecycle;
 mod monitoring;
 mod readiness;
+mod readiness_e2e;
+mod readiness_records;
 mod replication;
 mod rls_demo;
 mod rls_doubts;

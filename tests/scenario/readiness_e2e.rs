@@ -1,0 +1,132 @@
+//! End-to-end tests that hang, write, commit, raise, drop themselves, or want more rights than they have.
+
+use crate::readiness::with;
+use crate::rls_hostile::supabase;
+use harness::{Cluster, explain, rows, run, sqlstate, value};
+use postgres::Client;
+use std::time::{Duration, Instant};
+
+/// Tests that hang, write, commit, raise, or drop themselves: each is a clear failure, and nothing stays of them.
+#[test]
+fn tests_that_misbehave() {
+    let cluster = Cluster::start("readiness_tests", "");
+    let mut a = supabase(&cluster, "tests");
+    run(&mut a, include_str!("readiness.sql"));
+    let names = rows(&mut a, "SELECT proname FROM pg_proc WHERE pronamespace = 'trial'::regnamespace ORDER BY 1");
+    for name in &names {
+        let sql =
+            format!("SELECT crewsnow_ops.register_e2e_test('{name}', 'trial.{name}()', p_time_limit => '300 ms')");
+        run(&mut a, &sql);
+    }
+    run(&mut a, "DROP FUNCTION trial.is_dropped(); ALTER FUNCTION trial.is_anothers() OWNER TO anon");
+    let expected = [
+        ("asks_the_temporary_table", "42P01: relation \"receipts\" does not exist"),
+        ("bails_out", "Bail out!  no database"),
+        ("commits", "2D000: invalid transaction termination"),
+        ("commits_by_plan", "2D000: a test cannot begin or end transactions"),
+        (
+            "defers",
+            "23503: insert or update on table \"things\" violates foreign key constraint \"things_parent_fkey\"",
+        ),
+        ("drops_itself", "P0001: dropped"),
+        ("escapes", "42501: cannot set parameter \"role\" within security-definer function"),
+        ("escapes_by_plan", "OK"),
+        ("falls_short", "it planned 3 tests, of which 2 were ok"),
+        ("hangs", "it took longer than 300 ms and was stopped"),
+        ("hangs_on", "it took longer than 300 ms and was stopped"),
+        ("has_a_remark_alone", "it has no statement"),
+        ("has_no_statement", "it has no statement"),
+        ("has_two_statements", "it has 2 statements: each is a step of its own"),
+        ("is_anothers", "\"anon\" is not a member of role \"authenticated\""),
+        ("is_dropped", "function trial.is_dropped() does not exist any more"),
+        ("no_lines", "it returned no line that says ok"),
+        ("no_rows", "it returned no row, where it should have returned true"),
+        ("no_steps", "its plan has no step"),
+        ("passes", "OK"),
+        ("prepares", "42501: cannot execute PREPARE within security-restricted operation"),
+        ("raises", "no match was made"),
+        ("raises_cancel", "57014: stopped"),
+        ("says_no", "it returned false"),
+        ("says_not_ok", "not ok 2 - b"),
+        ("says_nothing", "it returned NULL, where it should have returned true"),
+        ("shouts", "P0001: xx…"),
+        ("stops_half_way", "it returned false"),
+        ("taps", "OK"),
+    ];
+    assert_eq!(names.len(), expected.len());
+    let began = Instant::now();
+    let told = rows(&mut a, "SELECT test || ': ' || coalesce(error, 'OK') FROM crewsnow_ops.run_e2e_tests()");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let told: Vec<String> = told.into_iter().map(|told| told.replace(&"x".repeat(993), "xx")).collect();
+    let wanted: Vec<String> = expected.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    assert_eq!(told, wanted);
+    let steps = "SELECT failed_step, (SELECT string_agg(s ->> 'step', ',') FROM jsonb_array_elements(steps) AS s) FROM crewsnow_ops.run_e2e_tests('stops_half_way')";
+    assert_eq!(rows(&mut a, steps), ["see nothing|its plan,begin,see it,see nothing"]);
+    assert_eq!(value(&mut a, "SELECT count(*) FROM trial.things"), "0");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM pg_prepared_statements WHERE name = 'left_behind'"), "0");
+    assert_eq!(value(&mut a, "SELECT to_regproc('trial.drops_itself') IS NOT NULL"), "t");
+    assert_eq!(value(&mut a, "SELECT current_user || session_user || current_setting('role')"), "postgrespostgresnone");
+    // Each of them alone is a decision all the same.
+    for (name, error) in expected {
+        let alone = "UPDATE crewsnow_ops.criteria SET is_enabled = name IN ('e2e-tests', 'monitoring'), weight = CASE name WHEN 'e2e-tests' THEN 80 ELSE 20 END WHERE gate = 'go_no_go'";
+        let told = with(&mut a, &format!("{alone}; DELETE FROM crewsnow_ops.e2e_tests WHERE name <> '{name}'"), |a| {
+            value(a, "SELECT concat_ws(' ', decision, reasons[1]) FROM make_go_no_go_decision()")
+        });
+        match error {
+            "OK" => assert!(told.starts_with("GO_WITH_CAUTION WARNING monitoring"), "{name}: {told}"),
+            "P0001: xx…" => assert!(told.len() < 1_200, "{}", told.len()),
+            error => assert!(
+                told.starts_with("NO_GO BLOCKER e2e-tests: FAILED: 1 of 1 test failed: ")
+                    && told.ends_with(&error.replace('"', "'")),
+                "{name}: {told}"
+            ),
+        }
+    }
+    registered_by_less(&cluster, &mut a);
+    somebody_wants_it_to_stop(&cluster);
+}
+
+/// Whoever registers a test gets no more rights by it.
+fn registered_by_less(cluster: &Cluster, a: &mut Client) {
+    run(
+        a,
+        "CREATE ROLE lead LOGIN; SELECT crewsnow_ops.grant_access('lead', 'admin'); GRANT authenticated TO lead;
+         CREATE SCHEMA lead AUTHORIZATION lead; GRANT USAGE ON SCHEMA lead TO authenticated, service_role; DELETE FROM crewsnow_ops.e2e_tests",
+    );
+    let mut lead = cluster.connect_as("lead", "tests");
+    run(
+        &mut lead,
+        "CREATE FUNCTION lead.plan() RETURNS TABLE (step text, role text, statement text) LANGUAGE sql AS $$ VALUES ('x', 'postgres', 'CREATE TABLE public.taken ()') $$",
+    );
+    assert_eq!(sqlstate(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'postgres')"), "42501");
+    assert_eq!(
+        sqlstate(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')"),
+        "42501"
+    );
+    run(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()')");
+    let error = "SELECT error FROM crewsnow_ops.run_e2e_tests()";
+    assert_eq!(value(a, error), "\"lead\" is not a member of role \"postgres\"");
+    // Nor does whoever can change a function that somebody else has registered.
+    run(a, "SELECT crewsnow_ops.remove_e2e_test('x')");
+    let registered = a.batch_execute("SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')");
+    assert!(
+        explain(&registered.expect_err("the owner is not a member"))
+            .contains("\"lead\" is not a member of role \"service_role\"")
+    );
+    run(a, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()')");
+    assert_eq!(value(a, error), "\"lead\" is not a member of role \"postgres\"");
+    run(a, "REVOKE authenticated FROM lead");
+    assert_eq!(value(a, error), "\"lead\" is not a member of role \"authenticated\"");
+}
+
+fn somebody_wants_it_to_stop(cluster: &Cluster) {
+    let mut a = cluster.connect("tests");
+    run(
+        &mut a,
+        "DELETE FROM crewsnow_ops.e2e_tests; SELECT crewsnow_ops.register_e2e_test('hangs', 'trial.hangs()', p_time_limit => '10 minutes')",
+    );
+    run(&mut a, "SET statement_timeout = '500ms'");
+    let began = Instant::now();
+    assert_eq!(sqlstate(&mut a, "SELECT * FROM make_go_no_go_decision()"), "57014");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
