@@ -1,7 +1,8 @@
 //! Who may read and who may change: four levels, granted and taken back as one.
 
 use crate::error::OpsError;
-use crate::pg::{catalog, identity};
+use crate::pg::catalog::lookup;
+use crate::pg::xact::sec_context;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
@@ -50,8 +51,8 @@ fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
 /// The role, which must exist and not be the owner, who would lose what is theirs. PUBLIC is not a role, so nothing can be granted to it.
 fn known_role<'a>(role: Option<&'a str>, example: &'static str) -> Result<&'a str, OpsError> {
     let role = role.ok_or(OpsError::NullArgument { argument: "p_role", example })?;
-    let oid = catalog::role(role).ok_or_else(|| OpsError::UnknownRole(role.to_owned()))?;
-    if catalog::owner_of_own_table(c"access_privileges") == Some(oid) {
+    let oid = lookup::role(role).ok_or_else(|| OpsError::UnknownRole(role.to_owned()))?;
+    if lookup::owner_of_own_table(c"access_privileges") == Some(oid) {
         return Err(OpsError::OwnerNeedsNoAccess(role.to_owned()));
     }
     Ok(role)
@@ -84,7 +85,7 @@ fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
 fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>, OpsError> {
     let levels: Vec<String> = levels.iter().map(|level| (*level).to_owned()).collect();
     client
-        .select(include_str!("../sql/query/access_privileges.sql"), None, &[levels.into()])?
+        .select(include_str!("../sql/access/access_privileges.sql"), None, &[levels.into()])?
         .map(|row| {
             let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
             Ok(Privilege { privileges: text(1)?, object: format!("{} {}", text(2)?, text(3)?) })
@@ -94,6 +95,6 @@ fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>,
 
 /// Runs `work` with the rights of the extension's owner. Those who may call what it is for need none on the tables.
 pub fn as_owner<R>(work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, OpsError> {
-    let owner = catalog::owner_of_own_table(c"access_privileges").ok_or(OpsError::NotInstalled)?;
-    identity::as_role(owner, work)
+    let owner = lookup::owner_of_own_table(c"access_privileges").ok_or(OpsError::NotInstalled)?;
+    sec_context::as_role(owner, work)
 }

@@ -68,7 +68,7 @@ pub enum OpsError {
     EventsAreAppendOnly,
     /// SQLSTATE 22P03
     #[error("not a latency sketch: {0}")]
-    InvalidSketch(#[from] crate::telemetry::sketch::InvalidSketch),
+    InvalidSketch(#[from] crate::telemetry::sketch::ddsketch::InvalidSketch),
     /// SQLSTATE 22023
     #[error("quantile {0} is out of range")]
     InvalidQuantile(f64),

@@ -9,6 +9,7 @@
 #![allow(clippy::result_large_err)]
 
 pub mod access;
+pub mod dashboard;
 pub mod error;
 pub mod flags;
 pub mod health;
@@ -17,7 +18,9 @@ pub mod readiness;
 pub mod rls;
 mod schema;
 mod settings;
+pub mod suggest;
 pub mod telemetry;
+pub mod time;
 
 ::pgrx::pg_module_magic!(name, version);
 

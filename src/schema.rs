@@ -23,28 +23,28 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/schema/20_telemetry.sql",
     name = "telemetry",
-    requires = ["launch_configuration", telemetry::ingest::is_valid_event]
+    requires = ["launch_configuration", telemetry::ingest::record::is_valid_event]
 );
 extension_sql_file!(
     "../sql/schema/21_telemetry_functions.sql",
     name = "telemetry_functions",
     requires = [
         "telemetry",
-        telemetry::aggregates::latency_sketch_add,
-        telemetry::aggregates::latency_sketch_merge,
-        telemetry::aggregates::latency_sketch_combine,
-        telemetry::aggregates::latency_sketch_serialize,
-        telemetry::aggregates::latency_sketch_deserialize,
-        telemetry::aggregates::latency_sketch_final,
-        telemetry::aggregates::sketch_quantile,
-        telemetry::dashboard::dashboard_now,
-        telemetry::ingest::log_system_event,
-        telemetry::ingest::record_edge_call,
-        telemetry::ingest::record_stripe_webhook,
-        telemetry::retention::apply_event_retention,
-        telemetry::rollup::rebuild_rollups,
-        telemetry::rollup::roll_up_events,
-        telemetry::views::webhooks_now
+        telemetry::sketch::aggregates::latency_sketch_add,
+        telemetry::sketch::aggregates::latency_sketch_merge,
+        telemetry::sketch::aggregates::latency_sketch_combine,
+        telemetry::sketch::aggregates::latency_sketch_serialize,
+        telemetry::sketch::aggregates::latency_sketch_deserialize,
+        telemetry::sketch::aggregates::latency_sketch_final,
+        telemetry::sketch::aggregates::sketch_quantile,
+        dashboard::dashboard_now,
+        telemetry::ingest::record::log_system_event,
+        telemetry::ingest::record::record_edge_call,
+        telemetry::ingest::record::record_stripe_webhook,
+        telemetry::rollup::retention::apply_event_retention,
+        telemetry::rollup::roll_up::rebuild_rollups,
+        telemetry::rollup::roll_up::roll_up_events,
+        telemetry::views::monitoring::webhooks_now
     ]
 );
 extension_sql_file!("../sql/schema/30_health.sql", name = "health", requires = ["telemetry_functions"]);
@@ -56,7 +56,7 @@ extension_sql_file!(
         health::sample::sample_health,
         health::sessions::disconnect_sessions,
         health::sessions::terminate_session,
-        health::views::mask_literals
+        health::sql_views::mask_literals
     ]
 );
 extension_sql_file!("../sql/schema/40_rls.sql", name = "rls", requires = ["health_functions"]);
@@ -65,10 +65,10 @@ extension_sql_file!(
     name = "rls_functions",
     requires = [
         "rls",
-        rls::policy::rls_owner_columns,
-        rls::policy::rls_policy_facts,
-        rls::records::accept_finding,
-        rls::records::record_rls_audit
+        rls::target::policy::rls_owner_columns,
+        rls::target::policy::rls_policy_facts,
+        rls::store::accept_finding,
+        rls::store::record_rls_audit
     ]
 );
 extension_sql_file!("../sql/schema/50_readiness.sql", name = "readiness", requires = ["rls_functions"]);
@@ -77,7 +77,7 @@ extension_sql_file!(
     name = "readiness_functions",
     requires = [
         "readiness",
-        readiness::registry::remove_e2e_test,
+        readiness::e2e_registry::remove_e2e_test,
         readiness::evidence::record_evidence,
         readiness::waivers::approve_waiver,
         readiness::waivers::end_freeze,

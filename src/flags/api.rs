@@ -1,11 +1,12 @@
 //! The SQL surface of the flags.
 
+use super::cache;
 use super::history::attributed;
 use super::model::{Decision, validate_key};
-use super::{cache, near};
 use crate::error::OpsError;
-use crate::pg::session::{require_latest_snapshot, require_writable};
-use crate::pg::spi::in_target_schema;
+use crate::pg::fmgr::spi::in_target_schema;
+use crate::pg::xact::session::{require_latest_snapshot, require_writable};
+use crate::suggest;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -95,7 +96,7 @@ fn update(
     percentage: Option<i32>,
     updated_by: Option<&str>,
 ) -> Result<(), OpsError> {
-    client.update(in_target_schema(include_str!("../../sql/query/lock_flags.sql"))?.as_str(), None, &[])?;
+    client.update(in_target_schema(include_str!("../../sql/flags/lock_flags.sql"))?.as_str(), None, &[])?;
     // Another round if somebody else creates the flag between the look and the insert, or removes it again; not for ever, because a
     // policy may show a row that it does not let be locked, and a trigger may swallow the insert.
     for _ in 0..MAX_ROUNDS {
@@ -132,7 +133,7 @@ impl std::fmt::Display for Setting {
 }
 
 fn lock(client: &mut SpiClient<'_>, key: &str) -> Result<Option<Setting>, OpsError> {
-    let sql = in_target_schema(include_str!("../../sql/query/lock_flag.sql"))?;
+    let sql = in_target_schema(include_str!("../../sql/flags/lock_flag.sql"))?;
     let row = client.update(sql.as_str(), None, &[key.into()])?.next();
     row.map(|row| Ok(Setting { enabled: row.get(1)?.unwrap_or(false), percentage: row.get(2)?.unwrap_or(0) }))
         .transpose()
@@ -148,7 +149,7 @@ fn change(
     if asked == was {
         say(PgLogLevel::NOTICE, format!("{key}: already {was}, nothing to change"), None);
     } else {
-        let sql = in_target_schema(include_str!("../../sql/query/update_flag.sql"))?;
+        let sql = in_target_schema(include_str!("../../sql/flags/update_flag.sql"))?;
         client.update(sql.as_str(), None, &[key.into(), asked.enabled.into(), asked.percentage.into()])?;
         say(PgLogLevel::NOTICE, format!("{key}: was {was}, is now {asked}"), None);
     }
@@ -174,7 +175,7 @@ fn create(
     percentage: Option<i32>,
     updated_by: Option<&str>,
 ) -> Result<bool, OpsError> {
-    let sql = in_target_schema(include_str!("../../sql/query/known_keys.sql"))?;
+    let sql = in_target_schema(include_str!("../../sql/flags/known_keys.sql"))?;
     let known = client
         .update(sql.as_str(), None, &[])?
         .map(|row| row.get::<String>(1).map(Option::unwrap_or_default))
@@ -182,12 +183,12 @@ fn create(
     if known.iter().any(|known| known == key) {
         return Ok(false);
     }
-    let near = near::near_keys(key, known.iter().map(String::as_str));
+    let near = suggest::near_keys(key, known.iter().map(String::as_str));
     if !near.is_empty() {
         return Err(OpsError::LikelyTypo { key: key.to_owned(), near });
     }
     let setting = Setting { enabled: false, percentage: 100 }.with(enabled, percentage);
-    let sql = in_target_schema(include_str!("../../sql/query/insert_flag.sql"))?;
+    let sql = in_target_schema(include_str!("../../sql/flags/insert_flag.sql"))?;
     let arguments = [key.into(), setting.enabled.into(), setting.percentage.into(), updated_by.into()];
     let created = !client.update(sql.as_str(), None, &arguments)?.is_empty();
     if created {
@@ -202,12 +203,12 @@ fn create(
 
 fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i32, OpsError> {
     let steps = [
-        include_str!("../../sql/query/restore_lock.sql"),
-        include_str!("../../sql/query/restore_check.sql"),
-        include_str!("../../sql/query/restore_remove.sql"),
-        include_str!("../../sql/query/restore_free_keys.sql"),
-        include_str!("../../sql/query/restore_change.sql"),
-        include_str!("../../sql/query/restore_add.sql"),
+        include_str!("../../sql/flags/restore_lock.sql"),
+        include_str!("../../sql/flags/restore_check.sql"),
+        include_str!("../../sql/flags/restore_remove.sql"),
+        include_str!("../../sql/flags/restore_free_keys.sql"),
+        include_str!("../../sql/flags/restore_change.sql"),
+        include_str!("../../sql/flags/restore_add.sql"),
     ]
     .map(in_target_schema);
     let [lock, check, remove, free_keys, change, add] = steps;

@@ -1,9 +1,11 @@
 //! The flags in this backend's memory: loaded once, again only after a change, the same cost for ten flags and ten thousand.
 
 use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext, UserId};
+use crate::pg::access::scan;
+use crate::pg::access::scan::TableScan;
 use crate::pg::backend_local::BackendLocal;
-use crate::pg::scan::{self, TableScan};
-use crate::pg::{catalog, invalidation, memory};
+use crate::pg::catalog::{invalidation, lookup};
+use crate::pg::memory;
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -106,7 +108,7 @@ impl Cache {
         self.memos = [NO_MEMO; MEMOS];
         let mut index = Index::default();
         let mut flags = Vec::new();
-        let table = catalog::target_schema().and_then(|schema| catalog::table_in(schema, c"feature_flags"));
+        let table = lookup::target_schema().and_then(|schema| lookup::table_in(schema, c"feature_flags"));
         invalidation::watch(table);
         // What arrives from here on may be missed by the scan below, and then makes the next evaluation load again.
         let mut generation = invalidation::generation();
@@ -116,7 +118,7 @@ impl Cache {
         }
         index.shrink_to_fit();
         flags.shrink_to_fit();
-        self.user_context = catalog::schema(c"crewsnow_ops").and_then(|s| catalog::table_in(s, c"user_context"));
+        self.user_context = lookup::schema(c"crewsnow_ops").and_then(|s| lookup::table_in(s, c"user_context"));
         self.index = index;
         self.flags = flags;
         self.generation = generation;

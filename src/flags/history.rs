@@ -2,8 +2,9 @@
 
 use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
-use crate::pg::spi::{RowArgument, in_target_schema};
-use crate::pg::{catalog, identity};
+use crate::pg::catalog::lookup;
+use crate::pg::fmgr::spi::{RowArgument, in_target_schema};
+use crate::pg::xact::sec_context;
 use crate::settings;
 use pgrx::prelude::*;
 
@@ -43,12 +44,12 @@ fn attribution() -> Attribution {
 
 /// Writes the row of one change. The actor needs no right on the trail: it is written as its owner.
 pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument) -> Result<(), OpsError> {
-    let actor = identity::current_user();
+    let actor = sec_context::current_user();
     let Attribution { updated_by, reason } = attribution();
-    identity::as_role(owner()?, || {
+    sec_context::as_role(owner()?, || {
         Spi::connect_mut(|client| {
             client.update(
-                include_str!("../../sql/query/record_flag_change.sql"),
+                include_str!("../../sql/flags/record_flag_change.sql"),
                 None,
                 &[flag.into(), before.bind(), after.bind(), actor.into(), updated_by.into(), reason.into()],
             )?;
@@ -59,15 +60,15 @@ pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument
 
 /// The owner of the trail.
 fn owner() -> Result<pg_sys::Oid, OpsError> {
-    catalog::owner_of_own_table(c"flag_history").ok_or(OpsError::NotInstalled)
+    lookup::owner_of_own_table(c"flag_history").ok_or(OpsError::NotInstalled)
 }
 
 /// Writes a row for every flag that a TRUNCATE is about to remove.
 pub fn record_truncate() -> Result<(), OpsError> {
-    let actor = identity::current_user();
+    let actor = sec_context::current_user();
     let reason = attribution().reason;
-    let sql = in_target_schema(include_str!("../../sql/query/record_flag_truncate.sql"))?;
-    identity::as_role(owner()?, || {
+    let sql = in_target_schema(include_str!("../../sql/flags/record_flag_truncate.sql"))?;
+    sec_context::as_role(owner()?, || {
         Spi::connect_mut(|client| {
             client.update(sql.as_str(), None, &[actor.into(), reason.into()])?;
             Ok(())

@@ -1,4 +1,5 @@
-//! Feature flags and kill switches: evaluated in memory in every session, changed in one transaction, never without a trace.
+//! Feature flags and kill switches: evaluated in backend memory, changed in one transaction,
+//! recorded in the flag history.
 
 pub mod api;
 pub mod bucket;
@@ -6,7 +7,6 @@ pub mod cache;
 pub mod evaluate;
 pub mod history;
 pub mod model;
-pub mod near;
 pub mod triggers;
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -3,8 +3,10 @@
 use super::history;
 use crate::error::{OpsError, raise};
 use crate::pg::backend_local::BackendLocal;
-use crate::pg::spi::in_target_schema;
-use crate::pg::{identity, invalidation, session, trigger as glue};
+use crate::pg::catalog::invalidation;
+use crate::pg::fmgr::spi::in_target_schema;
+use crate::pg::fmgr::trigger as glue;
+use crate::pg::xact::{sec_context, session};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
@@ -71,7 +73,7 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsE
         }
     }
     if row.get_by_name::<String>("created_by")?.is_none() {
-        row.set_by_name("created_by", identity::current_user())?;
+        row.set_by_name("created_by", sec_context::current_user())?;
     }
     if glue::is_owner(trigger) && is_from_a_dump(row.get_by_name("created_at")?)? {
         return make_room(trigger, row);
@@ -86,7 +88,7 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsE
 
 fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, OpsError> {
     Spi::connect(|client| {
-        let rows = client.select(include_str!("../../sql/query/is_from_a_dump.sql"), None, &[time.into()])?;
+        let rows = client.select(include_str!("../../sql/flags/is_from_a_dump.sql"), None, &[time.into()])?;
         Ok(!rows.is_empty())
     })
 }
@@ -97,11 +99,11 @@ fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<
     let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
     let key: Option<String> = row.get_by_name("flag_key")?;
     let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
-    let replace = in_target_schema(include_str!("../../sql/query/replace_launch_flag.sql"))?;
-    let displace = in_target_schema(include_str!("../../sql/query/displace_launch_flag.sql"))?;
+    let replace = in_target_schema(include_str!("../../sql/flags/replace_launch_flag.sql"))?;
+    let displace = in_target_schema(include_str!("../../sql/flags/displace_launch_flag.sql"))?;
     let (argument, row) = glue::row_copy(trigger, row);
     let has_replaced = Spi::connect_mut(|client| {
-        client.update(include_str!("../../sql/query/lock_launch_flags.sql"), None, &[])?;
+        client.update(include_str!("../../sql/flags/lock_launch_flags.sql"), None, &[])?;
         client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
         let _replacing = Replacing::start(id);
         Ok::<_, OpsError>(!client.update(replace.as_str(), None, &[id.into(), argument.bind()])?.is_empty())
@@ -175,9 +177,9 @@ fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
     if !glue::is_owner(trigger) || !is_from_a_dump(changed_at)? {
         return Ok(());
     }
-    let sql = in_target_schema(include_str!("../../sql/query/remove_launch_flag.sql"))?;
+    let sql = in_target_schema(include_str!("../../sql/flags/remove_launch_flag.sql"))?;
     Spi::connect_mut(|client| {
-        client.update(include_str!("../../sql/query/lock_launch_flags.sql"), None, &[])?;
+        client.update(include_str!("../../sql/flags/lock_launch_flags.sql"), None, &[])?;
         client.update(sql.as_str(), None, &[id.into(), changed_at.into()])?;
         Ok(())
     })

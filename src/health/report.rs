@@ -1,13 +1,16 @@
 //! performance_health_check and full_health_check: each check by itself, so that one that fails is one row that says so.
 
-use super::checks::{Check, FAST, Look, SLOW};
-use super::finding::{self, Finding};
-use super::known::Known;
-use super::sample::{self, Counters, Surroundings};
-use super::tables::Tables;
+use super::checks::registry::{Check, FAST, Look, SLOW};
+use super::checks::tables::Tables;
+use super::context::Known;
+use super::finding;
+use super::finding::Finding;
+use super::sample;
+use super::sample::{Counters, Surroundings};
 use crate::error::OpsError;
-use crate::pg::rows::Rows;
-use crate::pg::{catalog, session, subtransaction, time_limit};
+use crate::pg::catalog::lookup;
+use crate::pg::fmgr::srf::Rows;
+use crate::pg::xact::{session, subtransaction, timeout};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
@@ -23,7 +26,7 @@ const FULL_LIMITS: (u64, u64) = (10_000, 60_000);
 /// Runs `work` by itself and within a limit. `Err` is why it failed, unless the caller wants to stop, or has to: that ends the call.
 fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, String> {
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    let (result, has_expired) = time_limit::within(milliseconds, || subtransaction::attempt(AssertUnwindSafe(work)));
+    let (result, has_expired) = timeout::within(milliseconds, || subtransaction::attempt(AssertUnwindSafe(work)));
     match result {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) if has_expired => Err(format!("it took longer than {milliseconds} ms and was stopped")),
@@ -80,7 +83,7 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
         });
     }
     finding::sort(&mut found);
-    let schema = catalog::target_schema_name().unwrap_or_default();
+    let schema = lookup::target_schema_name().unwrap_or_default();
     for finding in &mut found {
         finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
     }

@@ -1,9 +1,9 @@
 //! Earlier values of the server's counters, so that reports speak of the last minutes instead of its whole life.
 
-use super::checks::STATEMENTS;
+use super::checks::registry::STATEMENTS;
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::session::require_writable;
+use crate::pg::xact::session::require_writable;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -37,7 +37,7 @@ impl Surroundings {
         let mut surroundings = Self::default();
         let names: Vec<_> = OPTIONAL.iter().map(|name| (*name).to_owned()).collect();
         Spi::connect(|client| {
-            for row in client.select(include_str!("../../sql/query/usable_objects.sql"), None, &[names.into()])? {
+            for row in client.select(include_str!("../../sql/health/usable_objects.sql"), None, &[names.into()])? {
                 let Some(name) = row.get::<String>(1)? else { continue };
                 if name == STATEMENTS {
                     surroundings.statements_schema = row.get::<String>(2)?;
@@ -146,7 +146,7 @@ pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, OpsError>
         return Ok(None);
     }
     Spi::connect(|client| {
-        let sample = client.select(include_str!("../../sql/query/earlier_health_sample.sql"), Some(1), &[])?;
+        let sample = client.select(include_str!("../../sql/health/earlier_health_sample.sql"), Some(1), &[])?;
         if sample.is_empty() {
             return Ok(None);
         }
@@ -163,7 +163,7 @@ pub fn statements(surroundings: &Surroundings) -> Result<Statements, OpsError> {
         return Ok(Statements::default());
     }
     Spi::connect(|client| {
-        let sample = client.select(include_str!("../../sql/query/earlier_statement_sample.sql"), Some(1), &[])?;
+        let sample = client.select(include_str!("../../sql/health/earlier_statement_sample.sql"), Some(1), &[])?;
         if sample.is_empty() {
             return Ok(Statements::default());
         }
@@ -190,17 +190,17 @@ fn sample_health() -> Result<bool, ErrorReport> {
         let totals = statement_totals(&surroundings, &Statements::default())?;
         let counters = joined(&counters(&surroundings)?, Ok(totals));
         Spi::connect_mut(|client| {
-            let sql = include_str!("../../sql/query/write_health_sample.sql");
+            let sql = include_str!("../../sql/health/write_health_sample.sql");
             let taken = !client.update(sql, None, &[counters.into()])?.is_empty();
             if taken && surroundings.has(STATEMENTS) {
                 let statements = surroundings.choose(
                     "",
                     Some((STATEMENTS, include_str!("../../sql/health/sample_statements.pg_stat_statements.sql"))),
                 );
-                let sql = include_str!("../../sql/query/write_statement_sample.sql").replace("@sample@", &statements);
+                let sql = include_str!("../../sql/health/write_statement_sample.sql").replace("@sample@", &statements);
                 client.update(sql.as_str(), None, &[])?;
             }
-            client.update(include_str!("../../sql/query/prune_health_samples.sql"), None, &[])?;
+            client.update(include_str!("../../sql/health/prune_health_samples.sql"), None, &[])?;
             Ok(taken)
         })
     })?;
@@ -209,7 +209,7 @@ fn sample_health() -> Result<bool, ErrorReport> {
 
 #[cfg(test)]
 mod tests {
-    use super::joined;
+    use crate::health::sample::joined;
 
     #[test]
     fn what_is_joined() {

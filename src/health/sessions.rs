@@ -2,7 +2,7 @@
 
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::session;
+use crate::pg::xact::session;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -50,7 +50,7 @@ fn end(session: &Session) -> Result<Option<bool>, OpsError> {
         Spi::connect_mut(|client| {
             let arguments = [session.pid.into(), session.backend_start.into()];
             let ended = client
-                .update(include_str!("../../sql/query/terminate_session.sql"), Some(1), &arguments)?
+                .update(include_str!("../../sql/health/terminate_session.sql"), Some(1), &arguments)?
                 .first()
                 .get_one::<bool>()?;
             let record = [
@@ -63,7 +63,7 @@ fn end(session: &Session) -> Result<Option<bool>, OpsError> {
                 session.state.clone().into(),
                 ended.is_some().into(),
             ];
-            client.update(include_str!("../../sql/query/record_session_action.sql"), None, &record)?;
+            client.update(include_str!("../../sql/health/record_session_action.sql"), None, &record)?;
             Ok(ended)
         })
     })
@@ -97,7 +97,7 @@ fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTi
     if pid == session::own_pid() {
         return Err(OpsError::OwnSession.into());
     }
-    let found = sessions(include_str!("../../sql/query/find_session.sql"), &[pid.into()])?;
+    let found = sessions(include_str!("../../sql/health/find_session.sql"), &[pid.into()])?;
     let Some(session) = found.first() else {
         pgrx::notice!("there is no session {pid} any more");
         return Ok(false);
@@ -162,7 +162,7 @@ fn disconnect_sessions(
     let arguments =
         [p_role.into(), p_application.into(), p_database.into(), p_older_than.into(), p_include_superusers.into()];
     let mut rows = Vec::new();
-    for session in sessions(include_str!("../../sql/query/find_sessions.sql"), &arguments)? {
+    for session in sessions(include_str!("../../sql/health/find_sessions.sql"), &arguments)? {
         let action = match p_dry_run {
             true => "would be disconnected",
             false => match end(&session)? {

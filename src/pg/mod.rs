@@ -1,39 +1,14 @@
 //! The glue to the server's internals, and the only place for `unsafe` beside the one hot path that measures its need.
 
-pub mod aggregate;
-pub mod append;
-pub mod argument;
+pub mod access;
 pub mod backend_local;
-pub mod block_scan;
-pub mod brin;
 pub mod catalog;
-pub mod choice;
-pub mod columns_read;
-pub mod condition;
-pub mod constraint;
-pub mod datum;
-pub mod hidden;
-pub mod identity;
-pub mod invalidation;
+pub mod fmgr;
 pub mod memory;
-pub mod partition;
-pub mod privilege;
 pub mod refusal;
-pub mod relations;
-pub mod row_security;
-pub mod rows;
-pub mod scan;
-pub mod session;
-pub mod slot;
-pub mod snapshot;
-pub mod spi;
-pub mod sub_query;
-pub mod subtransaction;
-pub mod time_limit;
-pub mod tree;
-pub mod trigger;
-pub mod values;
-pub mod wal;
+pub mod rewrite;
+pub mod storage;
+pub mod xact;
 
 /// Keeps Rust back-traces out of users' error messages.
 ///

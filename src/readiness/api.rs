@@ -1,20 +1,21 @@
 //! The SQL surface.
 
+use super::collect;
 use super::e2e;
+use super::e2e_registry;
 use super::error::{Kind, ReadinessError};
 use super::evidence::valid_release;
-use super::gather;
-use super::instant::Instant;
-use super::model::{Gate, Snapshot, Standing};
-use super::registry;
-use super::verdict::{Decision, Verdict, if_otherwise};
-use super::words;
+use super::pure::model::{Gate, Snapshot, Standing};
+use super::pure::render;
+use super::pure::verdict::{Decision, Verdict, if_otherwise};
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::flags::near::near_keys;
-use crate::pg::refusal::{self, Refusal};
-use crate::pg::rows::{Answer, Rows};
-use crate::pg::{identity, session};
+use crate::pg::fmgr::srf::{Answer, Rows};
+use crate::pg::refusal;
+use crate::pg::refusal::Refusal;
+use crate::pg::xact::{sec_context, session};
+use crate::suggest::near_keys;
+use crate::time::instant::Instant;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, JsonB};
@@ -31,10 +32,10 @@ struct Made {
 
 impl Made {
     fn now(gate: Gate, release: Option<String>) -> Result<Self, OpsError> {
-        let snapshot = gather::snapshot(gate, release)?;
+        let snapshot = collect::snapshot(gate, release)?;
         let verdict = Verdict::of(&snapshot);
-        let reasons = words::reasons(&snapshot, &verdict);
-        let actions = words::next_actions(&snapshot, &verdict);
+        let reasons = render::reasons(&snapshot, &verdict);
+        let actions = render::next_actions(&snapshot, &verdict);
         let mut made = Self { snapshot, verdict, reasons, actions, id: None };
         if session::is_writable() {
             made.id = Some(made.keep()?);
@@ -45,7 +46,7 @@ impl Made {
     }
 
     fn keep(&self) -> Result<pgrx::Uuid, OpsError> {
-        let id = identity::new_uuid();
+        let id = sec_context::new_uuid();
         let by = session::user();
         let inputs = serde_json::to_value(&self.snapshot)
             .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), why: error.to_string() })?;
@@ -100,7 +101,7 @@ fn make_go_no_go_decision() -> Result<Rows<10>, ErrorReport> {
         (verdict.warnings as i32).into_datum(),
         made.is_go().into_datum(),
         made.actions.clone().into_datum(),
-        words::recommendation(&made.snapshot, verdict).into_datum(),
+        render::recommendation(&made.snapshot, verdict).into_datum(),
         made.reasons.clone().into_datum(),
         time(verdict.valid_until).into_datum(),
         made.id.into_datum(),
@@ -193,7 +194,7 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorRep
                 false => format!("{how}: {word}, {} points", other.score),
             }
         });
-        let told = |says, record: &Option<super::model::Record>| {
+        let told = |says, record: &Option<super::pure::model::Record>| {
             record.as_ref().map(|record| format!("{says}, by {} at {}", record.by, record.recorded_at))
         };
         let evidence = [told("against it", &criterion.objection), told("for it", &criterion.recorded)];
@@ -209,12 +210,12 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorRep
             criterion.weight.into_datum(),
             criterion.is_blocker.into_datum(),
             standing.as_str().into_datum(),
-            words::seen(criterion).into_datum(),
+            render::seen(criterion).into_datum(),
             (!evidence.is_empty()).then(|| evidence.join("; ")).into_datum(),
             time(fresh_until).into_datum(),
-            words::waiver(criterion, &snapshot).into_datum(),
+            render::waiver(criterion, &snapshot).into_datum(),
             other.into_datum(),
-            words::actions(criterion, &snapshot).into_iter().next().into_datum(),
+            render::actions(criterion, &snapshot).into_iter().next().into_datum(),
         ]);
     }
     Ok(Rows(rows))
@@ -247,7 +248,7 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<Rows<7>, ErrorReport> {
     session::require_latest_snapshot("run tests")?;
     let runs = e2e::run(p_name, None)?;
     if let (Some(name), []) = (p_name, runs.as_slice()) {
-        return Err(registry::unknown(name)?.into());
+        return Err(e2e_registry::unknown(name)?.into());
     }
     let row = |run: e2e::Run| {
         let steps = serde_json::to_value(&run.steps).unwrap_or_default();

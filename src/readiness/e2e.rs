@@ -2,10 +2,12 @@
 
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::identity::{self, Stage};
-use crate::pg::spi::statements_in;
-use crate::pg::{catalog, privilege, time_limit};
-use crate::rls::surroundings::Surroundings;
+use crate::pg::catalog::{lookup, privilege};
+use crate::pg::fmgr::spi::statements_in;
+use crate::pg::xact::sec_context;
+use crate::pg::xact::sec_context::Stage;
+use crate::pg::xact::timeout;
+use crate::rls::target::application::Surroundings;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Serialize;
@@ -192,14 +194,14 @@ impl Test {
             return Err(format!("function {} does not exist any more", self.function));
         };
         let shape = shape.ok_or_else(|| format!("function {} is not one that can be a test", self.function))?;
-        let registrant = catalog::role(&self.registered_by)
+        let registrant = lookup::role(&self.registered_by)
             .ok_or_else(|| format!("role \"{}\", who registered it, does not exist any more", self.registered_by))?;
         // Both could have lost the role since.
         let actor = |role: &str| {
-            let oid = catalog::role(role).ok_or_else(|| format!("role \"{role}\" does not exist"))?;
+            let oid = lookup::role(role).ok_or_else(|| format!("role \"{role}\" does not exist"))?;
             for member in [registrant, *owner] {
                 if !privilege::can_act_as(member, oid) {
-                    return Err(format!("\"{}\" is not a member of role \"{role}\"", identity::role_name(member)));
+                    return Err(format!("\"{}\" is not a member of role \"{role}\"", sec_context::role_name(member)));
                 }
             }
             Ok(oid)
@@ -241,7 +243,7 @@ impl Test {
             }
             Ok(())
         };
-        let (answer, has_expired) = time_limit::within(self.milliseconds, || identity::staged(work));
+        let (answer, has_expired) = timeout::within(self.milliseconds, || sec_context::staged(work));
         match answer {
             _ if has_expired => Err(format!("it took longer than {} ms and was stopped", self.milliseconds)),
             Ok(answer) => answer,
@@ -261,7 +263,7 @@ fn execute(statement: &str) -> Result<(), String> {
         let rows = client.update(statement, None, &[]).map_err(told)?;
         let type_ = if rows.columns().unwrap_or(0) == 0 { None } else { rows.column_type_oid(1).ok() };
         // A domain over it is one, too.
-        if type_.map(|type_| catalog::base_type(type_.value())) != Some(pg_sys::BOOLOID) {
+        if type_.map(|type_| lookup::base_type(type_.value())) != Some(pg_sys::BOOLOID) {
             return Ok(());
         }
         if rows.is_empty() {

@@ -199,7 +199,7 @@ impl ReadinessError {
                 "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');".into()
             }
             Self::InvalidObject { argument: "p_claims", .. } | Self::InvalidTimeLimit | Self::NotATest { .. } => {
-                super::registry::EXAMPLE.into()
+                super::e2e_registry::EXAMPLE.into()
             }
             Self::InvalidObject { .. } | Self::InvalidValidity { .. } => super::evidence::EXAMPLE.into(),
             Self::NoReason { example, .. } => (*example).into(),

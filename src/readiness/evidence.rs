@@ -3,8 +3,8 @@
 use super::error::{Kind, ReadinessError};
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::flags::near::near_keys;
-use crate::pg::{identity, session};
+use crate::pg::xact::{sec_context, session};
+use crate::suggest::near_keys;
 use pgrx::JsonB;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -117,7 +117,7 @@ pub fn keep(
     details: JsonB,
     valid_for: Option<Interval>,
 ) -> Result<pgrx::Uuid, OpsError> {
-    let id = identity::new_uuid();
+    let id = sec_context::new_uuid();
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {

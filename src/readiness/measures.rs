@@ -2,17 +2,17 @@
 
 use super::e2e;
 use super::evidence::keep;
-use super::instant::Instant;
-use super::model::{Measurement, Outcome};
+use super::pure::model::{Measurement, Outcome};
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::spi::in_target_schema;
-use crate::pg::{session, subtransaction};
-use crate::rls::standing::{Standing, standing};
-use crate::telemetry::events::Times;
-use crate::telemetry::minute::{MINUTE, Window};
-use crate::telemetry::views::{HOUR, TEN_MINUTES, Webhooks, minutes};
-use crate::telemetry::webhooks::Count;
+use crate::pg::fmgr::spi::in_target_schema;
+use crate::pg::xact::{session, subtransaction};
+use crate::rls::report::summary::{Standing, standing};
+use crate::telemetry::rollup::events::Times;
+use crate::telemetry::rollup::webhooks::Count;
+use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, Webhooks, minutes};
+use crate::time::instant::Instant;
+use crate::time::minute::{MINUTE, Window};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;

@@ -1,17 +1,12 @@
-//! Decisions, on evidence: whether a release goes out, and whether the application opens.
-//!
-//! Pure: [`model`], [`verdict`], [`words`], [`instant`].
+//! Decisions on evidence: whether a release goes out, and whether the application opens.
 
 pub mod api;
+pub mod collect;
 pub mod e2e;
+pub mod e2e_registry;
 pub mod error;
 pub mod evidence;
-pub mod gather;
-pub mod instant;
 pub mod measures;
-pub mod model;
-pub mod registry;
+pub mod pure;
 mod triggers;
-pub mod verdict;
 pub mod waivers;
-pub mod words;

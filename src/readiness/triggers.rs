@@ -3,7 +3,8 @@
 use super::error::ReadinessError;
 use crate::error::{OpsError, raise};
 use crate::pg::backend_local::BackendLocal;
-use crate::pg::{session, trigger as glue};
+use crate::pg::fmgr::trigger as glue;
+use crate::pg::xact::session;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation};

@@ -4,7 +4,8 @@ use super::error::{Kind, ReadinessError};
 use super::evidence::{known_criterion, valid_release};
 use crate::access::as_owner;
 use crate::error::OpsError;
-use crate::pg::{identity, session, trigger};
+use crate::pg::fmgr::trigger;
+use crate::pg::xact::{sec_context, session};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -18,7 +19,7 @@ const APPROVE_EXAMPLE: &str = "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be
 const REVOKE_EXAMPLE: &str = "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 /// How long a waiver may hold.
-const LONGEST: i64 = 30 * crate::telemetry::minute::DAY;
+const LONGEST: i64 = 30 * crate::time::minute::DAY;
 
 /// Writes as the owner; the texts of what the statement returns, `None` where it touched no row.
 fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, OpsError> {
@@ -68,7 +69,7 @@ fn waive_criterion(
         return Err(OpsError::from(ReadinessError::InvalidEnd).into());
     }
     let known = known_criterion(criterion, None)?;
-    let id = identity::new_uuid();
+    let id = sec_context::new_uuid();
     let arguments =
         [id.into(), criterion.into(), release.into(), reason.into(), session::user().into(), expires_at.into()];
     write(include_str!("../../sql/readiness/keep_waiver.sql"), &arguments)?;
@@ -137,7 +138,7 @@ fn freeze_releases(
     if !is_finite || ends_at <= starts_at || ends_at.into_inner() <= trigger::clock() {
         return Err(OpsError::from(ReadinessError::InvalidFreeze).into());
     }
-    let id = identity::new_uuid();
+    let id = sec_context::new_uuid();
     let arguments = [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
     write(include_str!("../../sql/readiness/keep_freeze.sql"), &arguments)?;
     Ok(id)

@@ -1,18 +1,21 @@
 //! The SQL surface.
 
 use super::audit::Audit;
-use super::people::People;
-use super::policy;
-use super::prove::LIMIT;
-use super::report::Report;
+use super::engine::examine::LIMIT;
+use super::report::audit_report::Report;
 use super::rules;
-use super::surroundings::{Identity, Surroundings};
-use super::table::Table;
+use super::target::accounts::People;
+use super::target::application::{Identity, Surroundings};
+use super::target::policy;
+use super::target::table::Table;
 use crate::error::OpsError;
-use crate::pg::condition::{Condition, Folded, Parameters, value_of};
-use crate::pg::row_security::{self, Command};
-use crate::pg::tree::c_string;
-use crate::pg::{catalog, identity, privilege, rows::Rows, session, time_limit};
+use crate::pg::catalog::{lookup, privilege};
+use crate::pg::fmgr::srf::Rows;
+use crate::pg::rewrite::policy_expr::c_string;
+use crate::pg::rewrite::qual::{Condition, Folded, Parameters, value_of};
+use crate::pg::rewrite::row_security;
+use crate::pg::rewrite::row_security::Command;
+use crate::pg::xact::{sec_context, session, timeout};
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -36,7 +39,7 @@ fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<Rows<10>, ErrorReport> 
             rows.push([
                 text(table.named.name.clone()),
                 text(cell.reach.rule()),
-                text(identity::role_name(cell.role)),
+                text(sec_context::role_name(cell.role)),
                 text(cell.identity.clone()),
                 text(cell.verdict.as_str()),
                 cell.verdict.confidence().and_then(|confidence| text(confidence.as_str())),
@@ -193,7 +196,7 @@ fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<
     };
     let name = table.named.name.replace('\'', "''");
     let example = format!("SELECT * FROM crewsnow_ops.effective_rls('{name}', NULL, '{id}');");
-    Err(OpsError::NotAUserId { user: user.to_owned(), type_: catalog::type_name(type_), example })
+    Err(OpsError::NotAUserId { user: user.to_owned(), type_: lookup::type_name(type_), example })
 }
 
 /// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.
@@ -204,7 +207,7 @@ fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Opt
         Folded::Never => Condition::never(),
         Folded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
     };
-    let (answer, has_expired) = time_limit::within(LIMIT, || {
+    let (answer, has_expired) = timeout::within(LIMIT, || {
         who.act(|| {
             let effective = row_security::effective(command, &table.named)?;
             Ok::<_, row_security::Unclear>([

@@ -1,13 +1,15 @@
 //! One run of the audit: every table with the eyes of everybody, and what follows.
 
-use super::fix;
+use super::engine::examine::{Cell, Examination, worst};
+use super::engine::probe;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
-use super::people::People;
-use super::policy::{self, ClauseFacts, Policy};
-use super::prove::{Cell, Examination, worst};
-use super::question;
-use super::surroundings::Surroundings;
-use super::table::{self, Table};
+use super::report::remediation;
+use super::target::accounts::People;
+use super::target::application::Surroundings;
+use super::target::policy;
+use super::target::policy::{ClauseFacts, Policy};
+use super::target::table;
+use super::target::table::Table;
 use crate::error::OpsError;
 use crate::pg::memory;
 use crate::settings;
@@ -123,7 +125,7 @@ impl Audit {
         };
         let mut once = BTreeSet::new();
         for cell in cells {
-            let role = crate::pg::identity::role_name(cell.role);
+            let role = crate::pg::xact::sec_context::role_name(cell.role);
             let finding = match &cell.verdict {
                 Verdict::Exempt => about(
                     "exempt-role",
@@ -190,7 +192,7 @@ impl Audit {
             policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
             detail: format!("On {} {audience} can {}{}.", table.named.name, reach.verb(), because(table, &culprits)),
             evidence: evidence.join("; "),
-            remediation: fix::of_leak(&self.surroundings, table, reach, &culprits),
+            remediation: remediation::of_leak(&self.surroundings, table, reach, &culprits),
             cache_key: None,
         })
     }
@@ -201,7 +203,8 @@ impl Audit {
             cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
         let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
         let culprits = culprits(open.iter().copied());
-        let who: BTreeSet<String> = open.iter().map(|cell| crate::pg::identity::role_name(cell.role)).collect();
+        let who: BTreeSet<String> =
+            open.iter().map(|cell| crate::pg::xact::sec_context::role_name(cell.role)).collect();
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
         let (rule, severity, what) = match reach {
             Reach::Read => ("public-read", Severity::Info, "read it; no column says whose a row is"),
@@ -218,7 +221,7 @@ impl Audit {
             policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
             detail: format!("All of {who} can {what}{}.", because(table, &culprits)),
             evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
-            remediation: (reach != Reach::Read).then(|| fix::of_open_write(table, &culprits)).flatten(),
+            remediation: (reach != Reach::Read).then(|| remediation::of_open_write(table, &culprits)).flatten(),
             cache_key: None,
         })
     }
@@ -248,7 +251,7 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
         .collect();
     for cell in cells {
         let about: Vec<&(&Policy, Vec<&ClauseFacts>)> =
-            of.iter().filter(|(policy, _)| policy.is_about(question::command(cell.reach), cell.role)).collect();
+            of.iter().filter(|(policy, _)| policy.is_about(probe::command(cell.reach), cell.role)).collect();
         let asking: Vec<&Policy> = about
             .iter()
             .filter(|(_, clauses)| clauses.iter().any(|clause| clause.facts.reads_connection))
@@ -293,7 +296,7 @@ fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
                 Reach::TakeOver | Reach::Plant => !role.is_anonymous && !table.owners.is_empty(),
                 _ => true,
             };
-            if applies && table.allows(place, question::command(reach)) {
+            if applies && table.allows(place, probe::command(reach)) {
                 cells.push(Cell {
                     identity: role.name.clone(),
                     role: role.oid,

@@ -56,7 +56,7 @@ mod tests {
         Spi::run("INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'early', date_trunc('day', now(), 'UTC') + interval '36 hours')")
             .expect("an early row");
         // In a transaction block, as here, nothing is locked for partitions; so they are made in the way that a call outside does.
-        crate::access::as_owner(crate::telemetry::rollup::make_partitions).expect("partitions");
+        crate::access::as_owner(crate::telemetry::rollup::roll_up::make_partitions).expect("partitions");
         let bounds = "SELECT string_agg(pg_get_expr(relpartbound, oid), ' ' ORDER BY relname) FROM pg_class
             WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
             AND relname LIKE 'event_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD') || '%'";

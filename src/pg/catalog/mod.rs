@@ -1,0 +1,8 @@
+//! System catalogs: look-ups, constraints, privileges, partitions, invalidation.
+
+pub mod constraint;
+pub mod invalidation;
+pub mod lookup;
+pub mod partition;
+pub mod privilege;
+pub mod relations;

@@ -1,0 +1,10 @@
+//! Rewritten queries and expression trees: quals, variables, candidate values.
+
+pub mod boundary_values;
+pub mod candidate_values;
+pub mod policy_expr;
+pub mod qual;
+pub mod redact;
+pub mod row_security;
+pub mod sublink;
+pub mod vars;

@@ -1,0 +1,479 @@
+//! Conditions in the server's own form: what row-level security adds to a statement, folded, compared and written as SQL.
+
+use super::row_security::Origin;
+use pgrx::pg_sys::{self, NodeTag};
+use pgrx::{is_a, pg_guard};
+use std::ffi::{CStr, c_int, c_void};
+
+// Its callback has no arguments in pgrx's declaration for 15, and another name from 16 on.
+unsafe extern "C-unwind" {
+    #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
+    fn expression_tree_mutator(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node;
+}
+pub(crate) type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
+
+/// Conditions on the row of one table, all of which must hold. In it the table is the first of the range table. It lives as long as the
+/// memory context that was current when it was made.
+#[derive(Clone, Copy)]
+pub struct Condition(pub(crate) *mut pg_sys::List);
+
+impl Folded {
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, _) | (_, Self::Never) => Self::Never,
+            (Self::Always, left) | (left, Self::Always) => left,
+            (Self::Depends(one), Self::Depends(other)) => Self::Depends(one.and(other)),
+        }
+    }
+}
+
+/// Values for `$1` and so on.
+pub struct Parameters {
+    pub(crate) list: pg_sys::ParamListInfo,
+    pub(crate) types: Vec<pg_sys::Oid>,
+}
+
+/// What is left of a condition once all that a session knows is put in.
+#[derive(Clone, Copy)]
+pub enum Folded {
+    /// It holds for every row.
+    Always,
+    /// It holds for no row.
+    Never,
+    /// It depends on the row.
+    Depends(Condition),
+}
+
+impl Parameters {
+    /// None.
+    pub fn none() -> Self {
+        Self { list: std::ptr::null_mut(), types: Vec::new() }
+    }
+
+    /// These values, of these types.
+    pub fn new(values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Self {
+        // SAFETY: the server allocates room for as many values as are written.
+        unsafe {
+            let list = pg_sys::makeParamList(values.len() as c_int);
+            let places = (*list).params.as_mut_ptr();
+            for (i, (type_, value)) in values.iter().enumerate() {
+                *places.add(i) = pg_sys::ParamExternData {
+                    value: *value,
+                    isnull: false,
+                    pflags: pg_sys::PARAM_FLAG_CONST as u16,
+                    ptype: *type_,
+                };
+            }
+            Self { list, types: values.iter().map(|(type_, _)| *type_).collect() }
+        }
+    }
+}
+
+/// The value of a type that a text stands for. Raises what the type's input function raises.
+pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
+    let (mut input, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: the text is NUL-terminated and only read.
+    unsafe {
+        pg_sys::getTypeInputInfo(type_, &mut input, &mut parameter);
+        pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), parameter, -1)
+    }
+}
+
+/// The value of a type that a text stands for, as a bound parameter.
+pub fn bound_value_of<'a>(type_: pg_sys::Oid, text: &CStr) -> pgrx::datum::DatumWithOid<'a> {
+    // SAFETY: a value of this type, in the current memory context.
+    unsafe { pgrx::datum::DatumWithOid::new(value_of(type_, text), type_) }
+}
+
+/// A value as its type writes it.
+pub fn text_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> String {
+    let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
+    // SAFETY: a type's output function gives a NUL-terminated text, which is copied.
+    unsafe {
+        pg_sys::getTypeOutputInfo(type_, &mut output, &mut is_varlena);
+        let text = pg_sys::OidOutputFunctionCall(output, value);
+        CStr::from_ptr(text).to_string_lossy().into_owned()
+    }
+}
+
+/// The elements of a list of pointers.
+///
+/// # Safety
+/// The list must be NIL or one of pointers to `T`.
+pub(crate) unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: a list that is not NIL has so many cells.
+    unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).ptr_value.cast()).collect() }
+}
+
+impl Condition {
+    /// The condition that always holds.
+    pub const ALWAYS: Self = Self(std::ptr::null_mut());
+
+    /// A single expression, about the first table of its range table.
+    pub fn one(expression: *mut pg_sys::Node) -> Self {
+        // SAFETY: makes a list that holds the pointer.
+        unsafe { Self(pg_sys::lappend(std::ptr::null_mut(), expression.cast())) }
+    }
+
+    /// Whether there is nothing to hold.
+    pub fn is_empty(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The condition that never holds.
+    pub fn never() -> Self {
+        // SAFETY: makes a constant.
+        Self::one(unsafe { pg_sys::makeBoolConst(false, false) })
+    }
+
+    /// Whether it is written as `other` is.
+    pub fn is_same(self, other: Self) -> bool {
+        // SAFETY: lists of valid expressions.
+        unsafe { pg_sys::equal(self.0.cast(), other.0.cast()) }
+    }
+
+    /// Whether `other` holds for every row for which `self` does; both folded. What cannot be proved is `false`.
+    pub fn implies(self, other: Self) -> bool {
+        // SAFETY: both are implicit ANDs of valid expressions.
+        unsafe { !self.is_empty() && pg_sys::predicate_implied_by(other.0, self.0, false) }
+    }
+
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        // SAFETY: makes a list; the expressions, which nothing changes where they are, are those of both.
+        unsafe { Self(pg_sys::list_concat_copy(self.0, other.0)) }
+    }
+
+    /// What must hold, one by one.
+    pub fn terms(self) -> Vec<Self> {
+        // SAFETY: a list of expressions.
+        unsafe { elements(self.0) }.into_iter().map(Self::one).collect()
+    }
+
+    /// It without what it says again.
+    pub fn distinct(self) -> Self {
+        let mut distinct: Vec<Self> = Vec::new();
+        let terms = self.terms();
+        for term in &terms {
+            if !distinct.iter().any(|known| known.is_same(*term)) {
+                distinct.push(*term);
+            }
+        }
+        if distinct.len() == terms.len() { self } else { distinct.into_iter().fold(Self::ALWAYS, Self::and) }
+    }
+
+    /// What is left of it in this session: its STABLE functions are called, as the planner calls them for its estimates, and constants
+    /// propagated. May raise whatever those functions raise.
+    pub fn fold(self, parameters: &Parameters) -> Folded {
+        // SAFETY: works on copies of valid expressions; the planner's state is as its own caller makes it, and only read.
+        unsafe {
+            let root = new_node::<pg_sys::PlannerInfo>(NodeTag::T_PlannerInfo);
+            (*root).glob = new_node(NodeTag::T_PlannerGlobal);
+            (*root).parse = new_node(NodeTag::T_Query);
+            (*(*root).glob).boundParams = parameters.list;
+            let mut left: *mut pg_sys::List = std::ptr::null_mut();
+            for qual in elements::<pg_sys::Node>(self.0) {
+                let qual = unwrap(pg_sys::copyObjectImpl(qual.cast()).cast(), std::ptr::null_mut());
+                let qual = pg_sys::estimate_expression_value(root, qual);
+                let qual = pg_sys::canonicalize_qual(qual.cast(), false);
+                left = pg_sys::list_concat(left, pg_sys::make_ands_implicit(qual));
+            }
+            let is_false = |node: &*mut pg_sys::Node| {
+                is_a(*node, NodeTag::T_Const) && {
+                    let constant = &*node.cast::<pg_sys::Const>();
+                    constant.constisnull || constant.constvalue.value() == 0
+                }
+            };
+            if left.is_null() {
+                Folded::Always
+            } else if elements(left).iter().any(is_false) {
+                Folded::Never
+            } else {
+                Folded::Depends(Self(left))
+            }
+        }
+    }
+
+    /// Whether no row for which `self` holds can satisfy `other`; both folded. What cannot be proved is `false`.
+    pub fn refutes(self, other: Self) -> bool {
+        // SAFETY: both are implicit ANDs of valid expressions.
+        unsafe { !self.is_empty() && pg_sys::predicate_refuted_by(other.0, self.0, false) }
+    }
+
+    /// Its alternatives, where it is one condition that has some.
+    pub fn alternatives(self) -> Vec<Self> {
+        // SAFETY: a list of valid expressions; the tag says which struct each is.
+        unsafe {
+            if let [only] = elements::<pg_sys::Node>(self.0).as_slice()
+                && is_a(*only, NodeTag::T_BoolExpr)
+                && (*only.cast::<pg_sys::BoolExpr>()).boolop == pg_sys::BoolExprType::OR_EXPR
+            {
+                return elements((*only.cast::<pg_sys::BoolExpr>()).args).into_iter().map(Self::one).collect();
+            }
+        }
+        vec![self]
+    }
+
+    /// Whether it reads other tables, or this one again.
+    pub fn has_sub_queries(self) -> bool {
+        // SAFETY: a list of valid expressions.
+        unsafe { pg_sys::checkExprHasSubLink(self.0.cast()) }
+    }
+
+    /// Whether it looks at the row at all.
+    pub fn reads_row(self) -> bool {
+        // SAFETY: a list of valid expressions, in which the row is of level 0.
+        unsafe { pg_sys::contain_vars_of_level(self.0.cast(), 0) }
+    }
+
+    /// The condition that the row would have to meet if one of its columns had this value instead; `None` where it looks at the row as a
+    /// whole.
+    pub fn with_column(self, column: i16, type_: pg_sys::Oid, value: pg_sys::Datum) -> Option<Self> {
+        self.with_value(column, type_, Some(value))
+    }
+
+    /// The same with a value that may be NULL.
+    pub fn with_value(self, column: i16, type_: pg_sys::Oid, value: Option<pg_sys::Datum>) -> Option<Self> {
+        if self.reads_whole_row() {
+            return None;
+        }
+        // SAFETY: makes a constant of the type.
+        unsafe {
+            let (mut length, mut by_value) = (0, false);
+            pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
+            let collation = pg_sys::get_typcollation(type_);
+            let (is_null, value) = (value.is_none(), value.unwrap_or(pg_sys::Datum::null()));
+            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
+            Some(self.with_expressions(&[(column, constant.cast())]))
+        }
+    }
+
+    /// It about a row that is put together: with columns of other tables in place of its own.
+    pub(crate) fn with_origins(self, origins: &[Origin]) -> Self {
+        // SAFETY: makes references to columns of these types.
+        unsafe {
+            let expressions = origins.iter().map(|(column, place, number, type_)| {
+                let collation = pg_sys::get_typcollation(*type_);
+                (*column, pg_sys::makeVar(*place, *number, *type_, -1, collation, 0).cast())
+            });
+            self.with_expressions(&expressions.collect::<Vec<_>>())
+        }
+    }
+
+    /// It with these expressions in place of columns.
+    ///
+    /// # Safety
+    /// They must be of the columns' types, and the condition must not look at the row as a whole.
+    unsafe fn with_expressions(self, expressions: &[(i16, *mut pg_sys::Expr)]) -> Self {
+        // SAFETY: the list is a copy; without references to the whole row no range table entry is needed.
+        unsafe {
+            let targets = expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
+                let entry = pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
+                pg_sys::lappend(targets, entry.cast())
+            });
+            let mut has_sublinks = true;
+            let node = pg_sys::ReplaceVarsFromTargetList(
+                copy(self.0).cast(),
+                1,
+                0,
+                std::ptr::null_mut(),
+                targets,
+                #[cfg(feature = "pg18")]
+                0,
+                pg_sys::ReplaceVarsNoMatchOption::REPLACEVARS_CHANGE_VARNO,
+                1,
+                &mut has_sublinks,
+            );
+            Self(node.cast())
+        }
+    }
+
+    /// Values of columns with which it would hold, as far as it is made of columns that must have a value: `status = 'draft'`, `is_public`.
+    /// Where it has alternatives, those of the first that is. It must be folded.
+    pub fn choices(self, may_set: &dyn Fn(i16) -> bool) -> Vec<Choice> {
+        // SAFETY: a list of valid expressions.
+        unsafe { elements(self.0).into_iter().filter_map(|term| choices(term, may_set)).flatten().collect() }
+    }
+
+    /// It with these values in place of columns.
+    pub fn with_choices(self, choices: &[Choice]) -> Option<Self> {
+        choices.iter().try_fold(self, |changed, (column, type_, value)| changed.with_column(*column, *type_, *value))
+    }
+
+    /// Whether it looks at the row as a whole.
+    fn reads_whole_row(self) -> bool {
+        let mut found = false;
+        // SAFETY: a list of valid expressions; the walker writes to `found` alone.
+        unsafe { find_whole_row(self.0.cast(), (&raw mut found).cast()) };
+        found
+    }
+
+    /// It as SQL, for a table.
+    pub fn to_sql(self, table: pg_sys::Oid) -> String {
+        if self.is_empty() {
+            return "true".to_owned();
+        }
+        // SAFETY: the table exists, as the condition is about it; the text is NUL-terminated and copied.
+        unsafe {
+            let name = pg_sys::get_rel_name(table);
+            if name.is_null() {
+                return String::new();
+            }
+            let context = pg_sys::deparse_context_for(name, table);
+            let expression = pg_sys::make_ands_explicit(self.0);
+            let text = pg_sys::deparse_expression(expression.cast(), context, false, false);
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    }
+}
+
+/// A column, its type, and a value for it.
+pub type Choice = (i16, pg_sys::Oid, pg_sys::Datum);
+
+/// What one term asks for; `None` where it is of another kind.
+///
+/// # Safety
+/// The expression must be valid.
+unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Option<Vec<Choice>> {
+    // SAFETY: the tag says which struct a node is.
+    unsafe {
+        let column = |node: *mut pg_sys::Node| {
+            let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
+            (var.varno == 1 && var.varlevelsup == 0 && var.varattno > 0 && may_set(var.varattno)).then_some(var)
+        };
+        match (*term).type_ {
+            NodeTag::T_Var => {
+                let var = column(term)?;
+                Some(vec![(var.varattno, var.vartype, true.into())])
+            }
+            NodeTag::T_OpExpr => {
+                let call = &*term.cast::<pg_sys::OpExpr>();
+                let arguments = elements::<pg_sys::Node>(call.args);
+                let [left, right] = arguments.as_slice() else { return None };
+                let (var, other) = column(*left).map(|var| (var, *right)).or(column(*right).map(|var| (var, *left)))?;
+                if !is_a(other, NodeTag::T_Const) || !pg_sys::op_mergejoinable(call.opno, var.vartype) {
+                    return None;
+                }
+                let constant = &*other.cast::<pg_sys::Const>();
+                let fits = !constant.constisnull && constant.consttype == var.vartype;
+                fits.then(|| vec![(var.varattno, var.vartype, constant.constvalue)])
+            }
+            NodeTag::T_BoolExpr => {
+                let expression = &*term.cast::<pg_sys::BoolExpr>();
+                let terms = elements::<pg_sys::Node>(expression.args);
+                match (expression.boolop, terms.as_slice()) {
+                    (pg_sys::BoolExprType::NOT_EXPR, [only]) => {
+                        let var = column(*only)?;
+                        Some(vec![(var.varattno, var.vartype, false.into())])
+                    }
+                    (pg_sys::BoolExprType::OR_EXPR, _) => terms.into_iter().find_map(|term| choices(term, may_set)),
+                    (pg_sys::BoolExprType::AND_EXPR, _) => {
+                        Some(terms.into_iter().filter_map(|term| choices(term, may_set)).flatten().collect())
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// # Safety
+/// The list must be NIL or a list of nodes.
+pub(crate) unsafe fn copy(list: *mut pg_sys::List) -> *mut pg_sys::List {
+    if list.is_null() {
+        return list;
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { pg_sys::copyObjectImpl(list.cast()).cast() }
+}
+
+/// An empty node.
+///
+/// # Safety
+/// `T` must be the struct of this tag.
+unsafe fn new_node<T>(tag: NodeTag) -> *mut T {
+    // SAFETY: every node begins with its tag, and zeroes are the server's empty node.
+    unsafe {
+        let node = pg_sys::palloc0(std::mem::size_of::<T>());
+        *node.cast::<NodeTag>() = tag;
+        node.cast()
+    }
+}
+
+/// `(SELECT f())` in place of `f()` is how policies have a function called once a statement; the planner does not look into it.
+#[pg_guard]
+unsafe extern "C-unwind" fn unwrap(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
+    if node.is_null() {
+        return node;
+    }
+    // SAFETY: the tag says which struct the node is; the mutator hands on copies of valid nodes.
+    unsafe {
+        if is_a(node, NodeTag::T_SubLink)
+            && let Some(expression) = scalar_without_from(node.cast())
+        {
+            return unwrap(expression, context);
+        }
+        mutate(node, unwrap, context)
+    }
+}
+
+/// The server's own walk through an expression, whose errors (one that is too deep) must unwind what is Rust's on the way.
+///
+/// # Safety
+/// The node must be valid, and the context the mutator's.
+pub(crate) unsafe fn mutate(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node {
+    // SAFETY: as the caller vouches.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context)) }
+}
+
+/// What a scalar sub-query without FROM returns, if it depends on nothing around it.
+///
+/// # Safety
+/// The node must be valid.
+unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys::Node> {
+    // SAFETY: as the caller vouches; a target list holds target entries.
+    unsafe {
+        if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK || !is_a((*link).subselect, NodeTag::T_Query) {
+            return None;
+        }
+        let query = &*(*link).subselect.cast::<pg_sys::Query>();
+        let from = query.jointree.as_ref()?;
+        let is_plain = query.commandType == pg_sys::CmdType::CMD_SELECT
+            && query.rtable.is_null()
+            && from.fromlist.is_null()
+            && from.quals.is_null()
+            && !query.hasAggs
+            && !query.hasTargetSRFs
+            && query.cteList.is_null()
+            && query.limitCount.is_null()
+            && query.limitOffset.is_null()
+            && query.setOperations.is_null();
+        let targets = elements::<pg_sys::TargetEntry>(query.targetList);
+        let [target] = targets.as_slice() else { return None };
+        let expression: *mut pg_sys::Node = (**target).expr.cast();
+        (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level))).then_some(expression)
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn find_whole_row(node: *mut pg_sys::Node, found: *mut c_void) -> bool {
+    // SAFETY: the tag says which struct the node is; `found` is the caller's flag.
+    unsafe {
+        if node.is_null() {
+            return false;
+        }
+        if is_a(node, NodeTag::T_Var) && (*node.cast::<pg_sys::Var>()).varattno == 0 {
+            *found.cast::<bool>() = true;
+            return true;
+        }
+        if is_a(node, NodeTag::T_Query) {
+            return pg_sys::query_tree_walker(node.cast(), Some(find_whole_row), found, 0);
+        }
+        pg_sys::expression_tree_walker(node, Some(find_whole_row), found)
+    }
+}

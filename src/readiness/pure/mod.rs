@@ -1,0 +1,5 @@
+//! The pure core of decisions: no pgrx, no server.
+
+pub mod model;
+pub mod render;
+pub mod verdict;

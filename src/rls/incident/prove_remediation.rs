@@ -1,0 +1,258 @@
+//! Trying a correction and taking it back.
+
+use crate::error::OpsError;
+use crate::pg::access::scan;
+use crate::pg::catalog::lookup;
+use crate::pg::rewrite::policy_expr::c_string;
+use crate::pg::rewrite::qual::{Condition, text_of, value_of};
+use crate::pg::rewrite::row_security::Unclear;
+use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
+use crate::rls::audit::Audit;
+use crate::rls::engine::examine::LIMIT;
+use crate::rls::engine::probe::{Place, Question, Rows};
+use crate::rls::engine::probe_cache::Memo;
+use crate::rls::model::Finding;
+use crate::rls::report::audit_report::Report;
+use crate::rls::rules;
+use crate::rls::target::accounts::People;
+use crate::rls::target::application::{Identity, Surroundings};
+use crate::rls::target::policy;
+use crate::rls::target::table::{OwnerColumn, Table};
+use crate::suggest::near_keys;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+
+/// What a correction must do.
+pub struct Proof<'a> {
+    /// Whether what should be closed is still open.
+    pub reaches: &'a dyn Fn() -> Result<bool, String>,
+    /// Whether the owner sees rows of their own; `None` if there are none, or it cannot be told.
+    pub keeps: &'a dyn Fn() -> Option<bool>,
+    /// The table that is changed, if it is one.
+    pub table: Option<pg_sys::Oid>,
+}
+
+impl Proof<'_> {
+    /// For what is not one table's rows.
+    pub const NOBODYS: &'static dyn Fn() -> Option<bool> = &|| None;
+}
+
+/// Tries a correction with the caller's own rights and takes it back; what came of it in words.
+pub fn prove(script: &str, proof: &Proof<'_>) -> String {
+    if session::require_writable("try it").is_err() {
+        return "not tried: nothing can be changed here".to_owned();
+    }
+    let before = (proof.keeps)();
+    let tried = subtransaction::undone(AssertUnwindSafe(|| {
+        // A new constraint is checked against all rows by whoever makes it, which may call functions of the table's owner.
+        let owner = proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
+        let result = match owner {
+            Some(owner) => sec_context::as_lesser(owner, || Spi::run(script)),
+            None => Spi::run(script),
+        };
+        result.map_err(|error| error.to_string())?;
+        snapshot::with_latest_snapshot(|| Ok::<_, String>(((proof.reaches)()?, (proof.keeps)())))
+    }));
+    match tried {
+        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) => format!("not tried: {}", failure.message),
+        Ok(Err(why)) => format!("tried, and could not be told: {why}"),
+        Ok(Ok((true, _))) => "DOES NOT CLOSE IT: something else lets it through too".to_owned(),
+        Ok(Ok((false, after))) => match (before, after) {
+            (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees what is theirs".to_owned(),
+            (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees what is theirs".to_owned(),
+            (Some(false), Some(true)) => {
+                "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned()
+            }
+            (Some(false), _) => "PROVED: closes it; the owner did not see what is theirs before either".to_owned(),
+            (None, _) => "PROVED: closes it".to_owned(),
+        },
+    }
+}
+
+/// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
+pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
+    let memo = Memo::default();
+    let question = Question { table, identity: who, memo: &memo };
+    let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
+        let effective = crate::pg::rewrite::row_security::effective(
+            crate::pg::rewrite::row_security::Command::Select,
+            &table.named,
+        )?;
+        if question.first(&Rows::Own(0), Condition::ALWAYS, f64::MAX)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(question.first(&Rows::Own(0), effective.using, f64::MAX)?.is_some()))
+    });
+    answer.ok()?.ok().flatten()
+}
+
+/// The row that a key names, and whose it is.
+pub fn row_by_key(
+    surroundings: &Surroundings,
+    table: &Table,
+    key: &Value,
+    example: &'static str,
+) -> Result<(Place, Vec<String>), OpsError> {
+    let Value::Object(key) = key else {
+        return Err(OpsError::InvalidRowKey { why: "it is not an object".to_owned(), example });
+    };
+    if key.is_empty() {
+        return Err(OpsError::InvalidRowKey { why: "it names no column".to_owned(), example });
+    }
+    let (mut terms, mut values) = (Vec::new(), Vec::new());
+    for (name, value) in key {
+        let column = c_string(name);
+        // Types of the server's own, so that nobody else's code is run to compare them.
+        let found = lookup::column(table.oid(), &column).map(|(_, type_)| type_);
+        let Some(type_) = found.filter(|type_| type_.to_u32() < pg_sys::FirstNormalObjectId) else {
+            let why = format!("{} has no column \"{name}\" of a built-in type", table.named.name);
+            return Err(OpsError::InvalidRowKey { why, example });
+        };
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let value = subtransaction::attempt(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
+            .map_err(|failure| OpsError::InvalidRowKey { why: failure.message, example })?;
+        values.push((type_, value));
+        terms.push(format!("t.{} OPERATOR(pg_catalog.=) ${}", quote_identifier(name), values.len()));
+    }
+    let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
+    let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
+    let rows = surroundings.rows(&table.named.name, &sql, &values, 2);
+    let rows = rows.map_err(|error| OpsError::InvalidRowKey { why: error.to_string(), example })?;
+    match rows.as_slice() {
+        [row] => match row.as_slice() {
+            [Some(relation), Some(place), owners @ ..] => {
+                let texts = table.owners.iter().zip(owners).filter_map(|(column, owner)| {
+                    owner.map(|owner| crate::pg::rewrite::qual::text_of(column.type_, owner))
+                });
+                Ok(((pg_sys::Oid::from(relation.value() as u32), *place), texts.collect()))
+            }
+            _ => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
+        },
+        [] => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
+        _ => Err(OpsError::InvalidRowKey { why: "several rows have it".to_owned(), example }),
+    }
+}
+
+/// Tries what a finding proposes and takes it back. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 42704 (no such finding).
+#[pg_extern(sql = false)]
+fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
+    const EXAMPLE: &str = "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL;";
+    let finding = p_finding.ok_or(OpsError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
+    let report = Report::make()?;
+    let Some(found) = report.findings.iter().find(|known| known.key() == finding) else {
+        let near = near_keys(finding, report.findings.iter().map(|known| known.object.as_str()));
+        return Err(OpsError::UnknownFinding { finding: finding.to_owned(), near }.into());
+    };
+    let Some(script) = &found.remediation else {
+        return Ok("not tried: only a person can decide what to do".to_owned());
+    };
+    let table =
+        report.audit.tables.iter().map(|(table, _)| table).find(|table| found.relation == Some(table.oid().to_u32()));
+    let owner = match table {
+        Some(table) => some_owner(&report, table)?,
+        None => None,
+    };
+    // Of a view or function nobody owns rows. Those of a partition are seen through what it is a part of.
+    let is_of_table = found.policy.is_some() || found.object.starts_with("table ");
+    let whole = table.map(|table| ancestor(table.oid())).transpose()?;
+    let whole = report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
+    let keeps = || whole.filter(|_| is_of_table).zip(owner.as_ref()).and_then(|(table, owner)| sees_own(table, owner));
+    let reaches = || is_found_again(&report, found);
+    Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps, table: found.relation.map(pg_sys::Oid::from) }))
+}
+
+/// Whether an audit finds it now. Only what found it looks again: the correction holds its locks meanwhile.
+fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
+    let again = match (rules::rule(found.rule), found.relation) {
+        (Some(rule), _) => {
+            let surroundings = Surroundings::read().map_err(|error| error.to_string())?;
+            let policies = policy::policies(None).map_err(|error| error.to_string())?;
+            let _keeping = policy::keep(policy::facts(&policies, &surroundings));
+            rules::of(&[rule], &surroundings)
+        }
+        (None, Some(table)) => {
+            Audit::run(Some(pg_sys::Oid::from(table))).map_err(|error| error.to_string())?.findings()
+        }
+        (None, None) => Report::make().map_err(|error| error.to_string())?.findings,
+    };
+    // What fails now, or cannot be told, has not been found either.
+    let is_blind = |known: &&Finding| ["inconclusive", "failing-policies", "detector-broken"].contains(&known.rule);
+    let is_new = |known: &&Finding| !report.findings.iter().any(|before| before.key() == known.key());
+    if let Some(blind) = again.iter().filter(is_blind).find(is_new) {
+        return Err(blind.evidence.clone());
+    }
+    // Let through by another policy it has another name.
+    let is_same = |known: &Finding| match rules::rule(found.rule) {
+        Some(_) => known.key() == found.key(),
+        None => known.rule == found.rule && known.relation == found.relation,
+    };
+    Ok(again.iter().any(|known| is_same(known) && known.severity <= found.severity))
+}
+
+fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, OpsError> {
+    Spi::connect(|client| {
+        let sql = include_str!("../../../sql/rls/ancestor.sql");
+        Ok(client.select(sql, Some(1), &[table.into()])?.first().get_one::<pg_sys::Oid>()?.unwrap_or(table))
+    })
+}
+
+/// Users whose rows a row refers to: those whom it may concern.
+pub fn related(
+    surroundings: &Surroundings,
+    table: &Table,
+    (relation, place): Place,
+    owners: &HashMap<u32, Vec<OwnerColumn>>,
+) -> Result<Vec<String>, OpsError> {
+    let here = [(pg_sys::OIDOID, relation.into()), (pg_sys::TIDOID, place)];
+    let parents = Spi::connect(|client| {
+        let mut parents = Vec::new();
+        for row in client.select(include_str!("../../../sql/rls/parents.sql"), None, &[table.oid().into()])? {
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            let (Some(parent), Some(type_)) = (row.get::<pg_sys::Oid>(1)?, row.get::<pg_sys::Oid>(5)?) else {
+                continue;
+            };
+            parents.push((parent, type_, text(2)?, text(3)?, text(4)?));
+        }
+        Ok::<_, OpsError>(parents)
+    })?;
+    let mut users = Vec::new();
+    for (parent, type_, column, name, key) in parents {
+        let sql = format!(
+            "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 AND t.ctid OPERATOR(pg_catalog.=) $2",
+            table.named.name
+        );
+        let rows = surroundings.rows(&table.named.name, &sql, &here, 1)?;
+        let Some(Some(value)) = rows.first().and_then(|row| row.first()).copied() else { continue };
+        for owner in owners.get(&parent.to_u32()).into_iter().flatten() {
+            let sql = format!(
+                "SELECT p.{} FROM {name} AS p WHERE p.{key} OPERATOR(pg_catalog.=) $1",
+                quote_identifier(&owner.name)
+            );
+            let rows = surroundings.rows(&name, &sql, &[(type_, value)], 20)?;
+            users.extend(
+                rows.iter().filter_map(|row| row.first().copied().flatten()).map(|user| text_of(owner.type_, user)),
+            );
+        }
+    }
+    Ok(users)
+}
+
+/// Somebody who owns rows of a table.
+fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, OpsError> {
+    let surroundings = &report.audit.surroundings;
+    let Some(role) = surroundings.user_role() else { return Ok(None) };
+    let mut people = People::default();
+    let owners = people.known(surroundings, table.sample_owners(surroundings, 1)?)?;
+    Ok(owners.first().map(|owner| people.identity(surroundings, role, owner)))
+}

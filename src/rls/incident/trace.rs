@@ -1,0 +1,493 @@
+//! Somebody says they saw somebody else's data: through which doors does this reader reach this victim's rows?
+
+use super::prove_remediation;
+use super::prove_remediation::Proof;
+use crate::error::OpsError;
+use crate::pg::fmgr::srf::Rows;
+use crate::pg::rewrite::policy_expr::c_string;
+use crate::pg::rewrite::qual::{Condition, bound_value_of};
+use crate::pg::rewrite::row_security;
+use crate::pg::rewrite::row_security::{Look, Unclear};
+use crate::pg::xact::timeout;
+use crate::rls::api::text;
+use crate::rls::engine::examine::{Examination, LIMIT};
+use crate::rls::engine::probe;
+use crate::rls::engine::probe::{Question, Rows as Kind};
+use crate::rls::engine::probe_cache::Memo;
+use crate::rls::model::{Audience, Confidence, Reach, Severity, Verdict};
+use crate::rls::report::remediation;
+use crate::rls::rules;
+use crate::rls::target::accounts::People;
+use crate::rls::target::application::{Identity, Role, Surroundings};
+use crate::rls::target::policy;
+use crate::rls::target::policy::Policy;
+use crate::rls::target::table::Table;
+use pgrx::IntoDatum;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// How many rows of others are counted.
+const MOST: u64 = 10_000;
+
+/// A way by which rows are reached.
+pub struct Door {
+    kind: &'static str,
+    object: String,
+    reach: &'static str,
+    verdict: &'static str,
+    identity: String,
+    victim_rows: i64,
+    other_rows: Option<i64>,
+    other_users: Option<i64>,
+    through: Vec<String>,
+    evidence: String,
+    remediation: Option<String>,
+    proof: Option<String>,
+    /// How a view or function was asked.
+    question: Option<String>,
+}
+
+/// Rows of the victim, whose other rows there are, and the condition.
+type Reached = (Vec<probe::Place>, Vec<String>, Condition);
+
+/// Everything a trace needs.
+struct Trace {
+    surroundings: Surroundings,
+    people: People,
+    victim: String,
+}
+
+impl Trace {
+    /// A user as a request of theirs, if there is an account; else as one who has just signed up.
+    fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, OpsError> {
+        self.people.known(&self.surroundings, vec![id.to_owned()])?;
+        Ok(self.people.identity(&self.surroundings, role, id))
+    }
+
+    /// What an identity reaches in a table of the victim's rows; the worst first.
+    fn doors_of_table(
+        &mut self,
+        table: &Table,
+        policies: &[Policy],
+        place: usize,
+        who: &Identity,
+        prove: bool,
+    ) -> Vec<Door> {
+        let mut doors = Vec::new();
+        for reach in Reach::ALL {
+            if !table.allows(place, probe::command(reach)) {
+                continue;
+            }
+            if let Some(door) = self.door(table, policies, who, reach, prove) {
+                doors.push(door);
+            }
+        }
+        doors
+    }
+
+    fn door(&mut self, table: &Table, policies: &[Policy], who: &Identity, reach: Reach, prove: bool) -> Option<Door> {
+        let memo = Memo::default();
+        let question = Question { table, identity: who, memo: &memo };
+        let victims = [self.victim.clone()];
+        let (answer, has_expired) = timeout::within(LIMIT, || {
+            who.act(|| -> Result<Option<Reached>, Unclear> {
+                let effective = row_security::effective(probe::command(reach), &table.named)?;
+                for column in question.columns(reach) {
+                    let Some(condition) = question.condition(reach, &effective, Some(&self.victim), column)? else {
+                        continue;
+                    };
+                    if reach == Reach::Plant {
+                        match question.planted(&effective, &self.victim, column)? {
+                            probe::Found::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
+                            found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
+                            _ => continue,
+                        }
+                    }
+                    let places = question.places(&Kind::Of(&victims), condition, 1001, f64::MAX)?;
+                    if !places.is_empty() {
+                        return Ok(Some((places, question.owners(condition, MOST)?, condition)));
+                    }
+                }
+                Ok(None)
+            })
+        });
+        let (places, others, condition) = match answer {
+            Ok(Ok(found)) => found?,
+            Ok(Err(unclear)) => return Some(self.untold(table, who, reach, unclear.to_string())),
+            Err(_) if has_expired => {
+                return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms")));
+            }
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => return Some(self.untold(table, who, reach, failure.told())),
+        };
+        let mut examination = Examination::new(table, &self.surroundings, policies);
+        examination.owners = [vec![self.victim.clone()], others.clone()].concat();
+        examination.owners.dedup();
+        examination.owners.truncate(6);
+        examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
+        let role = self.surroundings.roles.iter().find(|role| role.oid == who.role)?;
+        let stranger = self.surroundings.stranger(role);
+        let is_for_all = |place: &probe::Place| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
+        let (verdict, evidence) = match places.first() {
+            Some(place) if who.is_account && is_for_all(place) => (
+                Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
+                format!("{} reached the same row", stranger.label),
+            ),
+            Some(place) => examination.row_of_others(who, reach, *place, condition, &mut self.people),
+            None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
+        };
+        let culprits = examination.culprits(who, reach, places.first().copied());
+        let remediation = remediation::of_leak(&self.surroundings, table, reach, &culprits);
+        let is_leak = matches!(verdict, Verdict::Leak(..));
+        let proof = match &remediation {
+            Some(script) if prove && is_leak => Some(self.prove(table, reach, who, script)),
+            _ => None,
+        };
+        let mut users = others.clone();
+        users.sort();
+        users.dedup();
+        Some(Door {
+            kind: match (table.is_secured, reach) {
+                (false, _) => "grant",
+                (true, _) if is_leak => "policy",
+                _ => "relationship",
+            },
+            object: format!("table {}", table.named.name),
+            reach: reach.rule(),
+            verdict: verdict.as_str(),
+            identity: who.label.clone(),
+            victim_rows: places.len() as i64,
+            other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
+            other_users: (reach != Reach::Plant).then_some(users.len() as i64),
+            through: culprits.iter().map(|policy| policy.name.clone()).collect(),
+            evidence: [verdict.remark(), evidence, table.doubts(reach).unwrap_or_default()]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(": "),
+            remediation: remediation.filter(|_| is_leak),
+            proof,
+            question: None,
+        })
+    }
+
+    fn untold(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> Door {
+        Door {
+            kind: "policy",
+            object: format!("table {}", table.named.name),
+            reach: reach.rule(),
+            verdict: "INCONCLUSIVE",
+            identity: who.label.clone(),
+            victim_rows: 0,
+            other_rows: None,
+            other_users: None,
+            through: Vec::new(),
+            evidence: why,
+            remediation: None,
+            proof: None,
+            question: None,
+        }
+    }
+
+    /// Whether the correction closes it and leaves the victim what is theirs, tried and undone.
+    fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
+        let Some(role) = self.surroundings.user_role().cloned() else {
+            return "not tried: there is no role of users".to_owned();
+        };
+        let Ok(victim) = self.identity(&role, &self.victim.clone()) else {
+            return "not tried: no such user".to_owned();
+        };
+        let victims = [self.victim.clone()];
+        let own = || prove_remediation::sees_own(table, &victim);
+        let reaches = || {
+            let memo = Memo::default();
+            let question = Question { table, identity: who, memo: &memo };
+            let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
+                let effective = row_security::effective(probe::command(reach), &table.named)?;
+                for column in question.columns(reach) {
+                    let Some(condition) = question.condition(reach, &effective, Some(&victims[0]), column)? else {
+                        continue;
+                    };
+                    let does = match reach {
+                        Reach::Plant => !matches!(
+                            question.planted(&effective, &victims[0], column)?,
+                            probe::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                        ),
+                        _ => question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some(),
+                    };
+                    if does {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            });
+            match answer {
+                Ok(Ok(does)) => Ok(does),
+                Ok(Err(unclear)) => Err(unclear.to_string()),
+                Err(failure) => Err(failure.told()),
+            }
+        };
+        prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
+    }
+
+    /// Views that tell this reader of the victim.
+    fn doors_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, OpsError> {
+        let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
+        let stranger = self.surroundings.stranger(role);
+        let views: Vec<(String, String, Vec<String>)> = Spi::connect(|client| {
+            let arguments = [role.oid.into(), self.surroundings.schemas.clone().into(), users.key_type.into()];
+            let mut views = Vec::new();
+            for row in client.select(include_str!("../../../sql/rls/views.sql"), None, &arguments)? {
+                views.push((
+                    row.get(1)?.unwrap_or_default(),
+                    row.get(2)?.unwrap_or_default(),
+                    row.get(3)?.unwrap_or_default(),
+                ));
+            }
+            Ok::<_, OpsError>(views)
+        })?;
+        let mut doors = Vec::new();
+        for (name, kind, columns) in views {
+            let question = |column: &String| {
+                include_str!("../../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column)
+            };
+            let count = |who: &Identity, sql: &str| count_as(who, sql, users.key_type, &self.victim).unwrap_or(0);
+            // By the column that tells the most.
+            let asked = columns.iter().map(question).map(|sql| (count(reader, &sql), sql)).max();
+            let Some((rows, sql)) = asked.filter(|(rows, _)| *rows > 0) else { continue };
+            let is_for_all = count(&stranger, &sql) > 0;
+            let kind = if kind == "m" { "materialized view" } else { "view" };
+            doors.push(self.other_door((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
+        }
+        Ok(doors)
+    }
+
+    /// Functions that tell this reader of the victim.
+    fn doors_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, OpsError> {
+        let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
+        let stranger = self.surroundings.stranger(role);
+        let nobody = self.surroundings.stranger_id();
+        let functions: Vec<(String, String)> = Spi::connect(|client| {
+            let arguments = [
+                role.oid.into(),
+                self.surroundings.schemas.clone().into(),
+                users.key_type.into(),
+                self.surroundings.identity_functions.clone().into(),
+            ];
+            let mut functions = Vec::new();
+            for row in client.select(include_str!("../../../sql/rls/functions.sql"), None, &arguments)? {
+                functions.push((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default()));
+            }
+            Ok::<_, OpsError>(functions)
+        })?;
+        let mut doors = Vec::new();
+        for (call, name) in functions {
+            let sql = include_str!("../../../sql/rls/count_from_function.sql").replace("@function@", &call);
+            let tells = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
+            // What it says of somebody who does not exist it says of everybody.
+            let rows = tells(reader, &self.victim);
+            if rows == 0 || tells(reader, &nobody) >= rows {
+                continue;
+            }
+            let is_for_all = tells(&stranger, &self.victim) > 0;
+            doors.push(self.other_door(("function", format!("function {name}"), sql), rows, is_for_all, reader));
+        }
+        Ok(doors)
+    }
+
+    /// Adds what a rule knows of a view or function, and tries its correction.
+    fn complete(
+        &mut self,
+        door: &mut Door,
+        found: &[crate::rls::model::Finding],
+        reader: &str,
+    ) -> Result<(), OpsError> {
+        let Some(sql) = door.question.take() else { return Ok(()) };
+        let about =
+            found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
+        let (Some(finding), Some(users), Some(role)) =
+            (about, self.surroundings.users.clone(), self.surroundings.user_role().cloned())
+        else {
+            return Ok(());
+        };
+        door.remediation.clone_from(&finding.remediation);
+        door.evidence = format!("{}; {}", door.evidence, finding.detail);
+        let reader = self.identity(&role, reader)?;
+        // Not to be allowed to look any more is closed too.
+        let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
+        let script = finding.remediation.as_deref().unwrap_or_default();
+        door.proof =
+            Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS, table: None }));
+        Ok(())
+    }
+
+    fn other_door(
+        &self,
+        (kind, object, question): (&'static str, String, String),
+        rows: i64,
+        is_for_all: bool,
+        reader: &Identity,
+    ) -> Door {
+        Door {
+            kind,
+            object,
+            reach: Reach::Read.rule(),
+            verdict: if is_for_all { "LEAK" } else { "SHARED" },
+            identity: reader.label.clone(),
+            victim_rows: rows,
+            other_rows: None,
+            other_users: None,
+            through: Vec::new(),
+            evidence: match is_for_all {
+                true => "somebody who has just signed up gets it too".to_owned(),
+                false => "somebody who has just signed up does not get it".to_owned(),
+            },
+            remediation: None,
+            proof: None,
+            question: Some(question),
+        }
+    }
+}
+
+/// The number that a query about a user gives somebody, within the limit.
+fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result<i64, String> {
+    let answer = who.act_within(LIMIT, || {
+        let user = bound_value_of(type_, &c_string(user));
+        Spi::connect(|client| client.select(sql, Some(1), &[user])?.first().get_one::<i64>())
+    });
+    match answer {
+        Ok(Ok(count)) => Ok(count.unwrap_or(0)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(failure) => Err(failure.told()),
+    }
+}
+
+impl Question<'_> {
+    /// Whose the rows of others are that meet a condition.
+    fn owners(&self, condition: Condition, most: u64) -> Result<Vec<String>, Unclear> {
+        let (Some((sql, parameters)), Some(owner)) = (self.look(&Kind::Foreign), self.table.owners.first()) else {
+            return Ok(Vec::new());
+        };
+        let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
+        let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
+        let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+        Ok(found
+            .into_iter()
+            .filter_map(|row| row.first().copied().flatten())
+            .map(|owner_of| crate::pg::rewrite::qual::text_of(owner.type_, owner_of))
+            .collect())
+    }
+}
+
+/// All doors from one user to another. See the COMMENT on the SQL function.
+#[pg_extern(sql = false)]
+fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> Result<Rows<12>, ErrorReport> {
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_access('7ad0e310-c2be-f807-be7c-3ae492be0185', '455fd432-8aea-dba6-9dd2-bf666d2846f3');";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let reader_id = p_reader.ok_or_else(|| null("p_reader"))?.to_string();
+    let victim = p_victim.ok_or_else(|| null("p_victim"))?.to_string();
+    if reader_id == victim {
+        return Err(OpsError::SameUser { example: EXAMPLE }.into());
+    }
+    let mut surroundings = Surroundings::read()?;
+    let people = People::find(&surroundings)?;
+    let policies = policy::policies(None)?;
+    let facts = policy::facts(&policies, &surroundings);
+    let tables = crate::rls::target::table::tables(&surroundings, None, &policy::compared_columns(&facts))?;
+    surroundings.learn(&tables);
+    let mut trace = Trace { surroundings, people, victim };
+    let mut doors = Vec::new();
+    let roles = trace.surroundings.roles.clone();
+    for (place, role) in roles.iter().enumerate() {
+        let identities = match role.is_anonymous {
+            true => vec![trace.surroundings.nobody(role), trace.surroundings.key(role)],
+            false => vec![trace.identity(role, &reader_id)?],
+        };
+        for who in &identities {
+            for table in tables.iter().filter(|table| !table.owners.is_empty()) {
+                let of: Vec<Policy> =
+                    policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+                doors.extend(crate::pg::memory::in_temporary_context(|| {
+                    trace.doors_of_table(table, &of, place, who, true)
+                }));
+            }
+            if !role.is_anonymous {
+                doors.extend(trace.doors_of_views(role, who)?);
+                doors.extend(trace.doors_of_functions(role, who)?);
+            }
+        }
+    }
+    let _keeping = policy::keep(facts);
+    let found = rules::findings(&trace.surroundings);
+    for door in &mut doors {
+        trace.complete(door, &found, &reader_id)?;
+    }
+    without_repetitions(&mut doors);
+    let touched: Vec<u32> = tables
+        .iter()
+        .filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name)))
+        .map(|table| table.oid().to_u32())
+        .collect();
+    // What the catalog knows of these tables that no question to the server shows.
+    for finding in found {
+        let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
+        if concerns
+            && finding.severity <= Severity::Medium
+            && !doors.iter().any(|door| finding.object.ends_with(&door.object) || door.object == finding.object)
+        {
+            doors.push(Door {
+                kind: "rule",
+                object: finding.object.clone(),
+                reach: finding.rule,
+                verdict: finding.confidence.as_str(),
+                identity: String::new(),
+                victim_rows: 0,
+                other_rows: None,
+                other_users: None,
+                through: Vec::new(),
+                evidence: finding.detail.clone(),
+                remediation: finding.remediation.clone(),
+                proof: None,
+                question: None,
+            });
+        }
+    }
+    let rank = |door: &Door| {
+        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == door.verdict)
+    };
+    doors.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
+    Ok(rows(doors))
+}
+
+/// What the anonymous key reaches is mostly what nobody at all does.
+fn without_repetitions(doors: &mut Vec<Door>) {
+    let mut seen = std::collections::BTreeSet::new();
+    doors.retain(|door| {
+        let role = door.identity.split(' ').next().unwrap_or_default().to_owned();
+        seen.insert((door.object.clone(), door.reach, role, door.victim_rows, door.verdict))
+    });
+}
+
+fn rows(doors: Vec<Door>) -> Rows<12> {
+    Rows(
+        doors
+            .into_iter()
+            .map(|door| {
+                [
+                    text(door.kind),
+                    text(door.object),
+                    text(door.reach),
+                    text(door.verdict),
+                    text(door.identity),
+                    door.victim_rows.into_datum(),
+                    door.other_rows.into_datum(),
+                    door.other_users.into_datum(),
+                    door.through.into_datum(),
+                    text(door.evidence),
+                    text(door.remediation.unwrap_or_default()),
+                    text(door.proof.unwrap_or_default()),
+                ]
+            })
+            .collect(),
+    )
+}

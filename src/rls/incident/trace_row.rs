@@ -1,0 +1,132 @@
+//! Somebody says that one row was seen: by whom can it be?
+
+use super::prove_remediation;
+use super::prove_remediation::Proof;
+use crate::error::OpsError;
+use crate::pg::fmgr::srf::Rows;
+use crate::rls::api::text;
+use crate::rls::audit::Audit;
+use crate::rls::engine::examine::Examination;
+use crate::rls::engine::probe;
+use crate::rls::model::Reach;
+use crate::rls::report::remediation;
+use crate::rls::target::accounts::People;
+use crate::rls::target::application::{Identity, Role};
+use crate::rls::target::policy;
+use crate::rls::target::policy::Policy;
+use crate::rls::target::table::Table;
+use pgrx::IntoDatum;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// How many owners of other rows of a table are tried with one row.
+const OTHERS: usize = 20;
+
+/// Who reaches one row. See the COMMENT on the SQL function.
+#[pg_extern(sql = false)]
+fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<Rows<9>, ErrorReport> {
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
+    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let relation = p_relation.ok_or_else(|| null("p_relation"))?;
+    let key = p_key.ok_or_else(|| null("p_key"))?;
+    let audit = Audit::prepare(Some(relation))?;
+    let Some((table, _)) = audit.tables.first() else {
+        return Err(OpsError::NotATable { example: EXAMPLE }.into());
+    };
+    let (place, owners) = prove_remediation::row_by_key(&audit.surroundings, table, &key.0, EXAMPLE)?;
+    let mut people = People::find(&audit.surroundings)?;
+    let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
+    let compared = policy::compared_columns(&policy::facts(&policy::policies(None)?, &audit.surroundings));
+    let columns = crate::rls::target::owners::owner_columns(&audit.surroundings, &compared);
+    // Those whom it concerns, and some whom it does not.
+    let mut tried = prove_remediation::related(&audit.surroundings, table, place, &columns)?;
+    tried.extend(table.sample_owners(&audit.surroundings, OTHERS)?);
+    tried.extend(people.pool.iter().cloned());
+    examination.owners = people.known(&audit.surroundings, owners)?;
+    let mut users = examination.owners.clone();
+    for id in people.known(&audit.surroundings, tried)? {
+        if !users.contains(&id) {
+            users.push(id);
+        }
+    }
+    let mut found = Vec::new();
+    for (number, role) in audit.surroundings.roles.iter().enumerate() {
+        let identities: Vec<Identity> = match role.is_anonymous {
+            true => vec![audit.surroundings.nobody(role), audit.surroundings.key(role)],
+            false => std::iter::once(audit.surroundings.stranger(role))
+                .chain(users.iter().map(|id| people.identity(&audit.surroundings, role, id)))
+                .collect(),
+        };
+        for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
+            if !table.allows(number, probe::command(reach)) {
+                continue;
+            }
+            let mut refused = 0;
+            for who in &identities {
+                let (verdict, evidence) = match examination.reaches(who, reach, place) {
+                    Ok(None) => ("OWN", String::new()),
+                    Ok(Some(true)) => ("YES", String::new()),
+                    Err(why) => ("INCONCLUSIVE", why),
+                    Ok(Some(false)) => {
+                        refused += 1;
+                        continue;
+                    }
+                };
+                let culprits =
+                    if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
+                // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
+                let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
+                let script = remediation::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
+                let proof = script.as_deref().map(|script| {
+                    let reaches = || {
+                        // Anew: what was asked before the correction is out of date.
+                        let mut again = Examination::new(table, &audit.surroundings, &audit.policies);
+                        again.owners.clone_from(&examination.owners);
+                        again.reaches(who, reach, place).map(|reaches| reaches == Some(true))
+                    };
+                    let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
+                    let keeps = || {
+                        owner
+                            .as_ref()
+                            .filter(|_| !role.is_anonymous)
+                            .and_then(|owner| prove_remediation::sees_own(table, owner))
+                    };
+                    prove_remediation::prove(
+                        script,
+                        &Proof { reaches: &reaches, keeps: &keeps, table: Some(table.oid()) },
+                    )
+                });
+                let mut row = row_of(table, reach, role, (&who.label, verdict), &culprits, evidence);
+                (row[7], row[8]) = (script.and_then(text), proof.and_then(text));
+                found.push(row);
+            }
+            if refused > 0 {
+                let rest = format!("{refused} of {} identities tried", identities.len());
+                found.push(row_of(table, reach, role, (&rest, "NO"), &[], String::new()));
+            }
+        }
+    }
+    Ok(Rows(found))
+}
+
+fn row_of(
+    table: &Table,
+    reach: Reach,
+    role: &Role,
+    (who, verdict): (&str, &str),
+    culprits: &[Policy],
+    evidence: String,
+) -> [Option<pg_sys::Datum>; 9] {
+    let through: Vec<String> = culprits.iter().map(|policy| policy.name.clone()).collect();
+    [
+        text(if table.is_secured { "policy" } else { "grant" }),
+        text(reach.rule()),
+        text(role.name.clone()),
+        text(who),
+        text(verdict),
+        through.into_datum(),
+        text(evidence),
+        None,
+        None,
+    ]
+}

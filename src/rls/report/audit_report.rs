@@ -1,0 +1,219 @@
+//! An audit with everything that was found and accepted, in the forms that the runbook asks for.
+
+use crate::error::OpsError;
+use crate::rls::audit::Audit;
+use crate::rls::engine::self_test;
+use crate::rls::model;
+use crate::rls::model::{Confidence, Finding, Reach, Severity};
+use crate::rls::target::policy;
+use crate::rls::target::policy::Policy;
+use crate::rls::target::table::Table;
+use crate::rls::{rules, store};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Somebody's word that a finding is as it should be.
+pub struct Acceptance {
+    /// Why.
+    pub reason: String,
+    /// Until when, as SQL writes it.
+    pub until: String,
+    /// By whom.
+    pub by: String,
+    /// How urgent it was then.
+    pub severity: Severity,
+}
+
+/// One audit and what is known of it.
+pub struct Report {
+    /// The run.
+    pub audit: Audit,
+    /// The findings, the worst first.
+    pub findings: Vec<Finding>,
+    accepted: BTreeMap<String, Acceptance>,
+}
+
+impl Report {
+    /// Runs the audit.
+    pub fn make() -> Result<Self, OpsError> {
+        let audit = Audit::run(None)?;
+        let _keeping = policy::keep(Rc::clone(&audit.facts));
+        let mut findings = audit.findings();
+        // What is told wrong of a table whose verdict is known is told wrong of others.
+        if let Err(why) = self_test::controls(&audit.surroundings) {
+            findings.push(general(
+                "detector-broken",
+                Severity::Critical,
+                "The audit misjudges its own control tables: believe no verdict.",
+                why,
+            ));
+        }
+        if audit.surroundings.roles.is_empty() {
+            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
+            findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
+        }
+        for (what, why) in audit.surroundings.unknown() {
+            findings.push(Finding {
+                rule: "inconclusive",
+                confidence: Confidence::Suspected,
+                object: what.to_owned(),
+                ..general("inconclusive", Severity::Info, "What depends on it was not looked at.", why)
+            });
+        }
+        findings.extend(rules::findings(&audit.surroundings));
+        model::sort(&mut findings);
+        let accepted = store::acceptances()?;
+        for finding in &mut findings {
+            if let Some(acceptance) = accepted.get(&finding.key()).filter(|word| finding.severity < word.severity) {
+                finding.detail += &format!(
+                    " {} accepted it until {} when it was {}: it is worse now.",
+                    acceptance.by,
+                    acceptance.until,
+                    acceptance.severity.as_str()
+                );
+            }
+        }
+        Ok(Self { accepted, audit, findings })
+    }
+
+    /// Somebody's word on a finding, unless it has expired or the finding has become worse.
+    pub fn acceptance(&self, finding: &Finding) -> Option<&Acceptance> {
+        self.accepted.get(&finding.key()).filter(|acceptance| finding.severity >= acceptance.severity)
+    }
+
+    /// Those that nobody has accepted.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| self.acceptance(finding).is_none())
+    }
+
+    /// A row of audit_all_rls_policies for each policy, and for each table that has none or more to say than its policies.
+    pub fn policies(&self) -> Vec<PolicyRow> {
+        let mut rows = Vec::new();
+        for (table, _) in &self.audit.tables {
+            let of_table: Vec<&Policy> =
+                self.audit.policies.iter().filter(|policy| policy.relation == table.oid()).collect();
+            // What could not be told of the table is not told of its policies.
+            let is_untold = |finding: &Finding| match finding.rule {
+                "inconclusive" => finding.relation == Some(table.oid().to_u32()),
+                rule => rule == "detector-broken",
+            };
+            for policy in &of_table {
+                let is_of = |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_untold(finding);
+                let findings = self.findings.iter().filter(is_of);
+                rows.push(self.policy_row(table, Some(policy), findings.collect()));
+            }
+            let findings: Vec<&Finding> = self
+                .findings
+                .iter()
+                .filter(|finding| finding.relation == Some(table.oid().to_u32()) && finding.policy.is_none())
+                .collect();
+            if of_table.is_empty()
+                || !table.is_secured
+                || findings.iter().any(|finding| finding.severity < Severity::Low)
+            {
+                rows.push(self.policy_row(table, None, findings));
+            }
+        }
+        rows
+    }
+
+    fn policy_row(&self, table: &Table, policy: Option<&Policy>, findings: Vec<&Finding>) -> PolicyRow {
+        let mut issues = Vec::new();
+        let mut is_public = false;
+        let mut status = "SECURE";
+        for finding in findings {
+            if let Some(acceptance) = self.acceptance(finding) {
+                issues.push(format!("accepted until {} by {}: {}", acceptance.until, acceptance.by, finding.detail));
+                is_public |= finding.rule == "public-read";
+                continue;
+            }
+            issues.push(format!("{} {}: {}", finding.severity.as_str(), finding.rule, finding.detail));
+            let is_certain = finding.confidence != Confidence::Suspected;
+            status = match (finding.severity, finding.rule) {
+                (_, "inconclusive" | "detector-broken") if status != "VULNERABLE" => "NEEDS_REVIEW",
+                (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
+                _ if status == "VULNERABLE" => status,
+                (Severity::Critical | Severity::High | Severity::Medium, _) | (_, "public-read") => "NEEDS_REVIEW",
+                _ => status,
+            };
+        }
+        if status == "SECURE" && is_public {
+            status = "PUBLIC_READ_OK";
+        }
+        if policy.is_none() && !table.is_secured && issues.is_empty() {
+            issues.push("row-level security is off; no client has privileges on it".to_owned());
+        }
+        PolicyRow {
+            table: table.named.name.clone(),
+            policy: policy.map(|policy| policy.name.clone()),
+            command: policy.map(|policy| match policy.command {
+                'r' => "SELECT",
+                'a' => "INSERT",
+                'w' => "UPDATE",
+                'd' => "DELETE",
+                _ => "ALL",
+            }),
+            roles: policy.map(|policy| {
+                let name = |role: &pgrx::pg_sys::Oid| match role.to_u32() {
+                    0 => "public".to_owned(),
+                    _ => crate::pg::xact::sec_context::role_name(*role),
+                };
+                policy.roles.iter().map(name).collect()
+            }),
+            level: match status {
+                "VULNERABLE" => "LOW",
+                "NEEDS_REVIEW" => "MEDIUM",
+                _ => "HIGH",
+            },
+            status,
+            issues,
+        }
+    }
+}
+
+/// Writing that is open to all, one rule a command, so that each is accepted by itself.
+pub const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
+
+/// Whether a rule's findings are told by rows and conditions, table by table.
+pub(crate) fn is_of_matrix(rule: &str) -> bool {
+    Reach::ALL.iter().any(|reach| reach.rule() == rule)
+        || OPEN.contains(&rule)
+        || ["public-read", "rls-off", "partition-without-rls"].contains(&rule)
+}
+
+pub(crate) fn accepted_text(acceptance: &Acceptance) -> String {
+    format!("accepted until {} by {}: {}", acceptance.until, acceptance.by, acceptance.reason)
+}
+
+fn general(rule: &'static str, severity: Severity, detail: &str, evidence: String) -> Finding {
+    Finding {
+        rule,
+        severity,
+        confidence: Confidence::Proved,
+        object: "the audit".to_owned(),
+        relation: None,
+        policy: None,
+        detail: detail.to_owned(),
+        evidence,
+        remediation: None,
+        cache_key: None,
+    }
+}
+
+/// A row of audit_all_rls_policies.
+pub struct PolicyRow {
+    /// The table.
+    pub table: String,
+    /// The policy, unless it is about the table.
+    pub policy: Option<String>,
+    /// SELECT, INSERT, UPDATE, DELETE or ALL.
+    pub command: Option<&'static str>,
+    /// For whom.
+    pub roles: Option<Vec<String>>,
+    /// SECURE, PUBLIC_READ_OK, NEEDS_REVIEW or VULNERABLE.
+    pub status: &'static str,
+    /// HIGH, MEDIUM or LOW.
+    pub level: &'static str,
+    /// What was found.
+    pub issues: Vec<String>,
+}

@@ -1,0 +1,156 @@
+//! An audit as the checklist that the runbook asks for.
+
+use super::audit_report::{OPEN, Report, accepted_text, is_of_matrix};
+use crate::rls::engine::examine::Cell;
+use crate::rls::model::{Confidence, Finding, Reach, Severity, Verdict};
+use crate::rls::target::policy::Policy;
+use crate::rls::target::table::Table;
+
+impl Report {
+    /// The rows of generate_rls_checklist.
+    pub fn checklist(&self) -> Vec<Requirement> {
+        let mut rows = Vec::new();
+        for (table, cells) in &self.audit.tables {
+            if cells.is_empty() && !table.is_reachable() {
+                continue;
+            }
+            rows.push(self.is_on(table));
+            let reads: &[Reach] = &[Reach::Read];
+            for (requirement, reaches) in [
+                ("Other users' rows cannot be read", reads),
+                (
+                    "Other users' rows cannot be written",
+                    &[Reach::Tamper, Reach::TakeOver, Reach::Plant, Reach::Forge, Reach::Destroy],
+                ),
+            ] {
+                if cells.iter().any(|cell| reaches.contains(&cell.reach)) {
+                    rows.push(self.is_kept(table, cells, requirement, reaches));
+                }
+            }
+        }
+        // What no table's rows above speak of: doors beside the policies.
+        for finding in &self.findings {
+            if finding.severity <= Severity::Medium && !is_of_matrix(finding.rule) {
+                rows.push(self.requirement("Nothing goes around the policies", &finding.object, vec![finding], None));
+            }
+            if finding.rule == "inconclusive" && finding.relation.is_none() {
+                rows.push(self.requirement("Every rule has looked", &finding.object, vec![finding], None));
+            }
+        }
+        rows
+    }
+
+    fn policies_of<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Policy> {
+        self.audit.policies.iter().filter(|policy| policy.relation == table.oid())
+    }
+
+    fn asks(&self, table: &Table) -> bool {
+        self.audit.facts.iter().any(|clause| {
+            clause.relation == table.oid() && (clause.facts.identity_calls > 0 || !clause.facts.claim_keys.is_empty())
+        })
+    }
+
+    fn is_on(&self, table: &Table) -> Requirement {
+        let (status, recommendation) = match (table.is_secured, self.policies_of(table).next()) {
+            (false, _) => ("MISSING", format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name)),
+            (true, None) => ("SECURE", "No policy: clients reach no row.".to_owned()),
+            (true, Some(_)) => ("SECURE", "Nothing to do.".to_owned()),
+        };
+        let accepted = self.findings.iter().find(|finding| {
+            finding.relation == Some(table.oid().to_u32())
+                && ["rls-off", "partition-without-rls"].contains(&finding.rule)
+        });
+        let (status, recommendation) = match accepted.and_then(|finding| self.acceptance(finding)) {
+            Some(acceptance) if !table.is_secured => ("SECURE", accepted_text(acceptance)),
+            _ => (status, recommendation),
+        };
+        Requirement {
+            requirement: "Row-level security is on",
+            table: table.named.name.clone(),
+            status,
+            policy_exists: self.policies_of(table).next().is_some(),
+            auth_uid_check: self.asks(table),
+            recommendation,
+        }
+    }
+
+    fn is_kept(&self, table: &Table, cells: &[Cell], requirement: &'static str, reaches: &[Reach]) -> Requirement {
+        let of: Vec<&Finding> = self
+            .findings
+            .iter()
+            .filter(|finding| finding.relation == Some(table.oid().to_u32()) && is_of_matrix(finding.rule))
+            .filter(|finding| match finding.rule {
+                "public-read" => reaches.contains(&Reach::Read),
+                rule if OPEN.contains(&rule) => !reaches.contains(&Reach::Read),
+                rule => reaches.iter().any(|reach| reach.rule() == rule),
+            })
+            .collect();
+        let mut row = self.requirement(requirement, &table.named.name, of, Some(table));
+        let unknown = cells.iter().filter(|cell| reaches.contains(&cell.reach)).find_map(|cell| match &cell.verdict {
+            Verdict::Inconclusive(why) => Some(format!("Could not be told: {why}.")),
+            Verdict::Failing(error) => Some(format!("The policies fail with {error}.")),
+            Verdict::Exempt => Some("Row-level security does not hold for a role of clients.".to_owned()),
+            _ => None,
+        });
+        if let (Some(why), "SECURE") = (unknown, row.status) {
+            (row.status, row.recommendation) = ("NEEDS_REVIEW", why);
+        }
+        row
+    }
+
+    fn requirement(
+        &self,
+        requirement: &'static str,
+        table: &str,
+        of: Vec<&Finding>,
+        on: Option<&Table>,
+    ) -> Requirement {
+        let mut status = "SECURE";
+        let mut texts = Vec::new();
+        for finding in of {
+            match self.acceptance(finding) {
+                Some(acceptance) => texts.push(accepted_text(acceptance)),
+                None => {
+                    let is_certain = finding.confidence != Confidence::Suspected && finding.severity <= Severity::High;
+                    if is_certain || status != "VULNERABLE" {
+                        status = if is_certain { "VULNERABLE" } else { "NEEDS_REVIEW" };
+                    }
+                    texts.push(finding.remediation.clone().unwrap_or_else(|| review(finding)));
+                }
+            }
+        }
+        Requirement {
+            requirement,
+            table: table.to_owned(),
+            status,
+            policy_exists: on.is_some_and(|table| self.policies_of(table).next().is_some()),
+            auth_uid_check: on.is_some_and(|table| self.asks(table)),
+            recommendation: if texts.is_empty() { "Nothing to do.".to_owned() } else { texts.join("\n") },
+        }
+    }
+}
+
+/// What to do about a finding that only a person can decide.
+fn review(finding: &Finding) -> String {
+    let key = finding.key().replace('\'', "''");
+    format!(
+        "{} If it is meant: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + interval '90 days');",
+        finding.detail
+    )
+}
+
+/// A row of generate_rls_checklist.
+pub struct Requirement {
+    /// What is required.
+    pub requirement: &'static str,
+    /// Of what.
+    pub table: String,
+    /// SECURE, NEEDS_REVIEW, MISSING or VULNERABLE.
+    pub status: &'static str,
+    /// Whether it has a policy.
+    pub policy_exists: bool,
+    /// Whether a policy asks who asks.
+    pub auth_uid_check: bool,
+    /// What to do.
+    pub recommendation: String,
+}

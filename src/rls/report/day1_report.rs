@@ -1,0 +1,169 @@
+//! An audit as a text for a person, in sections.
+
+use super::audit_report::{Report, accepted_text};
+use crate::rls::model::{Finding, Severity};
+
+impl Report {
+    /// The report that a person reads.
+    pub fn day1(&self, database: &str, server: &str) -> String {
+        let mut text = format!("Security audit of database {database}, PostgreSQL {server}\n");
+        let names: Vec<&str> = self.audit.surroundings.roles.iter().map(|role| role.name.as_str()).collect();
+        let policies = self.audit.policies.len();
+        text += &format!("Clients: {}; {} tables, {policies} policies\n", names.join(", "), self.audit.tables.len());
+        for (title, rules) in SECTIONS {
+            let of: Vec<&Finding> = self.findings.iter().filter(|finding| rules.contains(&finding.rule)).collect();
+            let open: Vec<&&Finding> = of.iter().filter(|finding| self.acceptance(finding).is_none()).collect();
+            let failed = open.iter().filter(|finding| finding.severity <= Severity::Medium).count();
+            let is_of = |finding: &&Finding| match finding.object.strip_prefix("rule ") {
+                Some(rule) => rules.contains(&rule),
+                None => rules.contains(&"read-leak"),
+            };
+            let untold = self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
+            text += &match failed {
+                0 if untold > 0 => format!("\n[{untold} COULD NOT BE TOLD] {title}\n"),
+                0 => format!("\n[ok] {title}\n"),
+                n => format!("\n[{n} FAILED] {title}\n"),
+            };
+            for finding in
+                of.iter().filter(|finding| finding.severity < Severity::Info || finding.rule == "public-read")
+            {
+                let accepted = self.acceptance(finding).map(|acceptance| format!(" ({})", accepted_text(acceptance)));
+                text += &format!(
+                    "  {} {} {}: {}{}\n",
+                    finding.severity.as_str(),
+                    finding.confidence.as_str(),
+                    finding.object,
+                    finding.detail,
+                    accepted.unwrap_or_default()
+                );
+                if let (Some(remediation), None) = (&finding.remediation, self.acceptance(finding)) {
+                    text += &remediation.lines().map(|line| format!("      {line}\n")).collect::<String>();
+                }
+            }
+        }
+        let untold: Vec<&Finding> = self.open().filter(|finding| finding.rule == "inconclusive").collect();
+        if !untold.is_empty() {
+            text += &format!("\n[{} COULD NOT BE TOLD]\n", untold.len());
+            for finding in &untold {
+                text += &format!("  {}: {}\n", finding.object, finding.evidence);
+            }
+        }
+        let count = |severity| self.open().filter(|finding| finding.severity == severity).count();
+        let counts = [Severity::Critical, Severity::High, Severity::Medium].map(count);
+        text += &match (counts.iter().sum::<usize>(), untold.len()) {
+            (0, 0) => "\nALL CHECKS PASSED".to_owned(),
+            (0, n) => format!("\nNO CHECK FAILED, {n} COULD NOT BE TOLD"),
+            (n, _) => format!("\n{n} CHECKS FAILED: {} critical, {} high, {} medium", counts[0], counts[1], counts[2]),
+        };
+        text
+    }
+}
+
+/// The report's sections, and which rules belong to each.
+const SECTIONS: &[(&str, &[&str])] = &[
+    (
+        "Users reach only what is theirs",
+        &[
+            "read-leak",
+            "tampering",
+            "take-over",
+            "planted-rows",
+            "forged-rows",
+            "destruction",
+            "open-insert",
+            "open-update",
+            "open-delete",
+            "public-read",
+            "failing-policies",
+            "exempt-role",
+            "detector-broken",
+            "no-clients",
+        ],
+    ),
+    (
+        "Row-level security is on where clients come, and holds",
+        &[
+            "rls-off",
+            "policies-without-rls",
+            "partition-without-rls",
+            "owner-bypass",
+            "bypassrls-reachable",
+            "rls-without-policy",
+            "policy-without-effect",
+        ],
+    ),
+    (
+        "Policies mean what they say",
+        &[
+            "policy-for-public",
+            "policy-name-lies",
+            "user-metadata",
+            "weak-identity",
+            "immutable-session-function",
+            "policy-trusts-open-table",
+            "null-discriminator",
+            "scalar-membership",
+            "self-compared-column",
+            "storage-policy",
+            "per-row-identity",
+            "volatile-policy",
+            "multiple-permissive",
+            "claims-in-settings",
+            "session-wide-claims",
+        ],
+    ),
+    (
+        "No door beside the policies: views, functions, triggers, publications",
+        &[
+            "definer-view",
+            "exposed-matview",
+            "exposed-foreign-table",
+            "exposed-users",
+            "definer-function",
+            "definer-trigger",
+            "mutable-search-path",
+            "leakproof-function",
+            "realtime",
+            "graphql-and-queues",
+            "second-write-path",
+            "extension-in-public",
+        ],
+    ),
+    (
+        "Grants that row-level security does not cover",
+        &["privileges-beyond-rls", "default-privileges", "exposed-column", "key-oracle", "cascade-past-rls"],
+    ),
+    (
+        "Schema and server",
+        &[
+            "unindexed-owner-column",
+            "missing-unique-pair",
+            "user-foreign-key-action",
+            "foreign-key-to-auth-unique",
+            "server-cve",
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rls::model::Reach;
+    use crate::rls::report::audit_report::OPEN;
+    use crate::rls::rules;
+
+    #[test]
+    fn every_rule_is_in_one_section() {
+        let ids = rules::RULES.iter().map(|rule| rule.id).chain(Reach::ALL.iter().map(|reach| reach.rule()));
+        for id in ids.chain(OPEN.iter().copied()).chain([
+            "public-read",
+            "failing-policies",
+            "exempt-role",
+            "detector-broken",
+            "no-clients",
+        ]) {
+            let sections = SECTIONS.iter().filter(|(_, rules)| rules.contains(&id)).count();
+            assert_eq!(sections, 1, "{id}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Findings as reports: the audit, the checklist, the day-1 report, and their remediations.
+
+pub mod audit_report;
+pub mod checklist;
+pub mod day1_report;
+pub mod remediation;
+pub mod summary;

@@ -1,0 +1,78 @@
+//! The smallest SQL that closes what was found and leaves owners what is theirs.
+
+use crate::pg::catalog::lookup;
+use crate::rls::model::Reach;
+use crate::rls::target::application::Surroundings;
+use crate::rls::target::policy::Policy;
+use crate::rls::target::table::Table;
+use pgrx::spi::quote_identifier;
+
+/// That a row is the asker's, if that can be said.
+fn own(surroundings: &Surroundings, table: &Table) -> Option<String> {
+    let identity = surroundings.identity.as_ref()?;
+    // Columns of another type than the function's cannot be compared with it.
+    let type_ = surroundings.identity_functions.first().map(|function| lookup::return_type(*function));
+    let names: Vec<String> = table
+        .owners
+        .iter()
+        .filter(|owner| Some(owner.type_) == type_)
+        .map(|owner| quote_identifier(&owner.name))
+        .collect();
+    match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("{one} = (SELECT {identity})")),
+        several => Some(format!("(SELECT {identity}) IN ({})", several.join(", "))),
+    }
+}
+
+/// Statements, with a word about who may run them.
+fn script(table: &Table, statements: &[String]) -> Option<String> {
+    if statements.is_empty() {
+        return None;
+    }
+    let script = statements.join("\n");
+    Some(if table.is_own { script } else { format!("-- as {}:\n{script}", table.owner.replace(['\n', '\r'], " ")) })
+}
+
+/// For a way to others' rows.
+pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprits: &[Policy]) -> Option<String> {
+    let name = &table.named.name;
+    let own = own(surroundings, table)?;
+    if !table.is_secured {
+        let role = quote_identifier(&surroundings.user_role()?.name);
+        return script(
+            table,
+            &[
+                format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;"),
+                format!(
+                    "CREATE POLICY \"Owners manage their rows\" ON {name} TO {role} USING ({own}) WITH CHECK ({own});"
+                ),
+            ],
+        );
+    }
+    let statements: Vec<String> = culprits
+        .iter()
+        .map(|policy| {
+            let clauses = match (policy.command, reach) {
+                ('a', _) => format!("WITH CHECK ({own})"),
+                ('r' | 'd', _) | ('*', Reach::Read | Reach::Destroy) => format!("USING ({own})"),
+                (_, Reach::TakeOver | Reach::Plant | Reach::Forge) => format!("WITH CHECK ({own})"),
+                _ => format!("USING ({own}) WITH CHECK ({own})"),
+            };
+            format!("ALTER POLICY {} ON {name} {clauses};", quote_identifier(&policy.name))
+        })
+        .collect();
+    script(table, &statements)
+}
+
+/// For writing that is open to all: only who knows the table can say whose it should be.
+pub fn of_open_write(table: &Table, culprits: &[Policy]) -> Option<String> {
+    let name = &table.named.name;
+    let statements: Vec<String> = match table.is_secured {
+        true => {
+            culprits.iter().map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name))).collect()
+        }
+        false => vec![format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;")],
+    };
+    script(table, &statements)
+}

@@ -1,0 +1,209 @@
+//! The rules that look at the catalog: one SQL file each, one row shape. What can be proved by asking the server is not among them.
+
+use super::model::{Confidence, Finding, Severity};
+use super::target::application::Surroundings;
+use super::target::policy::alone;
+use crate::error::OpsError;
+use crate::pg::xact::timeout;
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+
+/// How long a rule may take, in milliseconds.
+const LIMIT: i32 = 5_000;
+
+/// How many findings a rule lists.
+const MOST: usize = 200;
+/// How each rule's statement ends.
+const LAST_LINE: &str = "LIMIT 200";
+
+/// The catalog's own oid, which pgrx leaves out.
+const PG_POLICY: u32 = 3256;
+
+/// A rule.
+pub struct Rule {
+    /// Its id, which is also its section in the documentation.
+    pub id: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! rules {
+    ($($id:literal)*) => {
+        &[$(Rule { id: $id, sql: include_str!(concat!("../../../sql/rls/rules/", $id, ".sql")) }),*]
+    };
+}
+
+/// All of them.
+pub const RULES: &[Rule] = rules! {
+    "bypassrls-reachable"
+    "cascade-past-rls"
+    "claims-in-settings"
+    "default-privileges"
+    "definer-function"
+    "definer-trigger"
+    "definer-view"
+    "exposed-column"
+    "exposed-foreign-table"
+    "exposed-matview"
+    "exposed-users"
+    "extension-in-public"
+    "foreign-key-to-auth-unique"
+    "graphql-and-queues"
+    "immutable-session-function"
+    "key-oracle"
+    "leakproof-function"
+    "missing-unique-pair"
+    "multiple-permissive"
+    "mutable-search-path"
+    "null-discriminator"
+    "owner-bypass"
+    "partition-without-rls"
+    "per-row-identity"
+    "policies-without-rls"
+    "policy-for-public"
+    "policy-name-lies"
+    "policy-trusts-open-table"
+    "policy-without-effect"
+    "privileges-beyond-rls"
+    "realtime"
+    "rls-off"
+    "rls-without-policy"
+    "scalar-membership"
+    "second-write-path"
+    "self-compared-column"
+    "server-cve"
+    "session-wide-claims"
+    "storage-policy"
+    "unindexed-owner-column"
+    "user-foreign-key-action"
+    "user-metadata"
+    "volatile-policy"
+    "weak-identity"
+};
+
+/// The lint of Supabase's linter that a rule's findings correspond to, by the beginning of its key.
+#[must_use]
+pub fn lint_of(cache_key: &str) -> Option<&'static str> {
+    LINTS.iter().find(|lint| cache_key.starts_with(&lint[5..])).copied()
+}
+
+/// Their names, the longer ones before those that they begin with.
+const LINTS: &[&str] = &[
+    "0002_auth_users_exposed",
+    "0003_auth_rls_initplan",
+    "0006_multiple_permissive_policies",
+    "0007_policy_exists_rls_disabled",
+    "0008_rls_enabled_no_policy",
+    "0010_security_definer_view",
+    "0011_function_search_path_mutable",
+    "0013_rls_disabled_in_public",
+    "0014_extension_in_public",
+    "0015_rls_references_user_metadata",
+    "0016_materialized_view_in_api",
+    "0017_foreign_table_in_api",
+    "0019_insecure_queue_exposed_in_api",
+    "0021_fkey_to_auth_unique",
+    "0023_sensitive_columns_exposed",
+    "0024_rls_policy_always_true",
+    "0025_public_bucket_allows_listing",
+    "0026_pg_graphql_anon_table_exposed",
+    "0027_pg_graphql_authenticated_table_exposed",
+    "0028_anon_security_definer_function_executable",
+    "0029_authenticated_security_definer_function_executable",
+];
+
+/// What all rules find. One that fails is a finding itself: it has not looked.
+pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
+    of(&RULES.iter().collect::<Vec<_>>(), surroundings)
+}
+
+/// The rule of this id.
+#[must_use]
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+/// What some rules find.
+pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for rule in rules {
+        let (result, has_expired) = timeout::within(LIMIT, || alone(|| rule.findings(surroundings)));
+        let why = match result {
+            Ok(Ok(findings)) => {
+                found.extend(findings);
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) if has_expired => format!("it took longer than {LIMIT} ms and was stopped"),
+            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) => failure.told(),
+        };
+        found.push(Finding {
+            rule: "inconclusive",
+            severity: Severity::Info,
+            confidence: Confidence::Suspected,
+            object: format!("rule {}", rule.id),
+            relation: None,
+            policy: None,
+            detail: "The rule could not look.".to_owned(),
+            evidence: why,
+            remediation: None,
+            cache_key: None,
+        });
+    }
+    found
+}
+
+impl Rule {
+    fn findings(&self, surroundings: &Surroundings) -> Result<Vec<Finding>, OpsError> {
+        let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
+        let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
+        let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
+        let arguments: [DatumWithOid<'_>; 5] = [
+            roles.into(),
+            surroundings.identity_functions.clone().into(),
+            users.into(),
+            settings.into(),
+            surroundings.schemas.clone().into(),
+        ];
+        Spi::connect(|client| {
+            let mut found = Vec::new();
+            for row in client.select(self.sql, None, &arguments)? {
+                let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+                let is_policy = row.get::<pg_sys::Oid>(4)? == Some(pg_sys::Oid::from(PG_POLICY));
+                let object: Option<pg_sys::Oid> = row.get(5)?;
+                found.push(Finding {
+                    rule: self.id,
+                    severity: Severity::parse(&text(1)?),
+                    confidence: Confidence::parse(&text(2)?),
+                    object: text(3)?,
+                    policy: object.filter(|_| is_policy).map(pg_sys::Oid::to_u32),
+                    relation: row.get::<pg_sys::Oid>(6)?.map(pg_sys::Oid::to_u32),
+                    detail: text(7)?,
+                    evidence: text(8)?,
+                    remediation: row.get(9)?,
+                    cache_key: row.get(10)?,
+                });
+            }
+            if let (MOST, Some(last)) = (found.len(), found.last().cloned()) {
+                // Counted only where there may be more: the worst come first.
+                let counting =
+                    format!("SELECT count(*) FROM ({}) AS f", self.sql.trim_end().trim_end_matches(LAST_LINE));
+                let all: i64 = client.select(&counting, None, &arguments)?.first().get_one()?.unwrap_or(0);
+                let more = all - MOST as i64;
+                if more > 0 {
+                    found.push(Finding {
+                        object: format!("rule {}", self.id),
+                        relation: None,
+                        policy: None,
+                        detail: format!("There are {more} more like the {MOST} that are listed."),
+                        evidence: format!("{all} in all, the worst first"),
+                        remediation: None,
+                        cache_key: None,
+                        ..last
+                    });
+                }
+            }
+            Ok(found)
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! The bytes of a jsonb object, as the server keeps them: looked into where they lie, because each raw event has one.
+//!
+//! A header with the number of members; a word for each key and then for each value, with its kind and its length, or, now and then, where
+//! it ends; then the keys, sorted, and the values, numbers aligned to four bytes.
+
+use super::ondisk_numeric;
+
+const COUNT: u32 = 0x0fff_ffff;
+const IS_OBJECT: u32 = 0x2000_0000;
+const LENGTH: u32 = 0x0fff_ffff;
+const KIND: u32 = 0x7000_0000;
+const ENDS_THERE: u32 = 0x8000_0000;
+const STRING: u32 = 0;
+const NUMBER: u32 = 0x1000_0000;
+
+/// Whether it is an object, and not an array or a single value.
+pub fn is_object(jsonb: &[u8]) -> bool {
+    word(jsonb, 0).is_some_and(|header| header & IS_OBJECT != 0)
+}
+
+/// Whether a call with this payload counts as an error of the server: its status code, as text, starts with 5.
+pub fn is_5xx(payload: &[u8]) -> bool {
+    first_character(payload, b"status_code") == Some(b'5')
+}
+
+fn word(bytes: &[u8], index: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(4 * index..4 * index + 4)?.try_into().ok()?))
+}
+
+/// The first character of `jsonb ->> key`; `None` where that is NULL, empty, or no number or string.
+pub fn first_character(jsonb: &[u8], key: &[u8]) -> Option<u8> {
+    let header = word(jsonb, 0).filter(|header| header & IS_OBJECT != 0)?;
+    let count = (header & COUNT) as usize;
+    let data = jsonb.get(4 + 8 * count..)?;
+    let mut start = 0;
+    let mut wanted = None;
+    for index in 0..2 * count {
+        let entry = word(jsonb, 1 + index)?;
+        let length = (entry & LENGTH) as usize;
+        let end = if entry & ENDS_THERE != 0 { length } else { start + length };
+        if index < count {
+            if wanted.is_none() && data.get(start..end)? == key {
+                wanted = Some(index + count);
+            }
+        } else if wanted? == index {
+            return match entry & KIND {
+                STRING => data.get(start..end)?.first().copied(),
+                NUMBER => {
+                    let number = data.get(start.next_multiple_of(4)..end)?;
+                    // A length word comes first; the short form of it has one byte and its lowest or highest bit set.
+                    let is_short = number.first()? & if cfg!(target_endian = "little") { 0x01 } else { 0x80 } != 0;
+                    Some(ondisk_numeric::first_character(number.get(if is_short { 1 } else { 4 }..)?))
+                }
+                _ => None,
+            };
+        }
+        start = end;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// {"ab": "x5", "status_code": 503}, written by hand.
+    fn object() -> Vec<u8> {
+        let words = [2 | IS_OBJECT, 2, 11, 2, NUMBER | 9];
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend(b"abstatus_codex5");
+        bytes.push(0);
+        // Eight bytes of numeric: length, a short header of weight 0, one digit.
+        bytes.extend((8_u32 << 2).to_ne_bytes());
+        bytes.extend([0x8000_u16, 503].iter().flat_map(|word| word.to_ne_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn members() {
+        let object = object();
+        assert!(is_object(&object));
+        assert_eq!(first_character(&object, b"status_code"), Some(b'5'));
+        assert_eq!(first_character(&object, b"ab"), Some(b'x'));
+        assert_eq!(first_character(&object, b"status"), None);
+        assert_eq!(first_character(&[], b"ab"), None);
+        assert!(!is_object(&(2_u32 | 0x4000_0000).to_ne_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            first_character(&bytes, b"status_code");
+            is_object(&bytes);
+        }
+
+        #[test]
+        fn damaged(at in 0..40_usize, byte in any::<u8>()) {
+            let mut bytes = object();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            first_character(&bytes, b"status_code");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Counts events and webhooks once, and proves which rows a rollup covers.
+
+pub mod coverage;
+pub mod events;
+pub mod retention;
+pub mod roll_up;
+pub mod tally;
+pub mod triggers;
+pub mod webhooks;

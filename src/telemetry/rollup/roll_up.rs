@@ -1,0 +1,385 @@
+//! Rolling up: counting the events of finished transactions into a row a minute and function, each exactly once.
+//!
+//! What is counted and the snapshot that says so are written in one transaction. A statement that sees them therefore knows of every
+//! event whether it is in the counts, and reads the others. Writers take part in nothing of this.
+
+use super::coverage::Coverage;
+use super::events;
+use super::events::{Columns, Standing, Times, target_table};
+use super::tally::{Cell, Tally};
+use crate::access::as_owner;
+use crate::error::OpsError;
+use crate::pg::catalog::{lookup, partition};
+use crate::pg::fmgr::spi::in_target_schema;
+use crate::pg::fmgr::trigger;
+use crate::pg::storage::block_scan;
+use crate::pg::storage::block_scan::{Blocks, Bounds, Wanted};
+use crate::pg::xact::session::{require_latest_snapshot, require_writable};
+use crate::pg::xact::wal::Mark;
+use crate::pg::xact::{snapshot, subtransaction};
+use crate::time::minute::{DAY, MINUTE, minute_of};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rows of a block, rather too many: what the bound on rows is turned into blocks by.
+const ROWS_PER_BLOCK: i64 = 64;
+/// No transaction has a negative number, so only ranges that the index does not know can hold one.
+const UNKNOWN: Bounds = Bounds { number: (-2, -1), since: i64::MIN };
+/// So many days have their partition made ahead.
+const DAYS_AHEAD: i64 = 3;
+/// What partitions that somebody else made bring about: an overlap, a name that is taken, a row that belongs elsewhere. Counting goes on.
+const NO_PARTITION: [PgSqlErrorCode; 4] = [
+    PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
+    PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE,
+    PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
+    PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+];
+/// Into so many pieces a day may fall, around rows that came too early.
+const MOST_PIECES: usize = 8;
+/// A default partition of more blocks (64 MB) is not looked through under the lock that a new partition takes.
+const MOST_DEFAULT_BLOCKS: u32 = 8_192;
+
+/// Counts what has not been counted. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22023 (p_max_rows), 25001 (old snapshot), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+fn roll_up_events(
+    p_max_rows: default!(i32, 1000000),
+) -> Result<TableIterator<'static, (name!(events_counted, i64), name!(is_complete, bool))>, ErrorReport> {
+    const WHAT: &str = "roll up events";
+    if p_max_rows < 1 {
+        return Err(OpsError::InvalidMaxRows(p_max_rows).into());
+    }
+    require_writable(WHAT)?;
+    require_latest_snapshot(WHAT)?;
+    let counted = as_owner(|| {
+        let counted = roll_up(i64::from(p_max_rows))?;
+        // Last, so that the locks are held for no longer than it takes to commit.
+        if !partition::is_in_transaction_block() {
+            match subtransaction::unless(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
+                Ok(made) => made?,
+                Err(failure) => {
+                    pgrx::warning!("no partition of event_log could be made for the coming days: {}", failure.message);
+                }
+            }
+        }
+        Ok(counted)
+    })?;
+    Ok(TableIterator::once((counted.events as i64, counted.is_complete)))
+}
+
+/// Forgets all counts and counts again. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 25001 (old snapshot), 25006 (read-only).
+#[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
+#[search_path(pg_catalog, pg_temp)]
+fn rebuild_rollups() -> Result<i64, ErrorReport> {
+    const WHAT: &str = "rebuild the rollups";
+    require_writable(WHAT)?;
+    require_latest_snapshot(WHAT)?;
+    let counted = as_owner(|| {
+        // The events before the state, as TRUNCATE locks them.
+        partition::partitions(target_table(c"event_log")?);
+        Spi::connect_mut(|client| {
+            client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
+            client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
+            Ok::<_, OpsError>(())
+        })?;
+        let counted = roll_up(i64::MAX)?;
+        let [lock, recount] = [
+            include_str!("../../../sql/telemetry/lock_webhooks.sql"),
+            include_str!("../../../sql/telemetry/recount_webhooks.sql"),
+        ]
+        .map(in_target_schema);
+        Spi::connect_mut(|client| {
+            // Against writers, whose journal would be counted twice: last, because they wait.
+            client.update(lock?.as_str(), None, &[])?;
+            client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
+            client.update(recount?.as_str(), None, &[])?;
+            Ok::<_, OpsError>(counted)
+        })
+    })?;
+    Ok(counted.events as i64)
+}
+
+/// What a roll-up did.
+#[derive(Default)]
+struct Counted {
+    events: u64,
+    is_complete: bool,
+}
+
+fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
+    // Before anything is written, so that it is about this transaction as well.
+    let mark = Mark::now();
+    // Locked before the state, as TRUNCATE does.
+    let partitions = partition::partitions(target_table(c"event_log")?);
+    Spi::connect_mut(|client| {
+        if !lock_state(client)? {
+            return Ok(Counted::default());
+        }
+        let standing = snapshot::with_latest_snapshot(Standing::read)?;
+        if !standing.is_trusted {
+            client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
+        }
+        let mut open: Vec<(Blocks, Columns)> = Vec::new();
+        for partition in &partitions {
+            open.extend(events::open(partition.table)?);
+        }
+        let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
+        let Some((covered, counted, has_strays)) = counted else { return Ok(Counted::default()) };
+        let (system_identifier, database) = snapshot::identity();
+        let [older, newer] = Mark::advance(standing.marks, mark, covered.oldest_outside());
+        let number = |number: u64| (number as i64).into();
+        let arguments = [
+            covered.to_string().into(),
+            system_identifier.into(),
+            database.into(),
+            number(older.transaction),
+            number(older.position),
+            number(newer.transaction),
+            number(newer.position),
+            has_strays.into(),
+        ];
+        client.update(include_str!("../../../sql/telemetry/write_rollup_state.sql"), None, &arguments)?;
+        let limit = max_rows.into();
+        let moved = client.update(include_str!("../../../sql/telemetry/roll_up_webhooks.sql"), None, &[limit])?;
+        let moved = moved.first().get_one::<i64>()?.unwrap_or(0);
+        client.update(include_str!("../../../sql/telemetry/sample_connections.sql"), None, &[])?;
+        Ok(Counted { is_complete: counted.is_complete && moved < max_rows, ..counted })
+    })
+}
+
+/// Locks the state for this transaction; false if another one has it.
+pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, OpsError> {
+    Ok(!client.update(include_str!("../../../sql/telemetry/lock_rollup_state.sql"), None, &[])?.is_empty())
+}
+
+/// Counts what is finished and uncounted, and says whose events are counted then, and whether there are strays. `None` if only the way was
+/// paved for the next call.
+fn count(
+    client: &mut SpiClient<'_>,
+    open: &[(Blocks, Columns)],
+    max_rows: i64,
+) -> Result<Option<(Coverage, Counted, bool)>, OpsError> {
+    let standing = Standing::read()?;
+    let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
+    let size = |last: u64| -> u64 {
+        let mut bounds = standing.uncovered_bounds(standing.floor, last);
+        bounds.push(UNKNOWN);
+        open.iter().map(|(blocks, _)| block_scan::block_count(&blocks.runs(&bounds))).sum()
+    };
+    let mut last = None;
+    if size(u64::MAX) > most {
+        let unknown = summarize(open, 0);
+        let left = summarize(open, most);
+        if left > most && left < unknown {
+            return Ok(None);
+        }
+        // Somebody else maintains the table, so nothing could be summarized: better all at once than not at all.
+        if left <= most {
+            last = last_transaction(&standing, most, size);
+        }
+    }
+    let own = snapshot::own_transaction();
+    let next = Coverage::next(&standing.now, own, last);
+    let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
+    let mut tally = Tally::default();
+    let mut events = 0;
+    let mut has_strays = standing.has_strays;
+    for (blocks, columns) in open {
+        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
+            if let Some((transaction, created_at)) = columns.transaction_and_time(row)
+                && created_at >= standing.floor
+                && !standing.covered.holds(transaction)
+            {
+                if next.holds(transaction) {
+                    events += 1;
+                    columns.with_call(row, created_at, Times::Wanted, |call| tally.add(call));
+                } else {
+                    // Written while the trigger was off. The views read it as not counted, so it must stay where they look.
+                    has_strays |= transaction >= standing.now.xmax && Some(transaction) != own;
+                }
+            }
+        });
+    }
+    if last.is_none() {
+        summarize(open, most);
+    }
+    write(client, tally)?;
+    Ok(Some((next, Counted { events, is_complete: last.is_none() }, has_strays)))
+}
+
+/// The last transaction up to which there are at most so many blocks to read beyond those that have to be read anyway; in any case one
+/// that has some.
+fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
+    let end = standing.now.xmax;
+    let (mut low, mut high) = (standing.covered.xmax.saturating_sub(1), end);
+    let least = size(low);
+    // Up to `low` it is few enough, up to `high` it is too much, or everything.
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if size(middle) <= least + most { low = middle } else { high = middle }
+    }
+    let last = if size(low) > least { low } else { high };
+    (last < end).then_some(last)
+}
+
+/// Has the server summarize ranges of blocks that its index does not know yet, so that they can be excluded, about `most` blocks. The
+/// range that is being filled stays as it is: an index entry that changed with each row would slow every writer. Returns how many
+/// blocks of complete ranges are left.
+fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
+    let (mut done, mut left) = (0, 0);
+    for (blocks, _) in open {
+        let (blocks_per_range, unknown) = blocks.unknown();
+        for first in unknown {
+            if done < most && blocks.summarize(first) {
+                done += u64::from(blocks_per_range);
+            } else {
+                left += u64::from(blocks_per_range);
+            }
+        }
+    }
+    left
+}
+
+/// Adds what was counted now to what was counted before. The state is locked, so nobody else does.
+fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
+    let mut cells: BTreeMap<(i64, String), Cell> = tally
+        .into_cells()
+        .map(|(function, minute, cell)| ((minute, String::from_utf8_lossy(&function).into_owned()), cell))
+        .collect();
+    if cells.is_empty() {
+        return Ok(());
+    }
+    let time = |time: i64| TimestampWithTimeZone::try_from(time).ok();
+    let minutes: Vec<_> = cells.keys().map(|(minute, _)| time(*minute)).collect();
+    let functions: Vec<_> = cells.keys().map(|(_, function)| function.clone()).collect();
+    let keys = [minutes.clone().into(), functions.clone().into()];
+    for row in client.select(include_str!("../../../sql/telemetry/known_rollups.sql"), None, &keys)? {
+        let (Some(minute), Some(function)) = (row.get::<TimestampWithTimeZone>(1)?, row.get::<String>(2)?) else {
+            continue;
+        };
+        let Some(cell) = cells.get_mut(&(minute.into_inner(), function)) else { continue };
+        let count = |column| row.get::<i64>(column).map(|count| count.unwrap_or(0) as u64);
+        cell.calls += count(3)?;
+        cell.errors += count(4)?;
+        cell.timeouts += count(5)?;
+        cell.last_call = cell.last_call.max(row.get::<TimestampWithTimeZone>(6)?.map_or(i64::MIN, |t| t.into_inner()));
+        cell.latency.merge_bytes(row.get::<&[u8]>(7)?.unwrap_or_default())?;
+    }
+    let counts = |of: fn(&Cell) -> u64| cells.values().map(|cell| of(cell) as i64).collect::<Vec<_>>();
+    let arguments = [
+        minutes.into(),
+        functions.into(),
+        counts(|cell| cell.calls).into(),
+        counts(|cell| cell.errors).into(),
+        counts(|cell| cell.timeouts).into(),
+        cells.values().map(|cell| time(cell.last_call)).collect::<Vec<_>>().into(),
+        cells.values().map(|cell| cell.latency.encode()).collect::<Vec<_>>().into(),
+    ];
+    client.update(include_str!("../../../sql/telemetry/write_rollups.sql"), None, &arguments)?;
+    Ok(())
+}
+
+/// Makes the partitions of the coming days, where that disturbs nobody for long: writers into the default partition, which has to be
+/// looked through for rows that belong elsewhere, wait for 0.2 s at most, and it must be small. It is, as long as this is called.
+pub fn make_partitions() -> Result<(), OpsError> {
+    let log = target_table(c"event_log")?;
+    let now = trigger::clock();
+    let today = now.div_euclid(DAY) * DAY;
+    let partitions = partition::partitions(log);
+    let Some(default) = partitions.iter().find(|partition| partition.is_default) else { return Ok(()) };
+    let end = partitions.iter().filter_map(|partition| partition.end).max();
+    // The rest of the first day begins with the next minute but one: rows of this one are in the default partition already.
+    let mut start = end.filter(|end| *end > now).unwrap_or_else(|| minute_of(now) + 2 * MINUTE);
+    if start >= today + DAYS_AHEAD * DAY {
+        return Ok(());
+    }
+    let is_small = events::open(default.table)?.is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
+    if !is_small || !partition::try_lock_for_maintenance(log) || !partition::lock_exclusively(default.table) {
+        return Ok(());
+    }
+    // Somebody else may have made them meanwhile.
+    if partition::partitions(log) != partitions {
+        return Ok(());
+    }
+    while start < today + DAYS_AHEAD * DAY {
+        let end = start.div_euclid(DAY) * DAY + DAY;
+        let taken = snapshot::with_latest_snapshot(|| taken_minutes(default.table, start, end))?;
+        for (start, end) in free_pieces(start, end, &taken) {
+            make_partition(start, end)?;
+        }
+        start = end;
+    }
+    Ok(())
+}
+
+/// The minutes of a period that the default partition holds rows of: it keeps them.
+fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, OpsError> {
+    let mut taken = BTreeSet::new();
+    if let Some((blocks, columns)) = events::open(default)? {
+        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), Wanted::default(), |row| {
+            if let Some((_, time)) = columns.transaction_and_time(row).filter(|(_, time)| (start..end).contains(time)) {
+                taken.insert(minute_of(time));
+            }
+        });
+    }
+    Ok(taken)
+}
+
+/// What is left of a period without some minutes, in at most [`MOST_PIECES`] pieces, the longest ones: a row from a clock that runs
+/// ahead must not cost its day the partition.
+fn free_pieces(start: i64, end: i64, taken: &BTreeSet<i64>) -> Vec<(i64, i64)> {
+    let mut pieces = Vec::new();
+    let mut from = start;
+    for minute in taken {
+        pieces.push((from, *minute));
+        from = minute + MINUTE;
+    }
+    pieces.push((from, end));
+    pieces.retain(|(from, to)| from < to);
+    pieces.sort_by_key(|(from, to)| from - to);
+    pieces.truncate(MOST_PIECES);
+    pieces.sort_unstable();
+    pieces
+}
+
+fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
+    let name = lookup::schema(c"crewsnow_ops").zip(TimestampWithTimeZone::try_from(start).ok());
+    let (Some((_, from)), Ok(to)) = (name, TimestampWithTimeZone::try_from(end)) else { return Ok(()) };
+    let sql = in_target_schema(include_str!("../../../sql/telemetry/create_event_partition.sql"))?;
+    Spi::connect_mut(|client| {
+        let mut commands = Vec::new();
+        for row in client.select(sql.as_str(), Some(1), &[from.into(), to.into()])? {
+            commands.extend(row.get::<String>(1)?);
+        }
+        for commands in commands {
+            client.update(commands.as_str(), None, &[])?;
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_around_early_rows() {
+        let minutes = |taken: &[i64]| taken.iter().map(|minute| minute * MINUTE).collect::<BTreeSet<_>>();
+        let pieces = |taken: &[i64]| {
+            let pieces = free_pieces(0, DAY, &minutes(taken));
+            pieces.into_iter().map(|(from, to)| (from / MINUTE, to / MINUTE)).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(&[]), [(0, 1440)]);
+        assert_eq!(pieces(&[0, 1, 700]), [(2, 700), (701, 1440)]);
+        assert_eq!(pieces(&[1439]), [(0, 1439)]);
+        let many: Vec<i64> = (0..1440).step_by(10).collect();
+        assert_eq!(pieces(&many).len(), MOST_PIECES);
+        assert_eq!(pieces(&(0..1440).collect::<Vec<_>>()), []);
+    }
+}

@@ -1,0 +1,486 @@
+//! A quantile sketch of durations: DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch", VLDB 2019) with a
+//! fixed mapping, exact integers around it, and one possible encoding of each content.
+//!
+//! Durations are whole nanoseconds up to [`MAX_NANOSECONDS`]. Bin `k` holds those in (γ^(k-1), γ^k] with γ = (1 + α) / (1 - α), so that
+//! 2 γ^k / (γ + 1) is within α of every one of them. No bin is ever collapsed: the whole range has some 1,600.
+
+use super::encoding::{BLOCK, BLOCKS, Block, FORM_BITS, Form, Reader, write_number};
+use std::sync::LazyLock;
+
+/// α: a quantile is within this share of the value that `percentile_disc` gives.
+pub const RELATIVE_ERROR: f64 = 0.01;
+
+/// The longest duration that a sketch holds: 24 hours.
+pub const MAX_NANOSECONDS: u64 = 86_400_000_000_000;
+
+/// The first byte of an encoding. It stands for the layout, the unit and α.
+const VERSION: u8 = 2;
+
+const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
+
+/// γ^k for all bins, and for the leading bits of a number the first bin that it can be in.
+struct Mapping {
+    upper_bounds: Vec<f64>,
+    first_bins: Vec<u16>,
+}
+
+/// Repeated multiplication instead of a logarithm: the same on every machine, and no bin can be off by one.
+static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
+    let mut upper_bounds = vec![1.0_f64];
+    while upper_bounds[upper_bounds.len() - 1] < MAX_NANOSECONDS as f64 {
+        upper_bounds.push(upper_bounds[upper_bounds.len() - 1] * GAMMA);
+    }
+    let slots = leading_bits(MAX_NANOSECONDS as f64) + 1;
+    let first_bins = (0..slots)
+        .map(|slot| {
+            let least = f64::from_bits((slot as u64 + LEADING_BITS_OF_ONE) << LEADING_SHIFT);
+            upper_bounds.partition_point(|bound| *bound < least) as u16
+        })
+        .collect();
+    Mapping { upper_bounds, first_bins }
+});
+
+/// Exponent and four bits of the fraction: a slot of at most 6.25 %, hence at most four bins.
+const LEADING_SHIFT: u32 = 48;
+const LEADING_BITS_OF_ONE: u64 = 1.0_f64.to_bits() >> LEADING_SHIFT;
+
+fn leading_bits(value: f64) -> usize {
+    ((value.to_bits() >> LEADING_SHIFT) - LEADING_BITS_OF_ONE) as usize
+}
+
+/// The bin of a duration from 1 to [`MAX_NANOSECONDS`].
+fn bin_of(nanoseconds: u64) -> usize {
+    let mapping = &*MAPPING;
+    let value = nanoseconds as f64;
+    let mut bin = usize::from(mapping.first_bins[leading_bits(value)]);
+    while mapping.upper_bounds[bin] < value {
+        bin += 1;
+    }
+    bin
+}
+
+/// Why bytes are not a sketch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSketch {
+    /// The first byte is another than a sketch's.
+    #[error("the first byte is not that of a latency sketch")]
+    Version,
+    /// The bytes end too soon.
+    #[error("the bytes end too soon")]
+    Truncated,
+    /// Bytes follow the sketch.
+    #[error("bytes follow the sketch")]
+    TooLong,
+    /// A number is longer than it need be or too large.
+    #[error("a number in it is malformed")]
+    Number,
+    /// A bin is outside the range, out of order or empty.
+    #[error("a bin in it is out of place")]
+    Bin,
+    /// Count, sum, minimum, maximum and bins contradict each other.
+    #[error("its parts contradict each other")]
+    Contradiction,
+    /// More durations than can be counted.
+    #[error("it would hold too many durations")]
+    Overflow,
+}
+
+/// Durations, summed up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sketch {
+    head: Head,
+    /// From `first_block` on; the first and the last are not empty.
+    blocks: Vec<Block>,
+    first_block: usize,
+}
+
+impl Sketch {
+    /// What averages need.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Adds a duration; one beyond [`MAX_NANOSECONDS`] counts as that.
+    pub fn add(&mut self, nanoseconds: u64) {
+        let nanoseconds = nanoseconds.min(MAX_NANOSECONDS);
+        let head = &mut self.head;
+        head.min = if head.count == 0 { nanoseconds } else { head.min.min(nanoseconds) };
+        head.max = head.max.max(nanoseconds);
+        head.count += 1;
+        head.sum += u128::from(nanoseconds);
+        if nanoseconds == 0 {
+            head.zeros += 1;
+        } else {
+            let bin = bin_of(nanoseconds);
+            self.block_mut(bin / BLOCK)[bin % BLOCK] += 1;
+        }
+    }
+
+    fn block_mut(&mut self, block: usize) -> &mut Block {
+        if self.blocks.is_empty() {
+            self.first_block = block;
+        }
+        if block < self.first_block {
+            let missing = self.first_block - block;
+            self.blocks.splice(0..0, std::iter::repeat_n([0; BLOCK], missing));
+            self.first_block = block;
+        }
+        let index = block - self.first_block;
+        if index >= self.blocks.len() {
+            self.blocks.resize(index + 1, [0; BLOCK]);
+        }
+        &mut self.blocks[index]
+    }
+
+    /// Adds what another sketch holds.
+    pub fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
+        self.head.merge(&other.head)?;
+        for (block, counts) in (other.first_block..).zip(&other.blocks) {
+            self.block_mut(block).iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        Ok(())
+    }
+
+    /// Adds what an encoded sketch holds. On an error the content is undefined.
+    pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<(), InvalidSketch> {
+        let (head, mut reader) = Head::read(bytes)?;
+        self.head.merge(&head)?;
+        let mut left = head.count - head.zeros;
+        let (mut next, mut lowest, mut highest) = (0, None, None);
+        while left > 0 {
+            let header = reader.number()?;
+            let gap =
+                usize::try_from(header >> FORM_BITS).ok().filter(|gap| *gap < BLOCKS).ok_or(InvalidSketch::Bin)?;
+            let block = Some(next + gap).filter(|block| *block < BLOCKS).ok_or(InvalidSketch::Bin)?;
+            let added = reader.add_block(Form::of(header)?, self.block_mut(block))?;
+            left = left.checked_sub(added.sum).ok_or(InvalidSketch::Contradiction)?;
+            if lowest.is_none() {
+                lowest = added.used.first().map(|bin| block * BLOCK + bin);
+            }
+            if left == 0 {
+                highest = added.used.last().map(|bin| block * BLOCK + bin);
+            }
+            next = block + 1;
+        }
+        reader.end()?;
+        let is_bin = |bin: Option<usize>, nanoseconds| bin.is_none_or(|bin| bin == bin_of(nanoseconds));
+        let is_consistent = is_bin(highest, head.max) && (head.zeros > 0 || is_bin(lowest, head.min));
+        if is_consistent { Ok(()) } else { Err(InvalidSketch::Contradiction) }
+    }
+
+    /// Reads an encoding, whoever made it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, InvalidSketch> {
+        let mut sketch = Self::default();
+        sketch.merge_bytes(bytes)?;
+        Ok(sketch)
+    }
+
+    /// The one encoding of this content: version, count, how many are zero, sum, and, if there are any, minimum, maximum and the blocks
+    /// that are not empty, each with the number of empty ones before it and its form. These numbers are LEB128.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64 + 3 * BLOCK * self.blocks.len());
+        bytes.push(VERSION);
+        let Head { count, zeros, sum, min, max } = self.head;
+        write_number(&mut bytes, u128::from(count));
+        if count == 0 {
+            return bytes;
+        }
+        for number in [u128::from(zeros), sum, u128::from(min), u128::from(max)] {
+            write_number(&mut bytes, number);
+        }
+        let mut next = 0;
+        for (block, counts) in (self.first_block..).zip(&self.blocks) {
+            let Some(form) = Form::for_counts(counts) else { continue };
+            write_number(&mut bytes, ((block - next) << FORM_BITS | form as usize) as u128);
+            let width = form.width();
+            if form == Form::Sparse {
+                let mask = (0..BLOCK).filter(|bin| counts[*bin] > 0).fold(0_u16, |mask, bin| mask | 1 << bin);
+                bytes.extend(mask.to_le_bytes());
+            }
+            let written = counts.iter().filter(|count| form != Form::Sparse || **count > 0);
+            written.for_each(|count| bytes.extend(&count.to_le_bytes()[..width]));
+            next = block + 1;
+        }
+        bytes
+    }
+
+    /// The duration in nanoseconds that `percentile_disc(q)` would give, within [`RELATIVE_ERROR`]; `None` when there is none. `q` is from 0 to 1.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let Head { count, zeros, min, max, .. } = self.head;
+        if count == 0 {
+            return None;
+        }
+        let rank = ((q * count as f64).ceil() as u64).clamp(1, count);
+        if rank == count {
+            return Some(max as f64);
+        }
+        if rank <= zeros {
+            return Some(0.0);
+        }
+        let mut seen = zeros;
+        let index = self.blocks.as_flattened().iter().position(|count| {
+            seen += count;
+            seen >= rank
+        })?;
+        let estimate = 2.0 * MAPPING.upper_bounds[self.first_block * BLOCK + index] / (GAMMA + 1.0);
+        Some(estimate.clamp(min as f64, max as f64))
+    }
+}
+
+/// Beyond this a count would not fit SQL's bigint.
+const MAX_COUNT: u64 = i64::MAX as u64;
+
+/// What stands before the bins: enough for averages.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Head {
+    /// How many durations.
+    pub count: u64,
+    zeros: u64,
+    /// Their sum in nanoseconds.
+    pub sum: u128,
+    min: u64,
+    /// The longest, in nanoseconds; 0 when there is none.
+    pub max: u64,
+}
+
+impl Head {
+    fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
+        if other.count == 0 {
+            return Ok(());
+        }
+        let count = self.count.checked_add(other.count).filter(|count| *count <= MAX_COUNT);
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count = count.ok_or(InvalidSketch::Overflow)?;
+        self.zeros += other.zeros;
+        self.sum += other.sum;
+        Ok(())
+    }
+
+    /// Reads the beginning of an encoding.
+    pub fn decode(bytes: &[u8]) -> Result<Self, InvalidSketch> {
+        Self::read(bytes).map(|(head, _)| head)
+    }
+
+    fn read(bytes: &[u8]) -> Result<(Self, Reader<'_>), InvalidSketch> {
+        let mut reader = match bytes.split_first() {
+            Some((&VERSION, rest)) => Reader(rest),
+            Some(_) => return Err(InvalidSketch::Version),
+            None => return Err(InvalidSketch::Truncated),
+        };
+        let count = reader.number()?;
+        if count == 0 {
+            return Ok((Self::default(), reader));
+        }
+        let (zeros, sum) = (reader.number()?, reader.long_number()?);
+        let (min, max) = (reader.number()?, reader.number()?);
+        let within = |bound: u64| u128::from(bound) * u128::from(count);
+        let is_consistent = count <= MAX_COUNT
+            && zeros <= count
+            && min <= max
+            && max <= MAX_NANOSECONDS
+            && (min == 0) == (zeros > 0)
+            && (max == 0) == (zeros == count)
+            && (within(min)..=within(max)).contains(&sum);
+        if !is_consistent {
+            return Err(InvalidSketch::Contradiction);
+        }
+        Ok((Self { count, zeros, sum, min, max }, reader))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sketch_of(durations: &[u64]) -> Sketch {
+        let mut sketch = Sketch::default();
+        durations.iter().for_each(|duration| sketch.add(*duration));
+        sketch
+    }
+
+    /// What `percentile_disc` gives.
+    fn nearest_rank(durations: &[u64], q: f64) -> u64 {
+        let mut sorted = durations.to_vec();
+        sorted.sort_unstable();
+        sorted[((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1]
+    }
+
+    fn is_close(sketch: &Sketch, durations: &[u64], q: f64) {
+        let (estimate, exact) = (sketch.quantile(q).expect("not empty"), nearest_rank(durations, q) as f64);
+        assert!((estimate - exact).abs() <= RELATIVE_ERROR * exact + 1e-9, "q {q}: {estimate} against {exact}");
+    }
+
+    #[test]
+    fn empty() {
+        let sketch = Sketch::default();
+        assert_eq!((sketch.quantile(0.5), sketch.encode()), (None, vec![VERSION, 0]));
+        assert_eq!(Sketch::decode(&[VERSION, 0]), Ok(sketch));
+    }
+
+    #[test]
+    fn every_bin_is_within_the_error() {
+        let mut duration = 1_u64;
+        while duration <= MAX_NANOSECONDS {
+            for near in [duration - 1, duration, duration + 1] {
+                is_close(&sketch_of(&[near, near, MAX_NANOSECONDS]), &[near, near, MAX_NANOSECONDS], 0.5);
+            }
+            duration = duration + 1 + duration / 200;
+        }
+        assert_eq!(bin_of(1), 0);
+        assert_eq!(bin_of(MAX_NANOSECONDS), MAPPING.upper_bounds.len() - 1);
+    }
+
+    #[test]
+    fn distributions_with_long_tails() {
+        let uniform = |n: u64| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1_u64 << 53) as f64;
+        let normal = |n| (-2.0 * uniform(2 * n + 1).ln()).sqrt() * (std::f64::consts::TAU * uniform(2 * n + 2)).cos();
+        type Draw<'a> = &'a dyn Fn(u64) -> f64;
+        let log_normal: Draw = &|n| 40e6 * (0.8 * normal(n)).exp();
+        let pareto: Draw = &|n| 5e6 / (1.0 - uniform(n)).powf(1.0 / 1.2);
+        let bimodal: Draw = &|n| if n % 10 == 0 { 5e9 + 1e8 * normal(n) } else { 2e7 + 1e6 * normal(n) };
+        for draw in [log_normal, pareto, bimodal] {
+            let durations: Vec<u64> = (0..100_000).map(|n| (draw(n) as u64).min(MAX_NANOSECONDS)).collect();
+            let sketch = sketch_of(&durations);
+            for q in [0.0, 0.001, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
+                is_close(&sketch, &durations, q);
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_durations_count_as_the_longest() {
+        assert_eq!(sketch_of(&[u64::MAX]), sketch_of(&[MAX_NANOSECONDS]));
+    }
+
+    #[test]
+    fn foreign_bytes() {
+        let one = [2, 1, 0, 1, 1, 1];
+        let dense = |first: u64, width: usize| {
+            let mut bytes = sketch_of(&[1; 20]).encode()[..6].to_vec();
+            bytes.push(1 + width.ilog2() as u8);
+            (0..BLOCK).for_each(|bin| bytes.extend(&if bin == 0 { first } else { 0 }.to_le_bytes()[..width]));
+            bytes
+        };
+        for (bytes, error) in [
+            (&[][..], InvalidSketch::Truncated),
+            (&[1, 0], InvalidSketch::Version),
+            (&[2], InvalidSketch::Truncated),
+            (&[2, 0, 0], InvalidSketch::TooLong),
+            (&[2, 0x80, 0], InvalidSketch::Number),
+            (&[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], InvalidSketch::Number),
+            (&[2, 1, 2, 1, 1, 1, 0, 1, 0, 1], InvalidSketch::Contradiction),
+            (&[2, 1, 0, 2, 1, 1, 0, 1, 0, 1], InvalidSketch::Contradiction),
+            (&[&one[..], &[0, 2, 0, 1]].concat(), InvalidSketch::Contradiction),
+            (&[&one[..], &[0, 1, 0, 2]].concat(), InvalidSketch::Contradiction),
+            (&[&one[..], &[0, 1, 0, 1, 0]].concat(), InvalidSketch::TooLong),
+            (&[&one[..], &[0, 1, 0]].concat(), InvalidSketch::Truncated),
+            (&[&one[..], &[0, 1, 0, 0]].concat(), InvalidSketch::Bin),
+            (&[&one[..], &[0, 0, 0, 1]].concat(), InvalidSketch::Bin),
+            (&[&one[..], &[0xff, 0x7f, 1, 0, 1]].concat(), InvalidSketch::Bin),
+            (&[&one[..], &[5, 1, 0, 1]].concat(), InvalidSketch::Number),
+            (&[&dense(20, 1)[..6], &[0, 1, 0, 20]].concat(), InvalidSketch::Bin),
+            (&dense(15, 1), InvalidSketch::Bin),
+            (&dense(20, 2), InvalidSketch::Number),
+            (&dense(20, 8), InvalidSketch::Number),
+            (&dense(21, 1), InvalidSketch::Contradiction),
+            (&dense(u64::MAX, 8), InvalidSketch::Contradiction),
+            (&dense(20, 1)[..22], InvalidSketch::Truncated),
+        ] {
+            assert_eq!(Sketch::decode(bytes), Err(error), "{bytes:?}");
+        }
+        assert_eq!(Sketch::decode(&[&one[..], &[0, 1, 0, 1]].concat()), Ok(sketch_of(&[1])));
+        assert_eq!(Sketch::decode(&dense(20, 1)), Ok(sketch_of(&[1; 20])));
+    }
+
+    #[test]
+    fn counts_of_every_width() {
+        let durations = [1, 2, 3, 40_000_000, 40_000_000, 60_000_000, 3_000_000_000];
+        let mut sketch = sketch_of(&durations);
+        let mut longest = 0;
+        for doubled in 0..58 {
+            let bytes = sketch.encode();
+            assert_eq!(Sketch::decode(&bytes).as_ref(), Ok(&sketch), "doubled {doubled} times");
+            assert_eq!(sketch.quantile(0.5), sketch_of(&durations).quantile(0.5));
+            longest = longest.max(bytes.len());
+            sketch.merge_bytes(&bytes).expect("few enough");
+        }
+        assert!(longest > 5 * 8 * BLOCK, "{longest} bytes");
+    }
+
+    #[test]
+    fn too_many_to_count() {
+        let mut half = vec![VERSION];
+        for number in [MAX_COUNT, MAX_COUNT] {
+            write_number(&mut half, u128::from(number));
+        }
+        half.extend([0, 0, 0]);
+        let mut sketch = Sketch::decode(&half).expect("as many zeros as can be counted");
+        assert_eq!(sketch.merge(&sketch_of(&[1])), Err(InvalidSketch::Overflow));
+    }
+
+    fn durations() -> impl Strategy<Value = Vec<u64>> {
+        let duration =
+            prop_oneof![Just(0), 1..1_000_u64, 1..10_000_000_000_u64, 1..MAX_NANOSECONDS, Just(MAX_NANOSECONDS)];
+        let alike = prop::collection::vec(5_000..6_000_u64, 0..1_000);
+        (prop::collection::vec(duration, 0..200), alike).prop_map(|(all, alike)| [all, alike].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn merged_is_built_from_all(parts in prop::collection::vec(durations(), 0..6)) {
+            let all: Vec<u64> = parts.concat();
+            let mut merged = Sketch::default();
+            for part in parts.iter().rev() {
+                merged.merge_bytes(&sketch_of(part).encode()).expect("our own bytes");
+            }
+            let mut in_memory = Sketch::default();
+            for part in &parts {
+                in_memory.merge(&sketch_of(part)).expect("few");
+            }
+            prop_assert_eq!(merged.encode(), sketch_of(&all).encode());
+            prop_assert_eq!(in_memory.encode(), sketch_of(&all).encode());
+        }
+
+        #[test]
+        fn there_and_back(durations in durations()) {
+            let sketch = sketch_of(&durations);
+            let bytes = sketch.encode();
+            let back = Sketch::decode(&bytes).expect("our own bytes");
+            prop_assert_eq!(back.encode(), bytes.clone());
+            prop_assert_eq!(back.head().sum, durations.iter().map(|d| u128::from(*d)).sum::<u128>());
+            let head = Head::decode(&bytes).expect("our own bytes");
+            prop_assert_eq!(&head, sketch.head());
+        }
+
+        #[test]
+        fn quantiles_are_close(durations in durations(), q in 0.0..=1.0_f64) {
+            if !durations.is_empty() {
+                is_close(&sketch_of(&durations), &durations, q);
+            }
+        }
+
+        /// Whatever decodes is canonical: no second encoding of the same content, and nothing panics.
+        #[test]
+        fn damaged_bytes(durations in durations(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut bytes = sketch_of(&durations).encode();
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = byte }
+            if let Ok(sketch) = Sketch::decode(&bytes) {
+                prop_assert_eq!(sketch.encode(), bytes);
+                prop_assert_eq!(sketch.quantile(0.95).is_none(), sketch.head().count == 0);
+            }
+        }
+
+        #[test]
+        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            if let Ok(sketch) = Sketch::decode(&bytes) {
+                prop_assert_eq!(sketch.encode(), bytes);
+            }
+        }
+    }
+}
