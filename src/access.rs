@@ -1,7 +1,8 @@
 //! Who may read and who may change: four levels, granted and taken back as one.
 
-use crate::error::OpsError;
+use crate::error::{SqlError, reportable};
 use crate::pg::catalog::lookup;
+use crate::pg::error::{ServerError, from_server_failures};
 use crate::pg::xact::sec_context;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -24,15 +25,15 @@ const LEVELS: [(&str, &[&str]); 4] = [
 fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.grant_access('oncall', 'operator');";
     let role = known_role(p_role, EXAMPLE)?;
-    let level = p_level.ok_or(OpsError::NullArgument { argument: "p_level", example: EXAMPLE })?;
+    let level = p_level.ok_or(ServerError::NullArgument { argument: "p_level", example: EXAMPLE })?;
     let included = LEVELS.iter().find(|(known, _)| *known == level).map(|(_, included)| *included);
-    let included = included.ok_or_else(|| OpsError::UnknownAccessLevel(level.to_owned()))?;
+    let included = included.ok_or_else(|| AccessError::UnknownAccessLevel(level.to_owned()))?;
     Spi::connect_mut(|client| {
         revoke_all(client, role)?;
         for privilege in privileges(client, included)? {
             privilege.grant(client, role)?;
         }
-        Ok::<_, OpsError>(())
+        Ok::<_, AccessError>(())
     })?;
     Ok(())
 }
@@ -49,11 +50,11 @@ fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
 }
 
 /// The role, which must exist and not be the owner, who would lose what is theirs. PUBLIC is not a role, so nothing can be granted to it.
-fn known_role<'a>(role: Option<&'a str>, example: &'static str) -> Result<&'a str, OpsError> {
-    let role = role.ok_or(OpsError::NullArgument { argument: "p_role", example })?;
-    let oid = lookup::role(role).ok_or_else(|| OpsError::UnknownRole(role.to_owned()))?;
+fn known_role<'a>(role: Option<&'a str>, example: &'static str) -> Result<&'a str, AccessError> {
+    let role = role.ok_or(ServerError::NullArgument { argument: "p_role", example })?;
+    let oid = lookup::role(role).ok_or_else(|| ServerError::UnknownRole(role.to_owned()))?;
     if lookup::owner_of_own_table(c"access_privileges") == Some(oid) {
-        return Err(OpsError::OwnerNeedsNoAccess(role.to_owned()));
+        return Err(AccessError::OwnerNeedsNoAccess(role.to_owned()));
     }
     Ok(role)
 }
@@ -65,7 +66,7 @@ struct Privilege {
 
 impl Privilege {
     // GRANT takes no parameters. The object is the extension's own, quoted by its install script; the role's name is quoted here.
-    fn grant(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
+    fn grant(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), AccessError> {
         let Self { privileges, object } = self;
         client.update(format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(), None, &[])?;
         Ok(())
@@ -73,7 +74,7 @@ impl Privilege {
 }
 
 /// Takes everything back, also what was granted by hand.
-fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
+fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), AccessError> {
     let objects: BTreeSet<String> =
         privileges(client, &LEVELS.map(|(level, _)| level))?.into_iter().map(|privilege| privilege.object).collect();
     for object in objects {
@@ -82,7 +83,7 @@ fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), OpsError> {
     Ok(())
 }
 
-fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>, OpsError> {
+fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>, AccessError> {
     let levels: Vec<String> = levels.iter().map(|level| (*level).to_owned()).collect();
     client
         .select(include_str!("../sql/access/access_privileges.sql"), None, &[levels.into()])?
@@ -94,7 +95,52 @@ fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>,
 }
 
 /// Runs `work` with the rights of the extension's owner. Those who may call what it is for need none on the tables.
-pub fn as_owner<R>(work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, OpsError> {
-    let owner = lookup::owner_of_own_table(c"access_privileges").ok_or(OpsError::NotInstalled)?;
+pub fn as_owner<R, E: From<ServerError>>(work: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    let owner = lookup::owner_of_own_table(c"access_privileges").ok_or(ServerError::NotInstalled)?;
     sec_context::as_role(owner, work)
 }
+
+/// Access that cannot be granted or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// SQLSTATE 22023
+    #[error("role \"{0}\" owns the extension and needs no access level")]
+    OwnerNeedsNoAccess(String),
+    /// SQLSTATE 22023
+    #[error("access level \"{0}\" does not exist")]
+    UnknownAccessLevel(String),
+    /// An error of the server's interface, with its own SQLSTATE.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+impl SqlError for AccessError {
+    fn sqlstate(&self) -> PgSqlErrorCode {
+        match self {
+            Self::OwnerNeedsNoAccess(_) | Self::UnknownAccessLevel(_) => {
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
+            }
+            Self::Server(error) => error.sqlstate(),
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        Some(match self {
+            Self::OwnerNeedsNoAccess(_) => "The owner has every privilege. Nothing was changed.".into(),
+            Self::UnknownAccessLevel(_) => "The access levels are reader, writer, operator and admin.".into(),
+            Self::Server(error) => return error.detail(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::OwnerNeedsNoAccess(_) | Self::UnknownAccessLevel(_) => {
+                "SELECT crewsnow_ops.grant_access('oncall', 'operator');".into()
+            }
+            Self::Server(error) => return error.hint(),
+        })
+    }
+}
+
+reportable!(AccessError);
+from_server_failures!(AccessError);

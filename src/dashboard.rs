@@ -1,7 +1,8 @@
 //! A row a signal, for the screen that is left open during an incident.
 
 use crate::access::as_owner;
-use crate::error::OpsError;
+
+use crate::pg::error::ServerError;
 use crate::pg::xact::snapshot;
 use crate::rls::store;
 use crate::telemetry::rollup::events::Times;
@@ -150,7 +151,7 @@ fn webhooks(webhooks: &Webhooks, ten: Window, shown: Window) -> Row {
 }
 
 /// The last audit that was kept: an audit of its own every five seconds would be too much for a server in trouble.
-fn security() -> Result<Row, OpsError> {
+fn security() -> Result<Row, ErrorReport> {
     const STALE: i64 = 24 * 3600;
     let audit = "SELECT crewsnow_ops.record_rls_audit();";
     let latest = store::latest()?;
@@ -170,7 +171,7 @@ fn security() -> Result<Row, OpsError> {
     Ok(Row { signal: "Security", status, value, threshold: "0".to_owned(), line: String::new(), note })
 }
 
-fn connections(shown: Window) -> Result<Row, OpsError> {
+fn connections(shown: Window) -> Result<Row, ErrorReport> {
     let (now, most, samples) = as_owner(|| {
         Spi::connect(|client| {
             let first = TimestampWithTimeZone::try_from(shown.first).ok();
@@ -184,7 +185,7 @@ fn connections(shown: Window) -> Result<Row, OpsError> {
                 }
             }
             samples.insert(shown.current, samples.get(&shown.current).copied().unwrap_or(0.0).max(now as f64));
-            Ok::<_, OpsError>((now, most, samples))
+            Ok::<_, ServerError>((now, most, samples))
         })
     })?;
     let line: Vec<_> = shown.minutes().map(|minute| samples.get(&minute).copied()).collect();

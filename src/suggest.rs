@@ -4,7 +4,7 @@
 ///
 /// Distance is the optimal string alignment distance (Damerau-Levenshtein without overlapping edits) after lower-casing and
 /// with every separator taken as `_`. Up to 3 characters only such spellings are close, up to 7 one edit, beyond that two.
-pub fn near_keys<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub fn similar<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let normalised = normalise(key);
     let allowed = match normalised.len() {
         0..=3 => 0,
@@ -22,6 +22,16 @@ pub fn near_keys<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec
 
 fn normalise(key: &str) -> String {
     key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+}
+
+/// The names in double quotes, separated by commas, with `last` before the last one.
+pub fn quoted_list(names: &[String], last: &str) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    match quoted.split_last() {
+        Some((one, [])) => one.clone(),
+        Some((tail, head)) => format!("{} {last} {tail}", head.join(", ")),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -54,27 +64,27 @@ mod tests {
             ("maintenance_mdoe", "maintenance_mode"),
             ("payment_maintenance_mode", "payments_maintenance_mode"),
         ] {
-            assert_eq!(near_keys(typed, LAUNCH), [meant], "{typed}");
+            assert_eq!(similar(typed, LAUNCH), [meant], "{typed}");
         }
     }
 
     #[test]
     fn new_keys() {
         for key in ["problematic_feature", "feature_key", "ski_lift_map", "x", "matching", "tracker"] {
-            assert!(near_keys(key, LAUNCH).is_empty(), "{key}");
+            assert!(similar(key, LAUNCH).is_empty(), "{key}");
         }
     }
 
     #[test]
     fn short_keys_are_close_only_in_another_spelling() {
-        assert!(near_keys("ab", ["ac", "abc"]).is_empty());
-        assert_eq!(near_keys("A.b", ["a_b", "axb"]), ["a_b"]);
+        assert!(similar("ab", ["ac", "abc"]).is_empty());
+        assert_eq!(similar("A.b", ["a_b", "axb"]), ["a_b"]);
     }
 
     #[test]
     fn launch_keys_are_not_close_to_each_other() {
         for key in LAUNCH {
-            assert_eq!(near_keys(key, LAUNCH), [key]);
+            assert_eq!(similar(key, LAUNCH), [key]);
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::cache;
 use super::history::attributed;
 use super::model::{Decision, validate_key};
-use crate::error::OpsError;
+use crate::flags::error::FlagError;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
 use crate::suggest;
@@ -26,15 +27,15 @@ fn update_feature_flag(
     p_rollout_percentage: default!(Option<i32>, "NULL"),
     p_updated_by: default!(Option<&str>, "NULL"),
 ) -> Result<bool, ErrorReport> {
-    let key = p_flag_key.ok_or(OpsError::NullArgument {
+    let key = p_flag_key.ok_or(ServerError::NullArgument {
         argument: "p_flag_key",
         example: "SELECT update_feature_flag('maintenance_mode', true);",
     })?;
-    validate_key(key).map_err(OpsError::from)?;
+    validate_key(key).map_err(FlagError::from)?;
     if let Some(percentage) = p_rollout_percentage
         && !(0..=100).contains(&percentage)
     {
-        return Err(OpsError::InvalidPercentage(percentage).into());
+        return Err(FlagError::InvalidPercentage(percentage).into());
     }
     require_writable("change feature flags")?;
     attributed(p_updated_by, None, || {
@@ -51,10 +52,10 @@ fn update_feature_flag(
 #[search_path(pg_catalog, pg_temp)]
 fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Option<&str>) -> Result<i32, ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'INC-42: undo');";
-    let as_of = p_as_of.ok_or(OpsError::NullArgument { argument: "p_as_of", example: EXAMPLE })?;
-    let reason = p_reason.ok_or(OpsError::NullArgument { argument: "p_reason", example: EXAMPLE })?.trim();
+    let as_of = p_as_of.ok_or(ServerError::NullArgument { argument: "p_as_of", example: EXAMPLE })?;
+    let reason = p_reason.ok_or(ServerError::NullArgument { argument: "p_reason", example: EXAMPLE })?.trim();
     if reason.is_empty() {
-        return Err(OpsError::EmptyReason.into());
+        return Err(FlagError::EmptyReason.into());
     }
     require_writable("restore feature flags")?;
     require_latest_snapshot("restore feature flags")?;
@@ -95,7 +96,7 @@ fn update(
     enabled: Option<bool>,
     percentage: Option<i32>,
     updated_by: Option<&str>,
-) -> Result<(), OpsError> {
+) -> Result<(), FlagError> {
     client.update(in_target_schema(include_str!("../../sql/flags/lock_flags.sql"))?.as_str(), None, &[])?;
     // Another round if somebody else creates the flag between the look and the insert, or removes it again; not for ever, because a
     // policy may show a row that it does not let be locked, and a trigger may swallow the insert.
@@ -107,7 +108,7 @@ fn update(
             return Ok(());
         }
     }
-    Err(OpsError::Unreachable(key.to_owned()))
+    Err(FlagError::Unreachable(key.to_owned()))
 }
 
 /// So many times in a row nobody creates and removes a flag.
@@ -132,7 +133,7 @@ impl std::fmt::Display for Setting {
     }
 }
 
-fn lock(client: &mut SpiClient<'_>, key: &str) -> Result<Option<Setting>, OpsError> {
+fn lock(client: &mut SpiClient<'_>, key: &str) -> Result<Option<Setting>, FlagError> {
     let sql = in_target_schema(include_str!("../../sql/flags/lock_flag.sql"))?;
     let row = client.update(sql.as_str(), None, &[key.into()])?.next();
     row.map(|row| Ok(Setting { enabled: row.get(1)?.unwrap_or(false), percentage: row.get(2)?.unwrap_or(0) }))
@@ -145,7 +146,7 @@ fn change(
     was: Setting,
     asked: Setting,
     percentage_is_kept: bool,
-) -> Result<(), OpsError> {
+) -> Result<(), FlagError> {
     if asked == was {
         say(PgLogLevel::NOTICE, format!("{key}: already {was}, nothing to change"), None);
     } else {
@@ -174,7 +175,7 @@ fn create(
     enabled: Option<bool>,
     percentage: Option<i32>,
     updated_by: Option<&str>,
-) -> Result<bool, OpsError> {
+) -> Result<bool, FlagError> {
     let sql = in_target_schema(include_str!("../../sql/flags/known_keys.sql"))?;
     let known = client
         .update(sql.as_str(), None, &[])?
@@ -183,9 +184,9 @@ fn create(
     if known.iter().any(|known| known == key) {
         return Ok(false);
     }
-    let near = suggest::near_keys(key, known.iter().map(String::as_str));
-    if !near.is_empty() {
-        return Err(OpsError::LikelyTypo { key: key.to_owned(), near });
+    let similar = suggest::similar(key, known.iter().map(String::as_str));
+    if !similar.is_empty() {
+        return Err(FlagError::LikelyTypo { key: key.to_owned(), similar });
     }
     let setting = Setting { enabled: false, percentage: 100 }.with(enabled, percentage);
     let sql = in_target_schema(include_str!("../../sql/flags/insert_flag.sql"))?;
@@ -201,7 +202,7 @@ fn create(
     Ok(created)
 }
 
-fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i32, OpsError> {
+fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i32, FlagError> {
     let steps = [
         include_str!("../../sql/flags/restore_lock.sql"),
         include_str!("../../sql/flags/restore_check.sql"),
@@ -216,10 +217,10 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
     for row in client.update(check?.as_str(), None, &[as_of.into()])? {
         let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
         if row.get(1)?.unwrap_or(false) {
-            return Err(OpsError::FutureInstant { asked: text(3)?, now: text(4)? });
+            return Err(FlagError::FutureInstant { asked: text(3)?, now: text(4)? });
         }
         if row.get(2)?.unwrap_or(false) {
-            return Err(OpsError::BeforeFirstFlag { asked: text(3)?, earliest: text(5)? });
+            return Err(FlagError::BeforeFirstFlag { asked: text(3)?, earliest: text(5)? });
         }
     }
     let mut changed = BTreeSet::new();

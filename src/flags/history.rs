@@ -1,8 +1,9 @@
 //! The trail: every real change of a flag in `crewsnow_ops.flag_history`, in the transaction that makes it.
 
-use crate::error::OpsError;
+use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::lookup;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::{RowArgument, in_target_schema};
 use crate::pg::xact::sec_context;
 use crate::settings;
@@ -43,7 +44,7 @@ fn attribution() -> Attribution {
 }
 
 /// Writes the row of one change. The actor needs no right on the trail: it is written as its owner.
-pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument) -> Result<(), OpsError> {
+pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument) -> Result<(), FlagError> {
     let actor = sec_context::current_user();
     let Attribution { updated_by, reason } = attribution();
     sec_context::as_role(owner()?, || {
@@ -59,12 +60,12 @@ pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument
 }
 
 /// The owner of the trail.
-fn owner() -> Result<pg_sys::Oid, OpsError> {
-    lookup::owner_of_own_table(c"flag_history").ok_or(OpsError::NotInstalled)
+fn owner() -> Result<pg_sys::Oid, FlagError> {
+    lookup::owner_of_own_table(c"flag_history").ok_or(ServerError::NotInstalled.into())
 }
 
 /// Writes a row for every flag that a TRUNCATE is about to remove.
-pub fn record_truncate() -> Result<(), OpsError> {
+pub fn record_truncate() -> Result<(), FlagError> {
     let actor = sec_context::current_user();
     let reason = attribution().reason;
     let sql = in_target_schema(include_str!("../../sql/flags/record_flag_truncate.sql"))?;

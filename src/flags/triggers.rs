@@ -1,9 +1,11 @@
 //! The triggers on the flags and on their history. They hold whoever changes a flag and however: function, SQL, COPY, replication.
 
 use super::history;
-use crate::error::{OpsError, raise};
+use crate::error::raise;
+use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::invalidation;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::{sec_context, session};
@@ -22,10 +24,10 @@ type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 /// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen columns, restored rows.
 #[pg_trigger(sql = false)]
 fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
-    let row = match trigger.op().map_err(OpsError::from) {
+    let row = match trigger.op().map_err(FlagError::from) {
         Ok(PgTriggerOperation::Insert) => before_insert(trigger),
         Ok(PgTriggerOperation::Update) => before_update(trigger).map(Some),
-        Ok(_) => Err(OpsError::NotATrigger("feature_flags_before_write")),
+        Ok(_) => Err(ServerError::NotATrigger("feature_flags_before_write").into()),
         Err(error) => Err(error),
     };
     Ok(raise(row))
@@ -41,7 +43,7 @@ fn feature_flags_after_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Ro
 /// BEFORE TRUNCATE: the same for all flags at once.
 #[pg_trigger(sql = false)]
 fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
-    raise(trigger.relid().map_err(OpsError::from).and_then(|table| {
+    raise(trigger.relid().map_err(FlagError::from).and_then(|table| {
         session::require_latest_snapshot("TRUNCATE feature_flags")?;
         invalidation::announce(table);
         history::record_truncate()
@@ -52,7 +54,7 @@ fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Optio
 /// BEFORE UPDATE OR DELETE OR TRUNCATE on the trail.
 #[pg_trigger(sql = false)]
 fn flag_history_is_append_only<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
-    raise(Err(OpsError::HistoryIsAppendOnly))
+    raise(Err(FlagError::HistoryIsAppendOnly))
 }
 
 /// AFTER INSERT on the trail, each row that removes a flag: if the row comes from a dump, so must the launch flag go.
@@ -63,8 +65,8 @@ fn flag_history_after_restore<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<R
 }
 
 /// The row to insert; `None` if it has taken the place of the same launch flag instead.
-fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsError> {
-    let mut row = trigger.new().ok_or(OpsError::NotATrigger("feature_flags_before_write"))?.into_owned();
+fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, FlagError> {
+    let mut row = trigger.new().ok_or(ServerError::NotATrigger("feature_flags_before_write"))?.into_owned();
     if let Some(key) = row.get_by_name::<String>("flag_key")? {
         for column in ["flag_name", "rollout_group"] {
             if row.get_by_name::<String>(column)?.is_none() {
@@ -86,7 +88,7 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsE
     Ok(Some(row))
 }
 
-fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, OpsError> {
+fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, FlagError> {
     Spi::connect(|client| {
         let rows = client.select(include_str!("../../sql/flags/is_from_a_dump.sql"), None, &[time.into()])?;
         Ok(!rows.is_empty())
@@ -95,7 +97,7 @@ fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, OpsError>
 
 /// A restored row takes the place of the launch flag that CREATE EXTENSION made, if nobody has touched that: the same flag becomes
 /// what the row says, another flag under its key goes. Only the owner restores, and nothing is done here that the owner may not do.
-fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<'a>>, OpsError> {
+fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<'a>>, FlagError> {
     let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
     let key: Option<String> = row.get_by_name("flag_key")?;
     let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
@@ -106,7 +108,7 @@ fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<
         client.update(include_str!("../../sql/flags/lock_launch_flags.sql"), None, &[])?;
         client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
         let _replacing = Replacing::start(id);
-        Ok::<_, OpsError>(!client.update(replace.as_str(), None, &[id.into(), argument.bind()])?.is_empty())
+        Ok::<_, FlagError>(!client.update(replace.as_str(), None, &[id.into(), argument.bind()])?.is_empty())
     })?;
     Ok((!has_replaced).then_some(row))
 }
@@ -125,11 +127,11 @@ impl Drop for Replacing {
     }
 }
 
-fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
-    const CALLED: OpsError = OpsError::NotATrigger("feature_flags_before_write");
+fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
+    const CALLED: FlagError = FlagError::Server(ServerError::NotATrigger("feature_flags_before_write"));
     let old = trigger.old().ok_or(CALLED)?;
     let mut new = trigger.new().ok_or(CALLED)?.into_owned();
-    let frozen = |column| OpsError::FrozenColumn {
+    let frozen = |column| FlagError::FrozenColumn {
         column,
         key: old.get_by_name::<String>("flag_key").ok().flatten().unwrap_or_default(),
     };
@@ -155,22 +157,22 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, OpsError> {
     Ok(new)
 }
 
-fn after_write(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
+fn after_write(trigger: &PgTrigger<'_>) -> Result<(), FlagError> {
     if !matches!(trigger.when()?, PgTriggerWhen::After) {
-        return Err(OpsError::NotATrigger("feature_flags_after_write"));
+        return Err(ServerError::NotATrigger("feature_flags_after_write").into());
     }
     invalidation::announce(trigger.relid()?);
     let (old, new) = (trigger.old(), trigger.new());
     if old.is_some() && new.is_some() && !glue::update_changes_row(trigger, &BOOKKEEPING) {
         return Ok(());
     }
-    let row = new.as_ref().or(old.as_ref()).ok_or(OpsError::NotATrigger("feature_flags_after_write"))?;
+    let row = new.as_ref().or(old.as_ref()).ok_or(ServerError::NotATrigger("feature_flags_after_write"))?;
     let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
     let (before, after) = (glue::row_argument(trigger, old), glue::row_argument(trigger, new));
     history::record_change(id, &before, &after)
 }
 
-fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), OpsError> {
+fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), FlagError> {
     let Some(row) = trigger.new() else { return Ok(()) };
     let id: Option<pgrx::Uuid> = row.get_by_name("flag_id")?;
     let changed_at: Option<TimestampWithTimeZone> = row.get_by_name("changed_at")?;

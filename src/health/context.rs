@@ -5,7 +5,7 @@ use super::checks::tables::Tables;
 use super::finding::{Finding, Status};
 use super::mask::mask_evidence;
 use super::sample::{Counters, Earlier, Surroundings};
-use crate::error::OpsError;
+use crate::health::error::HealthError;
 use crate::pg::fmgr::raw_arg::Jsonb;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -24,7 +24,7 @@ pub struct Known {
 
 impl Known {
     /// What a query finds, with earlier counters, their time and those of now bound where it takes them.
-    pub fn ask(&self, metric: &'static str, query: &Query) -> Result<Vec<Finding>, OpsError> {
+    pub fn ask(&self, metric: &'static str, query: &Query) -> Result<Vec<Finding>, HealthError> {
         let sql = self.surroundings.choose(query.sql, query.better).replace("@most@", query.most);
         if !sql.contains("$3") {
             return ask(metric, &sql, &[]);
@@ -43,7 +43,7 @@ impl Known {
 }
 
 /// The rows of a check's query.
-pub fn ask(metric: &'static str, sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Vec<Finding>, OpsError> {
+pub fn ask(metric: &'static str, sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Vec<Finding>, HealthError> {
     Spi::connect(|client| {
         let mut findings = Vec::new();
         for row in client.select(sql, None, arguments)? {

@@ -1,6 +1,7 @@
 //! When materialized views were refreshed: PostgreSQL does not record it, so an event trigger does.
 
 use crate::access::as_owner;
+use crate::health::error::HealthError;
 use crate::pg::xact::subtransaction;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
@@ -12,12 +13,12 @@ fn note_refresh() {
         as_owner(|| {
             Spi::connect_mut(|client| {
                 client.update(include_str!("../../sql/health/note_refresh.sql"), None, &[])?;
-                Ok(())
+                Ok::<_, HealthError>(())
             })
         })
     }));
     let why = match noted {
-        Ok(Ok(())) => return,
+        Ok(Ok::<_, HealthError>(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(failure) => failure.message,
     };

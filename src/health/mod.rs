@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod context;
+pub mod error;
 pub mod finding;
 pub mod mask;
 pub mod matview_refresh;

@@ -7,7 +7,7 @@ use super::finding;
 use super::finding::Finding;
 use super::sample;
 use super::sample::{Counters, Surroundings};
-use crate::error::OpsError;
+use crate::health::error::HealthError;
 use crate::pg::catalog::lookup;
 use crate::pg::fmgr::srf::Rows;
 use crate::pg::xact::{session, subtransaction, timeout};
@@ -24,7 +24,7 @@ const FAST_LIMITS: (u64, u64) = (1_000, 5_000);
 const FULL_LIMITS: (u64, u64) = (10_000, 60_000);
 
 /// Runs `work` by itself and within a limit. `Err` is why it failed, unless the caller wants to stop, or has to: that ends the call.
-fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, OpsError>) -> Result<R, String> {
+fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, HealthError>) -> Result<R, String> {
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     let (result, has_expired) = timeout::within(milliseconds, || subtransaction::attempt(AssertUnwindSafe(work)));
     match result {
@@ -62,7 +62,7 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
         surroundings,
     };
     let mut found = Vec::new();
-    let mut take = |metric: &'static str, work: &dyn Fn() -> Result<Vec<Finding>, OpsError>| {
+    let mut take = |metric: &'static str, work: &dyn Fn() -> Result<Vec<Finding>, HealthError>| {
         let left = end.saturating_duration_since(Instant::now()).min(each);
         if left.is_zero() {
             found.push(Finding::skipped(metric, format!("the checks before it took the {all} ms that all may take")));

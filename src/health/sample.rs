@@ -2,7 +2,7 @@
 
 use super::checks::registry::STATEMENTS;
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::health::error::HealthError;
 use crate::pg::xact::session::require_writable;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -33,7 +33,7 @@ const SAMPLES: &str = "crewsnow_ops.health_samples";
 
 impl Surroundings {
     /// Looks around, as the current user.
-    pub fn read() -> Result<Self, OpsError> {
+    pub fn read() -> Result<Self, HealthError> {
         let mut surroundings = Self::default();
         let names: Vec<_> = OPTIONAL.iter().map(|name| (*name).to_owned()).collect();
         Spi::connect(|client| {
@@ -44,7 +44,7 @@ impl Surroundings {
                 }
                 surroundings.usable.insert(name);
             }
-            Ok::<_, OpsError>(surroundings)
+            Ok::<_, HealthError>(surroundings)
         })
     }
 
@@ -84,7 +84,7 @@ impl Statements {
 }
 
 /// The server's counters of now, as JSON.
-pub fn counters(surroundings: &Surroundings) -> Result<String, OpsError> {
+pub fn counters(surroundings: &Surroundings) -> Result<String, HealthError> {
     let checkpoints = surroundings.choose(
         include_str!("../../sql/health/checkpoint_counters.sql"),
         Some(("pg_stat_checkpointer", include_str!("../../sql/health/checkpoint_counters.pg_stat_checkpointer.sql"))),
@@ -94,7 +94,7 @@ pub fn counters(surroundings: &Surroundings) -> Result<String, OpsError> {
 }
 
 /// What pg_stat_statements has counted, as JSON, since an earlier sample of it where there is one; nothing where it cannot be read.
-pub fn statement_totals(surroundings: &Surroundings, earlier: &Statements) -> Result<String, OpsError> {
+pub fn statement_totals(surroundings: &Surroundings, earlier: &Statements) -> Result<String, HealthError> {
     if !surroundings.has(STATEMENTS) {
         return Ok("{}".to_owned());
     }
@@ -141,7 +141,7 @@ pub struct Earlier {
 }
 
 /// Earlier counters, if the caller may read them and there are any.
-pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, OpsError> {
+pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, HealthError> {
     if !surroundings.has(SAMPLES) {
         return Ok(None);
     }
@@ -158,7 +158,7 @@ pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, OpsError>
 }
 
 /// An earlier sample of statements; an empty one if the caller may not read them or there is none.
-pub fn statements(surroundings: &Surroundings) -> Result<Statements, OpsError> {
+pub fn statements(surroundings: &Surroundings) -> Result<Statements, HealthError> {
     if !surroundings.has(SAMPLES) {
         return Ok(Statements::default());
     }
@@ -201,7 +201,7 @@ fn sample_health() -> Result<bool, ErrorReport> {
                 client.update(sql.as_str(), None, &[])?;
             }
             client.update(include_str!("../../sql/health/prune_health_samples.sql"), None, &[])?;
-            Ok(taken)
+            Ok::<_, HealthError>(taken)
         })
     })?;
     Ok(taken)

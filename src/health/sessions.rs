@@ -1,7 +1,8 @@
 //! Ending other people's sessions, carefully: the right one, nobody who was not meant, and never unrecorded.
 
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::health::error::HealthError;
+use crate::pg::error::ServerError;
 use crate::pg::xact::session;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -20,7 +21,7 @@ struct Session {
 }
 
 /// Whose session it is decides what it takes to end it; the owner's rights only find it and send the signal.
-fn sessions(sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Vec<Session>, OpsError> {
+fn sessions(sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Vec<Session>, HealthError> {
     session::forget_statistics();
     as_owner(|| {
         Spi::connect(|client| {
@@ -44,7 +45,7 @@ fn sessions(sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Ve
 }
 
 /// Ends one, and records it; whether it ended in time, `None` if it was gone already.
-fn end(session: &Session) -> Result<Option<bool>, OpsError> {
+fn end(session: &Session) -> Result<Option<bool>, HealthError> {
     let who = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
@@ -70,15 +71,15 @@ fn end(session: &Session) -> Result<Option<bool>, OpsError> {
 }
 
 /// What nobody ends by these functions.
-fn check(session: &Session) -> Result<(), OpsError> {
+fn check(session: &Session) -> Result<(), HealthError> {
     if session.backend_type.as_deref() != Some("client backend") {
-        return Err(OpsError::NotAClientSession {
+        return Err(HealthError::NotAClientBackend {
             pid: session.pid,
-            kind: session.backend_type.clone().unwrap_or_default(),
+            backend_type: session.backend_type.clone().unwrap_or_default(),
         });
     }
     if session.is_superuser && !session::is_superuser() {
-        return Err(OpsError::SuperusersSession { pid: session.pid, role: session.role.clone().unwrap_or_default() });
+        return Err(HealthError::SuperuserSession { pid: session.pid, role: session.role.clone().unwrap_or_default() });
     }
     Ok(())
 }
@@ -90,12 +91,12 @@ fn check(session: &Session) -> Result<(), OpsError> {
 #[search_path(pg_catalog, pg_temp)]
 fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTimeZone>) -> Result<bool, ErrorReport> {
     const EXAMPLE: &str = "SELECT pid, backend_start, usename, state FROM pg_stat_activity;";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let pid = p_pid.ok_or_else(|| null("p_pid"))?;
     let backend_start = p_backend_start.ok_or_else(|| null("p_backend_start"))?;
     session::require_writable("end a session")?;
     if pid == session::own_pid() {
-        return Err(OpsError::OwnSession.into());
+        return Err(HealthError::OwnSession(pid).into());
     }
     let found = sessions(include_str!("../../sql/health/find_session.sql"), &[pid.into()])?;
     let Some(session) = found.first() else {
@@ -103,10 +104,10 @@ fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTi
         return Ok(false);
     };
     if session.backend_start != backend_start {
-        return Err(OpsError::OtherSession {
+        return Err(HealthError::OtherSession {
             pid,
-            began: session.backend_start.to_string(),
-            meant: backend_start.to_string(),
+            actual: session.backend_start.to_string(),
+            given: backend_start.to_string(),
         }
         .into());
     }
@@ -144,17 +145,17 @@ fn disconnect_sessions(
     ErrorReport,
 > {
     if p_role.is_none() && p_application.is_none() && p_database.is_none() && p_older_than.is_none() {
-        return Err(OpsError::NoSessionsNamed.into());
+        return Err(HealthError::NoFilter.into());
     }
     if p_older_than.as_ref().is_some_and(|age| age.as_micros() <= 0) {
-        return Err(OpsError::InvalidAge.into());
+        return Err(HealthError::InvalidAge.into());
     }
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.disconnect_sessions(p_role => 'worker', p_dry_run => true);";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let p_dry_run = p_dry_run.ok_or_else(|| null("p_dry_run"))?;
     let p_include_superusers = p_include_superusers.ok_or_else(|| null("p_include_superusers"))?;
     if p_include_superusers && !session::is_superuser() {
-        return Err(OpsError::SuperusersSessions.into());
+        return Err(HealthError::SuperuserSessions.into());
     }
     if !p_dry_run {
         session::require_writable("end sessions")?;

@@ -4,7 +4,7 @@ use super::checks::registry::STATEMENTS;
 use super::mask;
 use super::sample;
 use super::sample::Surroundings;
-use crate::error::OpsError;
+use crate::health::error::HealthError;
 use crate::pg::fmgr::srf::Answer;
 use crate::pg::xact::{session, subtransaction, timeout};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -68,7 +68,7 @@ fn analyze_slow_queries() -> Result<Answer, ErrorReport> {
     let look = AssertUnwindSafe(|| Answer::of(&sql, arguments));
     match timeout::within(LIMIT, || subtransaction::attempt(look)) {
         (Ok(answer), _) => Ok(answer),
-        (Err(_), true) => Err(OpsError::TookTooLong { what: "looking for slow queries", milliseconds: LIMIT }.into()),
+        (Err(_), true) => Err(HealthError::TookTooLong { report: "analyze_slow_queries", milliseconds: LIMIT }.into()),
         (Err(failure), false) => failure.raise(),
     }
 }

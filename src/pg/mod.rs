@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backend_local;
 pub mod catalog;
+pub mod error;
 pub mod fmgr;
 pub mod memory;
 pub mod refusal;

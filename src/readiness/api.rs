@@ -3,18 +3,18 @@
 use super::collect;
 use super::e2e;
 use super::e2e_registry;
-use super::error::{Kind, ReadinessError};
 use super::evidence::valid_release;
 use super::pure::model::{Gate, Snapshot, Standing};
 use super::pure::render;
 use super::pure::verdict::{Decision, Verdict, if_otherwise};
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::{Answer, Rows};
 use crate::pg::refusal;
 use crate::pg::refusal::Refusal;
 use crate::pg::xact::{sec_context, session};
-use crate::suggest::near_keys;
+use crate::readiness::error::{Kind, ReadinessError};
+use crate::suggest::similar;
 use crate::time::instant::Instant;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -31,7 +31,7 @@ struct Made {
 }
 
 impl Made {
-    fn now(gate: Gate, release: Option<String>) -> Result<Self, OpsError> {
+    fn now(gate: Gate, release: Option<String>) -> Result<Self, ReadinessError> {
         let snapshot = collect::snapshot(gate, release)?;
         let verdict = Verdict::of(&snapshot);
         let reasons = render::reasons(&snapshot, &verdict);
@@ -45,11 +45,11 @@ impl Made {
         Ok(made)
     }
 
-    fn keep(&self) -> Result<pgrx::Uuid, OpsError> {
+    fn keep(&self) -> Result<pgrx::Uuid, ReadinessError> {
         let id = sec_context::new_uuid();
         let by = session::user();
         let inputs = serde_json::to_value(&self.snapshot)
-            .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), why: error.to_string() })?;
+            .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() })?;
         as_owner(|| {
             Spi::connect_mut(|client| {
                 let arguments = [
@@ -128,9 +128,9 @@ fn make_launch_decision() -> Result<Rows<9>, ErrorReport> {
     ]]))
 }
 
-fn asked(gate: Option<&str>, release: Option<&str>) -> Result<Made, OpsError> {
+fn asked(gate: Option<&str>, release: Option<&str>) -> Result<Made, ReadinessError> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');";
-    let name = gate.ok_or(OpsError::NullArgument { argument: "p_gate", example: EXAMPLE })?;
+    let name = gate.ok_or(ServerError::NullArgument { argument: "p_gate", example: EXAMPLE })?;
     let gate = Gate::parse(name).ok_or_else(|| ReadinessError::UnknownGate(name.to_owned()))?;
     Made::now(gate, valid_release(release)?)
 }
@@ -222,19 +222,19 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorRep
 }
 
 /// The snapshot of a kept decision, or of the last one.
-fn kept(decision: Option<pgrx::Uuid>) -> Result<Snapshot, OpsError> {
+fn kept(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/readiness/decision.sql"), Some(1), &[decision.into()])?;
             if rows.is_empty() {
                 let name = decision.map_or_else(|| "the last one".to_owned(), |id| id.to_string());
-                return Err(ReadinessError::Unknown { kind: Kind::Decision, name, near: Vec::new() }.into());
+                return Err(ReadinessError::Unknown { kind: Kind::Decision, name, similar: Vec::new() });
             }
             let row = rows.first();
             let id: String = row.get(1)?.unwrap_or_default();
             let inputs = row.get::<JsonB>(2)?.map(|JsonB(inputs)| inputs).unwrap_or_default();
             serde_json::from_value(inputs)
-                .map_err(|error| ReadinessError::UnreadableInputs { id, why: error.to_string() }.into())
+                .map_err(|error| ReadinessError::UnreadableInputs { id, reason: error.to_string() })
         })
     })
 }
@@ -272,13 +272,13 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<Rows<7>, ErrorReport> {
 fn checklist(p_checklist: Option<&str>) -> Result<Answer, ErrorReport> {
     let answer = as_owner(|| {
         let answer = Answer::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
-        let Some(name) = p_checklist.filter(|_| !answer.has_rows()) else { return Ok(answer) };
+        let Some(name) = p_checklist.filter(|_| !answer.has_rows()) else { return Ok::<_, ReadinessError>(answer) };
         let names = Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
-            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, OpsError>>()
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, ReadinessError>>()
         })?;
-        let near = near_keys(name, names.iter().map(String::as_str));
-        Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), near }.into())
+        let near = similar(name, names.iter().map(String::as_str));
+        Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), similar: near })
     })?;
     Ok(answer)
 }

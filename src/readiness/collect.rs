@@ -3,10 +3,10 @@
 use super::measures::{LastRun, Observer, Place};
 use super::pure::model::{Criterion, Gate, Measurement, Outcome, Record, Snapshot, Waiver};
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::fmgr::trigger;
 use crate::pg::xact::session;
 use crate::pg::xact::snapshot::with_latest_snapshot;
+use crate::readiness::error::ReadinessError;
 use crate::time::instant::Instant;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Asked {
 /// Looks at everything.
 ///
 /// Looking takes its time, tests most of all. What others record, waive or change meanwhile counts: the criteria are read again at the end.
-pub fn snapshot(gate: Gate, release: Option<String>) -> Result<Snapshot, OpsError> {
+pub fn snapshot(gate: Gate, release: Option<String>) -> Result<Snapshot, ReadinessError> {
     session::require_latest_snapshot("decide")?;
     let observer = Observer { now: Instant(trigger::clock()), place: Place::here() };
     let mut seen = BTreeMap::new();
@@ -55,7 +55,7 @@ fn unseen(measure: String) -> Measurement {
     }
 }
 
-fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, OpsError> {
+fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/criteria.sql");
@@ -66,7 +66,7 @@ fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, OpsError> {
                     row.get::<TimestampWithTimeZone>(column).map(|time| time.map(|time| Instant(time.into_inner())))
                 };
                 let record = |first| {
-                    Ok::<_, OpsError>(match (row.get::<String>(first)?, time(first + 1)?, time(first + 2)?) {
+                    Ok::<_, ReadinessError>(match (row.get::<String>(first)?, time(first + 1)?, time(first + 2)?) {
                         (Some(id), Some(recorded_at), Some(fresh_until)) => {
                             Some(Record { id, recorded_at, fresh_until, by: text(first + 3)? })
                         }

@@ -1,12 +1,12 @@
 //! End-to-end tests: functions of the application that are run as its users and undone.
 
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::fmgr::spi::statements_in;
 use crate::pg::xact::sec_context;
 use crate::pg::xact::sec_context::Stage;
 use crate::pg::xact::timeout;
+use crate::readiness::error::ReadinessError;
 use crate::rls::target::application::Surroundings;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -79,7 +79,7 @@ pub struct Run {
 }
 
 /// Runs the tests of a name or a criterion, or all, one after the other. None of them leaves anything behind.
-pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, OpsError> {
+pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, ReadinessError> {
     let tests = registered(name, criterion)?;
     if tests.is_empty() {
         return Ok(Vec::new());
@@ -88,7 +88,7 @@ pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, OpsE
     Ok(tests.iter().map(|test| test.run(&surroundings)).collect())
 }
 
-fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, OpsError> {
+fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/tests.sql");

@@ -1,21 +1,18 @@
 //! Which end-to-end tests there are.
 
-use super::error::{Kind, ReadinessError};
 use super::evidence::{known_criterion, valid_object};
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::catalog::{lookup, privilege};
+use crate::pg::error::ServerError;
 use crate::pg::xact::{sec_context, session};
+use crate::readiness::error::{Kind, ReadinessError, TEST_EXAMPLE};
 use crate::settings;
-use crate::suggest::near_keys;
+use crate::suggest::similar;
 use pgrx::JsonB;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// A call that works.
-pub const EXAMPLE: &str =
-    "SELECT crewsnow_ops.register_e2e_test('first evening', 'e2e.first_evening()', 'service_role');";
 /// How long a test may take, in microseconds.
 const LONGEST: i64 = 600_000_000;
 
@@ -33,25 +30,25 @@ fn register_e2e_test(
     p_time_limit: Option<Interval>,
 ) -> Result<(), ErrorReport> {
     session::require_writable("register a test")?;
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: TEST_EXAMPLE };
     let name = p_name.map(str::trim).filter(|name| !name.is_empty()).ok_or_else(|| null("p_name"))?;
     let function = p_function.ok_or_else(|| null("p_function"))?;
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let time_limit = p_time_limit.ok_or_else(|| null("p_time_limit"))?;
     let claims = valid_object("p_claims", p_claims.ok_or_else(|| null("p_claims"))?)?;
     if !(1_000..=LONGEST).contains(&(time_limit.as_micros() as i64)) {
-        return Err(OpsError::from(ReadinessError::InvalidTimeLimit).into());
+        return Err(ReadinessError::InvalidTimeLimit.into());
     }
     if !known_criterion(criterion, None)?.runs_tests {
-        return Err(OpsError::from(ReadinessError::RunsNoTests(criterion.to_owned())).into());
+        return Err(ReadinessError::RunsNoTests(criterion.to_owned()).into());
     }
     let role = p_role.map_or_else(settings::user_role, str::to_owned);
-    let oid = lookup::role(&role).ok_or_else(|| OpsError::UnknownRole(role.clone()))?;
+    let oid = lookup::role(&role).ok_or_else(|| ServerError::UnknownRole(role.clone()))?;
     let by = session::user();
     let (function, owner) = examined(function)?;
     for who in [lookup::role(&by).unwrap_or(pg_sys::InvalidOid), owner] {
         if !privilege::can_act_as(who, oid) {
-            return Err(OpsError::from(ReadinessError::NotAMember { who: sec_context::role_name(who), role }).into());
+            return Err(ReadinessError::NotAMember { who: sec_context::role_name(who), role }.into());
         }
     }
     as_owner(|| {
@@ -66,19 +63,19 @@ fn register_e2e_test(
                 by.into(),
             ];
             client.update(include_str!("../../sql/readiness/keep_test.sql"), None, &arguments)?;
-            Ok(())
+            Ok::<_, ReadinessError>(())
         })
     })?;
     Ok(())
 }
 
 /// The function's qualified name and its owner, if it can be a test.
-fn examined(function: pg_sys::Oid) -> Result<(String, pg_sys::Oid), OpsError> {
+fn examined(function: pg_sys::Oid) -> Result<(String, pg_sys::Oid), ReadinessError> {
     Spi::connect(|client| {
         let rows = client.select(include_str!("../../sql/readiness/function.sql"), Some(1), &[function.into()])?;
         if rows.is_empty() {
             let function = format!("function {}", function.to_u32());
-            return Err(ReadinessError::NotATest { function, why: "it does not exist" }.into());
+            return Err(ReadinessError::NotATest { function, reason: "it does not exist" });
         }
         let row = rows.first();
         let name: String = row.get(1)?.unwrap_or_default();
@@ -88,7 +85,7 @@ fn examined(function: pg_sys::Oid) -> Result<(String, pg_sys::Oid), OpsError> {
             Some("it is no plain function") => "it is no plain function",
             Some(_) => "it returns something else",
         };
-        Err(ReadinessError::NotATest { function: name, why }.into())
+        Err(ReadinessError::NotATest { function: name, reason: why })
     })
 }
 
@@ -100,24 +97,24 @@ fn examined(function: pg_sys::Oid) -> Result<(String, pg_sys::Oid), OpsError> {
 fn remove_e2e_test(p_name: Option<&str>) -> Result<(), ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.remove_e2e_test('first evening');";
     session::require_writable("remove a test")?;
-    let name = p_name.ok_or(OpsError::NullArgument { argument: "p_name", example: EXAMPLE })?;
+    let name = p_name.ok_or(ServerError::NullArgument { argument: "p_name", example: EXAMPLE })?;
     let is_gone = as_owner(|| {
         Spi::connect_mut(|client| {
             let sql = include_str!("../../sql/readiness/remove_test.sql");
-            Ok(!client.update(sql, None, &[name.into()])?.is_empty())
+            Ok::<_, ReadinessError>(!client.update(sql, None, &[name.into()])?.is_empty())
         })
     })?;
     if is_gone { Ok(()) } else { Err(unknown(name)?.into()) }
 }
 
 /// That there is no test of this name, and which there is.
-pub fn unknown(name: &str) -> Result<OpsError, OpsError> {
+pub fn unknown(name: &str) -> Result<ReadinessError, ReadinessError> {
     let names = as_owner(|| {
         Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/readiness/test_names.sql"), None, &[])?;
-            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, OpsError>>()
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, ReadinessError>>()
         })
     })?;
-    let near = near_keys(name, names.iter().map(String::as_str));
-    Ok(ReadinessError::Unknown { kind: Kind::Test, name: name.to_owned(), near }.into())
+    let near = similar(name, names.iter().map(String::as_str));
+    Ok(ReadinessError::Unknown { kind: Kind::Test, name: name.to_owned(), similar: near })
 }

@@ -1,85 +1,102 @@
-//! What users of decisions can get wrong.
+//! Errors of decisions.
 
+use crate::error::{SqlError, reportable};
+use crate::pg::error::{ServerError, from_server_failures};
+use crate::rls::error::RlsError;
+use crate::telemetry::error::TelemetryError;
 use pgrx::PgSqlErrorCode;
 use pgrx::spi::{quote_identifier, quote_literal};
 
-/// An error with its own SQLSTATE, DETAIL and HINT.
+/// A call that works.
+pub const WAIVER_EXAMPLE: &str = "SELECT crewsnow_ops.waive_criterion('payments', \
+    'Stripe is down, our side is healthy: INC-42', now() + interval '4 hours');";
+/// A call that works.
+pub const FREEZE_EXAMPLE: &str = "SELECT crewsnow_ops.freeze_releases('new year', \
+    '2026-12-30 00:00+00', '2027-01-02 00:00+00');";
+/// A call that works.
+pub const TEST_EXAMPLE: &str = "SELECT crewsnow_ops.register_e2e_test('first evening', \
+    'e2e.first_evening()', 'service_role');";
+/// A call that works.
+pub const EVIDENCE_EXAMPLE: &str = "SELECT crewsnow_ops.record_evidence('restore-test', true, \
+    '{\"backup\": \"2026-11-22\"}', '7 days');";
+
+/// A call about decisions that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadinessError {
     /// SQLSTATE 42704
     #[error("{kind} \"{name}\" does not exist")]
     Unknown {
-        /// What was looked for.
+        /// The kind of object.
         kind: Kind,
-        /// Under which name.
+        /// The requested name or id.
         name: String,
-        /// Names like it, the closest first.
-        near: Vec<String>,
+        /// Similar names, closest first.
+        similar: Vec<String>,
     },
     /// SQLSTATE 22023
-    #[error("decision \"{0}\" does not exist")]
+    #[error("gate \"{0}\" does not exist")]
     UnknownGate(String),
     /// SQLSTATE 22023
-    #[error("a release has 1 to 200 characters, this one has {0}")]
+    #[error("a release name must have 1 to 200 characters, not {0}")]
     InvalidRelease(usize),
     /// SQLSTATE 22023
     #[error("{argument} must be a JSON object of at most 256 kB")]
     InvalidObject {
         /// The SQL name of the argument.
         argument: &'static str,
-        /// What it is instead.
+        /// The kind of value, or its size.
         seen: String,
     },
     /// SQLSTATE 22023
-    #[error("p_valid_for must be positive and no longer than {fresh_for}")]
+    #[error("p_valid_for must be positive and at most {fresh_for}")]
     InvalidValidity {
-        /// How long evidence for this criterion counts.
+        /// The longest validity of evidence for this criterion.
         fresh_for: String,
     },
     /// SQLSTATE 22023
-    #[error("a reason is needed to {what}")]
+    #[error("cannot {action} without a reason")]
     NoReason {
-        /// What was attempted.
-        what: &'static str,
+        /// The refused action, a verb with its object.
+        action: &'static str,
         /// A call that works.
         example: &'static str,
     },
     /// SQLSTATE 22023
-    #[error("p_expires_at must lie within 30 days from now")]
+    #[error("p_expires_at must be in the future, at most 30 days from now")]
     InvalidEnd,
     /// SQLSTATE 22023
-    #[error("a freeze must end in the future, and after it begins")]
+    #[error("a freeze must end in the future and after it starts")]
     InvalidFreeze,
     /// SQLSTATE 42501
-    #[error("a waiver is approved by somebody else than who asked for it")]
+    #[error("a waiver must be approved by another user than its author")]
     OwnWaiver(String),
     /// SQLSTATE 42501
-    #[error("waivers are asked for and approved in person")]
+    #[error("a waiver cannot be requested or approved through a SECURITY DEFINER function")]
     NotInPerson(String),
     /// SQLSTATE 22023
-    #[error("criterion \"{0}\" does not run tests")]
+    #[error("criterion \"{0}\" does not run end-to-end tests")]
     RunsNoTests(String),
     /// SQLSTATE 42501
     #[error("\"{who}\" is not a member of role \"{role}\"")]
     NotAMember {
-        /// Who would act as it.
+        /// The registering user or the function's owner.
         who: String,
-        /// The role.
+        /// The role that the test runs as.
         role: String,
     },
     /// SQLSTATE 42809
-    #[error("{function} cannot be a test: {why}")]
+    #[error("{function} cannot be an end-to-end test: {reason}")]
     NotATest {
         /// The function.
         function: String,
-        /// What is wrong with it.
-        why: &'static str,
+        /// The defect.
+        reason: &'static str,
     },
     /// SQLSTATE 22023
     #[error("p_time_limit must be 1 millisecond to 10 minutes")]
     InvalidTimeLimit,
     /// SQLSTATE 0A000
-    #[error("\"{key}\" in {table} came with the extension and stays")]
+    #[error("\"{key}\" in {table} belongs to the extension and cannot be removed")]
     BuiltIn {
         /// The table.
         table: String,
@@ -90,16 +107,25 @@ pub enum ReadinessError {
     #[error("crewsnow_ops.decisions is append-only")]
     DecisionsAreFinal,
     /// SQLSTATE XX001: a row that this extension did not write
-    #[error("the inputs of decision {id} cannot be read: {why}")]
+    #[error("the inputs of decision {id} cannot be read: {reason}")]
     UnreadableInputs {
         /// The decision.
         id: String,
-        /// What is wrong with them.
-        why: String,
+        /// The defect.
+        reason: String,
     },
+    /// An error of telemetry, with its own SQLSTATE.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// An error of the row-level security audit, with its own SQLSTATE.
+    #[error(transparent)]
+    Rls(#[from] RlsError),
+    /// An error of the server's interface, with its own SQLSTATE.
+    #[error(transparent)]
+    Server(#[from] ServerError),
 }
 
-/// What has names or ids.
+/// Objects that have a name or an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A row of crewsnow_ops.criteria.
@@ -120,7 +146,7 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Criterion => "criterion",
-            Self::Test => "test",
+            Self::Test => "end-to-end test",
             Self::Checklist => "checklist",
             Self::Waiver => "open waiver",
             Self::Freeze => "freeze",
@@ -129,9 +155,8 @@ impl std::fmt::Display for Kind {
     }
 }
 
-impl ReadinessError {
-    /// The SQLSTATE.
-    pub fn code(&self) -> PgSqlErrorCode {
+impl SqlError for ReadinessError {
+    fn sqlstate(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {
             Self::Unknown { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
@@ -141,57 +166,81 @@ impl ReadinessError {
             Self::NotATest { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::BuiltIn { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::UnreadableInputs { .. } => Code::ERRCODE_DATA_CORRUPTED,
-            _ => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::UnknownGate(_)
+            | Self::InvalidRelease(_)
+            | Self::InvalidObject { .. }
+            | Self::InvalidValidity { .. }
+            | Self::NoReason { .. }
+            | Self::InvalidEnd
+            | Self::InvalidFreeze
+            | Self::RunsNoTests(_)
+            | Self::InvalidTimeLimit => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::Telemetry(error) => error.sqlstate(),
+            Self::Rls(error) => error.sqlstate(),
+            Self::Server(error) => error.sqlstate(),
         }
     }
 
-    /// What was seen.
-    pub fn detail(&self) -> Option<String> {
+    fn detail(&self) -> Option<String> {
         Some(match self {
-            Self::Unknown { near, .. } => match near.split_first() {
+            Self::Unknown { similar, .. } => match similar.first() {
                 None => "Nothing was changed.".into(),
-                Some((first, _)) => format!("Nothing was changed. There is \"{first}\"."),
+                Some(first) => format!("Nothing was changed. The closest name is \"{first}\"."),
             },
-            Self::UnknownGate(_) => "There are go_no_go and launch.".into(),
-            Self::InvalidObject { seen, .. } => format!("It is {seen}. Nothing was changed."),
-            Self::InvalidValidity { .. } => {
-                "That is fresh_for of the criterion in crewsnow_ops.criteria. Nothing was recorded.".into()
+            Self::UnknownGate(_) => "The gates are go_no_go and launch.".into(),
+            Self::InvalidObject { seen, .. } => {
+                format!("The value is {seen}. Nothing was changed.")
             }
-            Self::NoReason { .. } => "It is shown in every decision that it touches. Nothing was changed.".into(),
-            Self::InvalidEnd => "Nothing is waived for ever. Nothing was changed.".into(),
+            Self::InvalidValidity { .. } => "The limit is fresh_for of the criterion in \
+                                             crewsnow_ops.criteria. Nothing was recorded."
+                .into(),
+            Self::NoReason { .. } => "Every affected decision shows the reason. Nothing was changed.".into(),
+            Self::InvalidEnd => "A waiver must expire. Nothing was changed.".into(),
             Self::InvalidFreeze => "Nothing was changed.".into(),
-            Self::OwnWaiver(by) => format!("\"{by}\" asked for it. Nothing was changed."),
-            Self::NotInPerson(who) => {
-                format!("\"{who}\" has logged in, and a SECURITY DEFINER function does it for them. Nothing was changed.")
+            Self::OwnWaiver(author) => {
+                format!("The author is \"{author}\". Nothing was changed.")
             }
-            Self::RunsNoTests(_) => "Its measures lack \"tests\". Nothing was changed.".into(),
+            Self::NotInPerson(user) => format!(
+                "The session user is \"{user}\"; the function runs as another role. \
+                 Nothing was changed."
+            ),
+            Self::RunsNoTests(_) => "Its measures do not contain \"tests\". Nothing was changed.".into(),
             Self::NotAMember { .. } => {
-                "A test runs as roles that whoever registers it, and the function's owner, could act as by themselves."
+                "A test may run only as roles that the registering user and the function's owner \
+                 are members of."
                     .into()
             }
-            Self::NotATest { .. } => {
-                "A test is a function without arguments that returns void, boolean, text, or rows with columns step and statement."
-                    .into()
+            Self::NotATest { .. } => "A test is a function without arguments. It returns void, boolean, text, \
+                 or rows with columns step and statement."
+                .into(),
+            Self::BuiltIn { .. } => "A restored dump would bring the row back. Nothing was changed.".into(),
+            Self::DecisionsAreFinal => "No role can change or remove rows, the owner included.".into(),
+            Self::InvalidRelease(_) | Self::InvalidTimeLimit | Self::UnreadableInputs { .. } => {
+                return None;
             }
-            Self::BuiltIn { .. } => "Otherwise a restored dump would bring it back. Nothing was changed.".into(),
-            Self::DecisionsAreFinal => "Rows are neither changed nor removed, whoever asks.".into(),
-            _ => return None,
+            Self::Telemetry(error) => return error.detail(),
+            Self::Rls(error) => return error.detail(),
+            Self::Server(error) => return error.detail(),
         })
     }
 
-    /// What to type.
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { kind, .. } => match kind {
                 Kind::Criterion => "SELECT name, description FROM crewsnow_ops.criteria;",
                 Kind::Test => "SELECT name, function FROM crewsnow_ops.e2e_tests;",
                 Kind::Checklist => "SELECT DISTINCT checklist FROM crewsnow_ops.checklist_items;",
                 Kind::Waiver => {
-                    "SELECT id, criterion, reason, expires_at FROM crewsnow_ops.waivers WHERE revoked_at IS NULL;"
+                    "SELECT id, criterion, reason, expires_at FROM crewsnow_ops.waivers \
+                     WHERE revoked_at IS NULL;"
                 }
-                Kind::Freeze => "SELECT id, starts_at, ends_at, reason FROM crewsnow_ops.freezes WHERE ends_at > now();",
+                Kind::Freeze => {
+                    "SELECT id, starts_at, ends_at, reason FROM crewsnow_ops.freezes \
+                     WHERE ends_at > now();"
+                }
                 Kind::Decision => {
-                    "SELECT id, decided_at, decision FROM crewsnow_ops.decisions ORDER BY decided_at DESC LIMIT 10;"
+                    "SELECT id, decided_at, decision FROM crewsnow_ops.decisions \
+                     ORDER BY decided_at DESC LIMIT 10;"
                 }
             }
             .into(),
@@ -199,31 +248,44 @@ impl ReadinessError {
                 "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');".into()
             }
             Self::InvalidObject { argument: "p_claims", .. } | Self::InvalidTimeLimit | Self::NotATest { .. } => {
-                super::e2e_registry::EXAMPLE.into()
+                TEST_EXAMPLE.into()
             }
-            Self::InvalidObject { .. } | Self::InvalidValidity { .. } => super::evidence::EXAMPLE.into(),
+            Self::InvalidObject { .. } | Self::InvalidValidity { .. } => EVIDENCE_EXAMPLE.into(),
             Self::NoReason { example, .. } => (*example).into(),
-            Self::InvalidEnd => super::waivers::EXAMPLE.into(),
-            Self::InvalidFreeze => super::waivers::FREEZE_EXAMPLE.into(),
-            Self::OwnWaiver(_) => "Somebody else: SELECT id, criterion, reason FROM crewsnow_ops.waivers WHERE approved_at IS NULL;".into(),
-            Self::NotInPerson(_) => super::waivers::EXAMPLE.into(),
+            Self::InvalidEnd | Self::NotInPerson(_) => WAIVER_EXAMPLE.into(),
+            Self::InvalidFreeze => FREEZE_EXAMPLE.into(),
+            Self::OwnWaiver(_) => "Ask another user to list the waivers and approve this one: \
+                 SELECT id, criterion, reason FROM crewsnow_ops.waivers WHERE approved_at IS NULL;"
+                .into(),
             Self::RunsNoTests(name) => format!(
-                "UPDATE crewsnow_ops.criteria SET measures = measures || '{{tests}}' WHERE name = {};",
+                "UPDATE crewsnow_ops.criteria SET measures = measures || '{{tests}}' \
+                 WHERE name = {};",
                 quote_literal(name)
             ),
             Self::NotAMember { who, role } => {
                 format!("GRANT {} TO {};", quote_identifier(role), quote_identifier(who))
             }
             Self::BuiltIn { table, key } => match table.as_str() {
-                "criteria" => format!("UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = {};", quote_literal(key)),
+                "criteria" => {
+                    format!("UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = {};", quote_literal(key))
+                }
                 "launch_plan" => format!(
-                    "UPDATE crewsnow_ops.launch_plan SET is_enabled = NULL, rollout_steps = NULL WHERE flag_key = {};",
+                    "UPDATE crewsnow_ops.launch_plan SET is_enabled = NULL, rollout_steps = NULL \
+                     WHERE flag_key = {};",
                     quote_literal(key)
                 ),
-                _ => "INSERT INTO crewsnow_ops.checklist_items (checklist, item, position, task) VALUES ('post-incident', 'invoices', 13, 'Invoices of the time were checked.');".into(),
+                _ => "INSERT INTO crewsnow_ops.checklist_items (checklist, item, position, task) \
+                      VALUES ('post-incident', 'invoices', 13, 'Check the invoices of the time.');"
+                    .into(),
             },
-            Self::DecisionsAreFinal => "Decide again: SELECT * FROM make_go_no_go_decision();".into(),
-            _ => return None,
+            Self::DecisionsAreFinal => "To decide again: SELECT * FROM make_go_no_go_decision();".into(),
+            Self::UnreadableInputs { .. } => return None,
+            Self::Telemetry(error) => return error.hint(),
+            Self::Rls(error) => return error.hint(),
+            Self::Server(error) => return error.hint(),
         })
     }
 }
+
+reportable!(ReadinessError);
+from_server_failures!(ReadinessError);

@@ -1,34 +1,31 @@
 //! What speaks for criteria, and against them.
 
-use super::error::{Kind, ReadinessError};
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::xact::{sec_context, session};
-use crate::suggest::near_keys;
+use crate::readiness::error::{EVIDENCE_EXAMPLE, Kind, ReadinessError};
+use crate::suggest::similar;
 use pgrx::JsonB;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// A call that works.
-pub const EXAMPLE: &str =
-    "SELECT crewsnow_ops.record_evidence('restore-test', true, '{\"backup\": \"2026-11-22\"}', '7 days');";
 /// How long a JSON object may be, as text.
 const MOST_BYTES: usize = 256 * 1024;
 /// How many characters the name of a release may have.
 const MOST_CHARACTERS: usize = 200;
 
 /// The name of a release, which must be one.
-pub fn valid_release(release: Option<&str>) -> Result<Option<String>, OpsError> {
+pub fn valid_release(release: Option<&str>) -> Result<Option<String>, ReadinessError> {
     let length = release.map_or(1, |release| release.trim().chars().count());
     if length == 0 || length > MOST_CHARACTERS {
-        return Err(ReadinessError::InvalidRelease(length).into());
+        return Err(ReadinessError::InvalidRelease(length));
     }
     Ok(release.map(|release| release.trim().to_owned()))
 }
 
 /// A JSON object of a bearable size.
-pub fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, OpsError> {
+pub fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, ReadinessError> {
     let seen = match &object.0 {
         serde_json::Value::Object(_) => match object.0.to_string().len() {
             length if length > MOST_BYTES => format!("one of {} kB", length.div_ceil(1024)),
@@ -38,7 +35,7 @@ pub fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, OpsE
         serde_json::Value::String(_) => "a string".to_owned(),
         other => other.to_string(),
     };
-    Err(ReadinessError::InvalidObject { argument, seen }.into())
+    Err(ReadinessError::InvalidObject { argument, seen })
 }
 
 /// A criterion that somebody refers to.
@@ -56,7 +53,7 @@ pub struct Known {
 }
 
 /// The criterion of this name, which must be there; and whether evidence for it may count for a time.
-pub fn known_criterion(name: &str, valid_for: Option<Interval>) -> Result<Known, OpsError> {
+pub fn known_criterion(name: &str, valid_for: Option<Interval>) -> Result<Known, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/known_criteria.sql");
@@ -74,8 +71,8 @@ pub fn known_criterion(name: &str, valid_for: Option<Interval>) -> Result<Known,
                 }
                 names.push(found);
             }
-            let near = near_keys(name, names.iter().map(String::as_str));
-            Err(ReadinessError::Unknown { kind: Kind::Criterion, name: name.to_owned(), near }.into())
+            let near = similar(name, names.iter().map(String::as_str));
+            Err(ReadinessError::Unknown { kind: Kind::Criterion, name: name.to_owned(), similar: near })
         })
     })
 }
@@ -93,14 +90,14 @@ fn record_evidence(
     p_release: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("record evidence")?;
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EVIDENCE_EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let passed = p_passed.ok_or_else(|| null("p_passed"))?;
     let details = valid_object("p_details", p_details.ok_or_else(|| null("p_details"))?)?;
     let release = valid_release(p_release)?;
     let known = known_criterion(criterion, p_valid_for)?;
     if !known.is_valid {
-        return Err(OpsError::from(ReadinessError::InvalidValidity { fresh_for: known.fresh_for }).into());
+        return Err(ReadinessError::InvalidValidity { fresh_for: known.fresh_for }.into());
     }
     if passed && !known.asks_for_evidence {
         notice!("\"{criterion}\" is seen by itself: evidence for it only answers evidence against it");
@@ -116,7 +113,7 @@ pub fn keep(
     release: Option<String>,
     details: JsonB,
     valid_for: Option<Interval>,
-) -> Result<pgrx::Uuid, OpsError> {
+) -> Result<pgrx::Uuid, ReadinessError> {
     let id = sec_context::new_uuid();
     let by = session::user();
     as_owner(|| {

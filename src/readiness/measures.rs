@@ -4,9 +4,9 @@ use super::e2e;
 use super::evidence::keep;
 use super::pure::model::{Measurement, Outcome};
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::{session, subtransaction};
+use crate::readiness::error::ReadinessError;
 use crate::rls::report::summary::{Standing, standing};
 use crate::telemetry::rollup::events::Times;
 use crate::telemetry::rollup::webhooks::Count;
@@ -110,7 +110,7 @@ impl Observer {
         }
     }
 
-    fn see(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Result<Seen, OpsError> {
+    fn see(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Result<Seen, ReadinessError> {
         match measure {
             "tests" => match self.place {
                 Place::Writable => tests(criterion),
@@ -154,7 +154,7 @@ impl Observer {
         }
     }
 
-    fn webhooks(&self) -> Result<Seen, OpsError> {
+    fn webhooks(&self) -> Result<Seen, ReadinessError> {
         let look = in_target_schema(
             "SELECT status, count(*), max(processed_at) FROM @extschema@.processed_events WHERE processed_at > now() - interval '1 day' GROUP BY 1;",
         )?;
@@ -190,7 +190,7 @@ impl Observer {
         Ok(seen.then(look))
     }
 
-    fn telemetry(&self) -> Result<Seen, OpsError> {
+    fn telemetry(&self) -> Result<Seen, ReadinessError> {
         let functions = minutes(Window::ending(self.now.0, TEN_MINUTES), Times::Unwanted)?;
         let calls: u64 = functions.iter().flat_map(|(_, minutes)| minutes.values()).map(|minute| minute.calls).sum();
         Ok(match calls {
@@ -203,7 +203,7 @@ impl Observer {
 }
 
 /// How many webhooks of the time since wait to be processed.
-fn received(since: i64) -> Result<i64, OpsError> {
+fn received(since: i64) -> Result<i64, ReadinessError> {
     let sql = in_target_schema(include_str!("../../sql/readiness/received_webhooks.sql"))?;
     let since = TimestampWithTimeZone::try_from(since).ok();
     as_owner(|| {
@@ -231,7 +231,7 @@ fn evidence(criterion: &str) -> String {
 }
 
 /// Runs the tests of a criterion, and keeps how they went for where they cannot run.
-fn tests(criterion: &str) -> Result<Seen, OpsError> {
+fn tests(criterion: &str) -> Result<Seen, ReadinessError> {
     let runs = e2e::run(None, Some(criterion))?;
     if runs.is_empty() {
         let name = quote_literal(criterion);
@@ -271,7 +271,7 @@ fn tests_counted(count: usize) -> String {
     format!("{count} {}", if count == 1 { "test" } else { "tests" })
 }
 
-fn row_security() -> Result<Seen, OpsError> {
+fn row_security() -> Result<Seen, ReadinessError> {
     let (seen, accepted) = match standing()? {
         Standing::Leaking(leaks) => (Seen::new(Outcome::Failed, format!("it leaks: {}", named(&leaks))), Vec::new()),
         Standing::Untold(why) => {
@@ -289,7 +289,7 @@ fn row_security() -> Result<Seen, OpsError> {
     Ok(Seen { caveat, ..seen.then("SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();") })
 }
 
-fn freeze() -> Result<Seen, OpsError> {
+fn freeze() -> Result<Seen, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let row = client.select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?.first();
@@ -303,7 +303,7 @@ fn freeze() -> Result<Seen, OpsError> {
     })
 }
 
-fn flags() -> Result<Seen, OpsError> {
+fn flags() -> Result<Seen, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let (mut planned, mut wrong, mut action) = (0, Vec::new(), None);

@@ -1,17 +1,18 @@
 //! The triggers on the tables of decisions.
 
-use super::error::ReadinessError;
-use crate::error::{OpsError, raise};
+use crate::error::raise;
 use crate::pg::backend_local::BackendLocal;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::session;
+use crate::readiness::error::ReadinessError;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation};
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
-const CALLED: OpsError = OpsError::NotATrigger("seeded_rows_stay");
+const CALLED: ReadinessError = ReadinessError::Server(ServerError::NotATrigger("seeded_rows_stay"));
 /// Columns that are kept by the trigger.
 const BOOKKEEPING: [&str; 3] = ["seeded", "changed_at", "changed_by"];
 
@@ -29,7 +30,7 @@ impl Drop for Displacing {
 /// BEFORE UPDATE OR DELETE OR TRUNCATE on what was decided.
 #[pg_trigger(sql = false)]
 fn decisions_are_final<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
-    raise(Err(ReadinessError::DecisionsAreFinal.into()))
+    raise(Err(ReadinessError::DecisionsAreFinal))
 }
 
 /// BEFORE INSERT OR UPDATE OR DELETE, each row of a table that came with rows.
@@ -38,7 +39,7 @@ fn seeded_rows_stay<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, E
     Ok(raise(write(trigger)))
 }
 
-fn write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsError> {
+fn write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ReadinessError> {
     let table = trigger.table_name()?;
     let (key, displace) = match table.as_str() {
         "criteria" => ("name", Some(include_str!("../../sql/readiness/displace_criterion.sql"))),
@@ -61,9 +62,9 @@ fn write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsError> {
     }
 }
 
-fn built_in(table: &str, row: &Row<'_>, key: &str) -> OpsError {
+fn built_in(table: &str, row: &Row<'_>, key: &str) -> ReadinessError {
     let key = row.get_by_name::<String>(key).ok().flatten().unwrap_or_default();
-    ReadinessError::BuiltIn { table: table.to_owned(), key }.into()
+    ReadinessError::BuiltIn { table: table.to_owned(), key }
 }
 
 /// A row takes the place of the one that came with the extension, if nobody has changed that: so a dump is restored.
@@ -71,7 +72,7 @@ fn insert<'a>(
     trigger: &'a PgTrigger<'a>,
     key: &str,
     displace: Option<&'static str>,
-) -> Result<Option<Row<'a>>, OpsError> {
+) -> Result<Option<Row<'a>>, ReadinessError> {
     let mut row = trigger.new().ok_or(CALLED)?.into_owned();
     let Some(sql) = displace else {
         row.set_by_name("seeded", false)?;
@@ -87,8 +88,9 @@ fn insert<'a>(
     let key: Option<String> = row.get_by_name(key)?;
     DISPLACING.with(|is_running| *is_running = true);
     let _displacing = Displacing;
-    let displace =
-        |client: &mut pgrx::spi::SpiClient<'_>| Ok::<_, OpsError>(!client.update(sql, None, &[key.into()])?.is_empty());
+    let displace = |client: &mut pgrx::spi::SpiClient<'_>| {
+        Ok::<_, ReadinessError>(!client.update(sql, None, &[key.into()])?.is_empty())
+    };
     let has_displaced = Spi::connect_mut(displace)?;
     row.set_by_name("seeded", has_displaced)?;
     Ok(Some(row))
@@ -100,7 +102,7 @@ fn update<'a>(
     table: &str,
     key: &str,
     can_be_changed: bool,
-) -> Result<Option<Row<'a>>, OpsError> {
+) -> Result<Option<Row<'a>>, ReadinessError> {
     let old = trigger.old().ok_or(CALLED)?.into_owned();
     let mut new = trigger.new().ok_or(CALLED)?.into_owned();
     let seeded = old.get_by_name::<bool>("seeded")?.unwrap_or(false);
@@ -115,7 +117,7 @@ fn update<'a>(
     Ok(Some(new))
 }
 
-fn stamp(row: &mut Row<'_>) -> Result<(), OpsError> {
+fn stamp(row: &mut Row<'_>) -> Result<(), ReadinessError> {
     if let Ok(now) = TimestampWithTimeZone::try_from(glue::clock()) {
         row.set_by_name("changed_at", now)?;
     }

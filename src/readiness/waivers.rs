@@ -1,20 +1,15 @@
 //! What need not be met for now, and when nothing is launched.
 
-use super::error::{Kind, ReadinessError};
 use super::evidence::{known_criterion, valid_release};
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::trigger;
 use crate::pg::xact::{sec_context, session};
+use crate::readiness::error::{FREEZE_EXAMPLE, Kind, ReadinessError, WAIVER_EXAMPLE};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// A call that works.
-pub const EXAMPLE: &str = "SELECT crewsnow_ops.waive_criterion('payments', 'Stripe is down, nothing of ours: INC-42', now() + interval '4 hours');";
-/// A call that works.
-pub const FREEZE_EXAMPLE: &str =
-    "SELECT crewsnow_ops.freeze_releases('new year', '2026-12-30 00:00+00', '2027-01-02 00:00+00');";
 const APPROVE_EXAMPLE: &str = "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const REVOKE_EXAMPLE: &str = "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be7c-3ae492be0185');";
@@ -22,7 +17,7 @@ const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be
 const LONGEST: i64 = 30 * crate::time::minute::DAY;
 
 /// Writes as the owner; the texts of what the statement returns, `None` where it touched no row.
-fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, OpsError> {
+fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, ReadinessError> {
     as_owner(|| {
         Spi::connect_mut(|client| {
             let rows = client.update(sql, None, arguments)?;
@@ -33,12 +28,12 @@ fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<Stri
 
 /// Two people are two who have logged in, and who do it themselves: no SECURITY DEFINER function of somebody else's that they have called, or that
 /// a trigger calls, does it in their name.
-fn in_person() -> Result<(), OpsError> {
-    if session::is_in_person() { Ok(()) } else { Err(ReadinessError::NotInPerson(session::user()).into()) }
+fn in_person() -> Result<(), ReadinessError> {
+    if session::is_in_person() { Ok(()) } else { Err(ReadinessError::NotInPerson(session::user())) }
 }
 
-fn unknown(kind: Kind, id: pgrx::Uuid) -> OpsError {
-    ReadinessError::Unknown { kind, name: id.to_string(), near: Vec::new() }.into()
+fn unknown(kind: Kind, id: pgrx::Uuid) -> ReadinessError {
+    ReadinessError::Unknown { kind, name: id.to_string(), similar: Vec::new() }
 }
 
 /// Asks for a waiver. See the COMMENT on the SQL function.
@@ -55,18 +50,18 @@ fn waive_criterion(
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("waive a criterion")?;
     in_person()?;
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: WAIVER_EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
     let expires_at = p_expires_at.ok_or_else(|| null("p_expires_at"))?;
     let release = valid_release(p_release)?;
     if reason.is_empty() {
-        let error = ReadinessError::NoReason { what: "waive a criterion", example: EXAMPLE };
-        return Err(OpsError::from(error).into());
+        let error = ReadinessError::NoReason { action: "waive a criterion", example: WAIVER_EXAMPLE };
+        return Err(error.into());
     }
     let (now, until) = (trigger::clock(), expires_at.into_inner());
     if until <= now || until > now.saturating_add(LONGEST) {
-        return Err(OpsError::from(ReadinessError::InvalidEnd).into());
+        return Err(ReadinessError::InvalidEnd.into());
     }
     let known = known_criterion(criterion, None)?;
     let id = sec_context::new_uuid();
@@ -89,13 +84,11 @@ fn waive_criterion(
 fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("approve a waiver")?;
     in_person()?;
-    let id = p_waiver.ok_or(OpsError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
+    let id = p_waiver.ok_or(ServerError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
     let by = session::user();
     match write(include_str!("../../sql/readiness/approve_waiver.sql"), &[id.into(), by.clone().into()])? {
         None => Err(unknown(Kind::Waiver, id).into()),
-        Some(requested_by) if requested_by.as_deref() == Some(by.as_str()) => {
-            Err(OpsError::from(ReadinessError::OwnWaiver(by)).into())
-        }
+        Some(requested_by) if requested_by.as_deref() == Some(by.as_str()) => Err(ReadinessError::OwnWaiver(by).into()),
         Some(_) => Ok(()),
     }
 }
@@ -107,7 +100,7 @@ fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("revoke a waiver")?;
-    let id = p_waiver.ok_or(OpsError::NullArgument { argument: "p_waiver", example: REVOKE_EXAMPLE })?;
+    let id = p_waiver.ok_or(ServerError::NullArgument { argument: "p_waiver", example: REVOKE_EXAMPLE })?;
     let arguments = [id.into(), session::user().into()];
     match write(include_str!("../../sql/readiness/revoke_waiver.sql"), &arguments)? {
         None => Err(unknown(Kind::Waiver, id).into()),
@@ -126,17 +119,17 @@ fn freeze_releases(
     p_ends_at: Option<TimestampWithTimeZone>,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("freeze releases")?;
-    let null = |argument| OpsError::NullArgument { argument, example: FREEZE_EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: FREEZE_EXAMPLE };
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
     let starts_at = p_starts_at.ok_or_else(|| null("p_starts_at"))?;
     let ends_at = p_ends_at.ok_or_else(|| null("p_ends_at"))?;
     if reason.is_empty() {
-        let error = ReadinessError::NoReason { what: "freeze releases", example: FREEZE_EXAMPLE };
-        return Err(OpsError::from(error).into());
+        let error = ReadinessError::NoReason { action: "freeze releases", example: FREEZE_EXAMPLE };
+        return Err(error.into());
     }
     let is_finite = !starts_at.is_infinity() && !starts_at.is_neg_infinity() && !ends_at.is_infinity();
     if !is_finite || ends_at <= starts_at || ends_at.into_inner() <= trigger::clock() {
-        return Err(OpsError::from(ReadinessError::InvalidFreeze).into());
+        return Err(ReadinessError::InvalidFreeze.into());
     }
     let id = sec_context::new_uuid();
     let arguments = [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
@@ -151,7 +144,7 @@ fn freeze_releases(
 #[search_path(pg_catalog, pg_temp)]
 fn end_freeze(p_freeze: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("end a freeze")?;
-    let id = p_freeze.ok_or(OpsError::NullArgument { argument: "p_freeze", example: END_EXAMPLE })?;
+    let id = p_freeze.ok_or(ServerError::NullArgument { argument: "p_freeze", example: END_EXAMPLE })?;
     match write(include_str!("../../sql/readiness/end_freeze.sql"), &[id.into()])? {
         None => Err(unknown(Kind::Freeze, id).into()),
         Some(_) => Ok(()),

@@ -8,14 +8,15 @@ use super::target::accounts::People;
 use super::target::application::{Identity, Surroundings};
 use super::target::policy;
 use super::target::table::Table;
-use crate::error::OpsError;
 use crate::pg::catalog::{lookup, privilege};
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::Rows;
 use crate::pg::rewrite::policy_expr::c_string;
 use crate::pg::rewrite::qual::{Condition, Folded, Parameters, value_of};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
 use crate::pg::xact::{sec_context, session, timeout};
+use crate::rls::error::RlsError;
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -136,14 +137,14 @@ fn effective_rls(
     p_user: Option<&str>,
 ) -> Result<Rows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.effective_rls('public.messages', 'authenticated', '7ad0e310-c2be-f807-be7c-3ae492be0185');";
-    let relation = p_relation.ok_or(OpsError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
+    let relation = p_relation.ok_or(ServerError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
     let mut audit = Audit::prepare(Some(relation))?;
     if let Some(name) = p_role
         && !audit.surroundings.roles.iter().any(|role| role.name == name)
     {
-        return Err(OpsError::NotAClientRole { role: name.to_owned() }.into());
+        return Err(RlsError::NotAClientRole { role: name.to_owned() }.into());
     }
-    let Some((table, _)) = audit.tables.pop() else { return Err(OpsError::NotATable { example: EXAMPLE }.into()) };
+    let Some((table, _)) = audit.tables.pop() else { return Err(RlsError::NotATable { example: EXAMPLE }.into()) };
     if let Some(user) = p_user {
         require_id(user, &audit.surroundings, &table)?;
     }
@@ -185,7 +186,7 @@ fn effective_rls(
 }
 
 /// Fails for what cannot be a user's id.
-fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<(), OpsError> {
+fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<(), RlsError> {
     let Some(type_) = surroundings.id_type() else { return Ok(()) };
     if policy::alone(|| value_of(type_, &c_string(user))).is_ok() {
         return Ok(());
@@ -196,7 +197,7 @@ fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<
     };
     let name = table.named.name.replace('\'', "''");
     let example = format!("SELECT * FROM crewsnow_ops.effective_rls('{name}', NULL, '{id}');");
-    Err(OpsError::NotAUserId { user: user.to_owned(), type_: lookup::type_name(type_), example })
+    Err(RlsError::NotAUserId { user: user.to_owned(), type_: lookup::type_name(type_), example })
 }
 
 /// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.

@@ -10,8 +10,8 @@ use super::target::policy;
 use super::target::policy::{ClauseFacts, Policy};
 use super::target::table;
 use super::target::table::Table;
-use crate::error::OpsError;
 use crate::pg::memory;
+use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub struct Audit {
 
 impl Audit {
     /// What has to be known before a question is asked.
-    pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
+    pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
         let mut surroundings = Surroundings::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::facts(&policies, &surroundings);
@@ -47,15 +47,16 @@ impl Audit {
     }
 
     /// Looks at all tables that clients reach, or at one.
-    pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, OpsError> {
+    pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
         let end = Instant::now() + Duration::from_millis(settings::audit_time());
         let mut audit = Self::prepare(only)?;
         let mut people = People::find(&audit.surroundings)?;
         let in_time = |table: &Table| match Instant::now() < end {
             true => Ok(()),
-            false => {
-                Err(OpsError::Unreadable { table: table.named.name.clone(), why: "the audit's time was up".to_owned() })
-            }
+            false => Err(RlsError::Unreadable {
+                table: table.named.name.clone(),
+                reason: "the audit's time was up".to_owned(),
+            }),
         };
         let Self { surroundings, policies, facts, tables } = &mut audit;
         // Whose rows each table has, if it is to be asked of by others too.

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod audit;
 pub mod engine;
+pub mod error;
 pub mod incident;
 pub mod model;
 pub mod report;

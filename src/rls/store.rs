@@ -4,9 +4,10 @@ use super::engine::examine::{Cell, worst};
 use super::model::{Finding, Reach, Severity, Verdict};
 use super::report::audit_report::{Acceptance, Report};
 use crate::access::as_owner;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::xact::{sec_context, session};
-use crate::suggest::near_keys;
+use crate::rls::error::RlsError;
+use crate::suggest::similar;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 const EXAMPLE: &str = "SELECT crewsnow_ops.accept_finding('public-read policy \"Stations are public\" on public.stations', 'ski resorts are public', now() + interval '90 days');";
 
 /// What is accepted now, by finding.
-pub fn acceptances() -> Result<BTreeMap<String, Acceptance>, OpsError> {
+pub fn acceptances() -> Result<BTreeMap<String, Acceptance>, RlsError> {
     as_owner(|| {
         Spi::connect(|client| {
             let mut accepted = BTreeMap::new();
@@ -45,7 +46,7 @@ pub struct Latest {
 }
 
 /// The last audit that was kept, if there is one.
-pub fn latest() -> Result<Option<Latest>, OpsError> {
+pub fn latest() -> Result<Option<Latest>, RlsError> {
     as_owner(|| {
         Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/rls/latest_run.sql"), Some(1), &[])?;
@@ -70,31 +71,31 @@ fn accept_finding(
     p_expires_at: Option<TimestampWithTimeZone>,
 ) -> Result<(), ErrorReport> {
     session::require_writable("accept a finding")?;
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let finding = p_finding.ok_or_else(|| null("p_finding"))?;
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
     let expires_at = p_expires_at.ok_or_else(|| null("p_expires_at"))?;
     if reason.is_empty() {
-        return Err(OpsError::NoReasonToAccept { example: EXAMPLE }.into());
+        return Err(RlsError::NoReason { example: EXAMPLE }.into());
     }
     let now = crate::pg::fmgr::trigger::clock();
     let until = expires_at.into_inner();
     if until <= now || until > now + 366 * crate::time::minute::DAY {
-        return Err(OpsError::InvalidExpiry { example: EXAMPLE }.into());
+        return Err(RlsError::InvalidExpiry { example: EXAMPLE }.into());
     }
     let found = Report::make()?.findings;
     // The worst comes first, where several have the name.
     let Some(severity) = found.iter().find(|known| known.key() == finding).map(|known| known.severity.as_str()) else {
         let known: Vec<String> = found.iter().map(Finding::key).collect();
-        let near = near_keys(finding, known.iter().map(String::as_str));
-        return Err(OpsError::UnknownFinding { finding: finding.to_owned(), near }.into());
+        let near = similar(finding, known.iter().map(String::as_str));
+        return Err(RlsError::UnknownFinding { finding: finding.to_owned(), similar: near }.into());
     };
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
             let arguments = [finding.into(), by.into(), reason.into(), expires_at.into(), severity.into()];
             client.update(include_str!("../../sql/rls/accept.sql"), None, &arguments)?;
-            Ok(())
+            Ok::<_, RlsError>(())
         })
     })?;
     Ok(())
@@ -169,7 +170,7 @@ fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
             arguments.extend(columns(&report));
             arguments.push(unmet.into());
             client.update(include_str!("../../sql/rls/keep_run.sql"), None, &arguments)?;
-            Ok(())
+            Ok::<_, RlsError>(())
         })
     })?;
     Ok(run)
@@ -188,7 +189,7 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<crate::pg::fmgr::srf::Answer, 
         let told: Vec<String> =
             told.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
         arguments.push(told.into());
-        Ok(crate::pg::fmgr::srf::Answer::of(include_str!("../../sql/rls/drift.sql"), &arguments))
+        Ok::<_, RlsError>(crate::pg::fmgr::srf::Answer::of(include_str!("../../sql/rls/drift.sql"), &arguments))
     })?;
     Ok(answer)
 }

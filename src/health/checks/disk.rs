@@ -1,7 +1,7 @@
 //! How full the disks are, which no SQL can say.
 
-use crate::error::OpsError;
 use crate::health::context::Known;
+use crate::health::error::HealthError;
 use crate::health::finding::{Finding, Status};
 use pgrx::prelude::*;
 
@@ -29,15 +29,15 @@ pub(crate) fn gigabytes(bytes: u64) -> String {
 }
 
 /// A row a file system that the server's files are on, as far as the caller may know where they are.
-pub fn findings(metric: &'static str, _: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn findings(metric: &'static str, _: &Known) -> Result<Vec<Finding>, HealthError> {
     let places: Vec<(String, Option<String>)> = Spi::connect(|client| {
         let mut places = Vec::new();
         for row in client.select(include_str!("../../../sql/health/disk_paths.sql"), None, &[])? {
             places.extend(
-                row.get::<String>(1)?.map(|what| Ok::<_, OpsError>((what, row.get::<String>(2)?))).transpose()?,
+                row.get::<String>(1)?.map(|what| Ok::<_, HealthError>((what, row.get::<String>(2)?))).transpose()?,
             );
         }
-        Ok::<_, OpsError>(places)
+        Ok::<_, HealthError>(places)
     })?;
     let mut seen = Vec::new();
     let mut findings = Vec::new();

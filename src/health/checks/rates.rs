@@ -1,7 +1,7 @@
 //! Rates: what the server's counters say of the time since an earlier sample where one compares, else of their whole life.
 
-use crate::error::OpsError;
 use crate::health::context::Known;
+use crate::health::error::HealthError;
 use crate::health::finding::{Finding, Status};
 use crate::pg::xact::session;
 use serde_json::{Map, Value};
@@ -82,7 +82,7 @@ fn findings(
     known: &Known,
     parts: &[&str],
     judge: fn(&Span<'_>, &Known) -> Judged,
-) -> Result<Vec<Finding>, OpsError> {
+) -> Result<Vec<Finding>, HealthError> {
     let now = match &known.now {
         Ok(now) => &now.parsed,
         Err(why) => return Ok(vec![Finding::skipped(metric, why.clone())]),
@@ -122,7 +122,7 @@ fn findings(
 const DATABASES: [&str; 2] = ["here", "others"];
 
 /// 10 % (awesome-prometheus-alerts), critical from 50 % in a window (ours), from 100 transactions on.
-pub fn rollbacks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn rollbacks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &DATABASES, |span, _| {
         let (back, committed) = (span.counted("xact_rollback"), span.counted("xact_commit"));
         let all = back + committed;
@@ -145,7 +145,7 @@ pub fn rollbacks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, Op
 }
 
 /// More than 5 a minute are critical (awesome-prometheus-alerts); one in a window is a warning, over a lifetime one a day (ours).
-pub fn deadlocks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn deadlocks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &DATABASES, |span, _| {
         let deadlocks = span.counted("deadlocks");
         Judged {
@@ -168,7 +168,7 @@ pub fn deadlocks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, Op
 }
 
 /// 1 GB an hour (pgdoctor; its 5 GB is a failure there, here a warning, too: slow, but nobody is refused).
-pub fn temp_files(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn temp_files(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &DATABASES, |span, _| {
         let (files, bytes) = (span.counted("temp_files"), span.counted("temp_bytes"));
         let hours = span.seconds.max(60.0) / 3600.0;
@@ -186,7 +186,7 @@ pub fn temp_files(metric: &'static str, known: &Known) -> Result<Vec<Finding>, O
 }
 
 /// Below 95 % (pgdoctor; others 98 to 99 %), from 10,000 blocks on (ours). Never critical: a nightly dump reads as badly.
-pub fn cache_hit(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn cache_hit(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &DATABASES, |span, _| {
         let (hit, read) = (span.counted("blks_hit"), span.counted("blks_read"));
         let all = hit + read;
@@ -204,7 +204,7 @@ pub fn cache_hit(metric: &'static str, known: &Known) -> Result<Vec<Finding>, Op
 }
 
 /// 1 %, 5 % of the sessions begun (pgdoctor), from 10 deaths on; critical in a window only.
-pub fn session_deaths(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn session_deaths(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &DATABASES, |span, _| {
         let [sessions, abandoned, fatal, killed] =
             ["sessions", "sessions_abandoned", "sessions_fatal", "sessions_killed"].map(|key| span.counted(key));
@@ -232,7 +232,7 @@ pub fn session_deaths(metric: &'static str, known: &Known) -> Result<Vec<Finding
 }
 
 /// More than half of them requested (awesome-prometheus-alerts), at least 2 in a window, 10 in a lifetime (ours).
-pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &["checkpoints"], |span, _| {
         let (timed, requested) = (span.counted("timed"), span.counted("requested"));
         let least = if span.is_window() { 2.0 } else { 10.0 };
@@ -255,7 +255,7 @@ pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, 
 }
 
 /// 50 MB/s (ours; the tools only show it). On a standby the rate of replay.
-pub fn wal_rate(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn wal_rate(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &["wal"], |span, known| {
         let position = |counters: &Value| counters.pointer("/lsn/position").and_then(Value::as_f64);
         let moved = || {

@@ -1,8 +1,8 @@
 //! The checks: a name and how they look, most by a query of one row shape. See docs/health.md.
 
 use super::{disk, rates, tables};
-use crate::error::OpsError;
 use crate::health::context::Known;
+use crate::health::error::HealthError;
 use crate::health::finding::Finding;
 
 /// One check.
@@ -18,7 +18,7 @@ pub enum Look {
     /// By SQL.
     Query(Query),
     /// By itself.
-    Itself(fn(&'static str, &Known) -> Result<Vec<Finding>, OpsError>),
+    Itself(fn(&'static str, &Known) -> Result<Vec<Finding>, HealthError>),
 }
 
 /// A check's query, which answers `status, object, current_value, threshold, evidence, recommendation, next_command, since`, all text.

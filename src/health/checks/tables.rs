@@ -1,9 +1,9 @@
 //! What only a look at every table tells: taken once, for all checks that want it.
 
 use super::disk::gigabytes;
-use crate::error::OpsError;
 use crate::health::context;
 use crate::health::context::Known;
+use crate::health::error::HealthError;
 use crate::health::finding::Finding;
 use crate::pg::catalog::relations;
 use crate::pg::catalog::relations::{Relation, TableStatistics};
@@ -27,7 +27,7 @@ pub struct Tables {
 
 impl Tables {
     /// Looks at all of them.
-    pub fn read() -> Result<Self, OpsError> {
+    pub fn read() -> Result<Self, HealthError> {
         let (mut seen, mut statistics) = (Self::default(), TableStatistics::default());
         relations::each(|relation| seen.take(relation, |relation| statistics.dead_and_inserted(relation)));
         Ok(seen)
@@ -53,7 +53,7 @@ impl Tables {
 }
 
 /// The check "Autovacuum Lag".
-pub fn lag(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn lag(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     match &known.tables {
         Ok(tables) if tables.much_to_clean.is_empty() => Ok(vec![Finding {
             current_value: Some("no table".to_owned()),
@@ -70,7 +70,7 @@ pub fn lag(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError
 }
 
 /// The check "Invalid Indexes".
-pub fn invalid_indexes(metric: &'static str, _: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn invalid_indexes(metric: &'static str, _: &Known) -> Result<Vec<Finding>, HealthError> {
     let found = relations::invalid_indexes();
     if found.is_empty() {
         let none = || Some("0".to_owned());
@@ -80,7 +80,7 @@ pub fn invalid_indexes(metric: &'static str, _: &Known) -> Result<Vec<Finding>, 
 }
 
 /// The check "Database Size", as of the last vacuum or analyze of each table: to measure it every file would have to be looked at.
-pub fn size(metric: &'static str, known: &Known) -> Result<Vec<Finding>, OpsError> {
+pub fn size(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     Ok(vec![match &known.tables {
         Ok(tables) => Finding {
             object: Some(format!("database {}", session::database())),

@@ -1,14 +1,14 @@
 //! SQL run from Rust: fixed texts from `sql/<domain>`, bound parameters.
 
-use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
+use crate::pg::error::ServerError;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{OwnedPreparedStatement, quote_identifier};
 
 /// `sql` with the install script's token `@extschema@` replaced by the quoted name of the extension's target schema.
-pub fn in_target_schema(sql: &str) -> Result<String, OpsError> {
-    let schema = crate::pg::catalog::lookup::target_schema_name().ok_or(OpsError::NotInstalled)?;
+pub fn in_target_schema(sql: &str) -> Result<String, ServerError> {
+    let schema = crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
     Ok(in_schema(&schema, sql))
 }
 
@@ -58,8 +58,8 @@ impl Kept {
     }
 
     /// Runs it. The statement is out of its place meanwhile, so a trigger that gets here again prepares its own.
-    pub fn run(&self, arguments: &[DatumWithOid<'_>]) -> Result<(), OpsError> {
-        let schema = crate::pg::catalog::lookup::target_schema_name().ok_or(OpsError::NotInstalled)?;
+    pub fn run(&self, arguments: &[DatumWithOid<'_>]) -> Result<(), ServerError> {
+        let schema = crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
         let kept = self.prepared.with(Option::take).flatten().filter(|(of, _)| *of == schema);
         Spi::connect_mut(|client| {
             let statement = match kept {

@@ -2,12 +2,12 @@
 
 use super::probe::{Found, Question, command};
 use super::probe_cache::Memo;
-use crate::error::OpsError;
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{Condition, Folded};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, Effective, Unclear};
 use crate::pg::xact::timeout;
+use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::People;
 use crate::rls::target::application::{Identity, Surroundings, masked};
@@ -92,9 +92,10 @@ impl<'a> Examination<'a> {
 
     /// What requests without claims get. It is asked of all tables before anything else is: once a setting has been made, a session never
     /// again is as if it had not.
-    pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, OpsError> {
-        let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS))
-            .map_err(|failure| OpsError::Unreadable { table: self.table.named.name.clone(), why: failure.told() })??;
+    pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, RlsError> {
+        let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS)).map_err(|failure| {
+            RlsError::Unreadable { table: self.table.named.name.clone(), reason: failure.told() }
+        })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
         for (place, role) in self.surroundings.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {

@@ -1,8 +1,8 @@
 //! Trying a correction and taking it back.
 
-use crate::error::OpsError;
 use crate::pg::access::scan;
 use crate::pg::catalog::lookup;
+use crate::pg::error::ServerError;
 use crate::pg::rewrite::policy_expr::c_string;
 use crate::pg::rewrite::qual::{Condition, text_of, value_of};
 use crate::pg::rewrite::row_security::Unclear;
@@ -11,6 +11,7 @@ use crate::rls::audit::Audit;
 use crate::rls::engine::examine::LIMIT;
 use crate::rls::engine::probe::{Place, Question, Rows};
 use crate::rls::engine::probe_cache::Memo;
+use crate::rls::error::RlsError;
 use crate::rls::model::Finding;
 use crate::rls::report::audit_report::Report;
 use crate::rls::rules;
@@ -18,7 +19,7 @@ use crate::rls::target::accounts::People;
 use crate::rls::target::application::{Identity, Surroundings};
 use crate::rls::target::policy;
 use crate::rls::target::table::{OwnerColumn, Table};
-use crate::suggest::near_keys;
+use crate::suggest::similar;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -98,12 +99,12 @@ pub fn row_by_key(
     table: &Table,
     key: &Value,
     example: &'static str,
-) -> Result<(Place, Vec<String>), OpsError> {
+) -> Result<(Place, Vec<String>), RlsError> {
     let Value::Object(key) = key else {
-        return Err(OpsError::InvalidRowKey { why: "it is not an object".to_owned(), example });
+        return Err(RlsError::InvalidRowKey { reason: "it is not an object".to_owned(), example });
     };
     if key.is_empty() {
-        return Err(OpsError::InvalidRowKey { why: "it names no column".to_owned(), example });
+        return Err(RlsError::InvalidRowKey { reason: "it names no column".to_owned(), example });
     }
     let (mut terms, mut values) = (Vec::new(), Vec::new());
     for (name, value) in key {
@@ -112,21 +113,21 @@ pub fn row_by_key(
         let found = lookup::column(table.oid(), &column).map(|(_, type_)| type_);
         let Some(type_) = found.filter(|type_| type_.to_u32() < pg_sys::FirstNormalObjectId) else {
             let why = format!("{} has no column \"{name}\" of a built-in type", table.named.name);
-            return Err(OpsError::InvalidRowKey { why, example });
+            return Err(RlsError::InvalidRowKey { reason: why, example });
         };
         let text = match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         let value = subtransaction::attempt(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
-            .map_err(|failure| OpsError::InvalidRowKey { why: failure.message, example })?;
+            .map_err(|failure| RlsError::InvalidRowKey { reason: failure.message, example })?;
         values.push((type_, value));
         terms.push(format!("t.{} OPERATOR(pg_catalog.=) ${}", quote_identifier(name), values.len()));
     }
     let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
     let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
     let rows = surroundings.rows(&table.named.name, &sql, &values, 2);
-    let rows = rows.map_err(|error| OpsError::InvalidRowKey { why: error.to_string(), example })?;
+    let rows = rows.map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?;
     match rows.as_slice() {
         [row] => match row.as_slice() {
             [Some(relation), Some(place), owners @ ..] => {
@@ -135,10 +136,10 @@ pub fn row_by_key(
                 });
                 Ok(((pg_sys::Oid::from(relation.value() as u32), *place), texts.collect()))
             }
-            _ => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
+            _ => Err(RlsError::InvalidRowKey { reason: "there is no such row".to_owned(), example }),
         },
-        [] => Err(OpsError::InvalidRowKey { why: "there is no such row".to_owned(), example }),
-        _ => Err(OpsError::InvalidRowKey { why: "several rows have it".to_owned(), example }),
+        [] => Err(RlsError::InvalidRowKey { reason: "there is no such row".to_owned(), example }),
+        _ => Err(RlsError::InvalidRowKey { reason: "several rows have it".to_owned(), example }),
     }
 }
 
@@ -148,11 +149,11 @@ pub fn row_by_key(
 #[pg_extern(sql = false)]
 fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     const EXAMPLE: &str = "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL;";
-    let finding = p_finding.ok_or(OpsError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
+    let finding = p_finding.ok_or(ServerError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
     let report = Report::make()?;
     let Some(found) = report.findings.iter().find(|known| known.key() == finding) else {
-        let near = near_keys(finding, report.findings.iter().map(|known| known.object.as_str()));
-        return Err(OpsError::UnknownFinding { finding: finding.to_owned(), near }.into());
+        let near = similar(finding, report.findings.iter().map(|known| known.object.as_str()));
+        return Err(RlsError::UnknownFinding { finding: finding.to_owned(), similar: near }.into());
     };
     let Some(script) = &found.remediation else {
         return Ok("not tried: only a person can decide what to do".to_owned());
@@ -200,7 +201,7 @@ fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
     Ok(again.iter().any(|known| is_same(known) && known.severity <= found.severity))
 }
 
-fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, OpsError> {
+fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, RlsError> {
     Spi::connect(|client| {
         let sql = include_str!("../../../sql/rls/ancestor.sql");
         Ok(client.select(sql, Some(1), &[table.into()])?.first().get_one::<pg_sys::Oid>()?.unwrap_or(table))
@@ -213,7 +214,7 @@ pub fn related(
     table: &Table,
     (relation, place): Place,
     owners: &HashMap<u32, Vec<OwnerColumn>>,
-) -> Result<Vec<String>, OpsError> {
+) -> Result<Vec<String>, RlsError> {
     let here = [(pg_sys::OIDOID, relation.into()), (pg_sys::TIDOID, place)];
     let parents = Spi::connect(|client| {
         let mut parents = Vec::new();
@@ -224,7 +225,7 @@ pub fn related(
             };
             parents.push((parent, type_, text(2)?, text(3)?, text(4)?));
         }
-        Ok::<_, OpsError>(parents)
+        Ok::<_, RlsError>(parents)
     })?;
     let mut users = Vec::new();
     for (parent, type_, column, name, key) in parents {
@@ -249,7 +250,7 @@ pub fn related(
 }
 
 /// Somebody who owns rows of a table.
-fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, OpsError> {
+fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, RlsError> {
     let surroundings = &report.audit.surroundings;
     let Some(role) = surroundings.user_role() else { return Ok(None) };
     let mut people = People::default();

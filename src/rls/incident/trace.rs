@@ -2,7 +2,7 @@
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::Rows;
 use crate::pg::rewrite::policy_expr::c_string;
 use crate::pg::rewrite::qual::{Condition, bound_value_of};
@@ -14,6 +14,7 @@ use crate::rls::engine::examine::{Examination, LIMIT};
 use crate::rls::engine::probe;
 use crate::rls::engine::probe::{Question, Rows as Kind};
 use crate::rls::engine::probe_cache::Memo;
+use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Severity, Verdict};
 use crate::rls::report::remediation;
 use crate::rls::rules;
@@ -59,7 +60,7 @@ struct Trace {
 
 impl Trace {
     /// A user as a request of theirs, if there is an account; else as one who has just signed up.
-    fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, OpsError> {
+    fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, RlsError> {
         self.people.known(&self.surroundings, vec![id.to_owned()])?;
         Ok(self.people.identity(&self.surroundings, role, id))
     }
@@ -231,7 +232,7 @@ impl Trace {
     }
 
     /// Views that tell this reader of the victim.
-    fn doors_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, OpsError> {
+    fn doors_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, RlsError> {
         let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.surroundings.stranger(role);
         let views: Vec<(String, String, Vec<String>)> = Spi::connect(|client| {
@@ -244,7 +245,7 @@ impl Trace {
                     row.get(3)?.unwrap_or_default(),
                 ));
             }
-            Ok::<_, OpsError>(views)
+            Ok::<_, RlsError>(views)
         })?;
         let mut doors = Vec::new();
         for (name, kind, columns) in views {
@@ -263,7 +264,7 @@ impl Trace {
     }
 
     /// Functions that tell this reader of the victim.
-    fn doors_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, OpsError> {
+    fn doors_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, RlsError> {
         let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.surroundings.stranger(role);
         let nobody = self.surroundings.stranger_id();
@@ -278,7 +279,7 @@ impl Trace {
             for row in client.select(include_str!("../../../sql/rls/functions.sql"), None, &arguments)? {
                 functions.push((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default()));
             }
-            Ok::<_, OpsError>(functions)
+            Ok::<_, RlsError>(functions)
         })?;
         let mut doors = Vec::new();
         for (call, name) in functions {
@@ -301,7 +302,7 @@ impl Trace {
         door: &mut Door,
         found: &[crate::rls::model::Finding],
         reader: &str,
-    ) -> Result<(), OpsError> {
+    ) -> Result<(), RlsError> {
         let Some(sql) = door.question.take() else { return Ok(()) };
         let about =
             found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
@@ -383,11 +384,11 @@ impl Question<'_> {
 #[pg_extern(sql = false)]
 fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> Result<Rows<12>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_access('7ad0e310-c2be-f807-be7c-3ae492be0185', '455fd432-8aea-dba6-9dd2-bf666d2846f3');";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let reader_id = p_reader.ok_or_else(|| null("p_reader"))?.to_string();
     let victim = p_victim.ok_or_else(|| null("p_victim"))?.to_string();
     if reader_id == victim {
-        return Err(OpsError::SameUser { example: EXAMPLE }.into());
+        return Err(RlsError::SameUser { example: EXAMPLE }.into());
     }
     let mut surroundings = Surroundings::read()?;
     let people = People::find(&surroundings)?;

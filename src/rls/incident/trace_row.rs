@@ -2,12 +2,13 @@
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::Rows;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
 use crate::rls::engine::examine::Examination;
 use crate::rls::engine::probe;
+use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use crate::rls::report::remediation;
 use crate::rls::target::accounts::People;
@@ -26,12 +27,12 @@ const OTHERS: usize = 20;
 #[pg_extern(sql = false)]
 fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<Rows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let relation = p_relation.ok_or_else(|| null("p_relation"))?;
     let key = p_key.ok_or_else(|| null("p_key"))?;
     let audit = Audit::prepare(Some(relation))?;
     let Some((table, _)) = audit.tables.first() else {
-        return Err(OpsError::NotATable { example: EXAMPLE }.into());
+        return Err(RlsError::NotATable { example: EXAMPLE }.into());
     };
     let (place, owners) = prove_remediation::row_by_key(&audit.surroundings, table, &key.0, EXAMPLE)?;
     let mut people = People::find(&audit.surroundings)?;

@@ -1,8 +1,8 @@
 //! An audit with everything that was found and accepted, in the forms that the runbook asks for.
 
-use crate::error::OpsError;
 use crate::rls::audit::Audit;
 use crate::rls::engine::self_test;
+use crate::rls::error::RlsError;
 use crate::rls::model;
 use crate::rls::model::{Confidence, Finding, Reach, Severity};
 use crate::rls::target::policy;
@@ -35,7 +35,7 @@ pub struct Report {
 
 impl Report {
     /// Runs the audit.
-    pub fn make() -> Result<Self, OpsError> {
+    pub fn make() -> Result<Self, RlsError> {
         let audit = Audit::run(None)?;
         let _keeping = policy::keep(Rc::clone(&audit.facts));
         let mut findings = audit.findings();

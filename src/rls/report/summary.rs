@@ -1,7 +1,7 @@
 //! What an audit says to those who decide: whether it is sound.
 
 use super::audit_report::{Report, is_of_matrix};
-use crate::error::OpsError;
+use crate::rls::error::RlsError;
 use crate::rls::model::{Confidence, Finding, Severity, Verdict};
 
 /// How an application stands.
@@ -25,7 +25,7 @@ pub enum Standing {
 ///
 /// A leak is whatever lets somebody reach others' rows, PROVED or OBSERVED, and any other finding that is CRITICAL or HIGH and not merely
 /// suspected. Where something could not be looked at, there is no evidence that it does not leak.
-pub fn standing() -> Result<Standing, OpsError> {
+pub fn standing() -> Result<Standing, RlsError> {
     let report = Report::make()?;
     let open: Vec<&Finding> = report.open().collect();
     let is_untold = |finding: &Finding| matches!(finding.rule, "inconclusive" | "detector-broken" | "no-clients");

@@ -3,8 +3,8 @@
 use super::model::{Confidence, Finding, Severity};
 use super::target::application::Surroundings;
 use super::target::policy::alone;
-use crate::error::OpsError;
 use crate::pg::xact::timeout;
+use crate::rls::error::RlsError;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
@@ -154,7 +154,7 @@ pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
 }
 
 impl Rule {
-    fn findings(&self, surroundings: &Surroundings) -> Result<Vec<Finding>, OpsError> {
+    fn findings(&self, surroundings: &Surroundings) -> Result<Vec<Finding>, RlsError> {
         let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
         let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
         let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();

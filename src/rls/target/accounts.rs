@@ -2,7 +2,7 @@
 
 use super::application::{Identity, Role, Surroundings};
 use super::teams::Teams;
-use crate::error::OpsError;
+use crate::rls::error::RlsError;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub struct People {
 
 impl People {
     /// Finds some.
-    pub fn find(surroundings: &Surroundings) -> Result<Self, OpsError> {
+    pub fn find(surroundings: &Surroundings) -> Result<Self, RlsError> {
         let mut people = Self::default();
         let ids = surroundings.first_accounts(POOL)?;
         people.pool = people.known(surroundings, ids)?;
@@ -29,7 +29,7 @@ impl People {
     }
 
     /// Those of some ids that are users'.
-    pub fn known(&mut self, surroundings: &Surroundings, ids: Vec<String>) -> Result<Vec<String>, OpsError> {
+    pub fn known(&mut self, surroundings: &Surroundings, ids: Vec<String>) -> Result<Vec<String>, RlsError> {
         let missing: Vec<String> = ids.iter().filter(|id| !self.accounts.contains_key(*id)).cloned().collect();
         if !missing.is_empty() {
             let mut found: HashMap<String, Map<String, Value>> = surroundings.accounts(&missing)?.into_iter().collect();

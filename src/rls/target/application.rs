@@ -1,13 +1,13 @@
 //! Whose questions an application asks: the roles, the accounts, and how a request says who it is for.
 
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::rewrite::policy_expr::c_string;
 use crate::pg::rewrite::qual::{Condition, Parameters, text_of, value_of};
 use crate::pg::rewrite::row_security::Look;
 use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::{session, timeout};
+use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -83,7 +83,7 @@ pub struct Identity {
 
 impl Surroundings {
     /// Reads them.
-    pub fn read() -> Result<Self, OpsError> {
+    pub fn read() -> Result<Self, RlsError> {
         let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
         let names: Vec<String> = [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
         as_owner(|| {
@@ -286,8 +286,8 @@ impl Surroundings {
         sql: &str,
         values: &[(pg_sys::Oid, pg_sys::Datum)],
         most: u64,
-    ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, OpsError> {
-        let unreadable = |why: String| OpsError::Unreadable { table: table.to_owned(), why };
+    ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, RlsError> {
+        let unreadable = |why: String| RlsError::Unreadable { table: table.to_owned(), reason: why };
         let Some(role) = self.user_role().or(self.anonymous()) else { return Ok(Vec::new()) };
         let (answer, has_expired) = timeout::within(LIMIT, || {
             let work = || Look { sql, parameters: Parameters::new(values) }.rows(Condition::ALWAYS, most, f64::MAX);
@@ -303,7 +303,7 @@ impl Surroundings {
     }
 
     /// The ids of some accounts, the first by key, without those that nobody has signed up for where the table knows.
-    pub fn first_accounts(&self, most: u64) -> Result<Vec<String>, OpsError> {
+    pub fn first_accounts(&self, most: u64) -> Result<Vec<String>, RlsError> {
         let Some(users) = &self.users else { return Ok(Vec::new()) };
         let key = quote_identifier(&users.key);
         let of_nobody = match users.column(c"is_anonymous") {
@@ -320,7 +320,7 @@ impl Surroundings {
     }
 
     /// What claims are made of, of some accounts: by id. What cannot be an id is nobody's.
-    pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Account)>, OpsError> {
+    pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Account)>, RlsError> {
         let Some(users) = &self.users else {
             return Ok(ids.iter().map(|id| (id.clone(), Map::new())).collect());
         };
@@ -394,7 +394,7 @@ impl Identity {
 
 /// The search_path of requests: the database's, or the server's default. Not that of this session, whose user could have put tables of their own in
 /// front of the application's; nor its temporary ones.
-fn search_path() -> Result<String, OpsError> {
+fn search_path() -> Result<String, RlsError> {
     Spi::connect(|client| {
         let rows = client.select(include_str!("../../../sql/rls/search_path.sql"), Some(1), &[])?;
         let path: Option<String> = if rows.is_empty() { None } else { rows.first().get(1)? };

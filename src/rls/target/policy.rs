@@ -3,7 +3,6 @@
 use super::application::Surroundings;
 use super::owners::owner_columns;
 use super::table::OwnerColumn;
-use crate::error::OpsError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::privilege;
 use crate::pg::memory;
@@ -14,6 +13,7 @@ use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, Named, Unclear};
 use crate::pg::xact::{sec_context, subtransaction, timeout};
 use crate::rls::engine::examine::LIMIT;
+use crate::rls::error::RlsError;
 use pgrx::prelude::*;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ impl Policy {
 }
 
 /// All policies, or those of one table.
-pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, OpsError> {
+pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, RlsError> {
     Spi::connect(|client| {
         let tables = relation.map(|relation| vec![relation]);
         let mut policies = Vec::new();
@@ -133,7 +133,7 @@ impl Known {
     }
 
     /// What is kept, or what is so now.
-    fn get() -> Result<Rc<Self>, OpsError> {
+    fn get() -> Result<Rc<Self>, RlsError> {
         match KNOWN.with(|known| known.clone()).flatten() {
             Some(known) => Ok(known),
             None => Ok(Rc::new(Self::new(facts(&policies(None)?, &Surroundings::read()?)))),
@@ -145,7 +145,7 @@ impl Known {
     }
 
     /// Whose rows are, in all tables.
-    fn owners(&self) -> Result<&HashMap<u32, Vec<OwnerColumn>>, OpsError> {
+    fn owners(&self) -> Result<&HashMap<u32, Vec<OwnerColumn>>, RlsError> {
         if let Some(owners) = self.owners.get() {
             return Ok(owners);
         }
@@ -221,7 +221,7 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
         return;
     }
     let oids: Vec<pg_sys::Oid> = called.into_iter().map(pg_sys::Oid::from).collect();
-    let read = || -> Result<HashMap<u32, Body>, OpsError> {
+    let read = || -> Result<HashMap<u32, Body>, RlsError> {
         Spi::connect(|client| {
             let mut found = HashMap::new();
             for row in

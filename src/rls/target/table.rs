@@ -2,10 +2,10 @@
 
 use super::application::Surroundings;
 use super::owners::owner_columns;
-use crate::error::OpsError;
 use crate::pg::catalog::lookup;
 use crate::pg::rewrite::qual::text_of;
 use crate::pg::rewrite::row_security::{Command, Named};
+use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -117,7 +117,7 @@ impl Table {
     }
 
     /// Some owners of its rows, as texts.
-    pub fn sample_owners(&self, surroundings: &Surroundings, most: usize) -> Result<Vec<String>, OpsError> {
+    pub fn sample_owners(&self, surroundings: &Surroundings, most: usize) -> Result<Vec<String>, RlsError> {
         let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
         let (name, table) = (quote_identifier(&column.name), &self.named.name);
         let sql = format!("SELECT t.{name} FROM {table} AS t WHERE t.{name} IS NOT NULL");
@@ -141,7 +141,7 @@ pub fn tables(
     surroundings: &Surroundings,
     only: Option<pg_sys::Oid>,
     compared: &HashMap<u32, Vec<i16>>,
-) -> Result<Vec<Table>, OpsError> {
+) -> Result<Vec<Table>, RlsError> {
     let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
         let mut owners = owner_columns(surroundings, compared);

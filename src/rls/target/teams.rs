@@ -5,10 +5,10 @@ use super::accounts::People;
 use super::application::{Identity, Role, Surroundings};
 use super::owners::owner_columns;
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::rewrite::qual::{Condition, text_of};
 use crate::rls::engine::examine::{Examination, LIMIT};
 use crate::rls::engine::probe::{MOST_COST, Place, Question, Rows};
+use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use pgrx::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,7 +34,7 @@ pub struct Teams(Vec<Members>);
 
 impl Teams {
     /// Reads the tables that have a user and a team in a row, each pair once.
-    pub fn find(surroundings: &Surroundings) -> Result<Self, OpsError> {
+    pub fn find(surroundings: &Surroundings) -> Result<Self, RlsError> {
         let users = owner_columns(surroundings, &HashMap::new());
         let places = users.iter().flat_map(|(table, columns)| columns.iter().map(|column| (*table, column.number)));
         let (relations, columns): (Vec<pg_sys::Oid>, Vec<i16>) =
@@ -50,7 +50,7 @@ impl Teams {
                     };
                     found.push((text(1)?, (text(2)?, user), (text(4)?, team)));
                 }
-                Ok(found)
+                Ok::<_, RlsError>(found)
             })
         })?;
         let mut all = Vec::new();

@@ -2,12 +2,13 @@
 //! those who write without these functions.
 
 use super::ondisk_jsonb;
-use crate::error::OpsError;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::{Jsonb, Numeric};
 use crate::pg::fmgr::spi::{Kept, in_target_schema};
 use crate::pg::storage::direct_insert::{Vouched, append};
 use crate::pg::xact::sec_context;
 use crate::pg::xact::session::require_writable;
+use crate::telemetry::error::TelemetryError;
 use crate::telemetry::rollup::events::target_table;
 use crate::telemetry::sketch::aggregates::nanoseconds;
 use pgrx::Uuid;
@@ -56,7 +57,7 @@ struct Event<'a> {
 }
 
 impl Event<'_> {
-    fn write(self) -> Result<Uuid, OpsError> {
+    fn write(self) -> Result<Uuid, TelemetryError> {
         require_writable("write an event")?;
         let id = sec_context::new_uuid();
         let arguments = [
@@ -94,26 +95,31 @@ fn is_valid_event(
         && created_at.is_none_or(|time| !matches!(time.into_inner(), i64::MIN | i64::MAX))
 }
 
-fn check_text(argument: &'static str, text: Option<&str>, limit: usize, example: &'static str) -> Result<(), OpsError> {
+fn check_text(
+    argument: &'static str,
+    text: Option<&str>,
+    limit: usize,
+    example: &'static str,
+) -> Result<(), TelemetryError> {
     match text.map(str::len) {
         Some(length) if length == 0 || length > limit => {
-            Err(OpsError::InvalidText { argument, example, limit, length })
+            Err(TelemetryError::InvalidText { argument, example, limit, length })
         }
         _ => Ok(()),
     }
 }
 
-fn check_duration(milliseconds: Option<Numeric>) -> Result<(), OpsError> {
+fn check_duration(milliseconds: Option<Numeric>) -> Result<(), TelemetryError> {
     milliseconds.map_or(Ok(()), |milliseconds| nanoseconds(milliseconds).map(|_| ()))
 }
 
-fn check_payload(payload: Option<Jsonb>, added: usize) -> Result<(), OpsError> {
+fn check_payload(payload: Option<Jsonb>, added: usize) -> Result<(), TelemetryError> {
     let seen = match payload {
         Some(payload) if payload.size() + added > MAX_PAYLOAD => format!("{} kB", payload.size() / 1024),
         Some(payload) if !payload.with_bytes(ondisk_jsonb::is_object) => "an array or a single value".into(),
         _ => return Ok(()),
     };
-    Err(OpsError::InvalidPayload { seen })
+    Err(TelemetryError::InvalidPayload { seen })
 }
 
 /// Writes an event. See the COMMENT on the SQL function.
@@ -128,7 +134,7 @@ fn log_system_event(
     p_function_name: default!(Option<&str>, "NULL"),
 ) -> Result<Uuid, ErrorReport> {
     const EXAMPLE: &str = "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');";
-    let event_type = p_event_type.ok_or(OpsError::NullArgument { argument: "p_event_type", example: EXAMPLE })?;
+    let event_type = p_event_type.ok_or(ServerError::NullArgument { argument: "p_event_type", example: EXAMPLE })?;
     check_text("p_event_type", Some(event_type), MAX_NAME, EXAMPLE)?;
     check_text("p_function_name", p_function_name, MAX_NAME, EXAMPLE)?;
     check_duration(p_execution_time_ms)?;
@@ -162,12 +168,12 @@ fn record_edge_call(
     p_payload: default!(Option<Jsonb>, "'{}'"),
 ) -> Result<Uuid, ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let function_name = p_function_name.ok_or_else(|| null("p_function_name"))?;
     let status_code = p_status_code.ok_or_else(|| null("p_status_code"))?;
     check_text("p_function_name", Some(function_name), MAX_NAME, EXAMPLE)?;
     if !(100..=599).contains(&status_code) {
-        return Err(OpsError::InvalidStatusCode(status_code).into());
+        return Err(TelemetryError::InvalidStatusCode(status_code).into());
     }
     check_duration(p_execution_time_ms)?;
     check_payload(p_payload, STATUS_CODE)?;
@@ -198,7 +204,7 @@ fn record_stripe_webhook(
     p_payload: default!(Option<Jsonb>, "NULL"),
 ) -> Result<i32, ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', true);";
-    let null = |argument| OpsError::NullArgument { argument, example: EXAMPLE };
+    let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let event_id = p_event_id.ok_or_else(|| null("p_event_id"))?;
     let event_type = p_event_type.ok_or_else(|| null("p_event_type"))?;
     check_text("p_event_id", Some(event_id), MAX_EVENT_ID, EXAMPLE)?;
@@ -212,7 +218,7 @@ fn record_stripe_webhook(
     let sql = in_target_schema(include_str!("../../../sql/telemetry/record_webhook.sql"))?;
     let arguments = [event_id.into(), event_type.into(), status.into(), p_error.into(), Jsonb::bind(p_payload)];
     let attempts = Spi::connect_mut(|client| {
-        client.update(sql.as_str(), Some(1), &arguments)?.first().get_one::<i32>().map_err(OpsError::from)
+        client.update(sql.as_str(), Some(1), &arguments)?.first().get_one::<i32>().map_err(TelemetryError::from)
     })?;
     Ok(attempts.unwrap_or(0))
 }

@@ -2,28 +2,31 @@
 
 use super::coverage::Coverage;
 use super::tally::Call;
-use crate::error::OpsError;
 use crate::pg::access::scan;
 use crate::pg::access::scan::TableScan;
 use crate::pg::access::slot::RowInPlace;
 use crate::pg::catalog::{lookup, partition};
+use crate::pg::error::ServerError;
 use crate::pg::storage::block_scan::{Blocks, Bounds, NotReadable, Wanted};
 use crate::pg::xact::snapshot;
 use crate::pg::xact::wal;
 use crate::pg::xact::wal::Mark;
+use crate::telemetry::error::TelemetryError;
 use crate::telemetry::ingest::{ondisk_jsonb, ondisk_numeric};
 use crate::telemetry::sketch::ddsketch::MAX_NANOSECONDS;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
 /// A table of the schema crewsnow_ops.
-pub fn own_table(name: &CStr) -> Result<pg_sys::Oid, OpsError> {
-    lookup::schema(c"crewsnow_ops").and_then(|schema| lookup::table_in(schema, name)).ok_or(OpsError::NotInstalled)
+pub fn own_table(name: &CStr) -> Result<pg_sys::Oid, TelemetryError> {
+    lookup::schema(c"crewsnow_ops")
+        .and_then(|schema| lookup::table_in(schema, name))
+        .ok_or(ServerError::NotInstalled.into())
 }
 
 /// A table of the extension's target schema.
-pub fn target_table(name: &CStr) -> Result<pg_sys::Oid, OpsError> {
-    lookup::target_schema().and_then(|schema| lookup::table_in(schema, name)).ok_or(OpsError::NotInstalled)
+pub fn target_table(name: &CStr) -> Result<pg_sys::Oid, TelemetryError> {
+    lookup::target_schema().and_then(|schema| lookup::table_in(schema, name)).ok_or(ServerError::NotInstalled.into())
 }
 
 /// What the rollups hold, as the running statement sees it.
@@ -47,13 +50,14 @@ pub struct Standing {
 
 impl Standing {
     /// Reads it.
-    pub fn read() -> Result<Self, OpsError> {
-        let binary = snapshot::active_snapshot().ok_or(OpsError::NotInstalled)?;
+    pub fn read() -> Result<Self, TelemetryError> {
+        let binary = snapshot::active_snapshot().ok_or(ServerError::NoSnapshot)?;
         let now = Coverage::from_binary(&binary).unwrap_or_default();
-        let mut floors = TableScan::open_for_statement(own_table(c"raw_event_floor")?).ok_or(OpsError::NotInstalled)?;
+        let mut floors =
+            TableScan::open_for_statement(own_table(c"raw_event_floor")?).ok_or(ServerError::NotInstalled)?;
         let column = floors.column(c"floor", pg_sys::TIMESTAMPTZOID);
         let floor = floors.next().zip(column).and_then(|(row, column)| row.int8(column)).unwrap_or(i64::MIN);
-        let mut states = TableScan::open_for_statement(own_table(c"rollup_state")?).ok_or(OpsError::NotInstalled)?;
+        let mut states = TableScan::open_for_statement(own_table(c"rollup_state")?).ok_or(ServerError::NotInstalled)?;
         let columns = (
             states.column(c"covered", pg_sys::PG_SNAPSHOTOID),
             states.column(c"system_identifier", pg_sys::INT8OID),
@@ -161,12 +165,12 @@ impl Columns {
 }
 
 /// Opens a partition of event_log; `None` if it is gone. One that cannot be read is an error: leaving its calls out would be a lie.
-pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, OpsError> {
+pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, TelemetryError> {
     let unreadable = |why| {
         let name = lookup::table_name(partition).unwrap_or_default();
         match why {
-            NotReadable::Shape => OpsError::UnreadablePartition(name),
-            NotReadable::NotHere => OpsError::UnloggedPartition(name),
+            NotReadable::Shape => TelemetryError::UnreadablePartition(name),
+            NotReadable::NotHere => TelemetryError::UnloggedPartition(name),
         }
     };
     let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(unreadable)? else { return Ok(None) };
@@ -189,7 +193,7 @@ pub fn read_uncovered(
     since: i64,
     times: Times,
     mut visit: impl FnMut(&Call<'_>),
-) -> Result<(), OpsError> {
+) -> Result<(), TelemetryError> {
     let since = since.max(standing.floor);
     let bounds = standing.uncovered_bounds(since, u64::MAX);
     for partition in partition::partitions(target_table(c"event_log")?) {
@@ -232,11 +236,11 @@ pub fn read_rolled<E>(
     standing: &Standing,
     since: i64,
     mut visit: impl FnMut(&Rolled<'_>) -> Result<(), E>,
-) -> Result<(), OpsError>
+) -> Result<(), TelemetryError>
 where
-    OpsError: From<E>,
+    TelemetryError: From<E>,
 {
-    let mut rows = scan::open_since(own_table(c"event_rollups")?, c"minute", since).ok_or(OpsError::NotInstalled)?;
+    let mut rows = scan::open_since(own_table(c"event_rollups")?, c"minute", since).ok_or(ServerError::NotInstalled)?;
     let column = |name, type_| rows.column(name, type_).unwrap_or(0);
     let (minute, function) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
     let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));

@@ -5,14 +5,15 @@ use super::events::{Standing, target_table};
 use super::roll_up::lock_state;
 use super::triggers::retiring;
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::catalog::partition;
 use crate::pg::catalog::partition::Partition;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::trigger;
 use crate::pg::storage::block_scan::{Bounds, Wanted};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
 use crate::pg::xact::snapshot;
 use crate::settings;
+use crate::telemetry::error::TelemetryError;
 use crate::time::minute::{DAY, MINUTE};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -43,7 +44,7 @@ fn apply_event_retention() -> Result<
     require_writable(WHAT)?;
     require_latest_snapshot(WHAT)?;
     if partition::is_in_transaction_block() {
-        return Err(OpsError::InTransactionBlock { what: WHAT }.into());
+        return Err(ServerError::InTransactionBlock { action: WHAT }.into());
     }
     let done = as_owner(apply)?;
     Ok(TableIterator::once((done.partitions, done.events, done.rollups, done.is_complete)))
@@ -57,7 +58,7 @@ struct Done {
     is_complete: bool,
 }
 
-fn apply() -> Result<Done, OpsError> {
+fn apply() -> Result<Done, TelemetryError> {
     let now = trigger::clock();
     let cutoff = (now - settings::event_retention() * MINUTE).div_euclid(DAY) * DAY;
     let log = target_table(c"event_log")?;
@@ -103,7 +104,7 @@ fn apply() -> Result<Done, OpsError> {
 }
 
 /// Whether all rows of a partition before a time are in the counts, as the latest snapshot sees both.
-fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, OpsError> {
+fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, TelemetryError> {
     let standing = Standing::read()?;
     if !standing.is_trusted {
         return Ok(false);
@@ -119,7 +120,7 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, OpsError> {
     Ok(is_counted)
 }
 
-fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool, OpsError> {
+fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool, TelemetryError> {
     let command = client
         .select(include_str!("../../../sql/telemetry/drop_event_partition.sql"), Some(1), &[table.into()])?
         .first()
@@ -129,7 +130,7 @@ fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool
     Ok(true)
 }
 
-fn delete(client: &mut SpiClient<'_>, sql: &str, before: i64) -> Result<i64, OpsError> {
+fn delete(client: &mut SpiClient<'_>, sql: &str, before: i64) -> Result<i64, TelemetryError> {
     let before = TimestampWithTimeZone::try_from(before).ok();
     let deleted = retiring(|| client.update(sql, None, &[before.into(), BATCH.into()]).map(|rows| rows.len()))?;
     Ok(deleted as i64)

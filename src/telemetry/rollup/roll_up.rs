@@ -8,7 +8,6 @@ use super::events;
 use super::events::{Columns, Standing, Times, target_table};
 use super::tally::{Cell, Tally};
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::catalog::{lookup, partition};
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::trigger;
@@ -17,6 +16,7 @@ use crate::pg::storage::block_scan::{Blocks, Bounds, Wanted};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
 use crate::pg::xact::wal::Mark;
 use crate::pg::xact::{snapshot, subtransaction};
+use crate::telemetry::error::TelemetryError;
 use crate::time::minute::{DAY, MINUTE, minute_of};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -51,7 +51,7 @@ fn roll_up_events(
 ) -> Result<TableIterator<'static, (name!(events_counted, i64), name!(is_complete, bool))>, ErrorReport> {
     const WHAT: &str = "roll up events";
     if p_max_rows < 1 {
-        return Err(OpsError::InvalidMaxRows(p_max_rows).into());
+        return Err(TelemetryError::InvalidMaxRows(p_max_rows).into());
     }
     require_writable(WHAT)?;
     require_latest_snapshot(WHAT)?;
@@ -66,7 +66,7 @@ fn roll_up_events(
                 }
             }
         }
-        Ok(counted)
+        Ok::<_, TelemetryError>(counted)
     })?;
     Ok(TableIterator::once((counted.events as i64, counted.is_complete)))
 }
@@ -86,7 +86,7 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
         Spi::connect_mut(|client| {
             client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
             client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
-            Ok::<_, OpsError>(())
+            Ok::<_, TelemetryError>(())
         })?;
         let counted = roll_up(i64::MAX)?;
         let [lock, recount] = [
@@ -99,7 +99,7 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
             client.update(lock?.as_str(), None, &[])?;
             client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
             client.update(recount?.as_str(), None, &[])?;
-            Ok::<_, OpsError>(counted)
+            Ok::<_, TelemetryError>(counted)
         })
     })?;
     Ok(counted.events as i64)
@@ -112,7 +112,7 @@ struct Counted {
     is_complete: bool,
 }
 
-fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
+fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
     // Before anything is written, so that it is about this transaction as well.
     let mark = Mark::now();
     // Locked before the state, as TRUNCATE does.
@@ -154,7 +154,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, OpsError> {
 }
 
 /// Locks the state for this transaction; false if another one has it.
-pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, OpsError> {
+pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, TelemetryError> {
     Ok(!client.update(include_str!("../../../sql/telemetry/lock_rollup_state.sql"), None, &[])?.is_empty())
 }
 
@@ -164,7 +164,7 @@ fn count(
     client: &mut SpiClient<'_>,
     open: &[(Blocks, Columns)],
     max_rows: i64,
-) -> Result<Option<(Coverage, Counted, bool)>, OpsError> {
+) -> Result<Option<(Coverage, Counted, bool)>, TelemetryError> {
     let standing = Standing::read()?;
     let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
     let size = |last: u64| -> u64 {
@@ -247,7 +247,7 @@ fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
 }
 
 /// Adds what was counted now to what was counted before. The state is locked, so nobody else does.
-fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
+fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError> {
     let mut cells: BTreeMap<(i64, String), Cell> = tally
         .into_cells()
         .map(|(function, minute, cell)| ((minute, String::from_utf8_lossy(&function).into_owned()), cell))
@@ -287,7 +287,7 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), OpsError> {
 
 /// Makes the partitions of the coming days, where that disturbs nobody for long: writers into the default partition, which has to be
 /// looked through for rows that belong elsewhere, wait for 0.2 s at most, and it must be small. It is, as long as this is called.
-pub fn make_partitions() -> Result<(), OpsError> {
+pub fn make_partitions() -> Result<(), TelemetryError> {
     let log = target_table(c"event_log")?;
     let now = trigger::clock();
     let today = now.div_euclid(DAY) * DAY;
@@ -319,7 +319,7 @@ pub fn make_partitions() -> Result<(), OpsError> {
 }
 
 /// The minutes of a period that the default partition holds rows of: it keeps them.
-fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, OpsError> {
+fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, TelemetryError> {
     let mut taken = BTreeSet::new();
     if let Some((blocks, columns)) = events::open(default)? {
         blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), Wanted::default(), |row| {
@@ -348,7 +348,7 @@ fn free_pieces(start: i64, end: i64, taken: &BTreeSet<i64>) -> Vec<(i64, i64)> {
     pieces
 }
 
-fn make_partition(start: i64, end: i64) -> Result<(), OpsError> {
+fn make_partition(start: i64, end: i64) -> Result<(), TelemetryError> {
     let name = lookup::schema(c"crewsnow_ops").zip(TimestampWithTimeZone::try_from(start).ok());
     let (Some((_, from)), Ok(to)) = (name, TimestampWithTimeZone::try_from(end)) else { return Ok(()) };
     let sql = in_target_schema(include_str!("../../../sql/telemetry/create_event_partition.sql"))?;

@@ -1,11 +1,13 @@
 //! The triggers on the events and on the webhooks. They hold whoever writes and however: function, SQL, COPY, a dump, replication.
 
 use crate::access::as_owner;
-use crate::error::{OpsError, raise};
+use crate::error::raise;
 use crate::pg::backend_local::BackendLocal;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::Kept;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::{session, snapshot};
+use crate::telemetry::error::TelemetryError;
 use crate::telemetry::ingest::ondisk_jsonb;
 use crate::time::minute::minute_of;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -44,9 +46,9 @@ pub fn retiring<R>(work: impl FnOnce() -> R) -> R {
 #[pg_trigger(sql = false)]
 fn event_log_before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     Ok(Some(raise((|| {
-        let mut row = trigger.new().ok_or(OpsError::NotATrigger("event_log_before_insert"))?.into_owned();
+        let mut row = trigger.new().ok_or(ServerError::NotATrigger("event_log_before_insert"))?.into_owned();
         row.set_by_name("tx", snapshot::assign_transaction() as i64)?;
-        Ok::<_, OpsError>(row)
+        Ok::<_, TelemetryError>(row)
     })())))
 }
 
@@ -56,18 +58,18 @@ fn event_log_before_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<
     Ok(raise(before_change(trigger)))
 }
 
-fn before_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, OpsError> {
-    let old = trigger.old().ok_or(OpsError::NotATrigger("event_log_before_change"))?;
+fn before_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, TelemetryError> {
+    let old = trigger.old().ok_or(ServerError::NotATrigger("event_log_before_change"))?;
     if matches!(trigger.op()?, PgTriggerOperation::Delete) {
         return match RETENTION.with(|is_running| *is_running) {
             Some(true) => Ok(Some(old.into_owned())),
-            _ => Err(OpsError::EventsAreAppendOnly),
+            _ => Err(TelemetryError::EventsAreAppendOnly),
         };
     }
-    let new = trigger.new().ok_or(OpsError::NotATrigger("event_log_before_change"))?;
+    let new = trigger.new().ok_or(ServerError::NotATrigger("event_log_before_change"))?;
     let moves_status = glue::update_changes_json(trigger, c"payload", ondisk_jsonb::is_5xx);
     if moves_status || glue::update_changes_row(trigger, &ERASABLE) {
-        return Err(OpsError::EventsAreAppendOnly);
+        return Err(TelemetryError::EventsAreAppendOnly);
     }
     Ok(Some(new.into_owned()))
 }
@@ -79,7 +81,7 @@ fn event_log_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<R
     raise(as_owner(|| {
         Spi::connect_mut(|client| {
             client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
-            Ok(())
+            Ok::<_, TelemetryError>(())
         })
     }));
     Ok(None)
@@ -94,7 +96,7 @@ fn processed_events_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<O
             // First, so that the next statement sees what a roll-up that is running writes.
             client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
             client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
-            Ok(())
+            Ok::<_, TelemetryError>(())
         })
     }));
     Ok(None)
@@ -107,7 +109,7 @@ fn processed_events_after_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Optio
         let before = minute_and_failure(trigger.old())?;
         let after = minute_and_failure(trigger.new())?;
         if before == after {
-            return Ok(());
+            return Ok::<_, TelemetryError>(());
         }
         for (row, sign) in [(before, -1), (after, 1)] {
             let Some((minute, is_failed)) = row else { continue };
@@ -119,7 +121,9 @@ fn processed_events_after_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Optio
     Ok(None)
 }
 
-fn minute_and_failure<A: pgrx::WhoAllocated>(row: Option<PgHeapTuple<'_, A>>) -> Result<Option<(i64, bool)>, OpsError> {
+fn minute_and_failure<A: pgrx::WhoAllocated>(
+    row: Option<PgHeapTuple<'_, A>>,
+) -> Result<Option<(i64, bool)>, TelemetryError> {
     let Some(row) = row else { return Ok(None) };
     let time: Option<TimestampWithTimeZone> = row.get_by_name("processed_at")?;
     let status: Option<String> = row.get_by_name("status")?;

@@ -1,23 +1,24 @@
 //! The sketch in SQL: parts of the aggregates latency_sketch and merge_sketches, and sketch_quantile.
 
-use super::ddsketch::{InvalidSketch, MAX_NANOSECONDS, Sketch};
-use crate::error::OpsError;
+use super::ddsketch::{MAX_NANOSECONDS, Sketch};
+use super::encoding::InvalidSketch;
 use crate::pg::fmgr::aggregate;
 use crate::pg::fmgr::raw_arg::Numeric;
+use crate::telemetry::error::TelemetryError;
 use crate::telemetry::ingest::ondisk_numeric;
 use pgrx::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 fn invalid(error: InvalidSketch) -> ErrorReport {
-    OpsError::InvalidSketch(error).into()
+    TelemetryError::InvalidSketch(error).into()
 }
 
 /// A duration in milliseconds as nanoseconds.
-pub fn nanoseconds(milliseconds: Numeric) -> Result<u64, OpsError> {
+pub fn nanoseconds(milliseconds: Numeric) -> Result<u64, TelemetryError> {
     milliseconds
         .with_bytes(|bytes| ondisk_numeric::milliseconds_as_nanoseconds(bytes, MAX_NANOSECONDS))
-        .ok_or_else(|| OpsError::InvalidDuration(milliseconds.to_string().chars().take(40).collect()))
+        .ok_or_else(|| TelemetryError::InvalidDuration(milliseconds.to_string().chars().take(40).collect()))
 }
 
 #[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
@@ -83,7 +84,7 @@ fn latency_sketch_final(state: Internal) -> Option<Vec<u8>> {
 #[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe, strict)]
 fn sketch_quantile(p_sketch: &[u8], p_quantile: f64) -> Result<Option<f64>, ErrorReport> {
     if !(0.0..=1.0).contains(&p_quantile) {
-        return Err(OpsError::InvalidQuantile(p_quantile).into());
+        return Err(TelemetryError::InvalidQuantile(p_quantile).into());
     }
     let sketch = Sketch::decode(p_sketch).map_err(invalid)?;
     Ok(sketch.quantile(p_quantile).map(|nanoseconds| nanoseconds / 1e6))

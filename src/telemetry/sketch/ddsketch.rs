@@ -4,7 +4,7 @@
 //! Durations are whole nanoseconds up to [`MAX_NANOSECONDS`]. Bin `k` holds those in (γ^(k-1), γ^k] with γ = (1 + α) / (1 - α), so that
 //! 2 γ^k / (γ + 1) is within α of every one of them. No bin is ever collapsed: the whole range has some 1,600.
 
-use super::encoding::{BLOCK, BLOCKS, Block, FORM_BITS, Form, Reader, write_number};
+use super::encoding::{BLOCK, BLOCKS, Block, FORM_BITS, Form, InvalidSketch, Reader, write_number};
 use std::sync::LazyLock;
 
 /// α: a quantile is within this share of the value that `percentile_disc` gives.
@@ -57,32 +57,6 @@ fn bin_of(nanoseconds: u64) -> usize {
         bin += 1;
     }
     bin
-}
-
-/// Why bytes are not a sketch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidSketch {
-    /// The first byte is another than a sketch's.
-    #[error("the first byte is not that of a latency sketch")]
-    Version,
-    /// The bytes end too soon.
-    #[error("the bytes end too soon")]
-    Truncated,
-    /// Bytes follow the sketch.
-    #[error("bytes follow the sketch")]
-    TooLong,
-    /// A number is longer than it need be or too large.
-    #[error("a number in it is malformed")]
-    Number,
-    /// A bin is outside the range, out of order or empty.
-    #[error("a bin in it is out of place")]
-    Bin,
-    /// Count, sum, minimum, maximum and bins contradict each other.
-    #[error("its parts contradict each other")]
-    Contradiction,
-    /// More durations than can be counted.
-    #[error("it would hold too many durations")]
-    Overflow,
 }
 
 /// Durations, summed up.

@@ -1,6 +1,30 @@
 //! How a sketch is written: numbers as LEB128, and blocks of counts that are added up as they are read.
 
-use super::ddsketch::InvalidSketch;
+/// Why bytes are not a sketch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSketch {
+    /// The first byte is another than a sketch's.
+    #[error("the first byte is not that of a latency sketch")]
+    Version,
+    /// The bytes end too soon.
+    #[error("the bytes end too soon")]
+    Truncated,
+    /// Bytes follow the sketch.
+    #[error("bytes follow the sketch")]
+    TooLong,
+    /// A number is longer than it need be or too large.
+    #[error("a number in it is malformed")]
+    Number,
+    /// A bin is outside the range, out of order or empty.
+    #[error("a bin in it is out of place")]
+    Bin,
+    /// Count, sum, minimum, maximum and bins contradict each other.
+    #[error("its parts contradict each other")]
+    Contradiction,
+    /// More durations than can be counted.
+    #[error("it would hold too many durations")]
+    Overflow,
+}
 
 /// So many bins are kept and encoded together, because that is how fast they can be added up.
 pub(crate) const BLOCK: usize = 16;

@@ -3,12 +3,13 @@
 use super::thresholds;
 use super::thresholds::{Minute, Minutes, error_status, hundredths, latency_status, microseconds, share};
 use crate::access::as_owner;
-use crate::error::OpsError;
 use crate::pg::access::datum::decimal;
 use crate::pg::access::scan;
+use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::srf::Rows;
 use crate::pg::xact::snapshot;
+use crate::telemetry::error::TelemetryError;
 use crate::telemetry::rollup::events;
 use crate::telemetry::rollup::events::{Standing, Times, own_table};
 use crate::telemetry::rollup::tally::{ByFunction, Cell, Functions};
@@ -45,7 +46,7 @@ fn name(function: &[u8]) -> String {
 }
 
 /// The functions with calls in a window.
-fn functions(window: Window) -> Result<Functions<Cell>, OpsError> {
+fn functions(window: Window) -> Result<Functions<Cell>, TelemetryError> {
     let standing = Standing::read()?;
     let mut functions: ByFunction<Cell> = ByFunction::default();
     events::read_rolled(&standing, window.first, |rolled| {
@@ -68,7 +69,7 @@ fn functions(window: Window) -> Result<Functions<Cell>, OpsError> {
 }
 
 /// Functions and their minutes in a window, without the distribution of execution times; and without the times where nobody asks.
-pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, Minute>>, OpsError> {
+pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, Minute>>, TelemetryError> {
     let standing = Standing::read()?;
     let mut minutes = Minutes::default();
     events::read_rolled(&standing, window.first, |rolled| {
@@ -80,7 +81,7 @@ pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, M
             let minute = Minute { calls: rolled.calls, errors: rolled.errors, timed, sum };
             minutes.of(rolled.function).entry(rolled.minute).or_default().add(minute);
         }
-        Ok::<_, crate::telemetry::sketch::ddsketch::InvalidSketch>(())
+        Ok::<_, crate::telemetry::sketch::encoding::InvalidSketch>(())
     })?;
     events::read_uncovered(&standing, window.first, times, |call| {
         let at = minute_of(call.created_at);
@@ -175,10 +176,10 @@ fn error_rates_now() -> Result<Rows<7>, ErrorReport> {
 }
 
 /// Webhooks by the minute since a time.
-fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, OpsError> {
+fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, TelemetryError> {
     let mut counts: BTreeMap<i64, Count> = BTreeMap::new();
     for (table, type_) in [(c"webhook_rollups", pg_sys::INT8OID), (c"webhook_journal", pg_sys::INT4OID)] {
-        let mut rows = scan::open_since(own_table(table)?, c"minute", since).ok_or(OpsError::NotInstalled)?;
+        let mut rows = scan::open_since(own_table(table)?, c"minute", since).ok_or(ServerError::NotInstalled)?;
         let column = |name, type_| rows.column(name, type_).unwrap_or(0);
         let (minute, events) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"events", type_));
         let failed = column(c"failed", type_);
@@ -197,7 +198,7 @@ fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, OpsError> {
 }
 
 /// The webhooks that wait, counted as far as it costs little.
-fn waiting(now: i64) -> Result<Waiting, OpsError> {
+fn waiting(now: i64) -> Result<Waiting, TelemetryError> {
     let sql = in_target_schema(include_str!("../../../sql/telemetry/waiting_webhooks.sql"))?;
     as_owner(|| {
         Spi::connect(|client| {
@@ -224,7 +225,7 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// Reads them. `window` is what is shown, the last ten minutes of it are judged.
-    pub fn read(window: Window, now: i64) -> Result<Self, OpsError> {
+    pub fn read(window: Window, now: i64) -> Result<Self, TelemetryError> {
         let judged = Window::ending(now, TEN_MINUTES);
         let mut counts = webhook_counts(window.first)?;
         let last = |counts: &BTreeMap<i64, Count>| {

@@ -1,0 +1,149 @@
+//! Errors of the server's interface, common to all domains.
+
+use crate::error::{SqlError, reportable};
+use pgrx::PgSqlErrorCode;
+
+/// A call that cannot be served in this transaction or on this server, or whose arguments are no
+/// domain's concern.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// SQLSTATE 22004
+    #[error("{argument} must not be NULL")]
+    NullArgument {
+        /// The SQL name of the argument.
+        argument: &'static str,
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 25006
+    #[error("cannot {action} on a standby")]
+    OnStandby {
+        /// The refused action, a verb with its object.
+        action: &'static str,
+    },
+    /// SQLSTATE 25006
+    #[error("cannot {action} in a read-only transaction")]
+    ReadOnlyTransaction {
+        /// The refused action.
+        action: &'static str,
+    },
+    /// SQLSTATE 25001
+    #[error("cannot {action} in a REPEATABLE READ or SERIALIZABLE transaction")]
+    OldSnapshot {
+        /// The refused action.
+        action: &'static str,
+    },
+    /// SQLSTATE 25001
+    #[error("cannot {action} in a transaction block")]
+    InTransactionBlock {
+        /// The refused action.
+        action: &'static str,
+    },
+    /// SQLSTATE 0A000: without the extension the target schema is unknown
+    #[error("extension crewsnow_ops is not installed in this database")]
+    NotInstalled,
+    /// SQLSTATE 55000: the server hands out a snapshot only while it runs a statement
+    #[error("no snapshot is active")]
+    NoSnapshot,
+    /// SQLSTATE 42704
+    #[error("role \"{0}\" does not exist")]
+    UnknownRole(String),
+    /// SQLSTATE 39P01
+    #[error("{0} can only be called by its trigger")]
+    NotATrigger(&'static str),
+    /// SQLSTATE 38000: SPI failed without raising an error of its own
+    #[error(transparent)]
+    Spi(#[from] pgrx::spi::Error),
+    /// SQLSTATE 39P01: the trigger data lack a part that the trigger needs
+    #[error(transparent)]
+    Trigger(#[from] pgrx::PgTriggerError),
+    /// SQLSTATE 42804: a row lacks an expected column
+    #[error(transparent)]
+    RowShape(#[from] pgrx::heap_tuple::PgHeapTupleError),
+    /// SQLSTATE 42804: a value is of another type than expected
+    #[error(transparent)]
+    ValueType(#[from] pgrx::datum::TryFromDatumError),
+}
+
+impl SqlError for ServerError {
+    fn sqlstate(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode as Code;
+        match self {
+            Self::NullArgument { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::NoSnapshot => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+            Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        let text = match self {
+            Self::OnStandby { .. } => "The server is in recovery and accepts no writes.",
+            Self::ReadOnlyTransaction { .. } => "transaction_read_only is on. Nothing was changed.",
+            Self::OldSnapshot { .. } => {
+                "The transaction does not see changes that were committed after it began. \
+                 Nothing was changed."
+            }
+            Self::InTransactionBlock { .. } => {
+                "The transaction would hold the locks until it ends. Nothing was changed."
+            }
+            Self::NullArgument { .. }
+            | Self::NotInstalled
+            | Self::NoSnapshot
+            | Self::UnknownRole(_)
+            | Self::NotATrigger(_)
+            | Self::Spi(_)
+            | Self::Trigger(_)
+            | Self::RowShape(_)
+            | Self::ValueType(_) => return None,
+        };
+        Some(text.into())
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NullArgument { example, .. } => example,
+            Self::OnStandby { .. } => "Connect to the primary, where SELECT pg_is_in_recovery() returns f.",
+            Self::ReadOnlyTransaction { .. } => "ROLLBACK; SET default_transaction_read_only = off;",
+            Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;",
+            Self::InTransactionBlock { .. } => "COMMIT; then call the function again.",
+            Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;",
+            Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or list the roles with \\du",
+            Self::NoSnapshot
+            | Self::NotATrigger(_)
+            | Self::Spi(_)
+            | Self::Trigger(_)
+            | Self::RowShape(_)
+            | Self::ValueType(_) => return None,
+        };
+        Some(text.into())
+    }
+}
+
+reportable!(ServerError);
+
+/// Lets `?` turn failures of pgrx into a domain's error, by way of its variant `Server`.
+macro_rules! from_server_failures {
+    ($error:ty) => {
+        $crate::pg::error::from_server_failures!(
+            $error:
+            pgrx::spi::Error,
+            pgrx::PgTriggerError,
+            pgrx::heap_tuple::PgHeapTupleError,
+            pgrx::datum::TryFromDatumError
+        );
+    };
+    ($error:ty: $($failure:ty),*) => {
+        $(impl From<$failure> for $error {
+            fn from(failure: $failure) -> Self {
+                Self::Server(failure.into())
+            }
+        })*
+    };
+}
+pub(crate) use from_server_failures;
