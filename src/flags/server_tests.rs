@@ -22,7 +22,7 @@ mod tests {
     }
 
     /// The harness runs tests side by side in one database: those that change flags would wait for each other, crosswise.
-    fn alone() {
+    fn isolated() {
         run("LOCK TABLE feature_flags IN SHARE ROW EXCLUSIVE MODE");
     }
 
@@ -39,7 +39,7 @@ mod tests {
 
     #[pg_test]
     fn launch_configuration() {
-        alone();
+        isolated();
         let enabled = text("SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM feature_flags WHERE is_enabled");
         assert_eq!(enabled, "basic_matching boost_station messaging premium_subscriptions user_registration");
         assert_eq!(count("SELECT count(*) FROM feature_flags"), 13);
@@ -48,7 +48,7 @@ mod tests {
 
     #[pg_test]
     fn unknown_and_null_keys_are_off() {
-        alone();
+        isolated();
         assert!(!on("no_such_flag"));
         assert!(!on(""));
         assert!(!on(&"k".repeat(10_240)));
@@ -58,7 +58,7 @@ mod tests {
 
     #[pg_test]
     fn a_change_is_seen_at_once() {
-        alone();
+        isolated();
         assert!(on("messaging"));
         run("SELECT update_feature_flag('messaging', false)");
         assert!(!on("messaging"));
@@ -70,7 +70,7 @@ mod tests {
 
     #[pg_test]
     fn targeting_by_what_is_known_of_the_user() {
-        alone();
+        isolated();
         run("SELECT update_feature_flag('advanced_filters', true, 100)");
         assert!(!on_for("advanced_filters", ADA), "unknown user");
         assert!(!on("advanced_filters"), "no user");
@@ -100,7 +100,7 @@ mod tests {
 
     #[pg_test]
     fn odd_arrays_do_no_harm() {
-        alone();
+        isolated();
         run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 100, target_regions = '{{FR,CH},{AT,NULL}}',
              target_user_ids = '{NULL}' WHERE flag_key = 'tracker_pro'");
         run(&format!("INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'AT')"));
@@ -110,7 +110,7 @@ mod tests {
 
     #[pg_test]
     fn every_change_is_in_the_trail_and_nothing_else() {
-        alone();
+        isolated();
         run("SELECT update_feature_flag('tracker_pro', true, 25, 'ada')");
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
         run("UPDATE feature_flags SET updated_at = now() - interval '1 year', last_checked_at = now()");
@@ -133,7 +133,7 @@ mod tests {
 
     #[pg_test]
     fn the_reason_comes_from_the_setting() {
-        alone();
+        isolated();
         run("SET LOCAL crewsnow_ops.change_reason = 'INC-42'");
         run("DELETE FROM feature_flags WHERE flag_key = 'voice_messages'");
         assert_eq!(text("SELECT reason FROM crewsnow_ops.flag_history"), "INC-42");
@@ -144,7 +144,7 @@ mod tests {
 
     #[pg_test]
     fn updated_at_moves_on_every_change_even_in_one_transaction() {
-        alone();
+        isolated();
         for percentage in [10, 20, 30] {
             run(&format!("UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = 'tracker_pro'"));
         }
@@ -155,7 +155,7 @@ mod tests {
 
     #[pg_test]
     fn state_at_any_moment() {
-        alone();
+        isolated();
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
         run("DELETE FROM feature_flags WHERE flag_key = 'voice_messages'");
         run("INSERT INTO feature_flags (flag_key) VALUES ('ski_lift_map')");
@@ -178,7 +178,7 @@ mod tests {
 
     #[pg_test]
     fn restoring_appends() {
-        alone();
+        isolated();
         run("CREATE TEMP TABLE as_it_was AS SELECT * FROM feature_flags");
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
         run("DELETE FROM feature_flags WHERE flag_key = 'voice_messages'");
@@ -207,7 +207,7 @@ mod tests {
 
     #[pg_test]
     fn renaming_moves_no_user() {
-        alone();
+        isolated();
         run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 WHERE flag_key = 'tracker_pro'");
         run("CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000)");
         run(
@@ -224,7 +224,7 @@ mod tests {
 
     #[pg_test]
     fn explanations() {
-        alone();
+        isolated();
         let explain = |arguments: &str| {
             let sql = format!("SELECT crewsnow_ops.explain_feature_flag({arguments})");
             let JsonB(json) = Spi::get_one(&sql).expect("explains").expect("not NULL");
@@ -241,7 +241,7 @@ mod tests {
 
     #[pg_test]
     fn an_empty_search_path_changes_nothing() {
-        alone();
+        isolated();
         run("SET LOCAL search_path = ''");
         assert_eq!(Spi::get_one::<bool>("SELECT public.is_feature_enabled_for_user('messaging')"), Ok(Some(true)));
         assert_eq!(Spi::get_one::<bool>("SELECT public.update_feature_flag('messaging', false)"), Ok(Some(true)));
@@ -251,19 +251,19 @@ mod tests {
 
     #[pg_test(error = "feature flag \"mesaging\" does not exist")]
     fn a_likely_typo_is_refused() {
-        alone();
+        isolated();
         run("SELECT update_feature_flag('mesaging', false)");
     }
 
     #[pg_test(error = "rollout percentage -1 is out of range")]
     fn a_negative_percentage_is_refused() {
-        alone();
+        isolated();
         run("SELECT update_feature_flag('messaging', true, -1)");
     }
 
     #[pg_test(error = "unrecognized configuration parameter \"crewsnow_ops.change_reasons\"")]
     fn a_misspelt_setting_is_refused() {
-        alone();
+        isolated();
         run("SELECT update_feature_flag('messaging', true)");
         run("SHOW crewsnow_ops.change_reasons");
     }

@@ -5,6 +5,7 @@ use crate::error::raise;
 use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::invalidation;
+use crate::pg::clock;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::trigger as glue;
@@ -81,7 +82,7 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Flag
         return make_room(trigger, row);
     }
     // A time in the future would stand still at the next change.
-    let now = TimestampWithTimeZone::try_from(glue::clock()).ok();
+    let now = TimestampWithTimeZone::try_from(clock::now()).ok();
     if row.get_by_name("updated_at")? > now {
         row.set_by_name("updated_at", now)?;
     }
@@ -149,7 +150,7 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
     if glue::update_changes_row(trigger, &BOOKKEEPING) {
         // Strictly later, so that the trail's order is right even when the clock stands still.
         let earliest = updated_at.map_or(i64::MIN, |old| old.into_inner().saturating_add(1));
-        updated_at = TimestampWithTimeZone::try_from(glue::clock().max(earliest)).ok().or(updated_at);
+        updated_at = TimestampWithTimeZone::try_from(clock::now().max(earliest)).ok().or(updated_at);
     }
     if let Some(updated_at) = updated_at {
         new.set_by_name("updated_at", updated_at)?;

@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 /// After CREATE or REFRESH MATERIALIZED VIEW. Whatever happens here, the command itself must not fail for it.
 #[pg_extern(sql = false)]
 fn note_refresh() {
-    let noted = subtransaction::attempt(AssertUnwindSafe(|| {
+    let noted = subtransaction::try_in_subxact(AssertUnwindSafe(|| {
         as_owner(|| {
             Spi::connect_mut(|client| {
                 client.update(include_str!("../../sql/health/note_refresh.sql"), None, &[])?;

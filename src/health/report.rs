@@ -9,7 +9,7 @@ use super::sample;
 use super::sample::{Counters, Surroundings};
 use crate::health::error::HealthError;
 use crate::pg::catalog::lookup;
-use crate::pg::fmgr::srf::Rows;
+use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::{session, subtransaction, timeout};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
@@ -26,11 +26,12 @@ const FULL_LIMITS: (u64, u64) = (10_000, 60_000);
 /// Runs `work` by itself and within a limit. `Err` is why it failed, unless the caller wants to stop, or has to: that ends the call.
 fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, HealthError>) -> Result<R, String> {
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    let (result, has_expired) = timeout::within(milliseconds, || subtransaction::attempt(AssertUnwindSafe(work)));
+    let (result, has_expired) =
+        timeout::with_timeout(milliseconds, || subtransaction::try_in_subxact(AssertUnwindSafe(work)));
     match result {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) if has_expired => Err(format!("it took longer than {milliseconds} ms and was stopped")),
-        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) if failure.is_interrupt() => failure.raise(),
         Err(failure) => Err(failure.message),
     }
 }
@@ -90,7 +91,7 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
     found
 }
 
-fn rows(found: Vec<Finding>) -> Rows<10> {
+fn rows(found: Vec<Finding>) -> MaterializedRows<10> {
     let row = |(rank, finding): (usize, Finding)| -> [Option<Datum>; 10] {
         [
             finding.metric.into_datum(),
@@ -105,17 +106,17 @@ fn rows(found: Vec<Finding>) -> Rows<10> {
             finding.next_command.into_datum(),
         ]
     };
-    Rows(found.into_iter().enumerate().map(row).collect())
+    MaterializedRows(found.into_iter().enumerate().map(row).collect())
 }
 
 /// The fast checks. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn performance_health_check() -> Rows<10> {
+fn performance_health_check() -> MaterializedRows<10> {
     rows(run(&FAST.iter().collect::<Vec<_>>(), FAST_LIMITS))
 }
 
 /// These and hygiene. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn full_health_check() -> Rows<10> {
+fn full_health_check() -> MaterializedRows<10> {
     rows(run(&FAST.iter().chain(SLOW).collect::<Vec<_>>(), FULL_LIMITS))
 }

@@ -5,7 +5,7 @@ use super::mask;
 use super::sample;
 use super::sample::Surroundings;
 use crate::health::error::HealthError;
-use crate::pg::fmgr::srf::Answer;
+use crate::pg::fmgr::srf::QueryRows;
 use crate::pg::xact::{session, subtransaction, timeout};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -22,32 +22,32 @@ fn mask_literals(p_statement: &str) -> String {
 
 /// The rows of crewsnow_ops.blocking_tree.
 #[pg_extern(sql = false)]
-fn blocking_tree_now() -> Result<Answer, ErrorReport> {
+fn blocking_tree_now() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
     // Mostly nobody waits, and planning the tree takes longer than seeing that.
-    if !Answer::of("SELECT FROM pg_catalog.pg_locks AS l WHERE NOT l.granted LIMIT 1", &[]).has_rows() {
-        return Ok(Answer::none());
+    if !QueryRows::of("SELECT FROM pg_catalog.pg_locks AS l WHERE NOT l.granted LIMIT 1", &[]).has_rows() {
+        return Ok(QueryRows::none());
     }
-    Ok(Answer::of(include_str!("../../sql/health/blocking_tree.sql"), &[]))
+    Ok(QueryRows::of(include_str!("../../sql/health/blocking_tree.sql"), &[]))
 }
 
 /// The rows of crewsnow_ops.connections.
 #[pg_extern(sql = false)]
-fn connections_now() -> Result<Answer, ErrorReport> {
+fn connections_now() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
-    Ok(Answer::of(include_str!("../../sql/health/connections.sql"), &[]))
+    Ok(QueryRows::of(include_str!("../../sql/health/connections.sql"), &[]))
 }
 
 /// The rows of connection_monitoring.
 #[pg_extern(sql = false)]
-fn connection_states_now() -> Result<Answer, ErrorReport> {
+fn connection_states_now() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
-    Ok(Answer::of(include_str!("../../sql/health/connection_monitoring.sql"), &[]))
+    Ok(QueryRows::of(include_str!("../../sql/health/connection_monitoring.sql"), &[]))
 }
 
 /// The statements that take the time. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn analyze_slow_queries() -> Result<Answer, ErrorReport> {
+fn analyze_slow_queries() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
     let surroundings = Surroundings::read()?;
     if !surroundings.has(STATEMENTS) {
@@ -59,14 +59,14 @@ fn analyze_slow_queries() -> Result<Answer, ErrorReport> {
         Some((STATEMENTS, include_str!("../../sql/health/slow_queries.pg_stat_statements.sql"))),
     );
     // Without an earlier sample it is of the whole life.
-    let earlier = subtransaction::unless(
+    let earlier = subtransaction::catching(
         &[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE],
         AssertUnwindSafe(|| sample::statements(&surroundings)),
     );
     let arguments = earlier.unwrap_or_else(|_| Ok(sample::Statements::default()))?.arguments();
     let arguments = if surroundings.has(STATEMENTS) { &arguments[..] } else { &[] };
-    let look = AssertUnwindSafe(|| Answer::of(&sql, arguments));
-    match timeout::within(LIMIT, || subtransaction::attempt(look)) {
+    let look = AssertUnwindSafe(|| QueryRows::of(&sql, arguments));
+    match timeout::with_timeout(LIMIT, || subtransaction::try_in_subxact(look)) {
         (Ok(answer), _) => Ok(answer),
         (Err(_), true) => Err(HealthError::TookTooLong { report: "analyze_slow_queries", milliseconds: LIMIT }.into()),
         (Err(failure), false) => failure.raise(),

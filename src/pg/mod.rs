@@ -2,7 +2,10 @@
 
 pub mod access;
 pub mod backend_local;
+pub mod builtins;
 pub mod catalog;
+pub mod clock;
+pub mod cstring;
 pub mod error;
 pub mod fmgr;
 pub mod memory;

@@ -8,11 +8,12 @@ use super::pure::model::{Gate, Snapshot, Standing};
 use super::pure::render;
 use super::pure::verdict::{Decision, Verdict, if_otherwise};
 use crate::access::as_owner;
+use crate::pg::builtins;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::srf::{Answer, Rows};
+use crate::pg::fmgr::srf::{MaterializedRows, QueryRows};
 use crate::pg::refusal;
 use crate::pg::refusal::Refusal;
-use crate::pg::xact::{sec_context, session};
+use crate::pg::xact::session;
 use crate::readiness::error::{Kind, ReadinessError};
 use crate::suggest::similar;
 use crate::time::instant::Instant;
@@ -46,7 +47,7 @@ impl Made {
     }
 
     fn keep(&self) -> Result<pgrx::Uuid, ReadinessError> {
-        let id = sec_context::new_uuid();
+        let id = builtins::new_uuid();
         let by = session::user();
         let inputs = serde_json::to_value(&self.snapshot)
             .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() })?;
@@ -91,10 +92,10 @@ fn time(moment: Instant) -> Option<TimestampWithTimeZone> {
 ///
 /// SQLSTATE 25001 (old snapshot).
 #[pg_extern(sql = false)]
-fn make_go_no_go_decision() -> Result<Rows<10>, ErrorReport> {
+fn make_go_no_go_decision() -> Result<MaterializedRows<10>, ErrorReport> {
     let made = Made::now(Gate::GoNoGo, None)?;
     let verdict = &made.verdict;
-    Ok(Rows(vec![[
+    Ok(MaterializedRows(vec![[
         made.word().into_datum(),
         verdict.score.into_datum(),
         (verdict.blockers as i32).into_datum(),
@@ -112,10 +113,10 @@ fn make_go_no_go_decision() -> Result<Rows<10>, ErrorReport> {
 ///
 /// SQLSTATE 25001 (old snapshot).
 #[pg_extern(sql = false)]
-fn make_launch_decision() -> Result<Rows<9>, ErrorReport> {
+fn make_launch_decision() -> Result<MaterializedRows<9>, ErrorReport> {
     let made = Made::now(Gate::Launch, None)?;
     let verdict = &made.verdict;
-    Ok(Rows(vec![[
+    Ok(MaterializedRows(vec![[
         made.is_go().into_datum(),
         (verdict.blockers as i32).into_datum(),
         (verdict.warnings as i32).into_datum(),
@@ -139,10 +140,10 @@ fn asked(gate: Option<&str>, release: Option<&str>) -> Result<Made, ReadinessErr
 ///
 /// SQLSTATE 22004 (NULL argument), 22023 (unknown gate, a release of another form), 25001 (old snapshot).
 #[pg_extern(sql = false)]
-fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<Rows<11>, ErrorReport> {
+fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedRows<11>, ErrorReport> {
     let made = asked(p_gate, p_release)?;
     let verdict = &made.verdict;
-    Ok(Rows(vec![[
+    Ok(MaterializedRows(vec![[
         made.snapshot.gate.as_str().into_datum(),
         made.snapshot.release.clone().into_datum(),
         made.word().into_datum(),
@@ -179,7 +180,7 @@ fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<
 ///
 /// SQLSTATE 42704 (no such decision).
 #[pg_extern(sql = false)]
-fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorReport> {
+fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<MaterializedRows<11>, ErrorReport> {
     let snapshot = kept(p_decision)?;
     let now = snapshot.taken_at;
     let verdict = Verdict::of(&snapshot);
@@ -218,7 +219,7 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<Rows<11>, ErrorRep
             render::actions(criterion, &snapshot).into_iter().next().into_datum(),
         ]);
     }
-    Ok(Rows(rows))
+    Ok(MaterializedRows(rows))
 }
 
 /// The snapshot of a kept decision, or of the last one.
@@ -243,7 +244,7 @@ fn kept(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
 ///
 /// SQLSTATE 42704 (no such test), 25006 (read-only), 25001 (old snapshot).
 #[pg_extern(sql = false)]
-fn run_e2e_tests(p_name: Option<&str>) -> Result<Rows<7>, ErrorReport> {
+fn run_e2e_tests(p_name: Option<&str>) -> Result<MaterializedRows<7>, ErrorReport> {
     session::require_writable("run tests")?;
     session::require_latest_snapshot("run tests")?;
     let runs = e2e::run(p_name, None)?;
@@ -262,16 +263,16 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<Rows<7>, ErrorReport> {
             JsonB(steps).into_datum(),
         ]
     };
-    Ok(Rows(runs.into_iter().map(row).collect()))
+    Ok(MaterializedRows(runs.into_iter().map(row).collect()))
 }
 
 /// What people go through. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 42704 (no such list).
 #[pg_extern(sql = false)]
-fn checklist(p_checklist: Option<&str>) -> Result<Answer, ErrorReport> {
+fn checklist(p_checklist: Option<&str>) -> Result<QueryRows, ErrorReport> {
     let answer = as_owner(|| {
-        let answer = Answer::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
+        let answer = QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
         let Some(name) = p_checklist.filter(|_| !answer.has_rows()) else { return Ok::<_, ReadinessError>(answer) };
         let names = Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;

@@ -3,7 +3,7 @@
 use super::measures::{LastRun, Observer, Place};
 use super::pure::model::{Criterion, Gate, Measurement, Outcome, Record, Snapshot, Waiver};
 use crate::access::as_owner;
-use crate::pg::fmgr::trigger;
+use crate::pg::clock;
 use crate::pg::xact::session;
 use crate::pg::xact::snapshot::with_latest_snapshot;
 use crate::readiness::error::ReadinessError;
@@ -23,7 +23,7 @@ struct Asked {
 /// Looking takes its time, tests most of all. What others record, waive or change meanwhile counts: the criteria are read again at the end.
 pub fn snapshot(gate: Gate, release: Option<String>) -> Result<Snapshot, ReadinessError> {
     session::require_latest_snapshot("decide")?;
-    let observer = Observer { now: Instant(trigger::clock()), place: Place::here() };
+    let observer = Observer { now: Instant(clock::now()), place: Place::here() };
     let mut seen = BTreeMap::new();
     for Asked { criterion, measures, last_run } in criteria(gate, release.as_deref())? {
         for measure in measures {
@@ -32,7 +32,7 @@ pub fn snapshot(gate: Gate, release: Option<String>) -> Result<Snapshot, Readine
         }
     }
     let asked = with_latest_snapshot(|| criteria(gate, release.as_deref()))?;
-    let taken_at = Instant(trigger::clock());
+    let taken_at = Instant(clock::now());
     let with_measurements = |Asked { mut criterion, measures, .. }: Asked| {
         // A measure that somebody has added meanwhile was not looked at.
         let of = |measure: String| {

@@ -4,7 +4,7 @@ use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::fmgr::spi::statements_in;
 use crate::pg::xact::sec_context;
-use crate::pg::xact::sec_context::Stage;
+use crate::pg::xact::sec_context::Sandbox;
 use crate::pg::xact::timeout;
 use crate::readiness::error::ReadinessError;
 use crate::rls::target::application::Surroundings;
@@ -207,12 +207,12 @@ impl Test {
             Ok(oid)
         };
         let role = actor(&self.role)?;
-        let enter = |stage: &Stage, oid: pg_sys::Oid, name: &str, claims: &Map<String, Value>| {
+        let enter = |stage: &Sandbox, oid: pg_sys::Oid, name: &str, claims: &Map<String, Value>| {
             let mut claims = claims.clone();
             claims.entry("role").or_insert_with(|| name.into());
             stage.enter(oid, &surroundings.request(&claims));
         };
-        let work = |stage: &Stage| -> Result<(), String> {
+        let work = |stage: &Sandbox| -> Result<(), String> {
             // What is only checked at COMMIT would never be checked. What the calling transaction has left to be checked is checked here.
             course.begin("constraints of the calling transaction", &self.role);
             enter(stage, role, &self.role, &self.claims);
@@ -243,11 +243,11 @@ impl Test {
             }
             Ok(())
         };
-        let (answer, has_expired) = timeout::within(self.milliseconds, || sec_context::staged(work));
+        let (answer, has_expired) = timeout::with_timeout(self.milliseconds, || sec_context::sandboxed(work));
         match answer {
             _ if has_expired => Err(format!("it took longer than {} ms and was stopped", self.milliseconds)),
             Ok(answer) => answer,
-            Err(failure) if failure.is_from_outside() => failure.raise(),
+            Err(failure) if failure.is_interrupt() => failure.raise(),
             Err(failure) => Err(match failure.state().as_str() {
                 // Where an application has SQLSTATEs of its own.
                 "XX000" => failure.message,

@@ -1,8 +1,9 @@
 //! What speaks for criteria, and against them.
 
 use crate::access::as_owner;
+use crate::pg::builtins;
 use crate::pg::error::ServerError;
-use crate::pg::xact::{sec_context, session};
+use crate::pg::xact::session;
 use crate::readiness::error::{EVIDENCE_EXAMPLE, Kind, ReadinessError};
 use crate::suggest::similar;
 use pgrx::JsonB;
@@ -114,7 +115,7 @@ pub fn keep(
     details: JsonB,
     valid_for: Option<Interval>,
 ) -> Result<pgrx::Uuid, ReadinessError> {
-    let id = sec_context::new_uuid();
+    let id = builtins::new_uuid();
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {

@@ -93,12 +93,14 @@ impl Seen {
 impl Observer {
     /// What a measure says. One that fails is no evidence, and no reason for the others to fail.
     pub fn look(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Measurement {
-        let looked = subtransaction::attempt(AssertUnwindSafe(|| self.see(measure, criterion, last_run)));
+        let looked = subtransaction::try_in_subxact(AssertUnwindSafe(|| self.see(measure, criterion, last_run)));
         let seen = match looked {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => Seen::new(Outcome::Absent, format!("it could not be looked at: {error}")),
-            Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => Seen::new(Outcome::Absent, format!("it could not be looked at: {}", failure.told())),
+            Err(failure) if failure.is_interrupt() => failure.raise(),
+            Err(failure) => {
+                Seen::new(Outcome::Absent, format!("it could not be looked at: {}", failure.redacted_message()))
+            }
         };
         Measurement {
             measure: measure.to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::error::raise;
 use crate::pg::backend_local::BackendLocal;
+use crate::pg::clock;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::session;
@@ -118,7 +119,7 @@ fn update<'a>(
 }
 
 fn stamp(row: &mut Row<'_>) -> Result<(), ReadinessError> {
-    if let Ok(now) = TimestampWithTimeZone::try_from(glue::clock()) {
+    if let Ok(now) = TimestampWithTimeZone::try_from(clock::now()) {
         row.set_by_name("changed_at", now)?;
     }
     row.set_by_name("changed_by", session::user())?;

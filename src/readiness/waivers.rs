@@ -2,9 +2,10 @@
 
 use super::evidence::{known_criterion, valid_release};
 use crate::access::as_owner;
+use crate::pg::builtins;
+use crate::pg::clock;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::trigger;
-use crate::pg::xact::{sec_context, session};
+use crate::pg::xact::session;
 use crate::readiness::error::{FREEZE_EXAMPLE, Kind, ReadinessError, WAIVER_EXAMPLE};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -59,12 +60,12 @@ fn waive_criterion(
         let error = ReadinessError::NoReason { action: "waive a criterion", example: WAIVER_EXAMPLE };
         return Err(error.into());
     }
-    let (now, until) = (trigger::clock(), expires_at.into_inner());
+    let (now, until) = (clock::now(), expires_at.into_inner());
     if until <= now || until > now.saturating_add(LONGEST) {
         return Err(ReadinessError::InvalidEnd.into());
     }
     let known = known_criterion(criterion, None)?;
-    let id = sec_context::new_uuid();
+    let id = builtins::new_uuid();
     let arguments =
         [id.into(), criterion.into(), release.into(), reason.into(), session::user().into(), expires_at.into()];
     write(include_str!("../../sql/readiness/keep_waiver.sql"), &arguments)?;
@@ -128,10 +129,10 @@ fn freeze_releases(
         return Err(error.into());
     }
     let is_finite = !starts_at.is_infinity() && !starts_at.is_neg_infinity() && !ends_at.is_infinity();
-    if !is_finite || ends_at <= starts_at || ends_at.into_inner() <= trigger::clock() {
+    if !is_finite || ends_at <= starts_at || ends_at.into_inner() <= clock::now() {
         return Err(ReadinessError::InvalidFreeze.into());
     }
-    let id = sec_context::new_uuid();
+    let id = builtins::new_uuid();
     let arguments = [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
     write(include_str!("../../sql/readiness/keep_freeze.sql"), &arguments)?;
     Ok(id)

@@ -6,15 +6,15 @@ use super::report::audit_report::Report;
 use super::rules;
 use super::target::accounts::People;
 use super::target::application::{Identity, Surroundings};
-use super::target::policy;
 use super::target::table::Table;
 use crate::pg::catalog::{lookup, privilege};
+use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::srf::Rows;
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, Folded, Parameters, value_of};
+use crate::pg::fmgr::srf::MaterializedRows;
+use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
+use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, session, timeout};
 use crate::rls::error::RlsError;
 use pgrx::IntoDatum;
@@ -30,7 +30,7 @@ pub(super) fn text(text: impl Into<String>) -> Option<pg_sys::Datum> {
 
 /// What is so for whom. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<Rows<10>, ErrorReport> {
+fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<MaterializedRows<10>, ErrorReport> {
     let audit = Audit::run(p_relation)?;
     let mut rows = Vec::new();
     for (table, cells) in &audit.tables {
@@ -51,12 +51,12 @@ fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<Rows<10>, ErrorReport> 
             ]);
         }
     }
-    Ok(Rows(rows))
+    Ok(MaterializedRows(rows))
 }
 
 /// All findings. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn audit_rls() -> Result<Rows<13>, ErrorReport> {
+fn audit_rls() -> Result<MaterializedRows<13>, ErrorReport> {
     let report = Report::make()?;
     let row = |finding: &super::model::Finding| {
         let acceptance = report.acceptance(finding);
@@ -77,14 +77,14 @@ fn audit_rls() -> Result<Rows<13>, ErrorReport> {
             text(format!("docs/rls-rules.md#{}", finding.rule)),
         ]
     };
-    Ok(Rows(report.findings.iter().map(row).collect()))
+    Ok(MaterializedRows(report.findings.iter().map(row).collect()))
 }
 
 /// The runbook's list of policies. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn audit_all_rls_policies() -> Result<Rows<7>, ErrorReport> {
+fn audit_all_rls_policies() -> Result<MaterializedRows<7>, ErrorReport> {
     let rows = Report::make()?.policies();
-    Ok(Rows(
+    Ok(MaterializedRows(
         rows.into_iter()
             .map(|row| {
                 [
@@ -103,9 +103,9 @@ fn audit_all_rls_policies() -> Result<Rows<7>, ErrorReport> {
 
 /// The runbook's checklist. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn generate_rls_checklist() -> Result<Rows<6>, ErrorReport> {
+fn generate_rls_checklist() -> Result<MaterializedRows<6>, ErrorReport> {
     let rows = Report::make()?.checklist();
-    Ok(Rows(
+    Ok(MaterializedRows(
         rows.into_iter()
             .map(|row| {
                 [
@@ -135,7 +135,7 @@ fn effective_rls(
     p_relation: Option<pg_sys::Oid>,
     p_role: Option<&str>,
     p_user: Option<&str>,
-) -> Result<Rows<9>, ErrorReport> {
+) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.effective_rls('public.messages', 'authenticated', '7ad0e310-c2be-f807-be7c-3ae492be0185');";
     let relation = p_relation.ok_or(ServerError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
     let mut audit = Audit::prepare(Some(relation))?;
@@ -182,13 +182,13 @@ fn effective_rls(
             ]);
         }
     }
-    Ok(Rows(rows))
+    Ok(MaterializedRows(rows))
 }
 
 /// Fails for what cannot be a user's id.
 fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<(), RlsError> {
     let Some(type_) = surroundings.id_type() else { return Ok(()) };
-    if policy::alone(|| value_of(type_, &c_string(user))).is_ok() {
+    if isolated(|| value_of(type_, &c_string(user))).is_ok() {
         return Ok(());
     }
     let id = match type_ {
@@ -203,15 +203,15 @@ fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<
 /// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.
 fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
     // What the caller has said may be shown, but not what it leads to.
-    let fold = |condition: Condition| match condition.fold(&Parameters::none()) {
-        Folded::Always => Condition::ALWAYS,
-        Folded::Never => Condition::never(),
-        Folded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
+    let fold = |condition: Qual| match condition.fold(&Parameters::none()) {
+        ConstFolded::Always => Qual::ALWAYS,
+        ConstFolded::Never => Qual::never(),
+        ConstFolded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
     };
-    let (answer, has_expired) = timeout::within(LIMIT, || {
+    let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
         who.act(|| {
             let effective = row_security::effective(command, &table.named)?;
-            Ok::<_, row_security::Unclear>([
+            Ok::<_, row_security::Undecidable>([
                 effective.using,
                 effective.check,
                 fold(effective.using),
@@ -223,8 +223,8 @@ fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Opt
         Ok(Ok(conditions)) => conditions,
         Ok(Err(unclear)) => return Err(unclear.to_string()),
         Err(_) if has_expired => return Err(format!("the policies took longer than {LIMIT} ms and were stopped")),
-        Err(failure) if failure.is_from_outside() => failure.raise(),
-        Err(failure) => return Err(format!("the policies fail with {}", failure.told())),
+        Err(failure) if failure.is_interrupt() => failure.raise(),
+        Err(failure) => return Err(format!("the policies fail with {}", failure.redacted_message())),
     };
     let [using, check, using_as, check_as] = conditions.map(|condition| condition.to_sql(table.oid()));
     let reads = command != Command::Insert;

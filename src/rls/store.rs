@@ -4,6 +4,7 @@ use super::engine::examine::{Cell, worst};
 use super::model::{Finding, Reach, Severity, Verdict};
 use super::report::audit_report::{Acceptance, Report};
 use crate::access::as_owner;
+use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::xact::{sec_context, session};
 use crate::rls::error::RlsError;
@@ -78,7 +79,7 @@ fn accept_finding(
     if reason.is_empty() {
         return Err(RlsError::NoReason { example: EXAMPLE }.into());
     }
-    let now = crate::pg::fmgr::trigger::clock();
+    let now = crate::pg::clock::now();
     let until = expires_at.into_inner();
     if until <= now || until > now + 366 * crate::time::minute::DAY {
         return Err(RlsError::InvalidExpiry { example: EXAMPLE }.into());
@@ -162,7 +163,7 @@ fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("keep an audit")?;
     let report = Report::make()?;
     let unmet = report.checklist().iter().filter(|requirement| requirement.status != "SECURE").count() as i32;
-    let run = sec_context::new_uuid();
+    let run = builtins::new_uuid();
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
@@ -178,7 +179,7 @@ fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
 
 /// What is not as it was. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<crate::pg::fmgr::srf::Answer, ErrorReport> {
+fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<crate::pg::fmgr::srf::QueryRows, ErrorReport> {
     let report = Report::make()?;
     let answer = as_owner(|| {
         let mut arguments: Vec<DatumWithOid<'_>> = vec![p_run.into()];
@@ -189,7 +190,7 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<crate::pg::fmgr::srf::Answer, 
         let told: Vec<String> =
             told.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
         arguments.push(told.into());
-        Ok::<_, RlsError>(crate::pg::fmgr::srf::Answer::of(include_str!("../../sql/rls/drift.sql"), &arguments))
+        Ok::<_, RlsError>(crate::pg::fmgr::srf::QueryRows::of(include_str!("../../sql/rls/drift.sql"), &arguments))
     })?;
     Ok(answer)
 }

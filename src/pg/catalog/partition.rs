@@ -92,8 +92,8 @@ const PATIENCE: i32 = 200;
 /// Locks a table as for DROP, waiting no longer than 0.2 s: others wait behind it meanwhile.
 pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
     const CANCELLED: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
-    let (locked, has_expired) = timeout::within(PATIENCE, || {
-        subtransaction::unless(&[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, CANCELLED], || {
+    let (locked, has_expired) = timeout::with_timeout(PATIENCE, || {
+        subtransaction::catching(&[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, CANCELLED], || {
             // SAFETY: a lock by oid; the server releases it at the end of the transaction.
             unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
         })

@@ -18,7 +18,7 @@ fn in_schema(schema: &str, sql: &str) -> String {
 
 /// How many statements a text has; raises what is wrong with its grammar.
 pub fn statements_in(sql: &str) -> usize {
-    let sql = crate::pg::rewrite::policy_expr::c_string(sql);
+    let sql = crate::pg::cstring::c_string(sql);
     // SAFETY: a NUL-terminated text; the list lies in the current memory context.
     unsafe { pg_sys::list_length(pg_sys::raw_parser(sql.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) as usize }
 }
@@ -44,14 +44,14 @@ impl RowArgument {
 
 /// A statement that a session prepares once, because it runs it often. It returns nothing. Written with qualified names and operators, it
 /// needs no SET clause on the function that runs it, which would be applied and taken back with every call.
-pub struct Kept {
+pub struct PreparedOnce {
     sql: &'static str,
     arguments: &'static [pg_sys::Oid],
     /// The statement, and the name of the schema that it was written for.
     prepared: BackendLocal<Option<(String, OwnedPreparedStatement)>>,
 }
 
-impl Kept {
+impl PreparedOnce {
     /// A statement in which `@extschema@` stands for the extension's target schema.
     pub const fn new(sql: &'static str, arguments: &'static [pg_sys::Oid]) -> Self {
         Self { sql, arguments, prepared: BackendLocal::new(None) }

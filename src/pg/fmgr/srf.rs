@@ -8,11 +8,11 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 
-/// Rows of `N` columns, for a function whose CREATE FUNCTION names as many; NULL is `None`.
-pub struct Rows<const N: usize>(pub Vec<[Option<pg_sys::Datum>; N]>);
+/// MaterializedRows of `N` columns, for a function whose CREATE FUNCTION names as many; NULL is `None`.
+pub struct MaterializedRows<const N: usize>(pub Vec<[Option<pg_sys::Datum>; N]>);
 
 // SAFETY: NULL is returned, and the rows lie where the server looks for them.
-unsafe impl<const N: usize> BoxRet for Rows<N> {
+unsafe impl<const N: usize> BoxRet for MaterializedRows<N> {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         // SAFETY: the server makes the store for the rows, or raises where it wants none; each row has as many values as it expects.
         unsafe {
@@ -34,17 +34,17 @@ unsafe impl<const N: usize> BoxRet for Rows<N> {
 }
 
 // SAFETY: such functions are declared by hand, so what pgrx would write is never used.
-unsafe impl<const N: usize> SqlTranslatable for Rows<N> {
-    const TYPE_IDENT: &'static str = "Rows";
+unsafe impl<const N: usize> SqlTranslatable for MaterializedRows<N> {
+    const TYPE_IDENT: &'static str = "MaterializedRows";
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("record"));
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::SetOf(SqlMappingRef::literal("record")));
 }
 
 /// The rows of a query, handed on as they are. For a function whose CREATE FUNCTION names the same types.
-pub struct Answer(Vec<pg_sys::HeapTuple>);
+pub struct QueryRows(Vec<pg_sys::HeapTuple>);
 
-impl Answer {
+impl QueryRows {
     /// No rows.
     pub fn none() -> Self {
         Self(Vec::new())
@@ -80,7 +80,7 @@ impl Answer {
 }
 
 // SAFETY: NULL is returned, and the rows lie where the server looks for them.
-unsafe impl BoxRet for Answer {
+unsafe impl BoxRet for QueryRows {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         // SAFETY: the server makes the store for the rows, or raises where it wants none. That the types are those declared is for the
         // declaration to see to, as it is in every function in C.
@@ -97,8 +97,8 @@ unsafe impl BoxRet for Answer {
 }
 
 // SAFETY: such functions are declared by hand, so what pgrx would write is never used.
-unsafe impl SqlTranslatable for Answer {
-    const TYPE_IDENT: &'static str = "Answer";
+unsafe impl SqlTranslatable for QueryRows {
+    const TYPE_IDENT: &'static str = "QueryRows";
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("record"));
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::SetOf(SqlMappingRef::literal("record")));

@@ -83,9 +83,3 @@ pub fn is_owner(trigger: &PgTrigger<'_>) -> bool {
         unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), (*(*relation.as_ptr()).rd_rel).relowner) }
     })
 }
-
-/// The present time, in microseconds since 2000-01-01 00:00 UTC.
-pub fn clock() -> i64 {
-    // SAFETY: reads the clock.
-    unsafe { pg_sys::GetCurrentTimestamp() }
-}

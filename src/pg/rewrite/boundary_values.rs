@@ -1,7 +1,8 @@
 //! Values of a type, as texts: those of a list, those that another type's fit, and those beside and between others.
 
 use super::qual::{text_of, value_of};
-use crate::pg::xact::{sec_context, subtransaction};
+use crate::pg::builtins;
+use crate::pg::xact::subtransaction;
 use pgrx::pg_sys;
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
@@ -45,9 +46,9 @@ pub fn fitting(type_: pg_sys::Oid, from: pg_sys::Oid, text: &str) -> Vec<String>
 /// Whether a text stands for a value of a type.
 pub fn is_value(type_: pg_sys::Oid, text: &str) -> bool {
     let Ok(text) = CString::new(text) else { return false };
-    match subtransaction::undone(AssertUnwindSafe(|| value_of(type_, &text))) {
+    match subtransaction::rolled_back(AssertUnwindSafe(|| value_of(type_, &text))) {
         Ok(_) => true,
-        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) if failure.is_interrupt() => failure.raise(),
         Err(_) => false,
     }
 }
@@ -100,7 +101,7 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
             found.truncate(if is_ordered { MOST } else { 1 });
             found
         }
-        pg_sys::UUIDOID => vec![sec_context::new_uuid().to_string()],
+        pg_sys::UUIDOID => vec![builtins::new_uuid().to_string()],
         _ => Vec::new(),
     }
 }

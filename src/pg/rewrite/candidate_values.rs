@@ -1,8 +1,8 @@
 //! What a condition asks of columns that a client chooses: values worth trying, and the parts for which none is known.
 
 use super::boundary_values::{fitting, has_neighbours, is_value, list, members, neighbours};
-use super::qual::{Condition, Parameters, elements, mutate, text_of};
-use super::row_security::{Unclear, require_nothing, run, unsecured};
+use super::qual::{Parameters, Qual, elements, mutate, text_of};
+use super::row_security::{Undecidable, require_nothing, run, unsecured};
 use super::vars::{columns_of, is_fixed, stripped};
 use crate::pg::catalog::{lookup, privilege};
 use pgrx::pg_sys::{self, NodeTag};
@@ -34,32 +34,32 @@ pub struct Column {
 }
 
 /// What a condition asks of the columns that a client chooses.
-pub struct Wishes {
+pub struct CandidateValues {
     /// The columns.
     pub columns: Vec<Column>,
     /// The parts for which no value is known.
     parts: Vec<*mut pg_sys::Node>,
 }
 
-impl Wishes {
+impl CandidateValues {
     /// How many parts there are for which no value is known.
     pub fn parts(&self) -> usize {
         self.parts.len()
     }
 }
 
-pub(crate) struct Asking<'a> {
+pub(crate) struct Collector<'a> {
     table: pg_sys::Oid,
     may_set: &'a dyn Fn(i16) -> bool,
-    wishes: Wishes,
+    wishes: CandidateValues,
 }
 
-impl Condition {
+impl Qual {
     /// What it asks of the columns of a table that may be set. Sub-queries that do not look at the row are run, so call it as who asks; it must
     /// be folded.
-    pub fn wishes(self, table: pg_sys::Oid, may_set: &dyn Fn(i16) -> bool) -> Result<Wishes, Unclear> {
-        let wishes = Wishes { columns: Vec::new(), parts: Vec::new() };
-        let mut asking = Asking { table, may_set, wishes };
+    pub fn wishes(self, table: pg_sys::Oid, may_set: &dyn Fn(i16) -> bool) -> Result<CandidateValues, Undecidable> {
+        let wishes = CandidateValues { columns: Vec::new(), parts: Vec::new() };
+        let mut asking = Collector { table, may_set, wishes };
         // SAFETY: a list of valid expressions.
         unsafe {
             for term in elements::<pg_sys::Node>(self.0) {
@@ -79,21 +79,21 @@ impl Condition {
         unsafe { columns_of(self.0.cast(), 0) }
     }
 
-    /// It with a column of its own, from [`Wishes::part`] on, in place of each part for which no value is known.
-    pub fn relaxed(self, wishes: &Wishes) -> Self {
+    /// It with a column of its own, from [`CandidateValues::part`] on, in place of each part for which no value is known.
+    pub fn relaxed(self, wishes: &CandidateValues) -> Self {
         // SAFETY: a list of valid expressions, of which a copy is changed; the parts are among them.
         unsafe { Self(replace(self.0.cast(), (&raw const wishes.parts).cast_mut().cast()).cast()) }
     }
 }
 
-impl Wishes {
+impl CandidateValues {
     /// The number that a part has as a column.
     pub fn part(number: usize) -> i16 {
         FIRST_PART + number as i16
     }
 }
 
-impl Asking<'_> {
+impl Collector<'_> {
     fn column(&mut self, number: i16) -> &mut Column {
         let columns = &mut self.wishes.columns;
         let place = columns.iter().position(|column| column.number == number).unwrap_or_else(|| {
@@ -109,7 +109,7 @@ impl Asking<'_> {
     ///
     /// # Safety
     /// The expression must be valid.
-    unsafe fn boolean(&mut self, node: *mut pg_sys::Node) -> Result<(), Unclear> {
+    unsafe fn boolean(&mut self, node: *mut pg_sys::Node) -> Result<(), Undecidable> {
         // SAFETY: the tag says which struct a node is.
         unsafe {
             if node.is_null() {
@@ -147,17 +147,17 @@ impl Asking<'_> {
 
     /// # Safety
     /// As for `boolean`.
-    unsafe fn booleans(&mut self, list: *mut pg_sys::List) -> Result<(), Unclear> {
+    unsafe fn booleans(&mut self, list: *mut pg_sys::List) -> Result<(), Undecidable> {
         // SAFETY: as the caller vouches.
         unsafe { elements::<pg_sys::Node>(list).into_iter().try_for_each(|node| self.boolean(node)) }
     }
 
     /// # Safety
     /// As for `boolean`.
-    unsafe fn leaf(&mut self, node: *mut pg_sys::Node) -> Result<(), Unclear> {
+    unsafe fn leaf(&mut self, node: *mut pg_sys::Node) -> Result<(), Undecidable> {
         // SAFETY: as the caller vouches.
         unsafe {
-            let columns = columns_of(node, 0).ok_or(Unclear::WholeRow)?;
+            let columns = columns_of(node, 0).ok_or(Undecidable::WholeRow)?;
             let free: Vec<i16> = columns.into_iter().filter(|column| (self.may_set)(*column)).collect();
             if free.is_empty() || self.is_known(node)? {
                 return Ok(());
@@ -176,7 +176,7 @@ impl Asking<'_> {
     }
 
     /// Adds all values that a column can have, where these are few: of its type, or of the key that it refers to.
-    fn all_of(&mut self, number: i16) -> Result<bool, Unclear> {
+    fn all_of(&mut self, number: i16) -> Result<bool, Undecidable> {
         let type_ = self.column(number).type_;
         if type_ == pg_sys::BOOLOID {
             return Ok(true);
@@ -208,7 +208,7 @@ impl Asking<'_> {
     ///
     /// # Safety
     /// As for `boolean`.
-    unsafe fn is_known(&mut self, node: *mut pg_sys::Node) -> Result<bool, Unclear> {
+    unsafe fn is_known(&mut self, node: *mut pg_sys::Node) -> Result<bool, Undecidable> {
         // SAFETY: the tag says which struct a node is.
         unsafe {
             match (*node).type_ {
@@ -344,7 +344,7 @@ pub(crate) fn comparison(operator: pg_sys::Oid) -> Option<bool> {
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn evaluated(node: *mut pg_sys::Node) -> Result<Vec<pg_sys::Datum>, Unclear> {
+unsafe fn evaluated(node: *mut pg_sys::Node) -> Result<Vec<pg_sys::Datum>, Undecidable> {
     // SAFETY: as the caller vouches; the statement has one column, in whose place a copy is put.
     unsafe {
         if is_a(node, NodeTag::T_Const) {
@@ -363,7 +363,7 @@ unsafe fn evaluated(node: *mut pg_sys::Node) -> Result<Vec<pg_sys::Datum>, Uncle
 ///
 /// # Safety
 /// The query must be valid.
-pub(crate) unsafe fn answers(query: *mut pg_sys::Query) -> Result<Vec<pg_sys::Datum>, Unclear> {
+pub(crate) unsafe fn answers(query: *mut pg_sys::Query) -> Result<Vec<pg_sys::Datum>, Undecidable> {
     // SAFETY: a copy of the query is run.
     let rows = unsafe {
         let query = pg_sys::copyObjectImpl(query.cast()).cast();
@@ -382,7 +382,9 @@ unsafe extern "C-unwind" fn replace(node: *mut pg_sys::Node, context: *mut c_voi
     unsafe {
         let parts = &*context.cast::<Vec<*mut pg_sys::Node>>();
         match parts.iter().position(|part| *part == node) {
-            Some(number) => pg_sys::makeVar(1, Wishes::part(number), pg_sys::BOOLOID, -1, pg_sys::InvalidOid, 0).cast(),
+            Some(number) => {
+                pg_sys::makeVar(1, CandidateValues::part(number), pg_sys::BOOLOID, -1, pg_sys::InvalidOid, 0).cast()
+            }
             None => mutate(node, replace, context),
         }
     }

@@ -4,7 +4,7 @@ use super::qual::{elements, text_of};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{IntoDatum, is_a, pg_guard};
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 
 /// Functions whose result tells who asks, and the settings that say so too.
 pub struct Identity<'a> {
@@ -400,9 +400,4 @@ unsafe fn constant_text(constant: *mut pg_sys::Const) -> Option<String> {
         }
         Some(text_of(constant.consttype, constant.constvalue))
     }
-}
-
-/// A text for the server.
-pub fn c_string(text: &str) -> CString {
-    CString::new(text.replace('\0', "")).unwrap_or_default()
 }

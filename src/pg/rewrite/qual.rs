@@ -15,9 +15,9 @@ pub(crate) type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_
 /// Conditions on the row of one table, all of which must hold. In it the table is the first of the range table. It lives as long as the
 /// memory context that was current when it was made.
 #[derive(Clone, Copy)]
-pub struct Condition(pub(crate) *mut pg_sys::List);
+pub struct Qual(pub(crate) *mut pg_sys::List);
 
-impl Folded {
+impl ConstFolded {
     /// Both.
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -36,13 +36,13 @@ pub struct Parameters {
 
 /// What is left of a condition once all that a session knows is put in.
 #[derive(Clone, Copy)]
-pub enum Folded {
+pub enum ConstFolded {
     /// It holds for every row.
     Always,
     /// It holds for no row.
     Never,
     /// It depends on the row.
-    Depends(Condition),
+    Depends(Qual),
 }
 
 impl Parameters {
@@ -109,7 +109,7 @@ pub(crate) unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
     unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).ptr_value.cast()).collect() }
 }
 
-impl Condition {
+impl Qual {
     /// The condition that always holds.
     pub const ALWAYS: Self = Self(std::ptr::null_mut());
 
@@ -168,7 +168,7 @@ impl Condition {
 
     /// What is left of it in this session: its STABLE functions are called, as the planner calls them for its estimates, and constants
     /// propagated. May raise whatever those functions raise.
-    pub fn fold(self, parameters: &Parameters) -> Folded {
+    pub fn fold(self, parameters: &Parameters) -> ConstFolded {
         // SAFETY: works on copies of valid expressions; the planner's state is as its own caller makes it, and only read.
         unsafe {
             let root = new_node::<pg_sys::PlannerInfo>(NodeTag::T_PlannerInfo);
@@ -189,11 +189,11 @@ impl Condition {
                 }
             };
             if left.is_null() {
-                Folded::Always
+                ConstFolded::Always
             } else if elements(left).iter().any(is_false) {
-                Folded::Never
+                ConstFolded::Never
             } else {
-                Folded::Depends(Self(left))
+                ConstFolded::Depends(Self(left))
             }
         }
     }

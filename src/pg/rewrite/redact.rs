@@ -1,11 +1,11 @@
 //! Conditions as reports may show them: without what was put in that only who asks should know.
 
-use super::qual::{Condition, copy, mutate, text_of};
+use super::qual::{Qual, copy, mutate, text_of};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;
 
-impl Condition {
+impl Qual {
     /// It with no other constants than `before` had, from which it was folded: those that folding puts in are claims, or what functions know
     /// of who asks. `kept`, as a text, stays.
     pub fn without_values(self, before: Self, kept: Option<&str>) -> Self {

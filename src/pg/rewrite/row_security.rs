@@ -1,6 +1,6 @@
 //! Asking the server what its row-level security makes of a statement of the current user, and running a query under what it said.
 
-use super::qual::{Condition, Parameters, elements};
+use super::qual::{Parameters, Qual, elements};
 use crate::pg::access::datum::column;
 use pgrx::spi::quote_identifier;
 use pgrx::{pg_guard, pg_sys};
@@ -42,7 +42,7 @@ impl Command {
 
 /// Why the server's answer says nothing about a table.
 #[derive(Debug, thiserror::Error)]
-pub enum Unclear {
+pub enum Undecidable {
     /// A rewrite rule of the table makes something else of the command.
     #[error("a rewrite rule makes something else of the command")]
     Rewritten,
@@ -58,13 +58,13 @@ pub enum Unclear {
 #[derive(Clone, Copy)]
 pub struct Effective {
     /// Which existing rows the command reaches.
-    pub using: Condition,
+    pub using: Qual,
     /// Which rows it may leave behind.
-    pub check: Condition,
+    pub check: Qual,
 }
 
 /// A table and a column of it, as statements name them.
-pub struct Named {
+pub struct RelationRef {
     /// The table's oid.
     pub table: pg_sys::Oid,
     /// Quoted and qualified.
@@ -75,7 +75,7 @@ pub struct Named {
 
 /// What the server enforces for the current user's command on a table: its own analysis and rewriting of the statement, so that policies'
 /// combination, roles, ownership and exemptions are its own. Nothing is run, no privilege is looked at.
-pub fn effective(command: Command, on: &Named) -> Result<Effective, Unclear> {
+pub fn effective(command: Command, on: &RelationRef) -> Result<Effective, Undecidable> {
     let name = &on.name;
     let sql = match command {
         Command::Select => format!("SELECT FROM {name}"),
@@ -87,9 +87,9 @@ pub fn effective(command: Command, on: &Named) -> Result<Effective, Unclear> {
     let query = analysed(&CString::new(sql).unwrap_or_default(), &Parameters::none())?;
     // SAFETY: the server made the query; a statement on one table has it in its range table, else a rule has replaced it.
     unsafe {
-        let (index, table) = table_of(query).ok_or(Unclear::Rewritten)?;
+        let (index, table) = table_of(query).ok_or(Undecidable::Rewritten)?;
         if (*table).relid != on.table {
-            return Err(Unclear::Rewritten);
+            return Err(Undecidable::Rewritten);
         }
         let mut check: *mut pg_sys::List = std::ptr::null_mut();
         for option in elements::<pg_sys::WithCheckOption>((*query).withCheckOptions) {
@@ -105,7 +105,7 @@ pub fn effective(command: Command, on: &Named) -> Result<Effective, Unclear> {
                 pg_sys::ChangeVarNodes(list.cast(), index, 1, 0);
             }
         }
-        Ok(Effective { using: Condition(using), check: Condition(check) })
+        Ok(Effective { using: Qual(using), check: Qual(check) })
     }
 }
 
@@ -113,7 +113,7 @@ pub fn effective(command: Command, on: &Named) -> Result<Effective, Unclear> {
 /// security, as it is when the server adds it to a statement.
 ///
 /// `expression` is the text of a pg_node_tree.
-pub fn policy_condition(on: &Named, expression: &CStr) -> Result<Condition, Unclear> {
+pub fn policy_condition(on: &RelationRef, expression: &CStr) -> Result<Qual, Undecidable> {
     let sql = CString::new(format!("SELECT FROM {}", on.name)).unwrap_or_default();
     let query = parsed(&sql, &Parameters::none())?;
     // SAFETY: the expression comes from pg_policy and is about the table, which is the first and only one in the range table of the
@@ -123,31 +123,31 @@ pub fn policy_condition(on: &Named, expression: &CStr) -> Result<Condition, Uncl
         (*query).hasSubLinks = true;
         pg_sys::AcquireRewriteLocks(query, true, false);
         let rewritten = elements::<pg_sys::Query>(pg_sys::QueryRewrite(query));
-        let [query] = rewritten.as_slice() else { return Err(Unclear::Rewritten) };
+        let [query] = rewritten.as_slice() else { return Err(Undecidable::Rewritten) };
         let quals = (*(**query).jointree).quals;
-        Ok(Condition(pg_sys::lappend(std::ptr::null_mut(), quals.cast())))
+        Ok(Qual(pg_sys::lappend(std::ptr::null_mut(), quals.cast())))
     }
 }
 
 /// A query and its values: `SELECT` from one table, which comes first.
-pub struct Look<'a> {
+pub struct RowQuery<'a> {
     /// The statement.
     pub sql: &'a str,
     /// Its values.
     pub parameters: Parameters,
 }
 
-impl Look<'_> {
+impl RowQuery<'_> {
     /// Its WHERE clause.
-    pub fn condition(&self) -> Result<Condition, Unclear> {
+    pub fn condition(&self) -> Result<Qual, Undecidable> {
         let query = unsecured(&CString::new(self.sql).unwrap_or_default(), &self.parameters)?;
         // SAFETY: the server made the query; an absent WHERE is an empty condition.
         unsafe {
             let quals = (*(*query).jointree).quals;
             if quals.is_null() {
-                return Ok(Condition::ALWAYS);
+                return Ok(Qual::ALWAYS);
             }
-            Ok(Condition(pg_sys::lappend(std::ptr::null_mut(), quals.cast())))
+            Ok(Qual(pg_sys::lappend(std::ptr::null_mut(), quals.cast())))
         }
     }
 
@@ -155,13 +155,13 @@ impl Look<'_> {
     /// `most` rows. `Err` if the planner expects it to cost more than `cost`.
     ///
     /// The values are copied into the current memory context.
-    pub fn rows(&self, condition: Condition, most: u64, cost: f64) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Unclear> {
+    pub fn rows(&self, condition: Qual, most: u64, cost: f64) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = unsecured(&sql, &self.parameters)?;
         // SAFETY: the server made the query, and plans and runs it as it does any; the condition is about the first table. What is left
         // open by an error ends with the subtransaction that every caller is in.
         unsafe {
-            let (_, table) = table_of(query).ok_or(Unclear::Rewritten)?;
+            let (_, table) = table_of(query).ok_or(Undecidable::Rewritten)?;
             (*table).securityQuals = match condition.is_empty() {
                 true => std::ptr::null_mut(),
                 false => pg_sys::copyObjectImpl(condition.0.cast()).cast(),
@@ -173,7 +173,7 @@ impl Look<'_> {
 }
 
 /// A query that puts a row together from several tables and lists: `SELECT … FROM` a list.
-pub struct Mix<'a> {
+pub struct RowComposition<'a> {
     /// The statement.
     pub sql: &'a str,
     /// Its values.
@@ -183,21 +183,21 @@ pub struct Mix<'a> {
 /// From where a column comes: its number in the condition, the place in FROM, the number there, and its type.
 pub type Origin = (i16, i32, i16, pg_sys::Oid);
 
-impl Mix<'_> {
+impl RowComposition<'_> {
     /// The first of the rows that meets a condition, whose columns come from where `origins` say, and the others from what stands first in FROM.
     /// No privilege is looked at but those of the condition's own sub-queries.
     ///
     /// The values are copied into the current memory context.
     pub fn first(
         &self,
-        condition: Condition,
+        condition: Qual,
         origins: &[Origin],
         cost: f64,
-    ) -> Result<Option<Vec<Option<pg_sys::Datum>>>, Unclear> {
+    ) -> Result<Option<Vec<Option<pg_sys::Datum>>>, Undecidable> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = unsecured(&sql, &self.parameters)?;
         let condition = condition.with_origins(origins);
-        // SAFETY: as in `Look::rows`; the condition is about what stands in FROM.
+        // SAFETY: as in `RowQuery::rows`; the condition is about what stands in FROM.
         unsafe {
             require_nothing(query);
             let from = &mut *(*query).jointree;
@@ -219,7 +219,7 @@ pub(crate) unsafe fn run(
     parameters: &Parameters,
     most: u64,
     cost: f64,
-) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Unclear> {
+) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
     // SAFETY: as the caller vouches; the server plans and runs it as it does any.
     unsafe {
         (*query).hasSubLinks = true;
@@ -228,7 +228,7 @@ pub(crate) unsafe fn run(
         let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
         let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, parameters.list);
         if (*(*plan).planTree).total_cost > cost {
-            return Err(Unclear::TooExpensive);
+            return Err(Undecidable::TooExpensive);
         }
         let mut collector = Collector {
             receiver: pg_sys::DestReceiver {
@@ -269,17 +269,17 @@ pub(crate) unsafe fn run(
 }
 
 /// A statement as the server understands it, with what the current user's row-level security adds.
-fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
+fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
     let query = parsed(sql, parameters)?;
     // SAFETY: the server's own parse analysis made the query and took its locks.
     match unsafe { elements::<pg_sys::Query>(pg_sys::QueryRewrite(query)) }.as_slice() {
         [query] => Ok(*query),
-        _ => Err(Unclear::Rewritten),
+        _ => Err(Undecidable::Rewritten),
     }
 }
 
 /// A statement as the server understands it, without row-level security. It is only made, not planned: that calls functions.
-pub(crate) fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
+pub(crate) fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
         analysed(sql, parameters)
     })
@@ -287,12 +287,12 @@ pub(crate) fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_s
 
 /// A statement with its names resolved. That is done as the superuser who always exists: who may use a schema is not the question, and
 /// nothing is run.
-fn parsed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Unclear> {
+fn parsed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
         // SAFETY: a NUL-terminated statement and as many types as it is told.
         unsafe {
             let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
-            let Some(raw) = raw.first() else { return Err(Unclear::Rewritten) };
+            let Some(raw) = raw.first() else { return Err(Undecidable::Rewritten) };
             let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
             Ok(pg_sys::parse_analyze_fixedparams(*raw, sql.as_ptr(), types, count, std::ptr::null_mut()))
         }

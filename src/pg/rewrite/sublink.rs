@@ -1,18 +1,18 @@
 //! What the sub-queries of a condition ask of columns that a client chooses.
 
-use super::candidate_values::{Asking, MOST, answers, comparison};
+use super::candidate_values::{Collector, MOST, answers, comparison};
 use super::qual::elements;
-use super::row_security::Unclear;
+use super::row_security::Undecidable;
 use super::vars::{columns_of, stripped};
 use pgrx::is_a;
 use pgrx::pg_sys::{self, NodeTag};
 
-impl Asking<'_> {
+impl Collector<'_> {
     /// `column IN (SELECT …)` that does not look at the row, or EXISTS that compares a column with one of its own.
     ///
     /// # Safety
     /// The sub-query must be valid.
-    pub(crate) unsafe fn sub_query(&mut self, link: *mut pg_sys::SubLink) -> Result<bool, Unclear> {
+    pub(crate) unsafe fn sub_query(&mut self, link: *mut pg_sys::SubLink) -> Result<bool, Undecidable> {
         // SAFETY: the tag says which struct a node is; the sub-query is copied before it is changed or run.
         unsafe {
             let link = &*link;
@@ -43,7 +43,7 @@ impl Asking<'_> {
 
     /// # Safety
     /// The query must be valid.
-    unsafe fn exists(&mut self, query: *mut pg_sys::Query) -> Result<bool, Unclear> {
+    unsafe fn exists(&mut self, query: *mut pg_sys::Query) -> Result<bool, Undecidable> {
         // SAFETY: a query as the server has made it; what is changed is a copy.
         unsafe {
             let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(query.cast()).cast();

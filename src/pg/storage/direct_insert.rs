@@ -27,7 +27,7 @@ pub type Column<'a> = (&'a CStr, DatumWithOid<'a>);
 type Values = (Vec<pg_sys::Datum>, Vec<bool>);
 
 /// What the caller has seen to itself: the CHECK and the BEFORE ROW trigger that call these functions would let the row pass as it is.
-pub struct Vouched<'a> {
+pub struct Preconditions<'a> {
     /// The extension's function that is the only CHECK.
     pub check: &'a CStr,
     /// The extension's function of the only trigger on INSERT.
@@ -39,7 +39,7 @@ pub struct Vouched<'a> {
 }
 
 /// Appends a row of these columns, with the caller's own rights; false, and nothing done, if that takes SQL.
-pub fn append(parent: pg_sys::Oid, vouched: &Vouched<'_>, columns: &[Column<'_>]) -> bool {
+pub fn insert(parent: pg_sys::Oid, vouched: &Preconditions<'_>, columns: &[Column<'_>]) -> bool {
     // SAFETY: relations are locked as for INSERT before their descriptors are read; locks are kept until the transaction ends, as the
     // server keeps them. The tuple and the index's values match the descriptors that they are made for.
     unsafe {
@@ -85,7 +85,7 @@ pub fn append(parent: pg_sys::Oid, vouched: &Vouched<'_>, columns: &[Column<'_>]
 
 /// # Safety
 /// The relation must be open.
-unsafe fn is_plain_root(root: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
+unsafe fn is_plain_root(root: pg_sys::Relation, vouched: &Preconditions<'_>) -> bool {
     // SAFETY: as the caller vouches; a descriptor has as many defaults as it says.
     unsafe {
         let class = &*(*root).rd_rel;
@@ -105,7 +105,7 @@ unsafe fn is_plain_root(root: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
 
 /// # Safety
 /// The relation must be open.
-unsafe fn is_plain_leaf(leaf: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
+unsafe fn is_plain_leaf(leaf: pg_sys::Relation, vouched: &Preconditions<'_>) -> bool {
     // SAFETY: as the caller vouches.
     unsafe {
         let class = &*(*leaf).rd_rel;
@@ -119,7 +119,7 @@ unsafe fn is_plain_leaf(leaf: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
 ///
 /// # Safety
 /// The relation must be open.
-unsafe fn is_plain(relation: pg_sys::Relation, vouched: &Vouched<'_>) -> bool {
+unsafe fn is_plain(relation: pg_sys::Relation, vouched: &Preconditions<'_>) -> bool {
     // SAFETY: as the caller vouches; there are as many constraints and triggers as their counts say, all with names.
     unsafe {
         let Some(constraints) = (*(*relation).rd_att).constr.as_ref() else { return false };
@@ -168,7 +168,7 @@ fn name(column: &pg_sys::FormData_pg_attribute) -> &CStr {
 /// The relation must be open.
 unsafe fn values(
     relation: pg_sys::Relation,
-    vouched: &Vouched<'_>,
+    vouched: &Preconditions<'_>,
     time: i64,
     columns: &[Column<'_>],
 ) -> Option<Values> {

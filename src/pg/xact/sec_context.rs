@@ -1,6 +1,6 @@
 //! Who is acting, and acting as somebody else for the length of a closure.
 
-use pgrx::{IntoDatum, pg_sys};
+use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 
 // What SHOW role answers while a role is set; the server's utils/guc.h, which pgrx leaves out.
@@ -52,7 +52,7 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `work` as `role` if the current user is a superuser, and as the current user otherwise.
-pub fn as_lesser<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+pub fn demote_superuser_to<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     // SAFETY: looks up the current user.
     if unsafe { pg_sys::superuser() } { as_role(role, work) } else { work() }
 }
@@ -73,15 +73,15 @@ impl Drop for RestoreRole {
     }
 }
 
-/// Where requests are played, in a subtransaction that is undone. See [`staged`].
-pub struct Stage {
+/// Where requests are played, in a subtransaction that is undone. See [`sandboxed`].
+pub struct Sandbox {
     context: i32,
     user: pg_sys::Oid,
     /// What SHOW role answers lies here, as long as it may be asked for.
     names: std::cell::RefCell<Vec<CString>>,
 }
 
-impl Stage {
+impl Sandbox {
     /// From here on things run as a client's request would: as `role`, with these settings.
     ///
     /// What is called cannot get out of the role: SET ROLE and its like are refused, and so is what would outlast it (temporary tables,
@@ -117,17 +117,17 @@ impl Stage {
     }
 }
 
-/// Runs `work`, which may act as clients by [`Stage::enter`], in a subtransaction that is undone however it ends.
-pub fn staged<R>(work: impl FnOnce(&Stage) -> R) -> Result<R, super::subtransaction::Failure> {
+/// Runs `work`, which may act as clients by [`Sandbox::enter`], in a subtransaction that is undone however it ends.
+pub fn sandboxed<R>(work: impl FnOnce(&Sandbox) -> R) -> Result<R, super::subtransaction::Failure> {
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);
     // SAFETY: reads backend-local variables.
     unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
-    let stage = Stage { context, user, names: std::cell::RefCell::default() };
+    let stage = Sandbox { context, user, names: std::cell::RefCell::default() };
     // Dropped last: setting the role also sets the user.
     let _restore = Restore { user, context };
     // SAFETY: reads backend-local variables.
     let _restore_role = unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
-    super::subtransaction::undone(std::panic::AssertUnwindSafe(|| work(&stage)))
+    super::subtransaction::rolled_back(std::panic::AssertUnwindSafe(|| work(&stage)))
 }
 
 /// Runs `work` as a client's request would run, in a subtransaction that is undone however it ends: as `role`, with these settings, and
@@ -137,22 +137,9 @@ pub fn as_client<R>(
     settings: &[(CString, CString)],
     work: impl FnOnce() -> R + std::panic::UnwindSafe + std::panic::RefUnwindSafe,
 ) -> Result<R, super::subtransaction::Failure> {
-    staged(|stage| {
+    sandboxed(|stage| {
         let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
         stage.enter(role, settings.iter().chain([&read_only]));
         work()
     })
-}
-
-/// A new random id, as gen_random_uuid() makes it.
-pub fn new_uuid() -> pgrx::Uuid {
-    // SAFETY: the function takes no argument and returns a uuid.
-    let id = unsafe { pgrx::direct_function_call::<pgrx::Uuid>(pg_sys::gen_random_uuid, &[]) };
-    id.unwrap_or_else(|| pgrx::error!("gen_random_uuid() gave NULL"))
-}
-
-/// The md5 of a text, in hexadecimal digits.
-pub fn md5(text: &str) -> String {
-    // SAFETY: the function takes a text and returns one.
-    unsafe { pgrx::direct_function_call::<String>(pg_sys::md5_text, &[text.into_datum()]) }.unwrap_or_default()
 }

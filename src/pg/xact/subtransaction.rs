@@ -24,7 +24,7 @@ impl Failure {
     /// Fails with it after all.
     pub fn raise(self) -> ! {
         // Whoever catches it next must know it as what it is.
-        let function = if self.is_from_outside() { INTERRUPTS } else { pgrx::function_name!() };
+        let function = if self.is_interrupt() { INTERRUPTS } else { pgrx::function_name!() };
         let mut report = ErrorReport::new(self.code, self.message, function);
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -35,10 +35,16 @@ impl Failure {
         match Err::<std::convert::Infallible, _>(report).unwrap_or_report() {}
     }
 
+    /// Raises an interrupt again; returns any other failure.
+    #[must_use]
+    pub fn rethrow_interrupt(self) -> Self {
+        if self.is_interrupt() { self.raise() } else { self }
+    }
+
     /// Whether it is about the session and not about what was tried: somebody wants it to stop, or it has to. What was tried can raise the same
     /// by itself, but not from where the server looks for interrupts.
     #[must_use]
-    pub fn is_from_outside(&self) -> bool {
+    pub fn is_interrupt(&self) -> bool {
         let is_interrupt = self.function.as_deref() == Some(INTERRUPTS);
         is_interrupt
             && matches!(
@@ -52,7 +58,7 @@ impl Failure {
 
     /// Whether it failed because of how [`as_client`](super::sec_context::as_client) confines it, where a request would not have.
     #[must_use]
-    pub fn is_of_confinement(&self) -> bool {
+    pub fn is_sandbox_violation(&self) -> bool {
         match self.code {
             PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION => true,
             // Where messages are translated, it is said to fail.
@@ -66,7 +72,7 @@ impl Failure {
 
     /// The SQLSTATE and the message, where that is about objects. One about values may quote what stands in rows or claims.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn redacted_message(&self) -> String {
         let state = self.state();
         match state.get(..2) {
             Some("22" | "23" | "P0") => format!("{state}, whose message may hold values of rows"),
@@ -76,7 +82,7 @@ impl Failure {
 
     /// Whether it is about the moment: a lock that somebody else holds, memory, too many connections. It says nothing about what was tried.
     #[must_use]
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         let state = self.state();
         state == "55P03" || matches!(state.get(..2), Some("40" | "53" | "58"))
     }
@@ -125,7 +131,7 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
 }
 
 /// Runs `work` in a subtransaction, undone if it fails with one of these errors; any other is passed on.
-pub fn unless<R>(
+pub fn catching<R>(
     errors: &[PgSqlErrorCode],
     work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
 ) -> Result<R, Failure> {
@@ -139,12 +145,12 @@ pub fn unless<R>(
 }
 
 /// Runs `work` in a subtransaction, undone if it fails in whatever way.
-pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
+pub fn try_in_subxact<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     enclosed(|| PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute())
 }
 
 /// Runs `work` in a subtransaction that is undone however it ends.
-pub fn undone<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
+pub fn rolled_back<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     let result = enclosed(|| {
         Err::<std::convert::Infallible, _>(
             PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute(),
@@ -153,4 +159,9 @@ pub fn undone<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Resul
     match result {
         Err(result) => result,
     }
+}
+
+/// Runs `work` in a subtransaction, so that only `work` fails with it. Interrupts are raised again.
+pub fn isolated<R>(work: impl FnOnce() -> R) -> Result<R, Failure> {
+    try_in_subxact(std::panic::AssertUnwindSafe(work)).map_err(Failure::rethrow_interrupt)
 }

@@ -1,5 +1,6 @@
 //! A limit on how long something may take, within a statement that goes on.
 
+use super::subtransaction::{Failure, try_in_subxact};
 use crate::pg::backend_local::BackendLocal;
 use pgrx::pg_sys;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +55,7 @@ impl Drop for Armed {
 /// Runs `work`, which is cancelled with 57014 once it has taken so long; and whether it came to that.
 ///
 /// Within another limit it is that one that holds: there is one clock.
-pub fn within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool) {
+pub fn with_timeout<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool) {
     if IS_ARMED.swap(true, Ordering::Relaxed) {
         return (work(), false);
     }
@@ -82,4 +83,21 @@ pub fn within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool) {
         unsafe { pg_sys::QueryCancelPending = 0 };
     }
     (result, has_expired)
+}
+
+/// The end of work that did not return.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The work was cancelled after so many milliseconds.
+    TimedOut(i32),
+    /// The work failed.
+    Failed(Failure),
+}
+
+/// Runs `work` in a subtransaction for at most `milliseconds`. Interrupts are raised again.
+pub fn isolated_within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Stopped> {
+    let (result, has_expired) = with_timeout(milliseconds, || try_in_subxact(std::panic::AssertUnwindSafe(work)));
+    result.map_err(|failure| {
+        if has_expired { Stopped::TimedOut(milliseconds) } else { Stopped::Failed(failure.rethrow_interrupt()) }
+    })
 }

@@ -5,14 +5,14 @@ use pgrx::pg_sys;
 /// Transactions from this one on have written, and will write, only after this position: a page that has not changed since holds nothing
 /// of theirs. True for ever, so it can be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Mark {
+pub struct WalMark {
     /// The transaction.
     pub transaction: u64,
     /// The position.
     pub position: u64,
 }
 
-impl Mark {
+impl WalMark {
     /// For the transactions that begin from now on; none where not everything is logged. Not on a standby.
     pub fn now() -> Self {
         // SAFETY: both read shared memory, and the level backend-local. The position first: who gets an id later writes later.
@@ -67,12 +67,12 @@ mod tests {
 
     #[test]
     fn marks_follow_the_oldest() {
-        let mark = |transaction| Mark { transaction, position: transaction * 10 };
-        let none = [Mark::default(); 2];
-        assert_eq!(Mark::advance(none, mark(7), 7), [mark(7), mark(7)]);
-        assert_eq!(Mark::advance(none, mark(8), 7), [Mark::default(), mark(8)], "7 may have written before");
-        assert_eq!(Mark::advance([Mark::default(), mark(8)], mark(20), 9), [mark(8), mark(20)]);
-        assert_eq!(Mark::advance([mark(8), mark(20)], mark(30), 9), [mark(8), mark(20)], "9 is still running");
-        assert_eq!(Mark::advance([mark(8), mark(20)], mark(40), 39), [mark(20), mark(40)]);
+        let mark = |transaction| WalMark { transaction, position: transaction * 10 };
+        let none = [WalMark::default(); 2];
+        assert_eq!(WalMark::advance(none, mark(7), 7), [mark(7), mark(7)]);
+        assert_eq!(WalMark::advance(none, mark(8), 7), [WalMark::default(), mark(8)], "7 may have written before");
+        assert_eq!(WalMark::advance([WalMark::default(), mark(8)], mark(20), 9), [mark(8), mark(20)]);
+        assert_eq!(WalMark::advance([mark(8), mark(20)], mark(30), 9), [mark(8), mark(20)], "9 is still running");
+        assert_eq!(WalMark::advance([mark(8), mark(20)], mark(40), 39), [mark(20), mark(40)]);
     }
 }

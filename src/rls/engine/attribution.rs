@@ -2,9 +2,9 @@
 
 use super::examine::{Examination, LIMIT};
 use super::probe::{MOST_COST, Place, Question, Rows, command};
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, Folded, value_of};
-use crate::pg::rewrite::row_security::Unclear;
+use crate::pg::cstring::c_string;
+use crate::pg::rewrite::qual::{ConstFolded, Qual, value_of};
+use crate::pg::rewrite::row_security::Undecidable;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::People;
 use crate::rls::target::application;
@@ -18,7 +18,7 @@ impl Examination<'_> {
         identity: &Identity,
         reach: Reach,
         place: Place,
-        condition: Condition,
+        condition: Qual,
         people: &mut People,
     ) -> (Verdict, String) {
         let seen = Confidence::Observed;
@@ -77,7 +77,7 @@ impl Examination<'_> {
     pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
         let memo = self.memo(identity);
         let question = Question { table: self.table, identity, memo: &memo };
-        let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
+        let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Undecidable> {
             let effective = self.effective(identity, reach)?;
             if reach == Reach::Plant {
                 let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
@@ -97,14 +97,14 @@ impl Examination<'_> {
             }
             Ok(Some(false))
         });
-        answer.map_err(|failure| failure.told())?.map_err(|unclear| unclear.to_string())
+        answer.map_err(|failure| failure.redacted_message())?.map_err(|unclear| unclear.to_string())
     }
 
-    fn has_open_gate(&self, identity: &Identity, condition: Condition) -> bool {
+    fn has_open_gate(&self, identity: &Identity, condition: Qual) -> bool {
         let memo = self.memo(identity);
         let question = Question { table: self.table, identity, memo: &memo };
-        let answer = identity.act_within(LIMIT, || -> Result<bool, Unclear> {
-            let Folded::Depends(folded) = memo.fold(condition) else { return Ok(true) };
+        let answer = identity.act_within(LIMIT, || -> Result<bool, Undecidable> {
+            let ConstFolded::Depends(folded) = memo.fold(condition) else { return Ok(true) };
             for arm in folded.alternatives() {
                 if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
                     return Ok(true);
@@ -129,7 +129,7 @@ impl Examination<'_> {
             .filter(|policy| policy.is_permissive && policy.is_about(command(reach), identity.role))
             .collect();
         let lets_through = |policy: &Policy| {
-            let answer = identity.act_within(LIMIT, || -> Result<bool, Unclear> {
+            let answer = identity.act_within(LIMIT, || -> Result<bool, Undecidable> {
                 let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else { return Ok(false) };
                 if is_about_new {
                     for owner in &self.table.owners {
@@ -143,13 +143,13 @@ impl Examination<'_> {
                     }
                 }
                 match memo.fold(condition) {
-                    Folded::Always => Ok(true),
-                    Folded::Never => Ok(false),
-                    Folded::Depends(_) => match place {
+                    ConstFolded::Always => Ok(true),
+                    ConstFolded::Never => Ok(false),
+                    ConstFolded::Depends(_) => match place {
                         Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
                         None if is_about_new => {
                             let chosen = question.chosen(condition, command(reach));
-                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), Folded::Always)))
+                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), ConstFolded::Always)))
                         }
                         None => Ok(false),
                     },

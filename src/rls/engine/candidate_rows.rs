@@ -3,16 +3,16 @@
 use super::examine::{Examination, LIMIT};
 use super::probe::{Found, MOST_COST, Place, Question, Rows, command};
 use crate::pg::catalog::{lookup, privilege};
-use crate::pg::rewrite::candidate_values::{Column, Wishes};
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, Folded, Parameters, text_of, value_of};
-use crate::pg::rewrite::row_security::{Command, Effective, Mix, Origin, Unclear};
+use crate::pg::cstring::c_string;
+use crate::pg::rewrite::candidate_values::{CandidateValues, Column};
+use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, text_of, value_of};
+use crate::pg::rewrite::row_security::{Command, Effective, Origin, RowComposition, Undecidable};
 use crate::pg::xact::subtransaction::Failure;
+use crate::pg::xact::subtransaction::isolated;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::People;
 use crate::rls::target::application;
 use crate::rls::target::application::Identity;
-use crate::rls::target::policy::alone;
 use crate::rls::target::table::OwnerColumn;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
@@ -53,7 +53,7 @@ impl Question<'_> {
 
     /// Whether a row can be made that this reach lets through, by changing rows or from nothing. Of a row that is planted or forged, one of
     /// `victims` is the new owner.
-    pub fn made(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Made, Unclear> {
+    pub fn made(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Made, Undecidable> {
         let owners = &self.table.owners;
         let command = command(reach);
         let settable: Vec<&OwnerColumn> = owners.iter().filter(|owner| self.may_set(owner.number, command)).collect();
@@ -62,16 +62,16 @@ impl Question<'_> {
         let victims = || victims.iter().chain(if victims.is_empty() { nobody.as_ref() } else { None });
         let foreign = |check: Assigned| (Some(Rows::Foreign), effective.using, vec![check]);
         // Of which rows, and with which new owners.
-        let mut attempts: Vec<(Option<Rows<'_>>, Condition, Vec<Assigned>)> = Vec::new();
+        let mut attempts: Vec<(Option<Rows<'_>>, Qual, Vec<Assigned>)> = Vec::new();
         match reach {
             Reach::Read | Reach::Destroy => return Ok(Made::Nothing),
             Reach::Tamper => attempts.push(foreign(Vec::new())),
-            Reach::Forge if owners.is_empty() => attempts.push((None, Condition::ALWAYS, vec![Vec::new()])),
+            Reach::Forge if owners.is_empty() => attempts.push((None, Qual::ALWAYS, vec![Vec::new()])),
             Reach::Forge => {
                 // Whose rows there are, and wholly somebody's.
-                attempts.push((Some(Rows::Foreign), Condition::ALWAYS, vec![Vec::new()]));
+                attempts.push((Some(Rows::Foreign), Qual::ALWAYS, vec![Vec::new()]));
                 let all = |user: &String| owners.iter().map(|owner| to(owner, user)).collect();
-                attempts.push((None, Condition::ALWAYS, victims().map(all).collect()));
+                attempts.push((None, Qual::ALWAYS, victims().map(all).collect()));
             }
             Reach::TakeOver => {
                 attempts.extend(settable.iter().filter_map(|owner| Some(foreign(vec![self.me(owner)?]))));
@@ -84,13 +84,13 @@ impl Question<'_> {
                 for owner in settable {
                     let Some(me) = self.me(owner) else { continue };
                     let place = owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
-                    let has_own = self.first(&Rows::Own(place), Condition::ALWAYS, f64::MAX)?.is_some();
+                    let has_own = self.first(&Rows::Own(place), Qual::ALWAYS, f64::MAX)?.is_some();
                     // Who has no rows yet is asked as if they had others'.
                     let (rows, using) = match has_own {
                         true => (Rows::Own(place), effective.using),
                         false => {
                             let using = effective.using.with_column(me.0, me.1, me.2);
-                            (Rows::Foreign, using.ok_or(Unclear::WholeRow)?)
+                            (Rows::Foreign, using.ok_or(Undecidable::WholeRow)?)
                         }
                     };
                     attempts.push((Some(rows), using, victims().map(|user| vec![to(owner, user)]).collect()));
@@ -141,18 +141,18 @@ impl Question<'_> {
     /// Whether a new row with some of these owners meets a condition. What is the same for several is tried once.
     fn first_fitting(
         &self,
-        check: Condition,
+        check: Qual,
         assigned: &[Assigned],
         places: &[Place],
         command: Command,
-    ) -> Result<Made, Unclear> {
-        let (mut told, mut seen) = (Made::Nothing, Vec::<Condition>::new());
+    ) -> Result<Made, Undecidable> {
+        let (mut told, mut seen) = (Made::Nothing, Vec::<Qual>::new());
         for assigned in assigned {
-            let check = check.with_choices(assigned).ok_or(Unclear::WholeRow)?;
+            let check = check.with_choices(assigned).ok_or(Undecidable::WholeRow)?;
             let check = match self.memo.fold(check) {
-                Folded::Always => return Ok(Made::Row(Vec::new())),
-                Folded::Never => continue,
-                Folded::Depends(check) => check,
+                ConstFolded::Always => return Ok(Made::Row(Vec::new())),
+                ConstFolded::Never => continue,
+                ConstFolded::Depends(check) => check,
             };
             if seen.iter().any(|known| known.is_same(check)) {
                 continue;
@@ -168,7 +168,7 @@ impl Question<'_> {
     }
 
     /// Whether a new row, made of one of these rows or from nothing, meets a condition, which is folded.
-    fn fitting(&self, check: Condition, places: &[Place], command: Command) -> Result<Made, Unclear> {
+    fn fitting(&self, check: Qual, places: &[Place], command: Command) -> Result<Made, Undecidable> {
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column) && self.may_set(column, command)
         };
@@ -201,17 +201,17 @@ impl Question<'_> {
     /// if whoever writes may set them, in any row. So many parts of it are taken for anything.
     fn mixed(
         &self,
-        condition: Condition,
+        condition: Qual,
         command: Command,
         listed: &[&Column],
         places: &[Place],
         parts: usize,
-    ) -> Result<Option<Vec<Chosen>>, Unclear> {
-        let read = condition.columns().ok_or(Unclear::WholeRow)?;
+    ) -> Result<Option<Vec<Chosen>>, Undecidable> {
+        let read = condition.columns().ok_or(Undecidable::WholeRow)?;
         let name = &self.table.named.name;
         let is_listed = |number: &i16| listed.iter().any(|column| column.number == *number);
         let lent: Vec<i16> =
-            read.iter().filter(|number| **number < Wishes::part(0) && !is_listed(number)).copied().collect();
+            read.iter().filter(|number| **number < CandidateValues::part(0) && !is_listed(number)).copied().collect();
         let (mut from, mut terms, mut values, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Origin>::new());
         let mut told: Vec<String> = Vec::new();
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
@@ -244,7 +244,7 @@ impl Question<'_> {
         }
         let others: Vec<i16> = lent.iter().filter(|number| !self.is_kept(**number, command, places)).copied().collect();
         if !others.is_empty() {
-            let lenders = self.places(&Rows::Any, Condition::ALWAYS, ROWS, f64::MAX)?;
+            let lenders = self.places(&Rows::Any, Qual::ALWAYS, ROWS, f64::MAX)?;
             if lenders.is_empty() {
                 return Ok(None);
             }
@@ -276,17 +276,17 @@ impl Question<'_> {
         for number in 0..parts {
             made *= 3;
             from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
-            origins.push((Wishes::part(number), from.len() as i32, 1, pg_sys::BOOLOID));
+            origins.push((CandidateValues::part(number), from.len() as i32, 1, pg_sys::BOOLOID));
         }
         if made > MADE {
-            return Err(Unclear::TooExpensive);
+            return Err(Undecidable::TooExpensive);
         }
         let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
         let sql = match from.as_slice() {
             [] => "SELECT".to_owned(),
             from => format!("SELECT {} FROM {}{filter}", told.join(", "), from.join(", ")),
         };
-        let mix = Mix { sql: &sql, parameters: Parameters::new(&values) };
+        let mix = RowComposition { sql: &sql, parameters: Parameters::new(&values) };
         let row = mix.first(condition, &origins, MOST_COST)?;
         let chosen = |row: Vec<_>| {
             origins.iter().zip(row).map(|((number, .., type_), value)| (*number, *type_, value)).collect()
@@ -318,7 +318,7 @@ impl Examination<'_> {
         effective: &Effective,
         others: &[String],
         found: Found,
-    ) -> Result<Found, Unclear> {
+    ) -> Result<Found, Undecidable> {
         let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
         let needs = match &found {
             Found::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
@@ -336,11 +336,10 @@ impl Examination<'_> {
             return Ok(found);
         }
         // What fails of rows that nobody has written says nothing of those that there are.
-        let made = match alone(|| question.made(reach, effective, others)) {
+        let made = match isolated(|| question.made(reach, effective, others)) {
             Ok(made) => made?,
-            Err(failure) if failure.is_from_outside() => failure.raise(),
             Err(failure) => {
-                let why = format!("no row could be made to try it with: {}", failure.told());
+                let why = format!("no row could be made to try it with: {}", failure.redacted_message());
                 return Ok(Found::Verdict(Verdict::Inconclusive(why)));
             }
         };
@@ -401,16 +400,20 @@ impl Examination<'_> {
     }
 
     /// Whether somebody could write a row that is as this in what was chosen.
-    fn makes(&self, identity: &Identity, reach: Reach, chosen: &[Chosen]) -> Result<Result<bool, Unclear>, Failure> {
+    fn makes(
+        &self,
+        identity: &Identity,
+        reach: Reach,
+        chosen: &[Chosen],
+    ) -> Result<Result<bool, Undecidable>, Failure> {
         let memo = self.memo(identity);
         let question = Question { table: self.table, identity, memo: &memo };
         let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
         let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
         identity.act_within(LIMIT, || {
             let Effective { using, check } = self.effective(identity, reach)?;
-            let as_chosen =
-                |check: Condition, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
-            let check = chosen.iter().try_fold(check, as_chosen).ok_or(Unclear::WholeRow)?;
+            let as_chosen = |check: Qual, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
+            let check = chosen.iter().try_fold(check, as_chosen).ok_or(Undecidable::WholeRow)?;
             Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
         })
     }

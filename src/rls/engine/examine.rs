@@ -3,15 +3,16 @@
 use super::probe::{Found, Question, command};
 use super::probe_cache::Memo;
 use crate::pg::catalog::privilege;
-use crate::pg::rewrite::qual::{Condition, Folded};
+use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::row_security;
-use crate::pg::rewrite::row_security::{Command, Effective, Unclear};
+use crate::pg::rewrite::row_security::{Command, Effective, Undecidable};
+use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::timeout;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::People;
 use crate::rls::target::application::{Identity, Surroundings, masked};
-use crate::rls::target::policy::{Policy, alone};
+use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -71,9 +72,9 @@ pub struct Examination<'a> {
 /// One kind of reach, as asked by one identity.
 pub(crate) struct Asked {
     pub(crate) found: Found,
-    using: Condition,
-    check: Condition,
-    condition: Condition,
+    using: Qual,
+    check: Qual,
+    condition: Qual,
 }
 
 impl<'a> Examination<'a> {
@@ -93,8 +94,8 @@ impl<'a> Examination<'a> {
     /// What requests without claims get. It is asked of all tables before anything else is: once a setting has been made, a session never
     /// again is as if it had not.
     pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, RlsError> {
-        let owners = alone(|| self.table.sample_owners(self.surroundings, OWNERS)).map_err(|failure| {
-            RlsError::Unreadable { table: self.table.named.name.clone(), reason: failure.told() }
+        let owners = isolated(|| self.table.sample_owners(self.surroundings, OWNERS)).map_err(|failure| {
+            RlsError::Unreadable { table: self.table.named.name.clone(), reason: failure.redacted_message() }
         })??;
         self.owners = people.known(self.surroundings, owners)?;
         let mut cells = Vec::new();
@@ -191,7 +192,7 @@ impl<'a> Examination<'a> {
     }
 
     /// What the server enforces for the role of an identity, asked once. Nothing of what it knows of who asks is put in yet.
-    pub(crate) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Unclear> {
+    pub(crate) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Undecidable> {
         let key = (identity.role, command(reach));
         if let Some(known) = self.enforced.borrow().get(&key) {
             return Ok(*known);
@@ -215,8 +216,8 @@ impl<'a> Examination<'a> {
         let question = Question { table: self.table, identity, memo: &memo };
         let others: Vec<String> =
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
-        let (answer, has_expired) = timeout::within(LIMIT, || {
-            identity.act(|| -> Result<Option<Asked>, Unclear> {
+        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
+            identity.act(|| -> Result<Option<Asked>, Undecidable> {
                 let effective = self.effective(identity, reach)?;
                 let told = match reach {
                     Reach::Plant => question.planted_on(&effective, &self.victims(&others))?,
@@ -226,10 +227,10 @@ impl<'a> Examination<'a> {
                 let found = self.made(&question, reach, &effective, &others, found)?;
                 question.begins(&effective)?;
                 let me = identity.user.as_deref();
-                let folded = |condition: Condition| match memo.fold(condition) {
-                    Folded::Always => Condition::ALWAYS,
-                    Folded::Never => Condition::never(),
-                    Folded::Depends(folded) => folded.without_values(condition, me),
+                let folded = |condition: Qual| match memo.fold(condition) {
+                    ConstFolded::Always => Qual::ALWAYS,
+                    ConstFolded::Never => Qual::never(),
+                    ConstFolded::Depends(folded) => folded.without_values(condition, me),
                 };
                 Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
             })
@@ -240,15 +241,15 @@ impl<'a> Examination<'a> {
             Err(_) if has_expired => {
                 Err(Verdict::Inconclusive(format!("the policies took longer than {LIMIT} ms and were stopped")))
             }
-            Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) if failure.is_of_confinement() => Err(Verdict::Inconclusive(format!(
+            Err(failure) if failure.is_interrupt() => failure.raise(),
+            Err(failure) if failure.is_sandbox_violation() => Err(Verdict::Inconclusive(format!(
                 "the policies do what an audit does not let them: {}",
                 failure.message
             ))),
-            Err(failure) if failure.is_passing() => {
-                Err(Verdict::Inconclusive(format!("it could not be asked now: {}", failure.told())))
+            Err(failure) if failure.is_transient() => {
+                Err(Verdict::Inconclusive(format!("it could not be asked now: {}", failure.redacted_message())))
             }
-            Err(failure) => Err(Verdict::Failing(failure.told())),
+            Err(failure) => Err(Verdict::Failing(failure.redacted_message())),
         }
     }
 
@@ -259,8 +260,8 @@ impl<'a> Examination<'a> {
         reach: Reach,
         effective: &Effective,
         others: &[String],
-    ) -> Result<Option<(Found, Condition)>, Unclear> {
-        let mut told: Option<(Found, Condition)> = None;
+    ) -> Result<Option<(Found, Qual)>, Undecidable> {
+        let mut told: Option<(Found, Qual)> = None;
         for column in question.columns(reach) {
             let Some(condition) = question.condition(reach, effective, None, column)? else { continue };
             let mut found = None;
@@ -292,7 +293,7 @@ impl<'a> Examination<'a> {
     fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
         let table = self.table.oid();
         let mut cell = self.cell(identity, reach, Verdict::Closed);
-        let shown = |condition: Condition| match &identity.user {
+        let shown = |condition: Qual| match &identity.user {
             // As whom it was asked is a user's own business.
             Some(user) => shown_as(&condition.to_sql(table), user),
             None => condition.to_sql(table),

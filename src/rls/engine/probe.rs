@@ -2,9 +2,9 @@
 
 use super::probe_cache::Memo;
 use crate::pg::catalog::{lookup, privilege};
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, Folded, Parameters, value_of};
-use crate::pg::rewrite::row_security::{Command, Effective, Look, Unclear};
+use crate::pg::cstring::c_string;
+use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
+use crate::pg::rewrite::row_security::{Command, Effective, RowQuery, Undecidable};
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::application;
 use crate::rls::target::application::Identity;
@@ -73,8 +73,8 @@ impl Found {
     }
 }
 
-impl From<Unclear> for Verdict {
-    fn from(unclear: Unclear) -> Self {
+impl From<Undecidable> for Verdict {
+    fn from(unclear: Undecidable) -> Self {
         Self::Inconclusive(unclear.to_string())
     }
 }
@@ -138,45 +138,45 @@ impl Question<'_> {
     }
 
     /// The first row of a kind that meets a condition.
-    pub fn first(&self, rows: &Rows<'_>, condition: Condition, cost: f64) -> Result<Option<Place>, Unclear> {
+    pub fn first(&self, rows: &Rows<'_>, condition: Qual, cost: f64) -> Result<Option<Place>, Undecidable> {
         Ok(self.places(rows, condition, 1, cost)?.pop())
     }
 
     /// Some rows of a kind that meet a condition.
-    pub fn places(&self, rows: &Rows<'_>, condition: Condition, most: u64, cost: f64) -> Result<Vec<Place>, Unclear> {
+    pub fn places(&self, rows: &Rows<'_>, condition: Qual, most: u64, cost: f64) -> Result<Vec<Place>, Undecidable> {
         self.memo.places(rows, condition, (most, cost), |condition| {
             let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
-            let found = Look { sql: &sql, parameters }.rows(condition, most, cost)?;
+            let found = RowQuery { sql: &sql, parameters }.rows(condition, most, cost)?;
             self.memo.ran(condition);
             Ok(found.iter().filter_map(|row| place_of(row)).collect())
         })
     }
 
     /// Whether a condition, by itself, keeps rows of others out.
-    pub fn keeps_out(&self, condition: Condition) -> Result<bool, Unclear> {
+    pub fn keeps_out(&self, condition: Qual) -> Result<bool, Undecidable> {
         Ok(match self.memo.fold(condition) {
-            Folded::Always => false,
-            Folded::Never => true,
-            Folded::Depends(folded) => match self.foreign()? {
-                Folded::Always => false,
-                Folded::Never => true,
-                Folded::Depends(foreign) => folded.refutes(foreign),
+            ConstFolded::Always => false,
+            ConstFolded::Never => true,
+            ConstFolded::Depends(folded) => match self.foreign()? {
+                ConstFolded::Always => false,
+                ConstFolded::Never => true,
+                ConstFolded::Depends(foreign) => folded.refutes(foreign),
             },
         })
     }
 
     /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
-    fn foreign(&self) -> Result<Folded, Unclear> {
+    fn foreign(&self) -> Result<ConstFolded, Undecidable> {
         self.memo.foreign(|| {
-            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(Folded::Never) };
-            let foreign = Look { sql: &sql, parameters };
+            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(ConstFolded::Never) };
+            let foreign = RowQuery { sql: &sql, parameters };
             Ok(foreign.condition()?.fold(&foreign.parameters))
         })
     }
 
     /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
     /// value put in may no longer read it.
-    pub fn begins(&self, effective: &Effective) -> Result<(), Unclear> {
+    pub fn begins(&self, effective: &Effective) -> Result<(), Undecidable> {
         let new = self.memo.not_run(effective.using.and(effective.check));
         if new.has_sub_queries() {
             // A place where there never is a row.
@@ -187,27 +187,27 @@ impl Question<'_> {
     }
 
     /// Whether rows of others satisfy a condition.
-    pub fn others(&self, condition: Condition, owners: &[String]) -> Result<Found, Unclear> {
+    pub fn others(&self, condition: Qual, owners: &[String]) -> Result<Found, Undecidable> {
         let folded = match self.memo.fold(condition) {
             // What holds for one user's claims need not hold for everybody's: that a row shows.
-            Folded::Always if self.identity.is_account => {
+            ConstFolded::Always if self.identity.is_account => {
                 return Ok(match self.first(&Rows::Foreign, condition, f64::MAX)? {
                     Some(place) => Found::Row(place),
                     None => Found::Verdict(self.nothing_found(owners)?),
                 });
             }
-            Folded::Always => {
+            ConstFolded::Always => {
                 return Ok(Found::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
                 }));
             }
-            Folded::Never => return Ok(Found::Verdict(Verdict::Closed)),
-            Folded::Depends(folded) => folded,
+            ConstFolded::Never => return Ok(Found::Verdict(Verdict::Closed)),
+            ConstFolded::Depends(folded) => folded,
         };
         if self.identity.user.is_some()
             && !self.table.owners.is_empty()
-            && let Folded::Depends(foreign) = self.foreign()?
+            && let ConstFolded::Depends(foreign) = self.foreign()?
             && folded.refutes(foreign)
         {
             return Ok(Found::Verdict(Verdict::Isolated));
@@ -222,8 +222,8 @@ impl Question<'_> {
         match self.first(&Rows::Foreign, condition, MOST_COST) {
             Ok(Some(place)) => Ok(Found::Row(place)),
             Ok(None) => Ok(Found::Verdict(self.nothing_found(owners)?)),
-            Err(Unclear::TooExpensive) => Ok(Found::Verdict(match owners.len() {
-                0 => Verdict::from(Unclear::TooExpensive),
+            Err(Undecidable::TooExpensive) => Ok(Found::Verdict(match owners.len() {
+                0 => Verdict::from(Undecidable::TooExpensive),
                 n => Verdict::Inconclusive(format!(
                     "none found of {n} owners' rows; looking at every row would cost too much"
                 )),
@@ -233,8 +233,8 @@ impl Question<'_> {
     }
 
     /// Nothing was found: among how many?
-    pub fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Unclear> {
-        if owners.is_empty() && self.first(&Rows::Foreign, Condition::ALWAYS, f64::MAX)?.is_none() {
+    pub fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Undecidable> {
+        if owners.is_empty() && self.first(&Rows::Foreign, Qual::ALWAYS, f64::MAX)?.is_none() {
             return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
@@ -264,7 +264,7 @@ impl Question<'_> {
         effective: &Effective,
         victim: Option<&str>,
         column: usize,
-    ) -> Result<Option<Condition>, Unclear> {
+    ) -> Result<Option<Qual>, Undecidable> {
         let Effective { using, check } = *effective;
         let owner = self.table.owners.get(column);
         let may_set = |command| {
@@ -289,14 +289,14 @@ impl Question<'_> {
                     return Ok(None);
                 }
                 let value = value_of(owner.type_, &c_string(user));
-                let check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
+                let check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
                 Some(using.and(check))
             }
         })
     }
 
     /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
-    pub fn forged(&self, check: Condition) -> Option<Verdict> {
+    pub fn forged(&self, check: Qual) -> Option<Verdict> {
         // As in `others`.
         if self.identity.is_account || check.has_sub_queries() {
             return None;
@@ -311,7 +311,7 @@ impl Question<'_> {
                 };
                 changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
             }
-            Some(matches!(self.memo.fold(self.chosen(changed, Command::Insert)?), Folded::Always))
+            Some(matches!(self.memo.fold(self.chosen(changed, Command::Insert)?), ConstFolded::Always))
         };
         // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
         let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
@@ -321,8 +321,8 @@ impl Question<'_> {
     }
 
     /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
-    pub fn chosen(&self, check: Condition, command: Command) -> Option<Condition> {
-        let Folded::Depends(folded) = self.memo.fold(check) else { return Some(check) };
+    pub fn chosen(&self, check: Qual, command: Command) -> Option<Qual> {
+        let ConstFolded::Depends(folded) = self.memo.fold(check) else { return Some(check) };
         let table = self.table.oid();
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column)
@@ -339,12 +339,12 @@ impl Question<'_> {
         effective: &Effective,
         owners: &[String],
         column: usize,
-    ) -> Result<Option<(Found, Condition)>, Unclear> {
+    ) -> Result<Option<(Found, Qual)>, Undecidable> {
         let mut check = effective.check;
         if reach == Reach::TakeOver {
             let (Some(owner), Some(me)) = (self.table.owners.get(column), &self.identity.user) else { return Ok(None) };
             let value = value_of(owner.type_, &c_string(me));
-            check = check.with_column(owner.number, owner.type_, value).ok_or(Unclear::WholeRow)?;
+            check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
         }
         let Some(chosen) = self.chosen(check, Command::Update) else { return Ok(None) };
         let condition = effective.using.and(chosen);
@@ -372,17 +372,17 @@ pub fn command(reach: Reach) -> Command {
 
 impl Question<'_> {
     /// Whether a row is the asker's.
-    pub fn is_own(&self, place: Place) -> Result<bool, Unclear> {
+    pub fn is_own(&self, place: Place) -> Result<bool, Undecidable> {
         let foreign = match self.foreign()? {
-            Folded::Depends(condition) => condition,
-            Folded::Always => return Ok(false),
-            Folded::Never => return Ok(true),
+            ConstFolded::Depends(condition) => condition,
+            ConstFolded::Always => return Ok(false),
+            ConstFolded::Never => return Ok(true),
         };
         Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
     }
 
     /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
-    pub fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Condition)>, Unclear> {
+    pub fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Qual)>, Undecidable> {
         let somebody = self.table.owners.first().map(|owner| application::stranger_of(owner.type_, 1));
         let victims = if victims.is_empty() { somebody.as_slice() } else { victims };
         let mut told = None;
@@ -400,31 +400,31 @@ impl Question<'_> {
     }
 
     /// Whether own rows can be given to a victim.
-    pub fn planted(&self, effective: &Effective, victim: &str, column: usize) -> Result<Found, Unclear> {
+    pub fn planted(&self, effective: &Effective, victim: &str, column: usize) -> Result<Found, Undecidable> {
         let rows = Rows::Own(column);
         let Some(condition) = self.condition(Reach::Plant, effective, Some(victim), column)? else {
             return Ok(Found::Verdict(Verdict::Closed));
         };
         match self.memo.fold(condition) {
-            Folded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
-            Folded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
+            ConstFolded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
+            ConstFolded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
                 return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
             }
-            Folded::Always => {}
-            Folded::Depends(folded) => {
+            ConstFolded::Always => {}
+            ConstFolded::Depends(folded) => {
                 // What is own is reached, and nothing more is asked of the new row.
                 let Some((sql, parameters)) = self.look(&rows) else { return Ok(Found::Verdict(Verdict::Closed)) };
-                let own = Look { sql: &sql, parameters };
+                let own = RowQuery { sql: &sql, parameters };
                 if !self.identity.is_account
                     && !condition.has_sub_queries()
-                    && let Folded::Depends(own) = own.condition()?.fold(&own.parameters)
+                    && let ConstFolded::Depends(own) = own.condition()?.fold(&own.parameters)
                     && own.implies(folded)
                 {
                     return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
                 }
             }
         }
-        if self.first(&rows, Condition::ALWAYS, f64::MAX)?.is_some() {
+        if self.first(&rows, Qual::ALWAYS, f64::MAX)?.is_some() {
             return Ok(match self.first(&rows, condition, MOST_COST)? {
                 Some(place) => Found::Row(place),
                 None => Found::Verdict(Verdict::IsolatedIn(1)),
@@ -436,7 +436,7 @@ impl Question<'_> {
             let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
             Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
         });
-        let as_own = as_own.ok_or(Unclear::WholeRow)?;
+        let as_own = as_own.ok_or(Undecidable::WholeRow)?;
         Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
             Some(place) => Found::Row(place),
             None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),

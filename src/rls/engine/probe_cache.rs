@@ -1,24 +1,24 @@
 //! What was found out already about one table as one identity, so that it is asked once: policies of several commands often say the same.
 
 use super::probe::{Place, Rows};
-use crate::pg::rewrite::qual::{Condition, Folded, Parameters};
+use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual};
 use std::cell::RefCell;
 
 /// Answers of one identity about one table. They are true as long as nothing changes, and live in the memory context that was current when
 /// they were found: as long as an examination at most.
 #[derive(Default)]
 pub struct Memo {
-    folded: RefCell<Vec<(Condition, Folded)>>,
-    foreign: RefCell<Option<Folded>>,
+    folded: RefCell<Vec<(Qual, ConstFolded)>>,
+    foreign: RefCell<Option<ConstFolded>>,
     found: RefCell<Vec<Answer>>,
-    run: RefCell<Vec<Condition>>,
+    run: RefCell<Vec<Qual>>,
 }
 
 /// Rows that were found.
 struct Answer {
     sought: Sought,
     /// All of which they meet.
-    terms: Vec<Condition>,
+    terms: Vec<Qual>,
     /// How many were looked for, and at what cost at most.
     limits: (u64, f64),
     places: Vec<Place>,
@@ -54,8 +54,8 @@ impl Sought {
 
 impl Answer {
     /// Whether it answers this question too. Where there is no row, there is none of which more is asked, whatever the limits are.
-    fn is_about(&self, sought: &Sought, terms: &[Condition], limits: (u64, f64)) -> bool {
-        let is_asked = |term: &Condition| terms.iter().any(|asked| asked.is_same(*term));
+    fn is_about(&self, sought: &Sought, terms: &[Qual], limits: (u64, f64)) -> bool {
+        let is_asked = |term: &Qual| terms.iter().any(|asked| asked.is_same(*term));
         let is_none = self.places.is_empty() && self.sought.has(sought);
         let is_it = self.limits == limits && self.terms.len() == terms.len() && self.sought == *sought;
         (is_none || is_it) && self.terms.iter().all(is_asked)
@@ -63,11 +63,11 @@ impl Answer {
 }
 
 impl Memo {
-    /// [`Condition::fold`] without parameters.
-    pub fn fold(&self, condition: Condition) -> Folded {
-        let mut left = Folded::Always;
+    /// [`Qual::fold`] without parameters.
+    pub fn fold(&self, condition: Qual) -> ConstFolded {
+        let mut left = ConstFolded::Always;
         for term in condition.terms() {
-            let is_it = |known: &&(Condition, Folded)| known.0.is_same(term);
+            let is_it = |known: &&(Qual, ConstFolded)| known.0.is_same(term);
             let known = self.folded.borrow().iter().find(is_it).map(|known| known.1);
             let folded = known.unwrap_or_else(|| {
                 let folded = term.fold(&Parameters::none());
@@ -80,7 +80,7 @@ impl Memo {
     }
 
     /// What rows of others are, folded.
-    pub fn foreign<E>(&self, ask: impl FnOnce() -> Result<Folded, E>) -> Result<Folded, E> {
+    pub fn foreign<E>(&self, ask: impl FnOnce() -> Result<ConstFolded, E>) -> Result<ConstFolded, E> {
         if let Some(known) = *self.foreign.borrow() {
             return Ok(known);
         }
@@ -93,9 +93,9 @@ impl Memo {
     pub fn places<E>(
         &self,
         rows: &Rows<'_>,
-        condition: Condition,
+        condition: Qual,
         limits: (u64, f64),
-        look: impl FnOnce(Condition) -> Result<Vec<Place>, E>,
+        look: impl FnOnce(Qual) -> Result<Vec<Place>, E>,
     ) -> Result<Vec<Place>, E> {
         let sought = Sought::new(rows);
         let condition = condition.distinct();
@@ -109,14 +109,14 @@ impl Memo {
     }
 
     /// A statement with this condition ran.
-    pub fn ran(&self, condition: Condition) {
+    pub fn ran(&self, condition: Qual) {
         self.run.borrow_mut().extend(condition.terms());
     }
 
     /// What of a condition was in no statement yet that ran.
-    pub fn not_run(&self, condition: Condition) -> Condition {
+    pub fn not_run(&self, condition: Qual) -> Qual {
         let run = self.run.borrow();
-        let is_new = |term: &Condition| !run.iter().any(|known| known.is_same(*term));
-        condition.distinct().terms().into_iter().filter(is_new).fold(Condition::ALWAYS, Condition::and)
+        let is_new = |term: &Qual| !run.iter().any(|known| known.is_same(*term));
+        condition.distinct().terms().into_iter().filter(is_new).fold(Qual::ALWAYS, Qual::and)
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::pg::access::scan;
 use crate::pg::catalog::lookup;
+use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, text_of, value_of};
-use crate::pg::rewrite::row_security::Unclear;
+use crate::pg::rewrite::qual::{Qual, text_of, value_of};
+use crate::pg::rewrite::row_security::Undecidable;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
 use crate::rls::audit::Audit;
 use crate::rls::engine::examine::LIMIT;
@@ -49,18 +49,18 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
         return "not tried: nothing can be changed here".to_owned();
     }
     let before = (proof.keeps)();
-    let tried = subtransaction::undone(AssertUnwindSafe(|| {
+    let tried = subtransaction::rolled_back(AssertUnwindSafe(|| {
         // A new constraint is checked against all rows by whoever makes it, which may call functions of the table's owner.
         let owner = proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
         let result = match owner {
-            Some(owner) => sec_context::as_lesser(owner, || Spi::run(script)),
+            Some(owner) => sec_context::demote_superuser_to(owner, || Spi::run(script)),
             None => Spi::run(script),
         };
         result.map_err(|error| error.to_string())?;
         snapshot::with_latest_snapshot(|| Ok::<_, String>(((proof.reaches)()?, (proof.keeps)())))
     }));
     match tried {
-        Err(failure) if failure.is_from_outside() => failure.raise(),
+        Err(failure) if failure.is_interrupt() => failure.raise(),
         Err(failure) => format!("not tried: {}", failure.message),
         Ok(Err(why)) => format!("tried, and could not be told: {why}"),
         Ok(Ok((true, _))) => "DOES NOT CLOSE IT: something else lets it through too".to_owned(),
@@ -80,12 +80,12 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
 pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
     let memo = Memo::default();
     let question = Question { table, identity: who, memo: &memo };
-    let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Unclear> {
+    let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Undecidable> {
         let effective = crate::pg::rewrite::row_security::effective(
             crate::pg::rewrite::row_security::Command::Select,
             &table.named,
         )?;
-        if question.first(&Rows::Own(0), Condition::ALWAYS, f64::MAX)?.is_none() {
+        if question.first(&Rows::Own(0), Qual::ALWAYS, f64::MAX)?.is_none() {
             return Ok(None);
         }
         Ok(Some(question.first(&Rows::Own(0), effective.using, f64::MAX)?.is_some()))
@@ -119,7 +119,7 @@ pub fn row_by_key(
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let value = subtransaction::attempt(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
+        let value = subtransaction::try_in_subxact(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
             .map_err(|failure| RlsError::InvalidRowKey { reason: failure.message, example })?;
         values.push((type_, value));
         terms.push(format!("t.{} OPERATOR(pg_catalog.=) ${}", quote_identifier(name), values.len()));

@@ -2,12 +2,12 @@
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
+use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::srf::Rows;
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, bound_value_of};
+use crate::pg::fmgr::srf::MaterializedRows;
+use crate::pg::rewrite::qual::{Qual, bound_value_of};
 use crate::pg::rewrite::row_security;
-use crate::pg::rewrite::row_security::{Look, Unclear};
+use crate::pg::rewrite::row_security::{RowQuery, Undecidable};
 use crate::pg::xact::timeout;
 use crate::rls::api::text;
 use crate::rls::engine::examine::{Examination, LIMIT};
@@ -48,8 +48,8 @@ pub struct Door {
     question: Option<String>,
 }
 
-/// Rows of the victim, whose other rows there are, and the condition.
-type Reached = (Vec<probe::Place>, Vec<String>, Condition);
+/// MaterializedRows of the victim, whose other rows there are, and the condition.
+type Reached = (Vec<probe::Place>, Vec<String>, Qual);
 
 /// Everything a trace needs.
 struct Trace {
@@ -90,8 +90,8 @@ impl Trace {
         let memo = Memo::default();
         let question = Question { table, identity: who, memo: &memo };
         let victims = [self.victim.clone()];
-        let (answer, has_expired) = timeout::within(LIMIT, || {
-            who.act(|| -> Result<Option<Reached>, Unclear> {
+        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
+            who.act(|| -> Result<Option<Reached>, Undecidable> {
                 let effective = row_security::effective(probe::command(reach), &table.named)?;
                 for column in question.columns(reach) {
                     let Some(condition) = question.condition(reach, &effective, Some(&self.victim), column)? else {
@@ -118,8 +118,8 @@ impl Trace {
             Err(_) if has_expired => {
                 return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms")));
             }
-            Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => return Some(self.untold(table, who, reach, failure.told())),
+            Err(failure) if failure.is_interrupt() => failure.raise(),
+            Err(failure) => return Some(self.untold(table, who, reach, failure.redacted_message())),
         };
         let mut examination = Examination::new(table, &self.surroundings, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
@@ -203,7 +203,7 @@ impl Trace {
         let reaches = || {
             let memo = Memo::default();
             let question = Question { table, identity: who, memo: &memo };
-            let answer = who.act_within(LIMIT, || -> Result<bool, Unclear> {
+            let answer = who.act_within(LIMIT, || -> Result<bool, Undecidable> {
                 let effective = row_security::effective(probe::command(reach), &table.named)?;
                 for column in question.columns(reach) {
                     let Some(condition) = question.condition(reach, &effective, Some(&victims[0]), column)? else {
@@ -225,7 +225,7 @@ impl Trace {
             match answer {
                 Ok(Ok(does)) => Ok(does),
                 Ok(Err(unclear)) => Err(unclear.to_string()),
-                Err(failure) => Err(failure.told()),
+                Err(failure) => Err(failure.redacted_message()),
             }
         };
         prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
@@ -359,19 +359,19 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
     match answer {
         Ok(Ok(count)) => Ok(count.unwrap_or(0)),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(failure) => Err(failure.told()),
+        Err(failure) => Err(failure.redacted_message()),
     }
 }
 
 impl Question<'_> {
     /// Whose the rows of others are that meet a condition.
-    fn owners(&self, condition: Condition, most: u64) -> Result<Vec<String>, Unclear> {
+    fn owners(&self, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
         let (Some((sql, parameters)), Some(owner)) = (self.look(&Kind::Foreign), self.table.owners.first()) else {
             return Ok(Vec::new());
         };
         let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
         let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
-        let found = Look { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+        let found = RowQuery { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
         Ok(found
             .into_iter()
             .filter_map(|row| row.first().copied().flatten())
@@ -382,7 +382,10 @@ impl Question<'_> {
 
 /// All doors from one user to another. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn trace_access(p_reader: Option<pgrx::Uuid>, p_victim: Option<pgrx::Uuid>) -> Result<Rows<12>, ErrorReport> {
+fn trace_access(
+    p_reader: Option<pgrx::Uuid>,
+    p_victim: Option<pgrx::Uuid>,
+) -> Result<MaterializedRows<12>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_access('7ad0e310-c2be-f807-be7c-3ae492be0185', '455fd432-8aea-dba6-9dd2-bf666d2846f3');";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let reader_id = p_reader.ok_or_else(|| null("p_reader"))?.to_string();
@@ -469,8 +472,8 @@ fn without_repetitions(doors: &mut Vec<Door>) {
     });
 }
 
-fn rows(doors: Vec<Door>) -> Rows<12> {
-    Rows(
+fn rows(doors: Vec<Door>) -> MaterializedRows<12> {
+    MaterializedRows(
         doors
             .into_iter()
             .map(|door| {

@@ -3,7 +3,7 @@
 use super::prove_remediation;
 use super::prove_remediation::Proof;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::srf::Rows;
+use crate::pg::fmgr::srf::MaterializedRows;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
 use crate::rls::engine::examine::Examination;
@@ -25,7 +25,7 @@ const OTHERS: usize = 20;
 
 /// Who reaches one row. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<Rows<9>, ErrorReport> {
+fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let relation = p_relation.ok_or_else(|| null("p_relation"))?;
@@ -107,7 +107,7 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
             }
         }
     }
-    Ok(Rows(found))
+    Ok(MaterializedRows(found))
 }
 
 fn row_of(

@@ -2,8 +2,7 @@
 
 use super::model::{Confidence, Finding, Severity};
 use super::target::application::Surroundings;
-use super::target::policy::alone;
-use crate::pg::xact::timeout;
+use crate::pg::xact::timeout::{Stopped, isolated_within};
 use crate::rls::error::RlsError;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -126,16 +125,14 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
     let mut found = Vec::new();
     for rule in rules {
-        let (result, has_expired) = timeout::within(LIMIT, || alone(|| rule.findings(surroundings)));
-        let why = match result {
+        let why = match isolated_within(LIMIT, || rule.findings(surroundings)) {
             Ok(Ok(findings)) => {
                 found.extend(findings);
                 continue;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) if has_expired => format!("it took longer than {LIMIT} ms and was stopped"),
-            Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => failure.told(),
+            Err(Stopped::TimedOut(limit)) => format!("it took longer than {limit} ms and was stopped"),
+            Err(Stopped::Failed(failure)) => failure.redacted_message(),
         };
         found.push(Finding {
             rule: "inconclusive",

@@ -2,10 +2,11 @@
 
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
-use crate::pg::rewrite::policy_expr::c_string;
-use crate::pg::rewrite::qual::{Condition, Parameters, text_of, value_of};
-use crate::pg::rewrite::row_security::Look;
+use crate::pg::cstring::c_string;
+use crate::pg::rewrite::qual::{Parameters, Qual, text_of, value_of};
+use crate::pg::rewrite::row_security::RowQuery;
 use crate::pg::xact::subtransaction::Failure;
+use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{session, timeout};
 use crate::rls::error::RlsError;
 use crate::settings;
@@ -289,16 +290,16 @@ impl Surroundings {
     ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, RlsError> {
         let unreadable = |why: String| RlsError::Unreadable { table: table.to_owned(), reason: why };
         let Some(role) = self.user_role().or(self.anonymous()) else { return Ok(Vec::new()) };
-        let (answer, has_expired) = timeout::within(LIMIT, || {
-            let work = || Look { sql, parameters: Parameters::new(values) }.rows(Condition::ALWAYS, most, f64::MAX);
+        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
+            let work = || RowQuery { sql, parameters: Parameters::new(values) }.rows(Qual::ALWAYS, most, f64::MAX);
             crate::pg::xact::sec_context::as_client(role.oid, &[], std::panic::AssertUnwindSafe(work))
         });
         match answer {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(unclear)) => Err(unreadable(unclear.to_string())),
             Err(_) if has_expired => Err(unreadable(format!("it took longer than {LIMIT} ms"))),
-            Err(failure) if failure.is_from_outside() => failure.raise(),
-            Err(failure) => Err(unreadable(failure.told())),
+            Err(failure) if failure.is_interrupt() => failure.raise(),
+            Err(failure) => Err(unreadable(failure.redacted_message())),
         }
     }
 
@@ -332,7 +333,7 @@ impl Surroundings {
         let mut accounts = Vec::new();
         for id in ids {
             let id_of = || value_of(users.key_type, &c_string(id));
-            let Ok(value) = super::policy::alone(id_of) else { continue };
+            let Ok(value) = isolated(id_of) else { continue };
             let rows = self.rows(&users.name, &sql, &[(users.key_type, value)], 1)?;
             let Some(row) = rows.first() else { continue };
             let values = row.iter().skip(1).zip(&columns);
@@ -384,9 +385,9 @@ impl Identity {
 
     /// The same, for so many milliseconds at most. A cancel that is somebody else's is passed on.
     pub fn act_within<R>(&self, milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Failure> {
-        let (answer, has_expired) = timeout::within(milliseconds, || self.act(work));
+        let (answer, has_expired) = timeout::with_timeout(milliseconds, || self.act(work));
         match answer {
-            Err(failure) if failure.is_from_outside() && !has_expired => failure.raise(),
+            Err(failure) if failure.is_interrupt() && !has_expired => failure.raise(),
             answer => answer,
         }
     }
@@ -408,13 +409,13 @@ pub fn stranger_of(type_: pg_sys::Oid, number: i16) -> String {
         pg_sys::INT2OID => (i16::MIN + number).to_string(),
         pg_sys::INT4OID => (i32::MIN + i32::from(number)).to_string(),
         pg_sys::INT8OID | pg_sys::NUMERICOID => (i64::MIN + i64::from(number)).to_string(),
-        _ => crate::pg::xact::sec_context::new_uuid().to_string(),
+        _ => crate::pg::builtins::new_uuid().to_string(),
     }
 }
 
 /// A user's id as reports show it: the beginning of its md5, which only who has the id can find again.
 #[must_use]
 pub fn masked(id: &str) -> String {
-    let hash = crate::pg::xact::sec_context::md5(id);
+    let hash = crate::pg::builtins::md5(id);
     format!("user {}", hash.get(..8).unwrap_or(&hash))
 }

@@ -5,13 +5,15 @@ use super::owners::owner_columns;
 use super::table::OwnerColumn;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::privilege;
+use crate::pg::cstring::c_string;
 use crate::pg::memory;
 use crate::pg::rewrite::policy_expr;
-use crate::pg::rewrite::policy_expr::{Expression, Facts, Identity, c_string};
-use crate::pg::rewrite::qual::Condition;
+use crate::pg::rewrite::policy_expr::{Expression, Facts, Identity};
+use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
-use crate::pg::rewrite::row_security::{Command, Named, Unclear};
-use crate::pg::xact::{sec_context, subtransaction, timeout};
+use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
+use crate::pg::xact::subtransaction::isolated;
+use crate::pg::xact::{sec_context, timeout};
 use crate::rls::engine::examine::LIMIT;
 use crate::rls::error::RlsError;
 use pgrx::prelude::*;
@@ -54,7 +56,7 @@ impl Policy {
     }
 
     /// What it says of existing rows, or of new ones, alone.
-    pub fn condition(&self, on: &Named, is_about_new: bool) -> Result<Option<Condition>, Unclear> {
+    pub fn condition(&self, on: &RelationRef, is_about_new: bool) -> Result<Option<Qual>, Undecidable> {
         let tree = if is_about_new { self.check.as_ref().or(self.using.as_ref()) } else { self.using.as_ref() };
         tree.map(|tree| row_security::policy_condition(on, &c_string(tree))).transpose()
     }
@@ -190,8 +192,8 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
             let Some(client) = client else { return };
             // One that fails or takes long fails for all: then each alone.
             let simple = simplify(&expressions, client, &who).unwrap_or_else(|| {
-                let alone = |expression: &Expression| simplify(&[*expression], client, &who).unwrap_or_default().pop();
-                expressions.iter().map(|expression| alone(expression).unwrap_or_default()).collect()
+                let one = |expression: &Expression| simplify(&[*expression], client, &who).unwrap_or_default().pop();
+                expressions.iter().map(|expression| one(expression).unwrap_or_default()).collect()
             });
             for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
                 clause.constant = constant;
@@ -235,9 +237,8 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
         })
     };
     // A function that is being dropped is not looked into.
-    let bodies = match alone(read) {
+    let bodies = match isolated(read) {
         Ok(bodies) => bodies.unwrap_or_default(),
-        Err(failure) if failure.is_from_outside() => failure.raise(),
         Err(_) => return,
     };
     for clause in clauses {
@@ -252,11 +253,7 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
 
 /// A clause as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
 fn written(tree: &str, relation: pg_sys::Oid) -> String {
-    match alone(|| policy_expr::written(tree, relation)) {
-        Ok(sql) => sql,
-        Err(failure) if failure.is_from_outside() => failure.raise(),
-        Err(_) => String::new(),
-    }
+    isolated(|| policy_expr::written(tree, relation)).unwrap_or_default()
 }
 
 /// What is found besides inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
@@ -266,7 +263,7 @@ fn simplify(
     client: pg_sys::Oid,
     who: &Identity<'_>,
 ) -> Option<Vec<(Facts, Option<&'static str>)>> {
-    let (simple, has_expired) = timeout::within(LIMIT, || {
+    let (simple, has_expired) = timeout::with_timeout(LIMIT, || {
         let simplify = |expression: &Expression| {
             let simple = expression.simplified();
             let mut inner = Facts::default();
@@ -283,7 +280,7 @@ fn simplify(
     });
     match simple {
         Ok(found) => Some(found),
-        Err(failure) if failure.is_from_outside() && !has_expired => failure.raise(),
+        Err(failure) if failure.is_interrupt() && !has_expired => failure.raise(),
         Err(_) => None,
     }
 }
@@ -391,9 +388,4 @@ fn rls_owner_columns() -> Result<
         columns.iter().map(|column| (pg_sys::Oid::from(*relation), column.number, column.basis))
     });
     Ok(TableIterator::new(columns.collect::<Vec<_>>()))
-}
-
-/// Runs `work` so that it may fail alone.
-pub fn alone<R>(work: impl FnOnce() -> R) -> Result<R, subtransaction::Failure> {
-    subtransaction::attempt(std::panic::AssertUnwindSafe(work))
 }

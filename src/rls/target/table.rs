@@ -4,7 +4,7 @@ use super::application::Surroundings;
 use super::owners::owner_columns;
 use crate::pg::catalog::lookup;
 use crate::pg::rewrite::qual::text_of;
-use crate::pg::rewrite::row_security::{Command, Named};
+use crate::pg::rewrite::row_security::{Command, RelationRef};
 use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use pgrx::prelude::*;
@@ -39,7 +39,7 @@ impl OwnerColumn {
 /// A table.
 pub struct Table {
     /// How statements name it.
-    pub named: Named,
+    pub named: RelationRef,
     /// Whether row-level security is on.
     pub is_secured: bool,
     /// How many rows the planner believes it has.
@@ -63,7 +63,7 @@ impl Table {
     pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
         let owner = OwnerColumn::new(1, "owner".to_owned(), pg_sys::UUIDOID, "");
         Self {
-            named: Named { table: oid, name, column: "owner".to_owned() },
+            named: RelationRef { table: oid, name, column: "owner".to_owned() },
             is_secured: true,
             estimated_rows: 2,
             privileges: vec!["siud".to_owned(); place + 1],
@@ -153,7 +153,7 @@ pub fn tables(
             // A table without columns has nothing to leak.
             let Some(column) = row.get(7)? else { continue };
             tables.push(Table {
-                named: Named { table, name: text(2)?, column },
+                named: RelationRef { table, name: text(2)?, column },
                 is_secured: row.get(4)?.unwrap_or(false),
                 estimated_rows: row.get(6)?.unwrap_or(0),
                 privileges: row.get(8)?.unwrap_or_default(),

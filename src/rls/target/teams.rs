@@ -5,7 +5,7 @@ use super::accounts::People;
 use super::application::{Identity, Role, Surroundings};
 use super::owners::owner_columns;
 use crate::access::as_owner;
-use crate::pg::rewrite::qual::{Condition, text_of};
+use crate::pg::rewrite::qual::{Qual, text_of};
 use crate::rls::engine::examine::{Examination, LIMIT};
 use crate::rls::engine::probe::{MOST_COST, Place, Question, Rows};
 use crate::rls::error::RlsError;
@@ -108,7 +108,7 @@ impl Examination<'_> {
         &self,
         (identity, role): (&Identity, &Role),
         reach: Reach,
-        condition: Condition,
+        condition: Qual,
         people: &mut People,
     ) -> (Verdict, String) {
         const TOLD: &str = "not everybody reaches it";
@@ -150,7 +150,7 @@ impl Examination<'_> {
     }
 
     /// A row of these users that meets a condition.
-    fn row_of(&self, identity: &Identity, users: &[String], condition: Condition) -> Result<Option<Place>, ()> {
+    fn row_of(&self, identity: &Identity, users: &[String], condition: Qual) -> Result<Option<Place>, ()> {
         let memo = self.memo(identity);
         let question = Question { table: self.table, identity, memo: &memo };
         let answer = identity.act_within(LIMIT, || question.first(&Rows::Of(users), condition, MOST_COST));

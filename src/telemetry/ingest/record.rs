@@ -2,11 +2,11 @@
 //! those who write without these functions.
 
 use super::ondisk_jsonb;
+use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::{Jsonb, Numeric};
-use crate::pg::fmgr::spi::{Kept, in_target_schema};
-use crate::pg::storage::direct_insert::{Vouched, append};
-use crate::pg::xact::sec_context;
+use crate::pg::fmgr::spi::{PreparedOnce, in_target_schema};
+use crate::pg::storage::direct_insert::{Preconditions, insert};
 use crate::pg::xact::session::require_writable;
 use crate::telemetry::error::TelemetryError;
 use crate::telemetry::rollup::events::target_table;
@@ -25,7 +25,7 @@ const STATUS_CODE: usize = 64;
 /// Bytes of a payload as the server keeps it.
 const MAX_PAYLOAD: usize = 262_144;
 
-static INSERT: Kept = Kept::new(
+static INSERT: PreparedOnce = PreparedOnce::new(
     include_str!("../../../sql/telemetry/insert_event.sql"),
     &[
         pg_sys::UUIDOID,
@@ -41,8 +41,12 @@ static INSERT: Kept = Kept::new(
 );
 
 /// What a checked event is: it satisfies the CHECK, and belongs to the transaction that writes it.
-const CHECKED: Vouched<'static> =
-    Vouched { check: c"is_valid_event", trigger: c"event_log_before_insert", time: c"created_at", transaction: c"tx" };
+const CHECKED: Preconditions<'static> = Preconditions {
+    check: c"is_valid_event",
+    trigger: c"event_log_before_insert",
+    time: c"created_at",
+    transaction: c"tx",
+};
 
 /// An event that has been checked.
 struct Event<'a> {
@@ -59,7 +63,7 @@ struct Event<'a> {
 impl Event<'_> {
     fn write(self) -> Result<Uuid, TelemetryError> {
         require_writable("write an event")?;
-        let id = sec_context::new_uuid();
+        let id = builtins::new_uuid();
         let arguments = [
             (c"id", id.into()),
             (c"event_type", self.event_type.into()),
@@ -71,7 +75,7 @@ impl Event<'_> {
             (c"ip_address", self.ip_address.into()),
             (c"user_agent", self.user_agent.into()),
         ];
-        if !append(target_table(c"event_log")?, &CHECKED, &arguments) {
+        if !insert(target_table(c"event_log")?, &CHECKED, &arguments) {
             INSERT.run(&arguments.map(|(_, argument)| argument))?;
         }
         Ok(id)

@@ -10,7 +10,7 @@ use crate::pg::error::ServerError;
 use crate::pg::storage::block_scan::{Blocks, Bounds, NotReadable, Wanted};
 use crate::pg::xact::snapshot;
 use crate::pg::xact::wal;
-use crate::pg::xact::wal::Mark;
+use crate::pg::xact::wal::WalMark;
 use crate::telemetry::error::TelemetryError;
 use crate::telemetry::ingest::{ondisk_jsonb, ondisk_numeric};
 use crate::telemetry::sketch::ddsketch::MAX_NANOSECONDS;
@@ -42,8 +42,8 @@ pub struct Standing {
     pub uncounted: Wanted,
     /// Whether there are rows that name a transaction that has not happened: they can be anywhere.
     pub has_strays: bool,
-    /// What the last roll-up noted for the next one: see [`Mark::advance`].
-    pub marks: [Mark; 2],
+    /// What the last roll-up noted for the next one: see [`WalMark::advance`].
+    pub marks: [WalMark; 2],
     /// Before this, in microseconds since 2000, events have been dropped and only counts remain.
     pub floor: i64,
 }
@@ -75,7 +75,7 @@ impl Standing {
             let marks = marks.map(|columns| {
                 let mark =
                     columns.and_then(|(transaction, position)| Some((row.int8(transaction)?, row.int8(position)?)));
-                mark.map_or_else(Mark::default, |(transaction, position)| Mark {
+                mark.map_or_else(WalMark::default, |(transaction, position)| WalMark {
                     transaction: transaction as u64,
                     position: position as u64,
                 })

@@ -7,8 +7,8 @@ use super::triggers::retiring;
 use crate::access::as_owner;
 use crate::pg::catalog::partition;
 use crate::pg::catalog::partition::Partition;
+use crate::pg::clock;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::trigger;
 use crate::pg::storage::block_scan::{Bounds, Wanted};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
 use crate::pg::xact::snapshot;
@@ -59,7 +59,7 @@ struct Done {
 }
 
 fn apply() -> Result<Done, TelemetryError> {
-    let now = trigger::clock();
+    let now = clock::now();
     let cutoff = (now - settings::event_retention() * MINUTE).div_euclid(DAY) * DAY;
     let log = target_table(c"event_log")?;
     let partitions = partition::partitions(log);

@@ -9,12 +9,12 @@ use super::events::{Columns, Standing, Times, target_table};
 use super::tally::{Cell, Tally};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, partition};
+use crate::pg::clock;
 use crate::pg::fmgr::spi::in_target_schema;
-use crate::pg::fmgr::trigger;
 use crate::pg::storage::block_scan;
 use crate::pg::storage::block_scan::{Blocks, Bounds, Wanted};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
-use crate::pg::xact::wal::Mark;
+use crate::pg::xact::wal::WalMark;
 use crate::pg::xact::{snapshot, subtransaction};
 use crate::telemetry::error::TelemetryError;
 use crate::time::minute::{DAY, MINUTE, minute_of};
@@ -59,7 +59,7 @@ fn roll_up_events(
         let counted = roll_up(i64::from(p_max_rows))?;
         // Last, so that the locks are held for no longer than it takes to commit.
         if !partition::is_in_transaction_block() {
-            match subtransaction::unless(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
+            match subtransaction::catching(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
                 Ok(made) => made?,
                 Err(failure) => {
                     pgrx::warning!("no partition of event_log could be made for the coming days: {}", failure.message);
@@ -114,7 +114,7 @@ struct Counted {
 
 fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
     // Before anything is written, so that it is about this transaction as well.
-    let mark = Mark::now();
+    let mark = WalMark::now();
     // Locked before the state, as TRUNCATE does.
     let partitions = partition::partitions(target_table(c"event_log")?);
     Spi::connect_mut(|client| {
@@ -132,7 +132,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
         let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
         let Some((covered, counted, has_strays)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
-        let [older, newer] = Mark::advance(standing.marks, mark, covered.oldest_outside());
+        let [older, newer] = WalMark::advance(standing.marks, mark, covered.oldest_outside());
         let number = |number: u64| (number as i64).into();
         let arguments = [
             covered.to_string().into(),
@@ -289,7 +289,7 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
 /// looked through for rows that belong elsewhere, wait for 0.2 s at most, and it must be small. It is, as long as this is called.
 pub fn make_partitions() -> Result<(), TelemetryError> {
     let log = target_table(c"event_log")?;
-    let now = trigger::clock();
+    let now = clock::now();
     let today = now.div_euclid(DAY) * DAY;
     let partitions = partition::partitions(log);
     let Some(default) = partitions.iter().find(|partition| partition.is_default) else { return Ok(()) };

@@ -4,7 +4,7 @@ use crate::access::as_owner;
 use crate::error::raise;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::error::ServerError;
-use crate::pg::fmgr::spi::Kept;
+use crate::pg::fmgr::spi::PreparedOnce;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::{session, snapshot};
 use crate::telemetry::error::TelemetryError;
@@ -19,7 +19,7 @@ type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 /// What may be erased from an event: nothing that is counted depends on it.
 const ERASABLE: [&str; 5] = ["user_id", "payload", "endpoint", "ip_address", "user_agent"];
 
-static JOURNAL: Kept = Kept::new(
+static JOURNAL: PreparedOnce = PreparedOnce::new(
     include_str!("../../../sql/telemetry/journal_webhook.sql"),
     &[pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::INT4OID],
 );

@@ -7,7 +7,7 @@ use crate::pg::access::datum::decimal;
 use crate::pg::access::scan;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
-use crate::pg::fmgr::srf::Rows;
+use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::snapshot;
 use crate::telemetry::error::TelemetryError;
 use crate::telemetry::rollup::events;
@@ -99,7 +99,7 @@ pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, M
 
 /// The rows of edge_functions_monitoring.
 #[pg_extern(sql = false)]
-fn edge_functions_now() -> Result<Rows<11>, ErrorReport> {
+fn edge_functions_now() -> Result<MaterializedRows<11>, ErrorReport> {
     let window = Window::ending(snapshot::transaction_start(), HOUR);
     let mut functions: Vec<_> = functions(window)?
         .into_iter()
@@ -131,7 +131,7 @@ fn edge_functions_now() -> Result<Rows<11>, ErrorReport> {
             (latency.count > 0).then(|| milliseconds(latency.max.into())),
         ]
     };
-    Ok(Rows(functions.into_iter().map(row).collect()))
+    Ok(MaterializedRows(functions.into_iter().map(row).collect()))
 }
 
 /// COMPLETE, PARTIAL or NO_DATA.
@@ -145,7 +145,7 @@ fn minute_state(window: Window, minute: i64, has_data: bool) -> &'static str {
 
 /// The rows of error_rate_monitoring.
 #[pg_extern(sql = false)]
-fn error_rates_now() -> Result<Rows<7>, ErrorReport> {
+fn error_rates_now() -> Result<MaterializedRows<7>, ErrorReport> {
     let window = Window::ending(snapshot::transaction_start(), TEN_MINUTES);
     let functions = minutes(window, Times::Unwanted)?;
     let row = |function: Option<Datum>, minute: i64, of: Minute| {
@@ -172,7 +172,7 @@ fn error_rates_now() -> Result<Rows<7>, ErrorReport> {
     if rows.is_empty() {
         rows.push(row(NOBODY.into_datum(), window.current, Minute::default()));
     }
-    Ok(Rows(rows))
+    Ok(MaterializedRows(rows))
 }
 
 /// Webhooks by the minute since a time.
