@@ -1,8 +1,8 @@
 //! The SQL surface of the flags.
 
-use super::cache;
 use super::history::attributed;
 use super::model::{Decision, validate_key};
+use super::{cache, columns};
 use crate::flags::error::FlagError;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
@@ -208,11 +208,10 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
         include_str!("../../sql/flags/restore_check.sql"),
         include_str!("../../sql/flags/restore_remove.sql"),
         include_str!("../../sql/flags/restore_free_keys.sql"),
-        include_str!("../../sql/flags/restore_change.sql"),
         include_str!("../../sql/flags/restore_add.sql"),
     ]
     .map(in_target_schema);
-    let [lock, check, remove, free_keys, change, add] = steps;
+    let [lock, check, remove, free_keys, add] = steps;
     client.update(lock?.as_str(), None, &[])?;
     for row in client.update(check?.as_str(), None, &[as_of.into()])? {
         let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
@@ -231,7 +230,7 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
         }
     }
     client.update(free_keys?.as_str(), None, &[as_of.into()])?;
-    for sql in [change, add] {
+    for sql in [columns::restore_change(), add.map_err(FlagError::from)] {
         for row in client.update(sql?.as_str(), None, &[as_of.into()])? {
             let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) else { continue };
             let is = Setting { enabled: row.get(3)?.unwrap_or(false), percentage: row.get(4)?.unwrap_or(0) };

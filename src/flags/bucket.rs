@@ -4,7 +4,8 @@
 //! at its creation, the user is the lower-case text of the uuid. The state after "group:" is kept with the flag, so an evaluation
 //! hashes only the 36 characters of the user; that is why the few lines of the hash stand here.
 
-use super::model::UserId;
+/// The bytes of a user's uuid.
+pub type UserId = [u8; 16];
 
 /// A rollout group: the hash's state after "group:".
 #[derive(Debug, Clone)]

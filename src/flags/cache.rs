@@ -1,6 +1,7 @@
 //! The flags in this backend's memory: loaded once, again only after a change, the same cost for ten flags and ten thousand.
 
-use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext, UserId};
+use super::bucket::UserId;
+use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext};
 use crate::pg::access::scan;
 use crate::pg::access::scan::TableScan;
 use crate::pg::backend_local::BackendLocal;

@@ -3,8 +3,9 @@
 //! It takes its call as the server makes it. Going through pgrx's argument handling would copy the key, check its encoding (and
 //! raise an error where it does not fit) and cost as much again as the evaluation itself.
 
+use super::bucket::UserId;
 use super::cache;
-use super::model::{MAX_KEY_LENGTH, UserId};
+use super::model::MAX_KEY_LENGTH;
 use pgrx::pg_sys;
 
 /// Tells the server how to call [`is_feature_enabled_for_user`].

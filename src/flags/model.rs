@@ -1,10 +1,7 @@
 //! What a flag is and what it decides. Pure: no server in sight.
 
-use super::bucket::{Group, bucket};
+use super::bucket::{Group, UserId, bucket};
 use std::cmp::Ordering;
-
-/// The bytes of a user's uuid.
-pub type UserId = [u8; 16];
 
 /// The longest flag key, in characters.
 pub const MAX_KEY_LENGTH: usize = 100;

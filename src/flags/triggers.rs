@@ -1,6 +1,6 @@
 //! The triggers on the flags and on their history. They hold whoever changes a flag and however: function, SQL, COPY, replication.
 
-use super::history;
+use super::{columns, history};
 use crate::error::raise;
 use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
@@ -102,7 +102,7 @@ fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<
     let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
     let key: Option<String> = row.get_by_name("flag_key")?;
     let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
-    let replace = in_target_schema(include_str!("../../sql/flags/replace_launch_flag.sql"))?;
+    let replace = columns::replace_launch_flag()?;
     let displace = in_target_schema(include_str!("../../sql/flags/displace_launch_flag.sql"))?;
     let (argument, row) = glue::row_copy(trigger, row);
     let has_replaced = Spi::connect_mut(|client| {
