@@ -1,8 +1,9 @@
-//! The install script, in its order: one file a topic. Nothing else belongs here.
+//! The order of the install script: one SQL file per topic.
 
 use pgrx::prelude::*;
 
-/// Lets functions say `schema = "crewsnow_ops"`. pgrx writes CREATE SCHEMA IF NOT EXISTS for it, after the bootstrap file's plain one.
+/// Lets functions name `schema = "crewsnow_ops"`. For it pgrx writes CREATE SCHEMA IF NOT EXISTS,
+/// after the plain CREATE SCHEMA of the bootstrap file, which fails if the schema was squatted.
 #[pg_schema]
 mod crewsnow_ops {}
 
