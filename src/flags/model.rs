@@ -27,9 +27,7 @@ impl InvalidKey {
             Self::Empty => format!("A flag key has 1 to {MAX_KEY_LENGTH} characters."),
             Self::TooLong(length) => format!("The key has {length} characters; at most {MAX_KEY_LENGTH} are allowed."),
             Self::Character(c) => {
-                format!(
-                    "The key contains {c:?}. Allowed are letters a to z in either case, digits, and . _ ~ -"
-                )
+                format!("The key contains {c:?}. Allowed are letters a to z in either case, digits, and . _ ~ -")
             }
         }
     }

@@ -31,7 +31,7 @@ pub fn target_table(name: &CStr) -> Result<pg_sys::Oid, TelemetryError> {
 
 /// What the rollups hold, as the running statement sees it.
 #[derive(Debug)]
-pub struct Standing {
+pub struct RollupState {
     /// What the statement itself can see.
     pub now: Coverage,
     /// Whose events are counted.
@@ -48,7 +48,7 @@ pub struct Standing {
     pub floor: i64,
 }
 
-impl Standing {
+impl RollupState {
     /// Reads it.
     pub fn read() -> Result<Self, TelemetryError> {
         let binary = snapshot::active_snapshot().ok_or(ServerError::NoSnapshot)?;
@@ -188,23 +188,23 @@ pub enum Times {
 }
 
 /// Visits the calls since a time that no rollup holds.
-pub fn read_uncovered(
-    standing: &Standing,
+pub fn read_tail(
+    state: &RollupState,
     since: i64,
     times: Times,
     mut visit: impl FnMut(&Call<'_>),
 ) -> Result<(), TelemetryError> {
-    let since = since.max(standing.floor);
-    let bounds = standing.uncovered_bounds(since, u64::MAX);
+    let since = since.max(state.floor);
+    let bounds = state.uncovered_bounds(since, u64::MAX);
     for partition in partition::partitions(target_table(c"event_log")?) {
         if partition.end.is_some_and(|end| end <= since) {
             continue;
         }
         let Some((blocks, columns)) = open(partition.table)? else { continue };
-        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
+        blocks.read(&blocks.runs(&bounds), state.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= since
-                && !standing.covered.holds(transaction)
+                && !state.covered.holds(transaction)
             {
                 columns.with_call(row, created_at, times, &mut visit);
             }
@@ -214,7 +214,7 @@ pub fn read_uncovered(
 }
 
 /// What a rollup says of a function and a minute.
-pub struct Rolled<'a> {
+pub struct RollupRow<'a> {
     /// The minute.
     pub minute: i64,
     /// The function's name.
@@ -232,10 +232,10 @@ pub struct Rolled<'a> {
 }
 
 /// Visits the counts since a minute.
-pub fn read_rolled<E>(
-    standing: &Standing,
+pub fn read_rollups<E>(
+    state: &RollupState,
     since: i64,
-    mut visit: impl FnMut(&Rolled<'_>) -> Result<(), E>,
+    mut visit: impl FnMut(&RollupRow<'_>) -> Result<(), E>,
 ) -> Result<(), TelemetryError>
 where
     TelemetryError: From<E>,
@@ -246,7 +246,7 @@ where
     let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
     let (last_call, latency) = (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
     while let Some(row) = rows.next_in_place() {
-        let Some(minute) = row.int8(minute).filter(|minute| standing.is_trusted || *minute < standing.floor) else {
+        let Some(minute) = row.int8(minute).filter(|minute| state.is_trusted || *minute < state.floor) else {
             continue;
         };
         let count = |column| row.int8(column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
@@ -254,7 +254,7 @@ where
         let last_call = row.int8(last_call).unwrap_or(minute);
         let visited = row.with_bytes(function, |function| {
             row.with_bytes(latency, |latency| {
-                visit(&Rolled { minute, function, calls, errors, timeouts, last_call, latency })
+                visit(&RollupRow { minute, function, calls, errors, timeouts, last_call, latency })
             })
         });
         visited.flatten().unwrap_or(Ok(()))?;

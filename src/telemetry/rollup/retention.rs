@@ -1,7 +1,7 @@
 //! Dropping what is old: whole days of events that have been counted, then counts.
 
 use super::events;
-use super::events::{Standing, target_table};
+use super::events::{RollupState, target_table};
 use super::roll_up::lock_state;
 use super::triggers::retiring;
 use crate::access::as_owner;
@@ -105,16 +105,16 @@ fn apply() -> Result<Done, TelemetryError> {
 
 /// Whether all rows of a partition before a time are in the counts, as the latest snapshot sees both.
 fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, TelemetryError> {
-    let standing = Standing::read()?;
-    if !standing.is_trusted {
+    let state = RollupState::read()?;
+    if !state.is_trusted {
         return Ok(false);
     }
     let Some((blocks, columns)) = events::open(table)? else { return Ok(false) };
-    let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
+    let bounds: Vec<Bounds> = state.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
     blocks.read(&blocks.runs(&bounds), Wanted::default(), |row| {
         is_counted &= columns.transaction_and_time(row).is_some_and(|(transaction, time)| {
-            standing.covered.holds(transaction) || time < standing.floor || time >= before
+            state.covered.holds(transaction) || time < state.floor || time >= before
         });
     });
     Ok(is_counted)

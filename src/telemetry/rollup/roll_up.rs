@@ -5,7 +5,7 @@
 
 use super::coverage::Coverage;
 use super::events;
-use super::events::{Columns, Standing, Times, target_table};
+use super::events::{Columns, RollupState, Times, target_table};
 use super::tally::{Cell, Tally};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, partition};
@@ -121,8 +121,8 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
         if !lock_state(client)? {
             return Ok(Counted::default());
         }
-        let standing = snapshot::with_latest_snapshot(Standing::read)?;
-        if !standing.is_trusted {
+        let state = snapshot::with_latest_snapshot(RollupState::read)?;
+        if !state.is_trusted {
             client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
         }
         let mut open: Vec<(Blocks, Columns)> = Vec::new();
@@ -132,7 +132,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
         let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
         let Some((covered, counted, has_strays)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
-        let [older, newer] = WalMark::advance(standing.marks, mark, covered.oldest_outside());
+        let [older, newer] = WalMark::advance(state.marks, mark, covered.oldest_outside());
         let number = |number: u64| (number as i64).into();
         let arguments = [
             covered.to_string().into(),
@@ -165,10 +165,10 @@ fn count(
     open: &[(Blocks, Columns)],
     max_rows: i64,
 ) -> Result<Option<(Coverage, Counted, bool)>, TelemetryError> {
-    let standing = Standing::read()?;
+    let state = RollupState::read()?;
     let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
     let size = |last: u64| -> u64 {
-        let mut bounds = standing.uncovered_bounds(standing.floor, last);
+        let mut bounds = state.uncovered_bounds(state.floor, last);
         bounds.push(UNKNOWN);
         open.iter().map(|(blocks, _)| block_scan::block_count(&blocks.runs(&bounds))).sum()
     };
@@ -181,27 +181,27 @@ fn count(
         }
         // Somebody else maintains the table, so nothing could be summarized: better all at once than not at all.
         if left <= most {
-            last = last_transaction(&standing, most, size);
+            last = last_transaction(&state, most, size);
         }
     }
     let own = snapshot::own_transaction();
-    let next = Coverage::next(&standing.now, own, last);
-    let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
+    let next = Coverage::next(&state.now, own, last);
+    let bounds = state.uncovered_bounds(state.floor, last.unwrap_or(u64::MAX));
     let mut tally = Tally::default();
     let mut events = 0;
-    let mut has_strays = standing.has_strays;
+    let mut has_strays = state.has_strays;
     for (blocks, columns) in open {
-        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
+        blocks.read(&blocks.runs(&bounds), state.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
-                && created_at >= standing.floor
-                && !standing.covered.holds(transaction)
+                && created_at >= state.floor
+                && !state.covered.holds(transaction)
             {
                 if next.holds(transaction) {
                     events += 1;
                     columns.with_call(row, created_at, Times::Wanted, |call| tally.add(call));
                 } else {
                     // Written while the trigger was off. The views read it as not counted, so it must stay where they look.
-                    has_strays |= transaction >= standing.now.xmax && Some(transaction) != own;
+                    has_strays |= transaction >= state.now.xmax && Some(transaction) != own;
                 }
             }
         });
@@ -215,9 +215,9 @@ fn count(
 
 /// The last transaction up to which there are at most so many blocks to read beyond those that have to be read anyway; in any case one
 /// that has some.
-fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
-    let end = standing.now.xmax;
-    let (mut low, mut high) = (standing.covered.xmax.saturating_sub(1), end);
+fn last_transaction(state: &RollupState, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
+    let end = state.now.xmax;
+    let (mut low, mut high) = (state.covered.xmax.saturating_sub(1), end);
     let least = size(low);
     // Up to `low` it is few enough, up to `high` it is too much, or everything.
     while high - low > 1 {
