@@ -1,25 +1,25 @@
 //! Who else reaches a row that somebody reaches, and which policies let them.
 
-use super::examine::{Examination, LIMIT};
-use super::probe::{MOST_COST, Place, Question, Rows, command};
+use super::examine::{Examination, PROBE_TIMEOUT_MS};
+use super::probe::{MAX_COST, Probe, RowId, RowScope, command};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::{ConstFolded, Qual, value_of};
 use crate::pg::rewrite::row_security::Undecidable;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
-use crate::rls::target::accounts::People;
+use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::application;
 use crate::rls::target::application::Identity;
 use crate::rls::target::policy::Policy;
 
 impl Examination<'_> {
     /// A row that is not the asker's was reached. Is that so for everybody, or is there something between the two?
-    pub fn row_of_others(
+    pub fn classify_foreign_row(
         &self,
         identity: &Identity,
         reach: Reach,
-        place: Place,
+        place: RowId,
         condition: Qual,
-        people: &mut People,
+        accounts: &mut AccountPool,
     ) -> (Verdict, String) {
         let seen = Confidence::Observed;
         if self.table.owners.is_empty() {
@@ -28,7 +28,7 @@ impl Examination<'_> {
         if identity.user.is_none() {
             return (Verdict::Leak(seen, Audience::Anonymous), format!("{} reached a row of a user", identity.label));
         }
-        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
+        let Some(role) = self.application.roles.iter().find(|role| role.oid == identity.role) else {
             return (Verdict::Shared, String::new());
         };
         if !identity.is_account {
@@ -39,12 +39,12 @@ impl Examination<'_> {
         }
         let mut tried = Vec::new();
         let mut reached = 0;
-        let others: Vec<String> = self.owners.iter().chain(&people.pool).cloned().collect();
+        let others: Vec<String> = self.owners.iter().chain(&accounts.sample).cloned().collect();
         for id in others {
             if Some(id.as_str()) == identity.user.as_deref() || tried.contains(&id) || tried.len() == 4 {
                 continue;
             }
-            let other = people.identity(self.surroundings, role, &id);
+            let other = accounts.identity(self.application, role, &id);
             match self.reaches(&other, reach, place) {
                 // It is theirs: that says nothing.
                 Ok(None) | Err(_) => continue,
@@ -70,28 +70,28 @@ impl Examination<'_> {
             );
             return (Verdict::Leak(seen, Audience::EveryUser), evidence);
         }
-        self.shared((identity, role), reach, condition, people)
+        self.shared((identity, role), reach, condition, accounts)
     }
 
     /// Whether somebody reaches a row that is not theirs; `None` if it is.
-    pub fn reaches(&self, identity: &Identity, reach: Reach, place: Place) -> Result<Option<bool>, String> {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
-        let answer = identity.act_within(LIMIT, || -> Result<Option<bool>, Undecidable> {
+    pub fn reaches(&self, identity: &Identity, reach: Reach, place: RowId) -> Result<Option<bool>, String> {
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
+        let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<bool>, Undecidable> {
             let effective = self.effective(identity, reach)?;
             if reach == Reach::Plant {
                 let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
                 let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
-                let planted = question.planted_on(&effective, &self.victims(&others))?;
+                let planted = probe.probe_plant_on_any(&effective, &self.victims(&others))?;
                 return Ok(Some(planted.is_some_and(|(found, _)| !found.is_safe())));
             }
-            question.begins(&effective)?;
-            if question.is_own(place)? {
+            probe.run_sub_queries(&effective)?;
+            if probe.is_own(place)? {
                 return Ok(None);
             }
-            for column in question.columns(reach) {
-                let Some(condition) = question.condition(reach, &effective, None, column)? else { continue };
-                if question.first(&Rows::At(place), condition, f64::MAX)?.is_some() {
+            for column in probe.owner_columns(reach) {
+                let Some(condition) = probe.reach_qual(reach, &effective, None, column)? else { continue };
+                if probe.first_row(&RowScope::At(place), condition, f64::MAX)?.is_some() {
                     return Ok(Some(true));
                 }
             }
@@ -101,12 +101,12 @@ impl Examination<'_> {
     }
 
     fn has_open_gate(&self, identity: &Identity, condition: Qual) -> bool {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
-        let answer = identity.act_within(LIMIT, || -> Result<bool, Undecidable> {
-            let ConstFolded::Depends(folded) = memo.fold(condition) else { return Ok(true) };
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
+        let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
+            let ConstFolded::Depends(folded) = cache.fold(condition) else { return Ok(true) };
             for arm in folded.alternatives() {
-                if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
+                if !arm.reads_row() && probe.first_row(&RowScope::Foreign, arm, MAX_COST)?.is_some() {
                     return Ok(true);
                 }
             }
@@ -116,40 +116,40 @@ impl Examination<'_> {
     }
 
     /// The permissive policies that let it through by themselves.
-    pub fn culprits(&self, identity: &Identity, reach: Reach, place: Option<Place>) -> Vec<Policy> {
+    pub fn responsible_policies(&self, identity: &Identity, reach: Reach, place: Option<RowId>) -> Vec<Policy> {
         if !self.table.is_secured {
             return Vec::new();
         }
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
         let is_about_new = matches!(reach, Reach::Forge | Reach::TakeOver | Reach::Plant);
         let about: Vec<&Policy> = self
             .policies
             .iter()
-            .filter(|policy| policy.is_permissive && policy.is_about(command(reach), identity.role))
+            .filter(|policy| policy.is_permissive && policy.applies_to(command(reach), identity.role))
             .collect();
         let lets_through = |policy: &Policy| {
-            let answer = identity.act_within(LIMIT, || -> Result<bool, Undecidable> {
+            let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
                 let Some(mut condition) = policy.condition(&self.table.named, is_about_new)? else { return Ok(false) };
                 if is_about_new {
                     for owner in &self.table.owners {
                         let user = match reach {
                             Reach::TakeOver => identity.user.clone(),
-                            _ => Some(application::stranger_of(owner.type_, 1)),
+                            _ => Some(application::unused_id_of_type(owner.type_, 1)),
                         };
                         let Some(user) = user else { break };
                         let value = value_of(owner.type_, &c_string(&user));
                         condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
                     }
                 }
-                match memo.fold(condition) {
+                match cache.fold(condition) {
                     ConstFolded::Always => Ok(true),
                     ConstFolded::Never => Ok(false),
                     ConstFolded::Depends(_) => match place {
-                        Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
+                        Some(place) => Ok(probe.first_row(&RowScope::At(place), condition, f64::MAX)?.is_some()),
                         None if is_about_new => {
-                            let chosen = question.chosen(condition, command(reach));
-                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), ConstFolded::Always)))
+                            let chosen = probe.with_chosen_columns(condition, command(reach));
+                            Ok(chosen.is_some_and(|chosen| matches!(cache.fold(chosen), ConstFolded::Always)))
                         }
                         None => Ok(false),
                     },

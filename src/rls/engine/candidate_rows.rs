@@ -1,7 +1,7 @@
 //! Rows that a client could write: the policies of writing look at columns that whoever writes chooses, and no row that there is need be as they ask.
 
-use super::examine::{Examination, LIMIT};
-use super::probe::{Found, MOST_COST, Place, Question, Rows, command};
+use super::examine::{Examination, PROBE_TIMEOUT_MS};
+use super::probe::{MAX_COST, Probe, ProbeResult, RowId, RowScope, command};
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::candidate_values::{CandidateValues, Column};
@@ -10,7 +10,7 @@ use crate::pg::rewrite::row_security::{Command, Effective, Origin, RowCompositio
 use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
-use crate::rls::target::accounts::People;
+use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::application;
 use crate::rls::target::application::Identity;
 use crate::rls::target::table::OwnerColumn;
@@ -21,12 +21,12 @@ use std::collections::BTreeMap;
 /// So many existing rows are changed, or lend their values.
 const ROWS: u64 = 50;
 /// So many rows are made of chosen values at most.
-const MADE: usize = 20_000;
+const MAX_CANDIDATES: usize = 20_000;
 
 /// What came of making rows.
-pub enum Made {
+pub enum Candidate {
     /// One with these columns chosen is let through.
-    Row(Vec<Chosen>),
+    Row(Vec<ColumnValue>),
     /// None is.
     Nothing,
     /// None is of those that were made, and there may be others: what decides looks at these columns.
@@ -34,12 +34,12 @@ pub enum Made {
 }
 
 /// A column of a new row, its type, and the value that it has.
-pub type Chosen = (i16, pg_sys::Oid, Option<pg_sys::Datum>);
+pub type ColumnValue = (i16, pg_sys::Oid, Option<pg_sys::Datum>);
 
 /// New owners of a row: column, type and value.
 type Assigned = Vec<(i16, pg_sys::Oid, pg_sys::Datum)>;
 
-impl Question<'_> {
+impl Probe<'_> {
     fn me(&self, owner: &OwnerColumn) -> Option<(i16, pg_sys::Oid, pg_sys::Datum)> {
         let me = self.identity.user.as_deref()?;
         Some((owner.number, owner.type_, value_of(owner.type_, &c_string(me))))
@@ -47,29 +47,29 @@ impl Question<'_> {
 
     fn may_set(&self, column: i16, command: Command) -> bool {
         let table = self.table.oid();
-        (self.table.is_control || privilege::on_column(self.identity.role, table, column, command))
+        (self.table.is_self_test || privilege::on_column(self.identity.role, table, column, command))
             && !privilege::is_generated(table, column)
     }
 
     /// Whether a row can be made that this reach lets through, by changing rows or from nothing. Of a row that is planted or forged, one of
     /// `victims` is the new owner.
-    pub fn made(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Made, Undecidable> {
+    pub fn made(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Candidate, Undecidable> {
         let owners = &self.table.owners;
         let command = command(reach);
         let settable: Vec<&OwnerColumn> = owners.iter().filter(|owner| self.may_set(owner.number, command)).collect();
         let to = |owner: &OwnerColumn, user: &str| (owner.number, owner.type_, value_of(owner.type_, &c_string(user)));
-        let nobody = owners.first().map(|owner| application::stranger_of(owner.type_, 1));
+        let nobody = owners.first().map(|owner| application::unused_id_of_type(owner.type_, 1));
         let victims = || victims.iter().chain(if victims.is_empty() { nobody.as_ref() } else { None });
-        let foreign = |check: Assigned| (Some(Rows::Foreign), effective.using, vec![check]);
+        let foreign = |check: Assigned| (Some(RowScope::Foreign), effective.using, vec![check]);
         // Of which rows, and with which new owners.
-        let mut attempts: Vec<(Option<Rows<'_>>, Qual, Vec<Assigned>)> = Vec::new();
+        let mut attempts: Vec<(Option<RowScope<'_>>, Qual, Vec<Assigned>)> = Vec::new();
         match reach {
-            Reach::Read | Reach::Destroy => return Ok(Made::Nothing),
+            Reach::Read | Reach::Destroy => return Ok(Candidate::Nothing),
             Reach::Tamper => attempts.push(foreign(Vec::new())),
             Reach::Forge if owners.is_empty() => attempts.push((None, Qual::ALWAYS, vec![Vec::new()])),
             Reach::Forge => {
                 // Whose rows there are, and wholly somebody's.
-                attempts.push((Some(Rows::Foreign), Qual::ALWAYS, vec![Vec::new()]));
+                attempts.push((Some(RowScope::Foreign), Qual::ALWAYS, vec![Vec::new()]));
                 let all = |user: &String| owners.iter().map(|owner| to(owner, user)).collect();
                 attempts.push((None, Qual::ALWAYS, victims().map(all).collect()));
             }
@@ -84,29 +84,29 @@ impl Question<'_> {
                 for owner in settable {
                     let Some(me) = self.me(owner) else { continue };
                     let place = owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
-                    let has_own = self.first(&Rows::Own(place), Qual::ALWAYS, f64::MAX)?.is_some();
+                    let has_own = self.first_row(&RowScope::Own(place), Qual::ALWAYS, f64::MAX)?.is_some();
                     // Who has no rows yet is asked as if they had others'.
                     let (rows, using) = match has_own {
-                        true => (Rows::Own(place), effective.using),
+                        true => (RowScope::Own(place), effective.using),
                         false => {
                             let using = effective.using.with_column(me.0, me.1, me.2);
-                            (Rows::Foreign, using.ok_or(Undecidable::WholeRow)?)
+                            (RowScope::Foreign, using.ok_or(Undecidable::WholeRow)?)
                         }
                     };
                     attempts.push((Some(rows), using, victims().map(|user| vec![to(owner, user)]).collect()));
                 }
             }
         }
-        let mut told = Made::Nothing;
+        let mut told = Candidate::Nothing;
         for (rows, using, assigned) in attempts {
             // What reaches no row to begin with is not tried with others.
-            if matches!(rows, Some(Rows::Foreign)) && self.keeps_out(using)? {
+            if matches!(rows, Some(RowScope::Foreign)) && self.excludes_foreign_rows(using)? {
                 continue;
             }
             let places = match &rows {
                 None => Vec::new(),
                 Some(rows) => {
-                    let places = self.places(rows, using, ROWS, MOST_COST)?;
+                    let places = self.find_rows(rows, using, ROWS, MAX_COST)?;
                     if places.is_empty() {
                         continue;
                     }
@@ -114,8 +114,8 @@ impl Question<'_> {
                 }
             };
             match self.first_fitting(effective.check, &assigned, &places, command)? {
-                Made::Row(columns) => return Ok(Made::Row(columns)),
-                Made::Nothing => {}
+                Candidate::Row(columns) => return Ok(Candidate::Row(columns)),
+                Candidate::Nothing => {}
                 untried => told = untried,
             }
         }
@@ -127,13 +127,13 @@ impl Question<'_> {
                 let in_turn = |user| mine().filter_map(|owner| self.me(owner)).chain([to(victim, user)]).collect();
                 let assigned: Vec<Assigned> = victims().map(|user| in_turn(user)).collect();
                 match self.first_fitting(effective.check, &assigned, &[], command)? {
-                    Made::Row(columns) => chosen.extend(columns),
+                    Candidate::Row(columns) => chosen.extend(columns),
                     _ => return Ok(told),
                 }
             }
             chosen.sort_by_key(|(column, ..)| *column);
             chosen.dedup_by_key(|(column, ..)| *column);
-            return Ok(Made::Row(chosen));
+            return Ok(Candidate::Row(chosen));
         }
         Ok(told)
     }
@@ -143,14 +143,14 @@ impl Question<'_> {
         &self,
         check: Qual,
         assigned: &[Assigned],
-        places: &[Place],
+        places: &[RowId],
         command: Command,
-    ) -> Result<Made, Undecidable> {
-        let (mut told, mut seen) = (Made::Nothing, Vec::<Qual>::new());
+    ) -> Result<Candidate, Undecidable> {
+        let (mut told, mut seen) = (Candidate::Nothing, Vec::<Qual>::new());
         for assigned in assigned {
             let check = check.with_choices(assigned).ok_or(Undecidable::WholeRow)?;
-            let check = match self.memo.fold(check) {
-                ConstFolded::Always => return Ok(Made::Row(Vec::new())),
+            let check = match self.cache.fold(check) {
+                ConstFolded::Always => return Ok(Candidate::Row(Vec::new())),
                 ConstFolded::Never => continue,
                 ConstFolded::Depends(check) => check,
             };
@@ -159,8 +159,8 @@ impl Question<'_> {
             }
             seen.push(check);
             match self.fitting(check, places, command)? {
-                Made::Row(columns) => return Ok(Made::Row(columns)),
-                Made::Nothing => {}
+                Candidate::Row(columns) => return Ok(Candidate::Row(columns)),
+                Candidate::Nothing => {}
                 untried => told = untried,
             }
         }
@@ -168,33 +168,33 @@ impl Question<'_> {
     }
 
     /// Whether a new row, made of one of these rows or from nothing, meets a condition, which is folded.
-    fn fitting(&self, check: Qual, places: &[Place], command: Command) -> Result<Made, Undecidable> {
+    fn fitting(&self, check: Qual, places: &[RowId], command: Command) -> Result<Candidate, Undecidable> {
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column) && self.may_set(column, command)
         };
         let wishes = check.wishes(self.table.oid(), &may_set)?;
         // Rows as they are have been looked at.
         if wishes.columns.is_empty() && !places.is_empty() {
-            return Ok(Made::Nothing);
+            return Ok(Candidate::Nothing);
         }
         let is_listed = |column: &&Column| !column.values.is_empty();
         let listed: Vec<&Column> = wishes.columns.iter().filter(is_listed).collect();
         if let Some(chosen) = self.mixed(check, command, &listed, places, 0)? {
-            return Ok(Made::Row(chosen));
+            return Ok(Candidate::Row(chosen));
         }
         // What no value is known for, as it is in other rows.
         let known: Vec<&Column> = listed.iter().filter(|column| !column.is_opaque).copied().collect();
         if known.len() < listed.len()
             && let Some(chosen) = self.mixed(check, command, &known, places, 0)?
         {
-            return Ok(Made::Row(chosen));
+            return Ok(Candidate::Row(chosen));
         }
         if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())?.is_some()
         {
             let columns = wishes.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
-            return Ok(Made::Untried(columns.collect()));
+            return Ok(Candidate::Untried(columns.collect()));
         }
-        Ok(Made::Nothing)
+        Ok(Candidate::Nothing)
     }
 
     /// What is chosen of a row that meets a condition: some columns have the values listed, others those that they have in one of these rows or,
@@ -204,9 +204,9 @@ impl Question<'_> {
         condition: Qual,
         command: Command,
         listed: &[&Column],
-        places: &[Place],
+        places: &[RowId],
         parts: usize,
-    ) -> Result<Option<Vec<Chosen>>, Undecidable> {
+    ) -> Result<Option<Vec<ColumnValue>>, Undecidable> {
         let read = condition.columns().ok_or(Undecidable::WholeRow)?;
         let name = &self.table.named.name;
         let is_listed = |number: &i16| listed.iter().any(|column| column.number == *number);
@@ -218,7 +218,7 @@ impl Question<'_> {
             values.push((type_, value));
             format!("${}", values.len())
         };
-        let mut take = |alias: &str, places: &[Place]| {
+        let mut take = |alias: &str, places: &[RowId]| {
             // Partitions have rows at the same places.
             let mut lists: BTreeMap<u32, Vec<String>> = BTreeMap::new();
             for (table, place) in places {
@@ -244,7 +244,7 @@ impl Question<'_> {
         }
         let others: Vec<i16> = lent.iter().filter(|number| !self.is_kept(**number, command, places)).copied().collect();
         if !others.is_empty() {
-            let lenders = self.places(&Rows::Any, Qual::ALWAYS, ROWS, f64::MAX)?;
+            let lenders = self.find_rows(&RowScope::Any, Qual::ALWAYS, ROWS, f64::MAX)?;
             if lenders.is_empty() {
                 return Ok(None);
             }
@@ -278,7 +278,7 @@ impl Question<'_> {
             from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
             origins.push((CandidateValues::part(number), from.len() as i32, 1, pg_sys::BOOLOID));
         }
-        if made > MADE {
+        if made > MAX_CANDIDATES {
             return Err(Undecidable::TooExpensive);
         }
         let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
@@ -287,7 +287,7 @@ impl Question<'_> {
             from => format!("SELECT {} FROM {}{filter}", told.join(", "), from.join(", ")),
         };
         let mix = RowComposition { sql: &sql, parameters: Parameters::new(&values) };
-        let row = mix.first(condition, &origins, MOST_COST)?;
+        let row = mix.first(condition, &origins, MAX_COST)?;
         let chosen = |row: Vec<_>| {
             origins.iter().zip(row).map(|((number, .., type_), value)| (*number, *type_, value)).collect()
         };
@@ -295,7 +295,7 @@ impl Question<'_> {
     }
 
     /// Whether a changed row keeps a column as it is: its owners, and what who writes may not set.
-    fn is_kept(&self, number: i16, command: Command, places: &[Place]) -> bool {
+    fn is_kept(&self, number: i16, command: Command, places: &[RowId]) -> bool {
         let is_owner = self.table.owners.iter().any(|owner| owner.number == number);
         !places.is_empty() && (is_owner || !self.may_set(number, command))
     }
@@ -313,59 +313,59 @@ impl Examination<'_> {
     /// Where no row that there is can be reached for writing: can one be made?
     pub(crate) fn made(
         &self,
-        question: &Question<'_>,
+        probe: &Probe<'_>,
         reach: Reach,
         effective: &Effective,
         others: &[String],
-        found: Found,
-    ) -> Result<Found, Undecidable> {
+        found: ProbeResult,
+    ) -> Result<ProbeResult, Undecidable> {
         let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
         let needs = match &found {
-            Found::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
+            ProbeResult::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
             // One owner may be proved to stay, and not all of them.
-            Found::Verdict(Verdict::Isolated | Verdict::Closed) => {
+            ProbeResult::Verdict(Verdict::Isolated | Verdict::Closed) => {
                 matches!(reach, Reach::TakeOver | Reach::Forge) && self.table.owners.len() > 1
             }
             _ => false,
         };
         // Every row that it reaches is as the policies ask.
         let is_reached_as_it_is = reach == Reach::Tamper
-            && matches!(found, Found::Verdict(Verdict::IsolatedIn(_)))
+            && matches!(found, ProbeResult::Verdict(Verdict::IsolatedIn(_)))
             && effective.using.is_same(effective.check);
         if !needs || is_reached_as_it_is {
             return Ok(found);
         }
         // What fails of rows that nobody has written says nothing of those that there are.
-        let made = match isolated(|| question.made(reach, effective, others)) {
+        let made = match isolated(|| probe.made(reach, effective, others)) {
             Ok(made) => made?,
             Err(failure) => {
                 let why = format!("no row could be made to try it with: {}", failure.redacted_message());
-                return Ok(Found::Verdict(Verdict::Inconclusive(why)));
+                return Ok(ProbeResult::Verdict(Verdict::Inconclusive(why)));
             }
         };
         Ok(match made {
-            Made::Row(chosen) => Found::Made(chosen),
-            Made::Nothing => found,
-            Made::Untried(columns) => Found::Verdict(Verdict::Inconclusive(format!(
+            Candidate::Row(chosen) => ProbeResult::Candidate(chosen),
+            Candidate::Nothing => found,
+            Candidate::Untried(columns) => ProbeResult::Verdict(Verdict::Inconclusive(format!(
                 "who writes chooses {}, and no row could be made that the policies let through or surely do not",
-                question.names(&columns)
+                probe.names(&columns)
             ))),
         })
     }
 
     /// A row that there is not could be written. By whom?
-    pub(crate) fn made_by(
+    pub(crate) fn attribute_candidate(
         &self,
         identity: &Identity,
         reach: Reach,
-        chosen: &[Chosen],
-        people: &mut People,
+        chosen: &[ColumnValue],
+        accounts: &mut AccountPool,
     ) -> (Verdict, String) {
         let seen = Confidence::Observed;
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
         let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
-        let what = match question.names(&columns).as_str() {
+        let what = match probe.names(&columns).as_str() {
             "" => "could write such a row".to_owned(),
             columns => format!("could write such a row, choosing {columns}"),
         };
@@ -373,7 +373,7 @@ impl Examination<'_> {
         if self.table.owners.is_empty() {
             return (Verdict::Public(seen), alone);
         }
-        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
+        let Some(role) = self.application.roles.iter().find(|role| role.oid == identity.role) else {
             return (Verdict::Shared, String::new());
         };
         let Some(me) = &identity.user else { return (Verdict::Leak(seen, Audience::Anonymous), alone) };
@@ -381,11 +381,11 @@ impl Examination<'_> {
             return (Verdict::Leak(seen, Audience::AnyAccount), alone);
         }
         let (mut tried, mut able) = (Vec::new(), 0);
-        for id in self.owners.iter().chain(&people.pool) {
+        for id in self.owners.iter().chain(&accounts.sample) {
             if id == me || tried.contains(&id) || tried.len() == 4 {
                 continue;
             }
-            let other = people.identity(self.surroundings, role, id);
+            let other = accounts.identity(self.application, role, id);
             let Ok(Ok(does)) = self.makes(&other, reach, chosen) else { continue };
             tried.push(id);
             able += usize::from(does);
@@ -404,17 +404,18 @@ impl Examination<'_> {
         &self,
         identity: &Identity,
         reach: Reach,
-        chosen: &[Chosen],
+        chosen: &[ColumnValue],
     ) -> Result<Result<bool, Undecidable>, Failure> {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
         let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
         let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
-        identity.act_within(LIMIT, || {
+        identity.act_within(PROBE_TIMEOUT_MS, || {
             let Effective { using, check } = self.effective(identity, reach)?;
-            let as_chosen = |check: Qual, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
+            let as_chosen =
+                |check: Qual, (column, type_, value): &ColumnValue| check.with_value(*column, *type_, *value);
             let check = chosen.iter().try_fold(check, as_chosen).ok_or(Undecidable::WholeRow)?;
-            Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
+            Ok(matches!(probe.made(reach, &Effective { using, check }, &others)?, Candidate::Row(_)))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
 
-use super::probe::{Found, Question, command};
-use super::probe_cache::Memo;
+use super::probe::{Probe, ProbeResult, command};
+use super::probe_cache::ProbeCache;
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::row_security;
@@ -10,8 +10,8 @@ use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::timeout;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
-use crate::rls::target::accounts::People;
-use crate::rls::target::application::{Identity, Surroundings, masked};
+use crate::rls::target::accounts::AccountPool;
+use crate::rls::target::application::{Application, Identity, masked};
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::pg_sys;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// How long one question may take, in milliseconds.
-pub const LIMIT: i32 = 500;
+pub const PROBE_TIMEOUT_MS: i32 = 500;
 /// How many owners of a table's rows are looked at where not all rows can be.
 const OWNERS: usize = 6;
 
@@ -39,7 +39,7 @@ pub struct Cell {
     /// What it lets the command leave behind, likewise.
     pub check: String,
     /// The policies that let it through.
-    pub culprits: Vec<Policy>,
+    pub responsible_policies: Vec<Policy>,
     /// What was seen.
     pub evidence: String,
 }
@@ -58,20 +58,20 @@ impl Cell {
 pub struct Examination<'a> {
     /// The table.
     pub table: &'a Table,
-    pub(crate) surroundings: &'a Surroundings,
+    pub(crate) application: &'a Application,
     pub(crate) policies: &'a [Policy],
     /// Some users whose rows it has.
     pub owners: Vec<String>,
     /// Whether its policies may tell an anonymous sign-in from another one.
-    pub asks_for_sign_in: bool,
+    pub distinguishes_anonymous_sign_in: bool,
     /// What was asked of the server already. It lives in the memory context that the examination is made in.
-    enforced: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
-    memos: RefCell<HashMap<Identity, Rc<Memo>>>,
+    effective_quals: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
+    probe_caches: RefCell<HashMap<Identity, Rc<ProbeCache>>>,
 }
 
 /// One kind of reach, as asked by one identity.
-pub(crate) struct Asked {
-    pub(crate) found: Found,
+pub(crate) struct ReachOutcome {
+    pub(crate) found: ProbeResult,
     using: Qual,
     check: Qual,
     condition: Qual,
@@ -79,63 +79,63 @@ pub(crate) struct Asked {
 
 impl<'a> Examination<'a> {
     /// Prepares one.
-    pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
+    pub fn new(table: &'a Table, application: &'a Application, policies: &'a [Policy]) -> Self {
         Self {
             table,
-            surroundings,
+            application,
             policies,
             owners: Vec::new(),
-            asks_for_sign_in: false,
-            enforced: RefCell::default(),
-            memos: RefCell::default(),
+            distinguishes_anonymous_sign_in: false,
+            effective_quals: RefCell::default(),
+            probe_caches: RefCell::default(),
         }
     }
 
     /// What requests without claims get. It is asked of all tables before anything else is: once a setting has been made, a session never
     /// again is as if it had not.
-    pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, RlsError> {
-        let owners = isolated(|| self.table.sample_owners(self.surroundings, OWNERS)).map_err(|failure| {
+    pub fn cells_without_claims(&mut self, accounts: &mut AccountPool) -> Result<Vec<Cell>, RlsError> {
+        let owners = isolated(|| self.table.sample_owners(self.application, OWNERS)).map_err(|failure| {
             RlsError::Unreadable { table: self.table.named.name.clone(), reason: failure.redacted_message() }
         })??;
-        self.owners = people.known(self.surroundings, owners)?;
+        self.owners = accounts.load_existing(self.application, owners)?;
         let mut cells = Vec::new();
-        for (place, role) in self.surroundings.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
-            self.ask(place, &self.surroundings.nobody(role), &mut cells, people);
+        for (place, role) in self.application.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
+            self.ask(place, &self.application.without_claims(role), &mut cells, accounts);
         }
         Ok(cells)
     }
 
     /// Adds what everybody else gets.
-    pub fn cells_of_others(&self, cells: &mut Vec<Cell>, people: &mut People) {
-        for (place, role) in self.surroundings.roles.iter().enumerate() {
+    pub fn add_remaining_cells(&self, cells: &mut Vec<Cell>, accounts: &mut AccountPool) {
+        for (place, role) in self.application.roles.iter().enumerate() {
             if role.is_anonymous {
-                self.ask(place, &self.surroundings.key(role), cells, people);
+                self.ask(place, &self.application.anon_key(role), cells, accounts);
                 continue;
             }
-            let stranger = self.surroundings.stranger(role);
-            self.ask(place, &stranger, cells, people);
-            if self.asks_for_sign_in {
-                self.ask(place, &self.surroundings.guest(role), cells, people);
+            let stranger = self.application.new_account(role);
+            self.ask(place, &stranger, cells, accounts);
+            if self.distinguishes_anonymous_sign_in {
+                self.ask(place, &self.application.anonymous_sign_in(role), cells, accounts);
             }
             if self.table.owners.is_empty() {
                 continue;
             }
-            for id in self.readers(people) {
-                let identity = people.identity(self.surroundings, role, &id);
-                self.ask(place, &identity, cells, people);
+            for id in self.readers(accounts) {
+                let identity = accounts.identity(self.application, role, &id);
+                self.ask(place, &identity, cells, accounts);
             }
         }
     }
 
     /// Two users to look with: owners of rows where there are some.
-    fn readers(&self, people: &People) -> Vec<String> {
+    fn readers(&self, accounts: &AccountPool) -> Vec<String> {
         let mut readers: Vec<String> = self.owners.clone();
-        readers.extend(people.pool.iter().filter(|id| !self.owners.contains(id)).cloned());
+        readers.extend(accounts.sample.iter().filter(|id| !self.owners.contains(id)).cloned());
         readers.truncate(2);
         readers
     }
 
-    fn ask(&self, place: usize, identity: &Identity, cells: &mut Vec<Cell>, people: &mut People) {
+    fn ask(&self, place: usize, identity: &Identity, cells: &mut Vec<Cell>, accounts: &mut AccountPool) {
         if privilege::is_exempt(self.table.oid(), identity.role) && self.table.is_secured {
             cells.push(self.cell(identity, Reach::Read, Verdict::Exempt));
             return;
@@ -155,7 +155,7 @@ impl<'a> Examination<'a> {
             }
             match self.reach(identity, reach) {
                 Ok(Some(asked)) => {
-                    let mut cell = self.judge(identity, reach, asked, people);
+                    let mut cell = self.judge(identity, reach, asked, accounts);
                     self.suspect(&mut cell);
                     cells.push(cell);
                 }
@@ -167,10 +167,10 @@ impl<'a> Examination<'a> {
 
     /// What a trigger may prevent is not proved.
     fn suspect(&self, cell: &mut Cell) {
-        let Some(doubts) = self.table.doubts(cell.reach) else { return };
+        let Some(trigger_caveat) = self.table.trigger_caveat(cell.reach) else { return };
         let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
         *confidence = Confidence::Suspected;
-        cell.add(&doubts);
+        cell.add(&trigger_caveat);
     }
 
     fn cell(&self, identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
@@ -181,66 +181,71 @@ impl<'a> Examination<'a> {
             verdict,
             using: String::new(),
             check: String::new(),
-            culprits: Vec::new(),
+            responsible_policies: Vec::new(),
             evidence: String::new(),
         }
     }
 
     /// Those whom own rows are given to: somebody, if it is nobody else's.
     pub(crate) fn victims(&self, others: &[String]) -> Vec<String> {
-        if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
+        if others.is_empty() { vec![self.application.unused_id()] } else { others.to_vec() }
     }
 
     /// What the server enforces for the role of an identity, asked once. Nothing of what it knows of who asks is put in yet.
     pub(crate) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Undecidable> {
         let key = (identity.role, command(reach));
-        if let Some(known) = self.enforced.borrow().get(&key) {
+        if let Some(known) = self.effective_quals.borrow().get(&key) {
             return Ok(*known);
         }
         let effective = row_security::effective(key.1, &self.table.named)?;
-        self.enforced.borrow_mut().insert(key, effective);
+        self.effective_quals.borrow_mut().insert(key, effective);
         Ok(effective)
     }
 
     /// What an identity was told already: the same role with the same settings.
-    pub(crate) fn memo(&self, identity: &Identity) -> Rc<Memo> {
-        if let Some(known) = self.memos.borrow().get(identity) {
+    pub(crate) fn cache(&self, identity: &Identity) -> Rc<ProbeCache> {
+        if let Some(known) = self.probe_caches.borrow().get(identity) {
             return Rc::clone(known);
         }
-        Rc::clone(self.memos.borrow_mut().entry(identity.clone()).or_default())
+        Rc::clone(self.probe_caches.borrow_mut().entry(identity.clone()).or_default())
     }
 
     /// Asks as an identity, within the limit; `None` where the reach does not apply.
-    pub(crate) fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
+    pub(crate) fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<ReachOutcome>, Verdict> {
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
         let others: Vec<String> =
             self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
-        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
-            identity.act(|| -> Result<Option<Asked>, Undecidable> {
+        let (answer, has_expired) = timeout::with_timeout(PROBE_TIMEOUT_MS, || {
+            identity.act(|| -> Result<Option<ReachOutcome>, Undecidable> {
                 let effective = self.effective(identity, reach)?;
                 let told = match reach {
-                    Reach::Plant => question.planted_on(&effective, &self.victims(&others))?,
-                    _ => self.standing(&question, reach, &effective, &others)?,
+                    Reach::Plant => probe.probe_plant_on_any(&effective, &self.victims(&others))?,
+                    _ => self.standing(&probe, reach, &effective, &others)?,
                 };
                 let Some((found, condition)) = told else { return Ok(None) };
-                let found = self.made(&question, reach, &effective, &others, found)?;
-                question.begins(&effective)?;
+                let found = self.made(&probe, reach, &effective, &others, found)?;
+                probe.run_sub_queries(&effective)?;
                 let me = identity.user.as_deref();
-                let folded = |condition: Qual| match memo.fold(condition) {
+                let folded = |condition: Qual| match cache.fold(condition) {
                     ConstFolded::Always => Qual::ALWAYS,
                     ConstFolded::Never => Qual::never(),
                     ConstFolded::Depends(folded) => folded.without_values(condition, me),
                 };
-                Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
+                Ok(Some(ReachOutcome {
+                    found,
+                    using: folded(effective.using),
+                    check: folded(effective.check),
+                    condition,
+                }))
             })
         });
         match answer {
             Ok(Ok(asked)) => Ok(asked),
             Ok(Err(unclear)) => Err(unclear.into()),
-            Err(_) if has_expired => {
-                Err(Verdict::Inconclusive(format!("the policies took longer than {LIMIT} ms and were stopped")))
-            }
+            Err(_) if has_expired => Err(Verdict::Inconclusive(format!(
+                "the policies took longer than {PROBE_TIMEOUT_MS} ms and were stopped"
+            ))),
             Err(failure) if failure.is_interrupt() => failure.raise(),
             Err(failure) if failure.is_sandbox_violation() => Err(Verdict::Inconclusive(format!(
                 "the policies do what an audit does not let them: {}",
@@ -256,26 +261,26 @@ impl<'a> Examination<'a> {
     /// What is so of rows as they are, but for a new owner and columns that are wanted to be constants.
     fn standing(
         &self,
-        question: &Question<'_>,
+        probe: &Probe<'_>,
         reach: Reach,
         effective: &Effective,
         others: &[String],
-    ) -> Result<Option<(Found, Qual)>, Undecidable> {
-        let mut told: Option<(Found, Qual)> = None;
-        for column in question.columns(reach) {
-            let Some(condition) = question.condition(reach, effective, None, column)? else { continue };
+    ) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
+        let mut told: Option<(ProbeResult, Qual)> = None;
+        for column in probe.owner_columns(reach) {
+            let Some(condition) = probe.reach_qual(reach, effective, None, column)? else { continue };
             let mut found = None;
             if reach == Reach::Forge && !self.table.owners.is_empty() {
-                found = question.forged(effective.check).map(Found::Verdict);
+                found = probe.prove_forgery(effective.check).map(ProbeResult::Verdict);
             }
             let found = match found {
                 Some(found) => found,
-                None => question.others(condition, others)?,
+                None => probe.probe_foreign_rows(condition, others)?,
             };
             // Of what an account could choose, others could choose the same.
             let changed = match reach {
-                Reach::Tamper | Reach::TakeOver if found.is_safe() && !question.identity.is_account => {
-                    question.changed(reach, effective, others, column)?
+                Reach::Tamper | Reach::TakeOver if found.is_safe() && !probe.identity.is_account => {
+                    probe.probe_changed_rows(reach, effective, others, column)?
                 }
                 _ => None,
             };
@@ -290,7 +295,7 @@ impl<'a> Examination<'a> {
         Ok(told)
     }
 
-    fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
+    fn judge(&self, identity: &Identity, reach: Reach, asked: ReachOutcome, accounts: &mut AccountPool) -> Cell {
         let table = self.table.oid();
         let mut cell = self.cell(identity, reach, Verdict::Closed);
         let shown = |condition: Qual| match &identity.user {
@@ -300,23 +305,23 @@ impl<'a> Examination<'a> {
         };
         (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
         match asked.found {
-            Found::Verdict(verdict) => {
+            ProbeResult::Verdict(verdict) => {
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
-                    cell.culprits = self.culprits(identity, reach, None);
+                    cell.responsible_policies = self.responsible_policies(identity, reach, None);
                 }
                 cell.verdict = verdict;
             }
-            Found::Made(chosen) => {
-                let (verdict, evidence) = self.made_by(identity, reach, &chosen, people);
+            ProbeResult::Candidate(chosen) => {
+                let (verdict, evidence) = self.attribute_candidate(identity, reach, &chosen, accounts);
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
-                    cell.culprits = self.culprits(identity, reach, None);
+                    cell.responsible_policies = self.responsible_policies(identity, reach, None);
                 }
                 (cell.verdict, cell.evidence) = (verdict, evidence);
             }
-            Found::Row(place) => {
-                let (verdict, evidence) = self.row_of_others(identity, reach, place, asked.condition, people);
+            ProbeResult::Row(place) => {
+                let (verdict, evidence) = self.classify_foreign_row(identity, reach, place, asked.condition, accounts);
                 if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
-                    cell.culprits = self.culprits(identity, reach, Some(place));
+                    cell.responsible_policies = self.responsible_policies(identity, reach, Some(place));
                 }
                 (cell.verdict, cell.evidence) = (verdict, evidence);
             }

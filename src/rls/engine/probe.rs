@@ -1,6 +1,6 @@
 //! What one identity asks of one table: which rows are meant, and which of them meet a condition.
 
-use super::probe_cache::Memo;
+use super::probe_cache::ProbeCache;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
@@ -12,52 +12,52 @@ use crate::rls::target::table::Table;
 use pgrx::pg_sys;
 
 /// What looking for a row may cost at most, by the planner's measure: about half a second.
-pub const MOST_COST: f64 = 50_000.0;
+pub const MAX_COST: f64 = 50_000.0;
 /// As many rows are looked at without a thought.
-const FEW: i64 = 10_000;
+const SMALL_TABLE_ROWS: i64 = 10_000;
 
 /// A row, where it lies.
-pub type Place = (pg_sys::Oid, pg_sys::Datum);
+pub type RowId = (pg_sys::Oid, pg_sys::Datum);
 
 /// Which rows are looked for.
 #[derive(Clone, Copy)]
-pub enum Rows<'a> {
+pub enum RowScope<'a> {
     /// Whatever rows there are.
     Any,
     /// That are somebody else's.
     Foreign,
     /// That are one of these users' and not one's own.
-    Of(&'a [String]),
+    OwnedBy(&'a [String]),
     /// That are one's own by this of the owners.
     Own(usize),
     /// One row.
-    At(Place),
+    At(RowId),
 }
 
 /// The question that an identity asks of a table.
-pub struct Question<'a> {
+pub struct Probe<'a> {
     /// Of which table.
     pub table: &'a Table,
     /// Who asks.
     pub identity: &'a Identity,
     /// What they were told already.
-    pub memo: &'a Memo,
+    pub cache: &'a ProbeCache,
 }
 
 /// What came out of it so far.
-pub enum Found {
+pub enum ProbeResult {
     /// What is so.
     Verdict(Verdict),
     /// This row, though it is not the asker's.
-    Row(Place),
+    Row(RowId),
     /// A row that does not exist, with these columns as the policies ask.
-    Made(Vec<super::candidate_rows::Chosen>),
+    Candidate(Vec<super::candidate_rows::ColumnValue>),
 }
 
-impl Found {
+impl ProbeResult {
     /// Whether nothing that is others' is reached, as far as it could be told.
     pub fn is_safe(&self) -> bool {
-        !matches!(self, Self::Row(_) | Self::Made(_) | Self::Verdict(Verdict::Leak(..) | Verdict::Public(_)))
+        !matches!(self, Self::Row(_) | Self::Candidate(_) | Self::Verdict(Verdict::Leak(..) | Verdict::Public(_)))
     }
 
     /// Whether it says more of what is reached, or is less sure that nothing is.
@@ -79,9 +79,9 @@ impl From<Undecidable> for Verdict {
     }
 }
 
-impl Question<'_> {
+impl Probe<'_> {
     /// The statement that finds rows of a kind.
-    pub fn look(&self, rows: &Rows<'_>) -> Option<(String, Parameters)> {
+    pub fn select(&self, rows: &RowScope<'_>) -> Option<(String, Parameters)> {
         let (mut terms, mut values) = (Vec::new(), Vec::new());
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
             values.push((type_, value));
@@ -95,17 +95,17 @@ impl Question<'_> {
             .collect();
         let me = self.identity.user.as_deref();
         match rows {
-            Rows::At((table, place)) => {
+            RowScope::At((table, place)) => {
                 terms.push(format!("t.tableoid OPERATOR(pg_catalog.=) {}", bind(pg_sys::OIDOID, (*table).into())));
                 terms.push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *place)));
             }
-            Rows::Any => {}
-            Rows::Own(place) => {
+            RowScope::Any => {}
+            RowScope::Own(place) => {
                 let (column, type_, [equal, _]) = quoted.get(*place)?;
                 terms.push(format!("{column} {equal} {}", bind(*type_, value_of(*type_, &c_string(me?)))));
             }
-            Rows::Foreign | Rows::Of(_) => {
-                if let Rows::Of(users) = rows {
+            RowScope::Foreign | RowScope::OwnedBy(_) => {
+                if let RowScope::OwnedBy(users) = rows {
                     let (column, type_, [equal, _]) = quoted.first()?;
                     let array = lookup::array_type(*type_);
                     let list: Vec<String> =
@@ -138,26 +138,32 @@ impl Question<'_> {
     }
 
     /// The first row of a kind that meets a condition.
-    pub fn first(&self, rows: &Rows<'_>, condition: Qual, cost: f64) -> Result<Option<Place>, Undecidable> {
-        Ok(self.places(rows, condition, 1, cost)?.pop())
+    pub fn first_row(&self, rows: &RowScope<'_>, condition: Qual, cost: f64) -> Result<Option<RowId>, Undecidable> {
+        Ok(self.find_rows(rows, condition, 1, cost)?.pop())
     }
 
     /// Some rows of a kind that meet a condition.
-    pub fn places(&self, rows: &Rows<'_>, condition: Qual, most: u64, cost: f64) -> Result<Vec<Place>, Undecidable> {
-        self.memo.places(rows, condition, (most, cost), |condition| {
-            let Some((sql, parameters)) = self.look(rows) else { return Ok(Vec::new()) };
+    pub fn find_rows(
+        &self,
+        rows: &RowScope<'_>,
+        condition: Qual,
+        most: u64,
+        cost: f64,
+    ) -> Result<Vec<RowId>, Undecidable> {
+        self.cache.find_rows(rows, condition, (most, cost), |condition| {
+            let Some((sql, parameters)) = self.select(rows) else { return Ok(Vec::new()) };
             let found = RowQuery { sql: &sql, parameters }.rows(condition, most, cost)?;
-            self.memo.ran(condition);
-            Ok(found.iter().filter_map(|row| place_of(row)).collect())
+            self.cache.record_run(condition);
+            Ok(found.iter().filter_map(|row| row_id(row)).collect())
         })
     }
 
     /// Whether a condition, by itself, keeps rows of others out.
-    pub fn keeps_out(&self, condition: Qual) -> Result<bool, Undecidable> {
-        Ok(match self.memo.fold(condition) {
+    pub fn excludes_foreign_rows(&self, condition: Qual) -> Result<bool, Undecidable> {
+        Ok(match self.cache.fold(condition) {
             ConstFolded::Always => false,
             ConstFolded::Never => true,
-            ConstFolded::Depends(folded) => match self.foreign()? {
+            ConstFolded::Depends(folded) => match self.foreign_qual()? {
                 ConstFolded::Always => false,
                 ConstFolded::Never => true,
                 ConstFolded::Depends(foreign) => folded.refutes(foreign),
@@ -166,9 +172,9 @@ impl Question<'_> {
     }
 
     /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
-    fn foreign(&self) -> Result<ConstFolded, Undecidable> {
-        self.memo.foreign(|| {
-            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(ConstFolded::Never) };
+    fn foreign_qual(&self) -> Result<ConstFolded, Undecidable> {
+        self.cache.foreign_qual(|| {
+            let Some((sql, parameters)) = self.select(&RowScope::Foreign) else { return Ok(ConstFolded::Never) };
             let foreign = RowQuery { sql: &sql, parameters };
             Ok(foreign.condition()?.fold(&foreign.parameters))
         })
@@ -176,53 +182,53 @@ impl Question<'_> {
 
     /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
     /// value put in may no longer read it.
-    pub fn begins(&self, effective: &Effective) -> Result<(), Undecidable> {
-        let new = self.memo.not_run(effective.using.and(effective.check));
+    pub fn run_sub_queries(&self, effective: &Effective) -> Result<(), Undecidable> {
+        let new = self.cache.without_run_terms(effective.using.and(effective.check));
         if new.has_sub_queries() {
             // A place where there never is a row.
             let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
-            self.first(&Rows::At(nowhere), new, f64::MAX)?;
+            self.first_row(&RowScope::At(nowhere), new, f64::MAX)?;
         }
         Ok(())
     }
 
     /// Whether rows of others satisfy a condition.
-    pub fn others(&self, condition: Qual, owners: &[String]) -> Result<Found, Undecidable> {
-        let folded = match self.memo.fold(condition) {
+    pub fn probe_foreign_rows(&self, condition: Qual, owners: &[String]) -> Result<ProbeResult, Undecidable> {
+        let folded = match self.cache.fold(condition) {
             // What holds for one user's claims need not hold for everybody's: that a row shows.
             ConstFolded::Always if self.identity.is_account => {
-                return Ok(match self.first(&Rows::Foreign, condition, f64::MAX)? {
-                    Some(place) => Found::Row(place),
-                    None => Found::Verdict(self.nothing_found(owners)?),
+                return Ok(match self.first_row(&RowScope::Foreign, condition, f64::MAX)? {
+                    Some(place) => ProbeResult::Row(place),
+                    None => ProbeResult::Verdict(self.no_row_found(owners)?),
                 });
             }
             ConstFolded::Always => {
-                return Ok(Found::Verdict(match self.table.owners.is_empty() {
+                return Ok(ProbeResult::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
                 }));
             }
-            ConstFolded::Never => return Ok(Found::Verdict(Verdict::Closed)),
+            ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Closed)),
             ConstFolded::Depends(folded) => folded,
         };
         if self.identity.user.is_some()
             && !self.table.owners.is_empty()
-            && let ConstFolded::Depends(foreign) = self.foreign()?
+            && let ConstFolded::Depends(foreign) = self.foreign_qual()?
             && folded.refutes(foreign)
         {
-            return Ok(Found::Verdict(Verdict::Isolated));
+            return Ok(ProbeResult::Verdict(Verdict::Isolated));
         }
         // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
         if !owners.is_empty()
-            && self.table.estimated_rows > FEW
-            && let Some(place) = self.first(&Rows::Of(owners), condition, MOST_COST)?
+            && self.table.estimated_rows > SMALL_TABLE_ROWS
+            && let Some(place) = self.first_row(&RowScope::OwnedBy(owners), condition, MAX_COST)?
         {
-            return Ok(Found::Row(place));
+            return Ok(ProbeResult::Row(place));
         }
-        match self.first(&Rows::Foreign, condition, MOST_COST) {
-            Ok(Some(place)) => Ok(Found::Row(place)),
-            Ok(None) => Ok(Found::Verdict(self.nothing_found(owners)?)),
-            Err(Undecidable::TooExpensive) => Ok(Found::Verdict(match owners.len() {
+        match self.first_row(&RowScope::Foreign, condition, MAX_COST) {
+            Ok(Some(place)) => Ok(ProbeResult::Row(place)),
+            Ok(None) => Ok(ProbeResult::Verdict(self.no_row_found(owners)?)),
+            Err(Undecidable::TooExpensive) => Ok(ProbeResult::Verdict(match owners.len() {
                 0 => Verdict::from(Undecidable::TooExpensive),
                 n => Verdict::Inconclusive(format!(
                     "none found of {n} owners' rows; looking at every row would cost too much"
@@ -233,8 +239,8 @@ impl Question<'_> {
     }
 
     /// Nothing was found: among how many?
-    pub fn nothing_found(&self, owners: &[String]) -> Result<Verdict, Undecidable> {
-        if owners.is_empty() && self.first(&Rows::Foreign, Qual::ALWAYS, f64::MAX)?.is_none() {
+    pub fn no_row_found(&self, owners: &[String]) -> Result<Verdict, Undecidable> {
+        if owners.is_empty() && self.first_row(&RowScope::Foreign, Qual::ALWAYS, f64::MAX)?.is_none() {
             return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
@@ -249,7 +255,7 @@ impl Question<'_> {
     }
 
     /// By which of the owners' columns a reach is tried, one by one; the first where it makes no difference.
-    pub fn columns(&self, reach: Reach) -> std::ops::Range<usize> {
+    pub fn owner_columns(&self, reach: Reach) -> std::ops::Range<usize> {
         match reach {
             Reach::TakeOver | Reach::Plant => 0..self.table.owners.len(),
             _ => 0..1,
@@ -258,7 +264,7 @@ impl Question<'_> {
 
     /// The condition that must hold for a row so that the identity reaches it this way, by this of the owners' columns; `None` where the role
     /// lacks a privilege on the columns that it takes.
-    pub fn condition(
+    pub fn reach_qual(
         &self,
         reach: Reach,
         effective: &Effective,
@@ -268,7 +274,7 @@ impl Question<'_> {
         let Effective { using, check } = *effective;
         let owner = self.table.owners.get(column);
         let may_set = |command| {
-            self.table.is_control
+            self.table.is_self_test
                 || self
                     .table
                     .owners
@@ -296,7 +302,7 @@ impl Question<'_> {
     }
 
     /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
-    pub fn forged(&self, check: Qual) -> Option<Verdict> {
+    pub fn prove_forgery(&self, check: Qual) -> Option<Verdict> {
         // As in `others`.
         if self.identity.is_account || check.has_sub_queries() {
             return None;
@@ -306,12 +312,12 @@ impl Question<'_> {
             let mut changed = check;
             for (i, owner) in owners.iter().enumerate() {
                 let id = match is_somebodys(i) {
-                    true => application::stranger_of(owner.type_, 1),
+                    true => application::unused_id_of_type(owner.type_, 1),
                     false => self.identity.user.clone()?,
                 };
                 changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
             }
-            Some(matches!(self.memo.fold(self.chosen(changed, Command::Insert)?), ConstFolded::Always))
+            Some(matches!(self.cache.fold(self.with_chosen_columns(changed, Command::Insert)?), ConstFolded::Always))
         };
         // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
         let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
@@ -321,8 +327,8 @@ impl Question<'_> {
     }
 
     /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
-    pub fn chosen(&self, check: Qual, command: Command) -> Option<Qual> {
-        let ConstFolded::Depends(folded) = self.memo.fold(check) else { return Some(check) };
+    pub fn with_chosen_columns(&self, check: Qual, command: Command) -> Option<Qual> {
+        let ConstFolded::Depends(folded) = self.cache.fold(check) else { return Some(check) };
         let table = self.table.oid();
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column)
@@ -333,27 +339,27 @@ impl Question<'_> {
     }
 
     /// Whether rows of others can be changed so that the new row is as the policies ask, which the row need not have been.
-    pub fn changed(
+    pub fn probe_changed_rows(
         &self,
         reach: Reach,
         effective: &Effective,
         owners: &[String],
         column: usize,
-    ) -> Result<Option<(Found, Qual)>, Undecidable> {
+    ) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
         let mut check = effective.check;
         if reach == Reach::TakeOver {
             let (Some(owner), Some(me)) = (self.table.owners.get(column), &self.identity.user) else { return Ok(None) };
             let value = value_of(owner.type_, &c_string(me));
             check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
         }
-        let Some(chosen) = self.chosen(check, Command::Update) else { return Ok(None) };
+        let Some(chosen) = self.with_chosen_columns(check, Command::Update) else { return Ok(None) };
         let condition = effective.using.and(chosen);
-        let found = self.others(condition, owners)?;
+        let found = self.probe_foreign_rows(condition, owners)?;
         Ok((!found.is_safe()).then_some((found, condition)))
     }
 }
 
-fn place_of(row: &[Option<pg_sys::Datum>]) -> Option<Place> {
+fn row_id(row: &[Option<pg_sys::Datum>]) -> Option<RowId> {
     match row {
         [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
         _ => None,
@@ -370,25 +376,31 @@ pub fn command(reach: Reach) -> Command {
     }
 }
 
-impl Question<'_> {
+impl Probe<'_> {
     /// Whether a row is the asker's.
-    pub fn is_own(&self, place: Place) -> Result<bool, Undecidable> {
-        let foreign = match self.foreign()? {
+    pub fn is_own(&self, place: RowId) -> Result<bool, Undecidable> {
+        let foreign = match self.foreign_qual()? {
             ConstFolded::Depends(condition) => condition,
             ConstFolded::Always => return Ok(false),
             ConstFolded::Never => return Ok(true),
         };
-        Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
+        Ok(self.first_row(&RowScope::At(place), foreign, f64::MAX)?.is_none())
     }
 
     /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
-    pub fn planted_on(&self, effective: &Effective, victims: &[String]) -> Result<Option<(Found, Qual)>, Undecidable> {
-        let somebody = self.table.owners.first().map(|owner| application::stranger_of(owner.type_, 1));
+    pub fn probe_plant_on_any(
+        &self,
+        effective: &Effective,
+        victims: &[String],
+    ) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
+        let somebody = self.table.owners.first().map(|owner| application::unused_id_of_type(owner.type_, 1));
         let victims = if victims.is_empty() { somebody.as_slice() } else { victims };
         let mut told = None;
-        for (column, victim) in self.columns(Reach::Plant).flat_map(|column| victims.iter().map(move |v| (column, v))) {
-            let Some(condition) = self.condition(Reach::Plant, effective, Some(victim), column)? else { continue };
-            let found = self.planted(effective, victim, column)?;
+        for (column, victim) in
+            self.owner_columns(Reach::Plant).flat_map(|column| victims.iter().map(move |v| (column, v)))
+        {
+            let Some(condition) = self.reach_qual(Reach::Plant, effective, Some(victim), column)? else { continue };
+            let found = self.probe_plant(effective, victim, column)?;
             if !found.is_safe() {
                 return Ok(Some((found, condition)));
             }
@@ -400,34 +412,36 @@ impl Question<'_> {
     }
 
     /// Whether own rows can be given to a victim.
-    pub fn planted(&self, effective: &Effective, victim: &str, column: usize) -> Result<Found, Undecidable> {
-        let rows = Rows::Own(column);
-        let Some(condition) = self.condition(Reach::Plant, effective, Some(victim), column)? else {
-            return Ok(Found::Verdict(Verdict::Closed));
+    pub fn probe_plant(&self, effective: &Effective, victim: &str, column: usize) -> Result<ProbeResult, Undecidable> {
+        let rows = RowScope::Own(column);
+        let Some(condition) = self.reach_qual(Reach::Plant, effective, Some(victim), column)? else {
+            return Ok(ProbeResult::Verdict(Verdict::Closed));
         };
-        match self.memo.fold(condition) {
-            ConstFolded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
+        match self.cache.fold(condition) {
+            ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
             ConstFolded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
-                return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
+                return Ok(ProbeResult::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
             }
             ConstFolded::Always => {}
             ConstFolded::Depends(folded) => {
                 // What is own is reached, and nothing more is asked of the new row.
-                let Some((sql, parameters)) = self.look(&rows) else { return Ok(Found::Verdict(Verdict::Closed)) };
+                let Some((sql, parameters)) = self.select(&rows) else {
+                    return Ok(ProbeResult::Verdict(Verdict::Closed));
+                };
                 let own = RowQuery { sql: &sql, parameters };
                 if !self.identity.is_account
                     && !condition.has_sub_queries()
                     && let ConstFolded::Depends(own) = own.condition()?.fold(&own.parameters)
                     && own.implies(folded)
                 {
-                    return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
+                    return Ok(ProbeResult::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
                 }
             }
         }
-        if self.first(&rows, Qual::ALWAYS, f64::MAX)?.is_some() {
-            return Ok(match self.first(&rows, condition, MOST_COST)? {
-                Some(place) => Found::Row(place),
-                None => Found::Verdict(Verdict::IsolatedIn(1)),
+        if self.first_row(&rows, Qual::ALWAYS, f64::MAX)?.is_some() {
+            return Ok(match self.first_row(&rows, condition, MAX_COST)? {
+                Some(place) => ProbeResult::Row(place),
+                None => ProbeResult::Verdict(Verdict::IsolatedIn(1)),
             });
         }
         // Who has no rows yet is asked as if they had others'.
@@ -437,9 +451,9 @@ impl Question<'_> {
             Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
         });
         let as_own = as_own.ok_or(Undecidable::WholeRow)?;
-        Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {
-            Some(place) => Found::Row(place),
-            None => Found::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
+        Ok(match self.first_row(&RowScope::Foreign, as_own, MAX_COST)? {
+            Some(place) => ProbeResult::Row(place),
+            None => ProbeResult::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
         })
     }
 }

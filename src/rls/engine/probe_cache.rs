@@ -1,68 +1,68 @@
 //! What was found out already about one table as one identity, so that it is asked once: policies of several commands often say the same.
 
-use super::probe::{Place, Rows};
+use super::probe::{RowId, RowScope};
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual};
 use std::cell::RefCell;
 
 /// Answers of one identity about one table. They are true as long as nothing changes, and live in the memory context that was current when
 /// they were found: as long as an examination at most.
 #[derive(Default)]
-pub struct Memo {
+pub struct ProbeCache {
     folded: RefCell<Vec<(Qual, ConstFolded)>>,
     foreign: RefCell<Option<ConstFolded>>,
-    found: RefCell<Vec<Answer>>,
+    found: RefCell<Vec<CachedRows>>,
     run: RefCell<Vec<Qual>>,
 }
 
 /// Rows that were found.
-struct Answer {
-    sought: Sought,
+struct CachedRows {
+    scope: RowScopeKey,
     /// All of which they meet.
     terms: Vec<Qual>,
     /// How many were looked for, and at what cost at most.
     limits: (u64, f64),
-    places: Vec<Place>,
+    places: Vec<RowId>,
 }
 
 /// Which rows were looked for.
 #[derive(PartialEq)]
-enum Sought {
+enum RowScopeKey {
     Any,
     Foreign,
-    Of(Vec<String>),
+    OwnedBy(Vec<String>),
     Own(usize),
     /// The same place has the same pointer.
     At(pgrx::pg_sys::Oid, usize),
 }
 
-impl Sought {
-    fn new(rows: &Rows<'_>) -> Self {
+impl RowScopeKey {
+    fn new(rows: &RowScope<'_>) -> Self {
         match rows {
-            Rows::Any => Self::Any,
-            Rows::Foreign => Self::Foreign,
-            Rows::Of(users) => Self::Of(users.to_vec()),
-            Rows::Own(owner) => Self::Own(*owner),
-            Rows::At((table, place)) => Self::At(*table, place.value()),
+            RowScope::Any => Self::Any,
+            RowScope::Foreign => Self::Foreign,
+            RowScope::OwnedBy(users) => Self::OwnedBy(users.to_vec()),
+            RowScope::Own(owner) => Self::Own(*owner),
+            RowScope::At((table, place)) => Self::At(*table, place.value()),
         }
     }
 
     /// Whether these are among them.
     fn has(&self, other: &Self) -> bool {
-        self == other || matches!((self, other), (Self::Foreign, Self::Of(_)))
+        self == other || matches!((self, other), (Self::Foreign, Self::OwnedBy(_)))
     }
 }
 
-impl Answer {
+impl CachedRows {
     /// Whether it answers this question too. Where there is no row, there is none of which more is asked, whatever the limits are.
-    fn is_about(&self, sought: &Sought, terms: &[Qual], limits: (u64, f64)) -> bool {
+    fn answers(&self, scope: &RowScopeKey, terms: &[Qual], limits: (u64, f64)) -> bool {
         let is_asked = |term: &Qual| terms.iter().any(|asked| asked.is_same(*term));
-        let is_none = self.places.is_empty() && self.sought.has(sought);
-        let is_it = self.limits == limits && self.terms.len() == terms.len() && self.sought == *sought;
+        let is_none = self.places.is_empty() && self.scope.has(scope);
+        let is_it = self.limits == limits && self.terms.len() == terms.len() && self.scope == *scope;
         (is_none || is_it) && self.terms.iter().all(is_asked)
     }
 }
 
-impl Memo {
+impl ProbeCache {
     /// [`Qual::fold`] without parameters.
     pub fn fold(&self, condition: Qual) -> ConstFolded {
         let mut left = ConstFolded::Always;
@@ -80,7 +80,7 @@ impl Memo {
     }
 
     /// What rows of others are, folded.
-    pub fn foreign<E>(&self, ask: impl FnOnce() -> Result<ConstFolded, E>) -> Result<ConstFolded, E> {
+    pub fn foreign_qual<E>(&self, ask: impl FnOnce() -> Result<ConstFolded, E>) -> Result<ConstFolded, E> {
         if let Some(known) = *self.foreign.borrow() {
             return Ok(known);
         }
@@ -90,31 +90,31 @@ impl Memo {
     }
 
     /// Some rows of a kind that meet a condition.
-    pub fn places<E>(
+    pub fn find_rows<E>(
         &self,
-        rows: &Rows<'_>,
+        rows: &RowScope<'_>,
         condition: Qual,
         limits: (u64, f64),
-        look: impl FnOnce(Qual) -> Result<Vec<Place>, E>,
-    ) -> Result<Vec<Place>, E> {
-        let sought = Sought::new(rows);
+        look: impl FnOnce(Qual) -> Result<Vec<RowId>, E>,
+    ) -> Result<Vec<RowId>, E> {
+        let scope = RowScopeKey::new(rows);
         let condition = condition.distinct();
         let terms = condition.terms();
-        if let Some(known) = self.found.borrow().iter().find(|known| known.is_about(&sought, &terms, limits)) {
+        if let Some(known) = self.found.borrow().iter().find(|known| known.answers(&scope, &terms, limits)) {
             return Ok(known.places.clone());
         }
         let places = look(condition)?;
-        self.found.borrow_mut().push(Answer { sought, terms, limits, places: places.clone() });
+        self.found.borrow_mut().push(CachedRows { scope, terms, limits, places: places.clone() });
         Ok(places)
     }
 
     /// A statement with this condition ran.
-    pub fn ran(&self, condition: Qual) {
+    pub fn record_run(&self, condition: Qual) {
         self.run.borrow_mut().extend(condition.terms());
     }
 
     /// What of a condition was in no statement yet that ran.
-    pub fn not_run(&self, condition: Qual) -> Qual {
+    pub fn without_run_terms(&self, condition: Qual) -> Qual {
         let run = self.run.borrow();
         let is_new = |term: &Qual| !run.iter().any(|known| known.is_same(*term));
         condition.distinct().terms().into_iter().filter(is_new).fold(Qual::ALWAYS, Qual::and)

@@ -37,10 +37,10 @@ impl Report {
     /// Runs the audit.
     pub fn make() -> Result<Self, RlsError> {
         let audit = Audit::run(None)?;
-        let _keeping = policy::keep(Rc::clone(&audit.facts));
+        let _facts = policy::cache_facts(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
-        if let Err(why) = self_test::controls(&audit.surroundings) {
+        if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(
                 "detector-broken",
                 Severity::Critical,
@@ -48,11 +48,11 @@ impl Report {
                 why,
             ));
         }
-        if audit.surroundings.roles.is_empty() {
+        if audit.application.roles.is_empty() {
             let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
             findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
         }
-        for (what, why) in audit.surroundings.unknown() {
+        for (what, why) in audit.application.unknown() {
             findings.push(Finding {
                 rule: "inconclusive",
                 confidence: Confidence::Suspected,
@@ -60,7 +60,7 @@ impl Report {
                 ..general("inconclusive", Severity::Info, "What depends on it was not looked at.", why)
             });
         }
-        findings.extend(rules::findings(&audit.surroundings));
+        findings.extend(rules::findings(&audit.application));
         model::sort(&mut findings);
         let accepted = store::acceptances()?;
         for finding in &mut findings {

@@ -7,7 +7,7 @@ impl Report {
     /// The report that a person reads.
     pub fn day1(&self, database: &str, server: &str) -> String {
         let mut text = format!("Security audit of database {database}, PostgreSQL {server}\n");
-        let names: Vec<&str> = self.audit.surroundings.roles.iter().map(|role| role.name.as_str()).collect();
+        let names: Vec<&str> = self.audit.application.roles.iter().map(|role| role.name.as_str()).collect();
         let policies = self.audit.policies.len();
         text += &format!("Clients: {}; {} tables, {policies} policies\n", names.join(", "), self.audit.tables.len());
         for (title, rules) in SECTIONS {

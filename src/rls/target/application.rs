@@ -43,11 +43,11 @@ pub struct Users {
 const CLAIM_COLUMNS: [&CStr; 4] = [c"email", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
 
 /// How many milliseconds it may take to find out whose rows there are.
-const LIMIT: i32 = 500;
+const PROBE_TIMEOUT_MS: i32 = 500;
 
 /// What an audit knows of the application.
 #[derive(Debug, Default)]
-pub struct Surroundings {
+pub struct Application {
     /// The roles that exist.
     pub roles: Vec<Role>,
     /// The functions that tell who asks.
@@ -82,7 +82,7 @@ pub struct Identity {
     settings: Vec<(CString, CString)>,
 }
 
-impl Surroundings {
+impl Application {
     /// Reads them.
     pub fn read() -> Result<Self, RlsError> {
         let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
@@ -181,7 +181,7 @@ impl Surroundings {
     }
 
     /// A request without any claims.
-    pub fn nobody(&self, role: &Role) -> Identity {
+    pub fn without_claims(&self, role: &Role) -> Identity {
         Identity {
             label: format!("{} without claims", role.name),
             role: role.oid,
@@ -192,7 +192,7 @@ impl Surroundings {
     }
 
     /// A request with the anonymous key alone.
-    pub fn key(&self, role: &Role) -> Identity {
+    pub fn anon_key(&self, role: &Role) -> Identity {
         let claims = Map::from_iter([("role".to_owned(), Value::from(role.name.clone()))]);
         Identity {
             label: format!("{} with the anonymous key", role.name),
@@ -211,13 +211,13 @@ impl Surroundings {
     }
 
     /// An id that no user has.
-    pub fn stranger_id(&self) -> String {
-        stranger_of(self.id_type().unwrap_or(pg_sys::UUIDOID), 0)
+    pub fn unused_id(&self) -> String {
+        unused_id_of_type(self.id_type().unwrap_or(pg_sys::UUIDOID), 0)
     }
 
     /// Somebody who has just signed up: an account that has nothing.
-    pub fn stranger(&self, role: &Role) -> Identity {
-        let id = self.stranger_id();
+    pub fn new_account(&self, role: &Role) -> Identity {
+        let id = self.unused_id();
         let claims = self.claims_of(role, &id, None);
         let settings = self.settings(Some(&claims));
         Identity {
@@ -230,9 +230,9 @@ impl Surroundings {
     }
 
     /// Somebody who has signed in without giving an address: an account that has nothing, and says so.
-    pub fn guest(&self, role: &Role) -> Identity {
+    pub fn anonymous_sign_in(&self, role: &Role) -> Identity {
         let account = Map::from_iter([("is_anonymous".to_owned(), Value::Bool(true))]);
-        let id = self.stranger_id();
+        let id = self.unused_id();
         let settings = self.settings(Some(&self.claims_of(role, &id, Some(&account))));
         let label = format!("{}, signed in anonymously", role.name);
         Identity { label, role: role.oid, user: Some(id), is_account: false, settings }
@@ -290,14 +290,14 @@ impl Surroundings {
     ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, RlsError> {
         let unreadable = |why: String| RlsError::Unreadable { table: table.to_owned(), reason: why };
         let Some(role) = self.user_role().or(self.anonymous()) else { return Ok(Vec::new()) };
-        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
+        let (answer, has_expired) = timeout::with_timeout(PROBE_TIMEOUT_MS, || {
             let work = || RowQuery { sql, parameters: Parameters::new(values) }.rows(Qual::ALWAYS, most, f64::MAX);
             crate::pg::xact::sec_context::as_client(role.oid, &[], std::panic::AssertUnwindSafe(work))
         });
         match answer {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(unclear)) => Err(unreadable(unclear.to_string())),
-            Err(_) if has_expired => Err(unreadable(format!("it took longer than {LIMIT} ms"))),
+            Err(_) if has_expired => Err(unreadable(format!("it took longer than {PROBE_TIMEOUT_MS} ms"))),
             Err(failure) if failure.is_interrupt() => failure.raise(),
             Err(failure) => Err(unreadable(failure.redacted_message())),
         }
@@ -404,7 +404,7 @@ fn search_path() -> Result<String, RlsError> {
 }
 
 /// An id of a type that no user has; numbered, where it is not random. The smallest of the type, as keys count upwards.
-pub fn stranger_of(type_: pg_sys::Oid, number: i16) -> String {
+pub fn unused_id_of_type(type_: pg_sys::Oid, number: i16) -> String {
     match type_ {
         pg_sys::INT2OID => (i16::MIN + number).to_string(),
         pg_sys::INT4OID => (i32::MIN + i32::from(number)).to_string(),

@@ -1,6 +1,6 @@
 //! Whose rows are: which columns of tables name an account.
 
-use super::application::Surroundings;
+use super::application::Application;
 use super::table::OwnerColumn;
 use crate::pg::catalog::constraint;
 use crate::pg::catalog::constraint::Constraint;
@@ -23,17 +23,17 @@ const NAMES: [&CStr; 9] = [
 ];
 
 /// A table and a column of it.
-type Place = (u32, i16);
+type ColumnKey = (u32, i16);
 
 /// Whose rows are, by table: known by foreign keys to the accounts, through tables that have an account's key as their own; by the columns that
 /// policies compare with who asks; and where neither tells, by name and type.
-pub fn owner_columns(surroundings: &Surroundings, compared: &HashMap<u32, Vec<i16>>) -> HashMap<u32, Vec<OwnerColumn>> {
-    let accounts = surroundings.users.as_ref().and_then(|users| {
+pub fn owner_columns(application: &Application, compared: &HashMap<u32, Vec<i16>>) -> HashMap<u32, Vec<OwnerColumn>> {
+    let accounts = application.users.as_ref().and_then(|users| {
         let (number, type_) = lookup::key(users.table)?;
         Some(((users.table.to_u32(), number), type_))
     });
     let constraints = constraint::keys_and_references();
-    let mut known: BTreeMap<Place, &'static str> = BTreeMap::new();
+    let mut known: BTreeMap<ColumnKey, &'static str> = BTreeMap::new();
     if let Some((key, _)) = accounts {
         known.extend(references(key, &constraints).into_iter().map(|place| (place, "foreign key")));
     }
@@ -68,13 +68,13 @@ pub fn owner_columns(surroundings: &Surroundings, compared: &HashMap<u32, Vec<i1
 }
 
 /// The accounts' key and the columns that refer to it, also through tables whose own key refers to it.
-fn references(accounts: Place, constraints: &[Constraint]) -> BTreeSet<Place> {
+fn references(accounts: ColumnKey, constraints: &[Constraint]) -> BTreeSet<ColumnKey> {
     let primary: HashMap<u32, &[i16]> = constraints
         .iter()
         .filter(|constraint| constraint.to.is_none())
         .map(|key| (key.table.to_u32(), key.columns.as_slice()))
         .collect();
-    let mut to: HashMap<Place, Vec<(Place, bool)>> = HashMap::new();
+    let mut to: HashMap<ColumnKey, Vec<(ColumnKey, bool)>> = HashMap::new();
     for constraint in constraints {
         let (Some((table, columns)), [column]) = (&constraint.to, constraint.columns.as_slice()) else { continue };
         let [referenced] = columns.as_slice() else { continue };
@@ -98,11 +98,11 @@ fn references(accounts: Place, constraints: &[Constraint]) -> BTreeSet<Place> {
 
 /// Of tables of which nothing is known, the column whose name and type tell; unless it references something else, whose key it then is.
 fn named(
-    known: &BTreeMap<Place, &'static str>,
+    known: &BTreeMap<ColumnKey, &'static str>,
     accounts: Option<pg_sys::Oid>,
     constraints: &[Constraint],
-) -> BTreeSet<Place> {
-    let referring: BTreeSet<Place> = constraints
+) -> BTreeSet<ColumnKey> {
+    let referring: BTreeSet<ColumnKey> = constraints
         .iter()
         .filter(|constraint| constraint.to.is_some())
         .flat_map(|constraint| constraint.columns.iter().map(|column| (constraint.table.to_u32(), *column)))

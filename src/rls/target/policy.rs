@@ -1,6 +1,6 @@
 //! The policies of tables, and what they are made of.
 
-use super::application::Surroundings;
+use super::application::Application;
 use super::owners::owner_columns;
 use super::table::OwnerColumn;
 use crate::pg::backend_local::BackendLocal;
@@ -14,7 +14,7 @@ use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, timeout};
-use crate::rls::engine::examine::LIMIT;
+use crate::rls::engine::examine::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use pgrx::prelude::*;
 use std::cell::OnceCell;
@@ -44,7 +44,7 @@ pub struct Policy {
 
 impl Policy {
     /// Whether it has a say in a command of a role.
-    pub fn is_about(&self, command: Command, role: pg_sys::Oid) -> bool {
+    pub fn applies_to(&self, command: Command, role: pg_sys::Oid) -> bool {
         let letter = match command {
             Command::Select => 'r',
             Command::Insert => 'a',
@@ -101,7 +101,7 @@ pub struct ClauseFacts {
     /// Settings that the functions which it calls name in their bodies.
     pub inner_settings: Vec<String>,
     /// Whether it may tell an anonymous sign-in from another one: it asks for the claim, or such a function does.
-    pub tells_guests: bool,
+    pub distinguishes_anonymous_sign_in: bool,
 }
 
 /// What is known of the policies of an audit that is under way, so that each rule need not find it out again.
@@ -115,15 +115,15 @@ struct Known {
 static KNOWN: BackendLocal<Option<Rc<Known>>> = BackendLocal::new(None);
 
 /// Keeps facts for `rls_policy_facts` and `rls_owner_columns` as long as it lives.
-pub struct Keeping;
+pub struct CachedFacts;
 
 /// Keeps these facts.
-pub fn keep(facts: Rc<[ClauseFacts]>) -> Keeping {
+pub fn cache_facts(facts: Rc<[ClauseFacts]>) -> CachedFacts {
     KNOWN.with(|known| *known = Some(Rc::new(Known::new(facts))));
-    Keeping
+    CachedFacts
 }
 
-impl Drop for Keeping {
+impl Drop for CachedFacts {
     fn drop(&mut self) {
         KNOWN.with(|known| *known = None);
     }
@@ -138,7 +138,7 @@ impl Known {
     fn get() -> Result<Rc<Self>, RlsError> {
         match KNOWN.with(|known| known.clone()).flatten() {
             Some(known) => Ok(known),
-            None => Ok(Rc::new(Self::new(facts(&policies(None)?, &Surroundings::read()?)))),
+            None => Ok(Rc::new(Self::new(clause_facts(&policies(None)?, &Application::read()?)))),
         }
     }
 
@@ -151,8 +151,8 @@ impl Known {
         if let Some(owners) = self.owners.get() {
             return Ok(owners);
         }
-        let surroundings = Surroundings::read()?;
-        Ok(self.owners.get_or_init(|| owner_columns(&surroundings, &compared_columns(&self.facts))))
+        let application = Application::read()?;
+        Ok(self.owners.get_or_init(|| owner_columns(&application, &compared_columns(&self.facts))))
     }
 }
 
@@ -160,12 +160,12 @@ impl Known {
 const TOGETHER: usize = 100;
 
 /// Finds out what policies are made of.
-pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFacts]> {
-    let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
+pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[ClauseFacts]> {
+    let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
     let ids: Vec<String> =
-        surroundings.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
-    let who = Identity { functions: &surroundings.identity_functions, settings: &settings, ids: &ids };
-    let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
+        application.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
+    let who = Identity { functions: &application.identity_functions, settings: &settings, ids: &ids };
+    let client = application.user_role().or(application.anonymous()).map(|role| role.oid);
     let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
         for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
@@ -178,7 +178,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
                 constant: None,
                 facts: Facts::default(),
                 inner_settings: Vec::new(),
-                tells_guests: false,
+                distinguishes_anonymous_sign_in: false,
             });
         }
     }
@@ -202,9 +202,9 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
         });
     }
     for clause in &mut found {
-        clause.tells_guests = clause.facts.claim_keys.contains("is_anonymous");
+        clause.distinguishes_anonymous_sign_in = clause.facts.claim_keys.contains("is_anonymous");
     }
-    look_inside(&mut found, surroundings);
+    look_inside(&mut found, application);
     found.into()
 }
 
@@ -212,8 +212,8 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
 type Body = (Vec<String>, bool, bool);
 
 /// Adds what the bodies of functions say, as far as that can be read in their text, and not what these call in turn.
-fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
-    let known = |function: &u32| surroundings.identity_functions.contains(&pg_sys::Oid::from(*function));
+fn look_inside(clauses: &mut [ClauseFacts], application: &Application) {
+    let known = |function: &u32| application.identity_functions.contains(&pg_sys::Oid::from(*function));
     let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
     let mut called: Vec<u32> =
         called.filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function)).copied().collect();
@@ -243,10 +243,10 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
     };
     for clause in clauses {
         let called = clause.facts.functions.iter().filter_map(|function| bodies.get(function));
-        for (settings, reads_connection, tells_guests) in called {
+        for (settings, reads_connection, distinguishes_anonymous_sign_in) in called {
             clause.inner_settings.extend(settings.iter().cloned());
             clause.facts.reads_connection |= reads_connection;
-            clause.tells_guests |= tells_guests;
+            clause.distinguishes_anonymous_sign_in |= distinguishes_anonymous_sign_in;
         }
     }
 }
@@ -263,7 +263,7 @@ fn simplify(
     client: pg_sys::Oid,
     who: &Identity<'_>,
 ) -> Option<Vec<(Facts, Option<&'static str>)>> {
-    let (simple, has_expired) = timeout::with_timeout(LIMIT, || {
+    let (simple, has_expired) = timeout::with_timeout(PROBE_TIMEOUT_MS, || {
         let simplify = |expression: &Expression| {
             let simple = expression.simplified();
             let mut inner = Facts::default();

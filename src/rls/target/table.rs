@@ -1,6 +1,6 @@
 //! The tables that an audit looks at: what clients may do with them and whose their rows are.
 
-use super::application::Surroundings;
+use super::application::Application;
 use super::owners::owner_columns;
 use crate::pg::catalog::lookup;
 use crate::pg::rewrite::qual::text_of;
@@ -53,7 +53,7 @@ pub struct Table {
     /// Its owner, quoted.
     pub owner: String,
     /// Whether it is one of the audit's own controls, on which nobody has privileges.
-    pub is_control: bool,
+    pub is_self_test: bool,
     /// Triggers that may change a new row, or refuse it, before it is written: on which commands (i, u) and the name.
     triggers: Vec<(String, String)>,
 }
@@ -70,7 +70,7 @@ impl Table {
             owners: owner.into_iter().collect(),
             is_own: false,
             owner: String::new(),
-            is_control: true,
+            is_self_test: true,
             triggers: Vec::new(),
         }
     }
@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// What may set a new row's owner right, or refuse the row, before it is written: triggers by name. The audit does not fire them.
-    pub fn doubts(&self, reach: Reach) -> Option<String> {
+    pub fn trigger_caveat(&self, reach: Reach) -> Option<String> {
         let letter = match reach {
             Reach::Forge => 'i',
             Reach::TakeOver | Reach::Plant => 'u',
@@ -117,12 +117,12 @@ impl Table {
     }
 
     /// Some owners of its rows, as texts.
-    pub fn sample_owners(&self, surroundings: &Surroundings, most: usize) -> Result<Vec<String>, RlsError> {
+    pub fn sample_owners(&self, application: &Application, most: usize) -> Result<Vec<String>, RlsError> {
         let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
         let (name, table) = (quote_identifier(&column.name), &self.named.name);
         let sql = format!("SELECT t.{name} FROM {table} AS t WHERE t.{name} IS NOT NULL");
         let mut owners: Vec<String> = Vec::new();
-        for row in surroundings.rows(table, &sql, &[], SAMPLE)? {
+        for row in application.rows(table, &sql, &[], SAMPLE)? {
             let Some(Some(owner)) = row.first() else { continue };
             let owner = text_of(column.type_, *owner);
             if !owners.contains(&owner) {
@@ -138,14 +138,14 @@ impl Table {
 
 /// The tables of the exposed schemas, or only one table; with the columns that policies compare with who asks, by table.
 pub fn tables(
-    surroundings: &Surroundings,
+    application: &Application,
     only: Option<pg_sys::Oid>,
     compared: &HashMap<u32, Vec<i16>>,
 ) -> Result<Vec<Table>, RlsError> {
-    let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
+    let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
-        let mut owners = owner_columns(surroundings, compared);
-        let arguments = [roles.into(), surroundings.schemas.clone().into(), only.into()];
+        let mut owners = owner_columns(application, compared);
+        let arguments = [roles.into(), application.schemas.clone().into(), only.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../../sql/rls/tables.sql"), None, &arguments)? {
             let table: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
@@ -160,7 +160,7 @@ pub fn tables(
                 owners: owners.remove(&table.to_u32()).unwrap_or_default(),
                 is_own: row.get(9)?.unwrap_or(false),
                 owner: text(10)?,
-                is_control: false,
+                is_self_test: false,
                 triggers: row
                     .get::<Vec<String>>(11)?
                     .unwrap_or_default()

@@ -1,13 +1,13 @@
 //! Who belongs together: users who share a team, as tables of members have it. What is shared within a team is meant; what is reached beyond it
 //! may be.
 
-use super::accounts::People;
-use super::application::{Identity, Role, Surroundings};
+use super::accounts::AccountPool;
+use super::application::{Application, Identity, Role};
 use super::owners::owner_columns;
 use crate::access::as_owner;
 use crate::pg::rewrite::qual::{Qual, text_of};
-use crate::rls::engine::examine::{Examination, LIMIT};
-use crate::rls::engine::probe::{MOST_COST, Place, Question, Rows};
+use crate::rls::engine::examine::{Examination, PROBE_TIMEOUT_MS};
+use crate::rls::engine::probe::{MAX_COST, Probe, RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use pgrx::prelude::*;
@@ -34,8 +34,8 @@ pub struct Teams(Vec<Members>);
 
 impl Teams {
     /// Reads the tables that have a user and a team in a row, each pair once.
-    pub fn find(surroundings: &Surroundings) -> Result<Self, RlsError> {
-        let users = owner_columns(surroundings, &HashMap::new());
+    pub fn find(application: &Application) -> Result<Self, RlsError> {
+        let users = owner_columns(application, &HashMap::new());
         let places = users.iter().flat_map(|(table, columns)| columns.iter().map(|column| (*table, column.number)));
         let (relations, columns): (Vec<pg_sys::Oid>, Vec<i16>) =
             places.map(|(table, number)| (pg_sys::Oid::from(table), number)).unzip();
@@ -60,7 +60,7 @@ impl Teams {
             );
             let mut teams: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             // One that cannot be read tells nothing.
-            for row in surroundings.rows(&table, &sql, &[], MOST_MEMBERS).unwrap_or_default() {
+            for row in application.rows(&table, &sql, &[], MOST_MEMBERS).unwrap_or_default() {
                 if let [Some(user), Some(team)] = row.as_slice() {
                     teams.entry(text_of(user_type, *user)).or_default().insert(text_of(team_type, *team));
                 }
@@ -109,11 +109,11 @@ impl Examination<'_> {
         (identity, role): (&Identity, &Role),
         reach: Reach,
         condition: Qual,
-        people: &mut People,
+        accounts: &mut AccountPool,
     ) -> (Verdict, String) {
         const TOLD: &str = "not everybody reaches it";
         let shared = |more: String| (Verdict::Shared, format!("{TOLD}{more}"));
-        let teams = people.teams(self.surroundings);
+        let teams = accounts.teams(self.application);
         let Some((members, strangers)) = identity.user.as_ref().and_then(|me| teams.strangers_to(me)) else {
             return shared(String::new());
         };
@@ -132,7 +132,7 @@ impl Examination<'_> {
                 let tried: Vec<bool> = apart
                     .iter()
                     .filter_map(|id| {
-                        let other = people.identity(self.surroundings, role, id);
+                        let other = accounts.identity(self.application, role, id);
                         self.reaches(&other, reach, place).ok().flatten()
                     })
                     .collect();
@@ -150,10 +150,11 @@ impl Examination<'_> {
     }
 
     /// A row of these users that meets a condition.
-    fn row_of(&self, identity: &Identity, users: &[String], condition: Qual) -> Result<Option<Place>, ()> {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
-        let answer = identity.act_within(LIMIT, || question.first(&Rows::Of(users), condition, MOST_COST));
+    fn row_of(&self, identity: &Identity, users: &[String], condition: Qual) -> Result<Option<RowId>, ()> {
+        let cache = self.cache(identity);
+        let probe = Probe { table: self.table, identity, cache: &cache };
+        let answer =
+            identity.act_within(PROBE_TIMEOUT_MS, || probe.first_row(&RowScope::OwnedBy(users), condition, MAX_COST));
         answer.map_err(|_| ())?.map_err(|_| ())
     }
 }
