@@ -42,9 +42,9 @@ impl Report {
         // What is told wrong of a table whose verdict is known is told wrong of others.
         if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(
-                "detector-broken",
+                "audit-self-test-failed",
                 Severity::Critical,
-                "The audit misjudges its own control tables: believe no verdict.",
+                "The audit misjudges its own self-test tables: trust none of its verdicts.",
                 why,
             ));
         }
@@ -95,7 +95,7 @@ impl Report {
             // What could not be told of the table is not told of its policies.
             let is_untold = |finding: &Finding| match finding.rule {
                 "inconclusive" => finding.relation == Some(table.oid().to_u32()),
-                rule => rule == "detector-broken",
+                rule => rule == "audit-self-test-failed",
             };
             for policy in &of_table {
                 let is_of = |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_untold(finding);
@@ -130,7 +130,7 @@ impl Report {
             issues.push(format!("{} {}: {}", finding.severity.as_str(), finding.rule, finding.detail));
             let is_certain = finding.confidence != Confidence::Suspected;
             status = match (finding.severity, finding.rule) {
-                (_, "inconclusive" | "detector-broken") if status != "VULNERABLE" => "NEEDS_REVIEW",
+                (_, "inconclusive" | "audit-self-test-failed") if status != "VULNERABLE" => "NEEDS_REVIEW",
                 (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
                 _ if status == "VULNERABLE" => status,
                 (Severity::Critical | Severity::High | Severity::Medium, _) | (_, "public-read") => "NEEDS_REVIEW",

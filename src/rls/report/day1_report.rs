@@ -76,7 +76,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "public-read",
             "failing-policies",
             "exempt-role",
-            "detector-broken",
+            "audit-self-test-failed",
             "no-clients",
         ],
     ),
@@ -159,7 +159,7 @@ mod tests {
             "public-read",
             "failing-policies",
             "exempt-role",
-            "detector-broken",
+            "audit-self-test-failed",
             "no-clients",
         ]) {
             let sections = SECTIONS.iter().filter(|(_, rules)| rules.contains(&id)).count();

@@ -251,15 +251,21 @@ impl Application {
         }
     }
 
-    /// Who asks of the control tables.
-    pub fn control(&self, role: &Role, id: &str) -> Identity {
+    /// The user of the self-test tables.
+    pub fn self_test_user(&self, role: &Role, id: &str) -> Identity {
         let settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
             // Costs are compared with what looking may cost.
             (c"enable_seqscan".to_owned(), c"on".to_owned()),
             (c"crewsnow_ops.control_user".to_owned(), c_string(id)),
         ];
-        Identity { label: "control".to_owned(), role: role.oid, user: Some(id.to_owned()), is_account: false, settings }
+        Identity {
+            label: "self-test".to_owned(),
+            role: role.oid,
+            user: Some(id.to_owned()),
+            is_account: false,
+            settings,
+        }
     }
 
     fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {

@@ -60,7 +60,7 @@ pub struct Table {
 
 impl Table {
     /// One of the control tables, for the role at this place.
-    pub fn control(oid: pg_sys::Oid, name: String, place: usize) -> Self {
+    pub fn self_test(oid: pg_sys::Oid, name: String, place: usize) -> Self {
         let owner = OwnerColumn::new(1, "owner".to_owned(), pg_sys::UUIDOID, "");
         Self {
             named: RelationRef { table: oid, name, column: "owner".to_owned() },
