@@ -1,11 +1,11 @@
 //! The SQL surface.
 
 use super::audit::Audit;
-use super::engine::examine::PROBE_TIMEOUT_MS;
 use super::report::audit_report::Report;
 use super::rules;
 use super::target::accounts::AccountPool;
-use super::target::application::{Application, Identity};
+use super::target::application::Application;
+use super::target::identity::Identity;
 use super::target::table::Table;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
@@ -15,7 +15,9 @@ use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
 use crate::pg::xact::subtransaction::isolated;
-use crate::pg::xact::{sec_context, session, timeout};
+use crate::pg::xact::timeout::Stopped;
+use crate::pg::xact::{sec_context, session};
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
@@ -208,25 +210,20 @@ fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Opt
         ConstFolded::Never => Qual::never(),
         ConstFolded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
     };
-    let (answer, has_expired) = timeout::with_timeout(PROBE_TIMEOUT_MS, || {
-        who.act(|| {
-            let effective = row_security::effective(command, &table.named)?;
-            Ok::<_, row_security::Undecidable>([
-                effective.using,
-                effective.check,
-                fold(effective.using),
-                fold(effective.check),
-            ])
-        })
+    let answer = who.act_within(PROBE_TIMEOUT_MS, || {
+        let effective = row_security::effective(command, &table.named)?;
+        Ok::<_, row_security::Undecidable>([
+            effective.using,
+            effective.check,
+            fold(effective.using),
+            fold(effective.check),
+        ])
     });
     let conditions = match answer {
         Ok(Ok(conditions)) => conditions,
-        Ok(Err(unclear)) => return Err(unclear.to_string()),
-        Err(_) if has_expired => {
-            return Err(format!("the policies took longer than {PROBE_TIMEOUT_MS} ms and were stopped"));
-        }
-        Err(failure) if failure.is_interrupt() => failure.raise(),
-        Err(failure) => return Err(format!("the policies fail with {}", failure.redacted_message())),
+        Ok(Err(reason)) => return Err(reason.to_string()),
+        Err(Stopped::TimedOut(ms)) => return Err(format!("the policies were canceled after {ms} ms")),
+        Err(Stopped::Failed(failure)) => return Err(format!("the policies fail with {}", failure.redacted_message())),
     };
     let [using, check, using_as, check_as] = conditions.map(|condition| condition.to_sql(table.oid()));
     let reads = command != Command::Insert;

@@ -1,7 +1,9 @@
 //! One run of the audit: every table with the eyes of everybody, and what follows.
 
-use super::engine::examine::{Cell, Examination, worst};
-use super::engine::probe;
+use super::engine::cell::{Cell, worst_cells};
+use super::engine::examination::Examination;
+use super::engine::examine::{add_remaining_cells, cells_without_claims};
+use super::engine::reach_probe;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::report::remediation;
 use super::target::accounts::AccountPool;
@@ -37,7 +39,8 @@ impl Audit {
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
         let tables = table::tables(&application, only, &policy::compared_columns(&facts))?;
-        application.learn(&tables);
+        let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+        application.learn_owner_type(types);
         Ok(Self { application, policies, facts, tables: tables.into_iter().map(|table| (table, Vec::new())).collect() })
     }
 
@@ -62,7 +65,7 @@ impl Audit {
                     memory::in_temporary_context(|| {
                         let mut examination =
                             Examination::new(table, application, of_table(policies, table, |policy| policy.relation));
-                        *cells = examination.cells_without_claims(&mut accounts)?;
+                        *cells = cells_without_claims(&mut examination, &mut accounts)?;
                         Ok(Some(examination.owners))
                     })
                 }),
@@ -83,7 +86,7 @@ impl Audit {
                         examination.owners = owners;
                         examination.distinguishes_anonymous_sign_in =
                             facts.iter().any(|clause| clause.distinguishes_anonymous_sign_in);
-                        examination.add_remaining_cells(cells, &mut accounts);
+                        add_remaining_cells(&examination, cells, &mut accounts);
                     }),
                     Err(error) => cells.extend(unseen(table, application, &error.to_string())),
                 }
@@ -100,7 +103,7 @@ impl Audit {
 
     fn of_table(&self, table: &Table, cells: &[Cell]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let worst = worst(cells);
+        let worst = worst_cells(cells);
         // Where row-level security is off, one finding says it all, and it is a rule's.
         for reach in Reach::ALL.into_iter().filter(|_| table.is_secured) {
             let of_reach: Vec<&Cell> =
@@ -255,7 +258,7 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], applica
         .collect();
     for cell in cells {
         let about: Vec<&(&Policy, Vec<&ClauseFacts>)> =
-            of.iter().filter(|(policy, _)| policy.applies_to(probe::command(cell.reach), cell.role)).collect();
+            of.iter().filter(|(policy, _)| policy.applies_to(reach_probe::command(cell.reach), cell.role)).collect();
         let asking: Vec<&Policy> = about
             .iter()
             .filter(|(_, clauses)| clauses.iter().any(|clause| clause.facts.reads_connection))
@@ -300,7 +303,7 @@ fn unseen(table: &Table, application: &Application, why: &str) -> Vec<Cell> {
                 Reach::TakeOver | Reach::Plant => !role.is_anonymous && !table.owners.is_empty(),
                 _ => true,
             };
-            if applies && table.allows(place, probe::command(reach)) {
+            if applies && table.allows(place, reach_probe::command(reach)) {
                 cells.push(Cell {
                     identity: role.name.clone(),
                     role: role.oid,

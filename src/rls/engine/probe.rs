@@ -1,68 +1,49 @@
-//! What one identity asks of one table: which rows are meant, and which of them meet a condition.
+//! Runs bounded queries that look for a row of a table as one identity.
 
 use super::probe_cache::ProbeCache;
+use super::rows::{ColumnValue, RowId, RowScope};
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
 use crate::pg::rewrite::row_security::{Command, Effective, RowQuery, Undecidable};
-use crate::rls::model::{Audience, Confidence, Reach, Verdict};
-use crate::rls::target::application;
-use crate::rls::target::application::Identity;
+use crate::rls::model::{Audience, Verdict};
+use crate::rls::target::identity::Identity;
 use crate::rls::target::table::Table;
 use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+use std::rc::Rc;
 
-/// What looking for a row may cost at most, by the planner's measure: about half a second.
+/// Highest cost, by the planner's estimate, of a query that looks for a row: about half a second.
 pub const MAX_COST: f64 = 50_000.0;
-/// As many rows are looked at without a thought.
-const SMALL_TABLE_ROWS: i64 = 10_000;
 
-/// A row, where it lies.
-pub type RowId = (pg_sys::Oid, pg_sys::Datum);
-
-/// Which rows are looked for.
-#[derive(Clone, Copy)]
-pub enum RowScope<'a> {
-    /// Whatever rows there are.
-    Any,
-    /// That are somebody else's.
-    Foreign,
-    /// That are one of these users' and not one's own.
-    OwnedBy(&'a [String]),
-    /// That are one's own by this of the owners.
-    Own(usize),
-    /// One row.
-    At(RowId),
-}
-
-/// The question that an identity asks of a table.
+/// Probes one table as one identity. Callers run it inside `Identity::act_within`.
 pub struct Probe<'a> {
-    /// Of which table.
+    /// The probed table.
     pub table: &'a Table,
-    /// Who asks.
+    /// The identity whose claims and role apply.
     pub identity: &'a Identity,
-    /// What they were told already.
-    pub cache: &'a ProbeCache,
+    pub(crate) cache: Rc<ProbeCache>,
 }
 
-/// What came out of it so far.
+/// The result of probing one reach.
 pub enum ProbeResult {
-    /// What is so.
+    /// A verdict that needs no row.
     Verdict(Verdict),
-    /// This row, though it is not the asker's.
+    /// A foreign row that is reached.
     Row(RowId),
-    /// A row that does not exist, with these columns as the policies ask.
-    Candidate(Vec<super::candidate_rows::ColumnValue>),
+    /// A candidate row that passes the write policies, by the columns the writer chose.
+    Candidate(Vec<ColumnValue>),
 }
 
 impl ProbeResult {
-    /// Whether nothing that is others' is reached, as far as it could be told.
+    /// Whether no foreign row was found to be reached.
     pub fn is_safe(&self) -> bool {
         !matches!(self, Self::Row(_) | Self::Candidate(_) | Self::Verdict(Verdict::Leak(..) | Verdict::Public(_)))
     }
 
-    /// Whether it says more of what is reached, or is less sure that nothing is.
+    /// Whether this result shows a wider reach, or is less certain that there is none.
     pub fn is_worse_than(&self, other: &Self) -> bool {
-        let rank = |found: &Self| match found {
+        let rank = |result: &Self| match result {
             Self::Verdict(Verdict::Closed) => 0,
             Self::Verdict(Verdict::Isolated) => 1,
             Self::Verdict(Verdict::IsolatedIn(_)) => 2,
@@ -74,59 +55,64 @@ impl ProbeResult {
 }
 
 impl From<Undecidable> for Verdict {
-    fn from(unclear: Undecidable) -> Self {
-        Self::Inconclusive(unclear.to_string())
+    fn from(reason: Undecidable) -> Self {
+        Self::Inconclusive(reason.to_string())
     }
 }
 
-impl Probe<'_> {
-    /// The statement that finds rows of a kind.
-    pub fn select(&self, rows: &RowScope<'_>) -> Option<(String, Parameters)> {
+impl<'a> Probe<'a> {
+    /// A probe with an empty cache.
+    pub fn new(table: &'a Table, identity: &'a Identity) -> Self {
+        Self { table, identity, cache: Rc::default() }
+    }
+
+    /// The query of the rows in a scope (tableoid, ctid); `None` if the scope cannot have any.
+    pub fn query(&self, scope: &RowScope<'_>) -> Option<(String, Parameters)> {
         let (mut terms, mut values) = (Vec::new(), Vec::new());
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
             values.push((type_, value));
             format!("${}", values.len())
         };
-        let quoted: Vec<(String, pg_sys::Oid, &[String; 2])> = self
+        let owners: Vec<(String, pg_sys::Oid, &[String; 2])> = self
             .table
             .owners
             .iter()
-            .map(|owner| (format!("t.{}", pgrx::spi::quote_identifier(&owner.name)), owner.type_, &owner.operators))
+            .map(|owner| (format!("t.{}", quote_identifier(&owner.name)), owner.type_, &owner.operators))
             .collect();
         let me = self.identity.user.as_deref();
-        match rows {
-            RowScope::At((table, place)) => {
+        match scope {
+            RowScope::At((table, ctid)) => {
                 terms.push(format!("t.tableoid OPERATOR(pg_catalog.=) {}", bind(pg_sys::OIDOID, (*table).into())));
-                terms.push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *place)));
+                terms.push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *ctid)));
             }
             RowScope::Any => {}
-            RowScope::Own(place) => {
-                let (column, type_, [equal, _]) = quoted.get(*place)?;
+            RowScope::Own(index) => {
+                let (column, type_, [equal, _]) = owners.get(*index)?;
                 terms.push(format!("{column} {equal} {}", bind(*type_, value_of(*type_, &c_string(me?)))));
             }
             RowScope::Foreign | RowScope::OwnedBy(_) => {
-                if let RowScope::OwnedBy(users) = rows {
-                    let (column, type_, [equal, _]) = quoted.first()?;
+                if let RowScope::OwnedBy(users) = scope {
+                    let (column, type_, [equal, _]) = owners.first()?;
                     let array = lookup::array_type(*type_);
                     let list: Vec<String> =
                         users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
                     terms.push(format!("{column} {equal} ANY ({})", bind(array, list)));
                 }
-                // Somebody's, and in no column one's own. Written so that the server can refute it by a policy.
+                // The form `column <> me` is one that the planner can refute from a policy.
                 if let Some(me) = me {
-                    for (column, type_, [_, unequal]) in &quoted {
+                    for (column, type_, [_, unequal]) in &owners {
                         let me = bind(*type_, value_of(*type_, &c_string(me)));
-                        terms.push(match quoted.len() {
+                        terms.push(match owners.len() {
                             1 => format!("{column} {unequal} {me}"),
                             _ => format!("({column} {unequal} {me} OR {column} IS NULL)"),
                         });
                     }
                 }
-                if quoted.len() > 1 || (me.is_none() && !quoted.is_empty()) {
-                    let somebody: Vec<String> =
-                        quoted.iter().map(|(column, ..)| format!("{column} IS NOT NULL")).collect();
-                    terms.push(format!("({})", somebody.join(" OR ")));
+                if owners.len() > 1 || (me.is_none() && !owners.is_empty()) {
+                    let has_owner: Vec<String> =
+                        owners.iter().map(|(column, ..)| format!("{column} IS NOT NULL")).collect();
+                    terms.push(format!("({})", has_owner.join(" OR ")));
                 }
             }
         }
@@ -137,30 +123,30 @@ impl Probe<'_> {
         ))
     }
 
-    /// The first row of a kind that meets a condition.
-    pub fn first_row(&self, rows: &RowScope<'_>, condition: Qual, cost: f64) -> Result<Option<RowId>, Undecidable> {
-        Ok(self.find_rows(rows, condition, 1, cost)?.pop())
+    /// The first row in a scope that satisfies a qual, at no more than this planner cost.
+    pub fn first_row(&self, scope: &RowScope<'_>, qual: Qual, cost: f64) -> Result<Option<RowId>, Undecidable> {
+        Ok(self.find_rows(scope, qual, 1, cost)?.pop())
     }
 
-    /// Some rows of a kind that meet a condition.
+    /// Up to `limit` rows in a scope that satisfy a qual, at no more than this planner cost.
     pub fn find_rows(
         &self,
-        rows: &RowScope<'_>,
-        condition: Qual,
-        most: u64,
+        scope: &RowScope<'_>,
+        qual: Qual,
+        limit: u64,
         cost: f64,
     ) -> Result<Vec<RowId>, Undecidable> {
-        self.cache.find_rows(rows, condition, (most, cost), |condition| {
-            let Some((sql, parameters)) = self.select(rows) else { return Ok(Vec::new()) };
-            let found = RowQuery { sql: &sql, parameters }.rows(condition, most, cost)?;
-            self.cache.record_run(condition);
+        self.cache.find_rows(scope, qual, (limit, cost), |qual| {
+            let Some((sql, parameters)) = self.query(scope) else { return Ok(Vec::new()) };
+            let found = RowQuery { sql: &sql, parameters }.rows(qual, limit, cost)?;
+            self.cache.record_run(qual);
             Ok(found.iter().filter_map(|row| row_id(row)).collect())
         })
     }
 
-    /// Whether a condition, by itself, keeps rows of others out.
-    pub fn excludes_foreign_rows(&self, condition: Qual) -> Result<bool, Undecidable> {
-        Ok(match self.cache.fold(condition) {
+    /// Whether a qual alone rules out every foreign row.
+    pub fn excludes_foreign_rows(&self, qual: Qual) -> Result<bool, Undecidable> {
+        Ok(match self.cache.fold(qual) {
             ConstFolded::Always => false,
             ConstFolded::Never => true,
             ConstFolded::Depends(folded) => match self.foreign_qual()? {
@@ -171,82 +157,39 @@ impl Probe<'_> {
         })
     }
 
-    /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
-    fn foreign_qual(&self) -> Result<ConstFolded, Undecidable> {
+    /// The qual of foreign rows, folded with the identity's claims.
+    pub(crate) fn foreign_qual(&self) -> Result<ConstFolded, Undecidable> {
         self.cache.foreign_qual(|| {
-            let Some((sql, parameters)) = self.select(&RowScope::Foreign) else { return Ok(ConstFolded::Never) };
+            let Some((sql, parameters)) = self.query(&RowScope::Foreign) else {
+                return Ok(ConstFolded::Never);
+            };
             let foreign = RowQuery { sql: &sql, parameters };
             Ok(foreign.condition()?.fold(&foreign.parameters))
         })
     }
 
-    /// Fails as a statement does that reads, in a sub-query of a policy, a table that is closed to who asks. What a condition becomes with a
-    /// value put in may no longer read it.
+    /// Executes the sub-queries of the policies once, so that a missing privilege on a table they
+    /// read fails here as it fails a request. A qual with values put in may no longer read it.
     pub fn run_sub_queries(&self, effective: &Effective) -> Result<(), Undecidable> {
-        let new = self.cache.without_run_terms(effective.using.and(effective.check));
-        if new.has_sub_queries() {
-            // A place where there never is a row.
-            let nowhere = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
-            self.first_row(&RowScope::At(nowhere), new, f64::MAX)?;
+        let new_terms = self.cache.terms_not_run(effective.using.and(effective.check));
+        if new_terms.has_sub_queries() {
+            // No row ever has this ctid: line pointers count from 1.
+            let no_row = (self.table.oid(), value_of(pg_sys::TIDOID, c"(0,0)"));
+            self.first_row(&RowScope::At(no_row), new_terms, f64::MAX)?;
         }
         Ok(())
     }
 
-    /// Whether rows of others satisfy a condition.
-    pub fn probe_foreign_rows(&self, condition: Qual, owners: &[String]) -> Result<ProbeResult, Undecidable> {
-        let folded = match self.cache.fold(condition) {
-            // What holds for one user's claims need not hold for everybody's: that a row shows.
-            ConstFolded::Always if self.identity.is_account => {
-                return Ok(match self.first_row(&RowScope::Foreign, condition, f64::MAX)? {
-                    Some(place) => ProbeResult::Row(place),
-                    None => ProbeResult::Verdict(self.no_row_found(owners)?),
-                });
-            }
-            ConstFolded::Always => {
-                return Ok(ProbeResult::Verdict(match self.table.owners.is_empty() {
-                    true => Verdict::Public(Confidence::Proved),
-                    false => Verdict::Leak(Confidence::Proved, self.audience()),
-                }));
-            }
-            ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Closed)),
-            ConstFolded::Depends(folded) => folded,
-        };
-        if self.identity.user.is_some()
-            && !self.table.owners.is_empty()
-            && let ConstFolded::Depends(foreign) = self.foreign_qual()?
-            && folded.refutes(foreign)
-        {
-            return Ok(ProbeResult::Verdict(Verdict::Isolated));
-        }
-        // Of a few owners first, by index where there is one: a safe table is the one that is read to its end.
-        if !owners.is_empty()
-            && self.table.estimated_rows > SMALL_TABLE_ROWS
-            && let Some(place) = self.first_row(&RowScope::OwnedBy(owners), condition, MAX_COST)?
-        {
-            return Ok(ProbeResult::Row(place));
-        }
-        match self.first_row(&RowScope::Foreign, condition, MAX_COST) {
-            Ok(Some(place)) => Ok(ProbeResult::Row(place)),
-            Ok(None) => Ok(ProbeResult::Verdict(self.no_row_found(owners)?)),
-            Err(Undecidable::TooExpensive) => Ok(ProbeResult::Verdict(match owners.len() {
-                0 => Verdict::from(Undecidable::TooExpensive),
-                n => Verdict::Inconclusive(format!(
-                    "none found of {n} owners' rows; looking at every row would cost too much"
-                )),
-            })),
-            Err(unclear) => Err(unclear),
-        }
-    }
-
-    /// Nothing was found: among how many?
+    /// The verdict after a search without a hit: ISOLATED among the rows that were there, or
+    /// INCONCLUSIVE if there was none.
     pub fn no_row_found(&self, owners: &[String]) -> Result<Verdict, Undecidable> {
         if owners.is_empty() && self.first_row(&RowScope::Foreign, Qual::ALWAYS, f64::MAX)?.is_none() {
-            return Ok(Verdict::Inconclusive("there are no rows of others to look for".to_owned()));
+            return Ok(Verdict::Inconclusive("the table has no rows of other users".to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
     }
 
-    /// Who else gets through where this identity does.
+    /// The audience of a leak that follows from the policies for this identity.
     pub fn audience(&self) -> Audience {
         match self.identity.user {
             None => Audience::Anonymous,
@@ -254,206 +197,27 @@ impl Probe<'_> {
         }
     }
 
-    /// By which of the owners' columns a reach is tried, one by one; the first where it makes no difference.
-    pub fn owner_columns(&self, reach: Reach) -> std::ops::Range<usize> {
-        match reach {
-            Reach::TakeOver | Reach::Plant => 0..self.table.owners.len(),
-            _ => 0..1,
-        }
-    }
-
-    /// The condition that must hold for a row so that the identity reaches it this way, by this of the owners' columns; `None` where the role
-    /// lacks a privilege on the columns that it takes.
-    pub fn reach_qual(
-        &self,
-        reach: Reach,
-        effective: &Effective,
-        victim: Option<&str>,
-        column: usize,
-    ) -> Result<Option<Qual>, Undecidable> {
-        let Effective { using, check } = *effective;
-        let owner = self.table.owners.get(column);
-        let may_set = |command| {
-            self.table.is_self_test
-                || self
-                    .table
-                    .owners
-                    .iter()
-                    .any(|owner| privilege::on_column(self.identity.role, self.table.oid(), owner.number, command))
+    /// Whether a row is owned by the identity.
+    pub fn is_own(&self, row: RowId) -> Result<bool, Undecidable> {
+        let foreign = match self.foreign_qual()? {
+            ConstFolded::Depends(qual) => qual,
+            ConstFolded::Always => return Ok(false),
+            ConstFolded::Never => return Ok(true),
         };
-        Ok(match reach {
-            Reach::Read | Reach::Destroy => Some(using),
-            Reach::Tamper => Some(using.and(check)),
-            Reach::Forge if self.table.owners.is_empty() => Some(check),
-            Reach::Forge => may_set(Command::Insert).then_some(check),
-            Reach::TakeOver | Reach::Plant => {
-                // Who has not signed in has no rows, and makes none their own.
-                let me = self.identity.user.as_deref();
-                let user = if reach == Reach::TakeOver { me } else { victim.filter(|_| me.is_some()) };
-                let (Some(owner), Some(user)) = (owner, user) else { return Ok(None) };
-                if !privilege::on_column(self.identity.role, self.table.oid(), owner.number, Command::Update) {
-                    return Ok(None);
-                }
-                let value = value_of(owner.type_, &c_string(user));
-                let check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
-                Some(using.and(check))
-            }
-        })
+        Ok(self.first_row(&RowScope::At(row), foreign, f64::MAX)?.is_none())
     }
 
-    /// What is so of inserting rows in the name of somebody, as far as it can be told without a row.
-    pub fn prove_forgery(&self, check: Qual) -> Option<Verdict> {
-        // As in `others`.
-        if self.identity.is_account || check.has_sub_queries() {
-            return None;
-        }
-        let owners = &self.table.owners;
-        let forged = |is_somebodys: &dyn Fn(usize) -> bool| {
-            let mut changed = check;
-            for (i, owner) in owners.iter().enumerate() {
-                let id = match is_somebodys(i) {
-                    true => application::unused_id_of_type(owner.type_, 1),
-                    false => self.identity.user.clone()?,
-                };
-                changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
-            }
-            Some(matches!(self.cache.fold(self.with_chosen_columns(changed, Command::Insert)?), ConstFolded::Always))
-        };
-        // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
-        let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
-        // What does not hold for a new id may hold for a friend's.
-        let is_open = is_for_any || forged(&|_| true)?;
-        is_open.then(|| Verdict::Leak(Confidence::Proved, self.audience()))
-    }
-
-    /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
-    pub fn with_chosen_columns(&self, check: Qual, command: Command) -> Option<Qual> {
-        let ConstFolded::Depends(folded) = self.cache.fold(check) else { return Some(check) };
+    /// Whether the role may write a column. Self-test tables count as granted.
+    pub(crate) fn may_write(&self, column: i16, command: Command) -> bool {
         let table = self.table.oid();
-        let may_set = |column: i16| {
-            !self.table.owners.iter().any(|owner| owner.number == column)
-                && privilege::on_column(self.identity.role, table, column, command)
-                && !privilege::is_generated(table, column)
-        };
-        check.with_choices(&folded.choices(&may_set))
-    }
-
-    /// Whether rows of others can be changed so that the new row is as the policies ask, which the row need not have been.
-    pub fn probe_changed_rows(
-        &self,
-        reach: Reach,
-        effective: &Effective,
-        owners: &[String],
-        column: usize,
-    ) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
-        let mut check = effective.check;
-        if reach == Reach::TakeOver {
-            let (Some(owner), Some(me)) = (self.table.owners.get(column), &self.identity.user) else { return Ok(None) };
-            let value = value_of(owner.type_, &c_string(me));
-            check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
-        }
-        let Some(chosen) = self.with_chosen_columns(check, Command::Update) else { return Ok(None) };
-        let condition = effective.using.and(chosen);
-        let found = self.probe_foreign_rows(condition, owners)?;
-        Ok((!found.is_safe()).then_some((found, condition)))
+        (self.table.is_self_test || privilege::on_column(self.identity.role, table, column, command))
+            && !privilege::is_generated(table, column)
     }
 }
 
 fn row_id(row: &[Option<pg_sys::Datum>]) -> Option<RowId> {
     match row {
-        [Some(table), Some(place)] => Some((pg_sys::Oid::from(table.value() as u32), *place)),
+        [Some(table), Some(ctid)] => Some((pg_sys::Oid::from(table.value() as u32), *ctid)),
         _ => None,
-    }
-}
-
-/// The command that a reach takes.
-pub fn command(reach: Reach) -> Command {
-    match reach {
-        Reach::Read => Command::Select,
-        Reach::Forge => Command::Insert,
-        Reach::Tamper | Reach::TakeOver | Reach::Plant => Command::Update,
-        Reach::Destroy => Command::Delete,
-    }
-}
-
-impl Probe<'_> {
-    /// Whether a row is the asker's.
-    pub fn is_own(&self, place: RowId) -> Result<bool, Undecidable> {
-        let foreign = match self.foreign_qual()? {
-            ConstFolded::Depends(condition) => condition,
-            ConstFolded::Always => return Ok(false),
-            ConstFolded::Never => return Ok(true),
-        };
-        Ok(self.first_row(&RowScope::At(place), foreign, f64::MAX)?.is_none())
-    }
-
-    /// Whether own rows can be given to one of several: the first answer that is not safe, or else one that is not sure, and its condition.
-    pub fn probe_plant_on_any(
-        &self,
-        effective: &Effective,
-        victims: &[String],
-    ) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
-        let somebody = self.table.owners.first().map(|owner| application::unused_id_of_type(owner.type_, 1));
-        let victims = if victims.is_empty() { somebody.as_slice() } else { victims };
-        let mut told = None;
-        for (column, victim) in
-            self.owner_columns(Reach::Plant).flat_map(|column| victims.iter().map(move |v| (column, v)))
-        {
-            let Some(condition) = self.reach_qual(Reach::Plant, effective, Some(victim), column)? else { continue };
-            let found = self.probe_plant(effective, victim, column)?;
-            if !found.is_safe() {
-                return Ok(Some((found, condition)));
-            }
-            if told.as_ref().is_none_or(|(known, _)| found.is_worse_than(known)) {
-                told = Some((found, condition));
-            }
-        }
-        Ok(told)
-    }
-
-    /// Whether own rows can be given to a victim.
-    pub fn probe_plant(&self, effective: &Effective, victim: &str, column: usize) -> Result<ProbeResult, Undecidable> {
-        let rows = RowScope::Own(column);
-        let Some(condition) = self.reach_qual(Reach::Plant, effective, Some(victim), column)? else {
-            return Ok(ProbeResult::Verdict(Verdict::Closed));
-        };
-        match self.cache.fold(condition) {
-            ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
-            ConstFolded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
-                return Ok(ProbeResult::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
-            }
-            ConstFolded::Always => {}
-            ConstFolded::Depends(folded) => {
-                // What is own is reached, and nothing more is asked of the new row.
-                let Some((sql, parameters)) = self.select(&rows) else {
-                    return Ok(ProbeResult::Verdict(Verdict::Closed));
-                };
-                let own = RowQuery { sql: &sql, parameters };
-                if !self.identity.is_account
-                    && !condition.has_sub_queries()
-                    && let ConstFolded::Depends(own) = own.condition()?.fold(&own.parameters)
-                    && own.implies(folded)
-                {
-                    return Ok(ProbeResult::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
-                }
-            }
-        }
-        if self.first_row(&rows, Qual::ALWAYS, f64::MAX)?.is_some() {
-            return Ok(match self.first_row(&rows, condition, MAX_COST)? {
-                Some(place) => ProbeResult::Row(place),
-                None => ProbeResult::Verdict(Verdict::IsolatedIn(1)),
-            });
-        }
-        // Who has no rows yet is asked as if they had others'.
-        let as_own = self.table.owners.get(column).zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
-            let value = |user: &str| value_of(owner.type_, &c_string(user));
-            let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
-            Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
-        });
-        let as_own = as_own.ok_or(Undecidable::WholeRow)?;
-        Ok(match self.first_row(&RowScope::Foreign, as_own, MAX_COST)? {
-            Some(place) => ProbeResult::Row(place),
-            None => ProbeResult::Verdict(Verdict::IsolatedIn(self.table.estimated_rows)),
-        })
     }
 }

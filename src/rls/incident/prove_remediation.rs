@@ -7,18 +7,20 @@ use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::{Qual, text_of, value_of};
 use crate::pg::rewrite::row_security::Undecidable;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::audit::Audit;
-use crate::rls::engine::examine::PROBE_TIMEOUT_MS;
-use crate::rls::engine::probe::{Probe, RowId, RowScope};
-use crate::rls::engine::probe_cache::ProbeCache;
+use crate::rls::engine::probe::Probe;
+use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::Finding;
 use crate::rls::report::audit_report::Report;
 use crate::rls::rules;
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::{Application, Identity};
+use crate::rls::target::application::Application;
+use crate::rls::target::identity::Identity;
+use crate::rls::target::owners::OwnerColumn;
 use crate::rls::target::policy;
-use crate::rls::target::table::{OwnerColumn, Table};
+use crate::rls::target::table::Table;
 use crate::suggest::similar;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -78,8 +80,7 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
 
 /// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
 pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
-    let cache = ProbeCache::default();
-    let probe = Probe { table, identity: who, cache: &cache };
+    let probe = Probe::new(table, who);
     let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<bool>, Undecidable> {
         let effective = crate::pg::rewrite::row_security::effective(
             crate::pg::rewrite::row_security::Command::Select,

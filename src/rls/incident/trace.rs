@@ -8,18 +8,20 @@ use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::{Qual, bound_value_of};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{RowQuery, Undecidable};
-use crate::pg::xact::timeout;
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::api::text;
-use crate::rls::engine::examine::{Examination, PROBE_TIMEOUT_MS};
-use crate::rls::engine::probe;
-use crate::rls::engine::probe::{Probe, RowScope};
-use crate::rls::engine::probe_cache::ProbeCache;
+use crate::rls::engine::attribution::{classify_foreign_row, reaches_row, responsible_policies};
+use crate::rls::engine::examination::Examination;
+use crate::rls::engine::probe::{Probe, ProbeResult};
+use crate::rls::engine::reach_probe::{command, owner_columns, probe_plant, reach_qual};
+use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Severity, Verdict};
 use crate::rls::report::remediation;
 use crate::rls::rules;
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::{Application, Identity, Role};
+use crate::rls::target::application::{Application, Role};
+use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
@@ -49,7 +51,7 @@ pub struct Door {
 }
 
 /// MaterializedRows of the victim, whose other rows there are, and the condition.
-type Reached = (Vec<probe::RowId>, Vec<String>, Qual);
+type Reached = (Vec<RowId>, Vec<String>, Qual);
 
 /// Everything a trace needs.
 struct Trace {
@@ -76,7 +78,7 @@ impl Trace {
     ) -> Vec<Door> {
         let mut doors = Vec::new();
         for reach in Reach::ALL {
-            if !table.allows(place, probe::command(reach)) {
+            if !table.allows(place, command(reach)) {
                 continue;
             }
             if let Some(door) = self.door(table, policies, who, reach, prove) {
@@ -87,39 +89,32 @@ impl Trace {
     }
 
     fn door(&mut self, table: &Table, policies: &[Policy], who: &Identity, reach: Reach, prove: bool) -> Option<Door> {
-        let cache = ProbeCache::default();
-        let probe = Probe { table, identity: who, cache: &cache };
+        let probe = Probe::new(table, who);
         let victims = [self.victim.clone()];
-        let (answer, has_expired) = timeout::with_timeout(PROBE_TIMEOUT_MS, || {
-            who.act(|| -> Result<Option<Reached>, Undecidable> {
-                let effective = row_security::effective(probe::command(reach), &table.named)?;
-                for column in probe.owner_columns(reach) {
-                    let Some(condition) = probe.reach_qual(reach, &effective, Some(&self.victim), column)? else {
-                        continue;
-                    };
-                    if reach == Reach::Plant {
-                        match probe.probe_plant(&effective, &self.victim, column)? {
-                            probe::ProbeResult::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
-                            found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
-                            _ => continue,
-                        }
-                    }
-                    let places = probe.find_rows(&RowScope::OwnedBy(&victims), condition, 1001, f64::MAX)?;
-                    if !places.is_empty() {
-                        return Ok(Some((places, probe.owners(condition, MOST)?, condition)));
+        let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<Reached>, Undecidable> {
+            let effective = row_security::effective(command(reach), &table.named)?;
+            for column in owner_columns(&probe, reach) {
+                let Some(condition) = reach_qual(&probe, reach, &effective, Some(&self.victim), column)? else {
+                    continue;
+                };
+                if reach == Reach::Plant {
+                    match probe_plant(&probe, &effective, &self.victim, column)? {
+                        ProbeResult::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
+                        found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
+                        _ => continue,
                     }
                 }
-                Ok(None)
-            })
+                let places = probe.find_rows(&RowScope::OwnedBy(&victims), condition, 1001, f64::MAX)?;
+                if !places.is_empty() {
+                    return Ok(Some((places, owners_of_foreign_rows(&probe, condition, MOST)?, condition)));
+                }
+            }
+            Ok(None)
         });
         let (places, others, condition) = match answer {
             Ok(Ok(found)) => found?,
-            Ok(Err(unclear)) => return Some(self.untold(table, who, reach, unclear.to_string())),
-            Err(_) if has_expired => {
-                return Some(self.untold(table, who, reach, format!("it took longer than {PROBE_TIMEOUT_MS} ms")));
-            }
-            Err(failure) if failure.is_interrupt() => failure.raise(),
-            Err(failure) => return Some(self.untold(table, who, reach, failure.redacted_message())),
+            Ok(Err(reason)) => return Some(self.untold(table, who, reach, reason.to_string())),
+            Err(stopped) => return Some(self.untold(table, who, reach, stopped.to_string())),
         };
         let mut examination = Examination::new(table, &self.application, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
@@ -128,17 +123,17 @@ impl Trace {
         examination.owners = self.accounts.load_existing(&self.application, examination.owners.clone()).ok()?;
         let role = self.application.roles.iter().find(|role| role.oid == who.role)?;
         let stranger = self.application.new_account(role);
-        let is_for_all = |place: &probe::RowId| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
+        let is_for_all = |place: &RowId| matches!(reaches_row(&examination, &stranger, reach, *place), Ok(Some(true)));
         let (verdict, evidence) = match places.first() {
             Some(place) if who.is_account && is_for_all(place) => (
                 Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
                 format!("{} reached the same row", stranger.label),
             ),
-            Some(place) => examination.classify_foreign_row(who, reach, *place, condition, &mut self.accounts),
+            Some(place) => classify_foreign_row(&examination, who, reach, *place, condition, &mut self.accounts),
             None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
         };
-        let responsible_policies = examination.responsible_policies(who, reach, places.first().copied());
-        let remediation = remediation::of_leak(&self.application, table, reach, &responsible_policies);
+        let responsible = responsible_policies(&examination, who, reach, places.first().copied());
+        let remediation = remediation::of_leak(&self.application, table, reach, &responsible);
         let is_leak = matches!(verdict, Verdict::Leak(..));
         let proof = match &remediation {
             Some(script) if prove && is_leak => Some(self.prove(table, reach, who, script)),
@@ -160,7 +155,7 @@ impl Trace {
             victim_rows: places.len() as i64,
             other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
             other_users: (reach != Reach::Plant).then_some(users.len() as i64),
-            through: responsible_policies.iter().map(|policy| policy.name.clone()).collect(),
+            through: responsible.iter().map(|policy| policy.name.clone()).collect(),
             evidence: [verdict.remark(), evidence, table.trigger_caveat(reach).unwrap_or_default()]
                 .into_iter()
                 .filter(|part| !part.is_empty())
@@ -201,18 +196,17 @@ impl Trace {
         let victims = [self.victim.clone()];
         let own = || prove_remediation::sees_own(table, &victim);
         let reaches = || {
-            let cache = ProbeCache::default();
-            let probe = Probe { table, identity: who, cache: &cache };
+            let probe = Probe::new(table, who);
             let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
-                let effective = row_security::effective(probe::command(reach), &table.named)?;
-                for column in probe.owner_columns(reach) {
-                    let Some(condition) = probe.reach_qual(reach, &effective, Some(&victims[0]), column)? else {
+                let effective = row_security::effective(command(reach), &table.named)?;
+                for column in owner_columns(&probe, reach) {
+                    let Some(condition) = reach_qual(&probe, reach, &effective, Some(&victims[0]), column)? else {
                         continue;
                     };
                     let does = match reach {
                         Reach::Plant => !matches!(
-                            probe.probe_plant(&effective, &victims[0], column)?,
-                            probe::ProbeResult::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                            probe_plant(&probe, &effective, &victims[0], column)?,
+                            ProbeResult::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
                         ),
                         _ => probe.first_row(&RowScope::OwnedBy(&victims), condition, f64::MAX)?.is_some(),
                     };
@@ -225,7 +219,7 @@ impl Trace {
             match answer {
                 Ok(Ok(does)) => Ok(does),
                 Ok(Err(unclear)) => Err(unclear.to_string()),
-                Err(failure) => Err(failure.redacted_message()),
+                Err(stopped) => Err(stopped.to_string()),
             }
         };
         prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
@@ -359,26 +353,23 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
     match answer {
         Ok(Ok(count)) => Ok(count.unwrap_or(0)),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(failure) => Err(failure.redacted_message()),
+        Err(stopped) => Err(stopped.to_string()),
     }
 }
 
-impl Probe<'_> {
-    /// Whose the rows of others are that meet a condition.
-    fn owners(&self, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
-        let (Some((sql, parameters)), Some(owner)) = (self.select(&RowScope::Foreign), self.table.owners.first())
-        else {
-            return Ok(Vec::new());
-        };
-        let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
-        let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
-        let found = RowQuery { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|row| row.first().copied().flatten())
-            .map(|owner_of| crate::pg::rewrite::qual::text_of(owner.type_, owner_of))
-            .collect())
-    }
+/// Whose the rows of others are that meet a condition.
+fn owners_of_foreign_rows(probe: &Probe<'_>, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
+    let (Some((sql, parameters)), Some(owner)) = (probe.query(&RowScope::Foreign), probe.table.owners.first()) else {
+        return Ok(Vec::new());
+    };
+    let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
+    let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
+    let found = RowQuery { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+    Ok(found
+        .into_iter()
+        .filter_map(|row| row.first().copied().flatten())
+        .map(|owner_of| crate::pg::rewrite::qual::text_of(owner.type_, owner_of))
+        .collect())
 }
 
 /// All doors from one user to another. See the COMMENT on the SQL function.
@@ -399,7 +390,8 @@ fn trace_access(
     let policies = policy::policies(None)?;
     let facts = policy::clause_facts(&policies, &application);
     let tables = crate::rls::target::table::tables(&application, None, &policy::compared_columns(&facts))?;
-    application.learn(&tables);
+    let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+    application.learn_owner_type(types);
     let mut trace = Trace { application, accounts, victim };
     let mut doors = Vec::new();
     let roles = trace.application.roles.clone();

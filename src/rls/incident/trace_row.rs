@@ -6,13 +6,15 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
-use crate::rls::engine::examine::Examination;
-use crate::rls::engine::probe;
+use crate::rls::engine::attribution::{reaches_row, responsible_policies};
+use crate::rls::engine::examination::Examination;
+use crate::rls::engine::reach_probe;
 use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use crate::rls::report::remediation;
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::{Identity, Role};
+use crate::rls::target::application::Role;
+use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
@@ -59,12 +61,12 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                 .collect(),
         };
         for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
-            if !table.allows(number, probe::command(reach)) {
+            if !table.allows(number, reach_probe::command(reach)) {
                 continue;
             }
             let mut refused = 0;
             for who in &identities {
-                let (verdict, evidence) = match examination.reaches(who, reach, place) {
+                let (verdict, evidence) = match reaches_row(&examination, who, reach, place) {
                     Ok(None) => ("OWN", String::new()),
                     Ok(Some(true)) => ("YES", String::new()),
                     Err(why) => ("INCONCLUSIVE", why),
@@ -73,21 +75,20 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                         continue;
                     }
                 };
-                let responsible_policies = if verdict == "YES" {
-                    examination.responsible_policies(who, reach, Some(place))
+                let responsible = if verdict == "YES" {
+                    responsible_policies(&examination, who, reach, Some(place))
                 } else {
                     Vec::new()
                 };
                 // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
                 let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
-                let script =
-                    remediation::of_leak(&audit.application, table, reach, &responsible_policies).filter(|_| is_leak);
+                let script = remediation::of_leak(&audit.application, table, reach, &responsible).filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
                     let reaches = || {
                         // Anew: what was asked before the correction is out of date.
                         let mut again = Examination::new(table, &audit.application, &audit.policies);
                         again.owners.clone_from(&examination.owners);
-                        again.reaches(who, reach, place).map(|reaches| reaches == Some(true))
+                        reaches_row(&again, who, reach, place).map(|reaches| reaches == Some(true))
                     };
                     let owner = examination.owners.first().map(|id| accounts.identity(&audit.application, role, id));
                     let keeps = || {
@@ -101,7 +102,7 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                         &Proof { reaches: &reaches, keeps: &keeps, table: Some(table.oid()) },
                     )
                 });
-                let mut row = row_of(table, reach, role, (&who.label, verdict), &responsible_policies, evidence);
+                let mut row = row_of(table, reach, role, (&who.label, verdict), &responsible, evidence);
                 (row[7], row[8]) = (script.and_then(text), proof.and_then(text));
                 found.push(row);
             }

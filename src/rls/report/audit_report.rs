@@ -52,7 +52,7 @@ impl Report {
             let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
             findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
         }
-        for (what, why) in audit.application.unknown() {
+        for (what, why) in audit.application.unresolved_settings() {
             findings.push(Finding {
                 rule: "inconclusive",
                 confidence: Confidence::Suspected,
