@@ -14,3 +14,6 @@ pub mod report;
 pub mod rules;
 pub mod store;
 pub mod target;
+
+/// Longest time, in milliseconds, that one probe may take. The policies it runs are canceled then.
+pub(crate) const PROBE_TIMEOUT_MS: i32 = 500;

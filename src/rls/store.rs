@@ -1,6 +1,6 @@
 //! What was accepted, and how it stood earlier.
 
-use super::engine::examine::{Cell, worst};
+use super::engine::cell::{Cell, worst_cells};
 use super::model::{Finding, Reach, Severity, Verdict};
 use super::report::audit_report::{Acceptance, Report};
 use crate::access::as_owner;
@@ -123,7 +123,7 @@ fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
     let (mut relations, mut reaches, mut roles, mut verdicts, mut conditions) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (table, cells) in &report.audit.tables {
-        for ((reach, role), cell) in worst(cells) {
+        for ((reach, role), cell) in worst_cells(cells) {
             relations.push(table.named.name.clone());
             reaches.push(reach.rule().to_owned());
             roles.push(sec_context::role_name(pg_sys::Oid::from(role)));

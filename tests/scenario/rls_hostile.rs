@@ -13,7 +13,7 @@ pub fn supabase(cluster: &Cluster, name: &str) -> Client {
     client
 }
 
-const READ: &str = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix(%) WHERE reach = 'read-leak' AND identity = 'authenticated, just signed up'";
+const READ: &str = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix(%) WHERE reach = 'read-leak' AND identity = 'authenticated as a new account'";
 
 /// What must be as it was, whatever the policies do.
 fn traces(client: &mut Client) -> Vec<String> {

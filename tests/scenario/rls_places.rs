@@ -41,7 +41,7 @@ fn in_any_session_and_transaction() {
     assert!(
         expected
             .iter()
-            .any(|row| row == "public.open_notes|read-leak|authenticated|authenticated, just signed up|LEAK"),
+            .any(|row| row == "public.open_notes|read-leak|authenticated|authenticated as a new account|LEAK"),
         "{expected:?}"
     );
     assert!(
@@ -240,7 +240,7 @@ fn another_application(cluster: &Cluster) {
     let mut a = cluster.connect("shop");
     let told = rows(
         &mut a,
-        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() WHERE identity = 'shop_user, just signed up' AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
+        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() WHERE identity = 'shop_user as a new account' AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
     );
     assert_eq!(
         told,

@@ -7,18 +7,20 @@ use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::{Qual, text_of, value_of};
 use crate::pg::rewrite::row_security::Undecidable;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::audit::Audit;
-use crate::rls::engine::examine::LIMIT;
-use crate::rls::engine::probe::{Place, Question, Rows};
-use crate::rls::engine::probe_cache::Memo;
+use crate::rls::engine::probe::Probe;
+use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::Finding;
 use crate::rls::report::audit_report::Report;
 use crate::rls::rules;
-use crate::rls::target::accounts::People;
-use crate::rls::target::application::{Identity, Surroundings};
+use crate::rls::target::accounts::AccountPool;
+use crate::rls::target::application::Application;
+use crate::rls::target::identity::Identity;
+use crate::rls::target::owners::OwnerColumn;
 use crate::rls::target::policy;
-use crate::rls::target::table::{OwnerColumn, Table};
+use crate::rls::target::table::Table;
 use crate::suggest::similar;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -78,28 +80,27 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
 
 /// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
 pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
-    let memo = Memo::default();
-    let question = Question { table, identity: who, memo: &memo };
-    let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Undecidable> {
+    let probe = Probe::new(table, who);
+    let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<bool>, Undecidable> {
         let effective = crate::pg::rewrite::row_security::effective(
             crate::pg::rewrite::row_security::Command::Select,
             &table.named,
         )?;
-        if question.first(&Rows::Own(0), Qual::ALWAYS, f64::MAX)?.is_none() {
+        if probe.first_row(&RowScope::Own(0), Qual::ALWAYS, f64::MAX)?.is_none() {
             return Ok(None);
         }
-        Ok(Some(question.first(&Rows::Own(0), effective.using, f64::MAX)?.is_some()))
+        Ok(Some(probe.first_row(&RowScope::Own(0), effective.using, f64::MAX)?.is_some()))
     });
     answer.ok()?.ok().flatten()
 }
 
 /// The row that a key names, and whose it is.
 pub fn row_by_key(
-    surroundings: &Surroundings,
+    application: &Application,
     table: &Table,
     key: &Value,
     example: &'static str,
-) -> Result<(Place, Vec<String>), RlsError> {
+) -> Result<(RowId, Vec<String>), RlsError> {
     let Value::Object(key) = key else {
         return Err(RlsError::InvalidRowKey { reason: "it is not an object".to_owned(), example });
     };
@@ -126,7 +127,7 @@ pub fn row_by_key(
     }
     let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
     let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
-    let rows = surroundings.rows(&table.named.name, &sql, &values, 2);
+    let rows = application.rows(&table.named.name, &sql, &values, 2);
     let rows = rows.map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?;
     match rows.as_slice() {
         [row] => match row.as_slice() {
@@ -177,10 +178,10 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
 fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
     let again = match (rules::rule(found.rule), found.relation) {
         (Some(rule), _) => {
-            let surroundings = Surroundings::read().map_err(|error| error.to_string())?;
+            let application = Application::read().map_err(|error| error.to_string())?;
             let policies = policy::policies(None).map_err(|error| error.to_string())?;
-            let _keeping = policy::keep(policy::facts(&policies, &surroundings));
-            rules::of(&[rule], &surroundings)
+            let _facts = policy::cache_facts(policy::clause_facts(&policies, &application));
+            rules::of(&[rule], &application)
         }
         (None, Some(table)) => {
             Audit::run(Some(pg_sys::Oid::from(table))).map_err(|error| error.to_string())?.findings()
@@ -188,7 +189,8 @@ fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
         (None, None) => Report::make().map_err(|error| error.to_string())?.findings,
     };
     // What fails now, or cannot be told, has not been found either.
-    let is_blind = |known: &&Finding| ["inconclusive", "failing-policies", "detector-broken"].contains(&known.rule);
+    let is_blind =
+        |known: &&Finding| ["inconclusive", "failing-policies", "audit-self-test-failed"].contains(&known.rule);
     let is_new = |known: &&Finding| !report.findings.iter().any(|before| before.key() == known.key());
     if let Some(blind) = again.iter().filter(is_blind).find(is_new) {
         return Err(blind.evidence.clone());
@@ -210,9 +212,9 @@ fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, RlsError> {
 
 /// Users whose rows a row refers to: those whom it may concern.
 pub fn related(
-    surroundings: &Surroundings,
+    application: &Application,
     table: &Table,
-    (relation, place): Place,
+    (relation, place): RowId,
     owners: &HashMap<u32, Vec<OwnerColumn>>,
 ) -> Result<Vec<String>, RlsError> {
     let here = [(pg_sys::OIDOID, relation.into()), (pg_sys::TIDOID, place)];
@@ -233,14 +235,14 @@ pub fn related(
             "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 AND t.ctid OPERATOR(pg_catalog.=) $2",
             table.named.name
         );
-        let rows = surroundings.rows(&table.named.name, &sql, &here, 1)?;
+        let rows = application.rows(&table.named.name, &sql, &here, 1)?;
         let Some(Some(value)) = rows.first().and_then(|row| row.first()).copied() else { continue };
         for owner in owners.get(&parent.to_u32()).into_iter().flatten() {
             let sql = format!(
                 "SELECT p.{} FROM {name} AS p WHERE p.{key} OPERATOR(pg_catalog.=) $1",
                 quote_identifier(&owner.name)
             );
-            let rows = surroundings.rows(&name, &sql, &[(type_, value)], 20)?;
+            let rows = application.rows(&name, &sql, &[(type_, value)], 20)?;
             users.extend(
                 rows.iter().filter_map(|row| row.first().copied().flatten()).map(|user| text_of(owner.type_, user)),
             );
@@ -251,9 +253,9 @@ pub fn related(
 
 /// Somebody who owns rows of a table.
 fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, RlsError> {
-    let surroundings = &report.audit.surroundings;
-    let Some(role) = surroundings.user_role() else { return Ok(None) };
-    let mut people = People::default();
-    let owners = people.known(surroundings, table.sample_owners(surroundings, 1)?)?;
-    Ok(owners.first().map(|owner| people.identity(surroundings, role, owner)))
+    let application = &report.audit.application;
+    let Some(role) = application.user_role() else { return Ok(None) };
+    let mut accounts = AccountPool::default();
+    let owners = accounts.load_existing(application, table.sample_owners(application, 1)?)?;
+    Ok(owners.first().map(|owner| accounts.identity(application, role, owner)))
 }

@@ -37,22 +37,22 @@ impl Report {
     /// Runs the audit.
     pub fn make() -> Result<Self, RlsError> {
         let audit = Audit::run(None)?;
-        let _keeping = policy::keep(Rc::clone(&audit.facts));
+        let _facts = policy::cache_facts(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
         // What is told wrong of a table whose verdict is known is told wrong of others.
-        if let Err(why) = self_test::controls(&audit.surroundings) {
+        if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(
-                "detector-broken",
+                "audit-self-test-failed",
                 Severity::Critical,
-                "The audit misjudges its own control tables: believe no verdict.",
+                "The audit misjudges its own self-test tables: trust none of its verdicts.",
                 why,
             ));
         }
-        if audit.surroundings.roles.is_empty() {
+        if audit.application.roles.is_empty() {
             let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
             findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
         }
-        for (what, why) in audit.surroundings.unknown() {
+        for (what, why) in audit.application.unresolved_settings() {
             findings.push(Finding {
                 rule: "inconclusive",
                 confidence: Confidence::Suspected,
@@ -60,7 +60,7 @@ impl Report {
                 ..general("inconclusive", Severity::Info, "What depends on it was not looked at.", why)
             });
         }
-        findings.extend(rules::findings(&audit.surroundings));
+        findings.extend(rules::findings(&audit.application));
         model::sort(&mut findings);
         let accepted = store::acceptances()?;
         for finding in &mut findings {
@@ -95,7 +95,7 @@ impl Report {
             // What could not be told of the table is not told of its policies.
             let is_untold = |finding: &Finding| match finding.rule {
                 "inconclusive" => finding.relation == Some(table.oid().to_u32()),
-                rule => rule == "detector-broken",
+                rule => rule == "audit-self-test-failed",
             };
             for policy in &of_table {
                 let is_of = |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_untold(finding);
@@ -130,7 +130,7 @@ impl Report {
             issues.push(format!("{} {}: {}", finding.severity.as_str(), finding.rule, finding.detail));
             let is_certain = finding.confidence != Confidence::Suspected;
             status = match (finding.severity, finding.rule) {
-                (_, "inconclusive" | "detector-broken") if status != "VULNERABLE" => "NEEDS_REVIEW",
+                (_, "inconclusive" | "audit-self-test-failed") if status != "VULNERABLE" => "NEEDS_REVIEW",
                 (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
                 _ if status == "VULNERABLE" => status,
                 (Severity::Critical | Severity::High | Severity::Medium, _) | (_, "public-read") => "NEEDS_REVIEW",

@@ -1,7 +1,7 @@
 //! An audit as the checklist that the runbook asks for.
 
 use super::audit_report::{OPEN, Report, accepted_text, is_of_matrix};
-use crate::rls::engine::examine::Cell;
+use crate::rls::engine::cell::Cell;
 use crate::rls::model::{Confidence, Finding, Reach, Severity, Verdict};
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;

@@ -7,7 +7,7 @@ impl Report {
     /// The report that a person reads.
     pub fn day1(&self, database: &str, server: &str) -> String {
         let mut text = format!("Security audit of database {database}, PostgreSQL {server}\n");
-        let names: Vec<&str> = self.audit.surroundings.roles.iter().map(|role| role.name.as_str()).collect();
+        let names: Vec<&str> = self.audit.application.roles.iter().map(|role| role.name.as_str()).collect();
         let policies = self.audit.policies.len();
         text += &format!("Clients: {}; {} tables, {policies} policies\n", names.join(", "), self.audit.tables.len());
         for (title, rules) in SECTIONS {
@@ -76,7 +76,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "public-read",
             "failing-policies",
             "exempt-role",
-            "detector-broken",
+            "audit-self-test-failed",
             "no-clients",
         ],
     ),
@@ -159,7 +159,7 @@ mod tests {
             "public-read",
             "failing-policies",
             "exempt-role",
-            "detector-broken",
+            "audit-self-test-failed",
             "no-clients",
         ]) {
             let sections = SECTIONS.iter().filter(|(_, rules)| rules.contains(&id)).count();

@@ -2,16 +2,16 @@
 
 use crate::pg::catalog::lookup;
 use crate::rls::model::Reach;
-use crate::rls::target::application::Surroundings;
+use crate::rls::target::application::Application;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::spi::quote_identifier;
 
 /// That a row is the asker's, if that can be said.
-fn own(surroundings: &Surroundings, table: &Table) -> Option<String> {
-    let identity = surroundings.identity.as_ref()?;
+fn own(application: &Application, table: &Table) -> Option<String> {
+    let identity = application.identity.as_ref()?;
     // Columns of another type than the function's cannot be compared with it.
-    let type_ = surroundings.identity_functions.first().map(|function| lookup::return_type(*function));
+    let type_ = application.identity_functions.first().map(|function| lookup::return_type(*function));
     let names: Vec<String> = table
         .owners
         .iter()
@@ -35,11 +35,16 @@ fn script(table: &Table, statements: &[String]) -> Option<String> {
 }
 
 /// For a way to others' rows.
-pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprits: &[Policy]) -> Option<String> {
+pub fn of_leak(
+    application: &Application,
+    table: &Table,
+    reach: Reach,
+    responsible_policies: &[Policy],
+) -> Option<String> {
     let name = &table.named.name;
-    let own = own(surroundings, table)?;
+    let own = own(application, table)?;
     if !table.is_secured {
-        let role = quote_identifier(&surroundings.user_role()?.name);
+        let role = quote_identifier(&application.user_role()?.name);
         return script(
             table,
             &[
@@ -50,7 +55,7 @@ pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprit
             ],
         );
     }
-    let statements: Vec<String> = culprits
+    let statements: Vec<String> = responsible_policies
         .iter()
         .map(|policy| {
             let clauses = match (policy.command, reach) {
@@ -66,12 +71,13 @@ pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprit
 }
 
 /// For writing that is open to all: only who knows the table can say whose it should be.
-pub fn of_open_write(table: &Table, culprits: &[Policy]) -> Option<String> {
+pub fn of_open_write(table: &Table, responsible_policies: &[Policy]) -> Option<String> {
     let name = &table.named.name;
     let statements: Vec<String> = match table.is_secured {
-        true => {
-            culprits.iter().map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name))).collect()
-        }
+        true => responsible_policies
+            .iter()
+            .map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name)))
+            .collect(),
         false => vec![format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;")],
     };
     script(table, &statements)

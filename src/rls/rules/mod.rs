@@ -1,7 +1,7 @@
 //! The rules that look at the catalog: one SQL file each, one row shape. What can be proved by asking the server is not among them.
 
 use super::model::{Confidence, Finding, Severity};
-use super::target::application::Surroundings;
+use super::target::application::Application;
 use crate::pg::xact::timeout::{Stopped, isolated_within};
 use crate::rls::error::RlsError;
 use pgrx::datum::DatumWithOid;
@@ -111,8 +111,8 @@ const LINTS: &[&str] = &[
 ];
 
 /// What all rules find. One that fails is a finding itself: it has not looked.
-pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
-    of(&RULES.iter().collect::<Vec<_>>(), surroundings)
+pub fn findings(application: &Application) -> Vec<Finding> {
+    of(&RULES.iter().collect::<Vec<_>>(), application)
 }
 
 /// The rule of this id.
@@ -122,10 +122,10 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 }
 
 /// What some rules find.
-pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
+pub fn of(rules: &[&Rule], application: &Application) -> Vec<Finding> {
     let mut found = Vec::new();
     for rule in rules {
-        let why = match isolated_within(LIMIT, || rule.findings(surroundings)) {
+        let why = match isolated_within(LIMIT, || rule.findings(application)) {
             Ok(Ok(findings)) => {
                 found.extend(findings);
                 continue;
@@ -151,16 +151,16 @@ pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
 }
 
 impl Rule {
-    fn findings(&self, surroundings: &Surroundings) -> Result<Vec<Finding>, RlsError> {
-        let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
-        let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
-        let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
+    fn findings(&self, application: &Application) -> Result<Vec<Finding>, RlsError> {
+        let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
+        let users: Vec<pg_sys::Oid> = application.users.iter().map(|users| users.table).collect();
+        let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
         let arguments: [DatumWithOid<'_>; 5] = [
             roles.into(),
-            surroundings.identity_functions.clone().into(),
+            application.identity_functions.clone().into(),
             users.into(),
             settings.into(),
-            surroundings.schemas.clone().into(),
+            application.schemas.clone().into(),
         ];
         Spi::connect(|client| {
             let mut found = Vec::new();

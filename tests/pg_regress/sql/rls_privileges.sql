@@ -43,7 +43,7 @@ SELECT count(*) FROM crewsnow_ops.rls_policy_facts();
 SELECT count(*) FROM crewsnow_ops.rls_owner_columns();
 SELECT count(*) FROM crewsnow_ops.rls_acceptances;
 SELECT count(*) FROM crewsnow_ops.rls_runs;
-SELECT count(*) FROM crewsnow_ops.rls_control_open;
+SELECT count(*) FROM crewsnow_ops.rls_self_test_leaky;
 SET crewsnow_ops.user_role = 'postgres';
 SET crewsnow_ops.claims = 'role=sub';
 SET crewsnow_ops.audit_time = '1h';
