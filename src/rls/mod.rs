@@ -4,8 +4,10 @@
 //! role that would run it; the audit reads the quals that were added, folds them with the claims of
 //! real accounts, and decides them as they stand or probes for a row.
 
+pub mod acceptance;
 pub mod api;
 pub mod audit;
+pub mod drift;
 pub mod engine;
 pub mod error;
 pub mod incident;

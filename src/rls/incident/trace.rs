@@ -1,4 +1,4 @@
-//! Somebody says they saw somebody else's data: through which doors does this reader reach this victim's rows?
+//! Somebody says they saw somebody else's data: through which paths does this reader reach this victim's rows?
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
@@ -33,7 +33,7 @@ use pgrx::prelude::*;
 const MOST: u64 = 10_000;
 
 /// A way by which rows are reached.
-pub struct Door {
+pub struct AccessPath {
     kind: &'static str,
     object: String,
     reach: &'static str,
@@ -68,27 +68,34 @@ impl Trace {
     }
 
     /// What an identity reaches in a table of the victim's rows; the worst first.
-    fn doors_of_table(
+    fn paths_of_table(
         &mut self,
         table: &Table,
         policies: &[Policy],
         place: usize,
         who: &Identity,
         prove: bool,
-    ) -> Vec<Door> {
-        let mut doors = Vec::new();
+    ) -> Vec<AccessPath> {
+        let mut paths = Vec::new();
         for reach in Reach::ALL {
             if !table.allows(place, command(reach)) {
                 continue;
             }
-            if let Some(door) = self.door(table, policies, who, reach, prove) {
-                doors.push(door);
+            if let Some(path) = self.path(table, policies, who, reach, prove) {
+                paths.push(path);
             }
         }
-        doors
+        paths
     }
 
-    fn door(&mut self, table: &Table, policies: &[Policy], who: &Identity, reach: Reach, prove: bool) -> Option<Door> {
+    fn path(
+        &mut self,
+        table: &Table,
+        policies: &[Policy],
+        who: &Identity,
+        reach: Reach,
+        prove: bool,
+    ) -> Option<AccessPath> {
         let probe = Probe::new(table, who);
         let victims = [self.victim.clone()];
         let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<Reached>, Undecidable> {
@@ -142,7 +149,7 @@ impl Trace {
         let mut users = others.clone();
         users.sort();
         users.dedup();
-        Some(Door {
+        Some(AccessPath {
             kind: match (table.is_secured, reach) {
                 (false, _) => "grant",
                 (true, _) if is_leak => "policy",
@@ -167,8 +174,8 @@ impl Trace {
         })
     }
 
-    fn untold(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> Door {
-        Door {
+    fn untold(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> AccessPath {
+        AccessPath {
             kind: "policy",
             object: format!("table {}", table.named.name),
             reach: reach.rule(),
@@ -226,7 +233,7 @@ impl Trace {
     }
 
     /// Views that tell this reader of the victim.
-    fn doors_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, RlsError> {
+    fn paths_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
         let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.application.new_account(role);
         let views: Vec<(String, String, Vec<String>)> = Spi::connect(|client| {
@@ -241,7 +248,7 @@ impl Trace {
             }
             Ok::<_, RlsError>(views)
         })?;
-        let mut doors = Vec::new();
+        let mut paths = Vec::new();
         for (name, kind, columns) in views {
             let count_query = |column: &String| {
                 include_str!("../../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column)
@@ -252,13 +259,13 @@ impl Trace {
             let Some((rows, sql)) = asked.filter(|(rows, _)| *rows > 0) else { continue };
             let is_for_all = count(&stranger, &sql) > 0;
             let kind = if kind == "m" { "materialized view" } else { "view" };
-            doors.push(self.other_door((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
+            paths.push(self.object_path((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
         }
-        Ok(doors)
+        Ok(paths)
     }
 
     /// Functions that tell this reader of the victim.
-    fn doors_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, RlsError> {
+    fn paths_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
         let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.application.new_account(role);
         let nobody = self.application.unused_id();
@@ -275,7 +282,7 @@ impl Trace {
             }
             Ok::<_, RlsError>(functions)
         })?;
-        let mut doors = Vec::new();
+        let mut paths = Vec::new();
         for (call, name) in functions {
             let sql = include_str!("../../../sql/rls/count_from_function.sql").replace("@function@", &call);
             let tells = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
@@ -285,45 +292,45 @@ impl Trace {
                 continue;
             }
             let is_for_all = tells(&stranger, &self.victim) > 0;
-            doors.push(self.other_door(("function", format!("function {name}"), sql), rows, is_for_all, reader));
+            paths.push(self.object_path(("function", format!("function {name}"), sql), rows, is_for_all, reader));
         }
-        Ok(doors)
+        Ok(paths)
     }
 
     /// Adds what a rule knows of a view or function, and tries its correction.
     fn complete(
         &mut self,
-        door: &mut Door,
+        path: &mut AccessPath,
         found: &[crate::rls::model::Finding],
         reader: &str,
     ) -> Result<(), RlsError> {
-        let Some(sql) = door.count_query.take() else { return Ok(()) };
+        let Some(sql) = path.count_query.take() else { return Ok(()) };
         let about =
-            found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
+            found.iter().find(|finding| finding.object.ends_with(&path.object) && finding.remediation.is_some());
         let (Some(finding), Some(users), Some(role)) =
             (about, self.application.users.clone(), self.application.user_role().cloned())
         else {
             return Ok(());
         };
-        door.remediation.clone_from(&finding.remediation);
-        door.evidence = format!("{}; {}", door.evidence, finding.detail);
+        path.remediation.clone_from(&finding.remediation);
+        path.evidence = format!("{}; {}", path.evidence, finding.detail);
         let reader = self.identity(&role, reader)?;
         // Not to be allowed to look any more is closed too.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
-        door.proof =
+        path.proof =
             Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS, table: None }));
         Ok(())
     }
 
-    fn other_door(
+    fn object_path(
         &self,
         (kind, object, count_query): (&'static str, String, String),
         rows: i64,
         is_for_all: bool,
         reader: &Identity,
-    ) -> Door {
-        Door {
+    ) -> AccessPath {
+        AccessPath {
             kind,
             object,
             reach: Reach::Read.rule(),
@@ -372,7 +379,7 @@ fn owners_of_foreign_rows(probe: &Probe<'_>, condition: Qual, most: u64) -> Resu
         .collect())
 }
 
-/// All doors from one user to another. See the COMMENT on the SQL function.
+/// All paths from one user to another. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn trace_access(
     p_reader: Option<pgrx::Uuid>,
@@ -393,7 +400,7 @@ fn trace_access(
     let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
     application.learn_owner_type(types);
     let mut trace = Trace { application, accounts, victim };
-    let mut doors = Vec::new();
+    let mut paths = Vec::new();
     let roles = trace.application.roles.clone();
     for (place, role) in roles.iter().enumerate() {
         let identities = match role.is_anonymous {
@@ -404,25 +411,25 @@ fn trace_access(
             for table in tables.iter().filter(|table| !table.owners.is_empty()) {
                 let of: Vec<Policy> =
                     policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
-                doors.extend(crate::pg::memory::in_temporary_context(|| {
-                    trace.doors_of_table(table, &of, place, who, true)
+                paths.extend(crate::pg::memory::in_temporary_context(|| {
+                    trace.paths_of_table(table, &of, place, who, true)
                 }));
             }
             if !role.is_anonymous {
-                doors.extend(trace.doors_of_views(role, who)?);
-                doors.extend(trace.doors_of_functions(role, who)?);
+                paths.extend(trace.paths_of_views(role, who)?);
+                paths.extend(trace.paths_of_functions(role, who)?);
             }
         }
     }
     let _facts = policy::cache_facts(facts);
     let found = rules::findings(&trace.application);
-    for door in &mut doors {
-        trace.complete(door, &found, &reader_id)?;
+    for path in &mut paths {
+        trace.complete(path, &found, &reader_id)?;
     }
-    without_repetitions(&mut doors);
+    without_repetitions(&mut paths);
     let touched: Vec<u32> = tables
         .iter()
-        .filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name)))
+        .filter(|table| paths.iter().any(|path| path.object == format!("table {}", table.named.name)))
         .map(|table| table.oid().to_u32())
         .collect();
     // What the catalog knows of these tables that no question to the server shows.
@@ -430,9 +437,9 @@ fn trace_access(
         let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
         if concerns
             && finding.severity <= Severity::Medium
-            && !doors.iter().any(|door| finding.object.ends_with(&door.object) || door.object == finding.object)
+            && !paths.iter().any(|path| finding.object.ends_with(&path.object) || path.object == finding.object)
         {
-            doors.push(Door {
+            paths.push(AccessPath {
                 kind: "rule",
                 object: finding.object.clone(),
                 reach: finding.rule,
@@ -449,40 +456,40 @@ fn trace_access(
             });
         }
     }
-    let rank = |door: &Door| {
-        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == door.verdict)
+    let rank = |path: &AccessPath| {
+        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == path.verdict)
     };
-    doors.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
-    Ok(rows(doors))
+    paths.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
+    Ok(rows(paths))
 }
 
 /// What the anonymous key reaches is mostly what nobody at all does.
-fn without_repetitions(doors: &mut Vec<Door>) {
+fn without_repetitions(paths: &mut Vec<AccessPath>) {
     let mut seen = std::collections::BTreeSet::new();
-    doors.retain(|door| {
-        let role = door.identity.split(' ').next().unwrap_or_default().to_owned();
-        seen.insert((door.object.clone(), door.reach, role, door.victim_rows, door.verdict))
+    paths.retain(|path| {
+        let role = path.identity.split(' ').next().unwrap_or_default().to_owned();
+        seen.insert((path.object.clone(), path.reach, role, path.victim_rows, path.verdict))
     });
 }
 
-fn rows(doors: Vec<Door>) -> MaterializedRows<12> {
+fn rows(paths: Vec<AccessPath>) -> MaterializedRows<12> {
     MaterializedRows(
-        doors
+        paths
             .into_iter()
-            .map(|door| {
+            .map(|path| {
                 [
-                    text(door.kind),
-                    text(door.object),
-                    text(door.reach),
-                    text(door.verdict),
-                    text(door.identity),
-                    door.victim_rows.into_datum(),
-                    door.other_rows.into_datum(),
-                    door.other_users.into_datum(),
-                    door.through.into_datum(),
-                    text(door.evidence),
-                    text(door.remediation.unwrap_or_default()),
-                    text(door.proof.unwrap_or_default()),
+                    text(path.kind),
+                    text(path.object),
+                    text(path.reach),
+                    text(path.verdict),
+                    text(path.identity),
+                    path.victim_rows.into_datum(),
+                    path.other_rows.into_datum(),
+                    path.other_users.into_datum(),
+                    path.through.into_datum(),
+                    text(path.evidence),
+                    text(path.remediation.unwrap_or_default()),
+                    text(path.proof.unwrap_or_default()),
                 ]
             })
             .collect(),
