@@ -16,8 +16,8 @@ const EXAMPLE: &str = "SELECT crewsnow_ops.accept_finding('public-read policy \"
 
 /// Accepts a finding for a time. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (no reason, a time that is past or more than a year away), 42704 (no such finding), 25006
-/// (read-only).
+/// SQLSTATE 22004 (NULL argument), 22023 (no reason, expiry in the past or more than a year away),
+/// 42704 (unknown finding), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["rls"])]
 #[search_path(pg_catalog, pg_temp)]
 fn accept_finding(
@@ -39,7 +39,7 @@ fn accept_finding(
         return Err(RlsError::InvalidExpiry { example: EXAMPLE }.into());
     }
     let found = Report::make()?.findings;
-    // The worst comes first, where several have the name.
+    // Findings are sorted: the first of several with the name is the worst.
     let Some(severity) = found.iter().find(|known| known.key() == finding).map(|known| known.severity.as_str()) else {
         let known: Vec<String> = found.iter().map(Finding::key).collect();
         let near = similar(finding, known.iter().map(String::as_str));

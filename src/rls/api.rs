@@ -1,4 +1,4 @@
-//! The SQL surface.
+//! SQL functions of the audit.
 
 use super::audit::Audit;
 use super::report::audit_report::Report;
@@ -30,7 +30,7 @@ pub(super) fn text(text: impl Into<String>) -> Option<pg_sys::Datum> {
     if text.is_empty() { None } else { text.into_datum() }
 }
 
-/// What is so for whom. See the COMMENT on the SQL function.
+/// All verdicts. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<MaterializedRows<10>, ErrorReport> {
     let audit = Audit::run(p_relation)?;
@@ -129,7 +129,7 @@ fn run_day1_database_security_audit() -> Result<String, ErrorReport> {
     Ok(Report::make()?.day1(&session::database(), &session::server_version()))
 }
 
-/// What the server enforces. See the COMMENT on the SQL function.
+/// The quals that the server enforces. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 22P02 (not an id of a user), 42704 (no such role), 42809 (not a table).
 #[pg_extern(sql = false)]
@@ -187,7 +187,7 @@ fn effective_rls(
     Ok(MaterializedRows(rows))
 }
 
-/// Fails for what cannot be a user's id.
+/// Refuses a text that is not a user id.
 fn require_id(user: &str, application: &Application, table: &Table) -> Result<(), RlsError> {
     let Some(type_) = application.id_type() else { return Ok(()) };
     if isolated(|| value_of(type_, &c_string(user))).is_ok() {
@@ -202,9 +202,10 @@ fn require_id(user: &str, application: &Application, table: &Table) -> Result<()
     Err(RlsError::NotAUserId { user: user.to_owned(), type_: lookup::type_name(type_), example })
 }
 
-/// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.
+/// USING and WITH CHECK, as written and folded for the identity; `None` if the command has no such
+/// clause.
 fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
-    // What the caller has said may be shown, but not what it leads to.
+    // The caller's own arguments may be shown, but no values derived from claims.
     let fold = |condition: Qual| match condition.fold(&Parameters::none()) {
         ConstFolded::Always => Qual::ALWAYS,
         ConstFolded::Never => Qual::never(),

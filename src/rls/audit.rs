@@ -1,4 +1,4 @@
-//! One run of the audit: every table with the eyes of everybody, and what follows.
+//! One run of the audit: every table as every identity, and the findings.
 
 use super::engine::cell::{Cell, worst_cells};
 use super::engine::examination::Examination;
@@ -20,20 +20,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// What was found out.
+/// The result of an audit.
 pub struct Audit {
-    /// About the application.
+    /// The audited application.
     pub application: Application,
     /// Its policies.
     pub policies: Vec<Policy>,
-    /// What they are made of.
+    /// Facts about each clause of the policies.
     pub facts: Rc<[ClauseFacts]>,
-    /// Its tables, each with all answers.
+    /// Its tables, each with its verdicts.
     pub tables: Vec<(Table, Vec<Cell>)>,
 }
 
 impl Audit {
-    /// What has to be known before a question is asked.
+    /// Reads the application, without probing.
     pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
         let mut application = Application::read()?;
         let policies = policy::policies(only)?;
@@ -44,7 +44,7 @@ impl Audit {
         Ok(Self { application, policies, facts, tables: tables.into_iter().map(|table| (table, Vec::new())).collect() })
     }
 
-    /// Looks at all tables that clients reach, or at one.
+    /// Audits all tables that client roles reach, or one.
     pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
         let end = Instant::now() + Duration::from_millis(settings::audit_time());
         let mut audit = Self::prepare(only)?;
@@ -53,14 +53,14 @@ impl Audit {
             true => Ok(()),
             false => Err(RlsError::Unreadable {
                 table: table.named.name.clone(),
-                reason: "the audit's time was up".to_owned(),
+                reason: "crewsnow_ops.audit_time is used up".to_owned(),
             }),
         };
         let Self { application, policies, facts, tables } = &mut audit;
-        // Whose rows each table has, if it is to be asked of by others too.
+        // Sample owners of each table; `None` if its audit ends after requests without claims.
         let mut owners: Vec<Option<Vec<String>>> = Vec::new();
         for (table, cells) in tables.iter_mut() {
-            let told = match table.is_reachable() {
+            let examined = match table.is_reachable() {
                 true => in_time(table).and_then(|()| {
                     memory::in_temporary_context(|| {
                         let mut examination =
@@ -71,8 +71,8 @@ impl Audit {
                 }),
                 false => Ok(None),
             };
-            owners.push(told.unwrap_or_else(|error| {
-                *cells = unseen(table, application, &error.to_string());
+            owners.push(examined.unwrap_or_else(|error| {
+                *cells = not_audited(table, application, &error.to_string());
                 None
             }));
         }
@@ -88,7 +88,7 @@ impl Audit {
                             facts.iter().any(|clause| clause.distinguishes_anonymous_sign_in);
                         add_remaining_cells(&examination, cells, &mut accounts);
                     }),
-                    Err(error) => cells.extend(unseen(table, application, &error.to_string())),
+                    Err(error) => cells.extend(not_audited(table, application, &error.to_string())),
                 }
             }
             doubt(cells, policies, facts, application);
@@ -96,7 +96,7 @@ impl Audit {
         Ok(audit)
     }
 
-    /// What follows from the answers.
+    /// The findings that follow from the verdicts.
     pub fn findings(&self) -> Vec<Finding> {
         self.tables.iter().flat_map(|(table, cells)| self.of_table(table, cells)).collect()
     }
@@ -104,7 +104,7 @@ impl Audit {
     fn of_table(&self, table: &Table, cells: &[Cell]) -> Vec<Finding> {
         let mut findings = Vec::new();
         let worst = worst_cells(cells);
-        // Where row-level security is off, one finding says it all, and it is a rule's.
+        // A table without row-level security has one finding, of rule rls-off.
         for reach in Reach::ALL.into_iter().filter(|_| table.is_secured) {
             let of_reach: Vec<&Cell> =
                 worst.iter().filter(|((of, _), _)| *of == reach).map(|(_, cell)| *cell).collect();
@@ -132,7 +132,7 @@ impl Audit {
                     Severity::High,
                     Confidence::Proved,
                     format!(
-                        "Row-level security does not hold for {role}: it owns the table, or belongs to who does, or has BYPASSRLS."
+                        "{role} is exempt from row-level security: it owns the table, is a member of the owner, or has BYPASSRLS."
                     ),
                     format!("{role} is exempt"),
                 ),
@@ -140,17 +140,14 @@ impl Audit {
                     "failing-policies",
                     Severity::Medium,
                     Confidence::Observed,
-                    format!(
-                        "Statements on the table fail with an error from its policies: {} by {role}.",
-                        cell.reach.rule()
-                    ),
+                    format!("Policies of the table raise an error: {} by {role}.", cell.reach.rule()),
                     error.clone(),
                 ),
                 Verdict::Inconclusive(why) => about(
                     "inconclusive",
                     Severity::Info,
                     Confidence::Suspected,
-                    "Whether other users' rows are reached could not be told.".to_owned(),
+                    "The audit could not decide whether foreign rows are reached.".to_owned(),
                     why.clone(),
                 ),
                 _ => continue,
@@ -166,7 +163,7 @@ impl Audit {
         findings
     }
 
-    /// A way to others' rows.
+    /// The finding of a leak.
     fn leak(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
         let leaks: Vec<(&Cell, Confidence, Audience)> = cells
             .iter()
@@ -202,7 +199,7 @@ impl Audit {
         })
     }
 
-    /// What is nobody's in particular, and open.
+    /// The finding of an open table without owner columns.
     fn public(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
         let open: Vec<&Cell> =
             cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
@@ -212,10 +209,10 @@ impl Audit {
             open.iter().map(|cell| crate::pg::xact::sec_context::role_name(cell.role)).collect();
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
         let (rule, severity, what) = match reach {
-            Reach::Read => ("public-read", Severity::Info, "read it; no column says whose a row is"),
-            Reach::Forge => ("open-insert", Severity::Medium, "insert into it whatever they like"),
-            Reach::Destroy => ("open-delete", Severity::High, "delete its rows; no column says whose they are"),
-            _ => ("open-update", Severity::High, "change its rows; no column says whose they are"),
+            Reach::Read => ("public-read", Severity::Info, "read it; the table has no owner column"),
+            Reach::Forge => ("open-insert", Severity::Medium, "insert any row"),
+            Reach::Destroy => ("open-delete", Severity::High, "delete its rows; the table has no owner column"),
+            _ => ("open-update", Severity::High, "change its rows; the table has no owner column"),
         };
         Some(Finding {
             rule,
@@ -224,7 +221,7 @@ impl Audit {
             object: object(table, &responsible_policies),
             relation: Some(table.oid().to_u32()),
             policy: (responsible_policies.len() == 1).then(|| responsible_policies[0].oid.to_u32()),
-            detail: format!("All of {who} can {what}{}.", because(table, &responsible_policies)),
+            detail: format!("Every session of {who} can {what}{}.", because(table, &responsible_policies)),
             evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
             remediation: (reach != Reach::Read)
                 .then(|| remediation::of_open_write(table, &responsible_policies))
@@ -234,7 +231,7 @@ impl Audit {
     }
 }
 
-/// Those about one table of what is in the order of tables' oids.
+/// The part of a list, sorted by table oid, that is about one table.
 fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys::Oid) -> &'a [T] {
     let oid = table.oid().to_u32();
     let first = all.partition_point(|one| relation(one).to_u32() < oid);
@@ -242,8 +239,9 @@ fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys:
     &all[first..after]
 }
 
-/// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some
-/// clients make it what they like. What they ask of the connection is another one's: who leaks by that is suspected only.
+/// Downgrades verdicts that rest on facts the audit cannot reproduce. A safe verdict becomes
+/// INCONCLUSIVE if a policy reads a setting outside crewsnow_ops.claims, because clients may set it. A
+/// leak becomes SUSPECTED if a policy reads the connection, which differs from that of a request.
 fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], application: &Application) {
     let is_known = |setting: &&String| {
         let setting = setting.to_ascii_lowercase();
@@ -251,7 +249,7 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], applica
             || ["role", "is_superuser", "server_version", "server_version_num"].contains(&setting.as_str())
             || application.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
     };
-    let of_connection = "a policy asks who has logged in, or from where, which is not as in a request";
+    let connection_note = "a policy reads session_user or the client address, which differ in a request";
     let of: Vec<(&Policy, Vec<&ClauseFacts>)> = policies
         .iter()
         .map(|policy| (policy, facts.iter().filter(|clause| clause.policy == policy.oid).collect()))
@@ -269,7 +267,7 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], applica
             let is_let = !cell.responsible_policies.is_empty() && cell.responsible_policies.iter().all(is_asking);
             if is_let || asking.iter().any(|policy| !policy.is_permissive) {
                 *confidence = Confidence::Suspected;
-                cell.add(of_connection);
+                cell.add(connection_note);
             }
             continue;
         }
@@ -281,24 +279,24 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], applica
             .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
             .find(|setting| !is_known(setting));
         if let Some(setting) = unknown {
-            let why = format!("a policy asks for the setting {setting}, which is not in crewsnow_ops.claims");
+            let why = format!("a policy reads the setting {setting}, which is not in crewsnow_ops.claims");
             cell.verdict = Verdict::Inconclusive(why);
         } else if !asking.is_empty() {
-            cell.verdict = Verdict::Inconclusive(of_connection.to_owned());
+            cell.verdict = Verdict::Inconclusive(connection_note.to_owned());
         } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
             && clauses().any(|clause| clause.facts.reads_time)
         {
-            cell.verdict = Verdict::Inconclusive("it is closed now, and a policy asks what time it is".to_owned());
+            cell.verdict = Verdict::Inconclusive("closed at present, but a policy reads the time".to_owned());
         }
     }
 }
 
-/// A table that could not be looked at: nothing is told of whatever clients may do with it.
-fn unseen(table: &Table, application: &Application, why: &str) -> Vec<Cell> {
+/// INCONCLUSIVE verdicts for a table that was not audited.
+fn not_audited(table: &Table, application: &Application, why: &str) -> Vec<Cell> {
     let mut cells = Vec::new();
     for (place, role) in application.roles.iter().enumerate() {
         for reach in Reach::ALL {
-            // As in an answer: only who has signed in has rows.
+            // As in an audit: only signed-in users own rows.
             let applies = match reach {
                 Reach::TakeOver | Reach::Plant => !role.is_anonymous && !table.owners.is_empty(),
                 _ => true,
@@ -326,7 +324,7 @@ fn responsible_policies<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy
     responsible_policies.into_values().cloned().collect()
 }
 
-/// The policy, if it is one, or the table.
+/// The single responsible policy, or the table.
 fn object(table: &Table, responsible_policies: &[Policy]) -> String {
     match responsible_policies {
         [policy] => format!("policy {} on {}", quoted(&policy.name), table.named.name),
@@ -342,21 +340,21 @@ fn because(table: &Table, responsible_policies: &[Policy]) -> String {
     match responsible_policies {
         [] if !table.is_secured => ": row-level security is off".to_owned(),
         [] => String::new(),
-        [policy] => format!(": policy {} lets it through", quoted(&policy.name)),
+        [policy] => format!(": policy {} allows it", quoted(&policy.name)),
         several => {
             let names: Vec<String> = several.iter().map(|policy| quoted(&policy.name)).collect();
-            format!(": policies {} let it through", names.join(", "))
+            format!(": policies {} allow it", names.join(", "))
         }
     }
 }
 
-/// As whom what was asked, and what was seen.
+/// Identity, qual and evidence of a cell.
 fn facts(cell: &Cell) -> String {
     let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
     format!("as {}: {}{seen}", cell.identity, shown(cell))
 }
 
-/// The condition that matters for a reach.
+/// The quals that decide a reach.
 fn shown(cell: &Cell) -> String {
     match cell.reach {
         Reach::Read | Reach::Destroy => format!("USING {}", cell.using),

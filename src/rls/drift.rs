@@ -12,10 +12,10 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// What was not looked at, or could not be told: tables, and rules. That a finding of theirs is missing says nothing.
-fn untold(report: &Report) -> [Vec<String>; 2] {
-    let is_untold = |cell: &Cell| matches!(cell.verdict, Verdict::Inconclusive(_));
-    let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(is_untold));
+/// Inconclusive tables and rules: a missing finding of theirs proves nothing.
+fn inconclusive(report: &Report) -> [Vec<String>; 2] {
+    let is_inconclusive = |cell: &Cell| matches!(cell.verdict, Verdict::Inconclusive(_));
+    let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(is_inconclusive));
     let rules = report.findings.iter().filter(|finding| finding.rule == "inconclusive");
     [
         tables.map(|(table, _)| table.named.name.clone()).collect(),
@@ -23,7 +23,7 @@ fn untold(report: &Report) -> [Vec<String>; 2] {
     ]
 }
 
-/// What drift is about: findings and verdicts, as columns.
+/// Findings and verdicts as arrays, one per column.
 fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
     let open: Vec<&Finding> = report.findings.iter().filter(|finding| finding.rule != "inconclusive").collect();
     let mut keys: Vec<(String, String)> = open.iter().map(|f| (f.key(), f.severity.as_str().to_owned())).collect();
@@ -38,7 +38,7 @@ fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
             reaches.push(reach.rule().to_owned());
             roles.push(sec_context::role_name(pg_sys::Oid::from(role)));
             verdicts.push(cell.verdict.as_str().to_owned());
-            conditions.push(anybody(&format!("USING {} WITH CHECK {}", cell.using, cell.check)));
+            conditions.push(without_user(&format!("USING {} WITH CHECK {}", cell.using, cell.check)));
         }
     }
     vec![
@@ -52,8 +52,8 @@ fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
     ]
 }
 
-/// A condition without who it was asked as.
-fn anybody(condition: &str) -> String {
+/// A qual with the user hash replaced, so that audits with other sample users compare equal.
+fn without_user(condition: &str) -> String {
     let mut parts = condition.split("user ");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -64,13 +64,13 @@ fn anybody(condition: &str) -> String {
     text
 }
 
-/// Keeps an audit. See the COMMENT on the SQL function.
+/// Stores an audit. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["rls"])]
 #[search_path(pg_catalog, pg_temp)]
 fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
-    session::require_writable("keep an audit")?;
+    session::require_writable("store an audit")?;
     let report = Report::make()?;
     let unmet = report.checklist().iter().filter(|requirement| requirement.status != "SECURE").count() as i32;
     let run = builtins::new_uuid();
@@ -87,19 +87,20 @@ fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
     Ok(run)
 }
 
-/// What is not as it was. See the COMMENT on the SQL function.
+/// The differences from a stored audit. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<QueryRows, ErrorReport> {
     let report = Report::make()?;
     let answer = as_owner(|| {
         let mut arguments: Vec<DatumWithOid<'_>> = vec![p_run.into()];
         arguments.extend(columns(&report));
-        arguments.extend(untold(&report).map(DatumWithOid::from));
+        arguments.extend(inconclusive(&report).map(DatumWithOid::from));
         // Rules whose findings are verdicts on a table.
-        let told = Reach::ALL.iter().map(|reach| reach.rule()).chain(super::report::audit_report::OPEN.iter().copied());
-        let told: Vec<String> =
-            told.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
-        arguments.push(told.into());
+        let verdict_rules =
+            Reach::ALL.iter().map(|reach| reach.rule()).chain(super::report::audit_report::OPEN.iter().copied());
+        let verdict_rules: Vec<String> =
+            verdict_rules.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
+        arguments.push(verdict_rules.into());
         Ok::<_, RlsError>(QueryRows::of(include_str!("../../sql/rls/drift.sql"), &arguments))
     })?;
     Ok(answer)
@@ -110,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_do_not_say_as_whom() {
-        assert_eq!(anybody("(owner = 'user 2bd88dfe'::uuid)"), "(owner = 'me'::uuid)");
-        assert_eq!(anybody("(kind = 'user account') OR user "), "(kind = 'user account') OR user ");
+    fn quals_lose_the_user_hash() {
+        assert_eq!(without_user("(owner = 'user 2bd88dfe'::uuid)"), "(owner = 'me'::uuid)");
+        assert_eq!(without_user("(kind = 'user account') OR user "), "(kind = 'user account') OR user ");
     }
 }

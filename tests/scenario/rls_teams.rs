@@ -73,7 +73,7 @@ fn teams() {
     assert_eq!(
         told(&mut a, "friend_notes"),
         [
-            "SHARED OBSERVED some rows of others: not every user reaches it; the identity also reaches a row of a user who shares no team with it in public.members"
+            "SHARED OBSERVED some foreign rows: not every user reaches it; the identity also reaches a row of a user who shares no team with it in public.members"
         ]
     );
     let member = told(&mut a, "member_notes");

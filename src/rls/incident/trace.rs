@@ -1,4 +1,4 @@
-//! Somebody says they saw somebody else's data: through which paths does this reader reach this victim's rows?
+//! Incident tool: the access paths by which a reader reaches the rows of a victim.
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
@@ -29,10 +29,10 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// How many rows of others are counted.
-const MOST: u64 = 10_000;
+/// Foreign rows are counted up to this.
+const MAX_FOREIGN_ROWS: u64 = 10_000;
 
-/// A way by which rows are reached.
+/// An access path to rows of the victim.
 pub struct AccessPath {
     kind: &'static str,
     object: String,
@@ -46,14 +46,14 @@ pub struct AccessPath {
     evidence: String,
     remediation: Option<String>,
     proof: Option<String>,
-    /// How a view or function was asked.
+    /// The query that counted rows of a view or function.
     count_query: Option<String>,
 }
 
-/// MaterializedRows of the victim, whose other rows there are, and the condition.
+/// Rows of the victim, the owners of the other reached rows, and the qual.
 type Reached = (Vec<RowId>, Vec<String>, Qual);
 
-/// Everything a trace needs.
+/// The state of a trace.
 struct Trace {
     application: Application,
     accounts: AccountPool,
@@ -61,13 +61,13 @@ struct Trace {
 }
 
 impl Trace {
-    /// A user as a request of theirs, if there is an account; else as one who has just signed up.
+    /// The identity of a user: of the account if it exists, otherwise of a new account.
     fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, RlsError> {
         self.accounts.load_existing(&self.application, vec![id.to_owned()])?;
         Ok(self.accounts.identity(&self.application, role, id))
     }
 
-    /// What an identity reaches in a table of the victim's rows; the worst first.
+    /// The access paths of an identity to the victim's rows in a table, worst first.
     fn paths_of_table(
         &mut self,
         table: &Table,
@@ -113,15 +113,15 @@ impl Trace {
                 }
                 let places = probe.find_rows(&RowScope::OwnedBy(&victims), condition, 1001, f64::MAX)?;
                 if !places.is_empty() {
-                    return Ok(Some((places, owners_of_foreign_rows(&probe, condition, MOST)?, condition)));
+                    return Ok(Some((places, owners_of_foreign_rows(&probe, condition, MAX_FOREIGN_ROWS)?, condition)));
                 }
             }
             Ok(None)
         });
         let (places, others, condition) = match answer {
             Ok(Ok(found)) => found?,
-            Ok(Err(reason)) => return Some(self.untold(table, who, reach, reason.to_string())),
-            Err(stopped) => return Some(self.untold(table, who, reach, stopped.to_string())),
+            Ok(Err(reason)) => return Some(self.inconclusive(table, who, reach, reason.to_string())),
+            Err(stopped) => return Some(self.inconclusive(table, who, reach, stopped.to_string())),
         };
         let mut examination = Examination::new(table, &self.application, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
@@ -174,7 +174,7 @@ impl Trace {
         })
     }
 
-    fn untold(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> AccessPath {
+    fn inconclusive(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> AccessPath {
         AccessPath {
             kind: "policy",
             object: format!("table {}", table.named.name),
@@ -192,13 +192,13 @@ impl Trace {
         }
     }
 
-    /// Whether the correction closes it and leaves the victim what is theirs, tried and undone.
+    /// Tries the remediation and rolls it back: it must close the path and keep the victim's access.
     fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
         let Some(role) = self.application.user_role().cloned() else {
-            return "not tried: there is no role of users".to_owned();
+            return "not tried: crewsnow_ops.user_role names no role".to_owned();
         };
         let Ok(victim) = self.identity(&role, &self.victim.clone()) else {
-            return "not tried: no such user".to_owned();
+            return "not tried: the user has no account".to_owned();
         };
         let victims = [self.victim.clone()];
         let own = || prove_remediation::sees_own(table, &victim);
@@ -232,7 +232,7 @@ impl Trace {
         prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
     }
 
-    /// Views that tell this reader of the victim.
+    /// Views that show the reader rows of the victim.
     fn paths_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
         let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.application.new_account(role);
@@ -254,7 +254,7 @@ impl Trace {
                 include_str!("../../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column)
             };
             let count = |who: &Identity, sql: &str| count_as(who, sql, users.key_type, &self.victim).unwrap_or(0);
-            // By the column that tells the most.
+            // The column with the most matches.
             let asked = columns.iter().map(count_query).map(|sql| (count(reader, &sql), sql)).max();
             let Some((rows, sql)) = asked.filter(|(rows, _)| *rows > 0) else { continue };
             let is_for_all = count(&stranger, &sql) > 0;
@@ -264,11 +264,11 @@ impl Trace {
         Ok(paths)
     }
 
-    /// Functions that tell this reader of the victim.
+    /// Functions that return data of the victim to the reader.
     fn paths_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
         let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.application.new_account(role);
-        let nobody = self.application.unused_id();
+        let unused = self.application.unused_id();
         let functions: Vec<(String, String)> = Spi::connect(|client| {
             let arguments = [
                 role.oid.into(),
@@ -285,19 +285,19 @@ impl Trace {
         let mut paths = Vec::new();
         for (call, name) in functions {
             let sql = include_str!("../../../sql/rls/count_from_function.sql").replace("@function@", &call);
-            let tells = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
-            // What it says of somebody who does not exist it says of everybody.
-            let rows = tells(reader, &self.victim);
-            if rows == 0 || tells(reader, &nobody) >= rows {
+            let count = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
+            // A function that returns as much for an unused id does not depend on the user.
+            let rows = count(reader, &self.victim);
+            if rows == 0 || count(reader, &unused) >= rows {
                 continue;
             }
-            let is_for_all = tells(&stranger, &self.victim) > 0;
+            let is_for_all = count(&stranger, &self.victim) > 0;
             paths.push(self.object_path(("function", format!("function {name}"), sql), rows, is_for_all, reader));
         }
         Ok(paths)
     }
 
-    /// Adds what a rule knows of a view or function, and tries its correction.
+    /// Adds the finding of a rule about the view or function, and tries its remediation.
     fn complete(
         &mut self,
         path: &mut AccessPath,
@@ -315,11 +315,11 @@ impl Trace {
         path.remediation.clone_from(&finding.remediation);
         path.evidence = format!("{}; {}", path.evidence, finding.detail);
         let reader = self.identity(&role, reader)?;
-        // Not to be allowed to look any more is closed too.
+        // A permission error counts as closed.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
         path.proof =
-            Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS, table: None }));
+            Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NO_OWNER, table: None }));
         Ok(())
     }
 
@@ -341,8 +341,8 @@ impl Trace {
             other_users: None,
             through: Vec::new(),
             evidence: match is_for_all {
-                true => "somebody who has just signed up gets it too".to_owned(),
-                false => "somebody who has just signed up does not get it".to_owned(),
+                true => "a new account gets it, too".to_owned(),
+                false => "a new account does not get it".to_owned(),
             },
             remediation: None,
             proof: None,
@@ -351,7 +351,7 @@ impl Trace {
     }
 }
 
-/// The number that a query about a user gives somebody, within the limit.
+/// The count that a query about a user returns to an identity, within the time limit.
 fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result<i64, String> {
     let answer = who.act_within(PROBE_TIMEOUT_MS, || {
         let user = bound_value_of(type_, &c_string(user));
@@ -364,7 +364,7 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
     }
 }
 
-/// Whose the rows of others are that meet a condition.
+/// The owners of the foreign rows that meet a qual.
 fn owners_of_foreign_rows(probe: &Probe<'_>, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
     let (Some((sql, parameters)), Some(owner)) = (probe.query(&RowScope::Foreign), probe.table.owners.first()) else {
         return Ok(Vec::new());
@@ -379,7 +379,7 @@ fn owners_of_foreign_rows(probe: &Probe<'_>, condition: Qual, most: u64) -> Resu
         .collect())
 }
 
-/// All paths from one user to another. See the COMMENT on the SQL function.
+/// All access paths from one user to another. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn trace_access(
     p_reader: Option<pgrx::Uuid>,
@@ -426,13 +426,13 @@ fn trace_access(
     for path in &mut paths {
         trace.complete(path, &found, &reader_id)?;
     }
-    without_repetitions(&mut paths);
+    remove_duplicates(&mut paths);
     let touched: Vec<u32> = tables
         .iter()
         .filter(|table| paths.iter().any(|path| path.object == format!("table {}", table.named.name)))
         .map(|table| table.oid().to_u32())
         .collect();
-    // What the catalog knows of these tables that no question to the server shows.
+    // Findings of catalog rules about the same tables.
     for finding in found {
         let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
         if concerns
@@ -463,8 +463,8 @@ fn trace_access(
     Ok(rows(paths))
 }
 
-/// What the anonymous key reaches is mostly what nobody at all does.
-fn without_repetitions(paths: &mut Vec<AccessPath>) {
+/// Drops duplicates: the anonymous key mostly reaches the same rows as a request without claims.
+fn remove_duplicates(paths: &mut Vec<AccessPath>) {
     let mut seen = std::collections::BTreeSet::new();
     paths.retain(|path| {
         let role = path.identity.split(' ').next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Somebody says that one row was seen: by whom can it be?
+//! Incident tool: the identities that reach one row.
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
@@ -22,10 +22,10 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// How many owners of other rows of a table are tried with one row.
+/// Number of owners of other rows that are tried.
 const OTHERS: usize = 20;
 
-/// Who reaches one row. See the COMMENT on the SQL function.
+/// The identities that reach one row. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
@@ -41,7 +41,7 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
     let mut examination = Examination::new(table, &audit.application, &audit.policies);
     let compared = policy::compared_columns(&policy::clause_facts(&policy::policies(None)?, &audit.application));
     let columns = crate::rls::target::owners::owner_columns(&audit.application, &compared);
-    // Those whom it concerns, and some whom it does not.
+    // Related users, and a sample of unrelated ones.
     let mut tried = prove_remediation::related(&audit.application, table, place, &columns)?;
     tried.extend(table.sample_owners(&audit.application, OTHERS)?);
     tried.extend(accounts.sample.iter().cloned());
@@ -80,12 +80,13 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                 } else {
                     Vec::new()
                 };
-                // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
+                // Related users may be allowed to see the row. Requests without an account and new
+                // accounts are not.
                 let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
                 let script = remediation::of_leak(&audit.application, table, reach, &responsible).filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
                     let reaches = || {
-                        // Anew: what was asked before the correction is out of date.
+                        // A new examination: cached quals predate the remediation.
                         let mut again = Examination::new(table, &audit.application, &audit.policies);
                         again.owners.clone_from(&examination.owners);
                         reaches_row(&again, who, reach, place).map(|reaches| reaches == Some(true))

@@ -1,4 +1,4 @@
-//! An audit with everything that was found and accepted, in the forms that the runbook asks for.
+//! An audit with its findings and acceptances.
 
 use crate::rls::audit::Audit;
 use crate::rls::engine::self_test;
@@ -13,11 +13,11 @@ use crate::rls::{rules, store};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// One audit and what is known of it.
+/// One audit, its findings and acceptances.
 pub struct Report {
-    /// The run.
+    /// The audit.
     pub audit: Audit,
-    /// The findings, the worst first.
+    /// The findings, worst first.
     pub findings: Vec<Finding>,
     accepted: BTreeMap<String, Acceptance>,
 }
@@ -28,7 +28,7 @@ impl Report {
         let audit = Audit::run(None)?;
         let _facts = policy::cache_facts(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
-        // What is told wrong of a table whose verdict is known is told wrong of others.
+        // If the audit misjudges its own self-test tables, its other verdicts cannot be trusted.
         if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(
                 "audit-self-test-failed",
@@ -38,7 +38,7 @@ impl Report {
             ));
         }
         if audit.application.roles.is_empty() {
-            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
+            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names an existing role. Nothing was audited.";
             findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
         }
         for (what, why) in audit.application.unresolved_settings() {
@@ -46,7 +46,7 @@ impl Report {
                 rule: "inconclusive",
                 confidence: Confidence::Suspected,
                 object: what.to_owned(),
-                ..general("inconclusive", Severity::Info, "What depends on it was not looked at.", why)
+                ..general("inconclusive", Severity::Info, "Checks that depend on it were skipped.", why)
             });
         }
         findings.extend(rules::findings(&audit.application));
@@ -55,7 +55,7 @@ impl Report {
         for finding in &mut findings {
             if let Some(acceptance) = accepted.get(&finding.key()).filter(|word| finding.severity < word.severity) {
                 finding.detail += &format!(
-                    " {} accepted it until {} when it was {}: it is worse now.",
+                    " {} accepted it until {} when it was {}. It is worse now.",
                     acceptance.by,
                     acceptance.until,
                     acceptance.severity.as_str()
@@ -65,29 +65,31 @@ impl Report {
         Ok(Self { accepted, audit, findings })
     }
 
-    /// Somebody's word on a finding, unless it has expired or the finding has become worse.
+    /// The acceptance of a finding, unless it expired or the finding became worse.
     pub fn acceptance(&self, finding: &Finding) -> Option<&Acceptance> {
         self.accepted.get(&finding.key()).filter(|acceptance| finding.severity >= acceptance.severity)
     }
 
-    /// Those that nobody has accepted.
+    /// The findings without an acceptance.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| self.acceptance(finding).is_none())
     }
 
-    /// A row of audit_all_rls_policies for each policy, and for each table that has none or more to say than its policies.
+    /// The rows of audit_all_rls_policies: one per policy, and one per table that has no policy, has
+    /// row-level security off, or has findings of its own.
     pub fn policies(&self) -> Vec<PolicyRow> {
         let mut rows = Vec::new();
         for (table, _) in &self.audit.tables {
             let of_table: Vec<&Policy> =
                 self.audit.policies.iter().filter(|policy| policy.relation == table.oid()).collect();
-            // What could not be told of the table is not told of its policies.
-            let is_untold = |finding: &Finding| match finding.rule {
+            // An inconclusive table makes its policies inconclusive, too.
+            let is_inconclusive = |finding: &Finding| match finding.rule {
                 "inconclusive" => finding.relation == Some(table.oid().to_u32()),
                 rule => rule == "audit-self-test-failed",
             };
             for policy in &of_table {
-                let is_of = |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_untold(finding);
+                let is_of =
+                    |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_inconclusive(finding);
                 let findings = self.findings.iter().filter(is_of);
                 rows.push(self.policy_row(table, Some(policy), findings.collect()));
             }
@@ -130,7 +132,7 @@ impl Report {
             status = "PUBLIC_READ_OK";
         }
         if policy.is_none() && !table.is_secured && issues.is_empty() {
-            issues.push("row-level security is off; no client has privileges on it".to_owned());
+            issues.push("row-level security is off; no client role has privileges on the table".to_owned());
         }
         PolicyRow {
             table: table.named.name.clone(),
@@ -160,10 +162,10 @@ impl Report {
     }
 }
 
-/// Writing that is open to all, one rule a command, so that each is accepted by itself.
+/// Writes that are open to all: one rule per command, so that each is accepted by itself.
 pub const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
 
-/// Whether a rule's findings are told by rows and conditions, table by table.
+/// Whether the findings of a rule are verdicts on tables (rls_matrix).
 pub(crate) fn is_of_matrix(rule: &str) -> bool {
     Reach::ALL.iter().any(|reach| reach.rule() == rule)
         || OPEN.contains(&rule)
@@ -193,16 +195,16 @@ fn general(rule: &'static str, severity: Severity, detail: &str, evidence: Strin
 pub struct PolicyRow {
     /// The table.
     pub table: String,
-    /// The policy, unless it is about the table.
+    /// The policy; `None` for a row about the table.
     pub policy: Option<String>,
     /// SELECT, INSERT, UPDATE, DELETE or ALL.
     pub command: Option<&'static str>,
-    /// For whom.
+    /// Roles of the policy.
     pub roles: Option<Vec<String>>,
     /// SECURE, PUBLIC_READ_OK, NEEDS_REVIEW or VULNERABLE.
     pub status: &'static str,
     /// HIGH, MEDIUM or LOW.
     pub level: &'static str,
-    /// What was found.
+    /// Findings, as text.
     pub issues: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The smallest SQL that closes what was found and leaves owners what is theirs.
+//! Remediations: the smallest SQL that closes a finding and keeps owners' access to their rows.
 
 use crate::pg::catalog::lookup;
 use crate::rls::model::Reach;
@@ -7,10 +7,10 @@ use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::spi::quote_identifier;
 
-/// That a row is the asker's, if that can be said.
+/// The qual "the row belongs to the identity"; `None` if no owner column has the type of the identity.
 fn own(application: &Application, table: &Table) -> Option<String> {
     let identity = application.identity.as_ref()?;
-    // Columns of another type than the function's cannot be compared with it.
+    // An owner column of another type cannot be compared with the identity function.
     let type_ = application.identity_functions.first().map(|function| lookup::return_type(*function));
     let names: Vec<String> = table
         .owners
@@ -25,7 +25,7 @@ fn own(application: &Application, table: &Table) -> Option<String> {
     }
 }
 
-/// Statements, with a word about who may run them.
+/// The statements, after a comment that names the role that may run them.
 fn script(table: &Table, statements: &[String]) -> Option<String> {
     if statements.is_empty() {
         return None;
@@ -34,7 +34,7 @@ fn script(table: &Table, statements: &[String]) -> Option<String> {
     Some(if table.is_own { script } else { format!("-- as {}:\n{script}", table.owner.replace(['\n', '\r'], " ")) })
 }
 
-/// For a way to others' rows.
+/// Remediation of a leak.
 pub fn of_leak(
     application: &Application,
     table: &Table,
@@ -70,7 +70,7 @@ pub fn of_leak(
     script(table, &statements)
 }
 
-/// For writing that is open to all: only who knows the table can say whose it should be.
+/// Remediation of an open write. The owner of the rows is not known, so the policy is dropped.
 pub fn of_open_write(table: &Table, responsible_policies: &[Policy]) -> Option<String> {
     let name = &table.named.name;
     let statements: Vec<String> = match table.is_secured {
