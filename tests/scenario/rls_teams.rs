@@ -65,7 +65,8 @@ fn teams() {
     let team = told(&mut a, "team_notes");
     assert!(
         team.iter().all(|row| row.starts_with("SHARED OBSERVED")
-            && row.contains("; no row is reached of the 4 users who share no team with the identity in public.members")),
+            && row
+                .contains("; no row is reached of the 4 users who share no team with the identity in public.members")),
         "{team:?}"
     );
     assert!(!team.is_empty());
