@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod drift;
 pub mod engine;
 pub mod error;
 pub mod incident;

@@ -5,24 +5,13 @@ use crate::rls::engine::self_test;
 use crate::rls::error::RlsError;
 use crate::rls::model;
 use crate::rls::model::{Confidence, Finding, Reach, Severity};
+use crate::rls::store::Acceptance;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use crate::rls::{rules, store};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// Somebody's word that a finding is as it should be.
-pub struct Acceptance {
-    /// Why.
-    pub reason: String,
-    /// Until when, as SQL writes it.
-    pub until: String,
-    /// By whom.
-    pub by: String,
-    /// How urgent it was then.
-    pub severity: Severity,
-}
 
 /// One audit and what is known of it.
 pub struct Report {
