@@ -22,7 +22,7 @@ CREATE FUNCTION private.all_accounts() RETURNS SETOF bad.accounts LANGUAGE sql
     AS $$ SELECT * FROM bad.accounts $$;
 CREATE FUNCTION bad.through_another() RETURNS SETOF bad.accounts LANGUAGE sql SECURITY DEFINER
     AS $$ SELECT * FROM private.all_accounts() $$;
-COMMENT ON FUNCTION bad.through_another IS 'leak HIGH: what it calls reads the table';
+COMMENT ON FUNCTION bad.through_another IS 'leak HIGH: a called function reads the table';
 CREATE TABLE private.role (name text);
 CREATE FUNCTION bad.note_role() RETURNS SETOF bad.accounts LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN INSERT INTO private.role (name) VALUES (current_setting('TimeZone'));
