@@ -5,6 +5,7 @@ mod dump_restore;
 mod event_log;
 mod health;
 mod health_actions;
+mod health_columns;
 mod health_hygiene;
 mod health_rare;
 mod health_records;
