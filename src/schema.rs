@@ -68,8 +68,8 @@ extension_sql_file!(
         "rls",
         rls::target::policy::rls_owner_columns,
         rls::target::policy::rls_policy_facts,
-        rls::store::accept_finding,
-        rls::store::record_rls_audit
+        rls::acceptance::accept_finding,
+        rls::drift::record_rls_audit
     ]
 );
 extension_sql_file!("../sql/schema/50_readiness.sql", name = "readiness", requires = ["rls_functions"]);

@@ -306,7 +306,7 @@ impl Comparison<'_> {
         cell: &Cell,
         reached: &Reached,
     ) -> Option<&'static str> {
-        if cell.verdict == "LEAK" && cell.remark.starts_with("anybody who signs up") {
+        if cell.verdict == "LEAK" && cell.remark.starts_with("anyone who signs up") {
             // Who has signed up, or has signed in without.
             let new = if who.label.contains("anonymously") { "anonymously" } else { "signed up" };
             let stranger = self.people.iter().find(|person| person.label.contains(new)).expect("somebody new");
