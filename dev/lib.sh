@@ -68,6 +68,7 @@ use_private_postgresql() {
 use_foreign_postgresql() {
     [ -n "$1" ] || die "say where: PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config"
     [ -x "$1" ] || die "$1 is not a program"
+    pg_config=$1
     PG=$("$1" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
     export PGRX_HOME=$root/target/pgrx-foreign
     mkdir -p "$PGRX_HOME"
@@ -117,26 +118,110 @@ memory() { # memory STATEMENT STATEMENT
     echo $((after - before))
 }
 
+# The flags with which cargo-pgrx links the extension. The same flags share what is built once.
+cdylib_flags="target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = \
+[\"-C\", \"link-arg=-Wl,--no-gc-sections\"]"
+
 # Builds the extension and installs it into the private PostgreSQL.
 install_release() {
     cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"
 }
 
-step() { # step WHAT COMMAND...: a line on the terminal, the output in the log
-    local what=$1 started=$SECONDS
+# Steps. A job is a command in the background; its output goes to a file of its own until the step
+# ends, so that jobs can run side by side. Then the text, without control characters, joins the log.
+declare -A job_pid
+terminal=
+[ ! -t 1 ] || terminal=1
+
+launch() { # launch JOB COMMAND...
+    local job=$1
     shift
+    printf '%s\n' "$*" >"$log.$job"
+    # In the background, because bash ignores `set -e` inside a condition.
+    # Cargo draws its progress bar into the file only where `finish` shows it.
+    (
+        [ -z "$terminal" ] || export CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=80
+        set -e
+        "$@"
+    ) >>"$log.$job" 2>&1 </dev/null &
+    job_pid[$job]=$!
+}
+
+finish() { # finish WHAT JOB...: one line on the terminal; returns when all jobs have ended
+    local what=$1 job started=$SECONDS failed=
+    shift
+    if [ -n "$terminal" ]; then
+        while any_alive "$@"; do
+            printf '\r\033[K%.*s' "$(($(columns) - 1))" "==> $what$(progress "$@") ($((SECONDS - started)) s)"
+            sleep 0.5
+        done
+        printf '\r\033[K'
+    fi
     printf '==> %s' "$what"
-    printf '\n=== %s: %s\n' "$what" "$*" >>"$log"
-    # In the background, because inside a condition bash would go on after a failure.
-    (set -e && "$@") >>"$log" 2>&1 </dev/null &
-    if wait $!; then
+    for job in "$@"; do
+        wait "${job_pid[$job]}" || failed="$failed $job"
+        unset "job_pid[$job]"
+        printf '\n=== %s: ' "$what" >>"$log"
+        # Cargo redraws its progress bar with carriage returns: the last text of a line remains.
+        sed -E 's/.*\r//; s/\x1b\[[0-9;]*[A-Za-z]//g' "$log.$job" >"$log.$job.plain"
+        cat "$log.$job.plain" >>"$log"
+    done
+    if [ -z "$failed" ]; then
         printf ' (%d s)\n' $((SECONDS - started))
+        for job in "$@"; do rm -f "$log.$job" "$log.$job.plain"; done
     else
         printf ': failed\n' >&2
-        tail -n 15 "$log" | sed 's/^/    /' >&2
+        for job in $failed; do tail -n 15 "$log.$job.plain" | sed 's/^/    /' >&2; done
+        for job in "$@"; do rm -f "$log.$job" "$log.$job.plain"; done
         die "$what failed; the full log is $log"
     fi
 }
+
+step() { # step WHAT COMMAND...: one job, waited for
+    local what=$1
+    shift
+    launch step "$@"
+    finish "$what" step
+}
+
+any_alive() {
+    local job
+    for job in "$@"; do
+        if kill -0 "${job_pid[$job]}" 2>/dev/null; then return 0; fi
+    done
+    return 1
+}
+
+columns() {
+    local size
+    size=$(stty size </dev/tty 2>/dev/null) || size="24 80"
+    echo "${size#* }"
+}
+
+# Cargo's own progress of each job: `crate 120 of 348`.
+progress() {
+    local job count text=
+    for job in "$@"; do
+        count=$(tail -c 1000 "$log.$job" 2>/dev/null | tr '\r' '\n' |
+            sed -nE 's/.*[]=> ] ([0-9]+)\/([0-9]+)(: .*|$)/\1 of \2/p' | tail -n 1)
+        [ -z "$count" ] || text="$text${text:+, }crate $count"
+    done
+    printf '%s' "${text:+: $text}"
+}
+
+# A script that ends early, by a failure or by Ctrl-C, takes its jobs with it.
+end_tree() {
+    local child
+    for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do end_tree "$child"; done
+    kill "$1" 2>/dev/null || true
+}
+end_jobs() {
+    local job
+    for job in "${!job_pid[@]}"; do end_tree "${job_pid[$job]}"; done
+}
+trap end_jobs EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 die() {
     printf 'error: %s\n' "$*" >&2
