@@ -1,10 +1,11 @@
-# Common to the scripts in dev/: where things are, who runs the server, one line a step. Sourced, not run.
+# Shared by the scripts in dev/: paths, the server's user, steps with one line on the terminal.
+# Sourced, not run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# PostgreSQL's major version: 15 from Debian, 16 and 18 from a Python wheel that carries them for tests.
+# PostgreSQL's major version: 15 from Debian, 16 and 18 from a Python wheel for tests.
 PG=${PG:-15}
 pgrx_version=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' Cargo.toml)
 
@@ -13,16 +14,19 @@ log=$root/target/$(basename "$0" .sh).log
 
 # PostgreSQL refuses to run as root, so as root the server runs as this user.
 server_user=postgres
+drop_root() {
+    (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups "$@")
+}
 as_server() {
     if [ "$(id -u)" = 0 ]; then
-        (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups env HOME="$state" "$@")
+        drop_root env HOME="$state" "$@"
     else
         "$@"
     fi
 }
 
-# Everything that a server touches. Under target/, unless the server's user cannot get there (a clone in root's home) or the path is
-# too long for a Unix socket.
+# The folder for everything that a server touches. It lies in target/, with two exceptions: the
+# server's user cannot enter it (a clone in root's home), or its path is too long for a Unix socket.
 state=$root/target/pg
 place_state() {
     local there=0
@@ -30,14 +34,14 @@ place_state() {
     if [ ${#state} -gt 70 ]; then
         there=1
     elif [ "$(id -u)" = 0 ] && id "$server_user" >/dev/null 2>&1; then
-        (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups test -x "$state") || there=1
+        drop_root test -x "$state" || there=1
     fi
     if [ $there = 1 ]; then
         state=/tmp/crewsnow_ops-$(printf %s "$root" | cksum | cut -d ' ' -f 1)
         mkdir -p "$state"
     fi
     prefix=$state/pg$PG
-    # The tools of pgrx read their configuration here, not in the user's home.
+    # cargo-pgrx reads its configuration here, not in the user's home.
     export PGRX_HOME=$state/pgrx$PG
 }
 
@@ -57,16 +61,17 @@ pg_config_path() {
     esac
 }
 
-# The PATH and settings with which psql and friends find the demo server.
+# Puts the programs of the private PostgreSQL first in PATH.
 use_private_postgresql() {
     pg_config=$(pg_config_path)
     pg_bin=$(dirname "$pg_config")
     export PATH=$pg_bin:$PATH
 }
 
-# The PostgreSQL behind a given pg_config.
+# Chooses the PostgreSQL of a given pg_config.
 use_foreign_postgresql() {
-    [ -n "$1" ] || die "say where: PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config"
+    local example=/usr/lib/postgresql/15/bin/pg_config
+    [ -n "$1" ] || die "PG_CONFIG is missing, for example PG_CONFIG=$example"
     [ -x "$1" ] || die "$1 is not a program"
     pg_config=$1
     PG=$("$1" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
@@ -74,7 +79,7 @@ use_foreign_postgresql() {
     mkdir -p "$PGRX_HOME"
 }
 
-# How every script that builds begins: a fresh log, a machine that is ready.
+# The beginning of every script that builds: an empty log, a machine that is ready.
 begin() {
     : >"$log"
     dev/setup.sh
@@ -82,7 +87,7 @@ begin() {
     use_private_postgresql
 }
 
-# How a part of the benchmark begins: on the server that runs, with a log of its own.
+# The beginning of a part of the benchmark: an empty log, the running demo server.
 begin_part() {
     : >"$log"
     place_state
@@ -91,17 +96,19 @@ begin_part() {
     export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
 }
 
-# Restarts the server that a benchmark runs on, with other settings until the next time.
+# Restarts the demo server with other settings, which last until the next restart.
 restart_demo() { # restart_demo [SETTING...]
-    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
+    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" \
+        -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
 }
 
-# The median of a number a line.
+# The median of the numbers on standard input, one per line.
 median() {
     sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
-# Anonymous memory, in kB, that a session needs more for its second statement, which like the first answers a row.
+# Growth of a session's anonymous memory by its second statement, in kB. Each statement returns
+# one row.
 memory() { # memory STATEMENT STATEMENT
     coproc SESSION { psql -X -At; }
     local before after pid
@@ -148,11 +155,12 @@ launch() { # launch JOB COMMAND...
 }
 
 finish() { # finish WHAT JOB...: one line on the terminal; returns when all jobs have ended
-    local what=$1 job started=$SECONDS failed=
+    local what=$1 job started=$SECONDS failed='' line
     shift
     if [ -n "$terminal" ]; then
         while any_alive "$@"; do
-            printf '\r\033[K%.*s' "$(($(columns) - 1))" "==> $what$(progress "$@") ($((SECONDS - started)) s)"
+            line="==> $what$(progress "$@") ($((SECONDS - started)) s)"
+            printf '\r\033[K%.*s' "$(($(columns) - 1))" "$line"
             sleep 0.5
         done
         printf '\r\033[K'
