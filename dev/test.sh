@@ -43,10 +43,10 @@ advisories_local() {
     mkdir -p "$databases"
     ln -s "$(realpath "$CREWSNOW_ADVISORY_DB")" "$databases/advisory-db-3157b0e258782691"
     sed "s|^\[advisories\]|&\ndb-path = \"$databases\"|" deny.toml >"$config"
-    "$tools/cargo-deny" --all-features --config "$config" check --disable-fetch advisories
+    "$tools/cargo-deny" --all-features --offline --config "$config" check advisories
 }
 advisories_fetched() {
-    "$tools/cargo-deny" --all-features --config deny.toml check --disable-fetch advisories
+    "$tools/cargo-deny" --all-features --config deny.toml check advisories
 }
 fetch_advisories() {
     timeout 60 "$tools/cargo-deny" --config deny.toml fetch db >>"$log" 2>&1
