@@ -11,20 +11,22 @@ const MAX_RIDDLES: usize = 20;
 /// Words with which a sentence hides its subject.
 const RIDDLES: [&str; 7] = ["What", "Who", "Whose", "That", "Of", "Whoever", "Whatever"];
 
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().map(|e| e.to_string_lossy());
+    endings.is_empty() || ending.is_some_and(|ending| endings.contains(&ending.as_ref()))
+}
+
 /// The files below `folder`, relative to the root and sorted, with one of these endings. No ending
-/// stands for every text file.
+/// stands for every file.
 fn below(folder: &str, endings: &[&str]) -> Vec<String> {
     let root = harness::root();
     let mut found = Vec::new();
     files(&root.join(folder), &mut found);
-    let ending = |path: &Path| path.extension().map(|e| e.to_string_lossy().into_owned());
-    found.retain(|path| {
-        endings.is_empty() || ending(path).is_some_and(|ending| endings.contains(&ending.as_str()))
-    });
-    let relative = |path: &Path| {
-        path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned()
-    };
-    let mut names: Vec<_> = found.iter().map(|path| relative(path)).collect();
+    let mut names = Vec::new();
+    for path in found.iter().filter(|path| has_ending(path, endings)) {
+        let relative = path.strip_prefix(&root).expect("below the root");
+        names.push(relative.to_string_lossy().into_owned());
+    }
     names.sort();
     names
 }
@@ -72,7 +74,11 @@ fn no_line_is_longer_than_100_columns() {
             long.push(format!("{name}:{number}: {columns} columns"));
         }
     };
-    for name in [below("src", &["rs"]), below("sql", &[]), below("dev", &[]), below("tests", &["rs"])].concat() {
+    let mut sources = below("src", &["rs"]);
+    sources.extend(below("tests", &["rs"]));
+    sources.extend(below("sql", &[]));
+    sources.extend(below("dev", &[]));
+    for name in sources {
         for (index, line) in text(&root.join(&name)).lines().enumerate() {
             check(&name, index + 1, line);
         }
@@ -122,7 +128,8 @@ impl Block {
             if begins && is_riddle {
                 found.push((self.line_at(offset), first));
             }
-            if let Some(end) = word.trim_end_matches([' ', '\n', '"', '\'', ')', '*']).chars().last() {
+            let closing = [' ', '\n', '"', '\'', ')', '*'];
+            if let Some(end) = word.trim_end_matches(closing).chars().last() {
                 last = end;
                 begins = matches!(end, '.' | ':' | '?' | '!') || (begins && bare.is_empty());
             }
