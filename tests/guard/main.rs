@@ -1,6 +1,7 @@
 //! No test file is left out: every file under tests/ must be one that a runner runs, found by looking, not by a list.
 
 mod layers;
+mod style;
 
 use std::collections::BTreeSet;
 use std::fs;

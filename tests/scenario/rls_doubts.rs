@@ -186,7 +186,7 @@ fn more_than_are_listed(a: &mut Client) {
         a,
         "SELECT count(*), max(detail) FILTER (WHERE object = 'rule rls-off') FROM crewsnow_ops.audit_rls() WHERE rule = 'rls-off'",
     );
-    assert_eq!(listed, ["201|There are 5 more like the 200 that are listed."]);
+    assert_eq!(listed, ["201|5 more findings beside the 200 listed."]);
     run(a, "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('DROP TABLE public.open_%s', n); END LOOP; END $$");
 }
 

@@ -263,7 +263,7 @@ fn owners_of_tables_gain_and_see_nothing() {
     }
     let verdict = |a: &mut Client, table: &str, reach: &str| {
         let sql = format!(
-            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') WHERE reach = '{reach}' AND identity ~ 'signed up'"
+            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') WHERE reach = '{reach}' AND identity ~ 'as a new account'"
         );
         value(a, &sql)
     };

@@ -111,7 +111,7 @@ fn the_last_hundred_runs(a: &mut Client) {
 
 /// What this transaction has made is looked at, and what it takes back is not.
 fn uncommitted(a: &mut Client) {
-    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') WHERE reach = 'read-leak' AND identity LIKE '%signed up'";
+    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
     run(
         a,
         "BEGIN; CREATE TABLE public.fresh (LIKE public.notes INCLUDING ALL, FOREIGN KEY (user_id) REFERENCES auth.users);

@@ -29,7 +29,7 @@ pub struct Role {
 
 /// The table that has a row for each account.
 #[derive(Debug, Clone)]
-pub struct Users {
+pub struct UsersTable {
     /// Oid of the table.
     pub table: pg_sys::Oid,
     /// Name, quoted and qualified.
@@ -53,7 +53,7 @@ pub struct Application {
     /// SQL call of the function that returns the user's id; `None` if it does not exist.
     pub identity: Option<String>,
     /// The accounts table; `None` if it does not exist or cannot be used.
-    pub users: Option<Users>,
+    pub users: Option<UsersTable>,
     /// Settings of a request and the claim that each carries; `*` is all of them.
     pub claims: Vec<(String, String)>,
     /// Schemas that a client role has USAGE on, sorted by name.
@@ -87,7 +87,7 @@ impl Application {
             Ok(Self {
                 identity: functions.first().copied().flatten().map(lookup::signature),
                 identity_functions: functions.into_iter().flatten().collect(),
-                users: Users::called(&settings::users_table()),
+                users: UsersTable::called(&settings::users_table()),
                 claims: settings::claims(),
                 schemas,
                 owner_type: None,
@@ -137,7 +137,7 @@ impl Application {
     fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
         let mut settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
-            // With it off, the planner adds a penalty that would exceed the cost limit.
+            // With it off, the planner can add a penalty that exceeds the cost limit.
             (c"enable_seqscan".to_owned(), c"on".to_owned()),
             (c"search_path".to_owned(), c_string(&self.search_path)),
         ];
@@ -241,9 +241,9 @@ impl Application {
     pub fn self_test_user(&self, role: &Role, id: &str) -> Identity {
         let settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
-            // With it off, the planner adds a penalty that would exceed the cost limit.
+            // With it off, the planner can add a penalty that exceeds the cost limit.
             (c"enable_seqscan".to_owned(), c"on".to_owned()),
-            (c"crewsnow_ops.control_user".to_owned(), c_string(id)),
+            (c"crewsnow_ops.self_test_user".to_owned(), c_string(id)),
         ];
         Identity {
             label: "self-test".to_owned(),
@@ -333,7 +333,7 @@ impl Application {
     }
 }
 
-impl Users {
+impl UsersTable {
     /// The accounts table of this name; `None` unless its primary key is one column of a built-in
     /// type. Comparing or printing other types could run code of the application's developers.
     fn called(name: &str) -> Option<Self> {

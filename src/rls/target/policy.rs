@@ -197,7 +197,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
             });
             for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
                 clause.constant = constant;
-                add(&mut clause.facts, inner);
+                merge_inlined(&mut clause.facts, inner);
             }
         });
     }
@@ -283,7 +283,7 @@ fn simplify(
 
 /// Merges facts of inlined functions. Columns and calls are left out: after inlining they are no
 /// longer those of the policy.
-fn add(facts: &mut Facts, inner: Facts) {
+fn merge_inlined(facts: &mut Facts, inner: Facts) {
     facts.functions.extend(inner.functions);
     facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);

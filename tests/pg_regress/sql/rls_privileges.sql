@@ -77,7 +77,7 @@ RESET search_path;
 -- an operator: traces people, tries corrections with their own rights, keeps runs
 SET SESSION AUTHORIZATION rls_operator;
 SELECT access_path, object, reach, verdict, victim_rows FROM crewsnow_ops.trace_access('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002') WHERE access_path = 'policy';
-SELECT access_path, reach, reaches, through FROM crewsnow_ops.trace_row((SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}') WHERE reaches = 'YES' AND identity LIKE '%signed up';
+SELECT access_path, reach, reaches, through FROM crewsnow_ops.trace_row((SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}') WHERE reaches = 'YES' AND identity LIKE '% as a new account';
 SELECT crewsnow_ops.prove_remediation('read-leak policy "open" on app.notes');
 SELECT crewsnow_ops.record_rls_audit() IS NOT NULL;
 SELECT count(*) FROM crewsnow_ops.rls_drift();
