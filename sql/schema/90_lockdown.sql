@@ -47,3 +47,5 @@ $lockdown$;
 GRANT EXECUTE ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) TO PUBLIC;
 -- It looks at its arguments only, and every INSERT into event_log calls it with the rights of the one who inserts.
 GRANT EXECUTE ON FUNCTION crewsnow_ops.is_valid_event(text, text, numeric, jsonb, timestamptz) TO PUBLIC;
+-- The decision behind require_go: it demands EXECUTE on require_go itself.
+GRANT EXECUTE ON FUNCTION crewsnow_ops.require_go_decision(text, text) TO PUBLIC;

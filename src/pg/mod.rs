@@ -9,7 +9,6 @@ pub mod cstring;
 pub mod error;
 pub mod fmgr;
 pub mod memory;
-pub mod refusal;
 pub mod rewrite;
 pub mod storage;
 pub mod xact;
