@@ -3,6 +3,10 @@
 //! It takes its call as the server makes it. Going through pgrx's argument handling would copy the key, check its encoding (and
 //! raise an error where it does not fit) and cost as much again as the evaluation itself.
 
+// Allowed here because this hot path takes its call as the server makes it, without pgrx. Everywhere
+// else outside `pg`, `Cargo.toml` denies unsafe code.
+#![allow(unsafe_code)]
+
 use super::cache;
 use super::model::{MAX_KEY_LENGTH, UserId};
 use pgrx::pg_sys;
