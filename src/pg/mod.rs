@@ -56,6 +56,9 @@ pub mod rewrite;
 pub mod storage;
 pub mod xact;
 
+#[cfg(any(test, feature = "pg_test"))]
+mod server_tests;
+
 /// Keeps Rust back-traces out of users' error messages.
 ///
 /// pgrx's panic hook captures a back-trace whenever the server's environment has `RUST_BACKTRACE`
