@@ -140,7 +140,6 @@ mod tests {
         let inside = || as_client(client, &[], shown);
         let outside = shown();
         assert!(outside.starts_with("none none "), "{outside}");
-        // The result of `as_client` is rolled back, so it passes the value on as an error would.
         assert_eq!(inside().expect("runs"), "glue_client glue_client glue_client");
         assert_eq!(shown(), outside);
         run("CREATE ROLE glue_owner; SET LOCAL ROLE glue_owner");

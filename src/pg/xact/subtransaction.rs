@@ -94,7 +94,7 @@ impl Failure {
     }
 
     /// Whether the session was asked to stop: by a cancel, a timeout or a shutdown. See
-    /// [`INTERRUPT_FUNCTION`].
+    /// `INTERRUPT_FUNCTION`.
     ///
     /// The server raises a shutdown as FATAL, which nothing catches. It arrives here only from a
     /// parallel worker, whose reports the leader raises as ERROR.
@@ -111,7 +111,7 @@ impl Failure {
     }
 
     /// Whether the work failed because [`as_client`](super::sec_context::as_client) confines it.
-    /// A client's request would not have failed. See [`SANDBOX_FORMATS`].
+    /// A client's request would not have failed. See `SANDBOX_FORMATS`.
     #[must_use]
     pub fn is_sandbox_violation(&self) -> bool {
         self.is_sandbox_violation
