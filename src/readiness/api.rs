@@ -11,8 +11,6 @@ use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::{MaterializedRows, QueryRows};
-use crate::pg::refusal;
-use crate::pg::refusal::Refusal;
 use crate::pg::xact::session;
 use crate::readiness::error::{Kind, ReadinessError};
 use crate::suggest::similar;
@@ -37,13 +35,16 @@ impl Made {
         let verdict = Verdict::of(&snapshot);
         let reasons = render::reasons(&snapshot, &verdict);
         let actions = render::next_actions(&snapshot, &verdict);
-        let mut made = Self { snapshot, verdict, reasons, actions, id: None };
+        Ok(Self { snapshot, verdict, reasons, actions, id: None })
+    }
+
+    fn kept(mut self) -> Result<Self, ReadinessError> {
         if session::is_writable() {
-            made.id = Some(made.keep()?);
+            self.id = Some(self.keep()?);
         } else {
             notice!("this decision is not kept: nothing can be written here");
         }
-        Ok(made)
+        Ok(self)
     }
 
     fn keep(&self) -> Result<pgrx::Uuid, ReadinessError> {
@@ -93,7 +94,7 @@ fn time(moment: Instant) -> Option<TimestampWithTimeZone> {
 /// SQLSTATE 25001 (old snapshot).
 #[pg_extern(sql = false)]
 fn make_go_no_go_decision() -> Result<MaterializedRows<10>, ErrorReport> {
-    let made = Made::now(Gate::GoNoGo, None)?;
+    let made = Made::now(Gate::GoNoGo, None)?.kept()?;
     let verdict = &made.verdict;
     Ok(MaterializedRows(vec![[
         made.word().into_datum(),
@@ -114,7 +115,7 @@ fn make_go_no_go_decision() -> Result<MaterializedRows<10>, ErrorReport> {
 /// SQLSTATE 25001 (old snapshot).
 #[pg_extern(sql = false)]
 fn make_launch_decision() -> Result<MaterializedRows<9>, ErrorReport> {
-    let made = Made::now(Gate::Launch, None)?;
+    let made = Made::now(Gate::Launch, None)?.kept()?;
     let verdict = &made.verdict;
     Ok(MaterializedRows(vec![[
         made.is_go().into_datum(),
@@ -141,7 +142,7 @@ fn asked(gate: Option<&str>, release: Option<&str>) -> Result<Made, ReadinessErr
 /// SQLSTATE 22004 (NULL argument), 22023 (unknown gate, a release of another form), 25001 (old snapshot).
 #[pg_extern(sql = false)]
 fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedRows<11>, ErrorReport> {
-    let made = asked(p_gate, p_release)?;
+    let made = asked(p_gate, p_release)?.kept()?;
     let verdict = &made.verdict;
     Ok(MaterializedRows(vec![[
         made.snapshot.gate.as_str().into_datum(),
@@ -158,22 +159,34 @@ fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedR
     ]]))
 }
 
-/// The decision behind `crewsnow_ops.require_go`, which refuses by itself: pgrx has no SQLSTATEs but the server's own.
+/// The decision behind `crewsnow_ops.require_go`: its id, or the parts of the error to raise.
 ///
-/// SQLSTATE as [`decide`].
+/// PL/pgSQL raises the error, because pgrx turns SQLSTATEs that it does not know into XX000. A
+/// refusal is not kept, so a direct call does no more than a call of require_go.
+///
+/// SQLSTATE 42501 (the caller may not execute require_go), else as [`decide`].
 #[pg_extern(sql = false)]
-fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    let made = asked(p_gate, p_release)?;
-    if !made.is_go() {
-        let of = made.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
-        refusal::set(Refusal {
-            state: if made.verdict.decision == Decision::Caution { *b"NG002" } else { *b"NG001" },
-            message: format!("{}{of}, {} of 100 points", made.word(), made.verdict.score),
-            detail: made.reasons.join("\n"),
-            hint: made.actions.first().cloned().unwrap_or_default(),
-        });
+fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<MaterializedRows<5>, ErrorReport> {
+    if !Spi::get_one::<bool>(include_str!("../../sql/readiness/may_require_go.sql"))
+        .map_err(ServerError::from)?
+        .unwrap_or_default()
+    {
+        return Err(ServerError::MayNotExecute("require_go").into());
     }
-    Ok(made.id)
+    let made = asked(p_gate, p_release)?;
+    if made.is_go() {
+        return Ok(MaterializedRows(vec![[made.kept()?.id.into_datum(), None, None, None, None]]));
+    }
+    let made = if session::is_writable() { made } else { made.kept()? };
+    let of = made.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
+    let state = if made.verdict.decision == Decision::Caution { "NG002" } else { "NG001" };
+    Ok(MaterializedRows(vec![[
+        None,
+        state.into_datum(),
+        format!("{}{of}, {} of 100 points", made.word(), made.verdict.score).into_datum(),
+        made.reasons.join("\n").into_datum(),
+        made.actions.first().cloned().unwrap_or_default().into_datum(),
+    ]]))
 }
 
 /// What a decision rests on. See the COMMENT on the SQL function.

@@ -1,4 +1,5 @@
-//! No test file is left out: every file under tests/ must be one that a runner runs, found by looking, not by a list.
+//! Rules about the sources themselves: no test or SQL file is left out, and `unsafe` stays where it
+//! is allowed.
 
 mod layers;
 mod style;
@@ -109,4 +110,27 @@ fn every_sql_file_is_used() {
     };
     let unused: Vec<_> = sql.iter().filter(|path| !is_used(path)).collect();
     assert!(unused.is_empty(), "{unused:?}");
+}
+
+/// Whether a line of Rust uses the keyword `unsafe`, comments aside.
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+}
+
+/// `Cargo.toml` denies unsafe code, but an attribute could allow it again anywhere.
+#[test]
+fn unsafe_code_is_in_pg_and_one_hot_path() {
+    let root = harness::root().join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    let outside: Vec<_> = found
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "rs") && text(path).lines().any(is_unsafe))
+        .map(|path| path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned())
+        .filter(|path| !path.starts_with("pg/"))
+        .collect();
+    assert_eq!(outside, ["flags/evaluate.rs"]);
+    assert!(is_unsafe("    unsafe { work() } // why") && is_unsafe("#[unsafe(no_mangle)]"));
+    assert!(!is_unsafe("// unsafe") && !is_unsafe("unsafe_code = \"deny\""));
 }

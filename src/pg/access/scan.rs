@@ -80,6 +80,8 @@ impl TableScan {
     }
 }
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "systable_getnext of access/genam.h");
+
 /// The server's functions without pgrx's guard, for use within one.
 mod unguarded {
     use pgrx::pg_sys::*;

@@ -52,6 +52,8 @@ pub(crate) unsafe fn read_columns(slot: *mut pg_sys::TupleTableSlot, columns: i3
     }
 }
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "slot_getsomeattrs_int of executor/tuptable.h");
+
 mod unguarded {
     use pgrx::pg_sys::*;
 

@@ -5,6 +5,8 @@ use crate::pg::memory;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "oid of pg_constraint");
+
 /// The catalog's oid, which pgrx leaves out.
 const PG_CONSTRAINT: u32 = 2606;
 

@@ -9,6 +9,8 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 static WATCHED: AtomicU32 = AtomicU32::new(0);
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "AcceptInvalidationMessages of utils/inval.h");
+
 unsafe extern "C-unwind" {
     /// Called without pgrx's error trap: one evaluation in the hot path must not pay for a sigsetjmp. An error raised in here
     /// jumps over `accept` only, whose frame owns nothing.

@@ -7,6 +7,8 @@ use crate::pg::backend_local::BackendLocal;
 use pgrx::{IntoDatum, pg_sys};
 use std::ffi::{CStr, CString};
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "get_primary_key_attnos of catalog/pg_constraint.h");
+
 // The server's catalog/pg_constraint.h, which pgrx leaves out.
 unsafe extern "C-unwind" {
     fn get_primary_key_attnos(

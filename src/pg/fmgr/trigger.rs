@@ -1,16 +1,18 @@
-//! What pgrx's trigger interface does not offer.
+//! Additions to pgrx's trigger interface.
 
 use super::spi::RowArgument;
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::{AllocatedByRust, PgTrigger, PgTupleDesc, WhoAllocated, pg_sys};
 use std::ffi::{CStr, c_int};
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "datum_image_eq of utils/datum.h");
+
 unsafe extern "C-unwind" {
-    /// Compares two values of any type byte by byte, after detoasting. Exported by the server, absent from pgrx's bindings.
+    /// Compares two values of any type byte by byte, after detoasting.
     fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, length: i16) -> bool;
 }
 
-/// Whether an UPDATE changes the row in any column but those in `except`.
+/// Whether an UPDATE changes any column other than those in `except`.
 pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
     let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
         return false;
@@ -23,7 +25,8 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
         };
         let column = i as c_int + 1;
         let (mut old_is_null, mut new_is_null) = (false, false);
-        // SAFETY: both tuples are the trigger's, of the relation whose descriptor this is, and the column exists in it.
+        // SAFETY: the trigger's tuples and the descriptor belong to the same relation, which has
+        // this column.
         unsafe {
             let old = pg_sys::heap_getattr(old, column, descriptor.as_ptr(), &mut old_is_null);
             let new = pg_sys::heap_getattr(new, column, descriptor.as_ptr(), &mut new_is_null);
@@ -34,14 +37,16 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
     })
 }
 
-/// Whether an UPDATE changes what `holds` says of the bytes of the jsonb `column`.
+/// Whether an UPDATE changes the result of `holds` for the bytes of the jsonb `column`. NULL and a
+/// missing column count as `false`.
 pub fn update_changes_json(trigger: &PgTrigger<'_>, column: &CStr, holds: fn(&[u8]) -> bool) -> bool {
     let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
         return false;
     };
     let descriptor = relation.tuple_desc();
-    let of = |tuple: pg_sys::HeapTuple| {
-        // SAFETY: the tuple is the trigger's, of the relation whose descriptor this is; the column is looked at only as jsonb.
+    let value_holds = |tuple: pg_sys::HeapTuple| {
+        // SAFETY: the trigger's tuple and the descriptor belong to the same relation. The column is
+        // read only if it is a jsonb.
         unsafe {
             let number = pg_sys::SPI_fnumber(descriptor.as_ptr(), column.as_ptr());
             if number <= 0 || pg_sys::SPI_gettypeid(descriptor.as_ptr(), number) != pg_sys::JSONBOID {
@@ -52,23 +57,23 @@ pub fn update_changes_json(trigger: &PgTrigger<'_>, column: &CStr, holds: fn(&[u
             !is_null && crate::pg::access::datum::with_varlena(object, holds)
         }
     };
-    of(old.into_pg()) != of(new.into_pg())
+    value_holds(old.into_pg()) != value_holds(new.into_pg())
 }
 
-/// A row of the trigger's table as a bound parameter.
+/// A row of the trigger's table as a bound parameter; `None` is NULL.
 pub fn row_argument<A: WhoAllocated>(trigger: &PgTrigger<'_>, row: Option<PgHeapTuple<'_, A>>) -> RowArgument {
     // SAFETY: a trigger's relation is open while the trigger runs.
     let row_type = trigger.relation().map_or(pg_sys::RECORDOID, |r| unsafe { (*(*r.as_ptr()).rd_rel).reltype });
     RowArgument { value: row.and_then(PgHeapTuple::into_composite_datum), row_type }
 }
 
-/// A copy of a row as a bound parameter, and the row.
+/// A row of the trigger's table as a bound parameter, and the row itself to return.
 pub fn row_copy<'a>(
     trigger: &PgTrigger<'_>,
     row: PgHeapTuple<'a, AllocatedByRust>,
 ) -> (RowArgument, PgHeapTuple<'a, AllocatedByRust>) {
     let tuple = row.into_pg();
-    // SAFETY: the tuple is of the trigger's relation, which is open while the trigger runs and whose descriptor outlives it.
+    // SAFETY: the tuple belongs to the trigger's relation, which is open while the trigger runs.
     unsafe {
         let descriptor = trigger.relation().map_or(std::ptr::null_mut(), |r| (*r.as_ptr()).rd_att);
         let view = || PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(descriptor), tuple);
@@ -76,7 +81,7 @@ pub fn row_copy<'a>(
     }
 }
 
-/// Whether the current user has the rights of the owner of the trigger's table.
+/// Whether the current user has the privileges of the owner of the trigger's table.
 pub fn is_owner(trigger: &PgTrigger<'_>) -> bool {
     trigger.relation().is_ok_and(|relation| {
         // SAFETY: a trigger's relation is open while the trigger runs.

@@ -5,6 +5,8 @@ use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::{CStr, c_int, c_void};
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "expression_tree_mutator of nodes/nodeFuncs.h");
+
 // Its callback has no arguments in pgrx's declaration for 15, and another name from 16 on.
 unsafe extern "C-unwind" {
     #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]

@@ -6,6 +6,8 @@ use pgrx::spi::quote_identifier;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "datumCopy of utils/datum.h");
+
 // The server's utils/datum.h, which pgrx leaves out.
 unsafe extern "C-unwind" {
     fn datumCopy(value: pg_sys::Datum, is_by_value: bool, length: i32) -> pg_sys::Datum;

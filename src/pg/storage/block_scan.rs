@@ -25,6 +25,8 @@ impl Bounds {
 
 /// So many blocks are looked at before those among them that have changed are read.
 const BATCH: usize = 32;
+copied_for!("pg15" "pg16" "pg17" "pg18": "FirstNormalTransactionId of access/transam.h");
+
 /// The first transaction id that is one.
 const FIRST_NORMAL: u32 = 3;
 
@@ -271,6 +273,8 @@ impl Blocks {
         positions
     }
 }
+
+copied_for!("pg15" "pg16" "pg17" "pg18": "functions of storage/bufmgr.h and storage/predicate.h");
 
 /// The server's functions without pgrx's guard, for use within one.
 mod unguarded {

@@ -15,6 +15,8 @@ pub struct Summary {
     pub time: (i64, i64),
 }
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "layout of access/brin_page.h and access/brin_tuple.h");
+
 /// `BRIN_META_MAGIC` and `BRIN_CURRENT_VERSION`, which has been the same since there is BRIN.
 const MAGIC: [u32; 2] = [0xA810_9CFA, 1];
 /// `BRIN_PAGETYPE_REGULAR`, in the last two bytes of a page.

@@ -15,6 +15,8 @@ use std::ffi::CStr;
 
 const ROW_EXCLUSIVE: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
 const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
+copied_for!("pg15" "pg16" "pg17" "pg18": "oid of now() and node text of FuncExpr");
+
 /// How the server writes an expression that is a function's call.
 const CALL: &str = "{FUNCEXPR :funcid ";
 /// now()'s fixed oid.
