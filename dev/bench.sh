@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Measures, and prints ratios against named rivals of the same run; PART=flags, telemetry, health or rls for one part. Nothing in here passes or
+# Measures, and prints ratios against named rivals of the same run; PART=flags, telemetry, health, rls or ablation for one part. Nothing in here passes or
 # fails.
 . "$(dirname "$0")/lib.sh"
 begin
 step "Building and installing the extension" install_release
 dev/cluster.sh start
-for part in ${PART:-flags telemetry health rls}; do
+for part in ${PART:-flags telemetry health rls ablation}; do
     "dev/bench_$part.sh"
 done
