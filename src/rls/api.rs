@@ -12,6 +12,7 @@ use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
+use crate::pg::rewrite::redact::redacted;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
 use crate::pg::xact::subtransaction::isolated;
@@ -204,9 +205,9 @@ fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<
 fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
     // What the caller has said may be shown, but not what it leads to.
     let fold = |condition: Qual| match condition.fold(&Parameters::none()) {
-        ConstFolded::Always => Qual::ALWAYS,
-        ConstFolded::Never => Qual::never(),
-        ConstFolded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
+        ConstFolded::True => Qual::ALWAYS,
+        ConstFolded::False => Qual::never(),
+        ConstFolded::Residual(folded) => redacted(folded, condition, who.user.as_deref()),
     };
     let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
         who.act(|| {

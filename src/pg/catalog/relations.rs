@@ -1,5 +1,6 @@
-//! Reads pg_class and pg_index as a whole, without the executor: with tens of thousands of relations
-//! a query takes several times as long. crewsnow_ops.direct_catalog_scans = off runs that query.
+//! Reads pg_class and pg_index as a whole, without the executor: with tens of thousands of
+//! relations a query takes several times as long. crewsnow_ops.direct_catalog_scans = off runs that
+//! query.
 
 use crate::pg::access::scan::TableScan;
 use crate::pg::error::ServerError;

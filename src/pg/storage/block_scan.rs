@@ -191,9 +191,8 @@ impl Blocks {
     /// page LSN or xmin are skipped; other unwanted rows are visited.
     pub fn read(&self, runs: &[Run], wanted: Wanted, mut visit: impl FnMut(&RowInPlace<'_>)) {
         let wanted = if settings::wal_skip() { wanted } else { Wanted::default() };
-        // As the server does: a scan of much of the cache uses a ring of buffers, a smaller one stays
-        // cached for the next reader.
-        // SAFETY: reads a backend-local variable.
+        // As the server does: a scan of much of the cache uses a ring of buffers, a smaller one
+        // stays cached for the next reader. SAFETY: reads a backend-local variable.
         let is_much = block_count(runs) > u64::from(unsafe { pg_sys::NBuffers }.unsigned_abs()) / 8;
         // Not SO_TYPE_SEQSCAN: the statistics would count each run as a sequential scan.
         let flags = pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN
@@ -233,9 +232,9 @@ impl Blocks {
         }
     }
 
-    /// Visits the runs of blocks whose LSN is greater than `since`. An LSN of 0 tells nothing and is
-    /// visited: pages of an unlogged table, or of one filled by the transaction that created it, were
-    /// never logged.
+    /// Visits the runs of blocks whose LSN is greater than `since`. An LSN of 0 tells nothing and
+    /// is visited: pages of an unlogged table, or of one filled by the transaction that created it,
+    /// were never logged.
     fn changed(&self, runs: &[Run], since: u64, is_much: bool, mut visit: impl FnMut(Run)) {
         if since == 0 {
             runs.iter().copied().for_each(visit);
@@ -277,9 +276,9 @@ impl Blocks {
     /// The relation must have these blocks.
     unsafe fn positions(&self, first: u32, count: u32, strategy: pg_sys::BufferAccessStrategy) -> [u64; BATCH] {
         let mut positions = [0; BATCH];
-        // SAFETY: as the caller vouches; each block is pinned while its header is read. One guard for
-        // the batch, because a guard for each call costs as much as the call. No value in here needs
-        // to be dropped.
+        // SAFETY: as the caller vouches; each block is pinned while its header is read. One guard
+        // for the batch, because a guard for each call costs as much as the call. No value in here
+        // needs to be dropped.
         unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 for (position, block) in positions.iter_mut().zip(first..first + count) {
@@ -323,8 +322,8 @@ mod unguarded {
 /// decoded; false at the end.
 ///
 /// # Safety
-/// The scan must be of a heap, the slot must be made for its rows, and `columns` must be their number
-/// of columns.
+/// The scan must be of a heap, the slot must be made for its rows, and `columns` must be their
+/// number of columns.
 unsafe fn next_row(
     scan: pg_sys::TableScanDesc,
     slot: *mut pg_sys::TupleTableSlot,

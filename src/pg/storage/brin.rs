@@ -51,8 +51,8 @@ pub unsafe fn is_minmax(index: pg_sys::Relation) -> bool {
 /// Visits all finished summaries of an index that [`is_minmax`]. Returns the number of blocks of a
 /// range; `None` if the meta page is of an unknown version.
 ///
-/// While a summary moves to another page, its range may be visited twice. The older summary may lack
-/// rows that the running statement sees, but then the newer one is visited, too.
+/// While a summary moves to another page, its range may be visited twice. The older summary may
+/// lack rows that the running statement sees, but then the newer one is visited, too.
 pub fn read(index: pg_sys::Oid, mut visit: impl FnMut(Summary)) -> Option<u32> {
     // SAFETY: the index is locked. A page is pinned and locked while it is read, and its line
     // pointers point into it.
@@ -99,8 +99,9 @@ unsafe fn page_type(page: pg_sys::Page) -> u16 {
     unsafe { page.add(pg_sys::BLCKSZ as usize - 2).cast::<u16>().read() }
 }
 
-/// Decodes a BRIN tuple: the first block of the range, a byte of flags and offset, and at that offset
-/// minimum and maximum of each column. The summary of a range without rows overlaps no bounds.
+/// Decodes a BRIN tuple: the first block of the range, a byte of flags and offset, and at that
+/// offset minimum and maximum of each column. The summary of a range without rows overlaps no
+/// bounds.
 fn summary(tuple: &[u8], blocks_per_range: u32) -> Option<Summary> {
     let (block, flags) = (u32::from_ne_bytes(tuple.get(..4)?.try_into().ok()?), *tuple.get(4)?);
     let range = block / blocks_per_range;

@@ -51,8 +51,8 @@ pub fn insert(parent: pg_sys::Oid, satisfied: &Preconditions<'_>, columns: &[Col
         return false;
     }
     // SAFETY: relations are locked as for INSERT before their descriptors are read; locks are held
-    // until the transaction ends, as the server holds them. The tuple and the index values match the
-    // descriptors that they are made for.
+    // until the transaction ends, as the server holds them. The tuple and the index values match
+    // the descriptors that they are made for.
     unsafe {
         if (&raw const pg_sys::ExecutorCheckPerms_hook).read().is_some() {
             return false;
@@ -78,8 +78,8 @@ pub fn insert(parent: pg_sys::Oid, satisfied: &Preconditions<'_>, columns: &[Col
         if let Some((mut values, mut nulls)) = row {
             let descriptor = (*relation).rd_att;
             let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            // At the end of the table and not into gaps: new rows stay together, where the BRIN index
-            // finds them.
+            // At the end of the table and not into gaps: new rows stay together, where the BRIN
+            // index finds them.
             let options = pg_sys::HEAP_INSERT_SKIP_FSM as i32;
             let command = pg_sys::GetCurrentCommandId(true);
             pg_sys::heap_insert(relation, tuple, command, options, std::ptr::null_mut());

@@ -104,7 +104,7 @@ impl Examination<'_> {
         let memo = self.memo(identity);
         let question = Question { table: self.table, identity, memo: &memo };
         let answer = identity.act_within(LIMIT, || -> Result<bool, Undecidable> {
-            let ConstFolded::Depends(folded) = memo.fold(condition) else { return Ok(true) };
+            let ConstFolded::Residual(folded) = memo.fold(condition) else { return Ok(true) };
             for arm in folded.alternatives() {
                 if !arm.reads_row() && question.first(&Rows::Foreign, arm, MOST_COST)?.is_some() {
                     return Ok(true);
@@ -139,17 +139,17 @@ impl Examination<'_> {
                         };
                         let Some(user) = user else { break };
                         let value = value_of(owner.type_, &c_string(&user));
-                        condition = condition.with_column(owner.number, owner.type_, value).unwrap_or(condition);
+                        condition = condition.substitute(owner.number, owner.type_, value).unwrap_or(condition);
                     }
                 }
                 match memo.fold(condition) {
-                    ConstFolded::Always => Ok(true),
-                    ConstFolded::Never => Ok(false),
-                    ConstFolded::Depends(_) => match place {
+                    ConstFolded::True => Ok(true),
+                    ConstFolded::False => Ok(false),
+                    ConstFolded::Residual(_) => match place {
                         Some(place) => Ok(question.first(&Rows::At(place), condition, f64::MAX)?.is_some()),
                         None if is_about_new => {
                             let chosen = question.chosen(condition, command(reach));
-                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), ConstFolded::Always)))
+                            Ok(chosen.is_some_and(|chosen| matches!(memo.fold(chosen), ConstFolded::True)))
                         }
                         None => Ok(false),
                     },

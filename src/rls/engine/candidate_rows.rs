@@ -5,8 +5,8 @@ use super::probe::{Found, MOST_COST, Place, Question, Rows, command};
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::candidate_values::{CandidateValues, Column};
-use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, text_of, value_of};
-use crate::pg::rewrite::row_security::{Command, Effective, Origin, RowComposition, Undecidable};
+use crate::pg::rewrite::qual::{ConstFolded, Origin, Parameters, Qual, text_of, value_of};
+use crate::pg::rewrite::row_security::{Command, Effective, RowComposition, Undecidable};
 use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
@@ -89,7 +89,7 @@ impl Question<'_> {
                     let (rows, using) = match has_own {
                         true => (Rows::Own(place), effective.using),
                         false => {
-                            let using = effective.using.with_column(me.0, me.1, me.2);
+                            let using = effective.using.substitute(me.0, me.1, me.2);
                             (Rows::Foreign, using.ok_or(Undecidable::WholeRow)?)
                         }
                     };
@@ -150,9 +150,9 @@ impl Question<'_> {
         for assigned in assigned {
             let check = check.with_choices(assigned).ok_or(Undecidable::WholeRow)?;
             let check = match self.memo.fold(check) {
-                ConstFolded::Always => return Ok(Made::Row(Vec::new())),
-                ConstFolded::Never => continue,
-                ConstFolded::Depends(check) => check,
+                ConstFolded::True => return Ok(Made::Row(Vec::new())),
+                ConstFolded::False => continue,
+                ConstFolded::Residual(check) => check,
             };
             if seen.iter().any(|known| known.is_same(check)) {
                 continue;
@@ -172,7 +172,7 @@ impl Question<'_> {
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column) && self.may_set(column, command)
         };
-        let wishes = check.wishes(self.table.oid(), &may_set)?;
+        let wishes = CandidateValues::collect(check, self.table.oid(), &may_set)?;
         // Rows as they are have been looked at.
         if wishes.columns.is_empty() && !places.is_empty() {
             return Ok(Made::Nothing);
@@ -189,7 +189,8 @@ impl Question<'_> {
         {
             return Ok(Made::Row(chosen));
         }
-        if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())?.is_some()
+        if wishes.residuals() > 0
+            && self.mixed(wishes.relax(check), command, &listed, places, wishes.residuals())?.is_some()
         {
             let columns = wishes.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
             return Ok(Made::Untried(columns.collect()));
@@ -210,8 +211,11 @@ impl Question<'_> {
         let read = condition.columns().ok_or(Undecidable::WholeRow)?;
         let name = &self.table.named.name;
         let is_listed = |number: &i16| listed.iter().any(|column| column.number == *number);
-        let lent: Vec<i16> =
-            read.iter().filter(|number| **number < CandidateValues::part(0) && !is_listed(number)).copied().collect();
+        let lent: Vec<i16> = read
+            .iter()
+            .filter(|number| **number < CandidateValues::residual_column(0) && !is_listed(number))
+            .copied()
+            .collect();
         let (mut from, mut terms, mut values, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Origin>::new());
         let mut told: Vec<String> = Vec::new();
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
@@ -276,7 +280,7 @@ impl Question<'_> {
         for number in 0..parts {
             made *= 3;
             from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
-            origins.push((CandidateValues::part(number), from.len() as i32, 1, pg_sys::BOOLOID));
+            origins.push((CandidateValues::residual_column(number), from.len() as i32, 1, pg_sys::BOOLOID));
         }
         if made > MADE {
             return Err(Undecidable::TooExpensive);
@@ -412,7 +416,8 @@ impl Examination<'_> {
         let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
         identity.act_within(LIMIT, || {
             let Effective { using, check } = self.effective(identity, reach)?;
-            let as_chosen = |check: Qual, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
+            let as_chosen =
+                |check: Qual, (column, type_, value): &Chosen| check.substitute_nullable(*column, *type_, *value);
             let check = chosen.iter().try_fold(check, as_chosen).ok_or(Undecidable::WholeRow)?;
             Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
         })

@@ -4,6 +4,7 @@ use super::probe::{Found, Question, command};
 use super::probe_cache::Memo;
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
+use crate::pg::rewrite::redact::redacted;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, Effective, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
@@ -228,9 +229,9 @@ impl<'a> Examination<'a> {
                 question.begins(&effective)?;
                 let me = identity.user.as_deref();
                 let folded = |condition: Qual| match memo.fold(condition) {
-                    ConstFolded::Always => Qual::ALWAYS,
-                    ConstFolded::Never => Qual::never(),
-                    ConstFolded::Depends(folded) => folded.without_values(condition, me),
+                    ConstFolded::True => Qual::ALWAYS,
+                    ConstFolded::False => Qual::never(),
+                    ConstFolded::Residual(folded) => redacted(folded, condition, me),
                 };
                 Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
             })

@@ -155,12 +155,12 @@ impl Question<'_> {
     /// Whether a condition, by itself, keeps rows of others out.
     pub fn keeps_out(&self, condition: Qual) -> Result<bool, Undecidable> {
         Ok(match self.memo.fold(condition) {
-            ConstFolded::Always => false,
-            ConstFolded::Never => true,
-            ConstFolded::Depends(folded) => match self.foreign()? {
-                ConstFolded::Always => false,
-                ConstFolded::Never => true,
-                ConstFolded::Depends(foreign) => folded.refutes(foreign),
+            ConstFolded::True => false,
+            ConstFolded::False => true,
+            ConstFolded::Residual(folded) => match self.foreign()? {
+                ConstFolded::True => false,
+                ConstFolded::False => true,
+                ConstFolded::Residual(foreign) => folded.refutes(foreign),
             },
         })
     }
@@ -168,7 +168,7 @@ impl Question<'_> {
     /// What rows of others are, with what is known of who asks put in; `None` where there can be none.
     fn foreign(&self) -> Result<ConstFolded, Undecidable> {
         self.memo.foreign(|| {
-            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(ConstFolded::Never) };
+            let Some((sql, parameters)) = self.look(&Rows::Foreign) else { return Ok(ConstFolded::False) };
             let foreign = RowQuery { sql: &sql, parameters };
             Ok(foreign.condition()?.fold(&foreign.parameters))
         })
@@ -190,24 +190,24 @@ impl Question<'_> {
     pub fn others(&self, condition: Qual, owners: &[String]) -> Result<Found, Undecidable> {
         let folded = match self.memo.fold(condition) {
             // What holds for one user's claims need not hold for everybody's: that a row shows.
-            ConstFolded::Always if self.identity.is_account => {
+            ConstFolded::True if self.identity.is_account => {
                 return Ok(match self.first(&Rows::Foreign, condition, f64::MAX)? {
                     Some(place) => Found::Row(place),
                     None => Found::Verdict(self.nothing_found(owners)?),
                 });
             }
-            ConstFolded::Always => {
+            ConstFolded::True => {
                 return Ok(Found::Verdict(match self.table.owners.is_empty() {
                     true => Verdict::Public(Confidence::Proved),
                     false => Verdict::Leak(Confidence::Proved, self.audience()),
                 }));
             }
-            ConstFolded::Never => return Ok(Found::Verdict(Verdict::Closed)),
-            ConstFolded::Depends(folded) => folded,
+            ConstFolded::False => return Ok(Found::Verdict(Verdict::Closed)),
+            ConstFolded::Residual(folded) => folded,
         };
         if self.identity.user.is_some()
             && !self.table.owners.is_empty()
-            && let ConstFolded::Depends(foreign) = self.foreign()?
+            && let ConstFolded::Residual(foreign) = self.foreign()?
             && folded.refutes(foreign)
         {
             return Ok(Found::Verdict(Verdict::Isolated));
@@ -289,7 +289,7 @@ impl Question<'_> {
                     return Ok(None);
                 }
                 let value = value_of(owner.type_, &c_string(user));
-                let check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+                let check = check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
                 Some(using.and(check))
             }
         })
@@ -309,9 +309,9 @@ impl Question<'_> {
                     true => application::stranger_of(owner.type_, 1),
                     false => self.identity.user.clone()?,
                 };
-                changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
+                changed = changed.substitute(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
             }
-            Some(matches!(self.memo.fold(self.chosen(changed, Command::Insert)?), ConstFolded::Always))
+            Some(matches!(self.memo.fold(self.chosen(changed, Command::Insert)?), ConstFolded::True))
         };
         // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
         let is_for_any = owners.len() > 1 && (0..owners.len()).all(|i| forged(&|j| i == j) == Some(true));
@@ -322,7 +322,7 @@ impl Question<'_> {
 
     /// What must hold of a new row whose columns, apart from its owners, a client chooses as the policies ask.
     pub fn chosen(&self, check: Qual, command: Command) -> Option<Qual> {
-        let ConstFolded::Depends(folded) = self.memo.fold(check) else { return Some(check) };
+        let ConstFolded::Residual(folded) = self.memo.fold(check) else { return Some(check) };
         let table = self.table.oid();
         let may_set = |column: i16| {
             !self.table.owners.iter().any(|owner| owner.number == column)
@@ -344,7 +344,7 @@ impl Question<'_> {
         if reach == Reach::TakeOver {
             let (Some(owner), Some(me)) = (self.table.owners.get(column), &self.identity.user) else { return Ok(None) };
             let value = value_of(owner.type_, &c_string(me));
-            check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+            check = check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
         }
         let Some(chosen) = self.chosen(check, Command::Update) else { return Ok(None) };
         let condition = effective.using.and(chosen);
@@ -374,9 +374,9 @@ impl Question<'_> {
     /// Whether a row is the asker's.
     pub fn is_own(&self, place: Place) -> Result<bool, Undecidable> {
         let foreign = match self.foreign()? {
-            ConstFolded::Depends(condition) => condition,
-            ConstFolded::Always => return Ok(false),
-            ConstFolded::Never => return Ok(true),
+            ConstFolded::Residual(condition) => condition,
+            ConstFolded::True => return Ok(false),
+            ConstFolded::False => return Ok(true),
         };
         Ok(self.first(&Rows::At(place), foreign, f64::MAX)?.is_none())
     }
@@ -406,18 +406,18 @@ impl Question<'_> {
             return Ok(Found::Verdict(Verdict::Closed));
         };
         match self.memo.fold(condition) {
-            ConstFolded::Never => return Ok(Found::Verdict(Verdict::Isolated)),
-            ConstFolded::Always if !self.identity.is_account && !condition.has_sub_queries() => {
+            ConstFolded::False => return Ok(Found::Verdict(Verdict::Isolated)),
+            ConstFolded::True if !self.identity.is_account && !condition.has_sub_queries() => {
                 return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
             }
-            ConstFolded::Always => {}
-            ConstFolded::Depends(folded) => {
+            ConstFolded::True => {}
+            ConstFolded::Residual(folded) => {
                 // What is own is reached, and nothing more is asked of the new row.
                 let Some((sql, parameters)) = self.look(&rows) else { return Ok(Found::Verdict(Verdict::Closed)) };
                 let own = RowQuery { sql: &sql, parameters };
                 if !self.identity.is_account
                     && !condition.has_sub_queries()
-                    && let ConstFolded::Depends(own) = own.condition()?.fold(&own.parameters)
+                    && let ConstFolded::Residual(own) = own.condition()?.fold(&own.parameters)
                     && own.implies(folded)
                 {
                     return Ok(Found::Verdict(Verdict::Leak(Confidence::Proved, self.audience())));
@@ -433,8 +433,8 @@ impl Question<'_> {
         // Who has no rows yet is asked as if they had others'.
         let as_own = self.table.owners.get(column).zip(self.identity.user.as_deref()).and_then(|(owner, me)| {
             let value = |user: &str| value_of(owner.type_, &c_string(user));
-            let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
-            Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
+            let using = effective.using.substitute(owner.number, owner.type_, value(me))?;
+            Some(using.and(effective.check.substitute(owner.number, owner.type_, value(victim))?))
         });
         let as_own = as_own.ok_or(Undecidable::WholeRow)?;
         Ok(match self.first(&Rows::Foreign, as_own, MOST_COST)? {

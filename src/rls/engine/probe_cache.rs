@@ -65,7 +65,7 @@ impl Answer {
 impl Memo {
     /// [`Qual::fold`] without parameters.
     pub fn fold(&self, condition: Qual) -> ConstFolded {
-        let mut left = ConstFolded::Always;
+        let mut left = ConstFolded::True;
         for term in condition.terms() {
             let is_it = |known: &&(Qual, ConstFolded)| known.0.is_same(term);
             let known = self.folded.borrow().iter().find(is_it).map(|known| known.1);

@@ -8,7 +8,7 @@ use crate::pg::catalog::privilege;
 use crate::pg::cstring::c_string;
 use crate::pg::memory;
 use crate::pg::rewrite::policy_expr;
-use crate::pg::rewrite::policy_expr::{Expression, Facts, Identity};
+use crate::pg::rewrite::policy_expr::{ExprFacts, Expression, IdentitySources};
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
@@ -97,7 +97,7 @@ pub struct ClauseFacts {
     /// true, false or null, if it is a constant.
     pub constant: Option<&'static str>,
     /// What it is made of.
-    pub facts: Facts,
+    pub facts: ExprFacts,
     /// Settings that the functions which it calls name in their bodies.
     pub inner_settings: Vec<String>,
     /// Whether it may tell an anonymous sign-in from another one: it asks for the claim, or such a function does.
@@ -164,7 +164,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
     let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
     let ids: Vec<String> =
         surroundings.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
-    let who = Identity { functions: &surroundings.identity_functions, settings: &settings, ids: &ids };
+    let who = IdentitySources { functions: &surroundings.identity_functions, settings: &settings, ids: &ids };
     let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
     let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
@@ -176,7 +176,7 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
                 clause,
                 tree: Rc::clone(tree),
                 constant: None,
-                facts: Facts::default(),
+                facts: ExprFacts::default(),
                 inner_settings: Vec::new(),
                 tells_guests: false,
             });
@@ -253,7 +253,7 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
 
 /// A clause as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
 fn written(tree: &str, relation: pg_sys::Oid) -> String {
-    isolated(|| policy_expr::written(tree, relation)).unwrap_or_default()
+    isolated(|| policy_expr::deparsed(tree, relation)).unwrap_or_default()
 }
 
 /// What is found besides inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
@@ -261,12 +261,12 @@ fn written(tree: &str, relation: pg_sys::Oid) -> String {
 fn simplify(
     expressions: &[Expression],
     client: pg_sys::Oid,
-    who: &Identity<'_>,
-) -> Option<Vec<(Facts, Option<&'static str>)>> {
+    who: &IdentitySources<'_>,
+) -> Option<Vec<(ExprFacts, Option<&'static str>)>> {
     let (simple, has_expired) = timeout::with_timeout(LIMIT, || {
         let simplify = |expression: &Expression| {
             let simple = expression.simplified();
-            let mut inner = Facts::default();
+            let mut inner = ExprFacts::default();
             simple.collect(who, &mut inner);
             let constant = simple.constant().map(|value| match value {
                 Some(true) => "true",
@@ -286,7 +286,7 @@ fn simplify(
 }
 
 /// Adds what was found inside of what is called, where columns and calls are no longer those that somebody wrote.
-fn add(facts: &mut Facts, inner: Facts) {
+fn add(facts: &mut ExprFacts, inner: ExprFacts) {
     facts.functions.extend(inner.functions);
     facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);
