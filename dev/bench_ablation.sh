@@ -93,6 +93,7 @@ health() {
     sql -d postgres -c 'DROP DATABASE bench WITH (FORCE)' -c 'CREATE DATABASE bench'
     sql -c 'CREATE EXTENSION crewsnow_ops'
     sql -v tables="$tables" <<'SQL'
+SET synchronous_commit = off;
 SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, a int, b text)', n) FROM generate_series(1, :tables) AS n \gexec
 SQL
     sql -c 'VACUUM ANALYZE pg_class' -c 'VACUUM ANALYZE pg_index' -c 'VACUUM ANALYZE pg_attribute'

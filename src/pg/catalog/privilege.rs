@@ -1,7 +1,35 @@
 //! Privileges of roles, by the server's own checks.
 
-use crate::pg::rewrite::row_security::Command;
 use pgrx::pg_sys;
+
+/// A command on the rows of a table, and the privilege of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Command {
+    /// SELECT
+    Select,
+    /// INSERT
+    Insert,
+    /// UPDATE
+    Update,
+    /// DELETE
+    Delete,
+}
+
+impl Command {
+    /// All commands, in the order of reports.
+    pub const ALL: [Self; 4] = [Self::Select, Self::Insert, Self::Update, Self::Delete];
+
+    /// The keyword.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+}
 
 /// Whether a role has a privilege on a column, directly or through the table.
 pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Command) -> bool {

@@ -4,6 +4,7 @@
 use super::list::elements;
 use super::qual::{Origin, Parameters, Qual};
 use crate::pg::access::datum::column;
+pub use crate::pg::catalog::privilege::Command;
 use pgrx::spi::quote_identifier;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
@@ -14,35 +15,6 @@ compile_error!("compare the declaration below with utils/datum.h of this major v
 // From utils/datum.h, which pgrx does not declare.
 unsafe extern "C-unwind" {
     fn datumCopy(value: pg_sys::Datum, is_by_value: bool, length: i32) -> pg_sys::Datum;
-}
-
-/// A command on a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Command {
-    /// SELECT
-    Select,
-    /// INSERT
-    Insert,
-    /// UPDATE
-    Update,
-    /// DELETE
-    Delete,
-}
-
-impl Command {
-    /// All commands, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Select, Self::Insert, Self::Update, Self::Delete];
-
-    /// The keyword.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Select => "SELECT",
-            Self::Insert => "INSERT",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-        }
-    }
 }
 
 /// Reason why the quals of a table decide nothing.
