@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The flags' part of bench.sh, on the server that runs. ROUNDS=7 by default.
+# The flags part of bench.sh, on the running demo server. ROUNDS=7 by default.
 . "$(dirname "$0")/lib.sh"
 begin_part
 
@@ -32,7 +32,7 @@ printf 'First call of a new session at 10,000 flags: median %.2f ms\n' "$(first_
 psql -X -q -c "DELETE FROM feature_flags WHERE flag_key ~ '^flag_' AND substr(flag_key, 6)::int > 187" -c 'VACUUM FULL feature_flags'
 printf 'First call of a new session at 200 flags: median %.2f ms (goal: <= 5)\n' "$(first_call)"
 
-suite() { # a line that a suite prints
+suite() { # prints one line of a suite's output
     CREWSNOW_PG_BIN=$pg_bin CREWSNOW_STATE=$state/test CREWSNOW_SERVER_USER=$server_user \
         cargo test --package harness --test "$1" "$2" -- --nocapture 2>>"$log" | grep -o "$3" || die "$1 $2 failed; see $log"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Health's part of bench.sh, on the server that runs, which meanwhile has other settings: 10,000 tables, 500 sessions that wait, 5,000 kinds of
-# statements in pg_stat_statements. TABLES=, SESSIONS=, STATEMENTS=, ROUNDS=15 for other numbers.
+# The health part of bench.sh, on the running demo server, which has other settings meanwhile: 10,000
+# tables, 500 waiting sessions, 5,000 entries in pg_stat_statements. TABLES, SESSIONS, STATEMENTS and
+# ROUNDS=15 change the numbers.
 . "$(dirname "$0")/lib.sh"
 begin_part
 tables=${TABLES:-10000} sessions=${SESSIONS:-500} statements=${STATEMENTS:-5000} rounds=${ROUNDS:-15}
@@ -9,10 +10,11 @@ extras=$state/pg-extras
 trap 'restart_demo >>"$log"' EXIT
 sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 
-# The rival is what people run instead: a published set of queries. Beside the fast checks those that answer what an incident asks, beside the full
-# ones all. Left out are what needs another extension, what is for other versions of pg_stat_statements, and a joke.
+# The rival is a published set of queries. The fast checks are compared with its queries for incidents,
+# the full checks with all of them. Queries for other extensions or other versions of
+# pg_stat_statements, and a joke, are left out.
 asked='all_locks blocking cache_hit calls connections index_cache_hit locks long_running_queries outliers vacuum_stats'
-fill_in() { # fill_in QUERY...: with what the set itself fills in where nothing is said
+fill_in() { # fill_in QUERY...: with the default parameters of the set
     local query
     for query in "$@"; do
         sed 's/;[[:space:]]*$//; s/%{schema}/public/; s/%{limit}/10/; s/%{min_relation_size_mb}/10/' "$extras/vendor/pg-extras/src/sql/$query.sql"
@@ -28,20 +30,20 @@ get_rival() {
     fill_in $asked >"$extras/asked.sql"
     fill_in $all >"$extras/all.sql"
     echo "$all" | wc -l >"$extras/count"
-    # Each must answer: a query that fails takes no time.
+    # Each query must succeed: a failing one takes no time.
     psql -X -q -v ON_ERROR_STOP=1 -f "$extras/all.sql" >/dev/null
 }
 
 prepare() {
     sql -d postgres -c 'DROP DATABASE IF EXISTS bench WITH (FORCE)' -c 'CREATE DATABASE bench'
     sql -c 'CREATE EXTENSION crewsnow_ops' -c 'CREATE EXTENSION pg_stat_statements'
-    # A transaction each: the lock table is not what is measured.
+    # One transaction for each table, so that the lock table does not overflow.
     sql -v tables="$tables" <<'SQL'
 SELECT format('CREATE TABLE t%s (id %s GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, b text); INSERT INTO t%1$s (a, b) SELECT n, md5(n::text) FROM generate_series(1, 20) AS n; CREATE INDEX ON t%1$s (a)', n, CASE WHEN n % 2 = 0 THEN 'int' ELSE 'bigint' END)
 FROM generate_series(1, :tables) AS n \gexec
 SQL
     sql -c 'VACUUM ANALYZE'
-    # Other tables and columns make other statements, other names of the result do not.
+    # pg_stat_statements distinguishes tables and columns, but not the names of result columns.
     sql -v statements="$statements" -v tables="$tables" <<'SQL' >/dev/null
 SELECT pg_stat_statements_reset();
 SELECT format('SELECT id%s FROM t%s', repeat(', a', n / :tables), n % :tables + 1) FROM generate_series(1, :statements) AS n \gexec
@@ -54,7 +56,7 @@ fill_sessions() {
     until [ "$(sql -At -c "SELECT count(*) >= $sessions FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'")" = t ]; do sleep 1; done
 }
 
-in_new_session() { # in_new_session CALLS FILE: milliseconds of the last of so many runs
+in_new_session() { # in_new_session CALLS FILE: milliseconds of the last of CALLS runs
     {
         echo 'SELECT 1 \g /dev/null'
         local i
@@ -67,7 +69,7 @@ in_new_session() { # in_new_session CALLS FILE: milliseconds of the last of so m
         echo "SELECT extract(epoch FROM clock_timestamp() - :'started') * 1000;"
     } | psql -X -q -At 2>>"$log" | tail -n 1
 }
-measure() { # measure WHAT FILE: first and third call, in turn with the others
+measure() { # measure WHAT FILE: first and third call of a session
     local call
     for call in 1 3; do in_new_session $call "$2" >>"$state/bench_$1_$call"; done
 }
@@ -81,7 +83,7 @@ in_turn() {
         measure fast "$state/bench_fast.sql"
         measure asked "$extras/asked.sql"
         measure slow "$state/bench_slow.sql"
-        # These take seconds.
+        # Five rounds are enough for runs of seconds.
         [ "$round" -gt 5 ] || measure full "$state/bench_full.sql"
         [ "$round" -gt 5 ] || measure all "$extras/all.sql"
     done

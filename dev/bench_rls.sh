@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The security audit's part of bench.sh, on the server that runs. TABLES=1000 with four policies each; ROWS=2000000 of a large table;
-# ROUNDS=15.
+# The row-level security part of bench.sh, on the running demo server. TABLES=1000 with four policies
+# each, ROWS=2000000 in a large table, ROUNDS=15.
 . "$(dirname "$0")/lib.sh"
 begin_part
 tables=${TABLES:-1000} rows=${ROWS:-2000000} rounds=${ROUNDS:-15}
@@ -8,7 +8,7 @@ rivals=$state/rls-rivals
 trap 'restart_demo >>"$log"' EXIT
 sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 
-prepare() { # the same sixteen tables twice: the rivals get those without the extension
+prepare() { # the same sixteen tables twice; the rivals get a database without the extension
     local database
     for database in bench bench_bare; do
         sql -d postgres -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" -c "CREATE DATABASE $database"
@@ -22,14 +22,14 @@ get_rivals() {
     "$rivals/bin/pip" install --quiet pgrls==0.57.1 rlsautotest==0.7.1
 }
 
-timed() { # timed FILE COMMAND...: milliseconds into FILE, the answer into FILE.out
+timed() { # timed FILE COMMAND...: milliseconds into FILE, output into FILE.out
     local file=$1 began
     shift
     began=$(date +%s%N)
     "$@" >"$file.out" 2>>"$log" || true
     echo $((($(date +%s%N) - began) / 1000000)) >>"$file"
 }
-in_session() { # in_session CALLS STATEMENT: milliseconds of the last of so many calls in a new session
+in_session() { # in_session CALLS STATEMENT: milliseconds of the last of CALLS calls in a new session
     {
         local call
         for call in $(seq 2 "$1"); do echo "SELECT count(*) FROM ($2) AS s \\g /dev/null"; done
@@ -55,8 +55,8 @@ sixteen() {
     done
     sql -At -c "SELECT DISTINCT relation FROM crewsnow_ops.rls_matrix() WHERE verdict = 'LEAK' AND relation LIKE 'public.t\\_%'" >"$state/bench_rls_found"
 }
-# Of the sixteen tables, how many of the fourteen that leak are named, and how many of the two that do not.
-scored() { # scored NAME MILLISECONDS, the names of tables on standard input
+# Counts how many of the fourteen leaking tables are named, and how many of the two isolated ones.
+scored() { # scored NAME MILLISECONDS; table names on standard input
     sed 's/^public\.//' | sort -u | awk -v name="$1" -v ms="$2" '
         /^t_own$|^t_own_once$/ { false_alarms++; next } /^t_/ { found++ }
         END { printf "%-58s %3d of 14 %8d of 2 %12.1f\n", name, found, false_alarms, ms }'
@@ -90,7 +90,7 @@ thousand() {
         in_session 3 "SELECT * FROM crewsnow_ops.rls_matrix('public.large')" >>"$state/bench_many_large"
     done
 }
-large() { # blocks of the large table that an audit of it reads
+large() { # blocks that an audit reads of the large table
     sql -At -c "SELECT pg_stat_reset_single_table_counters('public.large'::regclass)" >/dev/null
     sql -At -c "SELECT string_agg(DISTINCT verdict || ' ' || confidence, ', ') FROM crewsnow_ops.rls_matrix('public.large')"
     sleep 1
@@ -100,9 +100,9 @@ large() { # blocks of the large table that an audit of it reads
 step "Restarting the server for the benchmark" restart_demo max_locks_per_transaction=256
 step "Making sixteen tables, twice" prepare
 step "Fetching the rivals" get_rivals
-step "Asking who reads whose rows ($rounds rounds)" sixteen
+step "Auditing sixteen tables ($rounds rounds)" sixteen
 score
-step "Making $tables tables and one of $rows rows, and asking of them" thousand
+step "Making and auditing $tables tables and one of $rows rows" thousand
 printf '\n%s tables, four policies each, five identities: rls_matrix() %.0f ms (goal: <= 5000), audit_rls() %.0f ms\n' \
     "$tables" "$(median <"$state/bench_many_matrix")" "$(median <"$state/bench_many_audit")"
 printf 'Memory of a session for it: %d kB (goal: <= 204,800)\n' "$(memory 'SELECT count(*) FROM pg_stat_activity;' 'SELECT count(*) FROM crewsnow_ops.rls_matrix();')"

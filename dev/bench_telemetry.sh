@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The telemetry's part of bench.sh, on the server that runs, which meanwhile has other settings. ROWS=3600000 events in an hour; SCALE=10
-# measures the views over ten times as many too, which takes half an hour and 30 GB; BULK=1000000 events written at once; ROUNDS=21 runs
-# of a rival; SECONDS_EACH=3 of a run of pgbench. All by default but SCALE.
+# The telemetry part of bench.sh, on the running demo server, which has other settings meanwhile.
+# Defaults: ROWS=3600000 events in an hour, BULK=1000000 events written at once, ROUNDS=21 runs of a
+# rival, SECONDS_EACH=3 for a run of pgbench. SCALE=10 measures the views over ten times as many events,
+# too, which takes half an hour and 30 GB.
 . "$(dirname "$0")/lib.sh"
 begin_part
 rows=${ROWS:-3600000} bulk=${BULK:-1000000} rounds=${ROUNDS:-21} seconds=${SECONDS_EACH:-3}
 
 trap 'restart_demo >>"$log"' EXIT
-run() { # run SQL...: statements, each in a transaction of its own
+run() { # run SQL...: each statement in its own transaction
     local sql
     for sql in "$@"; do psql -X -q -v ON_ERROR_STOP=1 -c "$sql"; done
 }
@@ -20,11 +21,11 @@ file() { # file NAME VARIABLE=VALUE...
 prepare() {
     psql -X -q -d postgres -c 'DROP DATABASE IF EXISTS bench WITH (FORCE)' -c 'CREATE DATABASE bench'
     file setup "bulk=$bulk"
-    # Makes the partitions of the coming days.
+    # Creates the partitions of the coming days.
     run 'SELECT crewsnow_ops.roll_up_events()'
 }
 
-# INSERT and COPY into the log and into the bare table in turn, and the first reading of what was inserted.
+# INSERT and COPY into event_log and into the bare table in turn; then the roll-up of the inserted events.
 write_at_once() {
     local round command targets target
     server_dir "$state/bench"
@@ -43,7 +44,7 @@ write_at_once() {
     rm -f "$state/bench/events"
 }
 
-# As a driver does: in the prepared protocol all values are parameters, in the simple one they are quoted in the statement.
+# Parameters in the prepared protocol, quoted literals in the simple one, as drivers send them.
 values=(type=edge_function_call user=6e9f1c3e-5a0b-4c3e-9d55-0d6c1f2b7a11 ms=81.237 function=function-7
     'payload={"status_code": 200, "region": "eu-central-1"}')
 singly() { # singly SCRIPT PROTOCOL OPTION...
@@ -55,7 +56,7 @@ singly() { # singly SCRIPT PROTOCOL OPTION...
 }
 write_singly() {
     local protocol commit clients round script tps
-    # Short runs in turn: what disturbs hits both.
+    # Short runs in turn: a disturbance meets both.
     for round in $(seq 11); do
         run CHECKPOINT
         for protocol in prepared simple; do
@@ -73,7 +74,8 @@ write_singly() {
     run 'TRUNCATE event_log, bench.bare'
 }
 
-# An hour, rolled up, and 2,000 that have come since. It ends when all is ready, so many seconds later for 3.6 million rows.
+# An hour of events, rolled up, and 2,000 later ones. SECONDS is the time to load 3.6 million rows, after
+# which the hour ends.
 hour_of_events() { # hour_of_events ROWS SECONDS
     run 'TRUNCATE event_log' VACUUM "CALL bench.load_events($1, clock_timestamp() + interval '$(($1 * $2 / 3600000 + 5)) seconds')" \
         "CALL bench.roll_up('roll-up of $1')" 'VACUUM ANALYZE'
@@ -89,7 +91,7 @@ against_raw() { # against_raw WHAT
     file views "what=$1" 'when=alone' "rounds=$rounds"
     file "$1" "rounds=$rounds"
 }
-# Shorter events would find room in blocks of all times.
+# Shorter events would fit into gaps of all blocks, if they were not appended.
 short_ones() {
     run "CALL bench.roll_up('')" VACUUM
     singly function prepared -t 2000

@@ -1,4 +1,4 @@
--- Users to evaluate for, the rivals, and a stopwatch. :native is the path of the library with the empty function.
+-- Users, rivals and a stopwatch. :native is the path of the library with the empty function.
 CREATE EXTENSION crewsnow_ops;
 CREATE SCHEMA bench;
 CREATE TABLE bench.users AS SELECT md5('user ' || n)::uuid AS id FROM generate_series(1, 1000000) AS n;
@@ -8,8 +8,9 @@ VACUUM (FREEZE, ANALYZE) bench.users, bench.some_users;
 CREATE FUNCTION bench.empty_native(text, uuid) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE AS :'native', 'empty_native';
 
--- The usual function, held to the same contract: every role may call it and none reads the table, so it runs as its owner with a pinned
--- search_path; it never raises; it knows the same rules in the same order. One look-up by key, and the server's own hash for the rollout.
+-- The usual function under the same contract: SECURITY DEFINER with a pinned search_path, because each
+-- role may call it and none may read the table; no errors; the same rules in the same order. One look-up
+-- by key, and the server's own hash for the rollout.
 CREATE TABLE bench.handmade_flags AS SELECT * FROM feature_flags LIMIT 0;
 ALTER TABLE bench.handmade_flags ADD PRIMARY KEY (id), ADD UNIQUE (flag_key);
 INSERT INTO bench.handmade_flags
@@ -48,7 +49,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     RETURN false;
 END $$;
--- The least that could be written: STABLE, the caller's rights on the table, the caller's search_path, no targeting.
+-- The shortest function: STABLE, with the caller's privileges and search_path, without targeting.
 CREATE FUNCTION bench.least(p_key text, p_user uuid) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
     flag record;
@@ -75,15 +76,15 @@ INSERT INTO bench.queries (kind, label, query) VALUES
     ('small', 'targeted by table', $$SELECT count(*) FROM bench.some_users WHERE is_feature_enabled_for_user('flag_3', id)$$);
 CREATE TABLE bench.results (label text, nanoseconds double precision);
 
--- Runs the queries of a kind in turn, round after round, so that a machine that speeds up or slows down does so for all of them. What a
--- call costs is its query's best round less the bare scan's: what disturbs only slows down.
+-- Runs the queries of a kind in turn, so that a drift of the machine meets all of them. The cost of a call
+-- is the best round of its query less the best round of the bare scan: disturbances only slow down.
 CREATE PROCEDURE bench.measure(kind text, suffix text, row_count integer, rounds integer) LANGUAGE plpgsql AS $$
 DECLARE
     query record;
     started timestamptz;
 BEGIN
     CREATE TEMP TABLE round_times (n integer, label text, taken double precision) ON COMMIT DROP;
-    -- The first round warms up.
+    -- The first round only warms the caches.
     FOR round IN 0..rounds LOOP
         FOR query IN SELECT * FROM bench.queries AS q WHERE q.kind = measure.kind ORDER BY q.n LOOP
             started := clock_timestamp();

@@ -2,7 +2,7 @@
 CREATE VIEW bench.medians AS
 SELECT what, percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric AS median, count(*) AS runs FROM bench.results GROUP BY what;
 
--- Of what was done in turn, the median of the ratios: a machine that changes its speed does so for both.
+-- The median of the ratios of runs in turn: a change of speed of the machine meets both.
 CREATE VIEW bench.rounds AS SELECT what, value, row_number() OVER (PARTITION BY what ORDER BY n) AS round FROM bench.results;
 CREATE FUNCTION bench.ratio(what text, rival text) RETURNS numeric LANGUAGE sql STABLE AS $$
     SELECT round((percentile_cont(0.5) WITHIN GROUP (ORDER BY w.value / r.value))::numeric, 2)

@@ -1,8 +1,9 @@
--- Events to write, a bare table that rivals write to, and a stopwatch. :bulk is how many events are written at once.
+-- Events to write, a bare table for the rivals, and a stopwatch. :bulk is the number of events.
 CREATE EXTENSION crewsnow_ops;
 CREATE SCHEMA bench;
 
--- Forty functions, some called far more often than others, each with log-normal execution times, two calls in a hundred a 503.
+-- Forty functions with unequal shares of the calls and log-normal execution times; 2 % of the calls are
+-- a 503.
 CREATE TABLE bench.events AS
 SELECT n, 'edge_function_call' AS event_type, user_id,
     jsonb_build_object(
@@ -21,25 +22,25 @@ FROM (
 ) AS drawn;
 CREATE UNIQUE INDEX ON bench.events (n);
 VACUUM (FREEZE, ANALYZE) bench.events;
--- For tomorrow, which has its partition, as every day has that does not begin with the installation.
+-- For tomorrow, which has a partition of its own, as each day after that of the installation.
 CREATE VIEW bench.written AS
 SELECT event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address, user_agent,
     date_trunc('day', now(), 'UTC') + interval '36 hours' + n * interval '3.6 milliseconds' AS created_at
 FROM bench.events;
 
--- The rival of writing: the same columns with the same defaults of id and created_at, and nothing else.
+-- The rival for writing: the same columns, with defaults for id and created_at only.
 CREATE TABLE bench.bare (
     id uuid DEFAULT gen_random_uuid(), event_type text, user_id uuid, payload jsonb, execution_time_ms numeric, function_name text,
     endpoint text, ip_address inet, user_agent text, created_at timestamptz DEFAULT now(), tx bigint
 );
 
 CREATE TABLE bench.results (n integer GENERATED ALWAYS AS IDENTITY, what text, value double precision);
--- When the hour that the views are about ends.
+-- End of the hour that the views cover.
 CREATE TABLE bench.hour (ending timestamptz);
 CREATE FUNCTION bench.seconds_since(started timestamptz) RETURNS double precision
     LANGUAGE sql VOLATILE AS 'SELECT extract(epoch FROM clock_timestamp() - started)::double precision';
 
--- Notes how many seconds a statement takes, in a transaction of its own and planned anew, as psql would run it.
+-- Records the seconds of a statement in its own transaction, planned anew, as psql runs it.
 CREATE PROCEDURE bench.run(what text, statement text) LANGUAGE plpgsql AS $$
 DECLARE
     started timestamptz;
@@ -54,7 +55,7 @@ BEGIN
     COMMIT;
 END $$;
 
--- :command into the log or the bare table; COPY from a file.
+-- INSERT or COPY into event_log or the bare table; COPY reads a file.
 CREATE PROCEDURE bench.write(command text, target text, path text) LANGUAGE plpgsql AS $$
 DECLARE
     columns CONSTANT text := 'event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address, user_agent, created_at';
@@ -66,7 +67,7 @@ BEGIN
     END);
 END $$;
 
--- Rolls up until nothing is left; rows a second, unless there is nothing to note it by.
+-- Rolls up until nothing is left. Records rows a second, unless the name is empty.
 CREATE PROCEDURE bench.roll_up(what text) LANGUAGE plpgsql AS $$
 DECLARE
     started timestamptz := clock_timestamp();
@@ -85,7 +86,7 @@ BEGIN
     SELECT v.* FROM (VALUES (what, counted / bench.seconds_since(started)), (what || ', calls', calls)) AS v WHERE what <> '';
 END $$;
 
--- Events of the hour that ends then, in transactions of 100,000, in the order in which they happened.
+-- Writes the events of the hour before `ending` in the order of time, in transactions of 100,000.
 CREATE PROCEDURE bench.load_events(total integer, ending timestamptz) LANGUAGE plpgsql AS $$
 DECLARE
     available CONSTANT integer := (SELECT max(n) FROM bench.events);
@@ -106,7 +107,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Webhooks likewise, one in a hundred failed.
+-- Writes webhooks in the same way; 1 % failed.
 CREATE PROCEDURE bench.load_webhooks(total integer, ending timestamptz) LANGUAGE plpgsql AS $$
 DECLARE
     chunk CONSTANT integer := least(100000, total);
@@ -121,7 +122,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- A rival, then the view three times, round after round; after the second round it counts.
+-- Runs a rival, then the view three times, in each round. The first two rounds do not count.
 CREATE PROCEDURE bench.compare(what text, view text, rival text, rounds integer) LANGUAGE plpgsql AS $$
 BEGIN
     FOR round IN 1..rounds + 2 LOOP
@@ -137,7 +138,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- The view as if nobody had ever rolled up.
+-- Runs the view as without any roll-up.
 CREATE PROCEDURE bench.run_uncounted(what text, view text) LANGUAGE plpgsql AS $$
 DECLARE
     started timestamptz;

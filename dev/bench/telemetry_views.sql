@@ -1,4 +1,4 @@
--- The views alone; :what is events or webhooks, :when the case.
+-- The views without a rival; :what is events or webhooks, :when the name of the case.
 \i dev/bench/telemetry_wait.sql
 SELECT :'what' = 'events' AS events \gset
 \if :events

@@ -1,4 +1,4 @@
--- Likewise for webhooks.
+-- The view over webhooks against a query on raw rows, as in telemetry_events.sql.
 SET jit = off;
 CREATE TABLE bench.raw AS SELECT processed_at, status = 'failed' AS failed FROM processed_events;
 CREATE INDEX raw_by_time ON bench.raw (processed_at) INCLUDE (failed);
