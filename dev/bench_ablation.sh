@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures each optimisation that bypasses the server's interface, switched on and off in turn in one
-# run, on the server that runs, which meanwhile has other settings. ROWS=3000000 events, TABLES=3000,
-# ROUNDS=15, SECONDS_EACH=2 of a run of pgbench.
+# Measures each optimisation that bypasses the server's interface, switched on and off in turn in
+# one run, on the server that runs, which meanwhile has other settings. ROWS=3000000 events,
+# TABLES=3000, ROUNDS=15, SECONDS_EACH=2 of a run of pgbench.
 . "$(dirname "$0")/lib.sh"
 begin_part
 rows=${ROWS:-3000000} tables=${TABLES:-3000} rounds=${ROUNDS:-15} seconds=${SECONDS_EACH:-2}

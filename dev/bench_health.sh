@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The health part of bench.sh, on the running demo server, which has other settings meanwhile: 10,000
-# tables, 500 waiting sessions, 5,000 entries in pg_stat_statements. TABLES, SESSIONS, STATEMENTS and
-# ROUNDS=15 change the numbers.
+# The health part of bench.sh, on the running demo server, which has other settings meanwhile:
+# 10,000 tables, 500 waiting sessions, 5,000 entries in pg_stat_statements. TABLES, SESSIONS,
+# STATEMENTS and ROUNDS=15 change the numbers.
 . "$(dirname "$0")/lib.sh"
 begin_part
 tables=${TABLES:-10000} sessions=${SESSIONS:-500} statements=${STATEMENTS:-5000} rounds=${ROUNDS:-15}
@@ -10,8 +10,8 @@ extras=$state/pg-extras
 trap 'restart_demo >>"$log"' EXIT
 sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 
-# The rival is a published set of queries. The fast checks are compared with its queries for incidents,
-# the full checks with all of them. Queries for other extensions or other versions of
+# The rival is a published set of queries. The fast checks are compared with its queries for
+# incidents, the full checks with all of them. Queries for other extensions or other versions of
 # pg_stat_statements, and a joke, are left out.
 asked='all_locks blocking cache_hit calls connections index_cache_hit locks long_running_queries outliers vacuum_stats'
 fill_in() { # fill_in QUERY...: with the default parameters of the set

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The row-level security part of bench.sh, on the running demo server. TABLES=1000 with four policies
-# each, ROWS=2000000 in a large table, ROUNDS=15.
+# The row-level security part of bench.sh, on the running demo server. TABLES=1000 with four
+# policies each, ROWS=2000000 in a large table, ROUNDS=15.
 . "$(dirname "$0")/lib.sh"
 begin_part
 tables=${TABLES:-1000} rows=${ROWS:-2000000} rounds=${ROUNDS:-15}

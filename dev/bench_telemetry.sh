@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The telemetry part of bench.sh, on the running demo server, which has other settings meanwhile.
-# Defaults: ROWS=3600000 events in an hour, BULK=1000000 events written at once, ROUNDS=21 runs of a
-# rival, SECONDS_EACH=3 for a run of pgbench. SCALE=10 measures the views over ten times as many events,
-# too, which takes half an hour and 30 GB.
+# Defaults: ROWS=3600000 events in an hour, BULK=1000000 events written at once, ROUNDS=21 runs of
+# a rival, SECONDS_EACH=3 for a run of pgbench. SCALE=10 measures the views over ten times as many
+# events, too, which takes half an hour and 30 GB.
 . "$(dirname "$0")/lib.sh"
 begin_part
 rows=${ROWS:-3600000} bulk=${BULK:-1000000} rounds=${ROUNDS:-21} seconds=${SECONDS_EACH:-3}
@@ -25,7 +25,8 @@ prepare() {
     run 'SELECT crewsnow_ops.roll_up_events()'
 }
 
-# INSERT and COPY into event_log and into the bare table in turn; then the roll-up of the inserted events.
+# INSERT and COPY into event_log and into the bare table in turn; then the roll-up of the inserted
+# events.
 write_at_once() {
     local round command targets target
     server_dir "$state/bench"
@@ -74,8 +75,8 @@ write_singly() {
     run 'TRUNCATE event_log, bench.bare'
 }
 
-# An hour of events, rolled up, and 2,000 later ones. SECONDS is the time to load 3.6 million rows, after
-# which the hour ends.
+# An hour of events, rolled up, and 2,000 later ones. SECONDS is the time to load 3.6 million rows,
+# after which the hour ends.
 hour_of_events() { # hour_of_events ROWS SECONDS
     run 'TRUNCATE event_log' VACUUM "CALL bench.load_events($1, clock_timestamp() + interval '$(($1 * $2 / 3600000 + 5)) seconds')" \
         "CALL bench.roll_up('roll-up of $1')" 'VACUUM ANALYZE'
@@ -91,7 +92,7 @@ against_raw() { # against_raw WHAT
     file views "what=$1" 'when=alone' "rounds=$rounds"
     file "$1" "rounds=$rounds"
 }
-# Shorter events would fit into gaps of all blocks, if they were not appended.
+# Short events fit into gaps that VACUUM has found in blocks of all ages.
 short_ones() {
     run "CALL bench.roll_up('')" VACUUM
     singly function prepared -t 2000

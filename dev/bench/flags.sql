@@ -1,5 +1,5 @@
--- The cost of an evaluation, as one row of a scan, with 200 and with 10,000 flags. :rounds is the number
--- of runs of each query.
+-- The cost of an evaluation, as one row of a scan, with 200 and with 10,000 flags. :rounds is the
+-- number of runs of each query.
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
 INSERT INTO feature_flags (flag_key, is_enabled, rollout_percentage, target_premium_only)

@@ -1,5 +1,5 @@
--- Sixteen tables with one policy each, and two users who own a row of each table. The tables own and
--- own_once isolate the users. The other fourteen show each user the row of the other.
+-- Sixteen tables with one policy each, and two users who own a row of each table. The tables own
+-- and own_once isolate the users. The other fourteen show each user the row of the other.
 CREATE SCHEMA auth;
 CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, raw_app_meta_data jsonb, raw_user_meta_data jsonb);
 INSERT INTO auth.users VALUES

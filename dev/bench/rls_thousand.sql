@@ -1,5 +1,5 @@
--- :tables tables of eight rows with four policies each, in four kinds, all granted to both roles; and one
--- table of :rows rows that its policy isolates.
+-- :tables tables of eight rows with four policies each, in four kinds, all granted to both roles;
+-- and one table of :rows rows that its policy isolates.
 CREATE TABLE public.teams (id integer PRIMARY KEY);
 INSERT INTO public.teams SELECT generate_series(1, 4);
 CREATE FUNCTION public.my_teams() RETURNS SETOF integer LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$

@@ -8,9 +8,9 @@ VACUUM (FREEZE, ANALYZE) bench.users, bench.some_users;
 CREATE FUNCTION bench.empty_native(text, uuid) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE AS :'native', 'empty_native';
 
--- The usual function under the same contract: SECURITY DEFINER with a pinned search_path, because each
--- role may call it and none may read the table; no errors; the same rules in the same order. One look-up
--- by key, and the server's own hash for the rollout.
+-- The usual function under the same contract: SECURITY DEFINER with a pinned search_path, because
+-- each role may call it and none may read the table; no errors; the same rules in the same order.
+-- One look-up by key, and the server's own hash for the rollout.
 CREATE TABLE bench.handmade_flags AS SELECT * FROM feature_flags LIMIT 0;
 ALTER TABLE bench.handmade_flags ADD PRIMARY KEY (id), ADD UNIQUE (flag_key);
 INSERT INTO bench.handmade_flags
@@ -76,8 +76,9 @@ INSERT INTO bench.queries (kind, label, query) VALUES
     ('small', 'targeted by table', $$SELECT count(*) FROM bench.some_users WHERE is_feature_enabled_for_user('flag_3', id)$$);
 CREATE TABLE bench.results (label text, nanoseconds double precision);
 
--- Runs the queries of a kind in turn, so that a drift of the machine meets all of them. The cost of a call
--- is the best round of its query less the best round of the bare scan: disturbances only slow down.
+-- Runs the queries of a kind in turn, so that a drift of the machine meets all of them. The cost
+-- of a call is the best round of its query less the best round of the bare scan: disturbances only
+-- slow down.
 CREATE PROCEDURE bench.measure(kind text, suffix text, row_count integer, rounds integer) LANGUAGE plpgsql AS $$
 DECLARE
     query record;

@@ -1,14 +1,14 @@
--- The views over events against queries on raw rows. The rivals get every advantage: a narrow table of
--- only this hour, status and time as numbers, a covering index for each, a vacuum, statistics that allow
--- parallel plans, memory for sorting, and no JIT, which only slows them.
+-- The views over events against queries on raw rows. The rivals get every advantage: a narrow
+-- table of only this hour, status and time as numbers, a covering index for each, a vacuum,
+-- statistics that allow parallel plans, memory for sorting, and no JIT, which only slows them.
 SET jit = off;
 SET work_mem = '256MB';
 DROP TABLE IF EXISTS bench.raw;
 CREATE TABLE bench.raw AS
 SELECT created_at, function_name, (payload ->> 'status_code')::smallint AS status, execution_time_ms::double precision FROM event_log;
 CREATE INDEX raw_by_time ON bench.raw (created_at) INCLUDE (function_name, status, execution_time_ms);
--- The best index for percentiles: functions, and their execution times, are sorted already. Each period
--- needs a scan of the whole index.
+-- The best index for percentiles: functions, and their execution times, are sorted already. Each
+-- period needs a scan of the whole index.
 CREATE INDEX raw_by_function ON bench.raw (function_name, execution_time_ms) INCLUDE (created_at);
 CREATE STATISTICS bench.raw_minutes ON (date_trunc('minute', created_at)), function_name FROM bench.raw;
 VACUUM (FREEZE, ANALYZE) bench.raw;

@@ -2,8 +2,8 @@
 CREATE EXTENSION crewsnow_ops;
 CREATE SCHEMA bench;
 
--- Forty functions with unequal shares of the calls and log-normal execution times; 2 % of the calls are
--- a 503.
+-- Forty functions with unequal shares of the calls and log-normal execution times; 2 % of the
+-- calls are a 503.
 CREATE TABLE bench.events AS
 SELECT n, 'edge_function_call' AS event_type, user_id,
     jsonb_build_object(
