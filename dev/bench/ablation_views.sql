@@ -1,7 +1,5 @@
 -- Times readers of event_log with each optimisation switched off, round after round in one session.
--- :rounds; :case names the state of the table.
-CREATE TABLE IF NOT EXISTS bench.ablation (what text, variant text, ms double precision);
-
+-- :rounds; :case names the state of the table. ablation_write.sql creates the table of results.
 CREATE OR REPLACE PROCEDURE bench.ablate(case_ text, rounds integer) LANGUAGE plpgsql AS $$
 DECLARE
     variant record;
