@@ -7,7 +7,7 @@ use crate::pg::xact::sec_context;
 use crate::pg::xact::sec_context::Sandbox;
 use crate::pg::xact::timeout;
 use crate::readiness::error::ReadinessError;
-use crate::rls::target::application::Surroundings;
+use crate::rls::target::application::Application;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Serialize;
@@ -84,8 +84,8 @@ pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, Read
     if tests.is_empty() {
         return Ok(Vec::new());
     }
-    let surroundings = Surroundings::read()?;
-    Ok(tests.iter().map(|test| test.run(&surroundings)).collect())
+    let application = Application::read()?;
+    Ok(tests.iter().map(|test| test.run(&application)).collect())
 }
 
 fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, ReadinessError> {
@@ -171,10 +171,10 @@ struct Planned {
 }
 
 impl Test {
-    fn run(&self, surroundings: &Surroundings) -> Run {
+    fn run(&self, application: &Application) -> Run {
         let began = Instant::now();
         let mut course = Course::default();
-        let error = self.play(surroundings, &mut course).err().map(|error| cut(&error));
+        let error = self.play(application, &mut course).err().map(|error| cut(&error));
         let failed_step = course.at.as_ref().filter(|_| error.is_some()).map(|(step, ..)| step.clone());
         course.end();
         Run {
@@ -189,7 +189,7 @@ impl Test {
         }
     }
 
-    fn play(&self, surroundings: &Surroundings, course: &mut Course) -> Result<(), String> {
+    fn play(&self, application: &Application, course: &mut Course) -> Result<(), String> {
         let Some((call, owner, shape)) = &self.call else {
             return Err(format!("function {} does not exist any more", self.function));
         };
@@ -210,7 +210,7 @@ impl Test {
         let enter = |stage: &Sandbox, oid: pg_sys::Oid, name: &str, claims: &Map<String, Value>| {
             let mut claims = claims.clone();
             claims.entry("role").or_insert_with(|| name.into());
-            stage.enter(oid, &surroundings.request(&claims));
+            stage.enter(oid, &application.request(&claims));
         };
         let work = |stage: &Sandbox| -> Result<(), String> {
             // What is only checked at COMMIT would never be checked. What the calling transaction has left to be checked is checked here.

@@ -7,7 +7,7 @@ use crate::access::as_owner;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::{session, subtransaction};
 use crate::readiness::error::ReadinessError;
-use crate::rls::report::summary::{Standing, standing};
+use crate::rls::report::summary::{AuditSummary, summarize};
 use crate::telemetry::rollup::events::Times;
 use crate::telemetry::rollup::webhooks::Count;
 use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, Webhooks, minutes};
@@ -274,12 +274,14 @@ fn tests_counted(count: usize) -> String {
 }
 
 fn row_security() -> Result<Seen, ReadinessError> {
-    let (seen, accepted) = match standing()? {
-        Standing::Leaking(leaks) => (Seen::new(Outcome::Failed, format!("it leaks: {}", named(&leaks))), Vec::new()),
-        Standing::Untold(why) => {
+    let (seen, accepted) = match summarize()? {
+        AuditSummary::Leaking(leaks) => {
+            (Seen::new(Outcome::Failed, format!("it leaks: {}", named(&leaks))), Vec::new())
+        }
+        AuditSummary::Inconclusive(why) => {
             (Seen::new(Outcome::Absent, format!("it could not be told: {}", named(&why))), Vec::new())
         }
-        Standing::Sound { tables, weaknesses, accepted } => {
+        AuditSummary::Sound { tables, weaknesses, accepted } => {
             let weaknesses = match weaknesses {
                 0 => String::new(),
                 n => format!("; weaknesses that are no leaks: {n}"),

@@ -91,9 +91,9 @@ fn each_failure(a: &mut Client) {
             "BLOCKER no-rls-leak: NO_EVIDENCE: it could not be told: inconclusive table public.messages",
         ),
         (
-            "ALTER TABLE crewsnow_ops.rls_control_own DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE crewsnow_ops.rls_self_test_isolated DISABLE ROW LEVEL SECURITY",
             "NO_GO|70|1|0|f",
-            "NO_EVIDENCE: it could not be told: detector-broken",
+            "NO_EVIDENCE: it could not be told: audit-self-test-failed",
         ),
         // Meant, and somebody has said so.
         (
