@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures each optimisation that bypasses the server's interface, switched on and off in turn in
-# one run, on the server that runs, which meanwhile has other settings. ROWS=3000000 events,
+# one run, on the demo server, which has other settings meanwhile. Defaults: ROWS=3000000 events,
 # TABLES=3000, ROUNDS=15, SECONDS_EACH=2 of a run of pgbench.
 . "$(dirname "$0")/lib.sh"
 begin_part
@@ -14,15 +14,16 @@ prepare() {
     sql -d postgres -c 'DROP DATABASE IF EXISTS bench WITH (FORCE)' -c 'CREATE DATABASE bench'
     sql -v bulk=100000 -f dev/bench/telemetry_setup.sql
     # A partition that holds now: direct insert leaves the default partition to SQL.
-    sql -c "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('yesterday') TO ('tomorrow')" \
+    sql -c "CREATE TABLE today PARTITION OF event_log
+            FOR VALUES FROM ('yesterday') TO ('tomorrow')" \
         -c 'CREATE INDEX today_brin ON today USING brin (tx, created_at)'
     rm -f "$results"
 }
 
-values=(type=edge_function_call user=6e9f1c3e-5a0b-4c3e-9d55-0d6c1f2b7a11 ms=81.237 function=function-7
-    'payload={"status_code": 200, "region": "eu-central-1"}')
+values=(type=edge_function_call user=6e9f1c3e-5a0b-4c3e-9d55-0d6c1f2b7a11 ms=81.237
+    function=function-7 'payload={"status_code": 200, "region": "eu-central-1"}')
 ingest() {
-    local round clients commit switch switches value tps given=()
+    local round clients commit switch switches value what options tps given=()
     for value in "${values[@]}"; do given+=(-D "$value"); done
     for round in $(seq 5); do
         switches='on off'
@@ -31,11 +32,12 @@ ingest() {
         for commit in on off; do
             for clients in 1 8; do
                 for switch in $switches; do
-                    tps=$(PGOPTIONS="-c synchronous_commit=$commit -c crewsnow_ops.direct_insert=$switch" \
-                        "$pg_bin/pgbench" -n -M prepared "${given[@]}" -T "$seconds" -c $clients -j $clients \
-                        -f dev/bench/telemetry_function.pgbench | sed -n 's/^tps = \([0-9.]*\).*/\1/p')
-                    printf 'log_system_event, %s client(s), synchronous_commit %s, events/s\tdirect_insert %s\t%s\n' \
-                        "$clients" "$commit" "$switch" "$tps" >>"$results"
+                    options="-c synchronous_commit=$commit -c crewsnow_ops.direct_insert=$switch"
+                    tps=$(PGOPTIONS=$options "$pg_bin/pgbench" -n -M prepared "${given[@]}" \
+                        -T "$seconds" -c $clients -j $clients -f dev/bench/telemetry_function.pgbench |
+                        sed -n 's/^tps = \([0-9.]*\).*/\1/p')
+                    what="log_system_event, $clients client(s), synchronous_commit $commit, events/s"
+                    printf '%s\tdirect_insert %s\t%s\n' "$what" "$switch" "$tps" >>"$results"
                 done
             done
         done
@@ -45,22 +47,24 @@ ingest() {
     sql -c 'TRUNCATE event_log'
 }
 
-# An hour of events, rolled up. Then 2,000 new ones: appended by the function, or in gaps, where a plain
-# INSERT of short rows finds room after VACUUM.
+# An hour of events, rolled up. Then 2,000 new ones: appended by the function, or in gaps, where a
+# plain INSERT of short rows finds room after VACUUM.
 views() {
-    sql -c "CALL bench.load_events($rows, clock_timestamp())" -c "CALL bench.roll_up('')" -c 'VACUUM ANALYZE event_log' \
-        -c "CALL bench.roll_up('')" -c "CALL bench.roll_up('')"
+    sql -c "CALL bench.load_events($rows, clock_timestamp())" -c "CALL bench.roll_up('')" \
+        -c 'VACUUM ANALYZE event_log' -c "CALL bench.roll_up('')" -c "CALL bench.roll_up('')"
     local appended="SELECT log_system_event(event_type, NULL, payload, execution_time_ms, function_name)
         FROM bench.events WHERE n <= 2000"
     sql -c "$appended" >/dev/null
     sql -v case='2,000 appended' -v rounds="$rounds" -f dev/bench/ablation_views.sql
     sql -c "CALL bench.roll_up('')" -c "CALL bench.roll_up('')" \
         -c "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload)
-            SELECT event_type, function_name, execution_time_ms, payload FROM bench.events WHERE n <= 2000"
+            SELECT event_type, function_name, execution_time_ms, payload
+            FROM bench.events WHERE n <= 2000"
     sql -v case='2,000 in gaps' -v rounds="$rounds" -f dev/bench/ablation_views.sql
     # As many summaries as ten times the events have.
     sql -c "CALL bench.roll_up('')" -c "CALL bench.roll_up('')" -c 'DROP INDEX today_brin' \
-        -c 'CREATE INDEX today_brin ON today USING brin (tx, created_at) WITH (pages_per_range = 13)' \
+        -c 'CREATE INDEX today_brin ON today USING brin (tx, created_at)
+            WITH (pages_per_range = 13)' \
         -c "$appended" >/dev/null
     sql -v case='2,000 appended, ten times the summaries' -v rounds="$rounds" \
         -f dev/bench/ablation_views.sql
@@ -85,8 +89,9 @@ catalogs() { # catalogs CASE STATEMENT...
         for statement in "$@"; do
             for calls in 1 3; do
                 for switch in $switches; do
-                    printf '%s, %s, call %s of a session, ms\tdirect_catalog_scans %s\t%s\n' "${statement#SELECT \* FROM }" "$case" \
-                        "$calls" "$switch" "$(in_session "$switch" "$calls" "$statement")" >>"$results"
+                    printf '%s, %s, call %s of a session, ms\tdirect_catalog_scans %s\t%s\n' \
+                        "${statement#SELECT \* FROM }" "$case" "$calls" "$switch" \
+                        "$(in_session "$switch" "$calls" "$statement")" >>"$results"
                 done
             done
         done
@@ -97,17 +102,17 @@ health() {
     sql -c 'CREATE EXTENSION crewsnow_ops'
     sql -v tables="$tables" <<'SQL'
 SET synchronous_commit = off;
-SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, a int, b text)', n) FROM generate_series(1, :tables) AS n \gexec
+SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, a int, b text)', n)
+FROM generate_series(1, :tables) AS n \gexec
 SQL
     sql -c 'VACUUM ANALYZE pg_class' -c 'VACUUM ANALYZE pg_index' -c 'VACUUM ANALYZE pg_attribute'
     catalogs "$tables tables" 'SELECT * FROM performance_health_check()'
 }
 rls() {
     sql -d postgres -c 'DROP DATABASE bench WITH (FORCE)' -c 'CREATE DATABASE bench'
-    sql -c "DO \$\$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN END \$\$" \
-        -c "DO \$\$ BEGIN CREATE ROLE authenticated; EXCEPTION WHEN duplicate_object THEN END \$\$" \
-        -f dev/bench/rls_sixteen.sql -c 'CREATE EXTENSION crewsnow_ops'
-    catalogs 'sixteen tables' 'SELECT * FROM crewsnow_ops.rls_matrix()' 'SELECT * FROM crewsnow_ops.audit_rls()'
+    sql -f dev/bench/rls_roles.sql -f dev/bench/rls_sixteen.sql -c 'CREATE EXTENSION crewsnow_ops'
+    catalogs 'sixteen tables' 'SELECT * FROM crewsnow_ops.rls_matrix()' \
+        'SELECT * FROM crewsnow_ops.audit_rls()'
 }
 
 report() {
@@ -131,7 +136,8 @@ PY
     echo "Load averages at the end: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 }
 
-step "Restarting the server for the benchmark" restart_demo shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=1h autovacuum=off
+step "Restarting the server for the benchmark" restart_demo shared_buffers=1GB max_wal_size=8GB \
+    checkpoint_timeout=1h autovacuum=off
 step "Making events to write" prepare
 step "Writing events with and without direct_insert" ingest
 step "Reading $rows events with and without brin_summaries and wal_skip" views

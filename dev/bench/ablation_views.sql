@@ -9,8 +9,9 @@ DECLARE
 BEGIN
     FOR round IN 0..rounds LOOP
         FOR variant IN
-            SELECT * FROM (VALUES (1, 'on', 'on', 'on'), (2, 'brin_summaries', 'off', 'on'), (3, 'wal_skip', 'on', 'off'))
-                AS v (n, off, brin, wal)
+            SELECT * FROM (VALUES
+                (1, 'on', 'on', 'on'), (2, 'brin_summaries', 'off', 'on'), (3, 'wal_skip', 'on', 'off')
+            ) AS v (n, off, brin, wal)
             -- Forward and backward in turn: a drift of the machine meets all.
             ORDER BY CASE WHEN round % 2 = 0 THEN n ELSE -n END
         LOOP
@@ -28,7 +29,8 @@ BEGIN
                 -- Rolled back, so that each round counts the same events.
                 ROLLBACK;
                 IF round > 0 THEN
-                    INSERT INTO bench.ablation VALUES (statement.what || ', ' || case_, variant.off, taken);
+                    INSERT INTO bench.ablation
+                    VALUES (statement.what || ', ' || case_, variant.off, taken);
                 END IF;
             END LOOP;
         END LOOP;
@@ -43,11 +45,14 @@ DECLARE
 BEGIN
     SET enable_seqscan = off;
     FOR round IN 0..rounds LOOP
-        EXECUTE format('EXPLAIN (ANALYZE, FORMAT JSON) SELECT count(*) FROM today WHERE tx >= %s AND created_at >= %L',
+        EXECUTE format('EXPLAIN (ANALYZE, FORMAT JSON)
+            SELECT count(*) FROM today WHERE tx >= %s AND created_at >= %L',
             first, now() - interval '1 hour') INTO plan;
         IF round > 0 THEN
             INSERT INTO bench.ablation SELECT 'BRIN by the access method, ' || case_, 'on',
-                (jsonb_path_query_first(plan::jsonb, '$.**?(@."Node Type" == "Bitmap Index Scan")."Actual Total Time"'))::double precision;
+                jsonb_path_query_first(plan::jsonb,
+                    '$.**?(@."Node Type" == "Bitmap Index Scan")."Actual Total Time"'
+                )::double precision;
         END IF;
         COMMIT;
     END LOOP;
