@@ -27,6 +27,7 @@ pub mod time;
 pub extern "C-unwind" fn _PG_init() {
     pg::silence_backtraces();
     settings::register();
+    pg::reserve_setting_prefix(c"crewsnow_ops");
 }
 
 /// Hooks that `cargo pgrx test` expects at the root of the crate.

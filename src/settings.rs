@@ -18,6 +18,10 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 ));
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static DIRECT_INSERT: GucSetting<bool> = GucSetting::<bool>::new(true);
+static BRIN_SUMMARIES: GucSetting<bool> = GucSetting::<bool>::new(true);
+static WAL_SKIP: GucSetting<bool> = GucSetting::<bool>::new(true);
+static DIRECT_CATALOG_SCANS: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 /// Defines the settings and reserves their prefix, so that the server refuses a misspelt name once
 /// the library is loaded.
@@ -55,7 +59,7 @@ pub fn register() {
         GucFlags::UNIT_MIN,
     );
     register_row_security();
-    crate::pg::reserve_setting_prefix(c"crewsnow_ops");
+    register_shortcuts();
 }
 
 /// Describes the audited application. Superusers only: an audit runs policies as these roles.
@@ -114,6 +118,59 @@ fn register_row_security() {
         GucContext::Suset,
         GucFlags::UNIT_MS,
     );
+}
+
+/// Off switches of the code that bypasses the server's own interface for speed. For superusers:
+/// they are for incidents and measurements, and no answer depends on them.
+fn register_shortcuts() {
+    let switch = |name, short, long, setting| {
+        let (context, flags) = (GucContext::Suset, GucFlags::default());
+        GucRegistry::define_bool_guc(name, short, long, setting, context, flags);
+    };
+    switch(
+        c"crewsnow_ops.direct_insert",
+        c"Writes events without the executor.",
+        c"Off, log_system_event and record_edge_call run a prepared INSERT.",
+        &DIRECT_INSERT,
+    );
+    switch(
+        c"crewsnow_ops.brin_summaries",
+        c"Reads BRIN index pages to exclude blocks of event_log.",
+        c"Off, readers consider every block, and roll_up_events counts all events in one call.",
+        &BRIN_SUMMARIES,
+    );
+    switch(
+        c"crewsnow_ops.wal_skip",
+        c"Skips pages and rows of event_log that are older than the last roll-up.",
+        c"Off, readers decode every row of each block that the BRIN index does not exclude.",
+        &WAL_SKIP,
+    );
+    switch(
+        c"crewsnow_ops.direct_catalog_scans",
+        c"Reads pg_class, pg_index, pg_constraint and pg_attribute without the executor.",
+        c"Off, health checks and row-level security audits run queries instead.",
+        &DIRECT_CATALOG_SCANS,
+    );
+}
+
+/// Whether events are written without the executor.
+pub fn direct_insert() -> bool {
+    DIRECT_INSERT.get()
+}
+
+/// Whether BRIN index pages exclude blocks of event_log.
+pub fn brin_summaries() -> bool {
+    BRIN_SUMMARIES.get()
+}
+
+/// Whether pages and rows older than the last roll-up are skipped.
+pub fn wal_skip() -> bool {
+    WAL_SKIP.get()
+}
+
+/// Whether whole catalogs are read without the executor.
+pub fn direct_catalog_scans() -> bool {
+    DIRECT_CATALOG_SCANS.get()
 }
 
 fn text_of(setting: &GucSetting<Option<CString>>) -> String {

@@ -12,6 +12,7 @@ use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
+use crate::pg::rewrite::redact::redacted;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
 use crate::pg::xact::subtransaction::isolated;
@@ -207,9 +208,9 @@ fn require_id(user: &str, application: &Application, table: &Table) -> Result<()
 fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
     // The caller's own arguments may be shown, but no values derived from claims.
     let fold = |condition: Qual| match condition.fold(&Parameters::none()) {
-        ConstFolded::Always => Qual::ALWAYS,
-        ConstFolded::Never => Qual::never(),
-        ConstFolded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
+        ConstFolded::True => Qual::ALWAYS,
+        ConstFolded::False => Qual::never(),
+        ConstFolded::Residual(folded) => redacted(folded, condition, who.user.as_deref()),
     };
     let answer = who.act_within(PROBE_TIMEOUT_MS, || {
         let effective = row_security::effective(command, &table.named)?;

@@ -29,7 +29,7 @@ impl Tables {
     /// Looks at all of them.
     pub fn read() -> Result<Self, HealthError> {
         let (mut seen, mut statistics) = (Self::default(), TableStatistics::default());
-        relations::each(|relation| seen.take(relation, |relation| statistics.dead_and_inserted(relation)));
+        relations::each(|relation| seen.take(relation, |relation| statistics.dead_and_inserted(relation)))?;
         Ok(seen)
     }
 
@@ -71,7 +71,7 @@ pub fn lag(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthEr
 
 /// The check "Invalid Indexes".
 pub fn invalid_indexes(metric: &'static str, _: &Known) -> Result<Vec<Finding>, HealthError> {
-    let found = relations::invalid_indexes();
+    let found = relations::invalid_indexes()?;
     if found.is_empty() {
         let none = || Some("0".to_owned());
         return Ok(vec![Finding { current_value: none(), threshold: none(), ..Finding::ok(metric) }]);

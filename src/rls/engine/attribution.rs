@@ -184,7 +184,8 @@ fn can_write_candidate(
     let others = examination.other_owners(identity);
     identity.act_within(PROBE_TIMEOUT_MS, || {
         let Effective { using, check } = examination.effective(identity, reach)?;
-        let with_chosen = |check: Qual, (column, type_, value): &ColumnValue| check.with_value(*column, *type_, *value);
+        let with_chosen =
+            |check: Qual, (column, type_, value): &ColumnValue| check.substitute_nullable(*column, *type_, *value);
         let check = chosen.iter().try_fold(check, with_chosen).ok_or(Undecidable::WholeRow)?;
         candidate_rows::can_write(&probe, reach, &Effective { using, check }, &others)
     })
@@ -225,7 +226,7 @@ pub fn reaches_row(
 fn has_row_independent_arm(examination: &Examination<'_>, identity: &Identity, qual: Qual) -> bool {
     let probe = examination.probe(identity);
     let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
-        let ConstFolded::Depends(folded) = probe.cache.fold(qual) else { return Ok(true) };
+        let ConstFolded::Residual(folded) = probe.cache.fold(qual) else { return Ok(true) };
         for arm in folded.alternatives() {
             if !arm.reads_row() && probe.first_row(&RowScope::Foreign, arm, MAX_COST)?.is_some() {
                 return Ok(true);
@@ -263,17 +264,17 @@ pub fn responsible_policies(
                     };
                     let Some(user) = user else { break };
                     let value = value_of(owner.type_, &c_string(&user));
-                    qual = qual.with_column(owner.number, owner.type_, value).unwrap_or(qual);
+                    qual = qual.substitute(owner.number, owner.type_, value).unwrap_or(qual);
                 }
             }
             match probe.cache.fold(qual) {
-                ConstFolded::Always => Ok(true),
-                ConstFolded::Never => Ok(false),
-                ConstFolded::Depends(_) => match row {
+                ConstFolded::True => Ok(true),
+                ConstFolded::False => Ok(false),
+                ConstFolded::Residual(_) => match row {
                     Some(row) => Ok(probe.first_row(&RowScope::At(row), qual, f64::MAX)?.is_some()),
                     None if is_about_new => {
                         let chosen = with_chosen_columns(&probe, qual, command(reach));
-                        Ok(chosen.is_some_and(|chosen| matches!(probe.cache.fold(chosen), ConstFolded::Always)))
+                        Ok(chosen.is_some_and(|chosen| matches!(probe.cache.fold(chosen), ConstFolded::True)))
                     }
                     None => Ok(false),
                 },

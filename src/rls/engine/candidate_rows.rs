@@ -199,7 +199,7 @@ impl<'a> CandidateSearch<'a> {
                     let (rows, using) = match self.probe.first_row(&own, Qual::ALWAYS, f64::MAX)?.is_some() {
                         true => (own, effective.using),
                         false => {
-                            let using = effective.using.with_column(me.0, me.1, me.2);
+                            let using = effective.using.substitute(me.0, me.1, me.2);
                             (RowScope::Foreign, using.ok_or(Undecidable::WholeRow)?)
                         }
                     };
@@ -248,9 +248,9 @@ impl<'a> CandidateSearch<'a> {
         for new_owners in new_owners {
             let check = check.with_choices(new_owners).ok_or(Undecidable::WholeRow)?;
             let check = match self.probe.cache.fold(check) {
-                ConstFolded::Always => return Ok(Candidate::Passes(Vec::new())),
-                ConstFolded::Never => continue,
-                ConstFolded::Depends(check) => check,
+                ConstFolded::True => return Ok(Candidate::Passes(Vec::new())),
+                ConstFolded::False => continue,
+                ConstFolded::Residual(check) => check,
             };
             if tried.iter().any(|known| known.is_same(check)) {
                 continue;
@@ -272,7 +272,7 @@ impl<'a> CandidateSearch<'a> {
             !self.probe.table.owners.iter().any(|owner| owner.number == column)
                 && self.probe.may_write(column, self.command)
         };
-        let values = check.wishes(self.probe.table.oid(), &may_set)?;
+        let values = CandidateValues::collect(check, self.probe.table.oid(), &may_set)?;
         // Without a column to choose, the candidates are the existing rows, which were probed
         // before.
         if values.columns.is_empty() && !sources.is_empty() {
@@ -290,7 +290,8 @@ impl<'a> CandidateSearch<'a> {
         {
             return Ok(Candidate::Passes(chosen));
         }
-        if values.parts() > 0 && self.compose(check.relaxed(&values), &listed, sources, values.parts())?.is_some() {
+        if values.residuals() > 0 && self.compose(values.relax(check), &listed, sources, values.residuals())?.is_some()
+        {
             let columns = values.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
             return Ok(Candidate::Undecided(columns.collect()));
         }
@@ -310,7 +311,7 @@ impl<'a> CandidateSearch<'a> {
     ) -> Result<Option<Vec<ColumnValue>>, Undecidable> {
         let read = qual.columns().ok_or(Undecidable::WholeRow)?;
         let is_copied = |number: &&i16| {
-            **number < CandidateValues::part(0) && !listed.iter().any(|column| column.number == **number)
+            **number < CandidateValues::residual_column(0) && !listed.iter().any(|column| column.number == **number)
         };
         let copied: Vec<i16> = read.iter().filter(is_copied).copied().collect();
         let mut query = Composition::new(self.probe);

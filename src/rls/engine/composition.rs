@@ -5,8 +5,8 @@ use super::rows::{ColumnValue, RowId};
 use crate::pg::catalog::lookup;
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::candidate_values::{CandidateValues, Column};
-use crate::pg::rewrite::qual::{Parameters, Qual, text_of, value_of};
-use crate::pg::rewrite::row_security::{Origin, RowComposition, Undecidable};
+use crate::pg::rewrite::qual::{Origin, Parameters, Qual, text_of, value_of};
+use crate::pg::rewrite::row_security::{RowComposition, Undecidable};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ impl<'a> Composition<'a> {
     pub(super) fn add_residual(&mut self, number: usize) {
         self.candidates *= 3;
         self.from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
-        self.origins.push((CandidateValues::part(number), self.from.len() as i32, 1, pg_sys::BOOLOID));
+        self.origins.push((CandidateValues::residual_column(number), self.from.len() as i32, 1, pg_sys::BOOLOID));
     }
 
     /// The chosen columns of the first composed row that satisfies a qual.

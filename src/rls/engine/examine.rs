@@ -11,6 +11,7 @@ use super::reach_probe::{
 };
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
+use crate::pg::rewrite::redact::redacted;
 use crate::pg::rewrite::row_security::{Effective, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::timeout::Stopped;
@@ -162,9 +163,9 @@ pub(crate) fn probe_reach(
         probe.run_sub_queries(&effective)?;
         let me = identity.user.as_deref();
         let folded = |qual: Qual| match probe.cache.fold(qual) {
-            ConstFolded::Always => Qual::ALWAYS,
-            ConstFolded::Never => Qual::never(),
-            ConstFolded::Depends(folded) => folded.without_values(qual, me),
+            ConstFolded::True => Qual::ALWAYS,
+            ConstFolded::False => Qual::never(),
+            ConstFolded::Residual(folded) => redacted(folded, qual, me),
         };
         Ok(Some(ReachOutcome { result, using: folded(effective.using), check: folded(effective.check), qual }))
     });

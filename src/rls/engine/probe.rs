@@ -147,12 +147,12 @@ impl<'a> Probe<'a> {
     /// Whether a qual alone rules out every foreign row.
     pub fn excludes_foreign_rows(&self, qual: Qual) -> Result<bool, Undecidable> {
         Ok(match self.cache.fold(qual) {
-            ConstFolded::Always => false,
-            ConstFolded::Never => true,
-            ConstFolded::Depends(folded) => match self.foreign_qual()? {
-                ConstFolded::Always => false,
-                ConstFolded::Never => true,
-                ConstFolded::Depends(foreign) => folded.refutes(foreign),
+            ConstFolded::True => false,
+            ConstFolded::False => true,
+            ConstFolded::Residual(folded) => match self.foreign_qual()? {
+                ConstFolded::True => false,
+                ConstFolded::False => true,
+                ConstFolded::Residual(foreign) => folded.refutes(foreign),
             },
         })
     }
@@ -161,7 +161,7 @@ impl<'a> Probe<'a> {
     pub(crate) fn foreign_qual(&self) -> Result<ConstFolded, Undecidable> {
         self.cache.foreign_qual(|| {
             let Some((sql, parameters)) = self.query(&RowScope::Foreign) else {
-                return Ok(ConstFolded::Never);
+                return Ok(ConstFolded::False);
             };
             let foreign = RowQuery { sql: &sql, parameters };
             Ok(foreign.condition()?.fold(&foreign.parameters))
@@ -200,9 +200,9 @@ impl<'a> Probe<'a> {
     /// Whether a row is owned by the identity.
     pub fn is_own(&self, row: RowId) -> Result<bool, Undecidable> {
         let foreign = match self.foreign_qual()? {
-            ConstFolded::Depends(qual) => qual,
-            ConstFolded::Always => return Ok(false),
-            ConstFolded::Never => return Ok(true),
+            ConstFolded::Residual(qual) => qual,
+            ConstFolded::True => return Ok(false),
+            ConstFolded::False => return Ok(true),
         };
         Ok(self.first_row(&RowScope::At(row), foreign, f64::MAX)?.is_none())
     }

@@ -67,7 +67,7 @@ impl CachedRows {
 impl ProbeCache {
     /// [`Qual::fold`] without parameters, term by term.
     pub fn fold(&self, qual: Qual) -> ConstFolded {
-        let mut result = ConstFolded::Always;
+        let mut result = ConstFolded::True;
         for term in qual.terms() {
             let is_same = |known: &&(Qual, ConstFolded)| known.0.is_same(term);
             let known = self.folded.borrow().iter().find(is_same).map(|known| known.1);

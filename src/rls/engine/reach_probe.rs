@@ -63,7 +63,7 @@ pub fn reach_qual(
                 return Ok(None);
             }
             let value = value_of(owner.type_, &c_string(user));
-            let check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+            let check = check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
             Some(using.and(check))
         }
     })
@@ -73,24 +73,24 @@ pub fn reach_qual(
 pub fn probe_foreign_rows(probe: &Probe<'_>, qual: Qual, owners: &[String]) -> Result<ProbeResult, Undecidable> {
     let folded = match probe.cache.fold(qual) {
         // True for one account's claims need not mean true for all: a row has to show it.
-        ConstFolded::Always if probe.identity.is_account => {
+        ConstFolded::True if probe.identity.is_account => {
             return Ok(match probe.first_row(&RowScope::Foreign, qual, f64::MAX)? {
                 Some(row) => ProbeResult::Row(row),
                 None => ProbeResult::Verdict(probe.no_row_found(owners)?),
             });
         }
-        ConstFolded::Always => {
+        ConstFolded::True => {
             return Ok(ProbeResult::Verdict(match probe.table.owners.is_empty() {
                 true => Verdict::Public(Confidence::Proved),
                 false => Verdict::Leak(Confidence::Proved, probe.audience()),
             }));
         }
-        ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Closed)),
-        ConstFolded::Depends(folded) => folded,
+        ConstFolded::False => return Ok(ProbeResult::Verdict(Verdict::Closed)),
+        ConstFolded::Residual(folded) => folded,
     };
     if probe.identity.user.is_some()
         && !probe.table.owners.is_empty()
-        && let ConstFolded::Depends(foreign) = probe.foreign_qual()?
+        && let ConstFolded::Residual(foreign) = probe.foreign_qual()?
         && folded.refutes(foreign)
     {
         return Ok(ProbeResult::Verdict(Verdict::Isolated));
@@ -131,10 +131,10 @@ pub fn prove_forgery(probe: &Probe<'_>, check: Qual) -> Option<Verdict> {
                 true => unused_id_of_type(owner.type_, 1),
                 false => probe.identity.user.clone()?,
             };
-            changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
+            changed = changed.substitute(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
         }
         let chosen = with_chosen_columns(probe, changed, Command::Insert)?;
-        Some(matches!(probe.cache.fold(chosen), ConstFolded::Always))
+        Some(matches!(probe.cache.fold(chosen), ConstFolded::True))
     };
     // With several owner columns, another user in one of them can be intended: a message names its
     // reader. Another user in any of them cannot.
@@ -147,7 +147,7 @@ pub fn prove_forgery(probe: &Probe<'_>, check: Qual) -> Option<Verdict> {
 /// A WITH CHECK qual after the writer has set all columns but the owner columns to values that it
 /// accepts; `None` if a value cannot be put in.
 pub fn with_chosen_columns(probe: &Probe<'_>, check: Qual, command: Command) -> Option<Qual> {
-    let ConstFolded::Depends(folded) = probe.cache.fold(check) else { return Some(check) };
+    let ConstFolded::Residual(folded) = probe.cache.fold(check) else { return Some(check) };
     let table = probe.table.oid();
     let may_set = |column: i16| {
         !probe.table.owners.iter().any(|owner| owner.number == column)
@@ -172,7 +172,7 @@ pub fn probe_changed_rows(
             return Ok(None);
         };
         let value = value_of(owner.type_, &c_string(me));
-        check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+        check = check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
     }
     let Some(chosen) = with_chosen_columns(probe, check, Command::Update) else { return Ok(None) };
     let qual = effective.using.and(chosen);
@@ -219,10 +219,10 @@ pub fn probe_plant(
         return Ok(ProbeResult::Verdict(Verdict::Closed));
     };
     match probe.cache.fold(qual) {
-        ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
-        ConstFolded::Always if !probe.identity.is_account && !qual.has_sub_queries() => return proved(),
-        ConstFolded::Always => {}
-        ConstFolded::Depends(folded) => {
+        ConstFolded::False => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
+        ConstFolded::True if !probe.identity.is_account && !qual.has_sub_queries() => return proved(),
+        ConstFolded::True => {}
+        ConstFolded::Residual(folded) => {
             let Some((sql, parameters)) = probe.query(&own_rows) else {
                 return Ok(ProbeResult::Verdict(Verdict::Closed));
             };
@@ -231,7 +231,7 @@ pub fn probe_plant(
             // checked.
             if !probe.identity.is_account
                 && !qual.has_sub_queries()
-                && let ConstFolded::Depends(own) = own.condition()?.fold(&own.parameters)
+                && let ConstFolded::Residual(own) = own.condition()?.fold(&own.parameters)
                 && own.implies(folded)
             {
                 return proved();
@@ -247,8 +247,8 @@ pub fn probe_plant(
     // An identity without rows is probed with foreign rows as if it owned them.
     let as_own = probe.table.owners.get(column).zip(probe.identity.user.as_deref()).and_then(|(owner, me)| {
         let value = |user: &str| value_of(owner.type_, &c_string(user));
-        let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
-        Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
+        let using = effective.using.substitute(owner.number, owner.type_, value(me))?;
+        Some(using.and(effective.check.substitute(owner.number, owner.type_, value(victim))?))
     });
     let as_own = as_own.ok_or(Undecidable::WholeRow)?;
     Ok(match probe.first_row(&RowScope::Foreign, as_own, MAX_COST)? {

@@ -8,7 +8,7 @@ use crate::pg::catalog::privilege;
 use crate::pg::cstring::c_string;
 use crate::pg::memory;
 use crate::pg::rewrite::policy_expr;
-use crate::pg::rewrite::policy_expr::{Expression, Facts, Identity};
+use crate::pg::rewrite::policy_expr::{ExprFacts, Expression, IdentitySources};
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
@@ -96,7 +96,7 @@ pub struct ClauseFacts {
     /// true, false or null; `None` if the clause is not a constant.
     pub constant: Option<&'static str>,
     /// The functions, columns and settings that the expression uses.
-    pub facts: Facts,
+    pub facts: ExprFacts,
     /// Settings named in the bodies of the functions that it calls.
     pub inner_settings: Vec<String>,
     /// Whether the clause, or a function that it calls, reads the claim is_anonymous.
@@ -163,7 +163,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
     let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
     let ids: Vec<String> =
         application.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
-    let identity = Identity { functions: &application.identity_functions, settings: &settings, ids: &ids };
+    let identity = IdentitySources { functions: &application.identity_functions, settings: &settings, ids: &ids };
     let client = application.user_role().or(application.anonymous()).map(|role| role.oid);
     let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
@@ -175,7 +175,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
                 clause,
                 tree: Rc::clone(tree),
                 constant: None,
-                facts: Facts::default(),
+                facts: ExprFacts::default(),
                 inner_settings: Vec::new(),
                 distinguishes_anonymous_sign_in: false,
             });
@@ -255,7 +255,7 @@ fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
 
 /// SQL text of a clause; empty if it fails, such as by a lock timeout on the table.
 fn sql_text(tree: &str, relation: pg_sys::Oid) -> String {
-    isolated(|| policy_expr::written(tree, relation)).unwrap_or_default()
+    isolated(|| policy_expr::deparsed(tree, relation)).unwrap_or_default()
 }
 
 /// Facts inside of SQL functions that the planner would inline, and the constant that each clause
@@ -264,11 +264,11 @@ fn sql_text(tree: &str, relation: pg_sys::Oid) -> String {
 fn simplify(
     expressions: &[Expression],
     client: pg_sys::Oid,
-    identity: &Identity<'_>,
-) -> Option<Vec<(Facts, Option<&'static str>)>> {
+    identity: &IdentitySources<'_>,
+) -> Option<Vec<(ExprFacts, Option<&'static str>)>> {
     let simplify = |expression: &Expression| {
         let simple = expression.simplified();
-        let mut inner = Facts::default();
+        let mut inner = ExprFacts::default();
         simple.collect(identity, &mut inner);
         let constant = simple.constant().map(|value| match value {
             Some(true) => "true",
@@ -283,7 +283,7 @@ fn simplify(
 
 /// Merges facts of inlined functions. Columns and calls are left out: after inlining they are no
 /// longer those of the policy.
-fn merge_inlined(facts: &mut Facts, inner: Facts) {
+fn merge_inlined(facts: &mut ExprFacts, inner: ExprFacts) {
     facts.functions.extend(inner.functions);
     facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);

@@ -26,6 +26,11 @@ fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
 }
 
+/// Settings for every server of a run, from `CREWSNOW_SERVER_SETTINGS`, separated by semicolons.
+fn server_settings() -> String {
+    std::env::var("CREWSNOW_SERVER_SETTINGS").unwrap_or_default().replace(';', "\n")
+}
+
 /// A program of the PostgreSQL under test.
 pub fn program(name: &str) -> PathBuf {
     Path::new(&setting("CREWSNOW_PG_BIN")).join(name)
@@ -113,8 +118,9 @@ impl Cluster {
         let defaults = format!(
             "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\n\
              max_connections = 60\nwal_level = logical\nlc_messages = 'C'\n\
-             hot_standby_feedback = on\n{settings}\n",
-            socket.display()
+             hot_standby_feedback = on\n{}\n{settings}\n",
+            socket.display(),
+            server_settings()
         );
         let file = self.data().join("postgresql.conf");
         let before = std::fs::read_to_string(&file).expect("postgresql.conf");
