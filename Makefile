@@ -1,11 +1,12 @@
-# crewsnow_ops: see README.md. PG=15 (default), 16 or 18 chooses the PostgreSQL that run, test and bench use.
+# crewsnow_ops: see README.md. PG=15 (default), 16 or 18 chooses the PostgreSQL of run, test and
+# bench.
 .DEFAULT_GOAL := help
 .PHONY: help run stop psql test bench install package
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-run: ## Build, start a private server with the demo application, walk through the runbook (FRESH=1, LEAKS=1)
+run: ## Build, start a private server with the demo, walk through the runbook (FRESH=1, LEAKS=1)
 	@dev/run.sh
 
 stop: ## Stop that server
@@ -14,14 +15,14 @@ stop: ## Stop that server
 psql: ## Open psql on it
 	@dev/psql.sh
 
-test: ## Run every check and every test (PART=style, server, suites for one)
+test: ## Run every check and every test (PART=style, server or suites: only that)
 	@dev/test.sh $(PART)
 
-bench: ## Measure, as ratios against named rivals
+bench: ## Measure against rivals (PART=flags, telemetry, health or rls: only that)
 	@dev/bench.sh
 
 install: ## Install into the PostgreSQL of PG_CONFIG=/path/to/pg_config
 	@dev/install.sh "$(PG_CONFIG)"
 
-package: ## Build the files to ship for the PostgreSQL of PG_CONFIG=/path/to/pg_config, under target/package
+package: ## Build the files to ship for the PostgreSQL of PG_CONFIG=/path/to/pg_config
 	@dev/package.sh "$(PG_CONFIG)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures, and prints ratios against named rivals of the same run; PART=flags, telemetry, health or rls for one part. Nothing in here passes or
-# fails.
+# Measures the extension against rivals in the same run and prints the ratios. Nothing passes or
+# fails. PART=flags, telemetry, health or rls measures one part.
 . "$(dirname "$0")/lib.sh"
 begin
 step "Building and installing the extension" install_release

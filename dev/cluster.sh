@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The private server that `make run` uses: cluster.sh start | stop | env
+# The private demo server of `make run`: cluster.sh start | stop | env
 . "$(dirname "$0")/lib.sh"
 place_state
 use_private_postgresql
@@ -9,7 +9,8 @@ socket=$state/socket
 free_port() {
     local port
     for port in $(seq 54320 54420); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && [ ! -e "$socket/.s.PGSQL.$port" ]; then
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null &&
+            [ ! -e "$socket/.s.PGSQL.$port" ]; then
             echo "$port"
             return
         fi
@@ -34,7 +35,7 @@ CONF
 }
 
 start() {
-    [ -f "$data/PG_VERSION" ] || step "Making a cluster in $data" initialise
+    [ -f "$data/PG_VERSION" ] || step "Creating a cluster in $data" initialise
     if ! running; then
         local port
         port=$(free_port)
@@ -55,7 +56,9 @@ case ${1:-} in
     env)
         running || die "no server is running: make run"
         # The fourth line of the pid file is the port.
-        echo "export PATH='$pg_bin':\$PATH PGHOST='$socket' PGPORT=$(sed -n 4p "$data/postmaster.pid") PGUSER=postgres PGDATABASE=crewsnow"
+        port=$(sed -n 4p "$data/postmaster.pid")
+        echo "export PATH='$pg_bin':\$PATH PGHOST='$socket' PGPORT=$port"
+        echo "export PGUSER=postgres PGDATABASE=crewsnow"
         ;;
     *) die "usage: cluster.sh start | stop | env" ;;
 esac

@@ -5,11 +5,12 @@
 target=${1:-}
 use_foreign_postgresql "$target"
 dev/setup.sh "$target"
-# Built by this user, copied by one who may.
+# This user builds; sudo copies where this user may not write.
 sudo=
 [ -w "$("$target" --pkglibdir)" ] && [ -w "$("$target" --sharedir)/extension" ] || sudo=--sudo
 install_there() {
-    cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$target" $sudo
+    cargo pgrx install --release --no-default-features --features "pg$PG" \
+        --pg-config "$target" $sudo
 }
 step "Building and installing into $("$target" --version) at $("$target" --pkglibdir)" install_there
-echo "Then, in each database that wants it: CREATE EXTENSION crewsnow_ops;"
+echo "Next, in each database that shall use it: CREATE EXTENSION crewsnow_ops;"

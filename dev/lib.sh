@@ -1,10 +1,11 @@
-# Common to the scripts in dev/: where things are, who runs the server, one line a step. Sourced, not run.
+# Shared by the scripts in dev/: paths, the server's user, steps with one line on the terminal.
+# Sourced, not run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# PostgreSQL's major version: 15 from Debian, 16 and 18 from a Python wheel that carries them for tests.
+# PostgreSQL's major version: 15 from Debian, 16 and 18 from a Python wheel for tests.
 PG=${PG:-15}
 pgrx_version=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' Cargo.toml)
 
@@ -13,16 +14,19 @@ log=$root/target/$(basename "$0" .sh).log
 
 # PostgreSQL refuses to run as root, so as root the server runs as this user.
 server_user=postgres
+drop_root() {
+    (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups "$@")
+}
 as_server() {
     if [ "$(id -u)" = 0 ]; then
-        (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups env HOME="$state" "$@")
+        drop_root env HOME="$state" "$@"
     else
         "$@"
     fi
 }
 
-# Everything that a server touches. Under target/, unless the server's user cannot get there (a clone in root's home) or the path is
-# too long for a Unix socket.
+# The folder for everything that a server touches. It lies in target/, with two exceptions: the
+# server's user cannot enter it (a clone in root's home), or its path is too long for a Unix socket.
 state=$root/target/pg
 place_state() {
     local there=0
@@ -30,14 +34,14 @@ place_state() {
     if [ ${#state} -gt 70 ]; then
         there=1
     elif [ "$(id -u)" = 0 ] && id "$server_user" >/dev/null 2>&1; then
-        (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups test -x "$state") || there=1
+        drop_root test -x "$state" || there=1
     fi
     if [ $there = 1 ]; then
         state=/tmp/crewsnow_ops-$(printf %s "$root" | cksum | cut -d ' ' -f 1)
         mkdir -p "$state"
     fi
     prefix=$state/pg$PG
-    # The tools of pgrx read their configuration here, not in the user's home.
+    # cargo-pgrx reads its configuration here, not in the user's home.
     export PGRX_HOME=$state/pgrx$PG
 }
 
@@ -57,23 +61,25 @@ pg_config_path() {
     esac
 }
 
-# The PATH and settings with which psql and friends find the demo server.
+# Puts the programs of the private PostgreSQL first in PATH.
 use_private_postgresql() {
     pg_config=$(pg_config_path)
     pg_bin=$(dirname "$pg_config")
     export PATH=$pg_bin:$PATH
 }
 
-# The PostgreSQL behind a given pg_config.
+# Chooses the PostgreSQL of a given pg_config.
 use_foreign_postgresql() {
-    [ -n "$1" ] || die "say where: PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config"
+    local example=/usr/lib/postgresql/15/bin/pg_config
+    [ -n "$1" ] || die "PG_CONFIG is missing, for example PG_CONFIG=$example"
     [ -x "$1" ] || die "$1 is not a program"
+    pg_config=$1
     PG=$("$1" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
     export PGRX_HOME=$root/target/pgrx-foreign
     mkdir -p "$PGRX_HOME"
 }
 
-# How every script that builds begins: a fresh log, a machine that is ready.
+# The beginning of every script that builds: an empty log, a machine that is ready.
 begin() {
     : >"$log"
     dev/setup.sh
@@ -81,7 +87,7 @@ begin() {
     use_private_postgresql
 }
 
-# How a part of the benchmark begins: on the server that runs, with a log of its own.
+# The beginning of a part of the benchmark: an empty log, the running demo server.
 begin_part() {
     : >"$log"
     place_state
@@ -90,17 +96,19 @@ begin_part() {
     export PGDATABASE=bench PGOPTIONS='-c client_min_messages=warning'
 }
 
-# Restarts the server that a benchmark runs on, with other settings until the next time.
+# Restarts the demo server with other settings, which last until the next restart.
 restart_demo() { # restart_demo [SETTING...]
-    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
+    as_server "$pg_bin/pg_ctl" -D "$state/demo" -l "$state/demo/server.log" \
+        -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
 }
 
-# The median of a number a line.
+# The median of the numbers on standard input, one per line.
 median() {
     sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
-# Anonymous memory, in kB, that a session needs more for its second statement, which like the first answers a row.
+# Growth of a session's anonymous memory by its second statement, in kB. Each statement returns
+# one row.
 memory() { # memory STATEMENT STATEMENT
     coproc SESSION { psql -X -At; }
     local before after pid
@@ -117,26 +125,111 @@ memory() { # memory STATEMENT STATEMENT
     echo $((after - before))
 }
 
+# The flags with which cargo-pgrx links the extension. The same flags share what is built once.
+cdylib_flags="target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = \
+[\"-C\", \"link-arg=-Wl,--no-gc-sections\"]"
+
 # Builds the extension and installs it into the private PostgreSQL.
 install_release() {
     cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$pg_config"
 }
 
-step() { # step WHAT COMMAND...: a line on the terminal, the output in the log
-    local what=$1 started=$SECONDS
+# Steps. A job is a command in the background; its output goes to a file of its own until the step
+# ends, so that jobs can run side by side. Then the text, without control characters, joins the log.
+declare -A job_pid
+terminal=
+[ ! -t 1 ] || terminal=1
+
+launch() { # launch JOB COMMAND...
+    local job=$1
     shift
+    printf '%s\n' "$*" >"$log.$job"
+    # In the background, because bash ignores `set -e` inside a condition.
+    # Cargo draws its progress bar into the file only where `finish` shows it.
+    (
+        [ -z "$terminal" ] || export CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=80
+        set -e
+        "$@"
+    ) >>"$log.$job" 2>&1 </dev/null &
+    job_pid[$job]=$!
+}
+
+finish() { # finish WHAT JOB...: one line on the terminal; returns when all jobs have ended
+    local what=$1 job started=$SECONDS failed='' line
+    shift
+    if [ -n "$terminal" ]; then
+        while any_alive "$@"; do
+            line="==> $what$(progress "$@") ($((SECONDS - started)) s)"
+            printf '\r\033[K%.*s' "$(($(columns) - 1))" "$line"
+            sleep 0.5
+        done
+        printf '\r\033[K'
+    fi
     printf '==> %s' "$what"
-    printf '\n=== %s: %s\n' "$what" "$*" >>"$log"
-    # In the background, because inside a condition bash would go on after a failure.
-    (set -e && "$@") >>"$log" 2>&1 </dev/null &
-    if wait $!; then
+    for job in "$@"; do
+        wait "${job_pid[$job]}" || failed="$failed $job"
+        unset "job_pid[$job]"
+        printf '\n=== %s: ' "$what" >>"$log"
+        # Cargo redraws its progress bar with carriage returns: the last text of a line remains.
+        sed -E 's/.*\r//; s/\x1b\[[0-9;]*[A-Za-z]//g' "$log.$job" >"$log.$job.plain"
+        cat "$log.$job.plain" >>"$log"
+    done
+    if [ -z "$failed" ]; then
         printf ' (%d s)\n' $((SECONDS - started))
+        for job in "$@"; do rm -f "$log.$job" "$log.$job.plain"; done
     else
         printf ': failed\n' >&2
-        tail -n 15 "$log" | sed 's/^/    /' >&2
+        for job in $failed; do tail -n 15 "$log.$job.plain" | sed 's/^/    /' >&2; done
+        for job in "$@"; do rm -f "$log.$job" "$log.$job.plain"; done
         die "$what failed; the full log is $log"
     fi
 }
+
+step() { # step WHAT COMMAND...: one job, waited for
+    local what=$1
+    shift
+    launch step "$@"
+    finish "$what" step
+}
+
+any_alive() {
+    local job
+    for job in "$@"; do
+        if kill -0 "${job_pid[$job]}" 2>/dev/null; then return 0; fi
+    done
+    return 1
+}
+
+columns() {
+    local size
+    size=$(stty size </dev/tty 2>/dev/null) || size="24 80"
+    echo "${size#* }"
+}
+
+# Cargo's own progress of each job: `crate 120 of 348`.
+progress() {
+    local job count text=
+    for job in "$@"; do
+        count=$(tail -c 1000 "$log.$job" 2>/dev/null | tr '\r' '\n' |
+            sed -nE 's/.*[]=> ] ([0-9]+)\/([0-9]+)(: .*|$)/\1 of \2/p' | tail -n 1)
+        [ -z "$count" ] || text="$text${text:+, }crate $count"
+    done
+    printf '%s' "${text:+: $text}"
+}
+
+# A script that ends early, by a failure or by Ctrl-C, takes its jobs with it.
+end_tree() {
+    local child
+    for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do end_tree "$child"; done
+    kill "$1" 2>/dev/null || true
+}
+end_jobs() {
+    local job
+    for job in "${!job_pid[@]}"; do end_tree "${job_pid[$job]}"; done
+}
+trap end_jobs EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 die() {
     printf 'error: %s\n' "$*" >&2

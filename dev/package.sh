@@ -8,7 +8,8 @@ dev/setup.sh "$target"
 out=$root/target/package
 package() {
     rm -rf "$out"
-    cargo pgrx package --no-default-features --features "pg$PG" --pg-config "$target" --out-dir "$out"
+    cargo pgrx package --no-default-features --features "pg$PG" --pg-config "$target" \
+        --out-dir "$out"
 }
 step "Packaging for $("$target" --version)" package
 find "$out" -type f | sed "s|^$root/||"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# psql in the demo database; arguments are passed on.
+# Opens psql in the demo database and passes its arguments on.
 set -euo pipefail
 eval "$("$(dirname "$0")/cluster.sh" env)"
 exec psql "$@"

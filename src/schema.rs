@@ -1,8 +1,9 @@
-//! The install script, in its order: one file a topic. Nothing else belongs here.
+//! The order of the install script: one SQL file per topic.
 
 use pgrx::prelude::*;
 
-/// Lets functions say `schema = "crewsnow_ops"`. pgrx writes CREATE SCHEMA IF NOT EXISTS for it, after the bootstrap file's plain one.
+/// Lets functions name `schema = "crewsnow_ops"`. For it pgrx writes CREATE SCHEMA IF NOT EXISTS,
+/// after the plain CREATE SCHEMA of the bootstrap file, which fails if the schema was squatted.
 #[pg_schema]
 mod crewsnow_ops {}
 
@@ -67,8 +68,8 @@ extension_sql_file!(
         "rls",
         rls::target::policy::rls_owner_columns,
         rls::target::policy::rls_policy_facts,
-        rls::store::accept_finding,
-        rls::store::record_rls_audit
+        rls::acceptance::accept_finding,
+        rls::drift::record_rls_audit
     ]
 );
 extension_sql_file!("../sql/schema/50_readiness.sql", name = "readiness", requires = ["rls_functions"]);

@@ -16,7 +16,7 @@ static IDENTITY_FUNCTIONS: GucSetting<Option<CString>> =
 static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(
     c"request.jwt.claims=*, request.jwt.claim.sub=sub, request.jwt.claim.role=role",
 ));
-static CONTROL_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 
 /// Defines the settings and reserves their prefix, so that a misspelt one is refused once the library is loaded.
@@ -93,10 +93,10 @@ fn register_row_security() {
         &CLAIMS,
     );
     GucRegistry::define_string_guc(
-        c"crewsnow_ops.control_user",
-        c"For the audit's own use: who asks of its control tables.",
-        c"It has no other meaning.",
-        &CONTROL_USER,
+        c"crewsnow_ops.self_test_user",
+        c"User id with which the audit queries its self-test tables.",
+        c"The audit sets it for the duration of its self-test. It has no other effect.",
+        &SELF_TEST_USER,
         GucContext::Userset,
         GucFlags::NO_SHOW_ALL,
     );

@@ -1,9 +1,10 @@
-//! Which known keys an unknown one was probably meant to be. Pure.
+//! Suggestions for misspelt names. Pure.
 
-/// The known keys that are close to `key`, the closest first, at most three.
+/// The known names that are close to `key`, closest first, at most three.
 ///
-/// Distance is the optimal string alignment distance (Damerau-Levenshtein without overlapping edits) after lower-casing and
-/// with every separator taken as `_`. Up to 3 characters only such spellings are close, up to 7 one edit, beyond that two.
+/// The distance is the optimal string alignment distance (Damerau-Levenshtein without overlapping
+/// edits), after lower-casing and with every separator taken as `_`. Allowed are no edits up to 3
+/// characters, one edit up to 7, and two beyond.
 pub fn similar<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let normalised = normalise(key);
     let allowed = match normalised.len() {

@@ -1,4 +1,4 @@
-/* The rival: a function of the same signature that does nothing, as fast as the server can call one. */
+/* The rival: a function of the same signature that does nothing. No function can be faster. */
 #include "postgres.h"
 #include "fmgr.h"
 

@@ -1,9 +1,11 @@
 \pset footer off
 \echo
-\echo 'What an evaluation costs, a row of a scan, over the bare scan'
-SELECT label AS evaluation, round(min(nanoseconds)::numeric, 1) AS "ns a call" FROM bench.results GROUP BY label ORDER BY 2;
+\echo 'Cost of an evaluation per row of a scan, over the bare scan'
+SELECT label AS evaluation, round(min(nanoseconds)::numeric, 1) AS "ns a call"
+FROM bench.results GROUP BY label ORDER BY 2;
 WITH cost AS (SELECT label, min(nanoseconds) AS ns FROM bench.results GROUP BY label)
-SELECT g.label AS "what", g.rival AS "against", round((a.ns / b.ns)::numeric, 2) AS ratio, g.goal
+SELECT g.label AS "measured", g.rival AS "against",
+    round((a.ns / b.ns)::numeric, 2) AS ratio, g.goal
 FROM (VALUES
     (1, '100 %', 'empty native function', '<= 2'),
     (2, '50 %', 'empty native function', '<= 5'),

@@ -1,4 +1,5 @@
--- $1 id, $2 key and $3 creation of the row that comes: created before this installation, it comes from a dump
+-- $1 id, $2 key and $3 creation time of the incoming row. A row created before this installation
+-- comes from a dump.
 DELETE FROM @extschema@.feature_flags AS f
 USING crewsnow_ops.launch_flags AS l
 WHERE f.flag_key = $2 AND f.id <> $1 AND $3 < l.created_at

@@ -1,2 +1,3 @@
--- The lock that the UPDATE will need, before the row's: taken after it, it could wait for a restore that waits for the row.
+-- The table lock that the UPDATE needs, taken before the row lock. Taken after it, it could
+-- deadlock with a restore that waits for the row.
 LOCK TABLE @extschema@.feature_flags IN ROW EXCLUSIVE MODE

@@ -1,2 +1,3 @@
--- Flags and their trail may be restored side by side; both remove untouched launch flags, and do it one after the other.
+-- pg_restore -j loads flags and flag history concurrently. Both remove unchanged launch flags; this
+-- lock serializes them.
 LOCK TABLE crewsnow_ops.launch_flags IN SHARE ROW EXCLUSIVE MODE

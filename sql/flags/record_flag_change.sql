@@ -1,5 +1,6 @@
 -- $1 flag id, $2 row before, $3 row after, $4 current user, $5 updated by, $6 reason
--- The trail's last image of a flag is the flag. What it says already is not a change: it comes from a dump, beside its own history.
+-- The latest history row of a flag is its state. A row that equals it comes from a dump, together
+-- with its history, and is not a change.
 WITH last AS (
     SELECT h.after, h.changed_at
     FROM crewsnow_ops.flag_history AS h
@@ -15,7 +16,7 @@ change AS (
         to_jsonb($2) AS before,
         to_jsonb($3) AS after,
         EXISTS (SELECT FROM last) AS is_known,
-        -- Without a trail, a launch flag is as it was made.
+        -- Without history, a launch flag is as CREATE EXTENSION made it.
         CASE WHEN EXISTS (SELECT FROM last) THEN (SELECT l.after FROM last AS l) ELSE (SELECT l.image FROM launch AS l) END AS image,
         (SELECT l.changed_at + interval '1 microsecond' FROM last AS l) AS earliest
 )
@@ -26,8 +27,8 @@ SELECT
     $1,
     greatest(
         CASE
-            -- An UPDATE happened at the row's updated_at, which the trigger before it moved on. What is replicated or comes from a dump has
-            -- its time from elsewhere; here it happens now.
+            -- The time of an UPDATE is updated_at, which the BEFORE trigger set. A replicated or
+            -- dumped row has its time from another server; here it changes now.
             WHEN (c.after ->> 'updated_at')::timestamptz > (c.before ->> 'updated_at')::timestamptz
                 AND current_setting('session_replication_role') <> 'replica'
             THEN least(clock_timestamp(), (c.after ->> 'updated_at')::timestamptz)
@@ -43,7 +44,8 @@ SELECT
 FROM change AS c
 WHERE CASE
     WHEN c.after IS NULL THEN
-        -- Gone already in the trail; or an untouched launch flag that yet has a trail: that came from a dump, and the flag will.
+        -- Not a change: the history already has the removal, or the flag is an unchanged launch
+        -- flag whose history came from a dump, which will bring the flag, too.
         NOT (c.is_known AND c.image IS NULL)
         AND NOT (
             c.is_known
@@ -57,6 +59,6 @@ WHERE CASE
     ELSE
         (c.image - '{created_at,created_by,updated_at,last_checked_at}'::text[])
         IS DISTINCT FROM (c.after - '{created_at,created_by,updated_at,last_checked_at}'::text[])
-        -- An UPDATE of a launch flag's origin is a change, unless a dump brings it.
+        -- An UPDATE of created_at or created_by alone is a change, unless a dump makes it.
         OR c.before IS NOT NULL AND (c.after ->> 'created_at')::timestamptz >= (c.before ->> 'created_at')::timestamptz
 END

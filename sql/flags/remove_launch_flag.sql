@@ -1,5 +1,5 @@
--- $1 id of a removed flag, $2 when it was removed: before this installation, so the removal comes from a dump. If the flag was made again
--- later, the dump has its row, too.
+-- $1 id of a removed flag, $2 time of the removal. A removal before this installation comes from a
+-- dump. If the flag was created again later, the dump has its row, too.
 DELETE FROM @extschema@.feature_flags AS f
 USING crewsnow_ops.launch_flags AS l
 WHERE f.id = $1 AND $2 < l.created_at

@@ -1,4 +1,4 @@
--- $1 as of
+-- $1 time to restore
 SELECT
     clock_timestamp() < $1 AS is_future,
     NOT EXISTS (SELECT FROM crewsnow_ops.flag_state_at($1))

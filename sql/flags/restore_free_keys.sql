@@ -1,4 +1,5 @@
--- $1 as of. Whoever holds a key that belongs to another flag lets go of it first, so that keys can be swapped.
+-- $1 time to restore. A flag whose key belonged to another flag first gives it up, so that two
+-- flags can swap keys.
 UPDATE @extschema@.feature_flags AS f
 SET flag_key = f.id::text
 FROM crewsnow_ops.flag_state_at($1) AS s

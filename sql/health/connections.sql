@@ -1,4 +1,5 @@
--- crewsnow_ops.connections: a row a role, application and database. Plain roles see names but no states of others: these count as hidden.
+-- Rows of crewsnow_ops.connections: one per role, application and database. Plain roles see the
+-- names of other sessions but not their states: these count as hidden.
 SELECT
     s.usename AS user_name,
     coalesce(nullif(s.application_name, ''), '(none)') AS application_name,
@@ -8,7 +9,8 @@ SELECT
     count(*) FILTER (WHERE s.state = 'idle') AS idle,
     count(*) FILTER (WHERE s.state = 'idle in transaction') AS idle_in_transaction,
     count(*) FILTER (WHERE s.state = 'idle in transaction (aborted)') AS idle_in_failed_transaction,
-    count(*) FILTER (WHERE s.state NOT IN ('active', 'idle', 'idle in transaction', 'idle in transaction (aborted)')) AS other,
+    count(*) FILTER (WHERE s.state NOT IN ('active', 'idle', 'idle in transaction',
+        'idle in transaction (aborted)')) AS other,
     count(*) FILTER (WHERE s.state IS NULL) AS hidden,
     count(*) FILTER (WHERE s.wait_event_type = 'Lock') AS waiting_for_lock,
     count(DISTINCT s.client_addr) AS client_addresses,

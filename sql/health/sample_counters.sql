@@ -1,9 +1,14 @@
--- All cumulative counters that the rate checks need. Each part has numbers, and counting_since: when its counting began, in seconds since 1970;
--- "since" is the same for people. After a crash pg_stat_database.stats_reset is NULL; only that of the checkpoints tells then.
+-- All cumulative counters that the rate checks need. Each part has numbers and counting_since, the
+-- time when its counting began, in seconds since 1970; "since" is the same time as text. After a
+-- crash pg_stat_database.stats_reset is NULL; the reset time of the checkpoint counters then stands
+-- in.
 WITH
 checkpoints AS (@checkpoints@),
 databases AS (
-    SELECT d.*, d.datid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database()) AS is_here FROM pg_stat_database AS d
+    SELECT d.*,
+        d.datid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
+            AS is_here
+    FROM pg_stat_database AS d
 ),
 parts AS (
     SELECT
@@ -11,8 +16,10 @@ parts AS (
         jsonb_build_object(
             'xact_commit', sum(d.xact_commit), 'xact_rollback', sum(d.xact_rollback),
             'blks_read', sum(d.blks_read), 'blks_hit', sum(d.blks_hit),
-            'temp_files', sum(d.temp_files), 'temp_bytes', sum(d.temp_bytes), 'deadlocks', sum(d.deadlocks), 'conflicts', sum(d.conflicts),
-            'active_ms', round(sum(d.active_time)::numeric), 'sessions', sum(d.sessions), 'sessions_abandoned', sum(d.sessions_abandoned),
+            'temp_files', sum(d.temp_files), 'temp_bytes', sum(d.temp_bytes),
+            'deadlocks', sum(d.deadlocks), 'conflicts', sum(d.conflicts),
+            'active_ms', round(sum(d.active_time)::numeric), 'sessions', sum(d.sessions),
+            'sessions_abandoned', sum(d.sessions_abandoned),
             'sessions_fatal', sum(d.sessions_fatal), 'sessions_killed', sum(d.sessions_killed),
             'counting_since', extract(epoch FROM coalesce(max(d.stats_reset), max(b.stats_reset))),
             'since', to_char(coalesce(max(d.stats_reset), max(b.stats_reset)), 'YYYY-MM-DD HH24:MI')
@@ -30,12 +37,18 @@ SELECT
         'here', (SELECT p.counters FROM parts AS p WHERE p.is_here),
         'others', (SELECT p.counters FROM parts AS p WHERE NOT p.is_here),
         'wal', jsonb_build_object(
-            'records', w.wal_records, 'bytes', w.wal_bytes, 'full_pages', w.wal_fpi, 'buffers_full', w.wal_buffers_full,
-            'counting_since', extract(epoch FROM w.stats_reset), 'since', to_char(w.stats_reset, 'YYYY-MM-DD HH24:MI')),
+            'records', w.wal_records, 'bytes', w.wal_bytes, 'full_pages', w.wal_fpi,
+            'buffers_full', w.wal_buffers_full,
+            'counting_since', extract(epoch FROM w.stats_reset),
+            'since', to_char(w.stats_reset, 'YYYY-MM-DD HH24:MI')),
         'lsn', jsonb_build_object('position',
-            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn),
-        'checkpoints', jsonb_build_object('timed', b.timed, 'requested', b.requested, 'write_ms', b.write_ms, 'sync_ms', b.sync_ms,
-            'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset), 'since', to_char(b.stats_reset, 'YYYY-MM-DD HH24:MI')),
+            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn),
+        'checkpoints',
+        jsonb_build_object('timed', b.timed, 'requested', b.requested, 'write_ms', b.write_ms,
+            'sync_ms', b.sync_ms,
+            'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset),
+            'since', to_char(b.stats_reset, 'YYYY-MM-DD HH24:MI')),
         'archiver', jsonb_build_object('archived', a.archived_count, 'failed', a.failed_count,
             'counting_since', extract(epoch FROM a.stats_reset))
     )::text AS counters

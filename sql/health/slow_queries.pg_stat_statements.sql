@@ -1,10 +1,12 @@
--- $1 bigint[], $2 oid[], $3 bigint[], $4 float8[], $5 timestamptz: queryids, dbids, calls, exec_ms of an earlier statement sample and its
--- time, or NULLs
--- Ranked on the window since the sample, else on the lifetime; users and toplevel are summed. The texts are read for the top entries only. Rules
--- by pgFirstAid, pghero and pg-extras. Running statements, which are not counted yet, are rows of their own.
+-- $1 bigint[], $2 oid[], $3 bigint[], $4 float8[], $5 timestamptz: queryids, dbids, calls and
+-- exec_ms of an earlier statement sample, and its time; all NULL without a sample
+-- Statements are ranked on the window since the sample, else on their lifetime, and summed over
+-- users and toplevel. Texts are read for the top entries only. The rules follow pgFirstAid, pghero
+-- and pg-extras. Running statements are not counted yet: they have rows of their own.
 WITH
 reset AS (
-    SELECT coalesce($5 > i.stats_reset, false) AS is_window, i.stats_reset, i.dealloc FROM @pgss@.pg_stat_statements_info AS i
+    SELECT coalesce($5 > i.stats_reset, false) AS is_window, i.stats_reset, i.dealloc
+    FROM @pgss@.pg_stat_statements_info AS i
 ),
 entries AS (
     SELECT s.queryid, s.dbid, sum(s.calls)::bigint AS calls, sum(s.total_exec_time) AS exec_ms
@@ -13,10 +15,11 @@ entries AS (
     GROUP BY s.queryid, s.dbid
 ),
 earlier AS (
-    SELECT * FROM unnest($1, $2, $3, $4) AS e (queryid, dbid, calls, exec_ms) WHERE (SELECT r.is_window FROM reset AS r)
+    SELECT * FROM unnest($1, $2, $3, $4) AS e (queryid, dbid, calls, exec_ms)
+    WHERE (SELECT r.is_window FROM reset AS r)
 ),
 deltas AS (
-    -- Fewer calls than then: it was evicted and began anew.
+    -- Fewer calls than in the sample: the entry was evicted and started anew.
     SELECT n.queryid, n.dbid, e.queryid IS NULL AND (SELECT r.is_window FROM reset AS r) AS is_new,
         n.calls - CASE WHEN e.calls <= n.calls THEN e.calls ELSE 0 END AS calls,
         greatest(n.exec_ms - CASE WHEN e.calls <= n.calls THEN e.exec_ms ELSE 0 END, 0) AS exec_ms,
@@ -26,12 +29,14 @@ deltas AS (
 ),
 ranked AS (
     SELECT d.*, sum(d.exec_ms) OVER () AS all_ms,
-        row_number() OVER (ORDER BY d.exec_ms DESC) AS by_total, row_number() OVER (ORDER BY d.exec_ms / d.calls DESC) AS by_mean
+        row_number() OVER (ORDER BY d.exec_ms DESC) AS by_total,
+        row_number() OVER (ORDER BY d.exec_ms / d.calls DESC) AS by_mean
     FROM deltas AS d
     WHERE d.calls > 0
 ),
 top AS MATERIALIZED (
-    SELECT r.* FROM ranked AS r WHERE r.by_total <= 20 OR (r.by_mean <= 20 AND r.exec_ms > 1000 * r.calls)
+    SELECT r.* FROM ranked AS r
+    WHERE r.by_total <= 20 OR (r.by_mean <= 20 AND r.exec_ms > 1000 * r.calls)
 ),
 details AS (
     SELECT t.queryid, t.dbid, min(s.query) AS query,
@@ -40,7 +45,7 @@ details AS (
         max(s.max_exec_time) AS max_ms,
         sum(s.calls) AS all_calls,
         sum(s.total_exec_time) / sum(s.calls) AS mean_ms,
-        -- Of several entries: the root of the mean square minus the squared mean.
+        -- Over several entries: sqrt(mean of squares - square of the mean).
         sqrt(greatest(sum(s.calls * (s.stddev_exec_time ^ 2 + s.mean_exec_time ^ 2)) / sum(s.calls)
             - (sum(s.total_exec_time) / sum(s.calls)) ^ 2, 0)) AS stddev_ms,
         sum(s.rows) AS all_rows,
@@ -50,20 +55,25 @@ details AS (
         sum(s.total_plan_time) AS plan_ms, sum(s.total_exec_time) AS exec_ms,
         sum(coalesce(s.j ->> 'shared_blk_read_time', s.j ->> 'blk_read_time')::float8
             + coalesce(s.j ->> 'shared_blk_write_time', s.j ->> 'blk_write_time')::float8) AS io_ms,
-        sum((s.j ->> 'jit_generation_time')::float8 + (s.j ->> 'jit_inlining_time')::float8 + (s.j ->> 'jit_optimization_time')::float8
+        sum((s.j ->> 'jit_generation_time')::float8 + (s.j ->> 'jit_inlining_time')::float8
+            + (s.j ->> 'jit_optimization_time')::float8
             + (s.j ->> 'jit_emission_time')::float8) AS jit_ms
     FROM top AS t
-    JOIN (SELECT x.*, to_jsonb(x) - 'query' AS j FROM @pgss@.pg_stat_statements(true) AS x) AS s ON s.queryid = t.queryid AND s.dbid = t.dbid
+    JOIN (SELECT x.*, to_jsonb(x) - 'query' AS j FROM @pgss@.pg_stat_statements(true) AS x) AS s
+        ON s.queryid = t.queryid AND s.dbid = t.dbid
     GROUP BY t.queryid, t.dbid
 ),
 figures AS (
-    SELECT d.*, t.calls, t.exec_ms AS window_ms, t.is_new, t.earlier_mean, t.exec_ms / t.calls AS window_mean,
-        100 * t.exec_ms / nullif(t.all_ms, 0) AS share, d.all_rows::numeric / d.all_calls AS rows_per_call,
+    SELECT d.*, t.calls, t.exec_ms AS window_ms, t.is_new, t.earlier_mean,
+        t.exec_ms / t.calls AS window_mean,
+        100 * t.exec_ms / nullif(t.all_ms, 0) AS share,
+        d.all_rows::numeric / d.all_calls AS rows_per_call,
         100.0 * d.hit / nullif(d.hit + d.read, 0) AS hit_pct,
         d.temp_blocks * current_setting('block_size')::numeric / 1048576 / d.all_calls AS temp_mb,
         d.wal_bytes / d.all_calls AS wal_per_call,
         r.is_window, r.stats_reset, r.dealloc,
-        greatest(extract(epoch FROM clock_timestamp() - CASE WHEN r.is_window THEN $5 ELSE r.stats_reset END), 0.001) AS seconds
+        greatest(extract(epoch FROM clock_timestamp()
+            - CASE WHEN r.is_window THEN $5 ELSE r.stats_reset END), 0.001) AS seconds
     FROM details AS d
     JOIN top AS t USING (queryid, dbid)
     CROSS JOIN reset AS r
@@ -71,17 +81,20 @@ figures AS (
 judged AS (
     SELECT f.*,
         array_remove(ARRAY[
-            CASE WHEN f.earlier_mean > 0 AND f.calls >= 20 AND f.window_mean >= 2 * f.earlier_mean AND f.window_mean > 20
+            CASE WHEN f.earlier_mean > 0 AND f.calls >= 20 AND f.window_mean >= 2 * f.earlier_mean
+                AND f.window_mean > 20
                 THEN 'slower than before' END,
             CASE WHEN f.share > 33 THEN 'top load' END,
             CASE WHEN f.calls >= 20 AND f.window_mean > 100 OR f.window_mean > 1000 THEN 'slow' END,
             CASE WHEN f.temp_blocks > 0 THEN 'spills to disk' END,
             CASE WHEN f.all_calls >= 20 AND f.hit_pct < 90 THEN 'low cache hit' END,
             CASE WHEN f.read > 1000 * f.all_calls THEN 'many reads' END,
-            CASE WHEN f.all_calls >= 20 AND f.stddev_ms > f.mean_ms AND f.mean_ms > 10 THEN 'unstable' END,
+            CASE WHEN f.all_calls >= 20 AND f.stddev_ms > f.mean_ms AND f.mean_ms > 10
+                THEN 'unstable' END,
             CASE WHEN f.wal_per_call > 1048576 THEN 'heavy WAL' END,
             CASE WHEN f.rows_per_call > 10000 THEN 'fetches very much' END,
-            CASE WHEN f.calls >= 5000 AND f.window_mean <= 2 AND f.rows_per_call <= 2 THEN 'many small calls' END,
+            CASE WHEN f.calls >= 5000 AND f.window_mean <= 2 AND f.rows_per_call <= 2
+                THEN 'many small calls' END,
             CASE WHEN f.plan_ms > f.exec_ms AND f.all_calls >= 20 THEN 'planning' END,
             CASE WHEN f.jit_ms > 0.3 * f.exec_ms THEN 'JIT' END,
             CASE WHEN f.is_new THEN 'new' END
@@ -97,46 +110,77 @@ running AS (
     LIMIT 20
 )
 SELECT
-    j.queryid::text AS query_hash, crewsnow_ops.mask_literals(j.query) AS query_snippet, j.calls, round(j.window_ms::numeric, 3) AS total_time_ms,
+    j.queryid::text AS query_hash, crewsnow_ops.mask_literals(j.query) AS query_snippet, j.calls,
+    round(j.window_ms::numeric, 3) AS total_time_ms,
     round(j.window_mean::numeric, 3) AS avg_time_ms, round(j.max_ms::numeric, 3) AS max_time_ms,
     CASE
         WHEN 'slower than before' = ANY (j.findings)
-            THEN format('Its mean was %s ms before: see whether its plan changed (ANALYZE its tables) or it waits for locks.',
+            THEN format('Its mean was %s ms before: check for a changed plan (ANALYZE its tables) '
+                'or lock waits.',
             round(j.earlier_mean::numeric, 1))
         WHEN 'spills to disk' = ANY (j.findings)
-            THEN 'Sorts or hashes go to disk: raise work_mem for its role, or let it take fewer columns and rows.'
-        WHEN 'many reads' = ANY (j.findings) THEN 'It reads many blocks a call: give it a more selective index.'
-        WHEN 'low cache hit' = ANY (j.findings) THEN 'It reads from the disk: an index is missing, or the data it uses do not fit shared_buffers.'
-        WHEN 'planning' = ANY (j.findings) THEN 'Planning takes longer than running: prepare it once, or use fewer partitions and joins.'
-        WHEN 'JIT' = ANY (j.findings) THEN 'Compiling takes the time: raise jit_above_cost, or turn jit off for its role.'
+            THEN 'Sorts or hashes go to disk: raise work_mem for its role, or select fewer columns '
+                'and rows.'
+        WHEN 'many reads' = ANY (j.findings)
+            THEN 'It reads many blocks per call: create a more selective index.'
+        WHEN 'low cache hit' = ANY (j.findings)
+            THEN 'It reads from disk: an index is missing, or its data does not fit in '
+                'shared_buffers.'
+        WHEN 'planning' = ANY (j.findings)
+            THEN 'Planning takes longer than execution: prepare it once, or use fewer partitions '
+                'and joins.'
+        WHEN 'JIT' = ANY (j.findings)
+            THEN 'JIT compilation takes the time: raise jit_above_cost, or turn jit off for its '
+                'role.'
         WHEN 'unstable' = ANY (j.findings)
-            THEN 'It is sometimes quick and sometimes slow: plan flips, skewed values or lock waits; compare EXPLAIN for both.'
-        WHEN 'heavy WAL' = ANY (j.findings) THEN 'It writes much WAL a call: batch it, drop indexes nobody uses, space checkpoints.'
-        WHEN 'fetches very much' = ANY (j.findings) THEN 'It returns very many rows: LIMIT, or page by key.'
-        WHEN 'many small calls' = ANY (j.findings) THEN 'Called for each row: fetch in batches, or cache.'
-        WHEN 'slow' = ANY (j.findings) OR 'top load' = ANY (j.findings) THEN 'See its plan with EXPLAIN (ANALYZE, BUFFERS): index or rewrite it.'
+            THEN 'Its time varies: plan changes, skewed values or lock waits. Compare EXPLAIN of a '
+                'fast and a slow call.'
+        WHEN 'heavy WAL' = ANY (j.findings)
+            THEN 'It writes much WAL per call: batch it, drop unused indexes, space checkpoints '
+                'further apart.'
+        WHEN 'fetches very much' = ANY (j.findings)
+            THEN 'It returns very many rows: use LIMIT, or page by key.'
+        WHEN 'many small calls' = ANY (j.findings)
+            THEN 'It is called very often: fetch in batches, or cache.'
+        WHEN 'slow' = ANY (j.findings) OR 'top load' = ANY (j.findings)
+            THEN 'Read its plan with EXPLAIN (ANALYZE, BUFFERS), then index or rewrite it.'
         ELSE 'Nothing stands out.'
     END AS optimization_suggestion,
-    j.queryid, (SELECT d.datname FROM pg_database AS d WHERE d.oid = j.dbid)::text AS database, j.users AS user_names, NULL::integer AS pid,
-    round(j.share::numeric, 1) AS share_pct, round((j.calls / j.seconds)::numeric, 3) AS calls_per_second,
-    round(j.stddev_ms::numeric, 3) AS stddev_ms, round((j.stddev_ms / nullif(j.mean_ms, 0))::numeric, 2) AS stddev_to_mean,
-    round(j.rows_per_call, 1) AS rows_per_call, round(j.hit_pct, 1) AS cache_hit_pct, round(j.temp_mb, 2) AS temp_mb_per_call,
-    round(j.wal_per_call) AS wal_bytes_per_call, round((100 * j.plan_ms / nullif(j.plan_ms + j.exec_ms, 0))::numeric, 1) AS plan_time_pct,
-    CASE WHEN current_setting('track_io_timing') = 'on' THEN round((100 * j.io_ms / nullif(j.exec_ms, 0))::numeric, 1) END AS io_time_pct,
-    CASE WHEN j.is_window THEN 'since ' || $5 || '; max, stddev and all per call: lifetime' ELSE 'lifetime since ' || j.stats_reset END
-        || CASE WHEN j.dealloc > 0 THEN format('; incomplete: %s evictions', j.dealloc) ELSE '' END AS "window",
+    j.queryid, (SELECT d.datname FROM pg_database AS d WHERE d.oid = j.dbid)::text AS database,
+    j.users AS user_names, NULL::integer AS pid,
+    round(j.share::numeric, 1) AS share_pct,
+    round((j.calls / j.seconds)::numeric, 3) AS calls_per_second,
+    round(j.stddev_ms::numeric, 3) AS stddev_ms,
+    round((j.stddev_ms / nullif(j.mean_ms, 0))::numeric, 2) AS stddev_to_mean,
+    round(j.rows_per_call, 1) AS rows_per_call, round(j.hit_pct, 1) AS cache_hit_pct,
+    round(j.temp_mb, 2) AS temp_mb_per_call,
+    round(j.wal_per_call) AS wal_bytes_per_call,
+    round((100 * j.plan_ms / nullif(j.plan_ms + j.exec_ms, 0))::numeric, 1) AS plan_time_pct,
+    CASE WHEN current_setting('track_io_timing') = 'on'
+        THEN round((100 * j.io_ms / nullif(j.exec_ms, 0))::numeric, 1) END AS io_time_pct,
+    CASE WHEN j.is_window THEN 'since ' || $5 || '; max, stddev and per-call figures: lifetime'
+        ELSE 'lifetime since ' || j.stats_reset END
+        || CASE WHEN j.dealloc > 0 THEN format('; incomplete: %s evictions', j.dealloc) ELSE '' END
+            AS "window",
     array_to_string(j.findings, ', ') AS finding
 FROM judged AS j
 UNION ALL
 SELECT
-    coalesce(r.query_id::text, 'pid ' || r.pid), crewsnow_ops.mask_literals(r.query), 1, round(r.ms, 3), round(r.ms, 3), round(r.ms, 3),
-    CASE WHEN r.wait_event_type = 'Lock' THEN 'It waits for a lock: SELECT * FROM crewsnow_ops.blocking_tree;'
-        ELSE format('It runs now and is not counted yet. To stop it: SELECT pg_cancel_backend(%s);', r.pid) END,
-    r.query_id, r.datname::text, r.usename::text, r.pid, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    coalesce(r.query_id::text, 'pid ' || r.pid), crewsnow_ops.mask_literals(r.query), 1,
+    round(r.ms, 3), round(r.ms, 3), round(r.ms, 3),
+    CASE WHEN r.wait_event_type = 'Lock'
+        THEN 'It waits for a lock: SELECT * FROM crewsnow_ops.blocking_tree;'
+        ELSE format('It runs now and is not counted yet. To stop it: SELECT pg_cancel_backend(%s);',
+            r.pid) END,
+    r.query_id, r.datname::text, r.usename::text, r.pid, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL,
     'now', 'running' || coalesce(', waits for ' || r.wait_event_type || ':' || r.wait_event, '')
 FROM running AS r
 UNION ALL
-SELECT '(hidden)', NULL, 0, 0, 0, 0, format('Other users'' statements are hidden from this role: GRANT pg_read_all_stats TO %I;', current_user),
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'now', 'SKIPPED'
+SELECT '(hidden)', NULL, 0, 0, 0, 0,
+    format('Other users'' statements are hidden from this role: GRANT pg_read_all_stats TO %I;',
+        current_user),
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    'now', 'SKIPPED'
 WHERE NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
 ORDER BY total_time_ms DESC

@@ -1,4 +1,5 @@
--- pgrx reads and writes text as UTF-8, whatever the database says. Better no extension than one that fails on the first accent.
+-- pgrx reads and writes text as UTF-8, in any database encoding. Failing here is better than failing
+-- on the first accented character.
 DO $encoding$
 BEGIN
     IF pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.<>) 'UTF8' THEN
@@ -12,6 +13,8 @@ BEGIN
 END
 $encoding$;
 
--- Plainly, without IF NOT EXISTS: a schema of this name that somebody prepared beforehand must make CREATE EXTENSION fail.
+-- Without IF NOT EXISTS: CREATE EXTENSION must fail if a schema of this name was prepared by
+-- another role.
 CREATE SCHEMA crewsnow_ops;
-COMMENT ON SCHEMA crewsnow_ops IS 'Incident response: everything of the extension crewsnow_ops that the runbook does not name.';
+COMMENT ON SCHEMA crewsnow_ops IS
+    'Objects of the extension crewsnow_ops, except those that the runbook names.';

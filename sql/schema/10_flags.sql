@@ -1,4 +1,5 @@
--- The flags. Read by every evaluation as a heap, whatever default_table_access_method says.
+-- Feature flags. An evaluation scans the table as a heap, so default_table_access_method must not
+-- apply.
 CREATE TABLE @extschema@.feature_flags (
     id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
     flag_key text COLLATE pg_catalog."C" NOT NULL,
@@ -31,36 +32,63 @@ CREATE TABLE @extschema@.feature_flags (
     )
 ) USING heap;
 
-COMMENT ON TABLE @extschema@.feature_flags IS 'Feature flags and kill switches. Change them with update_feature_flag or plain SQL; every change is kept in crewsnow_ops.flag_history.';
-COMMENT ON COLUMN @extschema@.feature_flags.id IS 'Identity of the flag for its life; its history hangs on it.';
-COMMENT ON COLUMN @extschema@.feature_flags.flag_key IS 'What the code asks for: 1 to 100 letters, digits, . _ ~ or -.';
-COMMENT ON COLUMN @extschema@.feature_flags.flag_name IS 'A name for people; the key unless given.';
-COMMENT ON COLUMN @extschema@.feature_flags.description IS 'What the flag is for.';
-COMMENT ON COLUMN @extschema@.feature_flags.is_enabled IS 'Off means off for everybody, whatever else is set.';
-COMMENT ON COLUMN @extschema@.feature_flags.rollout_percentage IS 'Share of users who have the feature while it is enabled, 0 to 100 percent.';
-COMMENT ON COLUMN @extschema@.feature_flags.target_user_ids IS 'Users who always have the feature while it is enabled.';
-COMMENT ON COLUMN @extschema@.feature_flags.target_premium_only IS 'Only users with crewsnow_ops.user_context.is_premium.';
-COMMENT ON COLUMN @extschema@.feature_flags.target_regions IS 'Only users whose crewsnow_ops.user_context.region is one of these; empty is everywhere.';
-COMMENT ON COLUMN @extschema@.feature_flags.module_name IS 'The part of the application that the flag belongs to.';
-COMMENT ON COLUMN @extschema@.feature_flags.feature_category IS 'core, premium, experimental, beta or maintenance: what emergency commands select by.';
-COMMENT ON COLUMN @extschema@.feature_flags.created_by IS 'Who created the flag: p_updated_by where it was given, else the role.';
-COMMENT ON COLUMN @extschema@.feature_flags.created_at IS 'When the flag was created.';
-COMMENT ON COLUMN @extschema@.feature_flags.updated_at IS 'When the flag was last changed. It moves on every real change, whoever makes it, and on nothing else.';
-COMMENT ON COLUMN @extschema@.feature_flags.last_checked_at IS 'When somebody last reviewed the flag. For teams to set; it changes no evaluation and does not count as a change.';
-COMMENT ON COLUMN @extschema@.feature_flags.target_segments IS 'Only users with at least one of these in crewsnow_ops.user_context.segments; empty is everybody.';
-COMMENT ON COLUMN @extschema@.feature_flags.rollout_group IS 'What a user''s bucket is computed from: the key at creation unless given, fixed for the flag''s life, so renaming moves no user. Flags of one group pick the same users.';
-COMMENT ON CONSTRAINT feature_flags_pkey ON @extschema@.feature_flags IS 'One row a flag.';
-COMMENT ON CONSTRAINT feature_flags_flag_key_key ON @extschema@.feature_flags IS 'A key names one flag.';
-COMMENT ON CONSTRAINT feature_flags_flag_key_check ON @extschema@.feature_flags IS '1 to 100 letters, digits, . _ ~ or -: what a URL carries unescaped.';
-COMMENT ON CONSTRAINT feature_flags_rollout_percentage_check ON @extschema@.feature_flags IS '0 to 100 percent.';
-COMMENT ON CONSTRAINT feature_flags_feature_category_check ON @extschema@.feature_flags IS 'The five categories.';
+COMMENT ON TABLE @extschema@.feature_flags IS
+    'Feature flags and kill switches. Change them with update_feature_flag or plain SQL; '
+    'crewsnow_ops.flag_history records every change.';
+COMMENT ON COLUMN @extschema@.feature_flags.id IS
+    'Identity of the flag; never changes. flag_history refers to it.';
+COMMENT ON COLUMN @extschema@.feature_flags.flag_key IS
+    'Key that the application evaluates: 1 to 100 letters, digits, . _ ~ or -.';
+COMMENT ON COLUMN @extschema@.feature_flags.flag_name IS 'Display name; defaults to the key.';
+COMMENT ON COLUMN @extschema@.feature_flags.description IS
+    'Purpose of the flag; NULL if not documented.';
+COMMENT ON COLUMN @extschema@.feature_flags.is_enabled IS
+    'false turns the feature off for all users and overrides every other column.';
+COMMENT ON COLUMN @extschema@.feature_flags.rollout_percentage IS
+    'Share of users, in percent (0 to 100), who have the feature while it is enabled.';
+COMMENT ON COLUMN @extschema@.feature_flags.target_user_ids IS
+    'Users who always have the feature while it is enabled, whatever the targeting and percentage.';
+COMMENT ON COLUMN @extschema@.feature_flags.target_premium_only IS
+    'true restricts the feature to users with crewsnow_ops.user_context.is_premium.';
+COMMENT ON COLUMN @extschema@.feature_flags.target_regions IS
+    'Restricts the feature to users whose crewsnow_ops.user_context.region is in the list; empty '
+    'for all regions.';
+COMMENT ON COLUMN @extschema@.feature_flags.module_name IS
+    'Part of the application that the flag belongs to; NULL if unknown.';
+COMMENT ON COLUMN @extschema@.feature_flags.feature_category IS
+    'core, premium, experimental, beta or maintenance. Emergency statements select flags by it.';
+COMMENT ON COLUMN @extschema@.feature_flags.created_by IS
+    'Author of the flag: p_updated_by if given, otherwise the role (current_user).';
+COMMENT ON COLUMN @extschema@.feature_flags.created_at IS 'Time of creation.';
+COMMENT ON COLUMN @extschema@.feature_flags.updated_at IS
+    'Time of the last change of any column but last_checked_at. Set by a trigger; strictly '
+    'increasing for each flag.';
+COMMENT ON COLUMN @extschema@.feature_flags.last_checked_at IS
+    'Time of the last review, set by the team; NULL if never reviewed. Setting it is not recorded '
+    'as a change.';
+COMMENT ON COLUMN @extschema@.feature_flags.target_segments IS
+    'Restricts the feature to users with at least one of these in '
+    'crewsnow_ops.user_context.segments; empty for all users.';
+COMMENT ON COLUMN @extschema@.feature_flags.rollout_group IS
+    'Input of the bucket hash, beside the user id. Defaults to the key at creation and never '
+    'changes, so renaming a flag moves no user. Flags with the same group pick the same users.';
+COMMENT ON CONSTRAINT feature_flags_pkey ON @extschema@.feature_flags IS 'One row per flag.';
+COMMENT ON CONSTRAINT feature_flags_flag_key_key ON @extschema@.feature_flags IS 'Keys are unique.';
+COMMENT ON CONSTRAINT feature_flags_flag_key_check ON @extschema@.feature_flags IS
+    '1 to 100 letters, digits, . _ ~ or -: characters that a URL carries unescaped.';
+COMMENT ON CONSTRAINT feature_flags_rollout_percentage_check ON @extschema@.feature_flags IS
+    'rollout_percentage is 0 to 100.';
+COMMENT ON CONSTRAINT feature_flags_feature_category_check ON @extschema@.feature_flags IS
+    'feature_category is core, premium, experimental, beta or maintenance.';
 
--- The launch configuration of this installation, never changed: an untouched flag can be told from one that somebody changed.
+-- The launch configuration as installed. It never changes, so that unchanged flags are known.
 CREATE TABLE crewsnow_ops.launch_flags (LIKE @extschema@.feature_flags INCLUDING COMMENTS, CONSTRAINT launch_flags_pkey PRIMARY KEY (id)) USING heap;
-COMMENT ON TABLE crewsnow_ops.launch_flags IS 'The flags as CREATE EXTENSION made them. A restored dump takes the place of those that nobody has touched.';
-COMMENT ON CONSTRAINT launch_flags_pkey ON crewsnow_ops.launch_flags IS 'One row a flag.';
+COMMENT ON TABLE crewsnow_ops.launch_flags IS
+    'Flags as CREATE EXTENSION made them. A restored dump replaces those that were not changed '
+    'since.';
+COMMENT ON CONSTRAINT launch_flags_pkey ON crewsnow_ops.launch_flags IS 'One row per flag.';
 
--- What targeting may know about a user.
+-- User properties for targeting.
 CREATE TABLE crewsnow_ops.user_context (
     user_id uuid NOT NULL,
     is_premium boolean NOT NULL DEFAULT false,
@@ -69,15 +97,23 @@ CREATE TABLE crewsnow_ops.user_context (
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT user_context_pkey PRIMARY KEY (user_id)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.user_context IS 'What flags may target users by. The application keeps it, for example by a trigger on its subscriptions; a user without a row fulfils no condition.';
-COMMENT ON COLUMN crewsnow_ops.user_context.user_id IS 'The user.';
-COMMENT ON COLUMN crewsnow_ops.user_context.is_premium IS 'For target_premium_only.';
-COMMENT ON COLUMN crewsnow_ops.user_context.region IS 'For target_regions, compared byte by byte.';
-COMMENT ON COLUMN crewsnow_ops.user_context.segments IS 'For target_segments, compared byte by byte.';
-COMMENT ON COLUMN crewsnow_ops.user_context.updated_at IS 'When the row was written; for the application to keep.';
-COMMENT ON CONSTRAINT user_context_pkey ON crewsnow_ops.user_context IS 'One row a user; evaluations look it up.';
+COMMENT ON TABLE crewsnow_ops.user_context IS
+    'User properties that targeting compares. The application maintains the rows, for example by a '
+    'trigger on its subscriptions. A user without a row meets no targeting condition.';
+COMMENT ON COLUMN crewsnow_ops.user_context.user_id IS 'Id of the user.';
+COMMENT ON COLUMN crewsnow_ops.user_context.is_premium IS
+    'Whether the user meets target_premium_only.';
+COMMENT ON COLUMN crewsnow_ops.user_context.region IS
+    'Region of the user, compared byte by byte with target_regions; NULL if unknown.';
+COMMENT ON COLUMN crewsnow_ops.user_context.segments IS
+    'Segments of the user, compared byte by byte with target_segments.';
+COMMENT ON COLUMN crewsnow_ops.user_context.updated_at IS
+    'Time of the last write, maintained by the application.';
+COMMENT ON CONSTRAINT user_context_pkey ON crewsnow_ops.user_context IS
+    'One row per user. An evaluation looks the user up by it.';
 
--- The trail. A flag's changes are strictly ordered in time, so the two columns are the key, and no sequence has to survive a dump.
+-- The flag history. The changes of a flag are strictly ordered in time, so flag_id and changed_at
+-- are the key. No sequence has to survive a dump.
 CREATE TABLE crewsnow_ops.flag_history (
     flag_id uuid NOT NULL,
     changed_at timestamptz NOT NULL,
@@ -98,73 +134,102 @@ CREATE TABLE crewsnow_ops.flag_history (
     )
 ) USING heap;
 CREATE INDEX flag_history_changed_at_idx ON crewsnow_ops.flag_history (changed_at);
-COMMENT ON TABLE crewsnow_ops.flag_history IS 'Every real change of a flag, whoever made it and however, written in the same transaction. Append-only for everybody.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.flag_id IS 'feature_flags.id, also of flags that are gone.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.changed_at IS 'Clock time of the change; strictly increasing for each flag.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.flag_key IS 'The flag''s key after the change, or before it was removed.';
+COMMENT ON TABLE crewsnow_ops.flag_history IS
+    'Every change of a flag by function, SQL, COPY or replication, written in the same '
+    'transaction. Append-only, for the owner too.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.flag_id IS
+    'feature_flags.id; the flag may have been removed since.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.changed_at IS
+    'Time of the change (clock time, not transaction start); strictly increasing for each flag.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.flag_key IS
+    'Key of the flag after the change; for a removal, before it.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.operation IS 'INSERT, UPDATE, DELETE or TRUNCATE.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.before IS 'The whole row before the change; NULL if there was none. Times are in UTC.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.after IS 'The whole row after the change; NULL if it was removed. Times are in UTC.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.session_user_name IS 'The role that logged in.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.current_user_name IS 'The role that it acted as.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.updated_by IS 'p_updated_by of update_feature_flag: who asked for it, as the caller says.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.reason IS 'p_reason of restore_feature_flags, or the setting crewsnow_ops.change_reason.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.before IS
+    'Row before the change, all columns; NULL for an INSERT. Times are in UTC.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.after IS
+    'Row after the change, all columns; NULL for DELETE and TRUNCATE. Times are in UTC.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.session_user_name IS
+    'Role that logged in (session_user).';
+COMMENT ON COLUMN crewsnow_ops.flag_history.current_user_name IS
+    'Role that made the change (current_user).';
+COMMENT ON COLUMN crewsnow_ops.flag_history.updated_by IS
+    'p_updated_by of update_feature_flag: the author, as the caller states it; NULL if not given.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.reason IS
+    'p_reason of restore_feature_flags, otherwise the setting crewsnow_ops.change_reason; NULL if '
+    'neither is set.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.application_name IS 'application_name of the session.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.client_addr IS 'Address of the client; NULL on a Unix socket.';
-COMMENT ON COLUMN crewsnow_ops.flag_history.xid IS 'The transaction. Changes of one transaction share it, in the cluster where they were made.';
-COMMENT ON CONSTRAINT flag_history_pkey ON crewsnow_ops.flag_history IS 'A flag''s changes are strictly ordered.';
-COMMENT ON CONSTRAINT flag_history_operation_check ON crewsnow_ops.flag_history IS 'The four ways to change a flag.';
-COMMENT ON INDEX crewsnow_ops.flag_history_changed_at_idx IS 'For what happened in a period.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.client_addr IS
+    'Address of the client; NULL on a Unix socket.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.xid IS
+    'Transaction id. Changes of one transaction share it, within the cluster that made them.';
+COMMENT ON CONSTRAINT flag_history_pkey ON crewsnow_ops.flag_history IS
+    'The changes of a flag are strictly ordered in time.';
+COMMENT ON CONSTRAINT flag_history_operation_check ON crewsnow_ops.flag_history IS
+    'operation is INSERT, UPDATE, DELETE or TRUNCATE.';
+COMMENT ON INDEX crewsnow_ops.flag_history_changed_at_idx IS 'Finds the changes of a period.';
 
--- Trigger functions. UTC, so that the rows in the trail read and compare the same in whatever time zone they were made.
+-- Trigger functions. They run in UTC, so that history rows compare equal whatever the time zone of
+-- the session.
 CREATE FUNCTION crewsnow_ops.feature_flags_before_write() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'feature_flags_before_write_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.feature_flags_before_write() IS 'Trigger: fills in defaults, keeps updated_at, and lets a restored flag take the place of an untouched one.';
+COMMENT ON FUNCTION crewsnow_ops.feature_flags_before_write() IS
+    'Trigger: fills in defaults, sets updated_at, and lets a row from a dump replace an unchanged '
+    'launch flag.';
 CREATE FUNCTION crewsnow_ops.feature_flags_after_write() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     AS 'MODULE_PATHNAME', 'feature_flags_after_write_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.feature_flags_after_write() IS 'Trigger: tells every session''s cache and writes the trail.';
+COMMENT ON FUNCTION crewsnow_ops.feature_flags_after_write() IS
+    'Trigger: invalidates the flag cache of every session and writes the flag history.';
 CREATE FUNCTION crewsnow_ops.feature_flags_before_truncate() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     AS 'MODULE_PATHNAME', 'feature_flags_before_truncate_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.feature_flags_before_truncate() IS 'Trigger: as feature_flags_after_write, for all flags at once.';
+COMMENT ON FUNCTION crewsnow_ops.feature_flags_before_truncate() IS
+    'Trigger: as feature_flags_after_write, for all flags.';
 CREATE FUNCTION crewsnow_ops.flag_history_is_append_only() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'flag_history_is_append_only_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.flag_history_is_append_only() IS 'Trigger: refuses to change or remove what the trail holds. SQLSTATE 42501.';
+COMMENT ON FUNCTION crewsnow_ops.flag_history_is_append_only() IS
+    'Trigger: refuses to change or remove history rows. Error 42501.';
 CREATE FUNCTION crewsnow_ops.flag_history_after_restore() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     AS 'MODULE_PATHNAME', 'flag_history_after_restore_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.flag_history_after_restore() IS 'Trigger: a restored removal removes the untouched launch flag again.';
+COMMENT ON FUNCTION crewsnow_ops.flag_history_after_restore() IS
+    'Trigger: a removal from a dump removes the unchanged launch flag again.';
 REVOKE ALL ON FUNCTION crewsnow_ops.feature_flags_before_write(), crewsnow_ops.feature_flags_after_write(),
     crewsnow_ops.feature_flags_before_truncate(), crewsnow_ops.flag_history_is_append_only(),
     crewsnow_ops.flag_history_after_restore() FROM PUBLIC;
 
--- Not ALWAYS: what a publisher sends must arrive as it is.
+-- Not ALWAYS: a row from a publisher must arrive unchanged.
 CREATE TRIGGER feature_flags_before_write BEFORE INSERT OR UPDATE ON @extschema@.feature_flags
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.feature_flags_before_write();
-COMMENT ON TRIGGER feature_flags_before_write ON @extschema@.feature_flags IS 'Defaults, updated_at, restored flags.';
--- For each row, because logical replication fires no statement triggers; ALWAYS, because it fires no others.
+COMMENT ON TRIGGER feature_flags_before_write ON @extschema@.feature_flags IS
+    'Fills in defaults and updated_at; handles rows from a dump.';
+-- FOR EACH ROW, because logical replication fires no statement triggers. ALWAYS, because it fires
+-- no other triggers.
 CREATE TRIGGER feature_flags_after_write AFTER INSERT OR UPDATE OR DELETE ON @extschema@.feature_flags
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.feature_flags_after_write();
-COMMENT ON TRIGGER feature_flags_after_write ON @extschema@.feature_flags IS 'Caches and trail. Also fires for replicated changes.';
+COMMENT ON TRIGGER feature_flags_after_write ON @extschema@.feature_flags IS
+    'Invalidates caches and writes the history, for replicated changes too.';
 CREATE TRIGGER feature_flags_before_truncate BEFORE TRUNCATE ON @extschema@.feature_flags
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.feature_flags_before_truncate();
-COMMENT ON TRIGGER feature_flags_before_truncate ON @extschema@.feature_flags IS 'Caches and trail. Also fires for replicated changes.';
+COMMENT ON TRIGGER feature_flags_before_truncate ON @extschema@.feature_flags IS
+    'Invalidates caches and writes the history, for replicated changes too.';
 ALTER TABLE @extschema@.feature_flags
     ENABLE ALWAYS TRIGGER feature_flags_after_write,
     ENABLE ALWAYS TRIGGER feature_flags_before_truncate;
 
 CREATE TRIGGER flag_history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crewsnow_ops.flag_history
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.flag_history_is_append_only();
-COMMENT ON TRIGGER flag_history_is_append_only ON crewsnow_ops.flag_history IS 'Append-only for everybody, the owner included.';
+COMMENT ON TRIGGER flag_history_is_append_only ON crewsnow_ops.flag_history IS
+    'Keeps the history append-only, for the owner too.';
 ALTER TABLE crewsnow_ops.flag_history ENABLE ALWAYS TRIGGER flag_history_is_append_only;
 CREATE TRIGGER flag_history_after_restore AFTER INSERT ON crewsnow_ops.flag_history
     FOR EACH ROW WHEN (NEW.after IS NULL) EXECUTE FUNCTION crewsnow_ops.flag_history_after_restore();
-COMMENT ON TRIGGER flag_history_after_restore ON crewsnow_ops.flag_history IS 'A deleted launch flag stays deleted in a restored database.';
+COMMENT ON TRIGGER flag_history_after_restore ON crewsnow_ops.flag_history IS
+    'Keeps a deleted launch flag deleted in a restored database.';
 
--- What pg_dump carries. launch_flags and access_privileges are CREATE EXTENSION's own and are made anew by it.
+-- Tables whose rows pg_dump keeps. CREATE EXTENSION makes launch_flags and access_privileges again.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.feature_flags', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.user_context', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.flag_history', '');

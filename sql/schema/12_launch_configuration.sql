@@ -1,4 +1,4 @@
--- The flags that a launch starts with. Their ids are fixed, so that a dump's rows find them in a fresh database.
+-- The launch flags. Their ids are fixed, so that the rows of a dump match them in a fresh database.
 INSERT INTO crewsnow_ops.launch_flags
     (id, flag_key, flag_name, description, is_enabled, rollout_percentage, target_user_ids, target_premium_only,
      target_regions, module_name, feature_category, created_by, created_at, updated_at, target_segments, rollout_group)

@@ -1,6 +1,8 @@
-COMMENT ON FUNCTION crewsnow_ops.is_valid_event(text, text, numeric, jsonb, timestamptz) IS 'What the CHECK of event_log asks. Whoever may insert must be able to call it.';
--- Events. Partitioned by day; the default partition takes what no day has, so a row never fails for want of a partition. Days are made
--- later, by roll_up_events: they are ordinary tables, which pg_dump carries as such, while members have to be registered one by one.
+COMMENT ON FUNCTION crewsnow_ops.is_valid_event(text, text, numeric, jsonb, timestamptz) IS
+    'CHECK of event_log. A role that inserts events must be able to execute it.';
+-- Events, partitioned by day. The default partition takes rows of days without a partition, so an
+-- insert never fails for want of one. roll_up_events makes the days later: they are ordinary tables
+-- for pg_dump, while extension members would have to be registered one by one.
 CREATE TABLE @extschema@.event_log (
     id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
     event_type text NOT NULL,
@@ -13,35 +15,53 @@ CREATE TABLE @extschema@.event_log (
     user_agent text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     tx bigint NOT NULL DEFAULT pg_catalog.txid_current(),
-    -- One expression, because the server prepares each anew for every INSERT; and by the payload's own size, not by how it is stored.
+    -- One expression, because every INSERT prepares each CHECK again. It uses the size of the payload
+    -- before compression.
     CONSTRAINT event_log_check CHECK (
         crewsnow_ops.is_valid_event(event_type, function_name, execution_time_ms, payload, created_at)
     )
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE crewsnow_ops.event_log_default PARTITION OF @extschema@.event_log DEFAULT USING heap;
--- On the partition and not on its parent: a day from a dump brings its own index along.
+-- On the partition, not on its parent: a day from a dump brings its own index.
 CREATE INDEX event_log_default_tx_created_at_idx ON crewsnow_ops.event_log_default USING brin (tx, created_at);
 
-COMMENT ON TABLE @extschema@.event_log IS 'What Edge Functions and the application report. Append-only; INSERT, COPY and log_system_event count the same.';
-COMMENT ON COLUMN @extschema@.event_log.id IS 'The event; no unique index is promised.';
-COMMENT ON COLUMN @extschema@.event_log.event_type IS 'What happened: 1 to 200 bytes.';
-COMMENT ON COLUMN @extschema@.event_log.user_id IS 'The user concerned, if any. May be erased by UPDATE.';
-COMMENT ON COLUMN @extschema@.event_log.payload IS 'An object of at most 256 kB. A call whose status_code, as text, starts with 5 is an error of the server. All else may be erased by UPDATE.';
-COMMENT ON COLUMN @extschema@.event_log.execution_time_ms IS 'How long a call took, in milliseconds, from 0 to 24 hours; NULL when nobody measured.';
-COMMENT ON COLUMN @extschema@.event_log.function_name IS 'The function that was called, 1 to 200 bytes. Events with one are calls, and monitored; others are only kept.';
-COMMENT ON COLUMN @extschema@.event_log.endpoint IS 'The path of the request.';
-COMMENT ON COLUMN @extschema@.event_log.ip_address IS 'Address of the client. May be erased by UPDATE.';
-COMMENT ON COLUMN @extschema@.event_log.user_agent IS 'The client as it calls itself. May be erased by UPDATE.';
-COMMENT ON COLUMN @extschema@.event_log.created_at IS 'When it happened. Whenever the row arrives, it counts in this minute.';
-COMMENT ON COLUMN @extschema@.event_log.tx IS 'The transaction that inserted the row, whatever is given: what rollups tell counted rows by.';
-COMMENT ON CONSTRAINT event_log_check ON @extschema@.event_log IS 'Type and function of 1 to 200 bytes; 0 to 24 hours, in milliseconds, neither NaN nor infinite; a payload that is an object of at most 256 kB; a time that is not infinite.';
-COMMENT ON TABLE crewsnow_ops.event_log_default IS 'Events of days that have no partition of their own.';
-COMMENT ON INDEX crewsnow_ops.event_log_default_tx_created_at_idx IS 'Finds the rows that no rollup has counted, and those of a period.';
+COMMENT ON TABLE @extschema@.event_log IS
+    'Events reported by Edge Functions and the application. Append-only. INSERT, COPY and '
+    'log_system_event count alike.';
+COMMENT ON COLUMN @extschema@.event_log.id IS 'Id of the event; no unique index is promised.';
+COMMENT ON COLUMN @extschema@.event_log.event_type IS 'Kind of event, 1 to 200 bytes.';
+COMMENT ON COLUMN @extschema@.event_log.user_id IS
+    'User concerned; NULL if none. May be erased by UPDATE.';
+COMMENT ON COLUMN @extschema@.event_log.payload IS
+    'JSON object of at most 256 kB. A call is a 5xx if its status_code, as text, starts with 5. '
+    'All other keys may be erased by UPDATE.';
+COMMENT ON COLUMN @extschema@.event_log.execution_time_ms IS
+    'Execution time of a call, in milliseconds, from 0 to 24 hours; NULL if not measured.';
+COMMENT ON COLUMN @extschema@.event_log.function_name IS
+    'Called function, 1 to 200 bytes. Events with a function name are calls and monitored; NULL '
+    'for other events.';
+COMMENT ON COLUMN @extschema@.event_log.endpoint IS
+    'Path of the request; NULL if unknown. May be erased by UPDATE.';
+COMMENT ON COLUMN @extschema@.event_log.ip_address IS
+    'Address of the client; NULL if unknown. May be erased by UPDATE.';
+COMMENT ON COLUMN @extschema@.event_log.user_agent IS
+    'User agent of the client; NULL if unknown. May be erased by UPDATE.';
+COMMENT ON COLUMN @extschema@.event_log.created_at IS
+    'Time of the event. The event counts in this minute, whenever the row arrives.';
+COMMENT ON COLUMN @extschema@.event_log.tx IS
+    'Transaction that inserted the row; a trigger overrides any given value. Rollups tell counted '
+    'rows by it.';
+COMMENT ON CONSTRAINT event_log_check ON @extschema@.event_log IS
+    'event_type and function_name have 1 to 200 bytes; execution_time_ms is 0 to 24 hours; payload '
+    'is an object of at most 256 kB; created_at is finite.';
+COMMENT ON TABLE crewsnow_ops.event_log_default IS 'Events of days without a partition.';
+COMMENT ON INDEX crewsnow_ops.event_log_default_tx_created_at_idx IS
+    'Finds the tail (rows that no rollup counts) and the rows of a period.';
 DO $comments$
 DECLARE
     command text;
 BEGIN
-    -- A partition's columns and constraints are its parent's, and so is what is said of them.
+    -- Copy the comments of columns and constraints from the parent.
     FOR command IN
         SELECT pg_catalog.format('COMMENT ON COLUMN crewsnow_ops.event_log_default.%I IS %L', a.attname, pg_catalog.col_description(a.attrelid, a.attnum))
         FROM pg_catalog.pg_attribute AS a
@@ -56,7 +76,7 @@ BEGIN
 END
 $comments$;
 
--- Stripe's webhooks.
+-- Stripe webhooks.
 CREATE TABLE @extschema@.processed_events (
     event_id text NOT NULL,
     event_type text NOT NULL,
@@ -79,24 +99,41 @@ CREATE TABLE @extschema@.processed_events (
 ) USING heap;
 CREATE INDEX processed_events_waiting_idx ON @extschema@.processed_events ((COALESCE(received_at, processed_at)))
     WHERE status OPERATOR(pg_catalog.=) 'received';
-COMMENT ON TABLE @extschema@.processed_events IS 'Stripe''s webhooks, once each by Stripe''s id. status says how our processing went, not what the event reports.';
-COMMENT ON COLUMN @extschema@.processed_events.event_id IS 'Stripe''s id of the event, 1 to 255 bytes: what makes a redelivery no second row.';
-COMMENT ON COLUMN @extschema@.processed_events.event_type IS 'Stripe''s type, such as invoice.payment_failed: 1 to 200 bytes.';
-COMMENT ON COLUMN @extschema@.processed_events.processed_at IS 'When the last attempt to process it ended, or when it arrived if there was none. The minute that it is monitored in.';
-COMMENT ON COLUMN @extschema@.processed_events.status IS 'received (not processed yet), processed or failed.';
-COMMENT ON COLUMN @extschema@.processed_events.error_message IS 'Why the last attempt failed.';
-COMMENT ON COLUMN @extschema@.processed_events.attempts IS 'How often it was delivered to us.';
-COMMENT ON COLUMN @extschema@.processed_events.received_at IS 'When it arrived; after a failure, when it was delivered again.';
-COMMENT ON COLUMN @extschema@.processed_events.payload IS 'The event as Stripe sent it, for those who keep it.';
-COMMENT ON CONSTRAINT processed_events_pkey ON @extschema@.processed_events IS 'An event has one row.';
-COMMENT ON CONSTRAINT processed_events_event_id_check ON @extschema@.processed_events IS '1 to 255 bytes.';
-COMMENT ON CONSTRAINT processed_events_event_type_check ON @extschema@.processed_events IS '1 to 200 bytes.';
-COMMENT ON CONSTRAINT processed_events_status_check ON @extschema@.processed_events IS 'The three states.';
-COMMENT ON CONSTRAINT processed_events_attempts_check ON @extschema@.processed_events IS 'Not negative.';
-COMMENT ON CONSTRAINT processed_events_times_check ON @extschema@.processed_events IS 'Not infinite.';
-COMMENT ON INDEX @extschema@.processed_events_waiting_idx IS 'Finds what waits to be processed.';
+COMMENT ON TABLE @extschema@.processed_events IS
+    'Stripe webhooks, one row per Stripe event id. status is the outcome of our processing, not '
+    'the content of the event.';
+COMMENT ON COLUMN @extschema@.processed_events.event_id IS
+    'Stripe''s id of the event, 1 to 255 bytes. A redelivery updates the row.';
+COMMENT ON COLUMN @extschema@.processed_events.event_type IS
+    'Stripe''s type, such as invoice.payment_failed: 1 to 200 bytes.';
+COMMENT ON COLUMN @extschema@.processed_events.processed_at IS
+    'End of the last processing attempt; time of arrival before the first one. The webhook counts '
+    'in this minute.';
+COMMENT ON COLUMN @extschema@.processed_events.status IS
+    'received (not processed yet), processed or failed.';
+COMMENT ON COLUMN @extschema@.processed_events.error_message IS
+    'Error of the last attempt; NULL unless it failed.';
+COMMENT ON COLUMN @extschema@.processed_events.attempts IS 'Number of deliveries.';
+COMMENT ON COLUMN @extschema@.processed_events.received_at IS
+    'Time of arrival; after a failure, of the redelivery. NULL if not recorded.';
+COMMENT ON COLUMN @extschema@.processed_events.payload IS
+    'Event as Stripe sent it; NULL if not kept.';
+COMMENT ON CONSTRAINT processed_events_pkey ON @extschema@.processed_events IS
+    'One row per Stripe event.';
+COMMENT ON CONSTRAINT processed_events_event_id_check ON @extschema@.processed_events IS
+    'event_id has 1 to 255 bytes.';
+COMMENT ON CONSTRAINT processed_events_event_type_check ON @extschema@.processed_events IS
+    'event_type has 1 to 200 bytes.';
+COMMENT ON CONSTRAINT processed_events_status_check ON @extschema@.processed_events IS
+    'status is received, processed or failed.';
+COMMENT ON CONSTRAINT processed_events_attempts_check ON @extschema@.processed_events IS
+    'attempts is not negative.';
+COMMENT ON CONSTRAINT processed_events_times_check ON @extschema@.processed_events IS
+    'processed_at and received_at are finite.';
+COMMENT ON INDEX @extschema@.processed_events_waiting_idx IS
+    'Finds unprocessed webhooks, oldest first.';
 
--- What has been counted.
+-- Rollups.
 CREATE TABLE crewsnow_ops.event_rollups (
     minute timestamptz NOT NULL,
     function_name text COLLATE pg_catalog."C" NOT NULL,
@@ -107,15 +144,19 @@ CREATE TABLE crewsnow_ops.event_rollups (
     latency bytea NOT NULL,
     CONSTRAINT event_rollups_pkey PRIMARY KEY (minute, function_name)
 ) USING heap WITH (fillfactor = 70);
-COMMENT ON TABLE crewsnow_ops.event_rollups IS 'Calls counted so far, a row a minute and function. Read it through the monitoring views, which add what is not counted yet.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.minute IS 'The beginning of the minute, which ends before the next.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.function_name IS 'The function.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.calls IS 'How many calls.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.errors_5xx IS 'How many with a status code that starts with 5.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.over_5s IS 'How many that took longer than 5 seconds.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.last_call IS 'The latest of them.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.latency IS 'Their execution times, as crewsnow_ops.latency_sketch makes it.';
-COMMENT ON CONSTRAINT event_rollups_pkey ON crewsnow_ops.event_rollups IS 'A function has one row a minute.';
+COMMENT ON TABLE crewsnow_ops.event_rollups IS
+    'Counted calls, one row per minute and function. The monitoring views add the tail.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.minute IS 'Start of the minute.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.function_name IS 'Called function.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.calls IS 'Number of calls.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.errors_5xx IS
+    'Number of calls with a status_code that starts with 5.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.over_5s IS 'Number of calls longer than 5 seconds.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.last_call IS 'Time of the latest call.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.latency IS
+    'Sketch of the execution times, as crewsnow_ops.latency_sketch makes it.';
+COMMENT ON CONSTRAINT event_rollups_pkey ON crewsnow_ops.event_rollups IS
+    'One row per minute and function.';
 
 CREATE TABLE crewsnow_ops.rollup_state (
     only_row boolean NOT NULL DEFAULT true,
@@ -131,95 +172,125 @@ CREATE TABLE crewsnow_ops.rollup_state (
     CONSTRAINT rollup_state_pkey PRIMARY KEY (only_row),
     CONSTRAINT rollup_state_only_row_check CHECK (only_row)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rollup_state IS 'Which transactions'' events are in event_rollups. All others are read from event_log.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.only_row IS 'There is one row, which roll-ups lock.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.covered IS 'The rows that this snapshot sees are counted, and no others.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.system_identifier IS 'The cluster that counted: in another one the counts are not believed.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.database IS 'The database that counted.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.rolled_up_at IS 'When it last did.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_tx IS 'With mark_lsn: transactions from this one on have written only after that position of the WAL. Pages that have not changed since are not read again.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_lsn IS 'The position, of a time when every transaction that is not counted had not begun.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_tx IS 'The mark that takes its place once the transactions before it have finished.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_lsn IS 'Its position.';
-COMMENT ON COLUMN crewsnow_ops.rollup_state.has_strays IS 'Whether there are events of transactions that have not happened, written while triggers were off. All pages are read then.';
-COMMENT ON CONSTRAINT rollup_state_pkey ON crewsnow_ops.rollup_state IS 'One row.';
-COMMENT ON CONSTRAINT rollup_state_only_row_check ON crewsnow_ops.rollup_state IS 'One row.';
+COMMENT ON TABLE crewsnow_ops.rollup_state IS
+    'Coverage of event_rollups. Events of all other transactions are read from event_log.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.only_row IS
+    'true: the table has one row, which roll-ups lock.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.covered IS
+    'Snapshot that sees exactly the counted rows.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.system_identifier IS
+    'Cluster that made the counts. In another cluster they are not used.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.database IS 'Database that made the counts.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.rolled_up_at IS 'Time of the last roll-up.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_tx IS
+    'With mark_lsn: transactions from this one on wrote only after that WAL position. Older pages '
+    'are not read again.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.mark_lsn IS
+    'WAL position at which no uncounted transaction had begun.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_tx IS
+    'Next mark; replaces mark_tx once all older transactions have finished.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.newer_mark_lsn IS 'WAL position of the next mark.';
+COMMENT ON COLUMN crewsnow_ops.rollup_state.has_strays IS
+    'Whether events name transactions that never happened (written while triggers were disabled). '
+    'If so, all pages are read.';
+COMMENT ON CONSTRAINT rollup_state_pkey ON crewsnow_ops.rollup_state IS 'At most one row.';
+COMMENT ON CONSTRAINT rollup_state_only_row_check ON crewsnow_ops.rollup_state IS
+    'At most one row.';
 INSERT INTO crewsnow_ops.rollup_state (covered, system_identifier, database, rolled_up_at) VALUES ('1:1:', 0, 0, '-infinity');
 
--- Kept apart from the state, because a dump carries it. Without a row nothing has been dropped.
+-- Separate from rollup_state, because a dump keeps it. Without a row nothing was dropped.
 CREATE TABLE crewsnow_ops.raw_event_floor (
     only_row boolean NOT NULL DEFAULT true,
     floor timestamptz NOT NULL,
     CONSTRAINT raw_event_floor_pkey PRIMARY KEY (only_row),
     CONSTRAINT raw_event_floor_only_row_check CHECK (only_row)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.raw_event_floor IS 'Up to when events have been dropped by retention: before it the rollups are all there is.';
-COMMENT ON COLUMN crewsnow_ops.raw_event_floor.only_row IS 'At most one row.';
-COMMENT ON COLUMN crewsnow_ops.raw_event_floor.floor IS 'Events before this are no longer counted.';
+COMMENT ON TABLE crewsnow_ops.raw_event_floor IS
+    'Limit of retention: for earlier times only rollups are left.';
+COMMENT ON COLUMN crewsnow_ops.raw_event_floor.only_row IS 'true: the table has at most one row.';
+COMMENT ON COLUMN crewsnow_ops.raw_event_floor.floor IS
+    'Events before this time were dropped and are no longer counted.';
 COMMENT ON CONSTRAINT raw_event_floor_pkey ON crewsnow_ops.raw_event_floor IS 'At most one row.';
-COMMENT ON CONSTRAINT raw_event_floor_only_row_check ON crewsnow_ops.raw_event_floor IS 'At most one row.';
+COMMENT ON CONSTRAINT raw_event_floor_only_row_check ON crewsnow_ops.raw_event_floor IS
+    'At most one row.';
 
--- Webhooks change after they were inserted, so each change is journalled as what it adds to a minute; rolling up moves the journal's
--- rows into the counts. A statement sees either the one or the other.
+-- Webhooks change after their insert, so each change is journalled as a difference of counts. A
+-- roll-up moves journal rows into the counts; a statement sees either the one or the other.
 CREATE TABLE crewsnow_ops.webhook_journal (
     minute timestamptz NOT NULL,
     events integer NOT NULL,
     failed integer NOT NULL
 ) USING heap;
 CREATE INDEX webhook_journal_minute_idx ON crewsnow_ops.webhook_journal (minute);
-COMMENT ON TABLE crewsnow_ops.webhook_journal IS 'Changes of processed_events that webhook_rollups does not hold yet.';
-COMMENT ON COLUMN crewsnow_ops.webhook_journal.minute IS 'The minute that changed.';
-COMMENT ON COLUMN crewsnow_ops.webhook_journal.events IS 'How many events it has more.';
-COMMENT ON COLUMN crewsnow_ops.webhook_journal.failed IS 'How many failed ones it has more.';
-COMMENT ON INDEX crewsnow_ops.webhook_journal_minute_idx IS 'For the minutes that are monitored.';
+COMMENT ON TABLE crewsnow_ops.webhook_journal IS
+    'Changes of processed_events that webhook_rollups does not hold yet.';
+COMMENT ON COLUMN crewsnow_ops.webhook_journal.minute IS 'Start of the changed minute.';
+COMMENT ON COLUMN crewsnow_ops.webhook_journal.events IS
+    'Change of the number of webhooks; negative if fewer.';
+COMMENT ON COLUMN crewsnow_ops.webhook_journal.failed IS
+    'Change of the number of failed webhooks; negative if fewer.';
+COMMENT ON INDEX crewsnow_ops.webhook_journal_minute_idx IS
+    'Finds the changes of the monitored minutes.';
 CREATE TABLE crewsnow_ops.webhook_rollups (
     minute timestamptz NOT NULL,
     events bigint NOT NULL,
     failed bigint NOT NULL,
     CONSTRAINT webhook_rollups_pkey PRIMARY KEY (minute)
 ) USING heap WITH (fillfactor = 70);
-COMMENT ON TABLE crewsnow_ops.webhook_rollups IS 'Webhooks counted so far, a row a minute; the journal holds the rest.';
-COMMENT ON COLUMN crewsnow_ops.webhook_rollups.minute IS 'The beginning of the minute.';
-COMMENT ON COLUMN crewsnow_ops.webhook_rollups.events IS 'How many events have their processed_at in it.';
-COMMENT ON COLUMN crewsnow_ops.webhook_rollups.failed IS 'How many of them are failed.';
-COMMENT ON CONSTRAINT webhook_rollups_pkey ON crewsnow_ops.webhook_rollups IS 'One row a minute.';
+COMMENT ON TABLE crewsnow_ops.webhook_rollups IS
+    'Counted webhooks, one row per minute. webhook_journal holds the rest.';
+COMMENT ON COLUMN crewsnow_ops.webhook_rollups.minute IS 'Start of the minute.';
+COMMENT ON COLUMN crewsnow_ops.webhook_rollups.events IS
+    'Number of webhooks with processed_at in the minute.';
+COMMENT ON COLUMN crewsnow_ops.webhook_rollups.failed IS 'Number of failed webhooks among them.';
+COMMENT ON CONSTRAINT webhook_rollups_pkey ON crewsnow_ops.webhook_rollups IS 'One row per minute.';
 
 CREATE TABLE crewsnow_ops.connection_samples (
     minute timestamptz NOT NULL,
     connections integer NOT NULL,
     CONSTRAINT connection_samples_pkey PRIMARY KEY (minute)
 ) USING heap WITH (fillfactor = 70);
-COMMENT ON TABLE crewsnow_ops.connection_samples IS 'The most connections that a roll-up saw in each minute of the last day, for the dashboard.';
-COMMENT ON COLUMN crewsnow_ops.connection_samples.minute IS 'The beginning of the minute.';
-COMMENT ON COLUMN crewsnow_ops.connection_samples.connections IS 'How many client connections, of all databases.';
-COMMENT ON CONSTRAINT connection_samples_pkey ON crewsnow_ops.connection_samples IS 'One row a minute.';
+COMMENT ON TABLE crewsnow_ops.connection_samples IS
+    'Highest number of connections that a roll-up saw in each minute of the last day, for the '
+    'dashboard.';
+COMMENT ON COLUMN crewsnow_ops.connection_samples.minute IS 'Start of the minute.';
+COMMENT ON COLUMN crewsnow_ops.connection_samples.connections IS
+    'Number of client connections to all databases.';
+COMMENT ON CONSTRAINT connection_samples_pkey ON crewsnow_ops.connection_samples IS
+    'One row per minute.';
 
 -- Triggers.
 CREATE FUNCTION crewsnow_ops.event_log_before_insert() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'event_log_before_insert_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.event_log_before_insert() IS 'Trigger: a row belongs to the transaction that inserts it, also when it comes from a dump or a publisher.';
+COMMENT ON FUNCTION crewsnow_ops.event_log_before_insert() IS
+    'Trigger: sets tx to the inserting transaction, also for rows from a dump or a publisher.';
 CREATE FUNCTION crewsnow_ops.event_log_before_change() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'event_log_before_change_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.event_log_before_change() IS 'Trigger: refuses to remove events, and to change what has been counted. SQLSTATE 42501.';
+COMMENT ON FUNCTION crewsnow_ops.event_log_before_change() IS
+    'Trigger: refuses to delete events and to change counted columns. Error 42501.';
 CREATE FUNCTION crewsnow_ops.event_log_before_truncate() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'event_log_before_truncate_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.event_log_before_truncate() IS 'Trigger: what was counted goes with the events.';
+COMMENT ON FUNCTION crewsnow_ops.event_log_before_truncate() IS
+    'Trigger: discards the counts with the events.';
 CREATE FUNCTION crewsnow_ops.processed_events_after_change() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'processed_events_after_change_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.processed_events_after_change() IS 'Trigger: keeps the journal.';
+COMMENT ON FUNCTION crewsnow_ops.processed_events_after_change() IS
+    'Trigger: writes the change of counts to webhook_journal.';
 CREATE FUNCTION crewsnow_ops.processed_events_before_truncate() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'processed_events_before_truncate_wrapper';
-COMMENT ON FUNCTION crewsnow_ops.processed_events_before_truncate() IS 'Trigger: what was counted goes with the webhooks.';
+COMMENT ON FUNCTION crewsnow_ops.processed_events_before_truncate() IS
+    'Trigger: discards the counts with the webhooks.';
 REVOKE ALL ON FUNCTION crewsnow_ops.event_log_before_insert(), crewsnow_ops.event_log_before_change(),
     crewsnow_ops.event_log_before_truncate(), crewsnow_ops.processed_events_after_change(),
     crewsnow_ops.processed_events_before_truncate() FROM PUBLIC;
 
--- The condition keeps the trigger out of the way of ordinary rows: calling it for each would slow a bulk INSERT by a quarter.
+-- The condition skips the trigger for ordinary rows: calling it for each would slow a bulk INSERT by
+-- a quarter.
 CREATE TRIGGER event_log_before_insert BEFORE INSERT ON @extschema@.event_log
     FOR EACH ROW WHEN (NOT (NEW.tx OPERATOR(pg_catalog.=) pg_catalog.txid_current()))
     EXECUTE FUNCTION crewsnow_ops.event_log_before_insert();
@@ -227,11 +298,16 @@ CREATE TRIGGER event_log_before_change BEFORE UPDATE OR DELETE ON @extschema@.ev
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.event_log_before_change();
 CREATE TRIGGER event_log_before_truncate BEFORE TRUNCATE ON @extschema@.event_log
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.event_log_before_truncate();
-COMMENT ON TRIGGER event_log_before_insert ON @extschema@.event_log IS 'The inserting transaction. Also fires for replicated rows.';
-COMMENT ON TRIGGER event_log_before_change ON @extschema@.event_log IS 'Append-only for everybody, the owner included.';
-COMMENT ON TRIGGER event_log_before_truncate ON @extschema@.event_log IS 'Counts go with the events.';
-COMMENT ON TRIGGER event_log_before_insert ON crewsnow_ops.event_log_default IS 'The inserting transaction. Also fires for replicated rows.';
-COMMENT ON TRIGGER event_log_before_change ON crewsnow_ops.event_log_default IS 'Append-only for everybody, the owner included.';
+COMMENT ON TRIGGER event_log_before_insert ON @extschema@.event_log IS
+    'Sets tx. Also fires for replicated rows.';
+COMMENT ON TRIGGER event_log_before_change ON @extschema@.event_log IS
+    'Keeps events append-only, for the owner too.';
+COMMENT ON TRIGGER event_log_before_truncate ON @extschema@.event_log IS
+    'Discards the counts with the events.';
+COMMENT ON TRIGGER event_log_before_insert ON crewsnow_ops.event_log_default IS
+    'Sets tx. Also fires for replicated rows.';
+COMMENT ON TRIGGER event_log_before_change ON crewsnow_ops.event_log_default IS
+    'Keeps events append-only, for the owner too.';
 ALTER TABLE @extschema@.event_log
     ENABLE ALWAYS TRIGGER event_log_before_insert,
     ENABLE ALWAYS TRIGGER event_log_before_change,
@@ -240,13 +316,16 @@ CREATE TRIGGER processed_events_after_change AFTER INSERT OR UPDATE OR DELETE ON
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.processed_events_after_change();
 CREATE TRIGGER processed_events_before_truncate BEFORE TRUNCATE ON @extschema@.processed_events
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.processed_events_before_truncate();
-COMMENT ON TRIGGER processed_events_after_change ON @extschema@.processed_events IS 'The journal. Also fires for replicated changes.';
-COMMENT ON TRIGGER processed_events_before_truncate ON @extschema@.processed_events IS 'Counts go with the webhooks.';
+COMMENT ON TRIGGER processed_events_after_change ON @extschema@.processed_events IS
+    'Writes webhook_journal. Also fires for replicated changes.';
+COMMENT ON TRIGGER processed_events_before_truncate ON @extschema@.processed_events IS
+    'Discards the counts with the webhooks.';
 ALTER TABLE @extschema@.processed_events
     ENABLE ALWAYS TRIGGER processed_events_after_change,
     ENABLE ALWAYS TRIGGER processed_events_before_truncate;
 
--- What pg_dump carries: what happened, and counts of what is no longer there. Other counts are made anew from the restored rows.
+-- Tables whose rows pg_dump keeps: events, webhooks, and counts of dropped events. Other counts are
+-- made again from the restored rows.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.event_log', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.event_log_default', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.processed_events', '');

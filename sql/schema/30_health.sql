@@ -1,13 +1,19 @@
--- Earlier values of the server's counters. Not in dumps: another server's counters mean nothing.
+-- Not in dumps: the counters of one server do not compare with those of another.
 CREATE TABLE crewsnow_ops.health_samples (
     sampled_at timestamptz NOT NULL,
     counters jsonb NOT NULL,
     CONSTRAINT health_samples_pkey PRIMARY KEY (sampled_at)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.health_samples IS 'The server''s counters as sample_health found them in the last hour, so that reports speak of the last minutes.';
-COMMENT ON COLUMN crewsnow_ops.health_samples.sampled_at IS 'When.';
-COMMENT ON COLUMN crewsnow_ops.health_samples.counters IS 'Cumulative counters by part, each with counting_since, the time in seconds since 1970 when it began at 0.';
-COMMENT ON CONSTRAINT health_samples_pkey ON crewsnow_ops.health_samples IS 'One sample at a time.';
+COMMENT ON TABLE crewsnow_ops.health_samples IS
+    'Cumulative counters of the server, one row per call of sample_health in the last hour. '
+    'performance_health_check computes rates from them.';
+COMMENT ON COLUMN crewsnow_ops.health_samples.sampled_at IS
+    'Time of the sample (clock time, not transaction start).';
+COMMENT ON COLUMN crewsnow_ops.health_samples.counters IS
+    'Cumulative counters by part of the server. counting_since of each part is the time when its '
+    'counting began, in seconds since 1970.';
+COMMENT ON CONSTRAINT health_samples_pkey ON crewsnow_ops.health_samples IS
+    'One row per point in time.';
 
 CREATE TABLE crewsnow_ops.statement_samples (
     sampled_at timestamptz NOT NULL,
@@ -17,24 +23,36 @@ CREATE TABLE crewsnow_ops.statement_samples (
     exec_ms double precision[] NOT NULL,
     CONSTRAINT statement_samples_pkey PRIMARY KEY (sampled_at)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.statement_samples IS 'pg_stat_statements as sample_health found it, every five minutes of the last two hours: a row a sample, an element a statement and database.';
-COMMENT ON COLUMN crewsnow_ops.statement_samples.sampled_at IS 'When.';
-COMMENT ON COLUMN crewsnow_ops.statement_samples.queryids IS 'The statements.';
-COMMENT ON COLUMN crewsnow_ops.statement_samples.dbids IS 'Their databases.';
-COMMENT ON COLUMN crewsnow_ops.statement_samples.calls IS 'How often each was called so far.';
-COMMENT ON COLUMN crewsnow_ops.statement_samples.exec_ms IS 'How long each took so far, in milliseconds.';
-COMMENT ON CONSTRAINT statement_samples_pkey ON crewsnow_ops.statement_samples IS 'One sample at a time.';
+COMMENT ON TABLE crewsnow_ops.statement_samples IS
+    'pg_stat_statements as sample_health found it: one row every five minutes of the last two '
+    'hours. The arrays have equal length: one element per statement and database.';
+COMMENT ON COLUMN crewsnow_ops.statement_samples.sampled_at IS
+    'Time of the sample (clock time, not transaction start).';
+COMMENT ON COLUMN crewsnow_ops.statement_samples.queryids IS
+    'queryid of each statement, as in pg_stat_statements.';
+COMMENT ON COLUMN crewsnow_ops.statement_samples.dbids IS 'OID of the database of each statement.';
+COMMENT ON COLUMN crewsnow_ops.statement_samples.calls IS
+    'Cumulative number of calls of each statement.';
+COMMENT ON COLUMN crewsnow_ops.statement_samples.exec_ms IS
+    'Cumulative execution time of each statement, in milliseconds.';
+COMMENT ON CONSTRAINT statement_samples_pkey ON crewsnow_ops.statement_samples IS
+    'One row per point in time.';
 
--- By oid, hence not in dumps either: what is not known is said not to be known.
+-- Not in dumps: rows are keyed by OID, and a restore refreshes each view, which records it anew.
 CREATE TABLE crewsnow_ops.matview_refreshes (
     relid oid NOT NULL,
     refreshed_at timestamptz NOT NULL,
     CONSTRAINT matview_refreshes_pkey PRIMARY KEY (relid)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.matview_refreshes IS 'When materialized views were filled last, as far as that was after CREATE EXTENSION.';
-COMMENT ON COLUMN crewsnow_ops.matview_refreshes.relid IS 'The materialized view.';
-COMMENT ON COLUMN crewsnow_ops.matview_refreshes.refreshed_at IS 'When its CREATE or REFRESH ended.';
-COMMENT ON CONSTRAINT matview_refreshes_pkey ON crewsnow_ops.matview_refreshes IS 'One row a view.';
+COMMENT ON TABLE crewsnow_ops.matview_refreshes IS
+    'Last CREATE or REFRESH of each materialized view. A view filled only before CREATE EXTENSION '
+    'has no row.';
+COMMENT ON COLUMN crewsnow_ops.matview_refreshes.relid IS
+    'OID of the materialized view in pg_class.';
+COMMENT ON COLUMN crewsnow_ops.matview_refreshes.refreshed_at IS
+    'Time when its CREATE or REFRESH ended (clock time, not transaction start).';
+COMMENT ON CONSTRAINT matview_refreshes_pkey ON crewsnow_ops.matview_refreshes IS
+    'One row per materialized view: its last refresh.';
 
 CREATE TABLE crewsnow_ops.session_actions (
     acted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -48,17 +66,27 @@ CREATE TABLE crewsnow_ops.session_actions (
     was_there boolean NOT NULL,
     CONSTRAINT session_actions_pkey PRIMARY KEY (acted_at, pid)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.session_actions IS 'Sessions that were ended by terminate_session and disconnect_sessions.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.acted_at IS 'When.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.asked_by IS 'Who had logged in and asked for it.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.pid IS 'The session''s process.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.backend_start IS 'When the session began.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.role_name IS 'Whose it was.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.application_name IS 'What it called itself.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.database IS 'Its database.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.state IS 'What it did at the time, as in pg_stat_activity.';
-COMMENT ON COLUMN crewsnow_ops.session_actions.was_there IS 'Whether it was still there to be ended.';
-COMMENT ON CONSTRAINT session_actions_pkey ON crewsnow_ops.session_actions IS 'One action at a time.';
+COMMENT ON TABLE crewsnow_ops.session_actions IS
+    'Sessions that terminate_session and disconnect_sessions were told to end, one row per '
+    'session and call.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.acted_at IS
+    'Time of the action (clock time, not transaction start).';
+COMMENT ON COLUMN crewsnow_ops.session_actions.asked_by IS
+    'Login role of the caller (session_user).';
+COMMENT ON COLUMN crewsnow_ops.session_actions.pid IS 'Process id of the session.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.backend_start IS
+    'Time when the session began. With pid it identifies the session.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.role_name IS 'Role of the session.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.application_name IS
+    'application_name of the session.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.database IS 'Database of the session.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.state IS
+    'State of the session just before the action, as in pg_stat_activity.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.was_there IS
+    'Whether the session still existed when it was told to end; false if it ended by itself just '
+    'before.';
+COMMENT ON CONSTRAINT session_actions_pkey ON crewsnow_ops.session_actions IS
+    'One row per session and point in time.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.session_actions', '');
 
 INSERT INTO crewsnow_ops.access_privileges VALUES

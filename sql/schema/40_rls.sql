@@ -69,29 +69,45 @@ SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_run_findings', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_run_verdicts', '');
 
--- Two tables whose verdicts are known: one that leaks in every way and one that does not. An audit that does not tell them apart says so.
--- Nobody has privileges on them; the audit looks at them as if everybody had.
-CREATE TABLE crewsnow_ops.rls_control_open (
+-- The audit's self-test: one table that leaks in every way and one that does not. An audit that
+-- misjudges either of them reports audit-self-test-failed.
+-- No role has privileges on them; the audit examines them as if the client roles had all.
+CREATE TABLE crewsnow_ops.rls_self_test_leaky (
     owner uuid NOT NULL,
-    CONSTRAINT rls_control_open_pkey PRIMARY KEY (owner)
+    CONSTRAINT rls_self_test_leaky_pkey PRIMARY KEY (owner)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rls_control_open IS 'A table that leaks on purpose, with nothing in it that is anybody''s: what the audit must find.';
-COMMENT ON COLUMN crewsnow_ops.rls_control_open.owner IS 'Nobody that exists.';
-COMMENT ON CONSTRAINT rls_control_open_pkey ON crewsnow_ops.rls_control_open IS 'One row an owner.';
-INSERT INTO crewsnow_ops.rls_control_open VALUES ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-ALTER TABLE crewsnow_ops.rls_control_open ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY opened ON crewsnow_ops.rls_control_open USING (owner IS NOT NULL) WITH CHECK (true);
-COMMENT ON POLICY opened ON crewsnow_ops.rls_control_open IS 'Holds for every row, but only the rows tell.';
+COMMENT ON TABLE crewsnow_ops.rls_self_test_leaky IS
+    'Self-test table with a policy that leaks every row: the audit must report it. Holds no user data.';
+COMMENT ON COLUMN crewsnow_ops.rls_self_test_leaky.owner IS
+    'Owner column. The values belong to no account.';
+COMMENT ON CONSTRAINT rls_self_test_leaky_pkey ON crewsnow_ops.rls_self_test_leaky IS
+    'One row per owner.';
+INSERT INTO crewsnow_ops.rls_self_test_leaky VALUES
+    ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+ALTER TABLE crewsnow_ops.rls_self_test_leaky ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY opened ON crewsnow_ops.rls_self_test_leaky
+    USING (owner IS NOT NULL) WITH CHECK (true);
+COMMENT ON POLICY opened ON crewsnow_ops.rls_self_test_leaky IS
+    'True for every row, but not a constant: only a probe of the rows shows the leak.';
 
-CREATE TABLE crewsnow_ops.rls_control_own (
+CREATE TABLE crewsnow_ops.rls_self_test_isolated (
     owner uuid NOT NULL,
-    CONSTRAINT rls_control_own_pkey PRIMARY KEY (owner)
+    CONSTRAINT rls_self_test_isolated_pkey PRIMARY KEY (owner)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rls_control_own IS 'A table that does not leak: what the audit must not find.';
-COMMENT ON COLUMN crewsnow_ops.rls_control_own.owner IS 'Nobody that exists.';
-COMMENT ON CONSTRAINT rls_control_own_pkey ON crewsnow_ops.rls_control_own IS 'One row an owner.';
-INSERT INTO crewsnow_ops.rls_control_own VALUES ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-ALTER TABLE crewsnow_ops.rls_control_own ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY owned ON crewsnow_ops.rls_control_own
-    USING (owner OPERATOR(pg_catalog.=) CASE WHEN pg_catalog.current_setting('crewsnow_ops.control_user') OPERATOR(pg_catalog.<>) '' THEN pg_catalog.current_setting('crewsnow_ops.control_user')::pg_catalog.uuid END);
-COMMENT ON POLICY owned ON crewsnow_ops.rls_control_own IS 'The row of the one who asks.';
+COMMENT ON TABLE crewsnow_ops.rls_self_test_isolated IS
+    'Self-test table that does not leak: the audit must find it ISOLATED. Holds no user data.';
+COMMENT ON COLUMN crewsnow_ops.rls_self_test_isolated.owner IS
+    'Owner column. The values belong to no account.';
+COMMENT ON CONSTRAINT rls_self_test_isolated_pkey ON crewsnow_ops.rls_self_test_isolated IS
+    'One row per owner.';
+INSERT INTO crewsnow_ops.rls_self_test_isolated VALUES
+    ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+ALTER TABLE crewsnow_ops.rls_self_test_isolated
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY owned ON crewsnow_ops.rls_self_test_isolated
+    USING (owner OPERATOR(pg_catalog.=) CASE
+        WHEN pg_catalog.current_setting('crewsnow_ops.self_test_user') OPERATOR(pg_catalog.<>) ''
+        THEN pg_catalog.current_setting('crewsnow_ops.self_test_user')::pg_catalog.uuid
+    END);
+COMMENT ON POLICY owned ON crewsnow_ops.rls_self_test_isolated IS
+    'True for the row whose owner is crewsnow_ops.self_test_user.';

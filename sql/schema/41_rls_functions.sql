@@ -62,7 +62,7 @@ COMMENT ON FUNCTION crewsnow_ops.rls_drift(uuid) IS
 'What is not as it was when record_rls_audit kept this run, or the last one: verdicts WIDENED, NARROWED or CHANGED, findings OPENED or CLOSED.';
 
 CREATE FUNCTION crewsnow_ops.trace_access(p_reader uuid, p_victim uuid) RETURNS TABLE (
-    door text, object text, reach text, verdict text, identity text, victim_rows bigint, other_rows bigint, other_users bigint,
+    access_path text, object text, reach text, verdict text, identity text, victim_rows bigint, other_rows bigint, other_users bigint,
     through text[], evidence text, remediation text, proof text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
@@ -71,7 +71,7 @@ COMMENT ON FUNCTION crewsnow_ops.trace_access(uuid, uuid) IS
 'Every door through which a reader reaches a victim''s rows, now: policies, tables without row-level security, views, functions, and what the rules know of these tables; also without signing in. LEAK: others than these two get through; SHARED: through what connects them. How many of the victim''s rows (at most 1001), of how many others (at most 10000 rows); the policies to blame; the smallest correction, which is tried with the caller''s rights and taken back. Errors: 22004 NULL argument, 22023 twice the same user.';
 
 CREATE FUNCTION crewsnow_ops.trace_row(p_relation regclass, p_key jsonb) RETURNS TABLE (
-    door text, reach text, role text, identity text, reaches text, through text[], evidence text, remediation text, proof text
+    access_path text, reach text, role text, identity text, reaches text, through text[], evidence text, remediation text, proof text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'trace_row_wrapper';

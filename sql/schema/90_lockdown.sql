@@ -1,11 +1,17 @@
 COMMENT ON FUNCTION crewsnow_ops.grant_access(text, text) IS
-'Gives a role exactly the privileges of a level: reader (see flags, their history, the monitoring, the security audit and decisions), writer (for services: write events and webhooks, nothing else), operator (both, change flags, roll up, decide), admin (also retention, accept findings, change criteria). Run it as the extension''s owner. Errors: 22004 NULL argument, 22023 unknown level or the owner, 42704 unknown role, 42501 not the owner.';
+    'Gives a role exactly the privileges of an access level. reader: read flags, flag history, '
+    'monitoring, the security audit and decisions. writer: write events and webhooks, nothing '
+    'else; for services. operator: reader and writer, change flags, roll up, decide. admin: '
+    'operator, retention, accept findings, change criteria. Run it as the owner of the extension. '
+    'Errors: 22004 NULL argument, 22023 unknown level or the owner, 42704 unknown role, 42501 not '
+    'the owner.';
 COMMENT ON FUNCTION crewsnow_ops.revoke_access(text) IS
-'Takes back all that grant_access can give. Errors: 22004 NULL argument, 22023 the owner, 42704 unknown role, 42501 not the owner.';
+    'Revokes every privilege that grant_access can grant. Errors: 22004 NULL argument, 22023 the '
+    'owner, 42704 unknown role, 42501 not the owner.';
 REVOKE ALL ON FUNCTION crewsnow_ops.grant_access(text, text), crewsnow_ops.revoke_access(text) FROM PUBLIC;
 
--- Default privileges (ALTER DEFAULT PRIVILEGES; a Supabase database has them for anon and others) have granted rights on what was just
--- created. Take back all but the owner's, so that nobody has any by accident; PUBLIC keeps the evaluation of flags alone.
+-- Default privileges (ALTER DEFAULT PRIVILEGES; Supabase sets them for anon and others) have granted
+-- rights on the new objects. Revoke all but the owner's; PUBLIC keeps only flag evaluation.
 DO $lockdown$
 DECLARE
     grantee record;
@@ -45,5 +51,6 @@ BEGIN
 END
 $lockdown$;
 GRANT EXECUTE ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) TO PUBLIC;
--- It looks at its arguments only, and every INSERT into event_log calls it with the rights of the one who inserts.
+-- The function reads only its arguments. A CHECK constraint of event_log calls it with the privileges
+-- of the inserting role.
 GRANT EXECUTE ON FUNCTION crewsnow_ops.is_valid_event(text, text, numeric, jsonb, timestamptz) TO PUBLIC;

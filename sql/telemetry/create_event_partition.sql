@@ -1,4 +1,4 @@
--- $1 from, $2 to: the commands that make a partition, unless something else has its name. Times in UTC.
+-- $1 start, $2 end, in UTC. The statements that make a partition, unless its name is in use.
 SELECT format(
     'CREATE TABLE crewsnow_ops.%1$I (LIKE @extschema@.event_log INCLUDING COMMENTS INCLUDING CONSTRAINTS INCLUDING DEFAULTS) USING heap;
     COMMENT ON TABLE crewsnow_ops.%1$I IS %5$L;

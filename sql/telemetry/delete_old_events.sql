@@ -1,3 +1,3 @@
--- $1 before, $2 at most so many: counted events in the default partition, which cannot be dropped
+-- $1 end of the period, $2 row limit. Counted events of the default partition, which cannot be dropped.
 DELETE FROM crewsnow_ops.event_log_default
 WHERE ctid = ANY (ARRAY(SELECT e.ctid FROM crewsnow_ops.event_log_default AS e WHERE e.created_at < $1 LIMIT $2))

@@ -1,4 +1,4 @@
--- $1 at most so many changes
+-- $1 limit of journal rows
 WITH
 moved AS (
     DELETE FROM crewsnow_ops.webhook_journal

@@ -1,4 +1,4 @@
--- $1 received before, $2 counted up to
+-- $1 latest arrival, $2 row limit
 SELECT count(*), min(w.since)
 FROM (
     SELECT coalesce(e.received_at, e.processed_at) AS since

@@ -1,8 +1,8 @@
 //! The SQL surface of the flags.
 
-use super::cache;
 use super::history::attributed;
 use super::model::{Decision, validate_key};
+use super::{cache, columns};
 use crate::flags::error::FlagError;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes a flag, or creates it. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL key), 22023 (malformed key, percentage outside 0 to 100), 42704 (likely typo), 25006 (read-only),
-/// 55000 (row hidden or insert swallowed).
+/// SQLSTATE 22004 (NULL key), 22023 (malformed key, percentage outside 0 to 100),
+/// 42704 (likely typo), 25006 (read-only), 55000 (row hidden or insert suppressed).
 #[pg_extern(requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_feature_flag(
@@ -44,10 +44,10 @@ fn update_feature_flag(
     Ok(true)
 }
 
-/// Makes all flags as they were. See the COMMENT on the SQL function.
+/// Restores all flags to their state at an earlier time. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (empty reason, future or too early instant), 25001 (old snapshot),
-/// 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 22023 (empty reason, time in the future or before the first
+/// flag), 25001 (old snapshot), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
 fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Option<&str>) -> Result<i32, ErrorReport> {
@@ -63,7 +63,7 @@ fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Optio
     Ok(changed)
 }
 
-/// Why an evaluation answers as it does. See the COMMENT on the SQL function. Raises no errors of its own.
+/// Explains an evaluation. See the COMMENT on the SQL function. Raises no errors of its own.
 #[pg_extern(schema = "crewsnow_ops", stable, parallel_safe, requires = ["flags"])]
 fn explain_feature_flag(p_flag_key: Option<&str>, p_user_id: default!(Option<pgrx::Uuid>, "NULL")) -> Option<JsonB> {
     let user = p_user_id.map(|user| *user.as_bytes());
@@ -98,8 +98,9 @@ fn update(
     updated_by: Option<&str>,
 ) -> Result<(), FlagError> {
     client.update(in_target_schema(include_str!("../../sql/flags/lock_flags.sql"))?.as_str(), None, &[])?;
-    // Another round if somebody else creates the flag between the look and the insert, or removes it again; not for ever, because a
-    // policy may show a row that it does not let be locked, and a trigger may swallow the insert.
+    // Another session may create the flag between the look-up and the insert, or remove it again:
+    // then retry. The rounds are limited because a policy may show a row that cannot be locked, and
+    // a trigger may suppress the insert.
     for _ in 0..MAX_ROUNDS {
         if let Some(was) = lock(client, key)? {
             return change(client, key, was, was.with(enabled, percentage), percentage.is_none());
@@ -111,10 +112,10 @@ fn update(
     Err(FlagError::Unreachable(key.to_owned()))
 }
 
-/// So many times in a row nobody creates and removes a flag.
+/// More rounds than other sessions create and remove a flag in.
 const MAX_ROUNDS: u32 = 100;
 
-/// What update_feature_flag can change.
+/// The columns that update_feature_flag changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Setting {
     enabled: bool,
@@ -145,30 +146,31 @@ fn change(
     key: &str,
     was: Setting,
     asked: Setting,
-    percentage_is_kept: bool,
+    keeps_percentage: bool,
 ) -> Result<(), FlagError> {
     if asked == was {
-        say(PgLogLevel::NOTICE, format!("{key}: already {was}, nothing to change"), None);
+        notify(PgLogLevel::NOTICE, format!("{key}: already {was}, nothing to change"), None);
     } else {
         let sql = in_target_schema(include_str!("../../sql/flags/update_flag.sql"))?;
         client.update(sql.as_str(), None, &[key.into(), asked.enabled.into(), asked.percentage.into()])?;
-        say(PgLogLevel::NOTICE, format!("{key}: was {was}, is now {asked}"), None);
+        notify(PgLogLevel::NOTICE, format!("{key}: was {was}, is now {asked}"), None);
     }
-    if asked.enabled && asked.percentage == 0 && percentage_is_kept {
-        warn_that_nobody_sees_it(key);
+    if asked.enabled && asked.percentage == 0 && keeps_percentage {
+        warn_enabled_at_zero(key);
     }
     Ok(())
 }
 
-fn warn_that_nobody_sees_it(key: &str) {
-    say(
+fn warn_enabled_at_zero(key: &str) {
+    notify(
         PgLogLevel::WARNING,
-        format!("{key} is enabled at 0 %: nobody will see it"),
+        format!("{key} is enabled at 0 %: no user will see it"),
         Some(format!("SELECT update_feature_flag('{key}', true, 25);")),
     );
 }
 
-/// Creates an unknown flag, unless it is likely to be a misspelt known one. False when somebody else has created it meanwhile.
+/// Creates an unknown flag, unless the key is likely a typo of a known one. False if another session
+/// created the flag meanwhile.
 fn create(
     client: &mut SpiClient<'_>,
     key: &str,
@@ -193,10 +195,10 @@ fn create(
     let arguments = [key.into(), setting.enabled.into(), setting.percentage.into(), updated_by.into()];
     let created = !client.update(sql.as_str(), None, &arguments)?.is_empty();
     if created {
-        say(
+        notify(
             PgLogLevel::WARNING,
             format!("{key} is new: created, {setting}"),
-            Some(format!("If that was not meant: DELETE FROM feature_flags WHERE flag_key = '{key}';")),
+            Some(format!("To undo: DELETE FROM feature_flags WHERE flag_key = '{key}';")),
         );
     }
     Ok(created)
@@ -208,11 +210,10 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
         include_str!("../../sql/flags/restore_check.sql"),
         include_str!("../../sql/flags/restore_remove.sql"),
         include_str!("../../sql/flags/restore_free_keys.sql"),
-        include_str!("../../sql/flags/restore_change.sql"),
         include_str!("../../sql/flags/restore_add.sql"),
     ]
     .map(in_target_schema);
-    let [lock, check, remove, free_keys, change, add] = steps;
+    let [lock, check, remove, free_keys, add] = steps;
     client.update(lock?.as_str(), None, &[])?;
     for row in client.update(check?.as_str(), None, &[as_of.into()])? {
         let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
@@ -231,22 +232,22 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
         }
     }
     client.update(free_keys?.as_str(), None, &[as_of.into()])?;
-    for sql in [change, add] {
+    for sql in [columns::restore_change(), add.map_err(FlagError::from)] {
         for row in client.update(sql?.as_str(), None, &[as_of.into()])? {
             let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) else { continue };
             let is = Setting { enabled: row.get(3)?.unwrap_or(false), percentage: row.get(4)?.unwrap_or(0) };
-            say(PgLogLevel::NOTICE, format!("{key}: restored, is now {is}"), None);
+            notify(PgLogLevel::NOTICE, format!("{key}: restored, is now {is}"), None);
             removed.remove(id.as_bytes());
             changed.insert(*id.as_bytes());
         }
     }
     for key in removed.values() {
-        say(PgLogLevel::NOTICE, format!("{key}: removed"), None);
+        notify(PgLogLevel::NOTICE, format!("{key}: removed"), None);
     }
     Ok(i32::try_from(changed.len() + removed.len()).unwrap_or(i32::MAX))
 }
 
-fn say(level: PgLogLevel, message: String, hint: Option<String>) {
+fn notify(level: PgLogLevel, message: String, hint: Option<String>) {
     let code = match level {
         PgLogLevel::WARNING => PgSqlErrorCode::ERRCODE_WARNING,
         _ => PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,

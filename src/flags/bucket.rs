@@ -1,17 +1,19 @@
-//! Which users are in a partial rollout: Unleash's buckets, so that a flag moved between the two picks the same users.
+//! Partial rollouts by Unleash's buckets: a flag moved between the two products picks the same users.
 //!
-//! bucket = murmur3_x86_32(seed 0, "group:user") mod 100 + 1, and a user is in when bucket ≤ percentage. The group is the flag's key
-//! at its creation, the user is the lower-case text of the uuid. The state after "group:" is kept with the flag, so an evaluation
-//! hashes only the 36 characters of the user; that is why the few lines of the hash stand here.
+//! bucket = murmur3_x86_32(seed 0, "group:user") mod 100 + 1; a user has the feature if bucket ≤
+//! percentage. The group is the flag's key at its creation, the user the lower-case text of the uuid.
+//! The hash is written here because a flag keeps its state after "group:". An evaluation then hashes
+//! only the 36 characters of the user.
 
-use super::model::UserId;
+/// The bytes of a user's uuid.
+pub type UserId = [u8; 16];
 
-/// A rollout group: the hash's state after "group:".
+/// A rollout group: the state of the hash after "group:".
 #[derive(Debug, Clone)]
 pub struct Group {
     state: u32,
     length: u32,
-    /// The 0 to 3 bytes behind the last whole word, in the low bytes.
+    /// The 0 to 3 bytes after the last whole word, in the low bytes.
     tail: u32,
     tail_length: u8,
 }
@@ -30,21 +32,21 @@ impl Group {
         }
     }
 
-    /// Finishes the hash with the text of a uuid. Its words are made and shifted behind the tail in registers: text written to memory
-    /// byte by byte and read back in words would make the processor wait.
+    /// Finishes the hash with the text of a uuid. The words are built and shifted in registers: text
+    /// written byte by byte and read back in words stalls the processor (store forwarding).
     #[inline]
     fn hash(&self, user: &UserId) -> u32 {
         let words = uuid_text(user);
         let shift = u32::from(self.tail_length) * 8;
         // As 64 bits, so that a shift by a whole word is defined.
-        let behind = |low: u32, high: u32| ((u64::from(high) << 32 | u64::from(low)) >> (32 - shift)) as u32;
+        let shifted = |low: u32, high: u32| ((u64::from(high) << 32 | u64::from(low)) >> (32 - shift)) as u32;
         let mut state = self.state;
         let mut last = (u64::from(self.tail) << (32 - shift)) as u32;
         for word in words {
-            state = mix(state, behind(last, word));
+            state = mix(state, shifted(last, word));
             last = word;
         }
-        // The text is whole words long, so the bytes left over are as many as before.
+        // The text is a whole number of words, so as many bytes are left over as before it.
         if shift > 0 {
             state ^= scramble(last >> (32 - shift));
         }
@@ -83,7 +85,7 @@ fn hash_words(words: &[[u8; 4]]) -> u32 {
     words.iter().fold(0, |state, word| mix(state, u32::from_le_bytes(*word)))
 }
 
-/// Up to 4 bytes, the first one lowest.
+/// Up to 4 bytes as a little-endian word.
 fn word_of(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
 }
@@ -93,7 +95,7 @@ fn word_of(bytes: &[u8]) -> u32 {
 fn uuid_text(user: &UserId) -> [u32; 9] {
     const HYPHEN: u64 = b'-' as u64;
     let quarter = |i: usize| hex(u32::from_le_bytes([user[i], user[i + 1], user[i + 2], user[i + 3]]));
-    // Each quarter is 8 characters; the hyphens stand behind characters 8, 12, 16 and 20.
+    // Each quarter is 8 characters; hyphens follow characters 8, 12, 16 and 20.
     let (a, b, c, d) = (quarter(0), quarter(4), quarter(8), quarter(12));
     let (b_low, b_high) = (b & 0xffff_ffff, b >> 32);
     let (c_low, c_high) = (c & 0xffff_ffff, c >> 32);
@@ -114,7 +116,8 @@ fn uuid_text(user: &UserId) -> [u32; 9] {
     ]
 }
 
-/// The 8 lower-case hexadecimal digits of 4 bytes, the first byte lowest: all digits are made at once, one in each byte of the result.
+/// The 8 lower-case hexadecimal digits of 4 bytes, first byte lowest. All digits are computed at
+/// once, one in each byte of the result.
 #[inline(always)]
 fn hex(bytes: u32) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -123,7 +126,7 @@ fn hex(bytes: u32) -> u64 {
     spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
     spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
     let digits = spread >> 4 & LOW_DIGITS | (spread & LOW_DIGITS) << 8;
-    // A digit from 10 on carries into bit 4 when 6 is added, and stands 39 characters behind '0' + 10.
+    // A digit from 10 on carries into bit 4 when 6 is added; its character is 39 past '0' + 10.
     let letters = (digits + 6 * ONES) >> 4 & ONES;
     digits + u64::from(b'0') * ONES + letters * 39
 }
@@ -145,7 +148,7 @@ mod tests {
     }
 
     fn nth_user(n: u32) -> UserId {
-        // Well-spread but reproducible ids, in the form of version 4 uuids.
+        // Reproducible ids in the form of version 4 uuids.
         let mut user = (u128::from(n) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
         user[6] = user[6] & 0x0f | 0x40;
         user[8] = user[8] & 0x3f | 0x80;
@@ -172,7 +175,8 @@ mod tests {
         }
     }
 
-    /// The normalised values that Unleash publishes for its SDKs: group "gr1" with users 123 and 999, "groupX" with sample ids.
+    /// Values that Unleash publishes for its SDKs: group "gr1" with users 123 and 999, "groupX" with
+    /// sample ids.
     #[test]
     fn published_vectors_of_unleash() {
         for (group, user, bucket) in [("gr1", "123", 73), ("groupX", "999", 25)] {
@@ -186,7 +190,8 @@ mod tests {
         assert_eq!(text_of(&user), "01234567-89ab-cdef-fedc-ba9876543210");
     }
 
-    /// Pearson's test on 1,000,000 ids in 100 buckets: 99 degrees of freedom, and 1 in 1,000 exceeds 148.2.
+    /// Pearson's test, 1,000,000 ids in 100 buckets: with 99 degrees of freedom, 1 in 1,000 exceeds
+    /// 148.2.
     #[test]
     fn buckets_are_uniform() {
         for key in ["tracker_pro", "advanced_filters", "x"] {
@@ -200,7 +205,8 @@ mod tests {
         }
     }
 
-    /// Two flags at 50 % must share a quarter of all users: with 1,000,000 ids the standard deviation is 433, five of them allowed.
+    /// Two flags at 50 % share a quarter of all users. With 1,000,000 ids the standard deviation is 433;
+    /// the test allows five of them.
     #[test]
     fn flags_pick_their_users_independently() {
         let groups = ["tracker_pro", "advanced_filters", "tracker_pro2"].map(|key| Group::new(key.as_bytes()));
@@ -214,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Every user, at every percentage from 0 to 100: in from the bucket on, and never out again.
+    /// Every user, at every percentage from 0 to 100: on from the bucket upwards, never off again.
     #[test]
     fn rollouts_are_monotone() {
         use crate::flags::model::{Flag, Targeting};

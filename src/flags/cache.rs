@@ -1,6 +1,8 @@
-//! The flags in this backend's memory: loaded once, again only after a change, the same cost for ten flags and ten thousand.
+//! The flags in backend memory. They are loaded once and again only after a change; an evaluation
+//! costs the same with ten flags and with ten thousand.
 
-use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext, UserId};
+use super::bucket::UserId;
+use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext};
 use crate::pg::access::scan;
 use crate::pg::access::scan::TableScan;
 use crate::pg::backend_local::BackendLocal;
@@ -13,7 +15,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 type Index = HashMap<Box<[u8]>, u32, BuildHasherDefault<DefaultHasher>>;
 
 struct Cache {
-    /// The generation that the flags are of; 0 is none.
+    /// The invalidation generation that the flags were loaded in; 0 before the first load.
     generation: u64,
     index: Index,
     flags: Vec<Flag>,
@@ -21,14 +23,15 @@ struct Cache {
     memos: [Memo; MEMOS],
 }
 
-/// Statements ask for the same few keys row after row: each key has its place among these, found without a real hash.
+/// Statements evaluate the same few keys row after row. Each key has a slot here, found without
+/// hashing the whole key.
 const MEMOS: usize = 16;
 
-/// A key that was asked for lately, and where its flag is.
+/// A recently evaluated key, and the position of its flag.
 #[derive(Clone, Copy)]
 struct Memo {
     key: [u8; MAX_KEY_LENGTH],
-    /// 0 when there is no memo.
+    /// 0 if the slot is empty.
     length: u8,
     position: u32,
 }
@@ -43,14 +46,14 @@ static CACHE: BackendLocal<Cache> = BackendLocal::new(Cache {
     memos: [NO_MEMO; MEMOS],
 });
 
-/// The answer, if it lies at hand: a flag that was asked for lately, unchanged since, without targeting. Nothing in here can panic
-/// or call into the server but to take note of invalidations, so the caller needs no guard against either.
+/// Decides without pgrx's guard, if possible: for a recently evaluated flag that is unchanged and has
+/// no targeting. Nothing in here can panic, and the only call into the server accepts invalidations.
 #[inline(always)]
-pub fn decide_at_hand(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
+pub fn decide_fast(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
     invalidation::accept();
     CACHE
         .with(|cache| {
-            let memo = cache.memos.get(place(key))?;
+            let memo = cache.memos.get(slot(key))?;
             if cache.generation != invalidation::generation() || !memo.holds(key) {
                 return None;
             }
@@ -59,14 +62,14 @@ pub fn decide_at_hand(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
         .flatten()
 }
 
-/// Which memo a key has: its length, first and last character tell most keys apart.
+/// The slot of a key: length, first and last character tell most keys apart.
 #[inline(always)]
-fn place(key: &[u8]) -> usize {
+fn slot(key: &[u8]) -> usize {
     let (first, last) = (key.first().copied().unwrap_or(0), key.last().copied().unwrap_or(0));
     (key.len() + usize::from(first) * 3 + usize::from(last) * 5) % MEMOS
 }
 
-/// Evaluates the flag called `key`, with what every session has committed until now.
+/// Evaluates the flag `key` with all changes committed until now, in every isolation level.
 pub fn decide(key: &[u8], user: Option<&UserId>) -> Decision {
     invalidation::accept();
     CACHE
@@ -92,7 +95,7 @@ impl Memo {
 
 impl Cache {
     fn find(&mut self, key: &[u8]) -> Option<&Flag> {
-        let memo = &mut self.memos[place(key)];
+        let memo = &mut self.memos[slot(key)];
         if !memo.holds(key) {
             let position = *self.index.get(key)?;
             memo.key.get_mut(..key.len())?.copy_from_slice(key);
@@ -102,7 +105,7 @@ impl Cache {
         self.flags.get(memo.position as usize)
     }
 
-    /// Loads all flags anew. An error in the middle leaves the old state marked as old.
+    /// Loads all flags. An error part-way leaves the old generation, so the next call loads again.
     #[cold]
     fn reload(&mut self) {
         self.memos = [NO_MEMO; MEMOS];
@@ -110,7 +113,8 @@ impl Cache {
         let mut flags = Vec::new();
         let table = lookup::target_schema().and_then(|schema| lookup::table_in(schema, c"feature_flags"));
         invalidation::watch(table);
-        // What arrives from here on may be missed by the scan below, and then makes the next evaluation load again.
+        // The scan below may miss a change that is announced from here on. Such a change raises the
+        // generation, so the next evaluation loads again.
         let mut generation = invalidation::generation();
         let scan = table.and_then(|table| TableScan::open_then(table, || generation = invalidation::generation()));
         if let Some(scan) = scan {
@@ -126,7 +130,7 @@ impl Cache {
 }
 
 fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
-    // A column that is not there, or not of its type, reads as NULL: what is broken is off.
+    // A missing column, or one of another type, reads as NULL: a broken flag is off.
     let column = |name, type_| scan.column(name, type_).unwrap_or(0);
     let key = column(c"flag_key", pg_sys::TEXTOID);
     let is_enabled = column(c"is_enabled", pg_sys::BOOLOID);
@@ -156,7 +160,7 @@ fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
     }
 }
 
-/// What is known about a user, as this statement sees it.
+/// The row of crewsnow_ops.user_context, under the snapshot of the running statement.
 fn read_context(table: pg_sys::Oid, user: &UserId) -> Option<UserContext> {
     scan::read_by_uuid(table, c"user_id", user, |row| {
         let column = |name, type_| row.column(name, type_).unwrap_or(0);

@@ -1,10 +1,11 @@
-//! `is_feature_enabled_for_user`, which stands in row filters, policies and triggers and is called millions of times.
+//! `is_feature_enabled_for_user`. Row filters, policies and triggers call it millions of times.
 //!
-//! It takes its call as the server makes it. Going through pgrx's argument handling would copy the key, check its encoding (and
-//! raise an error where it does not fit) and cost as much again as the evaluation itself.
+//! The function reads its arguments without pgrx's wrapper, which copies the key, checks its encoding
+//! (and raises an error where that fails), and costs as much again as the evaluation.
 
+use super::bucket::UserId;
 use super::cache;
-use super::model::{MAX_KEY_LENGTH, UserId};
+use super::model::MAX_KEY_LENGTH;
 use pgrx::pg_sys;
 
 /// Tells the server how to call [`is_feature_enabled_for_user`].
@@ -16,13 +17,14 @@ pub extern "C" fn pg_finfo_is_feature_enabled_for_user() -> &'static pg_sys::Pg_
 
 /// `is_feature_enabled_for_user(p_flag_key text, p_user_id uuid) RETURNS boolean`
 ///
-/// The quick way round pgrx's guard is for calls that cannot fail; everything else goes through it.
+/// Only calls that cannot fail skip pgrx's guard.
 ///
 /// # Safety
 /// Called by the server with exactly these two arguments.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the SQL declaration has two arguments, text and uuid, either of which may be NULL; both outlive the call.
+    // SAFETY: the SQL declaration has two arguments, text and uuid. Either may be NULL; both
+    // outlive the call.
     unsafe {
         let arguments = (*fcinfo).args.as_slice(2);
         let (key, user) = (&arguments[0], &arguments[1]);
@@ -30,8 +32,8 @@ pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(fcinfo: pg_sys::Func
             return pg_sys::Datum::from(false);
         }
         let user = if user.isnull { None } else { user.value.cast_mut_ptr::<UserId>().as_ref() };
-        if let Some(key) = plain_text(key.value)
-            && let Some(decision) = cache::decide_at_hand(key, user)
+        if let Some(key) = inline_text(key.value)
+            && let Some(decision) = cache::decide_fast(key, user)
         {
             return pg_sys::Datum::from(decision.is_on());
         }
@@ -44,18 +46,19 @@ pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(fcinfo: pg_sys::Func
 #[pgrx::pg_guard]
 #[inline(never)]
 unsafe extern "C-unwind" fn decide_guarded(key: pg_sys::Datum, user: Option<&UserId>) -> pg_sys::Datum {
-    // SAFETY: as the caller vouches.
+    // SAFETY: guaranteed by the caller.
     let is_on = unsafe { short_text(key) }.is_some_and(|key| cache::decide(key, user).is_on());
     pg_sys::Datum::from(is_on)
 }
 
-/// The bytes of a text that can be read in place, as literals and short column values can.
+/// The bytes of a text that is neither compressed nor stored out of line.
 ///
 /// # Safety
 /// `datum` must be a text that outlives the result.
 #[inline(always)]
-unsafe fn plain_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
-    // SAFETY: the caller vouches for a text; neither compressed nor stored elsewhere, it follows its header.
+unsafe fn inline_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
+    // SAFETY: the caller passes a text; if it is neither compressed nor stored out of line, its
+    // bytes follow the header.
     unsafe {
         let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
         if pgrx::varatt_is_1b_e(varlena) || pgrx::varatt_is_4b_c(varlena) {
@@ -65,16 +68,16 @@ unsafe fn plain_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
     }
 }
 
-/// The bytes of a text, however it is stored, that is short enough to be a key.
+/// The detoasted bytes of a text, if it is short enough for a key.
 ///
 /// # Safety
 /// `datum` must be a text that outlives the result.
 unsafe fn short_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
-    // SAFETY: the caller vouches for a text.
+    // SAFETY: the caller passes a text.
     unsafe {
         if pg_sys::toast_raw_datum_size(datum) > MAX_KEY_LENGTH + pg_sys::VARHDRSZ {
             return None;
         }
-        plain_text(pg_sys::Datum::from(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())))
+        inline_text(pg_sys::Datum::from(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())))
     }
 }

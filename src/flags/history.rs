@@ -1,4 +1,5 @@
-//! The trail: every real change of a flag in `crewsnow_ops.flag_history`, in the transaction that makes it.
+//! The flag history: every change of a flag is a row of `crewsnow_ops.flag_history`, written in the
+//! transaction of the change.
 
 use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
@@ -9,7 +10,7 @@ use crate::pg::xact::sec_context;
 use crate::settings;
 use pgrx::prelude::*;
 
-/// On whose behalf and why flags are changed by the function that is running.
+/// Author and reason of the changes that the running function makes.
 #[derive(Default, Clone)]
 struct Attribution {
     updated_by: Option<String>,
@@ -18,7 +19,7 @@ struct Attribution {
 
 static ATTRIBUTION: BackendLocal<Option<Attribution>> = BackendLocal::new(None);
 
-/// Puts back what was before: a trigger may change flags while a function does.
+/// Restores the previous attribution: a trigger may change flags while a function does.
 struct Attributed(Option<Attribution>);
 
 impl Drop for Attributed {
@@ -28,7 +29,8 @@ impl Drop for Attributed {
     }
 }
 
-/// Runs `work`, whose changes of flags are attributed to `updated_by` and `reason`; without a reason the setting counts.
+/// Attributes the changes that `work` makes to `updated_by` and `reason`. Without a reason,
+/// crewsnow_ops.change_reason applies.
 pub fn attributed<R>(updated_by: Option<&str>, reason: Option<&str>, work: impl FnOnce() -> R) -> R {
     let attribution = Attribution { updated_by: updated_by.map(str::to_owned), reason: reason.map(str::to_owned) };
     let _attributed = Attributed(ATTRIBUTION.with(|state| state.replace(attribution)).flatten());
@@ -43,7 +45,7 @@ fn attribution() -> Attribution {
     attribution
 }
 
-/// Writes the row of one change. The actor needs no right on the trail: it is written as its owner.
+/// Writes the row of one change, as the owner of the history: the actor needs no privilege on it.
 pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument) -> Result<(), FlagError> {
     let actor = sec_context::current_user();
     let Attribution { updated_by, reason } = attribution();
@@ -59,12 +61,11 @@ pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument
     })
 }
 
-/// The owner of the trail.
 fn owner() -> Result<pg_sys::Oid, FlagError> {
     lookup::owner_of_own_table(c"flag_history").ok_or(ServerError::NotInstalled.into())
 }
 
-/// Writes a row for every flag that a TRUNCATE is about to remove.
+/// Writes a row for each flag that a TRUNCATE is about to remove.
 pub fn record_truncate() -> Result<(), FlagError> {
     let actor = sec_context::current_user();
     let reason = attribution().reason;

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod bucket;
 pub mod cache;
+mod columns;
 pub mod error;
 pub mod evaluate;
 pub mod history;

@@ -1,21 +1,18 @@
-//! What a flag is and what it decides. Pure: no server in sight.
+//! A flag and its decision. Pure.
 
-use super::bucket::{Group, bucket};
+use super::bucket::{Group, UserId, bucket};
 use std::cmp::Ordering;
-
-/// The bytes of a user's uuid.
-pub type UserId = [u8; 16];
 
 /// The longest flag key, in characters.
 pub const MAX_KEY_LENGTH: usize = 100;
 
-/// Why a flag key was refused.
+/// A defect of a flag key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
-    /// No characters at all.
+    /// No characters.
     #[error("flag key must not be empty")]
     Empty,
-    /// Too many characters; how many.
+    /// More than [`MAX_KEY_LENGTH`] characters; the number.
     #[error("flag key is too long")]
     TooLong(usize),
     /// A character outside the alphabet.
@@ -24,22 +21,20 @@ pub enum InvalidKey {
 }
 
 impl InvalidKey {
-    /// What was seen and what the rule is.
+    /// The DETAIL: the defect and the rule.
     pub fn detail(&self) -> String {
         match self {
             Self::Empty => format!("A flag key has 1 to {MAX_KEY_LENGTH} characters."),
-            Self::TooLong(length) => format!("It has {length} characters, at most {MAX_KEY_LENGTH} are allowed."),
+            Self::TooLong(length) => format!("The key has {length} characters; at most {MAX_KEY_LENGTH} are allowed."),
             Self::Character(c) => {
-                format!(
-                    "It contains {c:?}; letters a to z, digits and the characters . _ ~ - are allowed, in either case."
-                )
+                format!("The key contains {c:?}. Allowed are letters a to z in either case, digits, and . _ ~ -")
             }
         }
     }
 }
 
-/// Checks a flag key: 1 to 100 of the characters that a URL carries unescaped (RFC 3986 "unreserved"), so that a key can be
-/// typed, logged and put into a path anywhere. The CHECK constraint on the table says the same.
+/// Checks a flag key: 1 to 100 characters that a URL carries unescaped (RFC 3986 "unreserved"). Such a
+/// key can be typed, logged and put into a path anywhere. The CHECK constraint has the same rule.
 pub fn validate_key(key: &str) -> Result<(), InvalidKey> {
     let length = key.chars().count();
     if length == 0 {
@@ -59,14 +54,14 @@ pub fn validate_key(key: &str) -> Result<(), InvalidKey> {
 pub struct Targeting {
     /// Premium users only.
     pub premium_only: bool,
-    /// One of these regions; empty is everywhere.
+    /// One of these regions; empty for all regions.
     pub regions: Vec<Vec<u8>>,
-    /// In at least one of these segments; empty is everybody.
+    /// At least one of these segments; empty for all users.
     pub segments: Vec<Vec<u8>>,
 }
 
 impl Targeting {
-    /// Whether there is no condition at all.
+    /// Whether no condition is set.
     pub fn is_empty(&self) -> bool {
         !self.premium_only && self.regions.is_empty() && self.segments.is_empty()
     }
@@ -79,12 +74,12 @@ impl Targeting {
     }
 }
 
-/// What targeting may know about a user. The strings are bytes in the database's encoding: they are only compared.
+/// The properties of a user that targeting compares. Strings are bytes in the database encoding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserContext {
     /// Has a premium subscription.
     pub premium: bool,
-    /// Where the user is.
+    /// The region of the user; `None` passes no region condition.
     pub region: Option<Vec<u8>>,
     /// The segments that the user belongs to.
     pub segments: Vec<Vec<u8>>,
@@ -101,7 +96,8 @@ pub struct Flag {
 }
 
 impl Flag {
-    /// A flag from its row. A percentage outside 0 to 100, which the table refuses, counts as 0: what is broken is off.
+    /// A flag from its row. A percentage outside 0 to 100 counts as 0: a broken flag is off. (The
+    /// table refuses such a percentage.)
     pub fn new(enabled: bool, percentage: i32, group: &[u8], mut listed: Vec<UserId>, targeting: Targeting) -> Self {
         listed.sort_unstable();
         listed.dedup();
@@ -114,14 +110,14 @@ impl Flag {
         }
     }
 
-    /// Decides as [`Flag::decide`] does, if nothing needs to be known about the user.
+    /// Decides as [`Flag::decide`] does, if the flag has no targeting.
     #[inline(always)]
     pub fn decide_without_context(&self, user: Option<&UserId>) -> Option<Decision> {
         if self.targeting.is_some() { None } else { Some(self.decide(user, |_| None)) }
     }
 
-    /// Decides for one user, or for nobody in particular. `context` is asked only when targeting needs it; a user that it does not
-    /// know fails every condition.
+    /// Decides for one user, or without one. `context` is called only if targeting needs it; a user
+    /// without a context fails every condition.
     #[inline]
     pub fn decide(&self, user: Option<&UserId>, context: impl FnOnce(&UserId) -> Option<UserContext>) -> Decision {
         if !self.enabled {
@@ -159,15 +155,15 @@ impl Flag {
 /// The outcome of an evaluation, with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// There is no such flag.
+    /// The flag does not exist.
     FlagNotFound,
-    /// The flag is off, which dominates everything.
+    /// The flag is disabled, which overrides everything else.
     Disabled,
     /// The user is listed in target_user_ids.
     TargetUser,
-    /// The decision needs a user and there was none.
+    /// The decision needs a user and none was given.
     NoUser,
-    /// Targeting applies and nothing is known about the user.
+    /// Targeting applies and the user has no context.
     UnknownUser,
     /// Targeting excludes the user.
     NotTargeted,
@@ -177,7 +173,7 @@ pub enum Decision {
     ZeroRollout,
     /// The user's bucket is within the percentage.
     InRollout(u8),
-    /// The user's bucket is beyond the percentage.
+    /// The user's bucket is above the percentage.
     OutsideRollout(u8),
 }
 
@@ -188,25 +184,25 @@ impl Decision {
         matches!(self, Self::TargetUser | Self::FullRollout | Self::InRollout(_))
     }
 
-    /// The reason in the words of the feature-flag specifications, and a sentence for a person.
+    /// The reason as feature-flag specifications name it, and as a sentence.
     pub fn reason(self) -> (&'static str, &'static str) {
         match self {
-            Self::FlagNotFound => ("FLAG_NOT_FOUND", "there is no such flag"),
+            Self::FlagNotFound => ("FLAG_NOT_FOUND", "the flag does not exist"),
             Self::Disabled => ("DISABLED", "the flag is disabled"),
             Self::TargetUser => ("TARGETING_MATCH", "the user is listed in target_user_ids"),
-            Self::NoUser => ("TARGETING_KEY_MISSING", "the flag decides by user and none was given"),
+            Self::NoUser => ("TARGETING_KEY_MISSING", "the flag depends on the user, and no user was given"),
             Self::UnknownUser => {
-                ("TARGETING_MISMATCH", "the flag is targeted and crewsnow_ops.user_context has no such user")
+                ("TARGETING_MISMATCH", "the flag is targeted, and the user has no row in crewsnow_ops.user_context")
             }
-            Self::NotTargeted => ("TARGETING_MISMATCH", "the user does not fulfil the flag's targeting"),
+            Self::NotTargeted => ("TARGETING_MISMATCH", "the user does not meet the flag's targeting"),
             Self::FullRollout => ("STATIC", "the flag is rolled out to 100 %"),
             Self::ZeroRollout => ("STATIC", "the flag is rolled out to 0 %"),
             Self::InRollout(_) => ("SPLIT", "the user's bucket is within the rollout percentage"),
-            Self::OutsideRollout(_) => ("SPLIT", "the user's bucket is beyond the rollout percentage"),
+            Self::OutsideRollout(_) => ("SPLIT", "the user's bucket is above the rollout percentage"),
         }
     }
 
-    /// The user's bucket, 1 to 100, if it decided.
+    /// The user's bucket, 1 to 100, if the decision used it.
     pub fn bucket(self) -> Option<u8> {
         match self {
             Self::InRollout(bucket) | Self::OutsideRollout(bucket) => Some(bucket),
@@ -226,7 +222,7 @@ mod tests {
         Flag::new(enabled, percentage, b"flag", listed, targeting)
     }
 
-    fn nobody(_: &UserId) -> Option<UserContext> {
+    fn no_context(_: &UserId) -> Option<UserContext> {
         None
     }
 
@@ -250,7 +246,7 @@ mod tests {
             (flag(true, -1, vec![], open), Some(USER), Decision::ZeroRollout),
         ];
         for (flag, user, expected) in cases {
-            assert_eq!(flag.decide(user.as_ref(), nobody), expected, "{flag:?}");
+            assert_eq!(flag.decide(user.as_ref(), no_context), expected, "{flag:?}");
         }
     }
 
@@ -273,9 +269,9 @@ mod tests {
     #[test]
     fn context_is_asked_only_when_targeting_needs_it() {
         let untargeted = flag(true, 50, vec![], Targeting::default());
-        untargeted.decide(Some(&USER), |_| unreachable!("no targeting, no question"));
+        untargeted.decide(Some(&USER), |_| unreachable!("no targeting needs no context"));
         let disabled = flag(false, 50, vec![], premium());
-        disabled.decide(Some(&USER), |_| unreachable!("off is off"));
+        disabled.decide(Some(&USER), |_| unreachable!("a disabled flag needs no context"));
     }
 
     #[test]
@@ -295,23 +291,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_kill_dominates_everything(percentage in -5..110, user: UserId, listed: Vec<UserId>, premium_only: bool) {
+        fn a_disabled_flag_is_off_for_everyone(percentage in -5..110, user: UserId, listed: Vec<UserId>, premium_only: bool) {
             let targeting = Targeting { premium_only, ..Targeting::default() };
             let flag = Flag::new(false, percentage, b"f", listed, targeting);
             prop_assert!(!flag.decide(Some(&user), |_| Some(UserContext::default())).is_on());
         }
 
         #[test]
-        fn who_is_in_stays_in_as_the_percentage_grows(user: UserId, low in 0..=100_i32, high in 0..=100_i32) {
+        fn a_user_stays_in_as_the_percentage_grows(user: UserId, low in 0..=100_i32, high in 0..=100_i32) {
             let (low, high) = (low.min(high), low.max(high));
-            let on = |p| flag(true, p, vec![], Targeting::default()).decide(Some(&user), nobody).is_on();
+            let on = |p| flag(true, p, vec![], Targeting::default()).decide(Some(&user), no_context).is_on();
             prop_assert!(!on(low) || on(high));
         }
 
         #[test]
         fn listed_users_are_always_in(mut listed: Vec<UserId>, user: UserId, percentage in 0..=100) {
             listed.push(user);
-            prop_assert!(flag(true, percentage, listed, premium()).decide(Some(&user), nobody).is_on());
+            prop_assert!(flag(true, percentage, listed, premium()).decide(Some(&user), no_context).is_on());
         }
     }
 }

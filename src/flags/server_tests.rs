@@ -21,8 +21,9 @@ mod tests {
         Spi::run(sql).expect(sql);
     }
 
-    /// The harness runs tests side by side in one database: those that change flags would wait for each other, crosswise.
-    fn isolated() {
+    /// The harness runs tests concurrently in one database. Without this lock, tests that change
+    /// flags would deadlock.
+    fn lock_flags() {
         run("LOCK TABLE feature_flags IN SHARE ROW EXCLUSIVE MODE");
     }
 
@@ -39,7 +40,7 @@ mod tests {
 
     #[pg_test]
     fn launch_configuration() {
-        isolated();
+        lock_flags();
         let enabled = text("SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM feature_flags WHERE is_enabled");
         assert_eq!(enabled, "basic_matching boost_station messaging premium_subscriptions user_registration");
         assert_eq!(count("SELECT count(*) FROM feature_flags"), 13);
@@ -48,7 +49,7 @@ mod tests {
 
     #[pg_test]
     fn unknown_and_null_keys_are_off() {
-        isolated();
+        lock_flags();
         assert!(!on("no_such_flag"));
         assert!(!on(""));
         assert!(!on(&"k".repeat(10_240)));
@@ -58,7 +59,7 @@ mod tests {
 
     #[pg_test]
     fn a_change_is_seen_at_once() {
-        isolated();
+        lock_flags();
         assert!(on("messaging"));
         run("SELECT update_feature_flag('messaging', false)");
         assert!(!on("messaging"));
@@ -69,8 +70,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn targeting_by_what_is_known_of_the_user() {
-        isolated();
+    fn targeting_uses_the_user_context() {
+        lock_flags();
         run("SELECT update_feature_flag('advanced_filters', true, 100)");
         assert!(!on_for("advanced_filters", ADA), "unknown user");
         assert!(!on("advanced_filters"), "no user");
@@ -99,8 +100,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn odd_arrays_do_no_harm() {
-        isolated();
+    fn nested_and_null_array_elements_do_no_harm() {
+        lock_flags();
         run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 100, target_regions = '{{FR,CH},{AT,NULL}}',
              target_user_ids = '{NULL}' WHERE flag_key = 'tracker_pro'");
         run(&format!("INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'AT')"));
@@ -109,8 +110,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn every_change_is_in_the_trail_and_nothing_else() {
-        isolated();
+    fn the_history_has_every_real_change_and_nothing_else() {
+        lock_flags();
         run("SELECT update_feature_flag('tracker_pro', true, 25, 'ada')");
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
         run("UPDATE feature_flags SET updated_at = now() - interval '1 year', last_checked_at = now()");
@@ -133,7 +134,7 @@ mod tests {
 
     #[pg_test]
     fn the_reason_comes_from_the_setting() {
-        isolated();
+        lock_flags();
         run("SET LOCAL crewsnow_ops.change_reason = 'INC-42'");
         run("DELETE FROM feature_flags WHERE flag_key = 'voice_messages'");
         assert_eq!(text("SELECT reason FROM crewsnow_ops.flag_history"), "INC-42");
@@ -144,7 +145,7 @@ mod tests {
 
     #[pg_test]
     fn updated_at_moves_on_every_change_even_in_one_transaction() {
-        isolated();
+        lock_flags();
         for percentage in [10, 20, 30] {
             run(&format!("UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = 'tracker_pro'"));
         }
@@ -154,8 +155,8 @@ mod tests {
     }
 
     #[pg_test]
-    fn state_at_any_moment() {
-        isolated();
+    fn flag_state_at_returns_the_flags_of_any_time() {
+        lock_flags();
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
         run("DELETE FROM feature_flags WHERE flag_key = 'voice_messages'");
         run("INSERT INTO feature_flags (flag_key) VALUES ('ski_lift_map')");
@@ -178,7 +179,7 @@ mod tests {
 
     #[pg_test]
     fn restoring_appends() {
-        isolated();
+        lock_flags();
         run("CREATE TEMP TABLE as_it_was AS SELECT * FROM feature_flags");
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
         run("DELETE FROM feature_flags WHERE flag_key = 'voice_messages'");
@@ -186,18 +187,20 @@ mod tests {
         run("UPDATE feature_flags SET flag_key = 'swap' WHERE flag_key = 'messaging'");
         run("UPDATE feature_flags SET flag_key = 'messaging' WHERE flag_key = 'basic_matching'");
         run("UPDATE feature_flags SET flag_key = 'basic_matching' WHERE flag_key = 'swap'");
-        run("CREATE TEMP TABLE trail AS SELECT * FROM crewsnow_ops.flag_history");
+        run("CREATE TEMP TABLE earlier_history AS SELECT * FROM crewsnow_ops.flag_history");
         let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
         let changed = Spi::get_one::<i32>(&format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')"));
         assert_eq!(changed, Ok(Some(5)));
-        let columns = "id, flag_key, flag_name, is_enabled, rollout_percentage, created_at, created_by, rollout_group";
-        let difference = format!(
-            "SELECT count(*) FROM ((SELECT {columns} FROM feature_flags EXCEPT SELECT {columns} FROM as_it_was)
-             UNION ALL (SELECT {columns} FROM as_it_was EXCEPT SELECT {columns} FROM feature_flags)) AS d"
-        );
+        // Whole rows but for bookkeeping, so that a new column cannot be left out.
+        let rows =
+            |table: &str| format!("SELECT to_jsonb(r.*) - '{{updated_at,last_checked_at}}'::text[] FROM {table} AS r");
+        let (now, then) = (rows("feature_flags"), rows("as_it_was"));
+        let difference = format!("SELECT count(*) FROM (({now} EXCEPT {then}) UNION ALL ({then} EXCEPT {now})) AS d");
         assert_eq!(count(&difference), 0);
         assert_eq!(
-            count("SELECT count(*) FROM (SELECT * FROM trail EXCEPT SELECT * FROM crewsnow_ops.flag_history) AS d"),
+            count(
+                "SELECT count(*) FROM (SELECT * FROM earlier_history EXCEPT SELECT * FROM crewsnow_ops.flag_history) AS d"
+            ),
             0
         );
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history WHERE reason = 'undo'"), 7);
@@ -206,8 +209,43 @@ mod tests {
     }
 
     #[pg_test]
+    fn every_column_is_restored_even_one_added_later() {
+        lock_flags();
+        run("ALTER TABLE feature_flags ADD COLUMN \"target Platforms\" text[] NOT NULL DEFAULT '{}'");
+        run("UPDATE feature_flags SET \"target Platforms\" = '{ios}' WHERE flag_key = 'tracker_pro'");
+        let row = "SELECT (to_jsonb(f.*) - '{updated_at,last_checked_at}'::text[])::text
+                   FROM feature_flags AS f WHERE flag_key IN ('tracker_pro', 'tracker_pro2')";
+        let before = text(row);
+        let moment = text("SELECT max(changed_at)::text FROM crewsnow_ops.flag_history");
+        // One change for each column but those that are fixed or kept by triggers; the new value
+        // depends on the type only, so that a column of another type fails here and not in use.
+        let changes = text(
+            "SELECT string_agg(format('%1$I = %2$s', attname, CASE
+                 WHEN attname = 'feature_category' THEN quote_literal('beta')
+                 WHEN atttypid = 'text'::regtype THEN format('coalesce(%I, %L) || %L', attname, '', '2')
+                 WHEN atttypid = 'boolean'::regtype THEN format('NOT %I', attname)
+                 WHEN atttypid = 'integer'::regtype THEN format('(%I + 1) %% 100', attname)
+                 WHEN atttypid = 'text[]'::regtype THEN format('%I || %L::text', attname, 'x')
+                 WHEN atttypid = 'uuid[]'::regtype THEN format('%I || gen_random_uuid()', attname)
+                 WHEN atttypid = 'timestamptz'::regtype THEN format('%I - interval %L', attname, '1 hour')
+                 ELSE 'a type that this test does not know' END), ', ')
+             FROM pg_attribute
+             WHERE attrelid = 'feature_flags'::regclass AND attnum > 0 AND NOT attisdropped
+                 AND attname NOT IN ('id', 'rollout_group', 'updated_at', 'last_checked_at')",
+        );
+        run(&format!("UPDATE feature_flags SET {changes} WHERE flag_key = 'tracker_pro'"));
+        assert_ne!(text(row), before);
+        let restore = format!("SELECT crewsnow_ops.restore_feature_flags('{moment}', 'undo')");
+        assert_eq!(Spi::get_one::<i32>(&restore), Ok(Some(1)));
+        assert_eq!(text(row), before, "a changed flag is restored whole");
+        run("DELETE FROM feature_flags WHERE flag_key = 'tracker_pro'");
+        assert_eq!(Spi::get_one::<i32>(&restore), Ok(Some(1)));
+        assert_eq!(text(row), before, "a deleted flag is restored whole");
+    }
+
+    #[pg_test]
     fn renaming_moves_no_user() {
-        isolated();
+        lock_flags();
         run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 WHERE flag_key = 'tracker_pro'");
         run("CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000)");
         run(
@@ -224,7 +262,7 @@ mod tests {
 
     #[pg_test]
     fn explanations() {
-        isolated();
+        lock_flags();
         let explain = |arguments: &str| {
             let sql = format!("SELECT crewsnow_ops.explain_feature_flag({arguments})");
             let JsonB(json) = Spi::get_one(&sql).expect("explains").expect("not NULL");
@@ -241,7 +279,7 @@ mod tests {
 
     #[pg_test]
     fn an_empty_search_path_changes_nothing() {
-        isolated();
+        lock_flags();
         run("SET LOCAL search_path = ''");
         assert_eq!(Spi::get_one::<bool>("SELECT public.is_feature_enabled_for_user('messaging')"), Ok(Some(true)));
         assert_eq!(Spi::get_one::<bool>("SELECT public.update_feature_flag('messaging', false)"), Ok(Some(true)));
@@ -251,19 +289,19 @@ mod tests {
 
     #[pg_test(error = "feature flag \"mesaging\" does not exist")]
     fn a_likely_typo_is_refused() {
-        isolated();
+        lock_flags();
         run("SELECT update_feature_flag('mesaging', false)");
     }
 
     #[pg_test(error = "rollout percentage -1 is out of range")]
     fn a_negative_percentage_is_refused() {
-        isolated();
+        lock_flags();
         run("SELECT update_feature_flag('messaging', true, -1)");
     }
 
     #[pg_test(error = "unrecognized configuration parameter \"crewsnow_ops.change_reasons\"")]
     fn a_misspelt_setting_is_refused() {
-        isolated();
+        lock_flags();
         run("SELECT update_feature_flag('messaging', true)");
         run("SHOW crewsnow_ops.change_reasons");
     }

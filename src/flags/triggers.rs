@@ -1,6 +1,7 @@
-//! The triggers on the flags and on their history. They hold whoever changes a flag and however: function, SQL, COPY, replication.
+//! The triggers on flags and flag history. They fire for every kind of change: function, SQL, COPY,
+//! replication.
 
-use super::history;
+use super::{columns, history};
 use crate::error::raise;
 use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
@@ -14,15 +15,16 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
 
-/// Columns that are kept by the trigger or by reviewers: moving them alone is no change of the flag.
+/// Columns that the trigger or reviewers maintain: a change of these alone is no change of the flag.
 const BOOKKEEPING: [&str; 2] = ["updated_at", "last_checked_at"];
 
-/// The launch flag that is just being replaced by the same flag from a dump, whose `updated_at` is kept.
+/// The launch flag that a row from a dump is replacing: its `updated_at` is kept.
 static REPLACING: BackendLocal<Option<pgrx::Uuid>> = BackendLocal::new(None);
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
-/// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen columns, restored rows.
+/// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen
+/// columns, rows restored from a dump.
 #[pg_trigger(sql = false)]
 fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     let row = match trigger.op().map_err(FlagError::from) {
@@ -34,14 +36,14 @@ fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<R
     Ok(raise(row))
 }
 
-/// AFTER INSERT OR UPDATE OR DELETE, each row: tells the caches and writes the trail.
+/// AFTER INSERT OR UPDATE OR DELETE, each row: invalidates the caches and writes the history.
 #[pg_trigger(sql = false)]
 fn feature_flags_after_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(after_write(trigger));
     Ok(None)
 }
 
-/// BEFORE TRUNCATE: the same for all flags at once.
+/// BEFORE TRUNCATE: the same for all flags.
 #[pg_trigger(sql = false)]
 fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(trigger.relid().map_err(FlagError::from).and_then(|table| {
@@ -52,20 +54,21 @@ fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Optio
     Ok(None)
 }
 
-/// BEFORE UPDATE OR DELETE OR TRUNCATE on the trail.
+/// BEFORE UPDATE OR DELETE OR TRUNCATE on the history.
 #[pg_trigger(sql = false)]
 fn flag_history_is_append_only<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(Err(FlagError::HistoryIsAppendOnly))
 }
 
-/// AFTER INSERT on the trail, each row that removes a flag: if the row comes from a dump, so must the launch flag go.
+/// AFTER INSERT on the history, each row that removes a flag. If the row comes from a dump, the
+/// launch flag is removed, too.
 #[pg_trigger(sql = false)]
 fn flag_history_after_restore<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(after_restore(trigger));
     Ok(None)
 }
 
-/// The row to insert; `None` if it has taken the place of the same launch flag instead.
+/// The row to insert; `None` if it replaced the launch flag with the same id.
 fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, FlagError> {
     let mut row = trigger.new().ok_or(ServerError::NotATrigger("feature_flags_before_write"))?.into_owned();
     if let Some(key) = row.get_by_name::<String>("flag_key")? {
@@ -79,9 +82,9 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Flag
         row.set_by_name("created_by", sec_context::current_user())?;
     }
     if glue::is_owner(trigger) && is_from_a_dump(row.get_by_name("created_at")?)? {
-        return make_room(trigger, row);
+        return replace_launch_flag(trigger, row);
     }
-    // A time in the future would stand still at the next change.
+    // After a time in the future, the next change could not move updated_at.
     let now = TimestampWithTimeZone::try_from(clock::now()).ok();
     if row.get_by_name("updated_at")? > now {
         row.set_by_name("updated_at", now)?;
@@ -96,13 +99,14 @@ fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, FlagError
     })
 }
 
-/// A restored row takes the place of the launch flag that CREATE EXTENSION made, if nobody has touched that: the same flag becomes
-/// what the row says, another flag under its key goes. Only the owner restores, and nothing is done here that the owner may not do.
-fn make_room<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<'a>>, FlagError> {
+/// Lets a row from a dump replace the launch flag that CREATE EXTENSION made, unless that flag was
+/// changed since. The flag with the same id takes the values of the row; another flag with the same
+/// key is removed. Only the owner gets here, and the owner may do all of this directly.
+fn replace_launch_flag<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<'a>>, FlagError> {
     let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
     let key: Option<String> = row.get_by_name("flag_key")?;
     let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
-    let replace = in_target_schema(include_str!("../../sql/flags/replace_launch_flag.sql"))?;
+    let replace = columns::replace_launch_flag()?;
     let displace = in_target_schema(include_str!("../../sql/flags/displace_launch_flag.sql"))?;
     let (argument, row) = glue::row_copy(trigger, row);
     let has_replaced = Spi::connect_mut(|client| {
@@ -148,7 +152,7 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
     }
     let mut updated_at: Option<TimestampWithTimeZone> = old.get_by_name("updated_at")?;
     if glue::update_changes_row(trigger, &BOOKKEEPING) {
-        // Strictly later, so that the trail's order is right even when the clock stands still.
+        // Strictly later than before: the history stays in order even if the clock stands still.
         let earliest = updated_at.map_or(i64::MIN, |old| old.into_inner().saturating_add(1));
         updated_at = TimestampWithTimeZone::try_from(clock::now().max(earliest)).ok().or(updated_at);
     }

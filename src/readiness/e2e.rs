@@ -9,7 +9,7 @@ use crate::pg::xact::sec_context::Sandbox;
 use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::timeout;
 use crate::readiness::error::ReadinessError;
-use crate::rls::target::application::Surroundings;
+use crate::rls::target::application::Application;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Serialize;
@@ -95,7 +95,7 @@ pub(super) fn run_tests(name: Option<&str>, criterion: Option<&str>) -> Result<V
     if tests.is_empty() {
         return Ok(Vec::new());
     }
-    let application = Surroundings::read()?;
+    let application = Application::read()?;
     Ok(tests.iter().map(|test| test.run(&application)).collect())
 }
 
@@ -188,7 +188,7 @@ struct PlannedStep {
 }
 
 impl Test {
-    fn run(&self, application: &Surroundings) -> TestRun {
+    fn run(&self, application: &Application) -> TestRun {
         let began = Instant::now();
         let mut progress = Progress::default();
         let error = self.execute(application, &mut progress).err().map(|error| truncated(&error));
@@ -206,7 +206,7 @@ impl Test {
         }
     }
 
-    fn execute(&self, application: &Surroundings, progress: &mut Progress) -> Result<(), String> {
+    fn execute(&self, application: &Application, progress: &mut Progress) -> Result<(), String> {
         let Some(Call { expression, owner, shape }) = &self.call else {
             return Err(format!("function {} no longer exists", self.function));
         };

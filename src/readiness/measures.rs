@@ -8,7 +8,7 @@ use crate::access::as_owner;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::{session, subtransaction};
 use crate::readiness::error::ReadinessError;
-use crate::rls::report::summary::{Standing, standing};
+use crate::rls::report::summary::{AuditSummary, summarize};
 use crate::telemetry::rollup::events::Times;
 use crate::telemetry::rollup::webhooks::Count;
 use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, Webhooks, minutes};
@@ -289,16 +289,16 @@ fn run_tests(criterion: &str) -> Result<Observation, ReadinessError> {
 
 fn row_security() -> Result<Observation, ReadinessError> {
     let no_exceptions = Vec::new();
-    let (observation, accepted) = match standing()? {
-        Standing::Leaking(leaks) => {
+    let (observation, accepted) = match summarize()? {
+        AuditSummary::Leaking(leaks) => {
             let detail = format!("leaks found: {}", listed(&leaks));
             (Observation::new(Outcome::Failed, detail), no_exceptions)
         }
-        Standing::Untold(why) => {
+        AuditSummary::Inconclusive(why) => {
             let detail = format!("the audit is INCONCLUSIVE: {}", listed(&why));
             (Observation::new(Outcome::NoData, detail), no_exceptions)
         }
-        Standing::Sound { tables, weaknesses, accepted } => {
+        AuditSummary::Sound { tables, weaknesses, accepted } => {
             let weaknesses = match weaknesses {
                 0 => String::new(),
                 n => format!("; weaknesses that are not leaks: {n}"),

@@ -1,11 +1,11 @@
-//! The SQL surface.
+//! SQL functions of the audit.
 
 use super::audit::Audit;
-use super::engine::examine::LIMIT;
 use super::report::audit_report::Report;
 use super::rules;
-use super::target::accounts::People;
-use super::target::application::{Identity, Surroundings};
+use super::target::accounts::AccountPool;
+use super::target::application::Application;
+use super::target::identity::Identity;
 use super::target::table::Table;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
@@ -15,7 +15,9 @@ use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
 use crate::pg::xact::subtransaction::isolated;
-use crate::pg::xact::{sec_context, session, timeout};
+use crate::pg::xact::timeout::Stopped;
+use crate::pg::xact::{sec_context, session};
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
@@ -28,14 +30,14 @@ pub(super) fn text(text: impl Into<String>) -> Option<pg_sys::Datum> {
     if text.is_empty() { None } else { text.into_datum() }
 }
 
-/// What is so for whom. See the COMMENT on the SQL function.
+/// All verdicts. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<MaterializedRows<10>, ErrorReport> {
     let audit = Audit::run(p_relation)?;
     let mut rows = Vec::new();
     for (table, cells) in &audit.tables {
         for cell in cells {
-            let policies: Vec<String> = cell.culprits.iter().map(|policy| policy.name.clone()).collect();
+            let policies: Vec<String> = cell.responsible_policies.iter().map(|policy| policy.name.clone()).collect();
             let remark = [cell.verdict.remark(), cell.evidence.clone()];
             rows.push([
                 text(table.named.name.clone()),
@@ -127,7 +129,7 @@ fn run_day1_database_security_audit() -> Result<String, ErrorReport> {
     Ok(Report::make()?.day1(&session::database(), &session::server_version()))
 }
 
-/// What the server enforces. See the COMMENT on the SQL function.
+/// The quals that the server enforces. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 22P02 (not an id of a user), 42704 (no such role), 42809 (not a table).
 #[pg_extern(sql = false)]
@@ -140,26 +142,26 @@ fn effective_rls(
     let relation = p_relation.ok_or(ServerError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
     let mut audit = Audit::prepare(Some(relation))?;
     if let Some(name) = p_role
-        && !audit.surroundings.roles.iter().any(|role| role.name == name)
+        && !audit.application.roles.iter().any(|role| role.name == name)
     {
         return Err(RlsError::NotAClientRole { role: name.to_owned() }.into());
     }
     let Some((table, _)) = audit.tables.pop() else { return Err(RlsError::NotATable { example: EXAMPLE }.into()) };
     if let Some(user) = p_user {
-        require_id(user, &audit.surroundings, &table)?;
+        require_id(user, &audit.application, &table)?;
     }
-    let mut people = People::default();
+    let mut accounts = AccountPool::default();
     let mut rows = Vec::new();
-    for (place, role) in audit.surroundings.roles.iter().enumerate() {
+    for (place, role) in audit.application.roles.iter().enumerate() {
         if p_role.is_some_and(|name| name != role.name) {
             continue;
         }
         let who = match p_user {
             Some(user) => {
-                people.known(&audit.surroundings, vec![user.to_owned()])?;
-                people.identity(&audit.surroundings, role, user)
+                accounts.load_existing(&audit.application, vec![user.to_owned()])?;
+                accounts.identity(&audit.application, role, user)
             }
-            None => audit.surroundings.nobody(role),
+            None => audit.application.without_claims(role),
         };
         for command in Command::ALL {
             let is_enforced = table.is_secured && !privilege::is_exempt(table.oid(), role.oid);
@@ -185,9 +187,9 @@ fn effective_rls(
     Ok(MaterializedRows(rows))
 }
 
-/// Fails for what cannot be a user's id.
-fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<(), RlsError> {
-    let Some(type_) = surroundings.id_type() else { return Ok(()) };
+/// Refuses a text that is not a user id.
+fn require_id(user: &str, application: &Application, table: &Table) -> Result<(), RlsError> {
+    let Some(type_) = application.id_type() else { return Ok(()) };
     if isolated(|| value_of(type_, &c_string(user))).is_ok() {
         return Ok(());
     }
@@ -200,31 +202,29 @@ fn require_id(user: &str, surroundings: &Surroundings, table: &Table) -> Result<
     Err(RlsError::NotAUserId { user: user.to_owned(), type_: lookup::type_name(type_), example })
 }
 
-/// USING and WITH CHECK as they stand, and with what is known of who asks put in; `None` where the command has no such clause.
+/// USING and WITH CHECK, as written and folded for the identity; `None` if the command has no such
+/// clause.
 fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
-    // What the caller has said may be shown, but not what it leads to.
+    // The caller's own arguments may be shown, but no values derived from claims.
     let fold = |condition: Qual| match condition.fold(&Parameters::none()) {
         ConstFolded::Always => Qual::ALWAYS,
         ConstFolded::Never => Qual::never(),
         ConstFolded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
     };
-    let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
-        who.act(|| {
-            let effective = row_security::effective(command, &table.named)?;
-            Ok::<_, row_security::Undecidable>([
-                effective.using,
-                effective.check,
-                fold(effective.using),
-                fold(effective.check),
-            ])
-        })
+    let answer = who.act_within(PROBE_TIMEOUT_MS, || {
+        let effective = row_security::effective(command, &table.named)?;
+        Ok::<_, row_security::Undecidable>([
+            effective.using,
+            effective.check,
+            fold(effective.using),
+            fold(effective.check),
+        ])
     });
     let conditions = match answer {
         Ok(Ok(conditions)) => conditions,
-        Ok(Err(unclear)) => return Err(unclear.to_string()),
-        Err(_) if has_expired => return Err(format!("the policies took longer than {LIMIT} ms and were stopped")),
-        Err(failure) if failure.is_interrupt() => failure.raise(),
-        Err(failure) => return Err(format!("the policies fail with {}", failure.redacted_message())),
+        Ok(Err(reason)) => return Err(reason.to_string()),
+        Err(Stopped::TimedOut(ms)) => return Err(format!("the policies were canceled after {ms} ms")),
+        Err(Stopped::Failed(failure)) => return Err(format!("the policies fail with {}", failure.redacted_message())),
     };
     let [using, check, using_as, check_as] = conditions.map(|condition| condition.to_sql(table.oid()));
     let reads = command != Command::Insert;

@@ -1,11 +1,13 @@
-//! One run of the audit: every table with the eyes of everybody, and what follows.
+//! One run of the audit: every table as every identity, and the findings.
 
-use super::engine::examine::{Cell, Examination, worst};
-use super::engine::probe;
+use super::engine::cell::{Cell, worst_cells};
+use super::engine::examination::Examination;
+use super::engine::examine::{add_remaining_cells, cells_without_claims};
+use super::engine::reach_probe;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::report::remediation;
-use super::target::accounts::People;
-use super::target::application::Surroundings;
+use super::target::accounts::AccountPool;
+use super::target::application::Application;
 use super::target::policy;
 use super::target::policy::{ClauseFacts, Policy};
 use super::target::table;
@@ -18,63 +20,59 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// What was found out.
+/// The result of an audit.
 pub struct Audit {
-    /// About the application.
-    pub surroundings: Surroundings,
+    /// The audited application.
+    pub application: Application,
     /// Its policies.
     pub policies: Vec<Policy>,
-    /// What they are made of.
+    /// Facts about each clause of the policies.
     pub facts: Rc<[ClauseFacts]>,
-    /// Its tables, each with all answers.
+    /// Its tables, each with its verdicts.
     pub tables: Vec<(Table, Vec<Cell>)>,
 }
 
 impl Audit {
-    /// What has to be known before a question is asked.
+    /// Reads the application, without probing.
     pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
-        let mut surroundings = Surroundings::read()?;
+        let mut application = Application::read()?;
         let policies = policy::policies(only)?;
-        let facts = policy::facts(&policies, &surroundings);
-        let tables = table::tables(&surroundings, only, &policy::compared_columns(&facts))?;
-        surroundings.learn(&tables);
-        Ok(Self {
-            surroundings,
-            policies,
-            facts,
-            tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
-        })
+        let facts = policy::clause_facts(&policies, &application);
+        let tables = table::tables(&application, only, &policy::compared_columns(&facts))?;
+        let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+        application.learn_owner_type(types);
+        Ok(Self { application, policies, facts, tables: tables.into_iter().map(|table| (table, Vec::new())).collect() })
     }
 
-    /// Looks at all tables that clients reach, or at one.
+    /// Audits all tables that client roles reach, or one.
     pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
         let end = Instant::now() + Duration::from_millis(settings::audit_time());
         let mut audit = Self::prepare(only)?;
-        let mut people = People::find(&audit.surroundings)?;
+        let mut accounts = AccountPool::find(&audit.application)?;
         let in_time = |table: &Table| match Instant::now() < end {
             true => Ok(()),
             false => Err(RlsError::Unreadable {
                 table: table.named.name.clone(),
-                reason: "the audit's time was up".to_owned(),
+                reason: "crewsnow_ops.audit_time is used up".to_owned(),
             }),
         };
-        let Self { surroundings, policies, facts, tables } = &mut audit;
-        // Whose rows each table has, if it is to be asked of by others too.
+        let Self { application, policies, facts, tables } = &mut audit;
+        // Sample owners of each table; `None` if its audit ends after requests without claims.
         let mut owners: Vec<Option<Vec<String>>> = Vec::new();
         for (table, cells) in tables.iter_mut() {
-            let told = match table.is_reachable() {
+            let examined = match table.is_reachable() {
                 true => in_time(table).and_then(|()| {
                     memory::in_temporary_context(|| {
                         let mut examination =
-                            Examination::new(table, surroundings, of_table(policies, table, |policy| policy.relation));
-                        *cells = examination.cells_of_nobody(&mut people)?;
+                            Examination::new(table, application, of_table(policies, table, |policy| policy.relation));
+                        *cells = cells_without_claims(&mut examination, &mut accounts)?;
                         Ok(Some(examination.owners))
                     })
                 }),
                 false => Ok(None),
             };
-            owners.push(told.unwrap_or_else(|error| {
-                *cells = unseen(table, surroundings, &error.to_string());
+            owners.push(examined.unwrap_or_else(|error| {
+                *cells = not_audited(table, application, &error.to_string());
                 None
             }));
         }
@@ -84,28 +82,29 @@ impl Audit {
             if let Some(owners) = owners {
                 match in_time(table) {
                     Ok(()) => memory::in_temporary_context(|| {
-                        let mut examination = Examination::new(table, surroundings, policies);
+                        let mut examination = Examination::new(table, application, policies);
                         examination.owners = owners;
-                        examination.asks_for_sign_in = facts.iter().any(|clause| clause.tells_guests);
-                        examination.cells_of_others(cells, &mut people);
+                        examination.distinguishes_anonymous_sign_in =
+                            facts.iter().any(|clause| clause.distinguishes_anonymous_sign_in);
+                        add_remaining_cells(&examination, cells, &mut accounts);
                     }),
-                    Err(error) => cells.extend(unseen(table, surroundings, &error.to_string())),
+                    Err(error) => cells.extend(not_audited(table, application, &error.to_string())),
                 }
             }
-            doubt(cells, policies, facts, surroundings);
+            doubt(cells, policies, facts, application);
         }
         Ok(audit)
     }
 
-    /// What follows from the answers.
+    /// The findings that follow from the verdicts.
     pub fn findings(&self) -> Vec<Finding> {
         self.tables.iter().flat_map(|(table, cells)| self.of_table(table, cells)).collect()
     }
 
     fn of_table(&self, table: &Table, cells: &[Cell]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let worst = worst(cells);
-        // Where row-level security is off, one finding says it all, and it is a rule's.
+        let worst = worst_cells(cells);
+        // A table without row-level security has one finding, of rule rls-off.
         for reach in Reach::ALL.into_iter().filter(|_| table.is_secured) {
             let of_reach: Vec<&Cell> =
                 worst.iter().filter(|((of, _), _)| *of == reach).map(|(_, cell)| *cell).collect();
@@ -133,7 +132,7 @@ impl Audit {
                     Severity::High,
                     Confidence::Proved,
                     format!(
-                        "Row-level security does not hold for {role}: it owns the table, or belongs to who does, or has BYPASSRLS."
+                        "{role} is exempt from row-level security: it owns the table, is a member of the owner, or has BYPASSRLS."
                     ),
                     format!("{role} is exempt"),
                 ),
@@ -141,17 +140,14 @@ impl Audit {
                     "failing-policies",
                     Severity::Medium,
                     Confidence::Observed,
-                    format!(
-                        "Statements on the table fail with an error from its policies: {} by {role}.",
-                        cell.reach.rule()
-                    ),
+                    format!("Policies of the table raise an error: {} by {role}.", cell.reach.rule()),
                     error.clone(),
                 ),
                 Verdict::Inconclusive(why) => about(
                     "inconclusive",
                     Severity::Info,
                     Confidence::Suspected,
-                    "Whether other users' rows are reached could not be told.".to_owned(),
+                    "The audit could not decide whether foreign rows are reached.".to_owned(),
                     why.clone(),
                 ),
                 _ => continue,
@@ -167,7 +163,7 @@ impl Audit {
         findings
     }
 
-    /// A way to others' rows.
+    /// The finding of a leak.
     fn leak(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
         let leaks: Vec<(&Cell, Confidence, Audience)> = cells
             .iter()
@@ -178,7 +174,7 @@ impl Audit {
             .collect();
         let audience = leaks.iter().map(|(_, _, audience)| *audience).min()?;
         let confidence = leaks.iter().map(|(_, confidence, _)| *confidence).min()?;
-        let culprits = culprits(leaks.iter().map(|(cell, ..)| *cell));
+        let responsible_policies = responsible_policies(leaks.iter().map(|(cell, ..)| *cell));
         let evidence: Vec<String> = leaks.iter().map(|(cell, ..)| facts(cell)).collect();
         let severity = match audience {
             Audience::Anonymous | Audience::AnyAccount => Severity::Critical,
@@ -188,47 +184,54 @@ impl Audit {
             rule: reach.rule(),
             severity,
             confidence,
-            object: object(table, &culprits),
+            object: object(table, &responsible_policies),
             relation: Some(table.oid().to_u32()),
-            policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
-            detail: format!("On {} {audience} can {}{}.", table.named.name, reach.verb(), because(table, &culprits)),
+            policy: (responsible_policies.len() == 1).then(|| responsible_policies[0].oid.to_u32()),
+            detail: format!(
+                "On {} {audience} can {}{}.",
+                table.named.name,
+                reach.verb(),
+                because(table, &responsible_policies)
+            ),
             evidence: evidence.join("; "),
-            remediation: remediation::of_leak(&self.surroundings, table, reach, &culprits),
+            remediation: remediation::of_leak(&self.application, table, reach, &responsible_policies),
             cache_key: None,
         })
     }
 
-    /// What is nobody's in particular, and open.
+    /// The finding of an open table without owner columns.
     fn public(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
         let open: Vec<&Cell> =
             cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
         let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
-        let culprits = culprits(open.iter().copied());
+        let responsible_policies = responsible_policies(open.iter().copied());
         let who: BTreeSet<String> =
             open.iter().map(|cell| crate::pg::xact::sec_context::role_name(cell.role)).collect();
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
         let (rule, severity, what) = match reach {
-            Reach::Read => ("public-read", Severity::Info, "read it; no column says whose a row is"),
-            Reach::Forge => ("open-insert", Severity::Medium, "insert into it whatever they like"),
-            Reach::Destroy => ("open-delete", Severity::High, "delete its rows; no column says whose they are"),
-            _ => ("open-update", Severity::High, "change its rows; no column says whose they are"),
+            Reach::Read => ("public-read", Severity::Info, "read it; the table has no owner column"),
+            Reach::Forge => ("open-insert", Severity::Medium, "insert any row"),
+            Reach::Destroy => ("open-delete", Severity::High, "delete its rows; the table has no owner column"),
+            _ => ("open-update", Severity::High, "change its rows; the table has no owner column"),
         };
         Some(Finding {
             rule,
             severity,
             confidence,
-            object: object(table, &culprits),
+            object: object(table, &responsible_policies),
             relation: Some(table.oid().to_u32()),
-            policy: (culprits.len() == 1).then(|| culprits[0].oid.to_u32()),
-            detail: format!("All of {who} can {what}{}.", because(table, &culprits)),
+            policy: (responsible_policies.len() == 1).then(|| responsible_policies[0].oid.to_u32()),
+            detail: format!("Every session of {who} can {what}{}.", because(table, &responsible_policies)),
             evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
-            remediation: (reach != Reach::Read).then(|| remediation::of_open_write(table, &culprits)).flatten(),
+            remediation: (reach != Reach::Read)
+                .then(|| remediation::of_open_write(table, &responsible_policies))
+                .flatten(),
             cache_key: None,
         })
     }
 }
 
-/// Those about one table of what is in the order of tables' oids.
+/// The part of a list, sorted by table oid, that is about one table.
 fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys::Oid) -> &'a [T] {
     let oid = table.oid().to_u32();
     let first = all.partition_point(|one| relation(one).to_u32() < oid);
@@ -236,34 +239,35 @@ fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys:
     &all[first..after]
 }
 
-/// Takes back what was said to be safe where policies ask for a setting that the audit does not make. In a request it may be anything: some
-/// clients make it what they like. What they ask of the connection is another one's: who leaks by that is suspected only.
-fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroundings: &Surroundings) {
+/// Downgrades verdicts that rest on facts the audit cannot reproduce. A safe verdict becomes
+/// INCONCLUSIVE if a policy reads a setting outside crewsnow_ops.claims, because clients may set it. A
+/// leak becomes SUSPECTED if a policy reads the connection, which differs from that of a request.
+fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], application: &Application) {
     let is_known = |setting: &&String| {
         let setting = setting.to_ascii_lowercase();
         setting.starts_with("request.jwt.")
             || ["role", "is_superuser", "server_version", "server_version_num"].contains(&setting.as_str())
-            || surroundings.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
+            || application.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
     };
-    let of_connection = "a policy asks who has logged in, or from where, which is not as in a request";
+    let connection_note = "a policy reads session_user or the client address, which differ in a request";
     let of: Vec<(&Policy, Vec<&ClauseFacts>)> = policies
         .iter()
         .map(|policy| (policy, facts.iter().filter(|clause| clause.policy == policy.oid).collect()))
         .collect();
     for cell in cells {
         let about: Vec<&(&Policy, Vec<&ClauseFacts>)> =
-            of.iter().filter(|(policy, _)| policy.is_about(probe::command(cell.reach), cell.role)).collect();
+            of.iter().filter(|(policy, _)| policy.applies_to(reach_probe::command(cell.reach), cell.role)).collect();
         let asking: Vec<&Policy> = about
             .iter()
             .filter(|(_, clauses)| clauses.iter().any(|clause| clause.facts.reads_connection))
             .map(|(policy, _)| *policy)
             .collect();
         if let Verdict::Leak(confidence, _) | Verdict::Public(confidence) = &mut cell.verdict {
-            let is_asking = |culprit: &Policy| asking.iter().any(|policy| policy.oid == culprit.oid);
-            let is_let = !cell.culprits.is_empty() && cell.culprits.iter().all(is_asking);
+            let is_asking = |responsible: &Policy| asking.iter().any(|policy| policy.oid == responsible.oid);
+            let is_let = !cell.responsible_policies.is_empty() && cell.responsible_policies.iter().all(is_asking);
             if is_let || asking.iter().any(|policy| !policy.is_permissive) {
                 *confidence = Confidence::Suspected;
-                cell.add(of_connection);
+                cell.add(connection_note);
             }
             continue;
         }
@@ -275,29 +279,29 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], surroun
             .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
             .find(|setting| !is_known(setting));
         if let Some(setting) = unknown {
-            let why = format!("a policy asks for the setting {setting}, which is not in crewsnow_ops.claims");
+            let why = format!("a policy reads the setting {setting}, which is not in crewsnow_ops.claims");
             cell.verdict = Verdict::Inconclusive(why);
         } else if !asking.is_empty() {
-            cell.verdict = Verdict::Inconclusive(of_connection.to_owned());
+            cell.verdict = Verdict::Inconclusive(connection_note.to_owned());
         } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
             && clauses().any(|clause| clause.facts.reads_time)
         {
-            cell.verdict = Verdict::Inconclusive("it is closed now, and a policy asks what time it is".to_owned());
+            cell.verdict = Verdict::Inconclusive("closed at present, but a policy reads the time".to_owned());
         }
     }
 }
 
-/// A table that could not be looked at: nothing is told of whatever clients may do with it.
-fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
+/// INCONCLUSIVE verdicts for a table that was not audited.
+fn not_audited(table: &Table, application: &Application, why: &str) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (place, role) in surroundings.roles.iter().enumerate() {
+    for (place, role) in application.roles.iter().enumerate() {
         for reach in Reach::ALL {
-            // As in an answer: only who has signed in has rows.
+            // As in an audit: only signed-in users own rows.
             let applies = match reach {
                 Reach::TakeOver | Reach::Plant => !role.is_anonymous && !table.owners.is_empty(),
                 _ => true,
             };
-            if applies && table.allows(place, probe::command(reach)) {
+            if applies && table.allows(place, reach_probe::command(reach)) {
                 cells.push(Cell {
                     identity: role.name.clone(),
                     role: role.oid,
@@ -305,7 +309,7 @@ fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
                     verdict: Verdict::Inconclusive(why.to_owned()),
                     using: String::new(),
                     check: String::new(),
-                    culprits: Vec::new(),
+                    responsible_policies: Vec::new(),
                     evidence: String::new(),
                 });
             }
@@ -314,15 +318,15 @@ fn unseen(table: &Table, surroundings: &Surroundings, why: &str) -> Vec<Cell> {
     cells
 }
 
-fn culprits<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy> {
-    let culprits: BTreeMap<u32, &Policy> =
-        cells.flat_map(|cell| &cell.culprits).map(|policy| (policy.oid.to_u32(), policy)).collect();
-    culprits.into_values().cloned().collect()
+fn responsible_policies<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy> {
+    let responsible_policies: BTreeMap<u32, &Policy> =
+        cells.flat_map(|cell| &cell.responsible_policies).map(|policy| (policy.oid.to_u32(), policy)).collect();
+    responsible_policies.into_values().cloned().collect()
 }
 
-/// The policy, if it is one, or the table.
-fn object(table: &Table, culprits: &[Policy]) -> String {
-    match culprits {
+/// The single responsible policy, or the table.
+fn object(table: &Table, responsible_policies: &[Policy]) -> String {
+    match responsible_policies {
         [policy] => format!("policy {} on {}", quoted(&policy.name), table.named.name),
         _ => format!("table {}", table.named.name),
     }
@@ -332,25 +336,25 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn because(table: &Table, culprits: &[Policy]) -> String {
-    match culprits {
+fn because(table: &Table, responsible_policies: &[Policy]) -> String {
+    match responsible_policies {
         [] if !table.is_secured => ": row-level security is off".to_owned(),
         [] => String::new(),
-        [policy] => format!(": policy {} lets it through", quoted(&policy.name)),
+        [policy] => format!(": policy {} allows it", quoted(&policy.name)),
         several => {
             let names: Vec<String> = several.iter().map(|policy| quoted(&policy.name)).collect();
-            format!(": policies {} let it through", names.join(", "))
+            format!(": policies {} allow it", names.join(", "))
         }
     }
 }
 
-/// As whom what was asked, and what was seen.
+/// Identity, qual and evidence of a cell.
 fn facts(cell: &Cell) -> String {
     let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
     format!("as {}: {}{seen}", cell.identity, shown(cell))
 }
 
-/// The condition that matters for a reach.
+/// The quals that decide a reach.
 fn shown(cell: &Cell) -> String {
     match cell.reach {
         Reach::Read | Reach::Destroy => format!("USING {}", cell.using),

@@ -1,19 +1,19 @@
-//! What an audit of row-level security says. Pure.
+//! Findings, verdicts and their words. Pure.
 
 use std::fmt;
 
-/// How urgent a finding is, the worst first.
+/// Urgency of a finding, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Anybody reads or writes what is others'.
+    /// Anonymous requests or new accounts reach foreign rows.
     Critical,
-    /// Some do, or one more mistake makes it so.
+    /// Some users reach foreign rows, or one more mistake lets them.
     High,
     /// A weakness.
     Medium,
-    /// Worth a look on a quiet day.
+    /// Worth a review without hurry.
     Low,
-    /// To know.
+    /// For information.
     Info,
 }
 
@@ -30,7 +30,7 @@ impl Severity {
         }
     }
 
-    /// As rules answer it. What is none of the words must not be overlooked.
+    /// Parses the word of a rule. An unknown word is CRITICAL, so that it is not overlooked.
     #[must_use]
     pub fn parse(word: &str) -> Self {
         match word {
@@ -43,14 +43,14 @@ impl Severity {
     }
 }
 
-/// How sure a finding is.
+/// Certainty of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
-    /// It follows from what the server enforces.
+    /// Follows from the quals that the server enforces.
     Proved,
-    /// A row was seen.
+    /// A probe found a row.
     Observed,
-    /// It looks like it.
+    /// An indication that a person has to review.
     Suspected,
 }
 
@@ -65,7 +65,7 @@ impl Confidence {
         }
     }
 
-    /// As rules answer it.
+    /// Parses the word of a rule; an unknown word is SUSPECTED.
     #[must_use]
     pub fn parse(word: &str) -> Self {
         match word {
@@ -76,20 +76,20 @@ impl Confidence {
     }
 }
 
-/// What somebody might do to rows that are others'.
+/// An effect on foreign rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
-    /// Read them.
+    /// Read foreign rows.
     Read,
-    /// Change them.
+    /// Update foreign rows.
     Tamper,
-    /// Make them one's own.
+    /// Update foreign rows so that the identity owns them.
     TakeOver,
-    /// Give one's own to somebody.
+    /// Update own rows so that another user owns them.
     Plant,
-    /// Insert rows in somebody's name.
+    /// Insert rows that another user owns.
     Forge,
-    /// Delete them.
+    /// Delete foreign rows.
     Destroy,
 }
 
@@ -97,7 +97,7 @@ impl Reach {
     /// All, in the order of reports.
     pub const ALL: [Self; 6] = [Self::Read, Self::Tamper, Self::TakeOver, Self::Plant, Self::Forge, Self::Destroy];
 
-    /// The rule that reports it.
+    /// The rule that reports it; also the word in reports.
     #[must_use]
     pub fn rule(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl Reach {
         }
     }
 
-    /// In a sentence after "can".
+    /// The verb phrase after "can".
     #[must_use]
     pub fn verb(self) -> &'static str {
         match self {
@@ -124,49 +124,49 @@ impl Reach {
     }
 }
 
-/// How far a leak reaches, the widest first.
+/// The identities that a leak is open to, widest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Audience {
-    /// Requests that nobody has signed in for.
+    /// Requests without an account.
     Anonymous,
-    /// Whoever signs up.
+    /// Any new account.
     AnyAccount,
-    /// Every user that was tried.
+    /// Every account that was tried.
     EveryUser,
 }
 
 impl fmt::Display for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Anonymous => "anybody, without signing in,",
-            Self::AnyAccount => "anybody who signs up",
-            Self::EveryUser => "every user that was tried",
+            Self::Anonymous => "anyone, without signing in,",
+            Self::AnyAccount => "anyone who signs up",
+            Self::EveryUser => "every user tried",
         })
     }
 }
 
-/// What is so for one kind of reach of one identity.
+/// The verdict on one reach of one identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The role lacks the privilege.
     NoAccess,
     /// The server lets no row through.
     Closed,
-    /// None that is others': proved without reading a row.
+    /// No foreign row: proved without reading a row.
     Isolated,
-    /// None that is others' among so many looked at.
+    /// No foreign row among so many that were read.
     IsolatedIn(i64),
-    /// Some that are others', through what connects the two.
+    /// Foreign rows, but only those of related users (a shared team, chat or order).
     Shared,
-    /// Rows that belong to nobody.
+    /// Rows of a table without an owner column.
     Public(Confidence),
-    /// Rows of others.
+    /// Foreign rows.
     Leak(Confidence, Audience),
-    /// Row-level security does not hold for the role.
+    /// The role is exempt from row-level security.
     Exempt,
     /// The policies raise an error.
     Failing(String),
-    /// It could not be told.
+    /// The audit could not decide; the reason.
     Inconclusive(String),
 }
 
@@ -187,7 +187,7 @@ impl Verdict {
         }
     }
 
-    /// How sure it is, in a word of reports.
+    /// Certainty of the verdict; `None` if inconclusive.
     #[must_use]
     pub fn confidence(&self) -> Option<Confidence> {
         match self {
@@ -199,16 +199,16 @@ impl Verdict {
         }
     }
 
-    /// What there is to add in words.
+    /// A remark for reports; may be empty.
     #[must_use]
     pub fn remark(&self) -> String {
         match self {
-            Self::IsolatedIn(rows) => format!("none of {rows} rows of others"),
-            Self::Shared => "some rows of others".to_owned(),
-            Self::Leak(_, audience) => format!("{audience} reaches rows of others"),
+            Self::IsolatedIn(rows) => format!("no foreign row among {rows}"),
+            Self::Shared => "some foreign rows".to_owned(),
+            Self::Leak(_, audience) => format!("{audience} reaches foreign rows"),
             Self::Inconclusive(why) => why.clone(),
             Self::Failing(error) => format!("the policies fail with {error}"),
-            Self::Exempt => "row-level security does not hold for this role".to_owned(),
+            Self::Exempt => "this role is exempt from row-level security".to_owned(),
             _ => String::new(),
         }
     }
@@ -219,35 +219,35 @@ impl Verdict {
 pub struct Finding {
     /// The rule's id.
     pub rule: &'static str,
-    /// How urgent.
+    /// Urgency.
     pub severity: Severity,
-    /// How sure.
+    /// Certainty.
     pub confidence: Confidence,
-    /// What is concerned, as a person names it.
+    /// The object concerned, such as `policy "p" on public.t`.
     pub object: String,
     /// The table whose rows are concerned, as an oid.
     pub relation: Option<u32>,
-    /// The policy that lets it through, as an oid.
+    /// The responsible policy, as an oid.
     pub policy: Option<u32>,
-    /// What is wrong and what follows.
+    /// The defect and its consequence.
     pub detail: String,
     /// The facts.
     pub evidence: String,
-    /// SQL that closes it.
+    /// SQL that closes the finding.
     pub remediation: Option<String>,
-    /// The key that Supabase's linter would give it.
+    /// The key of the same lint in Supabase's linter.
     pub cache_key: Option<String>,
 }
 
 impl Finding {
-    /// What it is known by from run to run.
+    /// The name of the finding, stable between audits.
     #[must_use]
     pub fn key(&self) -> String {
         format!("{} {}", self.rule, self.object)
     }
 }
 
-/// The worst first, then by rule and object.
+/// Sorts by severity and confidence, then by rule and object.
 pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object))
@@ -293,15 +293,15 @@ mod tests {
         for confidence in [Confidence::Proved, Confidence::Observed, Confidence::Suspected] {
             assert_eq!(Confidence::parse(confidence.as_str()), confidence);
         }
-        assert_eq!(Severity::parse("severe"), Severity::Critical, "what is not understood is not overlooked");
+        assert_eq!(Severity::parse("severe"), Severity::Critical, "an unknown word is not overlooked");
         assert_eq!(Confidence::parse("sure"), Confidence::Suspected);
     }
 
     #[test]
-    fn what_was_not_told_has_no_confidence() {
+    fn an_inconclusive_verdict_has_no_confidence() {
         assert_eq!(Verdict::Inconclusive("why".to_owned()).confidence(), None);
         assert_eq!(Verdict::Isolated.confidence(), Some(Confidence::Proved));
         assert_eq!(Verdict::IsolatedIn(3).confidence(), Some(Confidence::Observed));
-        assert_eq!(Verdict::IsolatedIn(3).remark(), "none of 3 rows of others");
+        assert_eq!(Verdict::IsolatedIn(3).remark(), "no foreign row among 3");
     }
 }

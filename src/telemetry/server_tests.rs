@@ -8,9 +8,9 @@ mod tests {
         Spi::get_one::<String>(sql).expect(sql).expect("not NULL")
     }
 
-    /// The bytes of numbers mean what SQL says they mean, whatever their length, scale and form.
+    /// On-disk numerics of any length, scale and form decode to the value that SQL shows.
     #[pg_test]
-    fn durations_are_read_as_the_server_writes_them() {
+    fn numerics_decode_to_the_value_that_sql_shows() {
         let sql = "SELECT count(*) FILTER (WHERE is_valid IS DISTINCT FROM (ms >= 0 AND round(ms * 1000000) <= 86400000000000)) || ' '
                 || count(*) FILTER (WHERE is_valid AND longest IS DISTINCT FROM round(ms * 1000000)::float8 / 1e6) || ' of ' || (count(*) > 10000)
             FROM (
@@ -31,9 +31,9 @@ mod tests {
         assert_eq!(text(sql), "0 0 of true");
     }
 
-    /// Status codes of every kind, by the rule in SQL and by ours.
+    /// Status codes of every type, by the SQL rule and by the decoder.
     #[pg_test]
-    fn errors_are_what_the_rule_says() {
+    fn a_5xx_is_decoded_as_the_sql_rule_says() {
         Spi::run(
             "INSERT INTO event_log (event_type, function_name, payload)
              SELECT 'x', 'status_' || n, CASE n % 4
@@ -50,12 +50,13 @@ mod tests {
         assert_eq!(text(wrong), "0 of 2201");
     }
 
-    /// A row from a clock that runs ahead keeps its minute in the default partition; the rest of its day gets partitions.
+    /// A row from a clock that runs ahead keeps its minute in the default partition. The rest of the
+    /// day gets partitions.
     #[pg_test]
-    fn early_rows_cost_a_minute() {
+    fn an_early_row_costs_one_minute_of_its_day() {
         Spi::run("INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'early', date_trunc('day', now(), 'UTC') + interval '36 hours')")
             .expect("an early row");
-        // In a transaction block, as here, nothing is locked for partitions; so they are made in the way that a call outside does.
+        // In a transaction block the roll-up makes no partitions, so the test calls their function.
         crate::access::as_owner(crate::telemetry::rollup::roll_up::make_partitions).expect("partitions");
         let bounds = "SELECT string_agg(pg_get_expr(relpartbound, oid), ' ' ORDER BY relname) FROM pg_class
             WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
@@ -86,9 +87,8 @@ mod tests {
         assert_eq!(text("SELECT sum(total_events)::text FROM stripe_webhook_monitoring"), "1");
     }
 
-    /// Erasing a user leaves the numbers alone.
     #[pg_test]
-    fn people_are_erased_and_calls_stay() {
+    fn erasing_a_user_keeps_counts() {
         Spi::run(
             "INSERT INTO event_log (event_type, function_name, user_id, ip_address, payload)
              VALUES ('x', 'erased', '11111111-1111-4111-8111-111111111111', '10.0.0.1', '{\"status_code\": 500, \"email\": \"a@b.c\"}')",
@@ -108,7 +108,7 @@ mod tests {
     const CALL: &str =
         "SELECT crewsnow_ops.record_edge_call('f', 1.5, 503, NULL, '/f', '10.0.0.1', 'curl', '{\"a\": 1}')";
 
-    /// A partition that holds now, which is what writing without the executor takes.
+    /// Makes the partition of today: an insert without the executor needs one.
     fn make_today() {
         Spi::run("CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('-infinity') TO ('infinity')")
             .expect("a partition");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn events_are_written_as_sql_writes_them() {
+    fn direct_and_sql_inserts_write_the_same_row() {
         make_today();
         Spi::run(LOG).expect("an event");
         let logged = "today logged 11111111-1111-4111-8111-111111111111 {\"a\": 1} 1.5 f t t t";
@@ -132,7 +132,7 @@ mod tests {
         Spi::run(CALL).expect("a call");
         let called = "today edge_function_call {\"a\": 1, \"status_code\": 503} 1.5 f /f 10.0.0.1 curl t t t";
         assert_eq!(last_event(), called);
-        // A trigger that does nothing sends both through SQL.
+        // With a trigger, even one that does nothing, both inserts go through SQL.
         Spi::run(
             "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
              CREATE TRIGGER nothing BEFORE INSERT ON event_log FOR EACH ROW EXECUTE FUNCTION nothing()",
@@ -147,9 +147,8 @@ mod tests {
         assert_eq!(last_event(), "today bare t t t");
     }
 
-    /// What somebody has added to the table holds for the functions too.
     #[pg_test]
-    fn additions_to_the_log_hold_for_the_functions() {
+    fn user_constraints_and_triggers_apply_to_the_functions() {
         make_today();
         let with = |addition: &str, effect: &str| {
             Spi::run(addition).expect(addition);
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[pg_test(error = "new row for relation \"today\" violates check constraint \"not_logged\"")]
-    fn a_constraint_of_the_users_holds() {
+    fn a_user_constraint_is_enforced() {
         make_today();
         Spi::run("ALTER TABLE event_log ADD CONSTRAINT not_logged CHECK (event_type <> 'logged')")
             .expect("a constraint");
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[pg_test(error = "new row for relation \"today\" violates check constraint \"event_log_check\"")]
-    fn a_constraint_is_known_by_what_it_says() {
+    fn a_constraint_is_recognized_by_its_expression() {
         make_today();
         Spi::run(
             "ALTER TABLE event_log DROP CONSTRAINT event_log_check, ADD CONSTRAINT event_log_check
@@ -216,7 +215,7 @@ mod tests {
         Spi::run(LOG).expect("refused");
     }
 
-    fn become_somebody(and: &str) {
+    fn set_role(and: &str) {
         make_today();
         Spi::run("CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION log_system_event TO somebody").expect("a role");
         Spi::run(and).expect("prepared");
@@ -224,14 +223,14 @@ mod tests {
     }
 
     #[pg_test(error = "permission denied for table event_log")]
-    fn writing_takes_the_right_to() {
-        become_somebody("GRANT SELECT ON event_log TO somebody");
+    fn writing_needs_the_insert_privilege() {
+        set_role("GRANT SELECT ON event_log TO somebody");
         Spi::run(LOG).expect("refused");
     }
 
     #[pg_test(error = "new row violates row-level security policy for table \"event_log\"")]
-    fn policies_hold() {
-        become_somebody("GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL SECURITY");
+    fn policies_are_enforced() {
+        set_role("GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL SECURITY");
         Spi::run(LOG).expect("refused");
     }
 }

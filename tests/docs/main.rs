@@ -1,23 +1,30 @@
-//! What the documents show is what happens: every ```console block of a page is typed, in order, into a fresh database, and the answers
-//! must be the page's.
+//! The pages show real answers: the suite runs every ```console block of a page, in order, in a
+//! fresh database, and compares the answers. UPDATE_DOCS=1 rewrites the answers on the pages; read
+//! the difference before you commit it.
 
 use harness::{Cluster, both, root};
+use std::iter::repeat_n;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+/// A command of a console block.
 struct Command {
-    typed: String,
-    answer: Vec<String>,
+    text: String,
+    /// The lines of the page that show its answer.
+    answer: Range<usize>,
 }
 
-fn commands(page: &str) -> Vec<Command> {
+/// The commands of a page, in order.
+fn commands(lines: &[&str]) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     let mut in_console = false;
-    for line in page.lines() {
+    for (n, line) in lines.iter().enumerate() {
         match line.strip_prefix("```") {
             Some(kind) => in_console = kind == "console",
             None if in_console => match (line.strip_prefix("$ "), commands.last_mut()) {
-                (Some(typed), _) => commands.push(Command { typed: typed.to_owned(), answer: Vec::new() }),
-                (None, Some(command)) => command.answer.push(line.trim_end().to_owned()),
+                (Some(text), _) => commands.push(Command { text: text.to_owned(), answer: n + 1..n + 1 }),
+                (None, Some(command)) => command.answer.end = n + 1,
                 (None, None) => panic!("an answer without a command: {line}"),
             },
             None => {}
@@ -26,39 +33,92 @@ fn commands(page: &str) -> Vec<Command> {
     commands
 }
 
-#[test]
-fn the_pages_tell_the_truth() {
-    let cluster = Cluster::start("docs", "timezone = 'UTC'");
-    let mut pages = vec![root().join("README.md")];
-    pages.extend(std::fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path()));
-    let mut typed = 0;
-    let mut wrong = Vec::new();
-    for (n, page) in pages.iter().enumerate() {
-        let database = format!("page_{n}");
-        cluster.create_database(&database);
-        for command in commands(&std::fs::read_to_string(page).expect("a page")) {
-            let mut shell = cluster.client_program("bash", &database);
-            let output = shell.arg("-c").arg(&command.typed).stdin(Stdio::null()).output().expect("bash runs");
-            let mut answer: Vec<String> = both(&output).lines().map(|line| line.trim_end().to_owned()).collect();
-            let mut expected = command.answer;
-            // A block may leave out the empty line that psql ends a table with.
-            for lines in [&mut answer, &mut expected] {
-                while lines.last().is_some_and(String::is_empty) {
-                    lines.pop();
-                }
-            }
-            if answer != expected {
-                let page = page.display();
-                wrong.push(format!("{page}\n$ {}\nsays {expected:#?}\nanswers {answer:#?}", command.typed));
-            }
-            typed += 1;
-        }
+/// The lines without trailing blanks and without empty lines at the end: a block may leave out the
+/// empty line that psql ends a table with.
+fn trimmed<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut lines: Vec<_> = lines.into_iter().map(str::trim_end).collect();
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
     }
-    assert!(typed > 10, "commands were found");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    lines
 }
 
-/// The table of settings in the reference is the server's, with its defaults.
+/// The page with other answers in place of those in the given lines, which are in order.
+fn with_answers(lines: &[&str], answers: &[(Range<usize>, String)]) -> String {
+    let mut page = lines.to_vec();
+    for (shown, answer) in answers.iter().rev() {
+        let blanks = shown.len() - trimmed(lines[shown.clone()].iter().copied()).len();
+        page.splice(shown.clone(), trimmed(answer.lines()).into_iter().chain(repeat_n("", blanks)));
+    }
+    page.join("\n") + "\n"
+}
+
+/// The Markdown files of a folder and its subfolders.
+fn pages_in(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of pages") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            pages.extend(pages_in(&path));
+        } else if path.extension().is_some_and(|ending| ending == "md") {
+            pages.push(path);
+        }
+    }
+    pages.sort();
+    pages
+}
+
+#[test]
+fn every_console_block_shows_the_real_answer() {
+    let rewrites = harness::rewrites("UPDATE_DOCS");
+    let cluster = Cluster::start("docs", "timezone = 'UTC'");
+    let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)).into();
+    pages.retain(|page| page.exists());
+    pages.extend(pages_in(&root().join("docs")));
+    let mut count = 0;
+    let mut wrong = Vec::new();
+    for (n, page) in pages.iter().enumerate() {
+        let text = std::fs::read_to_string(page).expect("a page");
+        let lines: Vec<_> = text.lines().collect();
+        let commands = commands(&lines);
+        if commands.is_empty() {
+            continue;
+        }
+        let database = format!("page_{n}");
+        cluster.create_database(&database);
+        let mut answers = Vec::new();
+        for Command { text, answer } in commands {
+            let mut shell = cluster.client_program("bash", &database);
+            let output = both(&shell.arg("-c").arg(&text).stdin(Stdio::null()).output().expect("bash runs"));
+            let (found, shown) = (trimmed(output.lines()), trimmed(lines[answer.clone()].iter().copied()));
+            if found != shown {
+                wrong.push(format!("{}\n$ {text}\nsays {shown:#?}\nanswers {found:#?}", page.display()));
+                answers.push((answer, output));
+            }
+            count += 1;
+        }
+        if rewrites && !answers.is_empty() {
+            println!("{}: {} answers rewritten", page.display(), answers.len());
+            std::fs::write(page, with_answers(&lines, &answers)).expect("the page is written");
+        }
+    }
+    assert!(count > 10, "commands were found");
+    assert!(rewrites || wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn rewriting_changes_answers_alone() {
+    let page = "text\n```console\n$ a\n$ b\nold\nlines\n\n$ c\nkept\n```\n$ not a command\n";
+    let lines: Vec<_> = page.lines().collect();
+    let shown: Vec<_> = commands(&lines).into_iter().map(|command| command.answer).collect();
+    assert_eq!(shown, [3..3, 4..7, 8..9]);
+    assert_eq!(with_answers(&lines, &[]), page);
+    let answers = [(3..3, "new\n".to_owned()), (4..7, "one \n\n".to_owned())];
+    let rewritten = "text\n```console\n$ a\nnew\n$ b\none\n\n$ c\nkept\n```\n$ not a command\n";
+    assert_eq!(with_answers(&lines, &answers), rewritten);
+}
+
+/// docs/settings.md lists the server's settings with their defaults.
 #[test]
 fn every_setting_is_documented() {
     let cluster = Cluster::start("settings", "");

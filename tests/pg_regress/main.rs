@@ -1,5 +1,6 @@
-//! Regression scripts in the server's own manner: each file of sql/ is typed into psql, and the whole output must be the file of the same
-//! name in expected/. CREWSNOW_ACCEPT=1 writes the expected files anew, to be read before they are committed.
+//! Regression scripts in the server's own manner: psql runs each file of sql/, and the whole output
+//! must equal the file of the same name in expected/. UPDATE_EXPECTED=1 rewrites expected/; read the
+//! difference before you commit it.
 
 use harness::{Cluster, root};
 use std::fs;
@@ -32,7 +33,7 @@ fn every_script_answers_as_expected() {
             .expect("psql runs");
         assert!(status.success(), "psql could not run {script}");
         let expected = folder.join(format!("expected/{script}.out"));
-        if std::env::var_os("CREWSNOW_ACCEPT").is_some() {
+        if harness::rewrites("UPDATE_EXPECTED") {
             fs::copy(&result, &expected).expect("the expected file is written");
         }
         let diff = Command::new("diff").arg("-u").args([&expected, &result]).output().expect("diff runs");

@@ -1,4 +1,5 @@
--- What the tests of the rules stand on: the roles and the schema auth of a Supabase project, and two schemas that clients can reach.
+-- Base of the rule tests: roles and schema auth of a Supabase project. Client roles can use the
+-- schemas bad and good, not private.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'anon') THEN

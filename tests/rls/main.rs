@@ -1,9 +1,11 @@
-//! The rules of the security audit: each finds every failing case of its file in rules/ and none of the passing ones, also for a role
-//! with no rights, and what it proposes closes what it found.
+//! Rules of the security audit. Each rule finds every failing case of its file in rules/ and none
+//! of the passing ones, also when a role without rights runs it. Its remediation removes the
+//! finding.
 //!
-//! A file makes failing cases in the schema `bad`, with a comment that begins with `leak` and the severity, and passing ones in `good`.
-//! Rules of things without a schema say what they find in comments: `-- expect: HIGH role x`, and one that looks at the server's version
-//! which one to take it for: `-- version: 150008`.
+//! A file creates failing cases in the schema `bad` and passing ones in `good`. A comment on a
+//! failing object starts with `leak` and the expected severity. Rules about objects outside a
+//! schema list their findings instead: `-- expect: HIGH role x`. The rule about the server version
+//! names the version to assume: `-- version: 150008`.
 
 use harness::{Cluster, explain, root, rows, run, value};
 use postgres::{Client, types::Type};
@@ -21,15 +23,24 @@ fn names(directory: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Who and what the rules are about: client roles, identity functions, users tables, settings with claims, exposed schemas.
+/// Parameters of every rule: client roles, identity functions, users tables, settings with claims
+/// and exposed schemas.
 const PARAMETERS: &str = "
     SELECT
         ARRAY(SELECT oid FROM pg_roles WHERE rolname IN ('anon', 'authenticated')),
-        ARRAY(SELECT p.oid FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'auth' AND p.proname IN ('uid', 'jwt', 'role', 'email')),
-        ARRAY(SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'auth' AND c.relname = 'users'),
+        ARRAY(
+            SELECT p.oid FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+            WHERE n.nspname = 'auth' AND p.proname IN ('uid', 'jwt', 'role', 'email')),
+        ARRAY(
+            SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'auth' AND c.relname = 'users'),
         ARRAY['request.jwt.claims'],
-        ARRAY(SELECT n.oid FROM pg_namespace AS n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS (
-            SELECT FROM pg_roles AS r WHERE r.rolname IN ('anon', 'authenticated') AND has_schema_privilege(r.oid, n.oid, 'USAGE')))";
+        ARRAY(
+            SELECT n.oid FROM pg_namespace AS n
+            WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS (
+                SELECT FROM pg_roles AS r
+                WHERE r.rolname IN ('anon', 'authenticated')
+                    AND has_schema_privilege(r.oid, n.oid, 'USAGE')))";
 
 struct Finding {
     severity: String,
@@ -38,7 +49,7 @@ struct Finding {
     remediation: Option<String>,
 }
 
-/// What a rule finds: the rule's own statement, read-only, as the audit runs it.
+/// Findings of a rule. Its statement runs read-only, as in the audit.
 fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
     let parameters = client.query_one(PARAMETERS, &[]).expect("the parameters");
     let (clients, identity, users): (Vec<u32>, Vec<u32>, Vec<u32>) =
@@ -73,18 +84,19 @@ fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
         assert!(["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"].contains(&severity.as_str()), "{rule}: {severity}");
         assert!(["PROVED", "SUSPECTED"].contains(&confidence.as_str()), "{rule}: {confidence}");
         let (detail, evidence): (&str, &str) = (row.get(6), row.get(7));
-        assert!(!detail.is_empty() && !evidence.is_empty(), "{rule}: says why");
+        assert!(!detail.is_empty() && !evidence.is_empty(), "{rule}: detail and evidence are not empty");
         let address = (row.get::<_, Option<u32>>(3).unwrap_or(0), row.get::<_, Option<u32>>(4).unwrap_or(0));
         Finding { severity, object: row.get(2), address, remediation: row.get(8) }
     });
     found.collect()
 }
 
-/// Which failing and passing cases a rule should tell apart: the objects with a comment, by address, with their severities.
-fn marked(client: &mut Client) -> BTreeSet<(String, (u32, u32))> {
+/// Expected findings: severity and address of each object whose comment starts with `leak`.
+fn expected_findings(client: &mut Client) -> BTreeSet<(String, (u32, u32))> {
     let marked = client
         .query(
-            "SELECT split_part(split_part(description, ' ', 2), ':', 1), classoid, objoid FROM pg_description WHERE description LIKE 'leak %'",
+            "SELECT split_part(split_part(description, ' ', 2), ':', 1), classoid, objoid
+             FROM pg_description WHERE description LIKE 'leak %'",
             &[],
         )
         .expect("the comments");
@@ -111,10 +123,10 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
     let mut client = cluster.connect("rule");
     client.batch_execute(&script).map_err(|e| format!("{rule}: its test: {}", explain(&e)))?;
     let found = findings(&mut client, rule, &statement);
-    // Extensions and the base itself have findings of their own; a rule with expectations is about these alone.
+    // `expect` lines list all findings of the rule. Without them, the comments on objects do.
     if expected.is_empty() {
         let addresses: BTreeSet<_> = found.iter().map(|finding| (finding.severity.clone(), finding.address)).collect();
-        let wanted = marked(&mut client);
+        let wanted = expected_findings(&mut client);
         let missed: Vec<_> = wanted
             .difference(&addresses)
             .map(|(severity, (class, object))| {
@@ -144,16 +156,16 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
             return Err(format!("{rule}: found {found:?}"));
         }
     }
-    let mut poor = cluster.connect_as("auditor", "rule");
-    let seen = findings(&mut poor, rule, &statement);
+    let mut auditor = cluster.connect_as("auditor", "rule");
+    let seen = findings(&mut auditor, rule, &statement);
     if describe(&seen) != describe(&found) {
         return Err(format!("{rule}: a role without rights sees {:?}", describe(&seen)));
     }
-    // Who may not run it is told who may.
+    // The auditor may not run any remediation, so each must name the role that may.
     if let Some(finding) = seen.iter().find(|f| f.remediation.as_ref().is_some_and(|sql| !sql.starts_with("-- as "))) {
-        return Err(format!("{rule}: the remediation of {} does not say who may run it", finding.object));
+        return Err(format!("{rule}: the remediation of {} does not name the role that may run it", finding.object));
     }
-    drop(poor);
+    drop(auditor);
     for finding in &found {
         if let Some(remediation) = &finding.remediation
             && let Err(error) = client.batch_execute(remediation)
@@ -161,16 +173,16 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
             return Err(format!("{rule}: {remediation}\n{}", explain(&error)));
         }
     }
-    let left = findings(&mut client, rule, &statement);
+    let remaining = findings(&mut client, rule, &statement);
     for finding in found.iter().filter(|finding| finding.remediation.is_some()) {
-        if left.iter().any(|l| l.object == finding.object && l.severity == finding.severity) {
-            return Err(format!("{rule}: the remediation of {} leaves it as it was", finding.object));
+        if remaining.iter().any(|r| r.object == finding.object && r.severity == finding.severity) {
+            return Err(format!("{rule}: the remediation of {} does not remove the finding", finding.object));
         }
     }
     Ok(())
 }
 
-/// Every rule on a database of strange names; every remediation is tried.
+/// Runs every rule, and every remediation, on a database whose names need quoting everywhere.
 fn hostile_names(cluster: &Cluster) {
     run(&mut cluster.connect("postgres"), "CREATE DATABASE rule TEMPLATE rls_base");
     let mut client = cluster.connect("rule");
@@ -178,7 +190,7 @@ fn hostile_names(cluster: &Cluster) {
     let mut tried = 0;
     for rule in names("sql/rls/rules") {
         for finding in findings(&mut client, &rule, &source(&format!("sql/rls/rules/{rule}.sql"))) {
-            // An index that is built concurrently cannot be taken back.
+            // CREATE INDEX CONCURRENTLY cannot run in a transaction.
             if let Some(remediation) = finding.remediation.filter(|sql| !sql.contains("CONCURRENTLY")) {
                 run(&mut client, &format!("BEGIN;\n{remediation}\n;ROLLBACK"));
                 tried += 1;
@@ -190,14 +202,14 @@ fn hostile_names(cluster: &Cluster) {
     clean_up(cluster);
 }
 
-/// Drops what a file made outside its database.
+/// Drops the database of a file, and the roles and role settings that the file left behind.
 fn clean_up(cluster: &Cluster) {
     let mut client = cluster.connect("postgres");
     run(&mut client, "DROP DATABASE rule WITH (FORCE)");
     let roles = rows(
         &mut client,
-        "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname !~ '^pg_'
-         AND rolname NOT IN ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator', 'auditor')",
+        "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname !~ '^pg_' AND rolname NOT IN
+         ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator', 'auditor')",
     );
     for role in ["anon", "authenticated", "authenticator"] {
         run(&mut client, &format!("ALTER ROLE {role} NOINHERIT NOSUPERUSER NOBYPASSRLS; ALTER ROLE {role} RESET ALL"));
@@ -208,7 +220,7 @@ fn clean_up(cluster: &Cluster) {
 }
 
 #[test]
-fn every_rule_tells_leaks_from_look_alikes() {
+fn every_rule_finds_its_failing_cases_and_no_others() {
     let rules = names("sql/rls/rules");
     assert_eq!(rules, names("tests/rls/rules"), "each rule has its test");
     let cluster = Cluster::start("rls", "");
@@ -217,7 +229,8 @@ fn every_rule_tells_leaks_from_look_alikes() {
     run(
         &mut base,
         "GRANT USAGE ON SCHEMA crewsnow_ops TO auditor;
-         GRANT EXECUTE ON FUNCTION crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns() TO auditor",
+         GRANT EXECUTE
+         ON FUNCTION crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns() TO auditor",
     );
     drop(base);
     hostile_names(&cluster);
@@ -231,7 +244,8 @@ fn every_rule_tells_leaks_from_look_alikes() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
-/// The demo application has nothing above INFO; with its leaks, those that the catalog shows are found (3 and 7 are for who asks the server).
+/// The demo application has no finding above INFO. With its leaks, the rules find those that the
+/// catalog shows. Leaks 3 and 7 need the probes of the audit.
 #[test]
 fn the_demo_is_clean_and_its_leaks_are_found() {
     let cluster = Cluster::start("rls_demo", "");
@@ -245,7 +259,7 @@ fn the_demo_is_clean_and_its_leaks_are_found() {
         });
         found.collect::<BTreeSet<_>>()
     });
-    // Releases of PostgreSQL are not the demo's fault.
+    // The release of PostgreSQL is not part of the demo.
     found.iter_mut().for_each(|found| found.retain(|text| !text.starts_with("server-cve")));
     assert_eq!(found[0], BTreeSet::new());
     let leaks = [
@@ -266,15 +280,41 @@ fn the_demo_is_clean_and_its_leaks_are_found() {
 #[test]
 fn every_rule_is_run_and_documented() {
     let registry = source("src/rls/rules.rs");
-    for rule in names("sql/rls/rules") {
-        assert!(registry.contains(&format!("    \"{rule}\"\n")), "{rule} is not among the rules");
-    }
-    let page = source("docs/rls-rules.md");
-    let sections: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
-    assert_eq!(names("sql/rls/rules"), sections);
-    for rule in names("sql/rls/rules") {
+    let rules = names("sql/rls/rules");
+    for rule in &rules {
+        assert!(registry.contains(&format!("    \"{rule}\"\n")), "{rule} is not in the rule list");
         let statement = source(&format!("sql/rls/rules/{rule}.sql"));
         let comment = statement.lines().take_while(|line| line.starts_with("-- ")).count();
-        assert!((1..=4).contains(&comment), "{rule} begins with one to four lines that say what it is about");
+        assert!((1..=4).contains(&comment), "{rule} starts with one to four lines of comment");
+    }
+    let page = source("docs/rls-rules.md");
+    let sections: Vec<_> = page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n')).collect();
+    assert!(sections.iter().map(|(rule, _)| *rule).eq(&rules), "one section per rule, in order");
+    // Each section has the same shape.
+    let parts = ["```sql\n", "**Found when** ", "**Correct as it is", "**Remediation** ", "**Splinter lint:** "];
+    for (rule, section) in sections {
+        let places: Vec<_> = parts.iter().map(|part| section.find(part)).collect();
+        assert!(places.iter().all(Option::is_some), "{rule}: {parts:?} are at {places:?}");
+        assert!(places.is_sorted(), "{rule}: {parts:?} are in this order");
+    }
+}
+
+/// One row per rule: a link to its section, the severities in its statement, the worst first, and
+/// at most 12 words.
+#[test]
+fn the_table_of_rules_lists_every_rule_and_its_severities() {
+    let page = source("docs/rls-rules.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ["));
+    let listed: Vec<Vec<_>> = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
+    let expected = names("sql/rls/rules").into_iter().map(|rule| {
+        let statement = source(&format!("sql/rls/rules/{rule}.sql"));
+        let mut severities = vec!["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"];
+        severities.retain(|severity| statement.contains(&format!("'{severity}'")));
+        (format!("[{rule}](#{rule})"), severities.join(", "))
+    });
+    let rules: Vec<_> = listed.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
+    assert_eq!(rules, expected.collect::<Vec<_>>());
+    for row in listed {
+        assert!((1..=12).contains(&row[2].split_whitespace().count()), "{}: {}", row[0], row[2]);
     }
 }

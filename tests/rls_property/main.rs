@@ -306,16 +306,12 @@ impl Comparison<'_> {
         cell: &Cell,
         reached: &Reached,
     ) -> Option<&'static str> {
-        if cell.verdict == "LEAK" && cell.remark.starts_with("anybody who signs up") {
-            // Who has signed up, or has signed in without.
-            let new = if who.label.contains("anonymously") { "anonymously" } else { "signed up" };
+        if cell.verdict == "LEAK" && cell.remark.starts_with("anyone who signs up") {
+            // A new account, or an anonymous sign-in.
+            let new = if who.label.contains("anonymous sign-in") { "anonymous sign-in" } else { "new account" };
             let stranger = self.people.iter().find(|person| person.label.contains(new)).expect("somebody new");
             let rows = foreign(table, self.surface.owners(table), stranger);
-            return sessions
-                .read(stranger, table, &rows)
-                .rows
-                .is_empty()
-                .then_some("who has just signed up reaches nothing");
+            return sessions.read(stranger, table, &rows).rows.is_empty().then_some("a new account reaches nothing");
         }
         let is_for_all = cell.verdict == "LEAK" && cell.remark.starts_with("every user");
         if !is_for_all && cell.verdict != "SHARED" {
@@ -326,7 +322,7 @@ impl Comparison<'_> {
         for other in self
             .people
             .iter()
-            .filter(|other| other.user.is_some() && other.user != who.user && other.label.contains(" as "))
+            .filter(|other| other.user.is_some() && other.user != who.user && other.label.contains(" as user "))
         {
             let theirs = foreign(table, owners, other);
             let theirs: Vec<&Row> =
@@ -352,12 +348,13 @@ impl Comparison<'_> {
                 let asked = self
                     .people
                     .iter()
-                    .find(|who| who.role == role && (role == "anon" || who.label.contains("signed up")));
+                    .find(|who| who.role == role && (role == "anon" || who.label.contains("new account")));
                 let expected = self.surface.expects(table, asked.expect("somebody"), reach);
-                let has_stranger = of.iter().any(|cell| cell.identity.contains("signed up"));
-                let is_new = |cell: &Cell| cell.identity.contains("signed up") || cell.identity.contains("anonymously");
+                let has_stranger = of.iter().any(|cell| cell.identity.contains("new account"));
+                let is_new =
+                    |cell: &Cell| cell.identity.contains("new account") || cell.identity.contains("anonymous sign-in");
                 let is_open = of.iter().any(|cell| is_new(cell) && cell.verdict == "LEAK");
-                let users = of.iter().filter(|cell| cell.identity.contains(" as ")).count();
+                let users = of.iter().filter(|cell| cell.identity.contains(" as user ")).count();
                 let is_exempt = self.surface.exempt.contains(&(table.name.clone(), role.to_owned()));
                 let is_complete = match role {
                     "anon" => of.len() == 2,

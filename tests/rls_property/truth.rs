@@ -35,9 +35,9 @@ pub fn people(client: &mut Client) -> Vec<Person> {
         )
     };
     let new = claims(stranger, "", "{}", "{}", "false");
-    people.push(somebody("authenticated, just signed up".into(), "authenticated", Some(stranger.into()), Some(new)));
+    people.push(somebody("authenticated as a new account".into(), "authenticated", Some(stranger.into()), Some(new)));
     let guest = claims(stranger, "", "{}", "{}", "true");
-    let label = "authenticated, signed in anonymously".into();
+    let label = "authenticated as an anonymous sign-in".into();
     people.push(somebody(label, "authenticated", Some(stranger.into()), Some(guest)));
     for number in 1..=7 {
         let id = user(number);

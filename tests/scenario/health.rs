@@ -1,11 +1,12 @@
-//! What performance_health_check says, whoever asks and wherever: it never fails as a whole, and never says OK of what it could not see.
+//! performance_health_check for all roles and servers: a failing check never fails the
+//! report, and a check that cannot see its subject never reports OK.
 
 use crate::replication::wait_until;
 use harness::{Cluster, explain, must_run, root, rows, run, server_command, sqlstate, value};
 use postgres::Client;
 use std::time::{Duration, Instant};
 
-/// What the checks of other people's sessions, and of the server's files, are called.
+/// Checks of other users' sessions and of the server's files: a plain role sees neither.
 const HIDDEN: [&str; 11] = [
     "Active Connections",
     "Archive Queue",
@@ -20,7 +21,7 @@ const HIDDEN: [&str; 11] = [
     "Wait Profile",
 ];
 
-/// What a check says, worst first: its statuses, without repetition.
+/// The distinct statuses of a check, worst first.
 pub fn status(client: &mut Client, metric: &str) -> String {
     let sql = format!(
         "SELECT string_agg(status, ' ' ORDER BY rank)
@@ -46,14 +47,15 @@ pub fn in_background(mut session: Client, sql: &str) -> std::thread::JoinHandle<
     })
 }
 
-/// Statements one after the other, each in a transaction of its own.
-pub fn each(client: &mut Client, statements: &str) {
+/// Runs statements one by one, each in a transaction of its own.
+pub fn run_each(client: &mut Client, statements: &str) {
     for sql in statements.split("; ") {
         run(client, sql);
     }
 }
 
-/// Lets time pass in this database: what its sessions, locks and prepared transactions began, they began so much earlier.
+/// Lets time pass in this database: all times of sessions, locks and prepared transactions move
+/// into the past by the interval.
 pub fn let_time_pass(client: &mut Client, interval: &str) {
     run(
         client,
@@ -71,7 +73,7 @@ pub fn let_time_pass(client: &mut Client, interval: &str) {
         let mut definition = value(client, &format!("SELECT definition FROM original_views WHERE name = '{view}'"));
         for column in columns {
             let (_, name) = column.split_once('.').expect("a column of a function");
-            // Servers from 18 on leave out the prefix where it is not needed.
+            // PostgreSQL 18 omits the prefix where it is not needed.
             let written = [column, name]
                 .into_iter()
                 .flat_map(|column| [",", "\n"].map(|end| (column, format!(" {column}{end}"), end)))
@@ -95,26 +97,21 @@ fn a_plain_reader_never_gets_a_false_ok() {
     let mut idle = cluster.connect("health");
     run(&mut idle, "BEGIN; SELECT txid_current()");
     let mut b = cluster.connect_as("reader", "health");
-    let of = |names: &[&str]| format!("metric IN ('{}')", names.join("', '"));
-    let of_hidden = of(&HIDDEN);
+    let metric_in = |names: &[&str]| format!("metric IN ('{}')", names.join("', '"));
+    let hidden = metric_in(&HIDDEN);
     let found = rows(
         &mut b,
-        &format!(
-            "SELECT metric, status FROM performance_health_check() WHERE {of_hidden} ORDER BY metric COLLATE \"C\""
-        ),
+        &format!("SELECT metric, status FROM performance_health_check() WHERE {hidden} ORDER BY metric COLLATE \"C\""),
     );
-    assert_eq!(
-        found,
-        HIDDEN.map(|name| format!("{name}|SKIPPED")),
-        "what is hidden is skipped, and nothing else is said"
-    );
-    // Others may see slots and prepared transactions, but not sessions: an OK would be of these alone.
+    assert_eq!(found, HIDDEN.map(|name| format!("{name}|SKIPPED")), "a hidden check is SKIPPED and has no other row");
+    // A plain role sees slots and prepared transactions but not sessions: OK would cover only
+    // these.
     for metric in ["Xmin Horizon", "Sequences", "Statement Statistics"] {
         let status = status(&mut b, metric);
         assert!(!status.contains("OK"), "{metric}: {status}");
     }
     let reasons = "SELECT count(*) FROM performance_health_check() WHERE status = 'SKIPPED' AND (evidence IS NULL OR recommendation IS NULL)";
-    assert_eq!(value(&mut b, reasons), "0", "who skips says why");
+    assert_eq!(value(&mut b, reasons), "0", "a SKIPPED row has its reason");
     assert_eq!(
         value(&mut b, "SELECT state FROM connection_monitoring ORDER BY connection_count DESC LIMIT 1"),
         "(hidden)"
@@ -124,7 +121,7 @@ fn a_plain_reader_never_gets_a_false_ok() {
         "t"
     );
     assert_eq!(value(&mut b, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"), "1");
-    // What to type next is what helps.
+    // The next commands of SKIPPED rows help.
     let commands = rows(
         &mut b,
         "SELECT DISTINCT next_command FROM performance_health_check() WHERE status = 'SKIPPED' AND next_command LIKE 'GRANT %'",
@@ -132,11 +129,11 @@ fn a_plain_reader_never_gets_a_false_ok() {
     assert!(commands.len() >= 3, "{commands:?}");
     run(&mut a, &commands.join(";"));
     let still = format!(
-        "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND ({of_hidden} OR {})",
-        of(&["Sequences", "Xmin Horizon"])
+        "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND ({hidden} OR {})",
+        metric_in(&["Sequences", "Xmin Horizon"])
     );
     assert_eq!(rows(&mut b, &still), Vec::<String>::new());
-    // A role that may call nothing gets an error, not an empty report.
+    // A role without privileges gets an error, not an empty report.
     run(&mut a, "CREATE ROLE nobody LOGIN");
     let mut c = cluster.connect_as("nobody", "health");
     for sql in [
@@ -153,8 +150,8 @@ fn a_plain_reader_never_gets_a_false_ok() {
     run(&mut idle, "ROLLBACK");
 }
 
-/// All that only reads, in a transaction that may only read, with nothing on the search_path.
-fn assert_everything_reads(client: &mut Client, name: &str) {
+/// Runs all reports in a read-only transaction with an empty search_path.
+fn assert_reports_are_read_only(client: &mut Client, name: &str) {
     run(client, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''");
     for sql in [
         "SELECT count(*) FROM public.performance_health_check()",
@@ -167,7 +164,7 @@ fn assert_everything_reads(client: &mut Client, name: &str) {
     ] {
         value(client, sql);
     }
-    // Checksums that are off are unknown, and so are statistics that are younger than a week: nothing else may be skipped.
+    // Only disabled checksums and statistics younger than a week may be skipped.
     let skipped = rows(
         client,
         "SELECT metric, evidence FROM crewsnow_ops.full_health_check()
@@ -182,17 +179,17 @@ fn assert_everything_reads(client: &mut Client, name: &str) {
 }
 
 #[test]
-fn it_only_reads() {
+fn health_reports_write_nothing() {
     let cluster = Cluster::start("health_reads", "");
     let mut a = cluster.create_database("health");
-    assert_everything_reads(&mut a, "primary");
-    // Not even a transaction id is used, though each check has a subtransaction.
+    assert_reports_are_read_only(&mut a, "primary");
+    // No transaction id is assigned, though each check runs in a subtransaction.
     run(&mut a, "BEGIN; SELECT * FROM performance_health_check(); SELECT * FROM crewsnow_ops.full_health_check()");
     assert_eq!(value(&mut a, "SELECT txid_current_if_assigned() IS NULL"), "t");
-    // Settings are the caller's again.
+    // The settings of the caller are restored.
     assert_eq!(value(&mut a, "SELECT current_setting('lock_timeout') || current_setting('jit')"), "0on");
     run(&mut a, "ROLLBACK");
-    // The order is that of urgency, and ranks have no gaps.
+    // Rows come in the order of urgency, and ranks have no gaps.
     let order = "SELECT bool_and(severity_rank = n) AND array_agg(status ORDER BY n) = array_agg(status ORDER BY array_position(ARRAY['CRITICAL', 'WARNING', 'SKIPPED', 'OK'], status))
         FROM performance_health_check() WITH ORDINALITY AS h (m, v, t, status, r, severity_rank, o, e, s, c, n)";
     assert_eq!(value(&mut a, order), "t");
@@ -202,63 +199,66 @@ fn it_only_reads() {
 }
 
 #[test]
-fn on_a_standby() {
+fn health_reports_work_on_a_standby() {
     let mut primary = Cluster::start("health_primary", "");
     let mut a = primary.create_database("health");
     run(&mut a, "SELECT crewsnow_ops.sample_health()");
     let standby = Cluster::standby("health_standby", &primary);
     let mut b = standby.connect("health");
-    assert_everything_reads(&mut b, "standby");
+    assert_reports_are_read_only(&mut b, "standby");
     assert_eq!((status(&mut a, "Replay"), status(&mut b, "Replay")), ("OK".into(), "OK".into()));
-    assert_eq!(status(&mut a, "Replication"), "OK", "it is connected and has all");
+    assert_eq!(status(&mut a, "Replication"), "OK", "the standby is connected and has replayed all");
 
     run(&mut b, "SELECT pg_wal_replay_pause()");
     wait_until("the pause", || status(&mut b, "Replay") == "WARNING");
     assert!(worst(&mut b, "Replay", "current_value").starts_with("paused"));
     let resume = worst(&mut b, "Replay", "next_command");
     run(&mut b, &resume);
-    wait_until("what was typed helped", || status(&mut b, "Replay") == "OK");
+    wait_until("the next command helped", || status(&mut b, "Replay") == "OK");
 
-    // One of two that commits wait for.
-    each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT pg_reload_conf()");
+    // Commits wait for two standbys, and one is connected.
+    run_each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT pg_reload_conf()");
     wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
     assert_eq!(worst(&mut a, "Replication", "current_value || ' ' || threshold"), "1 synchronous standbys >= 2");
-    each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()");
+    run_each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()");
     wait_until("one is enough", || status(&mut a, "Replication") == "OK");
-    each(&mut a, "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
+    run_each(&mut a, "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
 
-    // A standby that replays six seconds late: its primary says so, by time.
-    each(&mut b, "ALTER SYSTEM SET recovery_min_apply_delay = '6s'; SELECT pg_reload_conf()");
-    // The standby learns of its delay after some of these.
+    // A standby that replays six seconds late: the primary reports the lag in time.
+    run_each(&mut b, "ALTER SYSTEM SET recovery_min_apply_delay = '6s'; SELECT pg_reload_conf()");
+    // The standby applies the delay after some transactions.
     wait_until("the lag", || {
         run(&mut a, "SELECT txid_current()");
         status(&mut a, "Replication") == "WARNING"
     });
-    each(&mut b, "ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()");
+    run_each(&mut b, "ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()");
 
-    // Who to end there is ended by the server's own function: nothing can be recorded.
+    // A standby cannot record the action: the next command is the server's own function.
     let mut idle = standby.connect("health");
     run(&mut idle, "BEGIN; SELECT 1");
     let pid = value(&mut idle, "SELECT pg_backend_pid()");
     let_time_pass(&mut a, "400 seconds");
-    wait_until("time passes there, too", || status(&mut b, "Idle in Transaction") == "WARNING");
+    wait_until("time passes on the standby, too", || status(&mut b, "Idle in Transaction") == "WARNING");
     let terminate = worst(&mut b, "Idle in Transaction", "next_command");
     assert_eq!(terminate, format!("SELECT pg_terminate_backend({pid});"));
     run(&mut b, &terminate);
-    wait_until("what was typed helped", || status(&mut b, "Idle in Transaction") == "OK");
+    wait_until("the next command helped", || status(&mut b, "Idle in Transaction") == "OK");
     primary.stop("immediate");
     wait_until("the receiver is gone", || worst(&mut b, "Replay", "current_value").starts_with("not connected"));
     assert_eq!(status(&mut b, "Replay"), "WARNING");
-    // Promoted: another role than that of the samples.
+    // Promoted: the samples are of the other role.
     must_run(server_command("pg_ctl").arg("-D").arg(standby.scratch().join("data")).args(["-w", "promote"]));
     run(&mut b, "UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '1 minute'");
     assert_eq!(status(&mut b, "Replay"), "OK");
-    assert!(worst(&mut b, "Rollbacks", "since").starts_with("lifetime"), "another server's counters mean nothing");
+    assert!(
+        worst(&mut b, "Rollbacks", "since").starts_with("lifetime"),
+        "the counters of another server do not compare"
+    );
 }
 
-/// After a crash all counters begin at 0, and an index that is used every second looks unused.
+/// After a crash all counters start at 0, so a much used index looks unused.
 #[test]
-fn a_crash_makes_nothing_unused() {
+fn a_crash_makes_no_index_look_unused() {
     let mut cluster = Cluster::start("health_crash", "");
     let mut a = cluster.create_database("health");
     run(
@@ -268,7 +268,7 @@ fn a_crash_makes_nothing_unused() {
     );
     run(&mut a, "VACUUM ANALYZE used");
     let unused = "SELECT status || coalesce(' ' || evidence, '') FROM crewsnow_ops.full_health_check() WHERE metric = 'Unused Indexes'";
-    // The check's own query, but content with statistics of five seconds instead of seven days.
+    // The query of the check, satisfied with statistics of five seconds instead of seven days.
     let sql = std::fs::read_to_string(root().join("sql/health/full/unused_indexes.sql")).expect("the check");
     assert!(sql.contains("interval '7 days'"));
     let sql = format!("SELECT c.status FROM ({}\n) AS c", sql.replace("interval '7 days'", "interval '5 seconds'"));
@@ -276,7 +276,7 @@ fn a_crash_makes_nothing_unused() {
         &mut a,
         "SELECT crewsnow_ops.sample_health(); UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '1 minute'",
     );
-    assert!(worst(&mut a, "Rollbacks", "since").starts_with("last"), "of the window");
+    assert!(worst(&mut a, "Rollbacks", "since").starts_with("last"), "a rate of the window");
     wait_until("five seconds of statistics", || value(&mut a, &sql) == "OK");
     cluster.stop("immediate");
     cluster.boot();
@@ -284,20 +284,20 @@ fn a_crash_makes_nothing_unused() {
     assert_eq!(
         value(&mut a, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'used_id'"),
         "0",
-        "the trap"
+        "the precondition of this test"
     );
     assert_eq!(value(&mut a, &sql), "SKIPPED", "the statistics are seconds old");
     assert!(value(&mut a, unused).starts_with("SKIPPED the statistics are 00:00:00 old"), "{}", value(&mut a, unused));
     assert!(
         worst(&mut a, "Rollbacks", "since").starts_with("lifetime"),
-        "a sample of before the crash compares with nothing"
+        "a sample from before the crash does not compare"
     );
     assert_eq!(status(&mut a, "Restart"), "WARNING");
 }
 
-/// The server keeps what a transaction has once seen of its statistics.
+/// The server caches statistics per transaction; the reports must not use that cache.
 #[test]
-fn each_call_looks_anew() {
+fn each_call_reads_current_statistics() {
     let cluster = Cluster::start("health_cache", "");
     let mut a = cluster.create_database("health");
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'newcomer'";
@@ -313,7 +313,7 @@ fn each_call_looks_anew() {
         assert_eq!(value(&mut a, sessions), "0");
         let mut newcomer = cluster.connect("health");
         run(&mut newcomer, "SET application_name = 'newcomer'; BEGIN; SELECT 1");
-        assert_eq!(value(&mut a, sessions), "0", "the trap");
+        assert_eq!(value(&mut a, sessions), "0", "the precondition of this test");
         let after = value(&mut a, sql);
         assert_ne!(before, after, "{i}: {sql}");
         run(&mut a, "COMMIT");
@@ -322,9 +322,10 @@ fn each_call_looks_anew() {
     }
 }
 
-/// A check that fails or takes too long is one row; the caller's own limits and cancellations are the caller's.
+/// A check that fails or takes too long is one SKIPPED row. The statement_timeout of the caller
+/// and a cancellation end the call.
 #[test]
-fn one_bad_check_is_one_row() {
+fn a_failing_check_is_one_skipped_row() {
     let cluster = Cluster::start("health_bad", "");
     let mut a = cluster.create_database("health");
     let count = "SELECT count(DISTINCT metric) FROM performance_health_check()";
@@ -332,7 +333,7 @@ fn one_bad_check_is_one_row() {
     let skipped = "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'";
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
     let columns = value(&mut a, "SELECT pg_get_function_result('crewsnow_ops.blocking_tree_now'::regproc)");
-    // The check reads this function, of which a superuser can make anything.
+    // The check reads this function, which a superuser can replace.
     let tree = |body: &str| {
         format!(
             "CREATE OR REPLACE FUNCTION crewsnow_ops.blocking_tree_now() RETURNS {columns} LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
@@ -340,22 +341,22 @@ fn one_bad_check_is_one_row() {
     };
     run(&mut a, &tree("RAISE EXCEPTION 'out of order' USING ERRCODE = 'XX001'"));
     assert_eq!(rows(&mut a, skipped), ["Blocked Sessions|out of order"]);
-    assert_eq!(value(&mut a, count), all, "the others go on");
+    assert_eq!(value(&mut a, count), all, "the other checks go on");
 
     run(&mut a, &tree("PERFORM pg_sleep(20)"));
     let started = Instant::now();
     assert_eq!(rows(&mut a, skipped), ["Blocked Sessions|it took longer than 1000 ms and was stopped"]);
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    // In a transaction, too, which goes on.
+    // The same inside a transaction, which continues.
     run(&mut a, "BEGIN; CREATE TABLE kept (id int)");
     assert_eq!(rows(&mut a, skipped).len(), 1);
     run(&mut a, "COMMIT; SELECT * FROM kept");
 
-    // The caller's time-out ends the call, and leaves a session that works.
+    // The statement_timeout of the caller ends the call, and the session stays usable.
     run(&mut a, "SET statement_timeout = '300ms'");
     assert_eq!(sqlstate(&mut a, count), "57014");
     run(&mut a, "SET statement_timeout = 0");
-    // So does a cancellation by somebody else, while a check runs.
+    // A cancellation from another session does the same while a check runs.
     let pid = value(&mut a, "SELECT pg_backend_pid()");
     let mut b = cluster.connect("health");
     let running = std::thread::spawn(move || {
@@ -371,12 +372,12 @@ fn one_bad_check_is_one_row() {
     run(&mut a, &tree("RETURN"));
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
 
-    // A lock that a check waits for is one skipped row as well, after 0.2 s.
+    // A check that waits for a lock is one SKIPPED row, too, after 0.2 s.
     let mut lock = cluster.connect("health");
     run(&mut lock, "BEGIN; LOCK TABLE crewsnow_ops.matview_refreshes IN ACCESS EXCLUSIVE MODE");
     assert_eq!(rows(&mut a, skipped), ["KPI Freshness|canceling statement due to lock timeout"]);
     run(&mut lock, "ROLLBACK");
-    // Without earlier samples, rates are of the lifetime; nothing is skipped for it.
+    // Without earlier samples, rates cover the lifetime; no check is SKIPPED for that.
     run(
         &mut lock,
         "BEGIN; LOCK TABLE crewsnow_ops.health_samples, crewsnow_ops.statement_samples IN ACCESS EXCLUSIVE MODE",
@@ -384,7 +385,7 @@ fn one_bad_check_is_one_row() {
     assert_eq!(value(&mut a, count), all);
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
     run(&mut lock, "ROLLBACK");
-    // Without the counters of now only those checks say nothing that are about them.
+    // Without current counters only the checks that need them are SKIPPED.
     run(&mut a, "SET allow_system_table_mods = on; ALTER VIEW pg_catalog.pg_stat_wal RENAME TO gone");
     let unknown = rows(
         &mut a,
@@ -405,7 +406,7 @@ fn one_bad_check_is_one_row() {
             "WAL Rate"
         ]
     );
-    assert_eq!(value(&mut a, &format!("SELECT count(*) FROM ({skipped}) AS s")), "10", "the others go on");
+    assert_eq!(value(&mut a, &format!("SELECT count(*) FROM ({skipped}) AS s")), "10", "the other checks go on");
     run(&mut a, "ALTER VIEW pg_catalog.gone RENAME TO pg_stat_wal");
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! Each check of the slow tier on a database that was neglected on purpose.
+//! Each check of full_health_check on a neglected database.
 
 use crate::replication::wait_until;
 use harness::{Cluster, rows, run, value};
@@ -12,8 +12,8 @@ fn found(client: &mut Client, metric: &str) -> Vec<String> {
     rows(client, &sql)
 }
 
-/// The first command that a check says to type.
-fn obey(client: &mut Client, metric: &str) {
+/// Runs the next command of the worst row of a check.
+fn run_next_command(client: &mut Client, metric: &str) {
     let sql = format!(
         "SELECT next_command FROM crewsnow_ops.full_health_check() WHERE metric = '{metric}' ORDER BY severity_rank LIMIT 1"
     );
@@ -24,7 +24,7 @@ fn obey(client: &mut Client, metric: &str) {
 }
 
 #[test]
-fn hygiene() {
+fn neglected_objects_are_reported() {
     let cluster = Cluster::start("hygiene", "autovacuum = off\narchive_mode = on\narchive_command = 'true'");
     let mut a = cluster.create_database("health");
     run(
@@ -65,7 +65,7 @@ fn hygiene() {
         ("Table Bloat", &["OK "]),
         ("Index Bloat", &["OK "]),
     ] {
-        // What a session has counted is written a moment later.
+        // A session writes its counters a moment later.
         wait_until(metric, || {
             let found = found(&mut a, metric);
             found.len() == expected.len() && found.iter().zip(expected).all(|(f, e)| f.starts_with(e))
@@ -77,7 +77,7 @@ fn hygiene() {
     );
     assert_eq!(found(&mut a, "Extension Versions"), ["WARNING extension plpgsql"]);
     run(&mut a, "UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'plpgsql'");
-    // What is said to be typed helps.
+    // The next commands help.
     let metrics = [
         "All Sequences",
         "Integer Keys",
@@ -91,14 +91,14 @@ fn hygiene() {
         "Disabled Triggers",
     ];
     for metric in metrics {
-        obey(&mut a, metric);
+        run_next_command(&mut a, metric);
     }
-    // A table that was rewritten has to be analyzed anew.
+    // A rewritten table needs a new ANALYZE.
     run(&mut a, "ANALYZE");
     for metric in metrics {
         wait_until(metric, || found(&mut a, metric)[0].starts_with("OK "));
     }
-    // Who may not read the tables cannot know what their columns hold.
+    // A role that may not read the tables cannot see the statistics of their columns.
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
     let mut reader = cluster.connect_as("reader", "health");
     assert!(found(&mut reader, "Integer Keys")[0].starts_with("SKIPPED the statistics of "));
@@ -108,9 +108,9 @@ fn hygiene() {
     assert_eq!(found(&mut reader, "Integer Keys"), ["OK "]);
 }
 
-/// What is big and holds nothing, is read as a whole all the time, or not at all: once the statistics cover a week.
+/// Bloat, sequential scans and unused indexes; the checks of usage need statistics of a week.
 #[test]
-fn what_takes_a_week() {
+fn usage_checks_need_a_week_of_statistics() {
     let cluster = Cluster::start("hygiene_week", "autovacuum = off\nmaintenance_work_mem = '256MB'");
     let mut a = cluster.create_database("health");
     run(
@@ -141,6 +141,6 @@ fn what_takes_a_week() {
     wait_until("the scans are counted", || found(&mut a, used[1]) == ["WARNING table public.read"]);
     run(&mut a, "VACUUM (INDEX_CLEANUP on, TRUNCATE off) large");
     assert_eq!(found(&mut a, "Index Bloat"), ["WARNING index public.large_s"]);
-    obey(&mut a, "Index Bloat");
+    run_next_command(&mut a, "Index Bloat");
     assert_eq!(found(&mut a, "Index Bloat"), ["OK "]);
 }

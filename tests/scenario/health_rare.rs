@@ -1,4 +1,5 @@
-//! What seldom goes wrong, and takes some staging: full disks, busy autovacuum, multixacts that run out, checks that are slow together.
+//! Rare problems that need some staging: full disks, busy autovacuum, multixact wraparound, and
+//! checks that are slow together.
 
 use crate::health::{status, worst};
 use crate::replication::wait_until;
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 struct FileSystem(PathBuf);
 
 impl FileSystem {
-    /// `None` where nobody may mount one: it takes root.
+    /// `None` if this user may not mount one (only root may).
     fn mount(directory: PathBuf, options: &str) -> Option<Self> {
-        // What a run that was killed left behind.
+        // A killed run may have left its mount behind.
         let _ = Command::new("umount").arg(&directory).stderr(Stdio::null()).status();
         std::fs::create_dir_all(&directory).expect("a directory");
         let mut mount = Command::new("mount");
@@ -35,11 +36,11 @@ impl Drop for FileSystem {
 }
 
 #[test]
-fn a_full_disk() {
+fn full_disks_are_reported() {
     let cluster = Cluster::start("rare_disk", "");
     let mut a = cluster.create_database("health");
     let beside = |name: &str| cluster.scratch().with_file_name(name);
-    // As large as each other, as two disks of a server mostly are.
+    // Both have the same size, as two disks of a server often have.
     let file_systems = ["rare_disk_space", "rare_disk_files"]
         .map(|name| FileSystem::mount(beside(name), "size=20m,nr_inodes=100,mode=755"));
     let [Some(space), Some(files)] = file_systems else { return };
@@ -51,38 +52,38 @@ fn a_full_disk() {
         );
         run(&mut a, &format!("CREATE TABLESPACE {name} LOCATION '{}'", directory.display()));
     }
-    let of = |name: &str| {
+    let row_of = |name: &str| {
         format!(
             "SELECT status, current_value FROM performance_health_check() WHERE object = 'tablespace {name}' AND metric = 'Disk Space'"
         )
     };
-    assert_eq!(rows(&mut a, &of("space")), ["OK|0 % used, 0.0 GB free"]);
-    assert_eq!(rows(&mut a, &of("files")), ["OK|0 % used, 0.0 GB free"], "another file system, of the same size");
+    assert_eq!(rows(&mut a, &row_of("space")), ["OK|0 % used, 0.0 GB free"]);
+    assert_eq!(rows(&mut a, &row_of("files")), ["OK|0 % used, 0.0 GB free"], "another file system, of the same size");
     let fill = |name: &str, megabytes: f64| {
         std::fs::write(space.0.join(name), vec![0_u8; (megabytes * 1_048_576.0) as usize]).expect("room");
     };
     fill("most", 18.3);
-    assert_eq!(rows(&mut a, &of("space")), ["WARNING|91 % used, 0.0 GB free"]);
+    assert_eq!(rows(&mut a, &row_of("space")), ["WARNING|91 % used, 0.0 GB free"]);
     fill("more", 1.0);
-    assert_eq!(rows(&mut a, &of("space")), ["CRITICAL|96 % used, 0.0 GB free"]);
+    assert_eq!(rows(&mut a, &row_of("space")), ["CRITICAL|96 % used, 0.0 GB free"]);
     assert!(worst(&mut a, "Disk Space", "next_command").contains("'WAL Size'"));
     std::fs::remove_file(space.0.join("most")).expect("room is made");
-    assert_eq!(rows(&mut a, &of("space")), ["OK|5 % used, 0.0 GB free"]);
-    // Room enough, but not for another file.
+    assert_eq!(rows(&mut a, &row_of("space")), ["OK|5 % used, 0.0 GB free"]);
+    // Enough bytes are free, but few files more fit.
     for n in 0..90 {
         std::fs::write(files.0.join(n.to_string()), "").expect("room");
     }
-    assert_eq!(rows(&mut a, &of("files")), ["WARNING|0 % used, 0.0 GB free"]);
+    assert_eq!(rows(&mut a, &row_of("files")), ["WARNING|0 % used, 0.0 GB free"]);
     assert!(worst(&mut a, "Disk Space", "evidence").ends_with(", 93 % of the files it can hold"));
-    // Who sees where tablespaces are still does not see where the rest is.
+    // A plain role sees the locations of tablespaces, but not data_directory.
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
     assert_eq!(status(&mut cluster.connect_as("reader", "health"), "Disk Space"), "WARNING SKIPPED OK");
     drop(cluster);
 }
 
-/// One worker for all, and a table that takes it for long.
+/// One worker for all tables, and a table that keeps it busy.
 #[test]
-fn busy_autovacuum() {
+fn busy_autovacuum_workers_are_reported() {
     let cluster = Cluster::start("rare_autovacuum", "autovacuum_max_workers = 1\nautovacuum_naptime = '1s'");
     let mut a = cluster.create_database("health");
     let metric = "Autovacuum Workers";
@@ -92,26 +93,26 @@ fn busy_autovacuum() {
         "CREATE TABLE slow (id int) WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_freeze_max_age = 100000);
          INSERT INTO slow SELECT generate_series(1, 300000); DELETE FROM slow WHERE id % 2 = 0",
     );
-    // What it does before is soon done.
+    // The worker finishes other tables soon.
     let busy = "SELECT count(*) FROM performance_health_check()
         WHERE metric = 'Autovacuum Workers' AND status = 'WARNING' AND current_value = '1 of 1 workers busy'
             AND evidence ~ '^pid \\d+ in health since .*: autovacuum: VACUUM (ANALYZE )?public.slow$'";
     wait_until("the worker is busy", || value(&mut a, busy) == "1");
     assert!(worst(&mut a, metric, "recommendation").starts_with("Other tables wait"));
     assert!(worst(&mut a, "Autovacuum Lag", "evidence").contains(" vacuums it now"));
-    // A hundred thousand transactions later it prevents a wraparound, and gives way to nobody.
+    // A hundred thousand transactions later it vacuums to prevent wraparound, and does not yield.
     run(&mut a, "SET synchronous_commit = off");
     run(&mut a, "DO $$ BEGIN FOR i IN 1 .. 100100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$");
     run(&mut a, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'");
     wait_until("another kind of vacuum", || worst(&mut a, metric, "evidence").contains("(to prevent wraparound)"));
     assert_eq!(status(&mut a, metric), "WARNING");
-    assert!(worst(&mut a, metric, "recommendation").starts_with("It does not give way"));
-    // However long it takes, a vacuum does not keep another from cleaning.
+    assert!(worst(&mut a, metric, "recommendation").starts_with("A vacuum to prevent wraparound does not yield"));
+    // A vacuum does not hold back other vacuums, however long it takes.
     crate::health::let_time_pass(&mut a, "25 hours");
     assert_eq!(status(&mut a, "Xmin Horizon"), "OK", "{}", worst(&mut a, "Xmin Horizon", "evidence"));
-    // Who waits for it is told to look, not to end what cannot be ended by our hand.
+    // Its victims get a query as the next command: terminate_session does not end a worker.
     let waiter = crate::health::in_background(cluster.connect("health"), "TRUNCATE slow");
-    wait_until("somebody waits for it", || status(&mut a, "Blocked Sessions") == "WARNING");
+    wait_until("TRUNCATE waits for it", || status(&mut a, "Blocked Sessions") == "WARNING");
     let look = worst(&mut a, "Blocked Sessions", "next_command");
     assert_eq!(value(&mut a, &look.replace('*', "backend_type")), "autovacuum worker");
     run(&mut a, "ALTER SYSTEM SET autovacuum = off");
@@ -121,9 +122,9 @@ fn busy_autovacuum() {
     assert_eq!(waiter.join().expect("the waiter"), None);
 }
 
-/// Multixacts run out by themselves, with few transaction ids used.
+/// Multixacts can run out while few transaction ids are used.
 #[test]
-fn multixacts_run_out() {
+fn multixact_wraparound_is_reported() {
     let settings = "autovacuum = off\nautovacuum_multixact_freeze_max_age = 2000000000";
     let mut cluster = Cluster::start("rare_multixacts", settings);
     let mut a = cluster.create_database("health");
@@ -131,24 +132,24 @@ fn multixacts_run_out() {
     drop(a);
     cluster.stop("fast");
     let data = cluster.scratch().join("data");
-    // 1,450,049,536 multixacts later, at the beginning of a file of their offsets.
+    // 1,450,049,536 multixacts later, at the beginning of a segment of pg_multixact/offsets.
     let offsets = data.join("pg_multixact/offsets/566E");
     std::fs::write(&offsets, vec![0_u8; 262_144]).expect("their offsets");
     must_run(Command::new("chown").arg("--reference").arg(data.join("PG_VERSION")).arg(&offsets));
     must_run(server_command("pg_resetwal").args(["-m", "1450049536,1", "-D"]).arg(&data));
     cluster.boot();
     let mut a = cluster.connect("health");
-    let of = "SELECT status, next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
-    assert_eq!(rows(&mut a, of), ["CRITICAL|VACUUM (FREEZE, VERBOSE);"]);
+    let row = "SELECT status, next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
+    assert_eq!(rows(&mut a, row), ["CRITICAL|VACUUM (FREEZE, VERBOSE);"]);
     let evidence = worst(&mut a, "Wraparound", "evidence");
     assert!(evidence.contains(" transactions, 1450049535 multixacts;"), "{evidence}");
     run(&mut a, "VACUUM (FREEZE)");
-    assert_eq!(rows(&mut a, of), Vec::<String>::new(), "what was typed helped");
+    assert_eq!(rows(&mut a, row), Vec::<String>::new(), "the next command helped");
 }
 
-/// Checks that take long each take their second, until five are over: then the rest is skipped.
+/// Each slow check is stopped after 1 s; after 5 s in total the rest is SKIPPED.
 #[test]
-fn five_seconds() {
+fn all_checks_together_take_at_most_five_seconds() {
     let cluster = Cluster::start("rare_slow", "");
     let mut a = cluster.create_database("health");
     let metrics = "SELECT count(DISTINCT metric) FROM performance_health_check()";
@@ -166,19 +167,21 @@ fn five_seconds() {
     let took = started.elapsed();
     assert!(took > Duration::from_millis(4_900) && took < Duration::from_millis(6_500), "{took:?}");
     assert_eq!(value(&mut a, "SELECT count(DISTINCT metric) FROM found"), all);
-    // Four took their second, the fifth what was left of it, and a sixth perhaps the fraction of a millisecond that it left.
+    // Four checks took 1 s, a fifth the rest, and a sixth perhaps the last fraction of a
+    // millisecond.
     let stopped = "SELECT count(*) FROM found WHERE status = 'SKIPPED' AND evidence ~ '^it took longer than \\d+ ms and was stopped$'";
     let stopped = value(&mut a, stopped);
     assert!(stopped == "5" || stopped == "6", "{stopped}");
     let late = "SELECT metric FROM found WHERE status = 'SKIPPED' AND evidence = 'the checks before it took the 5000 ms that all may take' ORDER BY severity_rank";
     let late = rows(&mut a, late);
-    // Which five it is depends on plans: one that has nothing to join never gets as far as the sleep. The last two are late always.
+    // The plans decide which checks sleep, because an empty join never gets that far. The last two
+    // are always late.
     assert!(late.ends_with(&["Database Size".to_owned(), "Disk Space".to_owned()]), "{late:?}");
 }
 
-/// Of what was not read nothing is known.
+/// A sequence that was not read is unknown, not OK.
 #[test]
-fn sequences_that_cannot_be_read() {
+fn unread_sequences_are_skipped() {
     let cluster = Cluster::start("rare_sequences", "");
     let mut a = cluster.create_database("health");
     run(&mut a, "CREATE SEQUENCE used_up AS int; SELECT setval('used_up', 2147483646)");
@@ -186,10 +189,10 @@ fn sequences_that_cannot_be_read() {
     let mut b = cluster.connect("health");
     run(&mut b, "BEGIN; ALTER SEQUENCE used_up CACHE 2");
     assert_eq!(status(&mut a, "Sequences"), "SKIPPED");
-    assert!(worst(&mut a, "Sequences", "evidence").ends_with(", 1 are locked by others"));
+    assert!(worst(&mut a, "Sequences", "evidence").ends_with(", 1 are locked by other sessions"));
     run(&mut b, "ROLLBACK; DROP SEQUENCE used_up");
     assert_eq!(status(&mut a, "Sequences"), "OK");
-    // More of them than the fast check reads: those that are used come first.
+    // More sequences than the fast check reads: the used ones come first.
     run(&mut a, "DO $$ BEGIN FOR i IN 1 .. 210 LOOP EXECUTE format('CREATE SEQUENCE s%s AS int', i); END LOOP; END $$");
     assert_eq!(status(&mut a, "Sequences"), "SKIPPED");
     run(&mut cluster.connect("health"), "SELECT setval('s210', 2147483646) FROM generate_series(1, 100)");
@@ -201,7 +204,7 @@ fn sequences_that_cannot_be_read() {
     assert_eq!(status(&mut a, "Sequences"), "OK");
 }
 
-/// What is looked for, and from where on it is bad, is in the reference.
+/// Each check has a row in the reference.
 #[test]
 fn every_check_is_documented() {
     let cluster = Cluster::start("rare_documents", "");

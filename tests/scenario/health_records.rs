@@ -1,14 +1,14 @@
-//! What health keeps: the counters of some minutes ago, and when materialized views were refreshed.
+//! Records of health: samples of counters, and the last refresh of each materialized view.
 
 use crate::dump_restore::dump_and_restore;
-use crate::health::{each, status, worst};
+use crate::health::{run_each, status, worst};
 use crate::replication::wait_until;
 use harness::{Cluster, both, rows, run, value};
 use postgres::Client;
 
-/// Rates are of the time since a sample, where one compares.
+/// Rates cover the time since a comparable sample, else the lifetime.
 #[test]
-fn samples() {
+fn rates_cover_the_time_since_a_comparable_sample() {
     let cluster = Cluster::start("health_samples", "");
     let mut a = cluster.create_database("health");
     run(&mut a, "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator')");
@@ -17,17 +17,17 @@ fn samples() {
     let age = |by: &str| format!("UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '{by}'");
     assert!(since(&mut a).starts_with("lifetime since "), "{}", since(&mut a));
     assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "t");
-    assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "f", "five seconds are not over");
+    assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "f", "five seconds have not passed");
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.health_samples"), "1");
-    assert!(since(&mut a).starts_with("lifetime"), "a window of no time says nothing");
+    assert!(since(&mut a).starts_with("lifetime"), "the sample is too young");
     run(&mut a, &age("20 seconds"));
-    assert!(since(&mut a).starts_with("lifetime"), "nor does one of less than 30 s");
+    assert!(since(&mut a).starts_with("lifetime"), "so is one of less than 30 s");
     run(&mut a, &age("20 seconds"));
     assert!(since(&mut a).starts_with("last 4"), "{}", since(&mut a));
     assert!(since(&mut op).starts_with("last 4"), "{}", since(&mut op));
     run(&mut a, &age("4 minutes"));
     assert_eq!(since(&mut a), "last 5 min");
-    // Of several, the one of about five minutes ago.
+    // Of several samples, the one closest to five minutes ago.
     assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "t");
     run(&mut a, &age("30 minutes"));
     assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "t");
@@ -36,16 +36,16 @@ fn samples() {
         "UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '6 minutes' WHERE sampled_at > now() - interval '1 minute'",
     );
     assert_eq!(since(&mut a), "last 6 min");
-    // Somebody resets: counters of another life do not compare.
+    // After a reset the counters do not compare.
     run(&mut a, "SELECT pg_stat_reset()");
     wait_until("the reset", || since(&mut a).starts_with("lifetime"));
-    assert!(worst(&mut a, "Checkpoints", "since").starts_with("last"), "those of the server were not reset");
+    assert!(worst(&mut a, "Checkpoints", "since").starts_with("last"), "the counters of checkpoints were not reset");
     run(&mut a, "SELECT pg_stat_reset_shared('bgwriter'); SELECT pg_stat_reset_shared('wal')");
     if value(&mut a, "SELECT to_regclass('pg_stat_checkpointer') IS NOT NULL") == "t" {
         run(&mut a, "SELECT pg_stat_reset_shared('checkpointer')");
     }
     wait_until("the other reset", || worst(&mut a, "Checkpoints", "since").starts_with("lifetime"));
-    // An hour is kept, and nothing of a clock that was wrong.
+    // Samples older than an hour go, and so do samples from the future.
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.health_samples"), "3");
     run(&mut a, &age("50 minutes"));
     run(&mut a, "INSERT INTO crewsnow_ops.health_samples VALUES (now() + interval '1 day', '{}')");
@@ -60,25 +60,25 @@ fn samples() {
             "SELECT count(*), count(*) FILTER (WHERE sampled_at > now()), (SELECT count(*) FROM crewsnow_ops.statement_samples) FROM crewsnow_ops.health_samples"
         ),
         ["2|0|0"],
-        "the last, and the one of 56 minutes ago"
+        "the last sample, and the one of 56 minutes ago"
     );
-    // A caller who must not read the samples gets lifetimes, not an error.
+    // A caller without access to the samples gets lifetimes, not an error.
     run(&mut a, "REVOKE SELECT ON crewsnow_ops.health_samples FROM op");
     assert!(since(&mut op).starts_with("lifetime"));
 }
 
-/// PostgreSQL does not record refreshes; an event trigger does.
+/// PostgreSQL does not record refreshes; the event trigger does.
 #[test]
-fn kpi_freshness() {
+fn refreshes_are_recorded() {
     let cluster = Cluster::start("health_kpi", "");
     cluster.create_empty_database("health");
     let mut a = cluster.connect("health");
     let metric = "KPI Freshness";
     run(&mut a, "CREATE MATERIALIZED VIEW before AS SELECT 1 AS n; CREATE EXTENSION crewsnow_ops");
-    assert_eq!(status(&mut a, metric), "SKIPPED", "nobody knows when it was filled");
+    assert_eq!(status(&mut a, metric), "SKIPPED", "the time of its refresh is unknown");
     let refresh = worst(&mut a, metric, "next_command");
     run(&mut a, &refresh);
-    assert_eq!(status(&mut a, metric), "OK", "what was typed helped");
+    assert_eq!(status(&mut a, metric), "OK", "the next command helped");
     run(&mut a, "CREATE MATERIALIZED VIEW kpi AS SELECT 1 AS n; CREATE UNIQUE INDEX ON kpi (n)");
     assert_eq!(status(&mut a, metric), "OK", "filled by CREATE");
     let age = "UPDATE crewsnow_ops.matview_refreshes SET refreshed_at = refreshed_at - interval";
@@ -91,8 +91,8 @@ fn kpi_freshness() {
         run(&mut a, refresh);
         assert_eq!(status(&mut a, metric), "OK", "{refresh}");
     }
-    // A refresh that was rolled back was none.
-    each(
+    // A refresh that was rolled back does not count.
+    run_each(
         &mut a,
         &format!("{age} '3 hours'; BEGIN; REFRESH MATERIALIZED VIEW kpi; REFRESH MATERIALIZED VIEW before; ROLLBACK"),
     );
@@ -101,7 +101,7 @@ fn kpi_freshness() {
     run(&mut a, "CREATE MATERIALIZED VIEW empty AS SELECT 1 AS n WITH NO DATA");
     assert_eq!(worst(&mut a, metric, "status || ' ' || current_value"), "CRITICAL never filled");
     run(&mut a, "DROP MATERIALIZED VIEW empty");
-    // By a role that may do nothing else here.
+    // A refresh by a role without other privileges.
     run(
         &mut a,
         &format!(
@@ -111,7 +111,7 @@ fn kpi_freshness() {
     run(&mut cluster.connect_as("owner", "health"), "REFRESH MATERIALIZED VIEW kpi");
     assert_eq!(status(&mut a, metric), "OK");
 
-    // Dumped and restored, in several ways: the copy's views were filled by the restore.
+    // After dump and restore, the restore counts as the refresh.
     run(&mut a, "SELECT crewsnow_ops.sample_health()");
     for (copy, dump, restore) in [("plain", &[][..], &[][..]), ("parallel", &["-Fd"], &["-j4"])] {
         dump_and_restore(&cluster, "health", copy, dump, restore);
@@ -119,23 +119,23 @@ fn kpi_freshness() {
         assert_eq!(
             value(&mut restored, "SELECT count(*) FROM crewsnow_ops.health_samples"),
             "0",
-            "{copy}: another server's counters"
+            "{copy}: samples are not dumped"
         );
-        let of = "SELECT count(*) FROM crewsnow_ops.matview_refreshes AS r JOIN pg_class AS c ON c.oid = r.relid WHERE c.relname IN ('kpi', 'before')";
-        assert_eq!(value(&mut restored, of), "2", "{copy}");
+        let records = "SELECT count(*) FROM crewsnow_ops.matview_refreshes AS r JOIN pg_class AS c ON c.oid = r.relid WHERE c.relname IN ('kpi', 'before')";
+        assert_eq!(value(&mut restored, records), "2", "{copy}");
         assert_eq!(status(&mut restored, metric), "OK", "{copy}");
     }
 
-    // Whatever is wrong with the record, the refresh itself succeeds, and says what is wrong.
+    // If the record fails, the refresh succeeds with a WARNING.
     run(&mut a, "ALTER TABLE crewsnow_ops.matview_refreshes RENAME TO elsewhere");
-    let said = both(&cluster.psql("health").args(["-c", "REFRESH MATERIALIZED VIEW kpi"]).output().expect("psql"));
+    let output = both(&cluster.psql("health").args(["-c", "REFRESH MATERIALIZED VIEW kpi"]).output().expect("psql"));
     assert!(
-        said.starts_with("WARNING:  crewsnow_ops could not note") && said.contains("REFRESH MATERIALIZED VIEW"),
-        "{said}"
+        output.starts_with("WARNING:  crewsnow_ops could not note") && output.contains("REFRESH MATERIALIZED VIEW"),
+        "{output}"
     );
     run(&mut a, "CREATE MATERIALIZED VIEW another AS SELECT 2 AS n");
     assert_eq!(value(&mut a, "SELECT n FROM another"), "2");
-    assert_eq!(status(&mut a, metric), "SKIPPED", "without the record nothing is known");
+    assert_eq!(status(&mut a, metric), "SKIPPED", "without the table the age is unknown");
     run(&mut a, "ALTER TABLE crewsnow_ops.elsewhere RENAME TO matview_refreshes; DROP MATERIALIZED VIEW another");
     assert_eq!(status(&mut a, metric), "OK");
 }

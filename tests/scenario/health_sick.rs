@@ -1,7 +1,9 @@
-//! Each check of the fast tier on a server that was made sick on purpose, and what it says to type next. Those of sessions are in
-//! health_waits, those of replication and of materialized views in health, those of statements in health_statements.
+//! Each fast check on a server with the problem that it looks for, and the effect of its next
+//! command. Checks of sessions are in health_waits, of replication in health, of materialized views
+//! in
+//! health_records, of statements in health_statements.
 
-use crate::health::{each, in_background, status, worst};
+use crate::health::{in_background, run_each, status, worst};
 use crate::replication::wait_until;
 use harness::{Cluster, rows, run, server_command, value};
 use postgres::Client;
@@ -17,15 +19,15 @@ fn sample(client: &mut Client) {
     run(client, A_MINUTE_LATER);
 }
 
-/// Does what the check says to do.
-fn obey(client: &mut Client, metric: &str) {
+/// Runs the next command of the worst row of a check.
+fn run_next_command(client: &mut Client, metric: &str) {
     for command in worst(client, metric, "next_command").lines() {
         run(client, command);
     }
 }
 
 #[test]
-fn what_is_in_the_catalogs() {
+fn catalog_problems_go_after_the_next_command() {
     let cluster = Cluster::start("sick_catalogs", "");
     let mut a = cluster.create_database("health");
 
@@ -48,18 +50,18 @@ fn what_is_in_the_catalogs() {
             "CRITICAL|sequence public.big|97.8 %",
             "WARNING|sequence public.events_id_seq|88.5 %"
         ],
-        "of serial, of a default that feeds an int column, and of identity"
+        "sequences of serial, of a default of an int column, and of identity"
     );
     for _ in 0..3 {
-        obey(&mut a, "Sequences");
+        run_next_command(&mut a, "Sequences");
     }
-    assert_eq!(status(&mut a, "Sequences"), "OK", "what was typed helped");
+    assert_eq!(status(&mut a, "Sequences"), "OK", "the next command helped");
 
     run(&mut a, "CREATE TABLE users (email text); INSERT INTO users VALUES ('a'), ('a')");
     a.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)").expect_err("a duplicate");
     assert_eq!(status(&mut a, "Invalid Indexes"), "WARNING");
     run(&mut a, "DELETE FROM users");
-    obey(&mut a, "Invalid Indexes");
+    run_next_command(&mut a, "Invalid Indexes");
     assert_eq!(status(&mut a, "Invalid Indexes"), "OK");
 
     run(
@@ -72,19 +74,22 @@ fn what_is_in_the_catalogs() {
         worst(&mut a, "Autovacuum Lag", "object || ' ' || current_value"),
         "table public.dead 30000 dead rows (50 %)"
     );
-    obey(&mut a, "Autovacuum Lag");
+    run_next_command(&mut a, "Autovacuum Lag");
     wait_until("the vacuum", || status(&mut a, "Autovacuum Lag") == "OK");
 }
 
 #[test]
-fn settings_and_places() {
+fn settings_and_used_up_limits_are_reported() {
     let cluster = Cluster::start("sick_settings", "max_connections = 20\nmax_locks_per_transaction = 10");
     let mut a = cluster.create_database("health");
     assert_eq!(status(&mut a, "Restart"), "WARNING", "it has just been started");
 
-    each(&mut a, "ALTER SYSTEM SET autovacuum = off; ALTER SYSTEM SET max_connections = 30; SELECT pg_reload_conf()");
+    run_each(
+        &mut a,
+        "ALTER SYSTEM SET autovacuum = off; ALTER SYSTEM SET max_connections = 30; SELECT pg_reload_conf()",
+    );
     wait_until("the settings", || status(&mut a, "Autovacuum Workers") == "CRITICAL");
-    obey(&mut a, "Autovacuum Workers");
+    run_next_command(&mut a, "Autovacuum Workers");
     wait_until("the setting", || status(&mut a, "Autovacuum Workers") == "OK");
     assert_eq!(worst(&mut a, "Pending Settings", "status || ' ' || evidence"), "WARNING max_connections");
     run(&mut a, "ALTER SYSTEM RESET max_connections");
@@ -102,7 +107,7 @@ fn settings_and_places() {
     assert_eq!(status(&mut a, "Lock Table"), "CRITICAL");
     run(&mut a, "SELECT pg_advisory_unlock_all()");
 
-    // Of 17 places 80 % are 14 and 95 % are 17.
+    // Of 17 slots 80 % are 14 and 95 % are 17.
     assert_eq!(status(&mut a, "Connections"), "OK");
     let mut sessions: Vec<_> = (0..13).map(|_| cluster.connect("health")).collect();
     assert_eq!(status(&mut a, "Connections"), "WARNING");
@@ -112,12 +117,12 @@ fn settings_and_places() {
     run(&mut a, "CREATE ROLE worker LOGIN CONNECTION LIMIT 1");
     let worker = cluster.connect_as("worker", "health");
     wait_until("the others are gone", || status(&mut a, "Connections") == "CRITICAL OK");
-    assert_eq!(worst(&mut a, "Connections", "object"), "role worker", "a role's own limit counts, too");
+    assert_eq!(worst(&mut a, "Connections", "object"), "role worker", "the limit of a role counts, too");
     drop(worker);
 }
 
 #[test]
-fn rates() {
+fn rates_of_the_window_are_reported() {
     let cluster = Cluster::start(
         "sick_rates",
         "deadlock_timeout = '50ms'\nshared_buffers = '16MB'\ncheckpoint_timeout = '1h'\nautovacuum = off",
@@ -147,7 +152,7 @@ fn rates() {
         );
     }
 
-    // Each cause in a session of its own: what it counted is written when it ends.
+    // Each cause runs in a session of its own, because a session writes its counters when it ends.
     let session = |sql: &str| run(&mut cluster.connect("health"), sql);
     for _ in 0..200 {
         session("BEGIN; SELECT 1; ROLLBACK");
@@ -187,14 +192,15 @@ fn rates() {
     wait_until("deaths", || status(&mut a, "Session Deaths") == "CRITICAL");
     assert!(worst(&mut a, "Session Deaths", "evidence").contains("12 by an operator"));
 
-    // Without pg_stat_statements it is known of transactions: ten of five seconds, and some that a login takes.
+    // Without pg_stat_statements the mean is per transaction: ten of five seconds, and those of
+    // logins.
     sample(&mut a);
     let sleepers: Vec<_> = (0..10).map(|_| in_background(cluster.connect("health"), "SELECT pg_sleep(5)")).collect();
     assert!(sleepers.into_iter().all(|sleeper| sleeper.join().expect("a sleeper").is_none()));
     wait_until("slow transactions", || status(&mut a, "Avg Query Time") == "CRITICAL");
     assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per transaction"));
 
-    // 4 GB in a minute: as if the sample had been taken at that position.
+    // 4 GB in a minute: the sample is moved to that WAL position.
     sample(&mut a);
     run(
         &mut a,
@@ -204,7 +210,7 @@ fn rates() {
 }
 
 #[test]
-fn wal_that_stays() {
+fn retained_wal_is_reported() {
     let cluster = Cluster::start(
         "sick_wal",
         "archive_mode = on\narchive_command = 'false'\nmax_wal_size = '32MB'\nmin_wal_size = '32MB'\nwal_keep_size = 0",
@@ -226,14 +232,14 @@ fn wal_that_stays() {
     }
     wait_until("more files wait", || status(&mut a, "Archive Queue") == "CRITICAL");
     assert_eq!(status(&mut a, "WAL Size"), "CRITICAL");
-    // Made to give up the slot, the server does.
-    each(&mut a, "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'; SELECT pg_reload_conf()");
+    // With this limit the server invalidates the slot.
+    run_each(&mut a, "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'; SELECT pg_reload_conf()");
     wait_until("the slot is lost", || {
         run(&mut a, "CHECKPOINT");
         status(&mut a, "Replication Slots") == "CRITICAL"
     });
-    obey(&mut a, "Replication Slots");
-    each(&mut a, "ALTER SYSTEM SET archive_command = 'true'; SELECT pg_reload_conf()");
+    run_next_command(&mut a, "Replication Slots");
+    run_each(&mut a, "ALTER SYSTEM SET archive_command = 'true'; SELECT pg_reload_conf()");
     wait_until("archiving works again", || status(&mut a, "Archive Queue") == "OK");
     assert_eq!(status(&mut a, "WAL Archiving"), "WARNING", "it failed within the hour");
     wait_until("WAL is removed", || {
@@ -242,23 +248,23 @@ fn wal_that_stays() {
     });
     assert_eq!(metrics.map(|metric| status(&mut a, metric)), ["WARNING", "OK", "OK", "OK"]);
 
-    // Commits that wait for a standby that is not there. Its own session must not commit.
-    each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()");
+    // Commits wait for a standby that is not connected. The session of the test must not commit.
+    run_each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()");
     wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
-    // That nobody is connected even a plain role sees.
+    // A plain role sees, too, that no standby is connected.
     run(
         &mut a,
         "SET synchronous_commit = local; CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')",
     );
     assert_eq!(status(&mut cluster.connect_as("reader", "health"), "Replication"), "CRITICAL");
     run(&mut a, "RESET synchronous_commit");
-    obey(&mut a, "Replication");
+    run_next_command(&mut a, "Replication");
     wait_until("the setting", || status(&mut a, "Replication") == "OK");
 }
 
-/// Transaction ids that run out, and a block that was damaged on disk.
+/// Transaction ids that run out, and a damaged block on disk.
 #[test]
-fn damage() {
+fn wraparound_and_damaged_blocks_are_reported() {
     let mut cluster = Cluster::start("sick_damage", "autovacuum = off\nautovacuum_freeze_max_age = 2000000000");
     let mut a = cluster.create_database("health");
     assert_eq!(status(&mut a, "Wraparound"), "OK");
@@ -286,7 +292,7 @@ fn damage() {
     let freeze = "SELECT next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
     assert_eq!(value(&mut a, freeze), "VACUUM (FREEZE, VERBOSE);");
     assert_eq!(worst(&mut a, "Xmin Horizon", "status || ' ' || object"), "CRITICAL replication slot forgotten");
-    obey(&mut a, "Xmin Horizon");
+    run_next_command(&mut a, "Xmin Horizon");
     assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
 
     assert_eq!(status(&mut a, "Checksum Failures"), "OK");

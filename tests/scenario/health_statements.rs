@@ -1,4 +1,4 @@
-//! Statements: with pg_stat_statements in all its states, and without it.
+//! Reports of statements, with pg_stat_statements in all its states and without it.
 
 use crate::health::{in_background, status, worst};
 use crate::replication::wait_until;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 const PRELOAD: &str = "shared_preload_libraries = 'pg_stat_statements'";
 
-/// Servers without contrib have none.
+/// Servers without contrib lack the extension.
 fn can_be_created(client: &mut Client) -> bool {
     value(client, "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'") == "1"
 }
 
-/// A statement of more than a second that runs now is shown, and masked.
+/// A statement that has been running for over a second is shown, masked.
 fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
     let sleeper = in_background(cluster.connect("health"), "SELECT 'S3CRET', pg_sleep(60)");
     let running =
@@ -30,7 +30,7 @@ fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
 }
 
 #[test]
-fn without_pg_stat_statements() {
+fn reports_work_without_pg_stat_statements() {
     let cluster = Cluster::start("statements_none", "");
     let mut a = cluster.create_database("health");
     let advice = "SELECT query_hash, finding, optimization_suggestion FROM analyze_slow_queries()";
@@ -41,27 +41,27 @@ fn without_pg_stat_statements() {
         worst(&mut a, "Statement Statistics", "next_command"),
         "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';"
     );
-    // The runbook's filter leaves no row, but not the impression that all is well.
+    // The filter of the runbook leaves no row; the NOTICE tells why.
     let typed = cluster
         .psql("health")
         .args(["-At", "-c", "SELECT * FROM analyze_slow_queries() WHERE avg_time_ms > 1000;"])
         .output();
-    let said = both(&typed.expect("psql"));
-    assert!(said.starts_with("NOTICE:  pg_stat_statements"), "{said}");
+    let output = both(&typed.expect("psql"));
+    assert!(output.starts_with("NOTICE:  pg_stat_statements"), "{output}");
     assert_running_is_shown(&cluster, &mut a);
     if can_be_created(&mut a) {
         // Created, but the library is not loaded: reading it would fail.
         run(&mut a, "CREATE EXTENSION pg_stat_statements");
         assert_eq!(rows(&mut a, advice), [preload]);
         assert_eq!(status(&mut a, "Statement Statistics"), "WARNING");
-        assert_eq!(status(&mut a, "Slow Queries"), "OK", "of what runs now");
+        assert_eq!(status(&mut a, "Slow Queries"), "OK", "only running statements count");
         run(&mut a, "SELECT crewsnow_ops.sample_health()");
         assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.statement_samples"), "0");
     }
 }
 
 #[test]
-fn with_pg_stat_statements() {
+fn slow_statements_are_those_of_the_window() {
     let without = Cluster::start("statements_check", "");
     if !can_be_created(&mut without.connect("postgres")) {
         return;
@@ -70,7 +70,7 @@ fn with_pg_stat_statements() {
     let cluster = Cluster::start("statements", &format!("{PRELOAD}\npg_stat_statements.max = 100"));
     let started = Instant::now();
     let mut a = cluster.create_database("health");
-    // Loaded, but this database cannot read it.
+    // Loaded, but not created in this database.
     assert_eq!(
         worst(&mut a, "Statement Statistics", "status || ' ' || next_command"),
         "WARNING CREATE EXTENSION pg_stat_statements;"
@@ -81,7 +81,8 @@ fn with_pg_stat_statements() {
     assert_eq!(status(&mut a, "Statement Statistics"), "OK");
     assert_eq!(rows(&mut a, advice), Vec::<String>::new());
 
-    // Who sees only its own statements is told so, and gets no figure of them as if it were the server's.
+    // A role that sees only its own statements gets SKIPPED, not figures that pass for the
+    // server's.
     run(
         &mut a,
         "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); GRANT USAGE ON SCHEMA \"Odd place\" TO reader",
@@ -92,7 +93,7 @@ fn with_pg_stat_statements() {
     assert!(worst(&mut reader, "Avg Query Time", "current_value").ends_with("per transaction"));
     assert_eq!(value(&mut reader, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"), "1");
 
-    // Before the sample: the most expensive of all.
+    // Before the sample: the most expensive statement of the lifetime.
     let before = "SELECT pg_sleep(3), 'S3CRET' AS before";
     let during = "SELECT pg_sleep(1.2), 'S3CRET' AS during";
     run(&mut a, before);
@@ -103,7 +104,8 @@ fn with_pg_stat_statements() {
     let reset = "SELECT stats_reset FROM \"Odd place\".pg_stat_statements_info";
     let (calls, since) = (value(&mut a, counted), value(&mut a, reset));
     run(&mut a, "SELECT crewsnow_ops.sample_health()");
-    // A sample counts once it is half a minute old, and only if it was taken after the statistics began: here one has to wait.
+    // A sample counts if it is half a minute old and younger than the statistics, so the test
+    // waits.
     std::thread::sleep(Duration::from_secs(33).saturating_sub(started.elapsed()));
     run(
         &mut a,
@@ -115,11 +117,11 @@ fn with_pg_stat_statements() {
     assert_eq!(
         rows(&mut a, window),
         ["SELECT pg_sleep($1), $2 AS during|1|t|t"],
-        "what was slow before the window is history"
+        "a statement that was slow before the window is left out"
     );
     assert_eq!(worst(&mut a, "Slow Queries", "current_value"), "1 statements");
     assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per statement"));
-    // Ten different ones: a name alone makes no other statement.
+    // Ten different statements: an alias alone would not make them differ.
     let sleeps: Vec<_> = (0..10)
         .map(|n| in_background(cluster.connect("health"), &format!("SELECT pg_sleep(1.1){}", ", 1".repeat(n))))
         .collect();
@@ -129,17 +131,17 @@ fn with_pg_stat_statements() {
     let leaks =
         rows(&mut a, "SELECT r::text FROM analyze_slow_queries() AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'");
     assert_eq!(leaks, Vec::<String>::new());
-    // Nobody's statistics were reset by all this.
+    // The reports reset no statistics.
     assert_eq!(value(&mut a, reset), since);
     assert_eq!(value(&mut a, &format!("SELECT ({counted}) > {calls}")), "t");
-    // Earlier samples that are locked are as good as none.
+    // If the samples are locked, figures cover the lifetime.
     let mut lock = cluster.connect("health");
     run(&mut lock, "BEGIN; LOCK TABLE crewsnow_ops.statement_samples IN ACCESS EXCLUSIVE MODE");
     let lifetime = "SELECT DISTINCT left(\"window\", 8) FROM analyze_slow_queries() WHERE pid IS NULL";
     assert_eq!(rows(&mut a, lifetime), ["lifetime"]);
     run(&mut lock, "ROLLBACK");
     assert_eq!(rows(&mut a, lifetime), ["since 20"]);
-    // More statements than there is room for.
+    // More statements than pg_stat_statements.max.
     for n in 20..170 {
         run(&mut a, &format!("SELECT 1{}", ", 1".repeat(n)));
     }
@@ -151,7 +153,7 @@ fn with_pg_stat_statements() {
         ),
         "t"
     );
-    // What cannot be read, for whatever reason, is unknown; all else goes on.
+    // If pg_stat_statements fails, its checks are SKIPPED, and the others go on.
     let broken = "SELECT regexp_replace(pg_get_functiondef('\"Odd place\".pg_stat_statements'::regproc), 'LANGUAGE c.*', 'LANGUAGE plpgsql STRICT AS $$ BEGIN RAISE EXCEPTION ''broken''; END $$')";
     let broken = value(&mut a, broken);
     run(&mut a, &broken);

@@ -1,6 +1,6 @@
-//! Sessions that wait for, or are in the way of, each other: the blocking tree, and the checks that look at sessions.
+//! Sessions that block each other: the blocking tree, and the checks of sessions.
 
-use crate::health::{each, in_background, let_time_pass, status, worst};
+use crate::health::{in_background, let_time_pass, run_each, status, worst};
 use crate::replication::wait_until;
 use harness::{Cluster, program, rows, run, value};
 use std::process::Stdio;
@@ -9,23 +9,24 @@ use std::time::{Duration, Instant};
 const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted";
 const SECRET: &str = "S3CRET";
 
-/// An ALTER TABLE waits for a reader, and everybody else for the ALTER TABLE. Who joins pg_locks with itself sees no edge, or false ones.
+/// An ALTER TABLE waits for a reader, and a second reader waits for the ALTER TABLE. A self-join of
+/// pg_locks would show no edge, or false ones.
 #[test]
-fn a_queue_behind_an_alter_table() {
+fn the_tree_shows_a_queue_behind_an_alter_table() {
     let cluster = Cluster::start("waits_ddl", "");
     let mut a = cluster.create_database("health");
     run(&mut a, "CREATE TABLE queue (id int)");
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.blocking_tree"), "0");
     let mut reader = cluster.connect("health");
-    let of = |session: &mut postgres::Client| value(session, "SELECT pg_backend_pid()");
-    let r = of(&mut reader);
-    each(&mut reader, &format!("BEGIN; SELECT '{SECRET}', count(*) FROM queue"));
+    let pid_of = |session: &mut postgres::Client| value(session, "SELECT pg_backend_pid()");
+    let r = pid_of(&mut reader);
+    run_each(&mut reader, &format!("BEGIN; SELECT '{SECRET}', count(*) FROM queue"));
     let mut ddl = cluster.connect("health");
-    let d = of(&mut ddl);
+    let d = pid_of(&mut ddl);
     let ddl = in_background(ddl, "ALTER TABLE queue ADD COLUMN x int");
     wait_until("the ALTER TABLE waits", || value(&mut a, WAITING) == "1");
     let mut second = cluster.connect("health");
-    let s = of(&mut second);
+    let s = pid_of(&mut second);
     let second = in_background(second, &format!("SELECT '{SECRET}', count(*) FROM queue"));
     wait_until("the second reader waits", || value(&mut a, WAITING) == "2");
     let tree = "SELECT root, depth, path, victims, state, coalesce(lock_mode, '-'), coalesce(relation, '-') FROM crewsnow_ops.blocking_tree ORDER BY depth";
@@ -36,16 +37,16 @@ fn a_queue_behind_an_alter_table() {
             format!("{r}|1|{r} > {d}|1|active|AccessExclusiveLock|public.queue"),
             format!("{r}|2|{r} > {d} > {s}|0|active|AccessShareLock|public.queue"),
         ],
-        "two edges, and the reader is the root of both"
+        "two edges, both below the first reader"
     );
-    // An ordinary reader of the view sees the same edges.
+    // A plain role sees the same edges.
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
     let mut plain = cluster.connect_as("reader", "health");
     assert_eq!(
         value(&mut plain, "SELECT string_agg(path, ', ' ORDER BY depth) FROM crewsnow_ops.blocking_tree"),
         format!("{r}, {r} > {d}, {r} > {d} > {s}")
     );
-    assert_eq!(status(&mut a, "Blocked Sessions"), "OK", "for a moment, that is life");
+    assert_eq!(status(&mut a, "Blocked Sessions"), "OK", "a short wait is normal");
     let_time_pass(&mut a, "40 seconds");
     assert_eq!(status(&mut a, "Blocked Sessions"), "WARNING");
     assert_eq!(worst(&mut a, "Blocked Sessions", "object"), format!("pid {r}"));
@@ -53,7 +54,7 @@ fn a_queue_behind_an_alter_table() {
     assert_eq!(
         worst(&mut plain, "Blocked Sessions", "next_command"),
         "GRANT pg_monitor TO reader;",
-        "it could not tell which session to end"
+        "the session to end is hidden"
     );
     let shown = "SELECT query FROM crewsnow_ops.blocking_tree WHERE depth <> 1 ORDER BY depth";
     assert_eq!(rows(&mut a, shown), ["SELECT ?, count(*) FROM queue"; 2], "masked");
@@ -64,16 +65,20 @@ fn a_queue_behind_an_alter_table() {
     }
     let terminate = worst(&mut a, "Blocked Sessions", "next_command");
     run(&mut a, &terminate);
-    assert_eq!((ddl.join().expect("the ALTER TABLE"), second.join().expect("the reader")), (None, None), "all go on");
+    assert_eq!(
+        (ddl.join().expect("the ALTER TABLE"), second.join().expect("the reader")),
+        (None, None),
+        "both statements complete"
+    );
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.blocking_tree"), "0");
     assert_eq!(status(&mut a, "Blocked Sessions"), "OK");
 }
 
 #[test]
-fn a_prepared_transaction_at_the_root() {
+fn a_prepared_transaction_can_be_the_root_blocker() {
     let cluster = Cluster::start("waits_2pc", "max_prepared_transactions = 5");
     let mut a = cluster.create_database("health");
-    each(
+    run_each(
         &mut a,
         "CREATE TABLE queue (id int); BEGIN; LOCK TABLE queue; SELECT txid_current(); PREPARE TRANSACTION 'odd ''gid'",
     );
@@ -105,9 +110,9 @@ fn a_prepared_transaction_at_the_root() {
     assert_eq!(status(&mut a, "Prepared Transactions"), "OK");
 }
 
-/// A hundred who want the same lock: that is 4,950 edges between them, and one that matters for each.
+/// A hundred sessions wait for the same lock: 4,950 edges, of which one matters for each session.
 #[test]
-fn a_long_queue() {
+fn a_queue_of_a_hundred_is_one_level_deep() {
     let cluster = Cluster::start("waits_storm", "max_connections = 130\ndeadlock_timeout = '60s'");
     let mut a = cluster.create_database("health");
     run(&mut a, "CREATE TABLE queue (id int)");
@@ -125,8 +130,8 @@ fn a_long_queue() {
         .expect("pgbench");
     wait_until("all wait", || value(&mut a, WAITING) == "100");
     std::thread::sleep(Duration::from_millis(1200));
-    // Five at once, as when everybody looks.
-    let looks: Vec<_> = (0..5)
+    // Five readers of the view at once, as in an incident.
+    let readers: Vec<_> = (0..5)
         .map(|_| {
             let mut session = cluster.connect("health");
             std::thread::spawn(move || {
@@ -137,8 +142,8 @@ fn a_long_queue() {
             })
         })
         .collect();
-    for look in looks {
-        let (found, took) = look.join().expect("a look");
+    for reader in readers {
+        let (found, took) = reader.join().expect("a reader");
         assert_eq!(found, ["100|101|1"]);
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
@@ -147,7 +152,7 @@ fn a_long_queue() {
         ("Blocked Sessions", "WARNING"),
         ("Slow Queries", "CRITICAL"),
         ("Wait Profile", "WARNING"),
-        // 102 of 127 places
+        // 102 of 127 slots
         ("Connections", "WARNING"),
     ] {
         assert_eq!(status(&mut a, metric), expected, "{metric}");
@@ -157,13 +162,13 @@ fn a_long_queue() {
     assert_eq!(status(&mut a, "Blocked Sessions"), "CRITICAL");
     let terminate = worst(&mut a, "Blocked Sessions", "next_command");
     run(&mut a, &terminate);
-    assert!(clients.wait().expect("pgbench ends").success(), "each of them gets its turn");
+    assert!(clients.wait().expect("pgbench ends").success(), "each of them gets the lock");
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.blocking_tree"), "0");
 }
 
-/// Sessions as they are hours later. What they said of their data is nowhere in the reports.
+/// Sessions that stay open for hours. Literals of their statements appear in no report.
 #[test]
-fn old_sessions() {
+fn old_sessions_are_reported_without_their_data() {
     let cluster = Cluster::start("waits_old", "");
     let mut a = cluster.create_database("health");
     run(&mut a, &format!("CREATE TABLE {SECRET}_is_no_literal (t text)"));
@@ -190,7 +195,7 @@ fn old_sessions() {
         value(&mut a, "SELECT count(*) FROM performance_health_check() WHERE metric = 'Idle in Transaction'"),
         "2"
     );
-    // Another, which began its transaction long ago but has just done something.
+    // A session that began its transaction long ago but has just run a statement.
     let busy = "SELECT pg_get_viewdef('pg_catalog.pg_stat_activity'::regclass) ~ 'state_change - '";
     assert_eq!(value(&mut a, busy), "t");
     let definition = value(
@@ -202,7 +207,7 @@ fn old_sessions() {
     assert_eq!(status(&mut a, "Long Transactions"), "CRITICAL");
     let_time_pass(&mut a, "25 hours");
 
-    // The words are in no column of anything.
+    // No column of any report has the literals.
     for from in [
         "performance_health_check()",
         "crewsnow_ops.full_health_check()",
@@ -216,12 +221,12 @@ fn old_sessions() {
     }
     let shown =
         "SELECT count(*) FROM performance_health_check() WHERE evidence LIKE '%query: %SELECT ? AS a, ? AS b, ? AS c%'";
-    assert_eq!(value(&mut a, shown), "3", "but the statements are shown");
+    assert_eq!(value(&mut a, shown), "3", "the statements are shown, masked");
     let shown = "SELECT count(*) FROM analyze_slow_queries() WHERE query_snippet LIKE 'SELECT ? AS a, %' AND finding LIKE 'running%'";
     assert_eq!(value(&mut a, shown), "1");
     assert_eq!(value(&mut a, "SELECT crewsnow_ops.mask_literals($$SELECT 'a', 1 FROM t$$)"), "SELECT ?, ? FROM t");
 
-    // What is said to be typed ends these sessions, and nothing else.
+    // The next commands end these sessions and no other.
     for metric in ["Long Queries", "Idle in Transaction", "Idle in Transaction"] {
         let terminate = worst(&mut a, metric, "next_command");
         assert_eq!(value(&mut a, &terminate), "t", "{metric}");

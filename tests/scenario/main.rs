@@ -1,9 +1,11 @@
-//! The extension's whole life: dump and restore, standby, subscriber, crash, install and removal; and what health says of sick servers.
+//! The life of the extension: dump and restore, standby, subscriber, crash, install, removal; the
+//! reports of health on servers with problems.
 
 mod dump_restore;
 mod event_log;
 mod health;
-mod health_hands;
+mod health_actions;
+mod health_columns;
 mod health_hygiene;
 mod health_rare;
 mod health_records;

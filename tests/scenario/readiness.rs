@@ -100,9 +100,9 @@ fn each_fault_fails_its_criterion(a: &mut Client) {
              public.messages",
         ),
         (
-            "ALTER TABLE crewsnow_ops.rls_control_own DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE crewsnow_ops.rls_self_test_isolated DISABLE ROW LEVEL SECURITY",
             "NO_GO|70|1|0|f",
-            "NO_EVIDENCE: the audit is INCONCLUSIVE: detector-broken",
+            "NO_EVIDENCE: the audit is INCONCLUSIVE: audit-self-test-failed",
         ),
         // An operator accepted the finding.
         (

@@ -27,7 +27,7 @@ fn verdicts_on_writing() {
         let cells = rows(
             &mut a,
             &format!(
-                "SELECT concat_ws(' ', reach, CASE WHEN identity LIKE '%signed up' THEN 'new' WHEN identity LIKE '%anonymously' THEN 'guest'
+                "SELECT concat_ws(' ', reach, CASE WHEN identity LIKE '% as a new account' THEN 'new' WHEN identity LIKE '% as an anonymous sign-in' THEN 'guest'
                     WHEN role = 'anon' THEN 'anon' ELSE 'user' END, verdict, coalesce(confidence, '')), coalesce(remark, '')
                  FROM crewsnow_ops.rls_matrix('public.{name}')"
             ),
@@ -42,15 +42,15 @@ fn verdicts_on_writing() {
     made_rows_are_rows(&mut a);
     let suspected = rows(
         &mut a,
-        "SELECT severity, confidence, evidence LIKE '%the BEFORE trigger \"sets it\" may set it right%' FROM crewsnow_ops.audit_rls()
+        "SELECT severity, confidence, evidence LIKE '%the BEFORE trigger \"sets it\" may correct or reject%' FROM crewsnow_ops.audit_rls()
          WHERE rule = 'forged-rows' AND object LIKE '% on public.helped'",
     );
     assert_eq!(suspected, ["CRITICAL|SUSPECTED|t"]);
     let untold = value(
         &mut a,
-        "SELECT remark FROM crewsnow_ops.rls_matrix('public.pattern') WHERE reach = 'forged-rows' AND identity LIKE '%signed up'",
+        "SELECT remark FROM crewsnow_ops.rls_matrix('public.pattern') WHERE reach = 'forged-rows' AND identity LIKE '% as a new account'",
     );
-    assert!(untold.contains("who writes chooses code"), "{untold}");
+    assert!(untold.contains("the writer chooses code"), "{untold}");
 }
 
 /// A real session writes what the audit says that one can, and not what it says that one cannot.
@@ -100,7 +100,7 @@ fn keys_of_other_types() {
          CREATE POLICY p ON public.own USING (user_id OPERATOR(ext.=) (SELECT auth.uid())::text::ext.citext)",
     );
     let verdict = |a: &mut Client, table: &str| {
-        let sql = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('@') WHERE reach = 'read-leak' AND identity LIKE '%signed up'";
+        let sql = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('@') WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
         value(a, &sql.replace('@', table))
     };
     assert_eq!(verdict(&mut a, "public.named"), "LEAK");
@@ -132,7 +132,7 @@ fn numbers_without_accounts(cluster: &Cluster) {
     let mut a = cluster.connect("numbers");
     let told = rows(
         &mut a,
-        "SELECT relation, verdict FROM crewsnow_ops.rls_matrix() WHERE reach = 'read-leak' AND identity = 'clerk, just signed up' ORDER BY 1",
+        "SELECT relation, verdict FROM crewsnow_ops.rls_matrix() WHERE reach = 'read-leak' AND identity = 'clerk as a new account' ORDER BY 1",
     );
     assert_eq!(told, ["shop.open|LEAK", "shop.orders|ISOLATED"]);
     assert_eq!(sqlstate(&mut a, "SELECT * FROM crewsnow_ops.effective_rls('shop.orders', 'clerk', 'x')"), "22P02");
@@ -186,7 +186,7 @@ fn more_than_are_listed(a: &mut Client) {
         a,
         "SELECT count(*), max(detail) FILTER (WHERE object = 'rule rls-off') FROM crewsnow_ops.audit_rls() WHERE rule = 'rls-off'",
     );
-    assert_eq!(listed, ["201|There are 5 more like the 200 that are listed."]);
+    assert_eq!(listed, ["201|5 more findings beside the 200 listed."]);
     run(a, "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('DROP TABLE public.open_%s', n); END LOOP; END $$");
 }
 

@@ -13,7 +13,7 @@ pub fn supabase(cluster: &Cluster, name: &str) -> Client {
     client
 }
 
-const READ: &str = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix(%) WHERE reach = 'read-leak' AND identity = 'authenticated, just signed up'";
+const READ: &str = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix(%) WHERE reach = 'read-leak' AND identity = 'authenticated as a new account'";
 
 /// What must be as it was, whatever the policies do.
 fn traces(client: &mut Client) -> Vec<String> {
@@ -110,7 +110,7 @@ fn time_is_kept(a: &mut Client) {
     let began = Instant::now();
     let untold = value(
         a,
-        "SELECT count(*) FROM crewsnow_ops.rls_matrix() WHERE verdict = 'INCONCLUSIVE' AND remark LIKE '%time was up%'",
+        "SELECT count(*) FROM crewsnow_ops.rls_matrix() WHERE verdict = 'INCONCLUSIVE' AND remark LIKE '%audit_time is used up%'",
     );
     assert!(untold.parse::<i32>().expect("a count") > 20, "{untold}");
     // The last table that was begun is looked at to its end.
@@ -263,7 +263,7 @@ fn owners_of_tables_gain_and_see_nothing() {
     }
     let verdict = |a: &mut Client, table: &str, reach: &str| {
         let sql = format!(
-            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') WHERE reach = '{reach}' AND identity ~ 'signed up'"
+            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') WHERE reach = '{reach}' AND identity ~ 'as a new account'"
         );
         value(a, &sql)
     };

@@ -41,7 +41,7 @@ fn in_any_session_and_transaction() {
     assert!(
         expected
             .iter()
-            .any(|row| row == "public.open_notes|read-leak|authenticated|authenticated, just signed up|LEAK"),
+            .any(|row| row == "public.open_notes|read-leak|authenticated|authenticated as a new account|LEAK"),
         "{expected:?}"
     );
     assert!(
@@ -111,7 +111,7 @@ fn the_last_hundred_runs(a: &mut Client) {
 
 /// What this transaction has made is looked at, and what it takes back is not.
 fn uncommitted(a: &mut Client) {
-    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') WHERE reach = 'read-leak' AND identity LIKE '%signed up'";
+    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
     run(
         a,
         "BEGIN; CREATE TABLE public.fresh (LIKE public.notes INCLUDING ALL, FOREIGN KEY (user_id) REFERENCES auth.users);
@@ -173,7 +173,7 @@ fn on_a_standby() {
     assert_ne!(value(&mut b, "SELECT count(*) FROM audit_all_rls_policies(), generate_rls_checklist()"), "0");
     let (u, v) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
     let doors = rows(&mut b, &format!("SELECT object, verdict, proof FROM crewsnow_ops.trace_access('{u}', '{v}')"));
-    assert_eq!(doors, ["table public.open_notes|LEAK|not tried: nothing can be changed here"]);
+    assert_eq!(doors, ["table public.open_notes|LEAK|not tried: the transaction is read-only"]);
     assert_ne!(value(&mut b, "SELECT count(*) FROM crewsnow_ops.trace_row('open_notes', '{\"id\": 1}')"), "0");
     let finding = value(&mut b, "SELECT finding FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'");
     assert!(value(&mut b, &format!("SELECT crewsnow_ops.prove_remediation('{finding}')")).starts_with("not tried"));
@@ -240,7 +240,7 @@ fn another_application(cluster: &Cluster) {
     let mut a = cluster.connect("shop");
     let told = rows(
         &mut a,
-        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() WHERE identity = 'shop_user, just signed up' AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
+        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() WHERE identity = 'shop_user as a new account' AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
     );
     assert_eq!(
         told,

@@ -65,14 +65,15 @@ fn teams() {
     let team = told(&mut a, "team_notes");
     assert!(
         team.iter().all(|row| row.starts_with("SHARED OBSERVED")
-            && row.contains("; no row was reached of 4 users who share no team with who asked in public.members")),
+            && row
+                .contains("; no row is reached of the 4 users who share no team with the identity in public.members")),
         "{team:?}"
     );
     assert!(!team.is_empty());
     assert_eq!(
         told(&mut a, "friend_notes"),
         [
-            "SHARED OBSERVED some rows of others: not everybody reaches it; also a row of a user who shares no team with who asked in public.members"
+            "SHARED OBSERVED some foreign rows: not every user reaches it; the identity also reaches a row of a user who shares no team with it in public.members"
         ]
     );
     let member = told(&mut a, "member_notes");

@@ -1,5 +1,5 @@
--- Limits: 50 (the contract); critical from 100 (ours: how many processors there are is not known here).
--- "Active" is a client session that runs a statement now; idle ones cost little.
+-- Limits: 50 (contract), critical 100 (ours: the number of processors is unknown here). Only client
+-- sessions that run a statement count: idle sessions cost little.
 WITH active AS (
     SELECT
         count(*) FILTER (WHERE s.state = 'active') AS active, count(*) AS clients,
@@ -9,17 +9,23 @@ WITH active AS (
     WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid()
 )
 SELECT
-    CASE WHEN NOT a.sees_all THEN 'SKIPPED' WHEN a.active >= 100 THEN 'CRITICAL' WHEN a.active >= 50 THEN 'WARNING' ELSE 'OK' END AS status,
+    CASE WHEN NOT a.sees_all THEN 'SKIPPED'
+        WHEN a.active >= 100 THEN 'CRITICAL' WHEN a.active >= 50 THEN 'WARNING' ELSE 'OK' END
+            AS status,
     NULL::text AS object,
     CASE WHEN a.sees_all THEN a.active::text END AS current_value,
     '< 50' AS threshold,
-    CASE WHEN a.sees_all THEN format('%s of %s client sessions run a statement, %s of them wait for a lock', a.active, a.clients, a.waiting)
+    CASE WHEN a.sees_all
+        THEN format('%s of %s client sessions run a statement, %s of them wait for a lock',
+            a.active, a.clients, a.waiting)
         ELSE 'the states of other users'' sessions are hidden from this role'
     END AS evidence,
-    CASE WHEN NOT a.sees_all THEN 'Let this role see what others run.'
+    CASE WHEN NOT a.sees_all THEN 'Grant pg_monitor to this role.'
         WHEN a.active < 50 THEN 'Nothing to do.'
-        WHEN a.waiting * 2 > a.active THEN 'Most of them wait for a lock: resolve the root blocker.'
-        ELSE 'More statements run than the server can serve at once, so all become slow: find what they run, and shed load.'
+        WHEN a.waiting * 2 > a.active
+            THEN 'Most active sessions wait for a lock: end the root blocker.'
+        ELSE 'More statements run than the server can serve at once, and all slow down: find them '
+            'and shed load.'
     END AS recommendation,
     CASE WHEN NOT a.sees_all THEN format('GRANT pg_monitor TO %I;', current_user)
         WHEN a.active < 50 THEN NULL

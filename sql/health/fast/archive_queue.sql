@@ -1,5 +1,7 @@
--- Where archive_queue.*.sql cannot run.
+-- Fallback for roles that may not call pg_ls_archive_statusdir().
 SELECT
-    'SKIPPED' AS status, NULL::text AS object, NULL::text AS current_value, '< 10 files' AS threshold,
-    'pg_ls_archive_statusdir() may not be called by this role' AS evidence,
-    'Let this role count the files.' AS recommendation, format('GRANT pg_monitor TO %I;', current_user) AS next_command, 'now' AS since
+    'SKIPPED' AS status, NULL::text AS object, NULL::text AS current_value,
+    '< 10 files' AS threshold,
+    'this role may not call pg_ls_archive_statusdir()' AS evidence,
+    'Grant pg_monitor to this role.' AS recommendation,
+    format('GRANT pg_monitor TO %I;', current_user) AS next_command, 'now' AS since

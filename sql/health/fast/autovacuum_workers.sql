@@ -1,43 +1,62 @@
--- Limits: off is critical (pgdoctor fails it); all workers busy, or one that prevents a wraparound and so lets nobody pass, a warning.
+-- Limits: critical if autovacuum is off (pgdoctor fails it). A warning if all workers are busy, or
+-- if one vacuums to prevent wraparound, because that worker does not yield to other lock requests.
 WITH
 workers AS (
-    SELECT s.pid, s.datname, s.query, s.xact_start, s.wait_event_type, s.query LIKE '%(to prevent wraparound)' AS is_urgent
+    SELECT s.pid, s.datname, s.query, s.xact_start, s.wait_event_type,
+        s.query LIKE '%(to prevent wraparound)' AS is_urgent
     FROM pg_stat_activity AS s
     WHERE s.backend_type = 'autovacuum worker'
 ),
 state AS (
     SELECT
         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
-        current_setting('autovacuum')::boolean AND current_setting('track_counts')::boolean AS is_on,
-        least(current_setting('autovacuum_max_workers')::integer, current_setting('autovacuum_worker_slots', true)::integer) AS most,
+        current_setting('autovacuum')::boolean
+            AND current_setting('track_counts')::boolean AS is_on,
+        least(current_setting('autovacuum_max_workers')::integer,
+            current_setting('autovacuum_worker_slots', true)::integer) AS max_workers,
         (SELECT count(*) FROM workers) AS busy,
         (SELECT string_agg(format('pid %s in %s since %s%s: %s', w.pid, w.datname, w.xact_start,
-            CASE WHEN w.wait_event_type = 'Lock' THEN ' (waits for a lock)' ELSE '' END, left(w.query, 100)), '; ' ORDER BY w.xact_start)
-            FROM (SELECT * FROM workers AS w ORDER BY w.is_urgent DESC, w.xact_start LIMIT 3) AS w) AS oldest,
+            CASE WHEN w.wait_event_type = 'Lock' THEN ' (waits for a lock)' ELSE '' END,
+            left(w.query, 100)), '; ' ORDER BY w.xact_start)
+            FROM (SELECT * FROM workers AS w ORDER BY w.is_urgent DESC, w.xact_start LIMIT 3) AS w)
+                AS details,
         EXISTS (SELECT FROM workers AS w WHERE w.is_urgent) AS is_urgent
 ),
 judged AS (
     SELECT s.*,
-        CASE WHEN NOT s.is_on THEN 'CRITICAL' WHEN NOT s.sees_all THEN 'SKIPPED' WHEN s.busy >= s.most OR s.is_urgent THEN 'WARNING' ELSE 'OK' END
+        CASE WHEN NOT s.is_on THEN 'CRITICAL'
+            WHEN NOT s.sees_all THEN 'SKIPPED'
+            WHEN s.busy >= s.max_workers OR s.is_urgent THEN 'WARNING' ELSE 'OK' END
             AS status
     FROM state AS s
 )
 SELECT
     j.status, NULL::text AS object,
-    CASE WHEN NOT j.is_on THEN 'off' WHEN j.sees_all THEN format('%s of %s workers busy', j.busy, j.most) END AS current_value,
-    'on, < ' || j.most || ' busy' AS threshold,
-    CASE WHEN NOT j.is_on THEN format('autovacuum %s, track_counts %s', current_setting('autovacuum'), current_setting('track_counts'))
+    CASE WHEN NOT j.is_on THEN 'off'
+        WHEN j.sees_all THEN format('%s of %s workers busy', j.busy, j.max_workers) END
+            AS current_value,
+    'on, < ' || j.max_workers || ' busy' AS threshold,
+    CASE WHEN NOT j.is_on
+        THEN format('autovacuum %s, track_counts %s', current_setting('autovacuum'),
+            current_setting('track_counts'))
         WHEN NOT j.sees_all THEN 'background processes are hidden from this role'
-        ELSE j.oldest
+        ELSE j.details
     END AS evidence,
-    CASE WHEN NOT j.is_on THEN 'Tables grow, queries slow down, and in the end the database stops writing: turn it on.'
-        WHEN j.status = 'SKIPPED' THEN 'Let this role see what others do.'
-        WHEN j.is_urgent THEN 'It does not give way to an ALTER TABLE on its table: let it finish, do not queue DDL behind it.'
+    CASE WHEN NOT j.is_on
+        THEN 'Tables grow, queries slow down, and in the end the database refuses writes: turn '
+            'autovacuum on.'
+        WHEN j.status = 'SKIPPED' THEN 'Grant pg_monitor to this role.'
+        WHEN j.is_urgent
+            THEN 'A vacuum to prevent wraparound does not yield to ALTER TABLE: let it finish, and '
+                'queue no DDL behind it.'
         WHEN j.status = 'WARNING'
-            THEN 'Other tables wait for a worker: if this lasts, raise autovacuum_vacuum_cost_limit, then autovacuum_max_workers.'
+            THEN 'Other tables wait for a worker: if this lasts, raise '
+                'autovacuum_vacuum_cost_limit, then autovacuum_max_workers.'
         ELSE 'Nothing to do.'
     END AS recommendation,
-    CASE WHEN NOT j.is_on THEN E'ALTER SYSTEM SET autovacuum = on;\nALTER SYSTEM SET track_counts = on;\nSELECT pg_reload_conf();'
+    CASE WHEN NOT j.is_on
+        THEN E'ALTER SYSTEM SET autovacuum = on;\nALTER SYSTEM SET track_counts = on;\nSELECT '
+            'pg_reload_conf();'
         WHEN j.status = 'SKIPPED' THEN format('GRANT pg_monitor TO %I;', current_user)
         WHEN j.status = 'WARNING' THEN 'SELECT * FROM pg_stat_progress_vacuum;'
     END AS next_command,

@@ -1,33 +1,44 @@
--- Limits: 80 % (awesome-prometheus-alerts), 95 % (check_postgres) of the places that are not reserved.
--- A role without pg_read_all_stats counts background workers, too: its figure is an upper bound.
+-- Limits: 80 % (awesome-prometheus-alerts) and 95 % (check_postgres) of the unreserved connection
+-- slots. A role without pg_read_all_stats also counts background workers: its figure is an upper
+-- bound.
 WITH
 sessions AS (
-    SELECT s.*, coalesce(s.backend_type, 'client backend') = 'client backend' AND s.usesysid IS NOT NULL AS is_client
+    SELECT s.*,
+        coalesce(s.backend_type, 'client backend') = 'client backend'
+            AND s.usesysid IS NOT NULL AS is_client
     FROM pg_stat_activity AS s
 ),
-places AS (
+slots AS (
     SELECT
-        current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
-            - coalesce(current_setting('reserved_connections', true), '0')::integer AS places,
+        current_setting('max_connections')::integer
+            - current_setting('superuser_reserved_connections')::integer
+            - coalesce(current_setting('reserved_connections', true), '0')::integer AS slots,
         count(*) FILTER (WHERE s.is_client) AS used,
         count(*) FILTER (WHERE s.is_client AND s.state = 'active') AS active,
         count(*) FILTER (WHERE s.is_client AND s.state = 'idle') AS idle,
-        count(*) FILTER (WHERE s.is_client AND s.state LIKE 'idle in transaction%') AS idle_in_transaction,
+        count(*) FILTER (WHERE s.is_client AND s.state LIKE 'idle in transaction%')
+            AS idle_in_transaction,
         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all
     FROM sessions AS s
 ),
 used AS (
-    SELECT 0 AS place, NULL::text AS object, p.used, p.places, 'SHOW max_connections;' AS limit_command,
+    SELECT 0 AS level, NULL::text AS object, p.used, p.slots,
+        'SHOW max_connections;' AS limit_command,
         CASE WHEN p.sees_all
-            THEN format('%s active, %s idle, %s idle in transaction', p.active, p.idle, p.idle_in_transaction)
-            ELSE 'states are hidden without pg_read_all_stats, background workers are counted, too'
+            THEN format('%s active, %s idle, %s idle in transaction', p.active, p.idle,
+                p.idle_in_transaction)
+            ELSE 'states are hidden without pg_read_all_stats; background workers count as sessions'
         END
-            || (SELECT coalesce('; most from ' || string_agg(t.who, ', '), '') FROM (
-                SELECT format('%s (%s)', coalesce(nullif(s.usename::text, ''), '?'), count(*)) AS who
-                FROM sessions AS s WHERE s.is_client GROUP BY s.usename ORDER BY count(*) DESC LIMIT 3) AS t) AS evidence
-    FROM places AS p
+            || (SELECT coalesce('; most from ' || string_agg(t.label, ', '), '') FROM (
+                SELECT format('%s (%s)', coalesce(nullif(s.usename::text, ''), '?'), count(*))
+                    AS label
+                FROM sessions AS s
+                WHERE s.is_client GROUP BY s.usename ORDER BY count(*) DESC LIMIT 3) AS t)
+                    AS evidence
+    FROM slots AS p
     UNION ALL
-    SELECT 1, 'role ' || r.rolname, count(s.pid), r.rolconnlimit, format('ALTER ROLE %I CONNECTION LIMIT %s;', r.rolname, r.rolconnlimit * 2),
+    SELECT 1, 'role ' || r.rolname, count(s.pid), r.rolconnlimit,
+        format('ALTER ROLE %I CONNECTION LIMIT %s;', r.rolname, r.rolconnlimit * 2),
         'CONNECTION LIMIT of the role'
     FROM pg_roles AS r
     JOIN sessions AS s ON s.usesysid = r.oid AND s.is_client
@@ -35,28 +46,33 @@ used AS (
     GROUP BY r.oid, r.rolname, r.rolconnlimit
     UNION ALL
     SELECT 1, 'database ' || d.datname, count(s.pid), d.datconnlimit,
-        format('ALTER DATABASE %I CONNECTION LIMIT %s;', d.datname, d.datconnlimit * 2), 'CONNECTION LIMIT of the database'
+        format('ALTER DATABASE %I CONNECTION LIMIT %s;', d.datname, d.datconnlimit * 2),
+        'CONNECTION LIMIT of the database'
     FROM pg_database AS d
     JOIN sessions AS s ON s.datid = d.oid AND s.is_client
     WHERE d.datconnlimit > 0
     GROUP BY d.oid, d.datname, d.datconnlimit
 ),
 judged AS (
-    SELECT u.*, round(100.0 * u.used / greatest(u.places, 1)) AS percent,
-        CASE WHEN u.used >= 0.95 * u.places THEN 'CRITICAL' WHEN u.used >= 0.8 * u.places THEN 'WARNING' ELSE 'OK' END AS status
+    SELECT u.*, round(100.0 * u.used / greatest(u.slots, 1)) AS percent,
+        CASE WHEN u.used >= 0.95 * u.slots THEN 'CRITICAL'
+            WHEN u.used >= 0.8 * u.slots THEN 'WARNING' ELSE 'OK' END AS status
     FROM used AS u
 )
 SELECT
-    j.status, j.object, format('%s (%s %%)', j.used, j.percent) AS current_value, format('< 80 %% of %s', j.places) AS threshold, j.evidence,
+    j.status, j.object, format('%s (%s %%)', j.used, j.percent) AS current_value,
+    format('< 80 %% of %s', j.slots) AS threshold, j.evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
-        ELSE 'New logins will soon be refused: disconnect idle sessions, find the client that opens too many, put a pooler before it.'
+        ELSE 'The server will soon refuse logins: disconnect idle sessions, find the client that '
+            'opens too many, add a pooler.'
     END AS recommendation,
     CASE WHEN j.status = 'OK' THEN NULL
-        WHEN j.place = 0 THEN 'SELECT * FROM crewsnow_ops.connections ORDER BY connections DESC LIMIT 20;'
+        WHEN j.level = 0
+            THEN 'SELECT * FROM crewsnow_ops.connections ORDER BY connections DESC LIMIT 20;'
         ELSE j.limit_command
     END AS next_command,
     'now' AS since
 FROM judged AS j
-WHERE j.place = 0 OR j.status <> 'OK'
-ORDER BY j.place, j.percent DESC
+WHERE j.level = 0 OR j.status <> 'OK'
+ORDER BY j.level, j.percent DESC
 LIMIT 5

@@ -1,38 +1,45 @@
--- Limits: 300 s (pgEdge alerter, pgFirstAid), 3600 s (pganalyze).
--- Measured from state_change: how long the session has done nothing while its transaction holds locks and the xmin horizon.
+-- Limits: 300 s (pgEdge, pgFirstAid), critical 3600 s (pganalyze). Measured from state_change: the
+-- time that the session has done nothing while its transaction holds locks and the xmin horizon.
 WITH
-found AS (
-    SELECT s.*, t.age, CASE WHEN t.age >= interval '3600 s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
-        row_number() OVER (ORDER BY t.age DESC) AS place, count(*) OVER () AS found
+findings AS (
+    SELECT s.*, t.age,
+        CASE WHEN t.age >= interval '3600 s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+        row_number() OVER (ORDER BY t.age DESC) AS rank, count(*) OVER () AS total
     FROM pg_stat_activity AS s
     CROSS JOIN LATERAL (SELECT statement_timestamp() - s.state_change AS age) AS t
-    WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid() AND t.age >= interval '300 s'
+    WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid()
+        AND t.age >= interval '300 s'
         AND s.state LIKE 'idle in transaction%'
 ),
-sight AS (SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all)
+visibility AS (SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all)
 SELECT
-    f.status, format('pid %s', f.pid) AS object, date_trunc('second', f.age)::text AS current_value, '< 300 s' AS threshold,
+    f.status, format('pid %s', f.pid) AS object, date_trunc('second', f.age)::text AS current_value,
+    '< 300 s' AS threshold,
     format('user %s, application %s, database %s, client %s, transaction since %s, %s',
-            f.usename, coalesce(nullif(f.application_name, ''), '(none)'), f.datname, coalesce(f.client_addr::text, 'local'),
-            f.xact_start, CASE WHEN f.backend_xid IS NULL THEN 'has written nothing' ELSE 'has written' END)
+            f.usename, coalesce(nullif(f.application_name, ''), '(none)'), f.datname,
+            coalesce(f.client_addr::text, 'local'),
+            f.xact_start,
+            CASE WHEN f.backend_xid IS NULL THEN 'has written nothing' ELSE 'has written' END)
         || CASE WHEN f.wait_event_type = 'Lock' THEN ', waits for a lock' ELSE '' END
-        || CASE WHEN f.place = 1 AND f.found > 5 THEN format('; %s more such sessions', f.found - 5) ELSE '' END
+        || CASE WHEN f.rank = 1 AND f.total > 5 THEN format('; %s more such sessions', f.total - 5)
+            ELSE '' END
         || E'\nquery: ' || left(f.query, 300) AS evidence,
-    'Its locks and its snapshot stay until it ends: others wait and vacuum cleans nothing; '
-        || 'end it, then mend the client or set idle_in_transaction_session_timeout.' AS recommendation,
+    'The transaction keeps its locks and holds back vacuum: end the session, then correct the '
+    'client or set idle_in_transaction_session_timeout.' AS recommendation,
     CASE WHEN pg_is_in_recovery() THEN format('SELECT pg_terminate_backend(%s);', f.pid)
         ELSE format('SELECT crewsnow_ops.terminate_session(%s, %L);', f.pid,
             to_char(f.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
     END AS next_command,
     'now' AS since
-FROM found AS f
-WHERE f.place <= 5
+FROM findings AS f
+WHERE f.rank <= 5
 UNION ALL
 SELECT 'OK', NULL, 'none', '< 300 s', NULL, 'Nothing to do.', NULL, 'now'
-FROM sight AS s
-WHERE s.sees_all AND NOT EXISTS (SELECT FROM found)
+FROM visibility AS s
+WHERE s.sees_all AND NOT EXISTS (SELECT FROM findings)
 UNION ALL
-SELECT 'SKIPPED', NULL, NULL, '< 300 s', 'the states of other users'' sessions are hidden from this role',
-    'Let this role see what others do.', format('GRANT pg_monitor TO %I;', current_user), 'now'
-FROM sight AS s
+SELECT 'SKIPPED', NULL, NULL, '< 300 s',
+    'the states of other users'' sessions are hidden from this role',
+    'Grant pg_monitor to this role.', format('GRANT pg_monitor TO %I;', current_user), 'now'
+FROM visibility AS s
 WHERE NOT s.sees_all

@@ -1,23 +1,30 @@
--- Limits: 30 s (check_postgres' critical), critical from 3600 s (ours): it keeps locks and the xmin horizon, even over a restart.
-WITH found AS (
-    SELECT p.*, statement_timestamp() - p.prepared AS age, row_number() OVER (ORDER BY p.prepared) AS place, count(*) OVER () AS found
+-- Limits: 30 s (check_postgres: critical), critical 3600 s (ours). A prepared transaction keeps its
+-- locks and the xmin horizon, even across a restart.
+WITH findings AS (
+    SELECT p.*, statement_timestamp() - p.prepared AS age,
+        row_number() OVER (ORDER BY p.prepared) AS rank, count(*) OVER () AS total
     FROM pg_prepared_xacts AS p
     WHERE statement_timestamp() - p.prepared >= interval '30 s'
 )
 SELECT
     CASE WHEN f.age >= interval '3600 s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
-    'prepared transaction ' || f.gid AS object, date_trunc('second', f.age)::text AS current_value, '< 30 s' AS threshold,
+    'prepared transaction ' || f.gid AS object, date_trunc('second', f.age)::text AS current_value,
+    '< 30 s' AS threshold,
     format('prepared at %s by %s in %s, %s locks', f.prepared, f.owner, f.database,
-            (SELECT count(*) FROM pg_locks AS x JOIN pg_locks AS l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL
-                WHERE x.locktype = 'transactionid' AND x.transactionid = f.transaction AND x.pid IS NULL AND x.granted))
-        || CASE WHEN f.place = 1 AND f.found > 5 THEN format('; %s more', f.found - 5) ELSE '' END AS evidence,
-    'Its locks stay until somebody ends it: ask its coordinator for the outcome, then commit it or roll it back (as its owner).' AS recommendation,
+            (SELECT count(*) FROM pg_locks AS x
+                JOIN pg_locks AS l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL
+                WHERE x.locktype = 'transactionid' AND x.transactionid = f.transaction
+                    AND x.pid IS NULL AND x.granted))
+        || CASE WHEN f.rank = 1 AND f.total > 5 THEN format('; %s more', f.total - 5) ELSE '' END
+            AS evidence,
+    'It keeps its locks until it ends: ask its coordinator for the outcome, then commit it or roll '
+    'it back (as its owner).' AS recommendation,
     CASE WHEN f.database = current_database() THEN '' ELSE format(E'\\connect %I\n', f.database) END
         || format('ROLLBACK PREPARED %L;', f.gid) AS next_command,
     'now' AS since
-FROM found AS f
-WHERE f.place <= 5
+FROM findings AS f
+WHERE f.rank <= 5
 UNION ALL
 SELECT 'OK', NULL, format('%s', count(*)), '< 30 s', NULL, 'Nothing to do.', NULL, 'now'
 FROM pg_prepared_xacts
-HAVING NOT EXISTS (SELECT FROM found)
+HAVING NOT EXISTS (SELECT FROM findings)

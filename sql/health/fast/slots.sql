@@ -1,56 +1,72 @@
--- Limits: inactive for 10 minutes (awesome-prometheus-alerts; from 17 on, before it cannot be told and any inactive slot that keeps a WAL segment
--- counts), "extended" (pgdoctor), 1 GB; critical: "unreserved", "lost" (pgdoctor, check_pgactivity), invalidated, or inactive with 10 GB (ours).
+-- Limits: inactive for 10 minutes (awesome-prometheus-alerts), "extended" (pgdoctor), 1 GB (ours).
+-- Critical: "unreserved" or "lost" (pgdoctor, check_pgactivity), invalidated, or inactive with 10
+-- GB (ours). Before PostgreSQL 17 the time of inactivity is unknown: there, an inactive slot that
+-- keeps a WAL segment counts.
 WITH
-here AS (
-    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn
+current_wal AS (
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
+        AS lsn
 ),
 slots AS (
     SELECT s.*, greatest(pg_wal_lsn_diff(h.lsn, s.restart_lsn), 0) AS retained,
         (to_jsonb(s) ->> 'inactive_since')::timestamptz AS idle_since,
-        coalesce(to_jsonb(s) ->> 'invalidation_reason', CASE WHEN (to_jsonb(s) ->> 'conflicting')::boolean THEN 'conflict' END) AS invalidated,
+        coalesce(to_jsonb(s) ->> 'invalidation_reason',
+            CASE WHEN (to_jsonb(s) ->> 'conflicting')::boolean THEN 'conflict' END) AS invalidated,
         coalesce((to_jsonb(s) ->> 'synced')::boolean, false) AND pg_is_in_recovery() AS is_copy
     FROM pg_replication_slots AS s
-    CROSS JOIN here AS h
+    CROSS JOIN current_wal AS h
 ),
 judged AS (
     SELECT s.*,
-        CASE WHEN s.invalidated IS NOT NULL OR s.wal_status IN ('unreserved', 'lost') THEN 'CRITICAL'
+        CASE WHEN s.invalidated IS NOT NULL OR s.wal_status IN ('unreserved', 'lost')
+            THEN 'CRITICAL'
             WHEN NOT s.active AND NOT s.is_copy AND s.retained >= 10737418240 THEN 'CRITICAL'
             WHEN s.wal_status = 'extended' OR s.retained >= 1073741824 THEN 'WARNING'
             WHEN NOT s.active AND NOT s.is_copy AND s.restart_lsn IS NOT NULL
-                AND CASE WHEN s.idle_since IS NOT NULL THEN s.idle_since < statement_timestamp() - interval '10 minutes'
+                AND CASE WHEN s.idle_since IS NOT NULL
+                    THEN s.idle_since < statement_timestamp() - interval '10 minutes'
                     ELSE s.retained >= 16777216 END THEN 'WARNING'
             ELSE 'OK'
         END AS status
     FROM slots AS s
 ),
 ranked AS (
-    SELECT j.*, row_number() OVER (ORDER BY j.status, j.retained DESC NULLS LAST) AS place, count(*) OVER () AS found
+    SELECT j.*, row_number() OVER (ORDER BY j.status, j.retained DESC NULLS LAST) AS rank,
+        count(*) OVER () AS total
     FROM judged AS j
     WHERE j.status <> 'OK'
 )
 SELECT
     r.status, 'slot ' || r.slot_name AS object,
-    concat_ws(', ', CASE WHEN r.active THEN 'active' ELSE 'inactive' END, r.wal_status, pg_size_pretty(r.retained) || ' retained') AS current_value,
+    concat_ws(', ', CASE WHEN r.active THEN 'active' ELSE 'inactive' END, r.wal_status,
+        pg_size_pretty(r.retained) || ' retained') AS current_value,
     'active, < 1 GB' AS threshold,
-    concat_ws(', ', r.slot_type || ' slot', 'database ' || r.database, 'pid ' || r.active_pid, 'inactive since ' || r.idle_since,
+    concat_ws(', ', r.slot_type || ' slot', 'database ' || r.database, 'pid ' || r.active_pid,
+        'inactive since ' || r.idle_since,
         'invalidated: ' || r.invalidated,
-        CASE WHEN r.safe_wal_size IS NULL THEN 'no limit (max_slot_wal_keep_size ' || current_setting('max_slot_wal_keep_size') || ')'
-            ELSE pg_size_pretty(r.safe_wal_size) || ' left until it is lost' END,
-        CASE WHEN r.place = 1 AND r.found > 5 THEN format('%s more slots', r.found - 5) END) AS evidence,
+        CASE WHEN r.safe_wal_size IS NULL
+            THEN 'no limit (max_slot_wal_keep_size ' || current_setting('max_slot_wal_keep_size')
+                || ')'
+            ELSE pg_size_pretty(r.safe_wal_size) || ' left before the slot is lost' END,
+        CASE WHEN r.rank = 1 AND r.total > 5 THEN format('%s more slots', r.total - 5) END)
+            AS evidence,
     CASE WHEN r.invalidated IS NOT NULL OR r.wal_status = 'lost'
-        THEN 'Its consumer cannot go on and must be built anew: drop the slot, then rebuild it.'
-        WHEN r.active THEN 'Its consumer lags and WAL fills the disk: look at the consumer.'
-        ELSE 'WAL is kept for nobody and fills the disk, which stops the server: bring the consumer back, or drop the slot if it is gone for good.'
+        THEN 'The consumer cannot continue: drop the slot, then rebuild the consumer.'
+        WHEN r.active THEN 'The consumer lags, and its WAL fills the disk: check the consumer.'
+        ELSE 'WAL for an absent consumer fills the disk and stops the server: bring the consumer '
+            'back, or drop the slot if it is gone for good.'
     END AS recommendation,
-    CASE WHEN r.active THEN format('SELECT * FROM pg_stat_replication WHERE pid = %s;', r.active_pid)
+    CASE WHEN r.active
+        THEN format('SELECT * FROM pg_stat_replication WHERE pid = %s;', r.active_pid)
         ELSE format('SELECT pg_drop_replication_slot(%L);', r.slot_name)
     END AS next_command,
     'now' AS since
 FROM ranked AS r
-WHERE r.place <= 5
+WHERE r.rank <= 5
 UNION ALL
-SELECT 'OK', NULL, format('%s slots, most retained %s', count(*), coalesce(pg_size_pretty(max(j.retained)), '-')), 'active, < 1 GB', NULL,
+SELECT 'OK', NULL,
+    format('%s slots, most retained %s', count(*), coalesce(pg_size_pretty(max(j.retained)), '-')),
+    'active, < 1 GB', NULL,
     'Nothing to do.', NULL, 'now'
 FROM judged AS j
 HAVING NOT EXISTS (SELECT FROM ranked)

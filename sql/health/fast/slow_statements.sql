@@ -1,4 +1,5 @@
--- Limits: 10 statements over 1 s (the contract); critical from 30 (ours). Without pg_stat_statements only what runs now can be counted.
+-- Fallback without pg_stat_statements: only running statements count.
+-- Limits: 10 statements over 1 s (contract), critical 30 (ours).
 WITH slow AS (
     SELECT count(*) AS running, max(statement_timestamp() - s.query_start) AS longest,
         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all
@@ -7,12 +8,17 @@ WITH slow AS (
         AND s.query_start < statement_timestamp() - interval '1 s'
 )
 SELECT
-    CASE WHEN NOT s.sees_all THEN 'SKIPPED' WHEN s.running >= 30 THEN 'CRITICAL' WHEN s.running >= 10 THEN 'WARNING' ELSE 'OK' END AS status,
-    NULL::text AS object, CASE WHEN s.sees_all THEN s.running || ' running' END AS current_value, '< 10' AS threshold,
+    CASE WHEN NOT s.sees_all THEN 'SKIPPED'
+        WHEN s.running >= 30 THEN 'CRITICAL' WHEN s.running >= 10 THEN 'WARNING' ELSE 'OK' END
+            AS status,
+    NULL::text AS object, CASE WHEN s.sees_all THEN s.running || ' running' END AS current_value,
+    '< 10' AS threshold,
     CASE WHEN s.sees_all
-        THEN format('only those that run now are known without pg_stat_statements; longest %s', coalesce(date_trunc('second', s.longest)::text, '-'))
+        THEN format('without pg_stat_statements only running statements count; longest %s',
+            coalesce(date_trunc('second', s.longest)::text, '-'))
         ELSE 'other users'' statements are hidden from this role' END AS evidence,
-    CASE WHEN NOT s.sees_all THEN 'Let this role see what others run.' WHEN s.running >= 10 THEN 'Users wait: see which statements these are.'
+    CASE WHEN NOT s.sees_all THEN 'Grant pg_monitor to this role.'
+        WHEN s.running >= 10 THEN 'Users wait: find the slow statements.'
         ELSE 'Nothing to do.' END AS recommendation,
     CASE WHEN NOT s.sees_all THEN format('GRANT pg_monitor TO %I;', current_user)
         WHEN s.running >= 10 THEN 'SELECT * FROM analyze_slow_queries();' END AS next_command,

@@ -1,5 +1,7 @@
--- Where wal_size.*.sql cannot run.
+-- Fallback for roles that may not call pg_ls_waldir().
 SELECT
-    'SKIPPED' AS status, NULL::text AS object, NULL::text AS current_value, '< 2 x max_wal_size' AS threshold,
-    'pg_ls_waldir() may not be called by this role' AS evidence,
-    'Let this role see the sizes.' AS recommendation, format('GRANT pg_monitor TO %I;', current_user) AS next_command, 'now' AS since
+    'SKIPPED' AS status, NULL::text AS object, NULL::text AS current_value,
+    '< 2 x max_wal_size' AS threshold,
+    'this role may not call pg_ls_waldir()' AS evidence,
+    'Grant pg_monitor to this role.' AS recommendation,
+    format('GRANT pg_monitor TO %I;', current_user) AS next_command, 'now' AS since

@@ -1,137 +1,243 @@
--- A view that runs as its owner reads tables as its owner does: one who is above row-level security, or whom a policy lets read what it does not
--- let clients read, passes that on to everybody who may read the view. Followed through views in views: a view is checked as the nearest owner above the table, an invoker view as the caller.
+-- View that runs as its owner and so reads tables as the owner does. If the owner bypasses
+-- row-level security, or a policy for the owner does not check the identity, every reader of the
+-- view gets those rows. Nested views are followed: a table is checked as the owner of the view that
+-- names it, or as the caller if that is an invoker view.
 WITH RECURSIVE
 views AS (
     SELECT c.oid, c.relkind, c.relowner, c.relname, c.relnamespace,
-        c.relkind = 'v' AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_invoker'
-            AND o.option_value::bool) AS is_invoker
+        c.relkind = 'v'
+            AND EXISTS (
+                SELECT FROM pg_options_to_table(c.reloptions) AS o
+                WHERE o.option_name = 'security_invoker' AND o.option_value::bool
+            ) AS is_invoker
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)'
 ),
 reads AS (
     SELECT DISTINCT r.ev_class AS view, d.refobjid AS relation
     FROM pg_rewrite AS r
     JOIN views AS v ON v.oid = r.ev_class
-    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
     WHERE r.ev_type = '1' AND d.refobjid <> r.ev_class
 ),
 entries AS (
-    SELECT v.oid, string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
+    SELECT v.oid,
+        string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
         array_agg(r.oid ORDER BY r.rolname) AS roles
     FROM views AS v
     JOIN pg_roles AS r ON r.oid = ANY ($1)
     CROSS JOIN LATERAL (
-        SELECT concat_ws(', ', CASE WHEN has_any_column_privilege(r.oid, v.oid, 'SELECT') THEN 'SELECT' END,
+        SELECT concat_ws(', ',
+            CASE WHEN has_any_column_privilege(r.oid, v.oid, 'SELECT') THEN 'SELECT' END,
             CASE WHEN has_any_column_privilege(r.oid, v.oid, 'INSERT') THEN 'INSERT' END,
             CASE WHEN has_any_column_privilege(r.oid, v.oid, 'UPDATE') THEN 'UPDATE' END,
             CASE WHEN has_table_privilege(r.oid, v.oid, 'DELETE') THEN 'DELETE' END) AS privileges
     ) AS p
-    WHERE v.relkind = 'v' AND p.privileges <> '' AND has_schema_privilege(r.oid, v.relnamespace, 'USAGE')
-        AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
+    WHERE v.relkind = 'v' AND p.privileges <> ''
+        AND has_schema_privilege(r.oid, v.relnamespace, 'USAGE')
+        AND NOT EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e'
+        )
     GROUP BY v.oid
 ),
 reached AS (
-    SELECT e.oid AS view FROM entries AS e
+    SELECT e.oid AS view
+    FROM entries AS e
     UNION
-    SELECT r.relation FROM reached AS x JOIN reads AS r ON r.view = x.view JOIN views AS v ON v.oid = r.relation
+    SELECT r.relation
+    FROM reached AS x
+    JOIN reads AS r ON r.view = x.view
+    JOIN views AS v ON v.oid = r.relation
 ),
--- The views that ask who is asking where they choose rows: by an identity function, one that calls it, or the session.
-asking AS (
+-- Views whose row condition checks the identity: by an identity function, by a function that calls
+-- one, or by the session.
+identity_checking_views AS (
     SELECT v.oid
     FROM views AS v
     WHERE v.oid IN (SELECT r.view FROM reached AS r)
-        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.' || coalesce('|(' || (
-            SELECT string_agg(f.proname, '|')
-            FROM pg_rewrite AS r
-            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
-            JOIN pg_proc AS f ON f.oid = d.refobjid
-            WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$' AND (f.oid = ANY ($2) OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
-                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m"?%s"?\."?%s"?\s*\(',
-                    regexp_replace(n.nspname, '\W', '\\\&', 'g'), regexp_replace(i.proname, '\W', '\\\&', 'g')), '|'))
-                FROM pg_proc AS i JOIN pg_namespace AS n ON n.oid = i.pronamespace WHERE i.oid = ANY ($2)))
-        ) || ')\(', '') || ')')
+        AND pg_get_viewdef(v.oid) ~ (
+            '\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.'
+                || coalesce(
+                    '|('
+                        || (
+                            SELECT string_agg(f.proname, '|')
+                            FROM pg_rewrite AS r
+                            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass
+                                AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
+                            JOIN pg_proc AS f ON f.oid = d.refobjid
+                            WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$'
+                                AND (
+                                    f.oid = ANY ($2)
+                                        OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
+                                            SELECT concat_ws(
+                                                '|', '\mcurrent_setting\s*\(',
+                                                string_agg(
+                                                    format(
+                                                        '\m"?%s"?\."?%s"?\s*\(',
+                                                        regexp_replace(n.nspname, '\W', '\\\&',
+                                                            'g'),
+                                                        regexp_replace(i.proname, '\W', '\\\&',
+                                                            'g')), '|'))
+                                            FROM pg_proc AS i
+                                            JOIN pg_namespace AS n ON n.oid = i.pronamespace
+                                            WHERE i.oid = ANY ($2)
+                                        )
+                                )
+                        )
+                        || ')\(',
+                    '') || ')')
 ),
--- Each view once for each state in which one gets there, not once a path: there may be very many. What a materialised view asked was
--- answered when it was refreshed.
+-- Each view once per combination of flags, not once per path: there may be billions of paths. The
+-- condition of a materialised view was evaluated when it was refreshed, so it protects no row now.
 walk AS (
-    SELECT e.oid AS entry, e.oid AS view, e.oid IN (SELECT a.oid FROM asking AS a) AS is_asking, v.relkind = 'm' AS is_copy
+    SELECT e.oid AS entry, e.oid AS view,
+        e.oid IN (SELECT a.oid FROM identity_checking_views AS a) AS checks_identity,
+        v.relkind = 'm' AS is_materialized
     FROM entries AS e
     JOIN views AS v ON v.oid = e.oid
     UNION
-    SELECT w.entry, r.relation, w.is_asking OR r.relation IN (SELECT a.oid FROM asking AS a), w.is_copy OR v.relkind = 'm'
+    SELECT w.entry, r.relation,
+        w.checks_identity OR r.relation IN (SELECT a.oid FROM identity_checking_views AS a),
+        w.is_materialized OR v.relkind = 'm'
     FROM walk AS w
     JOIN reads AS r ON r.view = w.view
     JOIN views AS v ON v.oid = r.relation
 ),
--- Policies that do not ask who is asking, and are not for clients.
-trusting AS (
+-- Policies for reading that check no identity and are for roles other than the client roles.
+admitting_policies AS (
     SELECT p.polrelid, p.polname, p.polroles
     FROM pg_policy AS p
     JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = 'using'
-        AND f.identity_calls = 0 AND NOT f.uses_session_user AND f.claim_keys = '{}' AND f.settings = '{}' AND f.constant IS DISTINCT FROM 'false'
+        AND f.identity_calls = 0 AND NOT f.uses_session_user AND f.claim_keys = '{}'
+        AND f.settings = '{}' AND f.constant IS DISTINCT FROM 'false'
     WHERE p.polpermissive AND p.polcmd IN ('r', '*') AND p.polroles <> '{0}'
-        AND NOT EXISTS (SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid) WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE'))
+        AND NOT EXISTS (
+            SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid)
+            WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE')
+        )
 ),
-leaves AS (
-    SELECT w.entry, v.oid AS guilty, t.oid AS relation, t.relrowsecurity,
-        o.rolsuper OR o.rolbypassrls OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE')) AS is_exempt,
-        w.is_asking AND NOT w.is_copy AS is_asking,
-        (SELECT min(p.polname) FROM trusting AS p WHERE p.polrelid = t.oid
-            AND EXISTS (SELECT FROM unnest(p.polroles) AS m (oid) WHERE m.oid <> 0 AND pg_has_role(v.relowner, m.oid, 'USAGE'))) AS trusting,
-        EXISTS (SELECT FROM unnest($1) AS r (oid) WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT')
-            AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')) AS is_direct
+base_tables AS (
+    SELECT w.entry, v.oid AS responsible_view, t.oid AS relation, t.relrowsecurity,
+        o.rolsuper OR o.rolbypassrls
+            OR (
+                NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE')
+            ) AS owner_bypasses_rls,
+        w.checks_identity AND NOT w.is_materialized AS checks_identity,
+        (
+            SELECT min(p.polname)
+            FROM admitting_policies AS p
+            WHERE p.polrelid = t.oid
+                AND EXISTS (
+                    SELECT FROM unnest(p.polroles) AS m (oid)
+                    WHERE m.oid <> 0 AND pg_has_role(v.relowner, m.oid, 'USAGE')
+                )
+        ) AS admitting_policy,
+        EXISTS (
+            SELECT FROM unnest($1) AS r (oid)
+            WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT')
+                AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')
+        ) AS has_client_grant
     FROM walk AS w
     JOIN views AS v ON v.oid = w.view AND NOT v.is_invoker
     JOIN pg_roles AS o ON o.oid = v.relowner
     JOIN reads AS r ON r.view = w.view
     JOIN pg_class AS t ON t.oid = r.relation AND t.relkind IN ('r', 'p', 'f')
-    JOIN pg_namespace AS n ON n.oid = t.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    JOIN pg_namespace AS n ON n.oid = t.relnamespace
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 ),
 ranked AS (
-    SELECT l.*, CASE WHEN l.relrowsecurity AND l.is_exempt AND NOT l.is_asking THEN 1 WHEN l.relrowsecurity AND NOT l.is_exempt AND l.trusting IS NOT NULL AND NOT l.is_asking THEN 2
-        WHEN l.relrowsecurity AND l.is_exempt THEN 3
-        WHEN NOT l.relrowsecurity AND NOT l.is_direct AND NOT l.is_asking THEN 4 END AS rank
-    FROM leaves AS l
+    SELECT l.*,
+        CASE
+            WHEN l.relrowsecurity AND l.owner_bypasses_rls AND NOT l.checks_identity THEN 1
+            WHEN l.relrowsecurity AND NOT l.owner_bypasses_rls AND l.admitting_policy IS NOT NULL
+                AND NOT l.checks_identity THEN 2
+            WHEN l.relrowsecurity AND l.owner_bypasses_rls THEN 3
+            WHEN NOT l.relrowsecurity AND NOT l.has_client_grant AND NOT l.checks_identity THEN 4
+        END AS rank
+    FROM base_tables AS l
 ),
 worst AS (
     SELECT r.entry, min(r.rank) AS rank,
         (array_agg(r.relation ORDER BY r.rank, r.relation::regclass::text))[1] AS relation,
         string_agg(DISTINCT r.relation::regclass::text, ', ') AS tables,
-        array_agg(DISTINCT r.guilty) AS guilty,
-        min(r.trusting) AS trusting,
-        bool_or(NOT r.is_direct) AS is_private
+        array_agg(DISTINCT r.responsible_view) AS responsible_views,
+        min(r.admitting_policy) AS admitting_policy,
+        bool_or(NOT r.has_client_grant) AS lacks_client_grant
     FROM ranked AS r
     WHERE r.rank = (SELECT min(m.rank) FROM ranked AS m WHERE m.entry = r.entry)
     GROUP BY r.entry
 )
 SELECT
-    CASE WHEN w.rank = 1 AND v.relnamespace = ANY ($5) THEN 'CRITICAL' WHEN w.rank = 2 AND v.relnamespace = ANY ($5) THEN 'HIGH'
-        WHEN w.rank <= 2 THEN 'MEDIUM' ELSE 'LOW' END AS severity,
+    CASE
+        WHEN w.rank = 1 AND v.relnamespace = ANY ($5) THEN 'CRITICAL'
+        WHEN w.rank = 2 AND v.relnamespace = ANY ($5) THEN 'HIGH'
+        WHEN w.rank <= 2 THEN 'MEDIUM'
+        ELSE 'LOW'
+    END AS severity,
     CASE WHEN w.rank = 1 THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
-    'view ' || v.oid::regclass AS object,
-    'pg_class'::regclass::oid AS classid, v.oid AS objid, w.relation,
+    'view ' || v.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, v.oid AS objid,
+    w.relation,
     CASE w.rank
-        WHEN 1 THEN format('It reads %s with the rights of an owner whom row-level security does not stop: clients get the rows of everybody.',
-            w.tables)
-        WHEN 2 THEN format('It reads %s with the rights of an owner whom policy "%s" lets read whosever rows: clients get them through the view.', w.tables, w.trusting)
-        WHEN 3 THEN format('It reads %s past row-level security and asks itself who is asking. Its own condition is the only protection; see that it cannot be got round.', w.tables)
-        ELSE format('It shows %s, which has no row-level security and no grant to clients: the view is the only gate.', w.tables)
+        WHEN 1 THEN format(
+            'The view reads %s with the rights of an owner that bypasses row-level security: '
+            'client roles get the rows of all users.', w.tables)
+        WHEN 2 THEN format(
+            'The view reads %s with the rights of an owner that policy "%s" admits without '
+            'checking the identity: client roles get those rows through the view.', w.tables,
+            w.admitting_policy)
+        WHEN 3 THEN format(
+            'The view reads %s past row-level security and checks the identity itself. That '
+            'condition is the only protection; check that it cannot be evaded.', w.tables)
+        ELSE format(
+            'The view shows %s, which has no row-level security and no grant to client roles: the '
+            'view is the only protection.', w.tables)
     END AS detail,
     e.grants || '; runs as owner: '
-        || (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text)
-            FROM pg_class AS g WHERE g.oid = ANY (w.guilty)) AS evidence,
-    CASE WHEN w.rank <= 2 THEN
-        (SELECT string_agg(
-            CASE WHEN NOT pg_has_role(x.owner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(x.owner), E'\n\r', '  ')) ELSE '' END
-            || CASE g.relkind WHEN 'v' THEN format('ALTER VIEW %s SET (security_invoker = true);', g.oid::regclass)
-                ELSE format('REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
-                    (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (e.roles))) END,
-            E'\n' ORDER BY g.oid::regclass::text)
-        FROM pg_class AS g, LATERAL (SELECT CASE g.relkind WHEN 'v' THEN g.relowner ELSE v.relowner END AS owner) AS x WHERE g.oid = ANY (w.guilty))
-        || CASE WHEN w.is_private THEN E'\n-- callers then need privileges and policies of their own on what it reads: ' || w.tables ELSE '' END
+        || (
+            SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', '
+                ORDER BY g.oid::regclass::text)
+            FROM pg_class AS g
+            WHERE g.oid = ANY (w.responsible_views)
+        ) AS evidence,
+    CASE
+        WHEN w.rank <= 2 THEN (
+            SELECT string_agg(
+                CASE
+                    WHEN NOT pg_has_role(x.owner, 'USAGE') THEN
+                        format(E'-- as %s:\n', translate(pg_get_userbyid(x.owner), E'\n\r', '  '))
+                    ELSE ''
+                END
+                    || CASE g.relkind
+                        WHEN 'v' THEN
+                            format('ALTER VIEW %s SET (security_invoker = true);', g.oid::regclass)
+                        ELSE format(
+                            'REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
+                            (
+                                SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
+                                FROM pg_roles AS r
+                                WHERE r.oid = ANY (e.roles)
+                            )
+                        )
+                    END,
+                E'\n' ORDER BY g.oid::regclass::text)
+            FROM pg_class AS g, LATERAL (
+                SELECT CASE g.relkind WHEN 'v' THEN g.relowner ELSE v.relowner END AS owner
+            ) AS x
+            WHERE g.oid = ANY (w.responsible_views)
+        )
+            || CASE
+                WHEN w.lacks_client_grant THEN
+                    E'\n-- Callers then need their own privileges and policies on: ' || w.tables
+                ELSE ''
+            END
     END AS remediation,
-    CASE WHEN NOT v.is_invoker THEN format('security_definer_view_%s_%s', n.nspname, v.relname) END AS cache_key
+    CASE
+        WHEN NOT v.is_invoker THEN format('security_definer_view_%s_%s', n.nspname, v.relname)
+    END AS cache_key
 FROM worst AS w
 JOIN entries AS e ON e.oid = w.entry
 JOIN views AS v ON v.oid = w.entry

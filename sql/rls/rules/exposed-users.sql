@@ -1,75 +1,119 @@
--- A view or materialised view through which clients read the users table of the authentication service: addresses, phone numbers, hashes.
--- Followed through views in views, with the rights that each hands on, as in definer-view.
+-- View or materialised view through which client roles read the users table of the authentication
+-- service: addresses, phone numbers, hashes. Nested views are followed as in definer-view.
 WITH RECURSIVE
 views AS (
     SELECT c.oid, c.relkind, c.relowner, c.relname, c.relnamespace,
-        c.relkind = 'v' AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_invoker'
-            AND o.option_value::bool) AS is_invoker
+        c.relkind = 'v'
+            AND EXISTS (
+                SELECT FROM pg_options_to_table(c.reloptions) AS o
+                WHERE o.option_name = 'security_invoker' AND o.option_value::bool
+            ) AS is_invoker
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+    WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND n.nspname !~ '^pg_(toast|temp)'
 ),
 reads AS (
     SELECT DISTINCT r.ev_class AS view, d.refobjid AS relation
     FROM pg_rewrite AS r
     JOIN views AS v ON v.oid = r.ev_class
-    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
     WHERE r.ev_type = '1' AND d.refobjid <> r.ev_class
 ),
 entries AS (
-    SELECT v.oid, string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
+    SELECT v.oid,
+        string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
         array_agg(r.oid ORDER BY r.rolname) AS roles
     FROM views AS v
     JOIN pg_roles AS r ON r.oid = ANY ($1)
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN has_any_column_privilege(r.oid, v.oid, 'SELECT') THEN 'SELECT' END AS privileges
+        SELECT
+            CASE
+                WHEN has_any_column_privilege(r.oid, v.oid, 'SELECT') THEN 'SELECT'
+            END AS privileges
     ) AS p
     WHERE p.privileges <> '' AND has_schema_privilege(r.oid, v.relnamespace, 'USAGE')
-        AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
+        AND NOT EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e'
+        )
     GROUP BY v.oid
 ),
 reached AS (
-    SELECT e.oid AS view FROM entries AS e
+    SELECT e.oid AS view
+    FROM entries AS e
     UNION
-    SELECT r.relation FROM reached AS x JOIN reads AS r ON r.view = x.view JOIN views AS v ON v.oid = r.relation
+    SELECT r.relation
+    FROM reached AS x
+    JOIN reads AS r ON r.view = x.view
+    JOIN views AS v ON v.oid = r.relation
 ),
--- The views that ask who is asking where they choose rows: by an identity function, one that calls it, or the session.
-asking AS (
+-- Views whose row condition checks the identity: by an identity function, by a function that calls
+-- one, or by the session.
+identity_checking_views AS (
     SELECT v.oid
     FROM views AS v
     WHERE v.oid IN (SELECT r.view FROM reached AS r)
-        AND pg_get_viewdef(v.oid) ~ ('\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.' || coalesce('|(' || (
-            SELECT string_agg(f.proname, '|')
-            FROM pg_rewrite AS r
-            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
-            JOIN pg_proc AS f ON f.oid = d.refobjid
-            WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$' AND (f.oid = ANY ($2) OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
-                SELECT concat_ws('|', '\mcurrent_setting\s*\(', string_agg(format('\m"?%s"?\."?%s"?\s*\(',
-                    regexp_replace(n.nspname, '\W', '\\\&', 'g'), regexp_replace(i.proname, '\W', '\\\&', 'g')), '|'))
-                FROM pg_proc AS i JOIN pg_namespace AS n ON n.oid = i.pronamespace WHERE i.oid = ANY ($2)))
-        ) || ')\(', '') || ')')
+        AND pg_get_viewdef(v.oid) ~ (
+            '\m(WHERE|ON|HAVING)\M.*\m(CURRENT_USER|SESSION_USER|current_setting\(''[^'']*\.'
+                || coalesce(
+                    '|('
+                        || (
+                            SELECT string_agg(f.proname, '|')
+                            FROM pg_rewrite AS r
+                            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass
+                                AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
+                            JOIN pg_proc AS f ON f.oid = d.refobjid
+                            WHERE r.ev_class = v.oid AND f.proname ~ '^\w+$'
+                                AND (
+                                    f.oid = ANY ($2)
+                                        OR coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) ~ (
+                                            SELECT concat_ws(
+                                                '|', '\mcurrent_setting\s*\(',
+                                                string_agg(
+                                                    format(
+                                                        '\m"?%s"?\."?%s"?\s*\(',
+                                                        regexp_replace(n.nspname, '\W', '\\\&',
+                                                            'g'),
+                                                        regexp_replace(i.proname, '\W', '\\\&',
+                                                            'g')), '|'))
+                                            FROM pg_proc AS i
+                                            JOIN pg_namespace AS n ON n.oid = i.pronamespace
+                                            WHERE i.oid = ANY ($2)
+                                        )
+                                )
+                        )
+                        || ')\(',
+                    '') || ')')
 ),
--- Each view once for each state in which one gets there, not once a path: there may be very many. What a materialised view asked was
--- answered when it was refreshed.
+-- Each view once per combination of flags, not once per path: there may be billions of paths. The
+-- condition of a materialised view was evaluated when it was refreshed, so it protects no row now.
 walk AS (
-    SELECT e.oid AS entry, e.oid AS view, e.oid IN (SELECT a.oid FROM asking AS a) AS is_asking, v.relkind = 'm' AS is_copy
+    SELECT e.oid AS entry, e.oid AS view,
+        e.oid IN (SELECT a.oid FROM identity_checking_views AS a) AS checks_identity,
+        v.relkind = 'm' AS is_materialized
     FROM entries AS e
     JOIN views AS v ON v.oid = e.oid
     UNION
-    SELECT w.entry, r.relation, w.is_asking OR r.relation IN (SELECT a.oid FROM asking AS a), w.is_copy OR v.relkind = 'm'
+    SELECT w.entry, r.relation,
+        w.checks_identity OR r.relation IN (SELECT a.oid FROM identity_checking_views AS a),
+        w.is_materialized OR v.relkind = 'm'
     FROM walk AS w
     JOIN reads AS r ON r.view = w.view
     JOIN views AS v ON v.oid = r.relation
 ),
-leaves AS (
-    SELECT w.entry, v.oid AS guilty, t.oid AS relation,
-        w.is_asking AND NOT w.is_copy AS is_asking,
-        (SELECT array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
+base_tables AS (
+    SELECT w.entry, v.oid AS responsible_view, t.oid AS relation,
+        w.checks_identity AND NOT w.is_materialized AS checks_identity,
+        (
+            SELECT array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
             FROM pg_rewrite AS r
-            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
-                AND d.refobjid = t.oid AND d.refobjsubid > 0
+            JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
             JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-            WHERE r.ev_class = v.oid) AS columns
+            WHERE r.ev_class = v.oid
+        ) AS columns
     FROM walk AS w
     JOIN views AS v ON v.oid = w.view AND NOT v.is_invoker
     JOIN pg_roles AS o ON o.oid = v.relowner
@@ -79,34 +123,68 @@ leaves AS (
         OR (NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE'))
 ),
 ranked AS (
-    SELECT l.*, CASE WHEN l.is_asking THEN 3 WHEN l.columns <@ ARRAY['id', 'created_at', 'updated_at'] THEN 2 ELSE 1 END AS rank
-    FROM leaves AS l
+    SELECT l.*,
+        CASE
+            WHEN l.checks_identity THEN 3
+            WHEN l.columns <@ ARRAY['id', 'created_at', 'updated_at'] THEN 2
+            ELSE 1
+        END AS rank
+    FROM base_tables AS l
 ),
 worst AS (
-    SELECT r.entry, min(r.rank) AS rank, (array_agg(r.relation ORDER BY r.rank, r.relation::regclass::text))[1] AS relation,
-        string_agg(DISTINCT r.relation::regclass::text, ', ') AS tables, string_agg(DISTINCT array_to_string(r.columns, ', '), ', ') AS columns,
-        array_agg(DISTINCT r.guilty) AS guilty
+    SELECT r.entry, min(r.rank) AS rank,
+        (array_agg(r.relation ORDER BY r.rank, r.relation::regclass::text))[1] AS relation,
+        string_agg(DISTINCT r.relation::regclass::text, ', ') AS tables,
+        string_agg(DISTINCT array_to_string(r.columns, ', '), ', ') AS columns,
+        array_agg(DISTINCT r.responsible_view) AS responsible_views
     FROM ranked AS r
     WHERE r.rank = (SELECT min(m.rank) FROM ranked AS m WHERE m.entry = r.entry)
     GROUP BY r.entry
 )
 SELECT
-    CASE WHEN w.rank = 3 THEN 'LOW' WHEN w.rank = 2 OR v.relnamespace <> ALL ($5) THEN 'MEDIUM' ELSE 'CRITICAL' END AS severity,
+    CASE
+        WHEN w.rank = 3 THEN 'LOW'
+        WHEN w.rank = 2 OR v.relnamespace <> ALL ($5) THEN 'MEDIUM'
+        ELSE 'CRITICAL'
+    END AS severity,
     CASE WHEN w.rank = 3 THEN 'SUSPECTED' ELSE 'PROVED' END AS confidence,
     CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END || v.oid::regclass AS object,
     'pg_class'::regclass::oid AS classid, v.oid AS objid, w.relation,
     CASE w.rank
-        WHEN 1 THEN format('Clients read %s through it: the accounts of everybody.', w.tables)
-        WHEN 2 THEN format('Clients read through it who has an account in %s, though nothing else about them.', w.tables)
-        ELSE format('It reads %s past row-level security and asks itself who is asking. Its own condition is the only protection.', w.tables)
+        WHEN 1 THEN
+            format('Client roles read %s through the view: the accounts of all users.', w.tables)
+        WHEN 2 THEN format(
+            'Client roles learn through the view which accounts exist in %s, but nothing else '
+            'about them.', w.tables)
+        ELSE format(
+            'The view reads %s past row-level security and checks the identity itself. That '
+            'condition is the only protection.', w.tables)
     END AS detail,
-    format('%s; columns of %s: %s; runs as owner: %s', e.grants, w.tables, coalesce(w.columns, 'none by name'),
-        (SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', ' ORDER BY g.oid::regclass::text) FROM pg_class AS g
-            WHERE g.oid = ANY (w.guilty))) AS evidence,
-    CASE WHEN w.rank < 3 THEN
-        CASE WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN format(E'-- as %s:\n', translate(pg_get_userbyid(v.relowner), E'\n\r', '  ')) ELSE '' END
-        || format('REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
-            (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) FROM pg_roles AS r WHERE r.oid = ANY (e.roles)))
+    format(
+        '%s; columns of %s: %s; runs as owner: %s', e.grants, w.tables,
+        coalesce(w.columns, 'none by name'),
+        (
+            SELECT string_agg(format('%s (%s)', g.oid::regclass, pg_get_userbyid(g.relowner)), ', '
+                ORDER BY g.oid::regclass::text)
+            FROM pg_class AS g
+            WHERE g.oid = ANY (w.responsible_views)
+        )
+    ) AS evidence,
+    CASE
+        WHEN w.rank < 3 THEN
+            CASE
+                WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN
+                    format(E'-- as %s:\n', translate(pg_get_userbyid(v.relowner), E'\n\r', '  '))
+                ELSE ''
+            END
+                || format(
+                    'REVOKE ALL ON %s FROM PUBLIC, %s;', v.oid::regclass,
+                    (
+                        SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
+                        FROM pg_roles AS r
+                        WHERE r.oid = ANY (e.roles)
+                    )
+                )
     END AS remediation,
     format('auth_users_exposed_%s_%s', n.nspname, v.relname) AS cache_key
 FROM worst AS w

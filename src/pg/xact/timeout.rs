@@ -94,6 +94,15 @@ pub enum Stopped {
     Failed(Failure),
 }
 
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TimedOut(ms) => write!(f, "canceled after {ms} ms"),
+            Self::Failed(failure) => f.write_str(&failure.redacted_message()),
+        }
+    }
+}
+
 /// Runs `work` in a subtransaction for at most `milliseconds`. Interrupts are raised again.
 pub fn isolated_within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Stopped> {
     let (result, has_expired) = with_timeout(milliseconds, || try_in_subxact(std::panic::AssertUnwindSafe(work)));

@@ -1,420 +1,341 @@
-//! Rows that a client could write: the policies of writing look at columns that whoever writes chooses, and no row that there is need be as they ask.
+//! Synthesizes candidate rows for INSERT and UPDATE policies.
+//!
+//! The writer controls the columns of a new row, so existing rows alone cannot prove a write policy
+//! safe. If no existing row passes it, the audit composes rows from values that the policy compares
+//! with and from values of existing rows, and evaluates the policy on those. Nothing is written.
 
-use super::examine::{Examination, LIMIT};
-use super::probe::{Found, MOST_COST, Place, Question, Rows, command};
-use crate::pg::catalog::{lookup, privilege};
+use super::composition::Composition;
+use super::probe::{MAX_COST, Probe, ProbeResult};
+use super::reach_probe::command;
+use super::rows::{ColumnValue, RowId, RowScope};
+use crate::pg::catalog::lookup;
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::candidate_values::{CandidateValues, Column};
-use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, text_of, value_of};
-use crate::pg::rewrite::row_security::{Command, Effective, Origin, RowComposition, Undecidable};
-use crate::pg::xact::subtransaction::Failure;
+use crate::pg::rewrite::qual::{ConstFolded, Qual, value_of};
+use crate::pg::rewrite::row_security::{Command, Effective, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
-use crate::rls::model::{Audience, Confidence, Reach, Verdict};
-use crate::rls::target::accounts::People;
-use crate::rls::target::application;
-use crate::rls::target::application::Identity;
-use crate::rls::target::table::OwnerColumn;
+use crate::rls::model::{Reach, Verdict};
+use crate::rls::target::application::unused_id_of_type;
+use crate::rls::target::owners::OwnerColumn;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
-use std::collections::BTreeMap;
 
-/// So many existing rows are changed, or lend their values.
-const ROWS: u64 = 50;
-/// So many rows are made of chosen values at most.
-const MADE: usize = 20_000;
+/// Most existing rows that are changed, or that values are copied from.
+const MAX_SOURCE_ROWS: u64 = 50;
 
-/// What came of making rows.
-pub enum Made {
-    /// One with these columns chosen is let through.
-    Row(Vec<Chosen>),
-    /// None is.
-    Nothing,
-    /// None is of those that were made, and there may be others: what decides looks at these columns.
-    Untried(Vec<i16>),
+/// The result of a search for a candidate row that passes the policies.
+pub enum Candidate {
+    /// A row with these columns chosen passes.
+    Passes(Vec<ColumnValue>),
+    /// No row passes.
+    NonePasses,
+    /// No composed row passes, but others may: the policies use these columns in expressions whose
+    /// accepting values the audit cannot list.
+    Undecided(Vec<i16>),
 }
 
-/// A column of a new row, its type, and the value that it has.
-pub type Chosen = (i16, pg_sys::Oid, Option<pg_sys::Datum>);
+/// New values of owner columns: column number, type and value.
+type NewOwners = Vec<(i16, pg_sys::Oid, pg_sys::Datum)>;
 
-/// New owners of a row: column, type and value.
-type Assigned = Vec<(i16, pg_sys::Oid, pg_sys::Datum)>;
+/// One way to exercise a reach.
+struct Attempt<'a> {
+    /// The existing rows that are updated; `None` for an insert from scratch.
+    rows: Option<RowScope<'a>>,
+    using: Qual,
+    /// The alternatives for the owner columns.
+    new_owners: Vec<NewOwners>,
+}
 
-impl Question<'_> {
-    fn me(&self, owner: &OwnerColumn) -> Option<(i16, pg_sys::Oid, pg_sys::Datum)> {
-        let me = self.identity.user.as_deref()?;
-        Some((owner.number, owner.type_, value_of(owner.type_, &c_string(me))))
+/// Replaces a safe result of a write reach by a candidate row, if one passes the policies.
+/// `owners` are users who own rows of the table.
+pub fn try_candidates(
+    probe: &Probe<'_>,
+    reach: Reach,
+    effective: &Effective,
+    owners: &[String],
+    result: ProbeResult,
+) -> Result<ProbeResult, Undecidable> {
+    let is_write = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
+    let is_needed = match &result {
+        ProbeResult::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => is_write,
+        // The proof covers one owner column at a time, not all of them together.
+        ProbeResult::Verdict(Verdict::Isolated | Verdict::Closed) => {
+            matches!(reach, Reach::TakeOver | Reach::Forge) && probe.table.owners.len() > 1
+        }
+        _ => false,
+    };
+    // With USING equal to WITH CHECK, every row that is reached already passes as it is.
+    let passes_unchanged = reach == Reach::Tamper
+        && matches!(result, ProbeResult::Verdict(Verdict::IsolatedIn(_)))
+        && effective.using.is_same(effective.check);
+    if !is_needed || passes_unchanged {
+        return Ok(result);
+    }
+    // An error that only a composed row raises says nothing about the existing rows.
+    let search = CandidateSearch { probe, command: command(reach) };
+    let candidate = match isolated(|| search.find(reach, effective, owners)) {
+        Ok(candidate) => candidate?,
+        Err(failure) => {
+            let why = format!("evaluating a candidate row failed with {}", failure.redacted_message());
+            return Ok(ProbeResult::Verdict(Verdict::Inconclusive(why)));
+        }
+    };
+    Ok(match candidate {
+        Candidate::Passes(chosen) => ProbeResult::Candidate(chosen),
+        Candidate::NonePasses => result,
+        Candidate::Undecided(columns) => ProbeResult::Verdict(Verdict::Inconclusive(format!(
+            "the writer chooses {}, and no candidate row shows whether the policies accept a value of it",
+            column_names(probe, &columns)
+        ))),
+    })
+}
+
+/// Whether the identity can write a candidate row in one of the victims' names.
+pub fn can_write(
+    probe: &Probe<'_>,
+    reach: Reach,
+    effective: &Effective,
+    victims: &[String],
+) -> Result<bool, Undecidable> {
+    let search = CandidateSearch { probe, command: command(reach) };
+    Ok(matches!(search.find(reach, effective, victims)?, Candidate::Passes(_)))
+}
+
+/// Quoted column names, separated by commas.
+pub fn column_names(probe: &Probe<'_>, columns: &[i16]) -> String {
+    let table = probe.table.oid();
+    let names: Vec<String> =
+        columns.iter().filter_map(|column| lookup::column_name(table, *column)).map(quote_identifier).collect();
+    names.join(", ")
+}
+
+fn owner_value(owner: &OwnerColumn, user: &str) -> (i16, pg_sys::Oid, pg_sys::Datum) {
+    (owner.number, owner.type_, value_of(owner.type_, &c_string(user)))
+}
+
+/// Searches the candidate rows of one write command.
+struct CandidateSearch<'a> {
+    probe: &'a Probe<'a>,
+    command: Command,
+}
+
+impl<'a> CandidateSearch<'a> {
+    /// Searches for a row that this reach lets pass, by changing existing rows or from scratch. The
+    /// new owner of a planted or forged row is one of `victims`, or an unused id if there is none.
+    fn find(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Candidate, Undecidable> {
+        let owners = &self.probe.table.owners;
+        let unused_id = owners.first().map(|owner| unused_id_of_type(owner.type_, 1));
+        let victims = if victims.is_empty() { unused_id.as_slice() } else { victims };
+        let mut result = Candidate::NonePasses;
+        for Attempt { rows, using, new_owners } in self.attempts(reach, effective, victims)? {
+            // If USING excludes all foreign rows, no change of them can be reached.
+            if matches!(rows, Some(RowScope::Foreign)) && self.probe.excludes_foreign_rows(using)? {
+                continue;
+            }
+            let sources = match &rows {
+                None => Vec::new(),
+                Some(scope) => {
+                    let sources = self.probe.find_rows(scope, using, MAX_SOURCE_ROWS, MAX_COST)?;
+                    if sources.is_empty() {
+                        continue;
+                    }
+                    sources
+                }
+            };
+            match self.first_passing(effective.check, &new_owners, &sources)? {
+                Candidate::Passes(columns) => return Ok(Candidate::Passes(columns)),
+                Candidate::NonePasses => {}
+                undecided => result = undecided,
+            }
+        }
+        if reach == Reach::Forge && owners.len() > 1 && self.probe.identity.user.is_some() {
+            return Ok(self.forge_in_each_column(effective.check, victims)?.unwrap_or(result));
+        }
+        Ok(result)
     }
 
-    fn may_set(&self, column: i16, command: Command) -> bool {
-        let table = self.table.oid();
-        (self.table.is_control || privilege::on_column(self.identity.role, table, column, command))
-            && !privilege::is_generated(table, column)
-    }
-
-    /// Whether a row can be made that this reach lets through, by changing rows or from nothing. Of a row that is planted or forged, one of
-    /// `victims` is the new owner.
-    pub fn made(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Made, Undecidable> {
-        let owners = &self.table.owners;
-        let command = command(reach);
-        let settable: Vec<&OwnerColumn> = owners.iter().filter(|owner| self.may_set(owner.number, command)).collect();
-        let to = |owner: &OwnerColumn, user: &str| (owner.number, owner.type_, value_of(owner.type_, &c_string(user)));
-        let nobody = owners.first().map(|owner| application::stranger_of(owner.type_, 1));
-        let victims = || victims.iter().chain(if victims.is_empty() { nobody.as_ref() } else { None });
-        let foreign = |check: Assigned| (Some(Rows::Foreign), effective.using, vec![check]);
-        // Of which rows, and with which new owners.
-        let mut attempts: Vec<(Option<Rows<'_>>, Qual, Vec<Assigned>)> = Vec::new();
+    /// The ways to exercise a write reach.
+    fn attempts(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        victims: &[String],
+    ) -> Result<Vec<Attempt<'a>>, Undecidable> {
+        let owners = &self.probe.table.owners;
+        let may_write = |owner: &&OwnerColumn| self.probe.may_write(owner.number, self.command);
+        let settable: Vec<&OwnerColumn> = owners.iter().filter(may_write).collect();
+        let on_foreign_rows = |new_owners: NewOwners| Attempt {
+            rows: Some(RowScope::Foreign),
+            using: effective.using,
+            new_owners: vec![new_owners],
+        };
+        let insert = |rows, new_owners| Attempt { rows, using: Qual::ALWAYS, new_owners };
+        let mut attempts = Vec::new();
         match reach {
-            Reach::Read | Reach::Destroy => return Ok(Made::Nothing),
-            Reach::Tamper => attempts.push(foreign(Vec::new())),
-            Reach::Forge if owners.is_empty() => attempts.push((None, Qual::ALWAYS, vec![Vec::new()])),
+            Reach::Read | Reach::Destroy => {}
+            Reach::Tamper => attempts.push(on_foreign_rows(Vec::new())),
+            Reach::Forge if owners.is_empty() => attempts.push(insert(None, vec![Vec::new()])),
             Reach::Forge => {
-                // Whose rows there are, and wholly somebody's.
-                attempts.push((Some(Rows::Foreign), Qual::ALWAYS, vec![Vec::new()]));
-                let all = |user: &String| owners.iter().map(|owner| to(owner, user)).collect();
-                attempts.push((None, Qual::ALWAYS, victims().map(all).collect()));
+                // Copies of foreign rows keep the combination of owners that the data has; rows
+                // from scratch have the victim in every owner column.
+                attempts.push(insert(Some(RowScope::Foreign), vec![Vec::new()]));
+                let all = |user: &String| owners.iter().map(|owner| owner_value(owner, user)).collect();
+                attempts.push(insert(None, victims.iter().map(all).collect()));
             }
             Reach::TakeOver => {
-                attempts.extend(settable.iter().filter_map(|owner| Some(foreign(vec![self.me(owner)?]))));
-                let all: Assigned = settable.iter().filter_map(|owner| self.me(owner)).collect();
+                attempts.extend(settable.iter().filter_map(|owner| Some(on_foreign_rows(vec![self.as_own(owner)?]))));
+                let all: NewOwners = settable.iter().filter_map(|owner| self.as_own(owner)).collect();
                 if all.len() > 1 {
-                    attempts.push(foreign(all));
+                    attempts.push(on_foreign_rows(all));
                 }
             }
             Reach::Plant => {
                 for owner in settable {
-                    let Some(me) = self.me(owner) else { continue };
-                    let place = owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
-                    let has_own = self.first(&Rows::Own(place), Qual::ALWAYS, f64::MAX)?.is_some();
-                    // Who has no rows yet is asked as if they had others'.
-                    let (rows, using) = match has_own {
-                        true => (Rows::Own(place), effective.using),
+                    let Some(me) = self.as_own(owner) else { continue };
+                    let index = owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
+                    let own = RowScope::Own(index);
+                    // An identity without rows is probed with foreign rows as if it owned them.
+                    let (rows, using) = match self.probe.first_row(&own, Qual::ALWAYS, f64::MAX)?.is_some() {
+                        true => (own, effective.using),
                         false => {
                             let using = effective.using.with_column(me.0, me.1, me.2);
-                            (Rows::Foreign, using.ok_or(Undecidable::WholeRow)?)
+                            (RowScope::Foreign, using.ok_or(Undecidable::WholeRow)?)
                         }
                     };
-                    attempts.push((Some(rows), using, victims().map(|user| vec![to(owner, user)]).collect()));
+                    let new_owners = victims.iter().map(|user| vec![owner_value(owner, user)]).collect();
+                    attempts.push(Attempt { rows: Some(rows), using, new_owners });
                 }
             }
         }
-        let mut told = Made::Nothing;
-        for (rows, using, assigned) in attempts {
-            // What reaches no row to begin with is not tried with others.
-            if matches!(rows, Some(Rows::Foreign)) && self.keeps_out(using)? {
-                continue;
-            }
-            let places = match &rows {
-                None => Vec::new(),
-                Some(rows) => {
-                    let places = self.places(rows, using, ROWS, MOST_COST)?;
-                    if places.is_empty() {
-                        continue;
-                    }
-                    places
-                }
-            };
-            match self.first_fitting(effective.check, &assigned, &places, command)? {
-                Made::Row(columns) => return Ok(Made::Row(columns)),
-                Made::Nothing => {}
-                untried => told = untried,
-            }
-        }
-        // A row with two users may well be another's in one column, as a message is its reader's; but not whichever that is.
-        if reach == Reach::Forge && owners.len() > 1 && self.identity.user.is_some() {
-            let mut chosen = Vec::new();
-            for victim in owners {
-                let mine = || owners.iter().filter(|owner| owner.number != victim.number);
-                let in_turn = |user| mine().filter_map(|owner| self.me(owner)).chain([to(victim, user)]).collect();
-                let assigned: Vec<Assigned> = victims().map(|user| in_turn(user)).collect();
-                match self.first_fitting(effective.check, &assigned, &[], command)? {
-                    Made::Row(columns) => chosen.extend(columns),
-                    _ => return Ok(told),
-                }
-            }
-            chosen.sort_by_key(|(column, ..)| *column);
-            chosen.dedup_by_key(|(column, ..)| *column);
-            return Ok(Made::Row(chosen));
-        }
-        Ok(told)
+        Ok(attempts)
     }
 
-    /// Whether a new row with some of these owners meets a condition. What is the same for several is tried once.
-    fn first_fitting(
+    fn as_own(&self, owner: &OwnerColumn) -> Option<(i16, pg_sys::Oid, pg_sys::Datum)> {
+        Some(owner_value(owner, self.probe.identity.user.as_deref()?))
+    }
+
+    /// With several owner columns, another user in one of them can be intended: a message names its
+    /// reader. It is a forgery if another user passes in each of them, one at a time.
+    fn forge_in_each_column(&self, check: Qual, victims: &[String]) -> Result<Option<Candidate>, Undecidable> {
+        let owners = &self.probe.table.owners;
+        let mut chosen = Vec::new();
+        for victim_column in owners {
+            let with_victim = |user: &String| {
+                let others = owners.iter().filter(|owner| owner.number != victim_column.number);
+                let own = others.filter_map(|owner| self.as_own(owner));
+                own.chain([owner_value(victim_column, user)]).collect()
+            };
+            let new_owners: Vec<NewOwners> = victims.iter().map(with_victim).collect();
+            match self.first_passing(check, &new_owners, &[])? {
+                Candidate::Passes(columns) => chosen.extend(columns),
+                _ => return Ok(None),
+            }
+        }
+        chosen.sort_by_key(|(column, ..)| *column);
+        chosen.dedup_by_key(|(column, ..)| *column);
+        Ok(Some(Candidate::Passes(chosen)))
+    }
+
+    /// The first of the new owners with which a candidate row passes. Equal quals are tried once.
+    fn first_passing(
         &self,
         check: Qual,
-        assigned: &[Assigned],
-        places: &[Place],
-        command: Command,
-    ) -> Result<Made, Undecidable> {
-        let (mut told, mut seen) = (Made::Nothing, Vec::<Qual>::new());
-        for assigned in assigned {
-            let check = check.with_choices(assigned).ok_or(Undecidable::WholeRow)?;
-            let check = match self.memo.fold(check) {
-                ConstFolded::Always => return Ok(Made::Row(Vec::new())),
+        new_owners: &[NewOwners],
+        sources: &[RowId],
+    ) -> Result<Candidate, Undecidable> {
+        let (mut result, mut tried) = (Candidate::NonePasses, Vec::<Qual>::new());
+        for new_owners in new_owners {
+            let check = check.with_choices(new_owners).ok_or(Undecidable::WholeRow)?;
+            let check = match self.probe.cache.fold(check) {
+                ConstFolded::Always => return Ok(Candidate::Passes(Vec::new())),
                 ConstFolded::Never => continue,
                 ConstFolded::Depends(check) => check,
             };
-            if seen.iter().any(|known| known.is_same(check)) {
+            if tried.iter().any(|known| known.is_same(check)) {
                 continue;
             }
-            seen.push(check);
-            match self.fitting(check, places, command)? {
-                Made::Row(columns) => return Ok(Made::Row(columns)),
-                Made::Nothing => {}
-                untried => told = untried,
+            tried.push(check);
+            match self.passing(check, sources)? {
+                Candidate::Passes(columns) => return Ok(Candidate::Passes(columns)),
+                Candidate::NonePasses => {}
+                undecided => result = undecided,
             }
         }
-        Ok(told)
+        Ok(result)
     }
 
-    /// Whether a new row, made of one of these rows or from nothing, meets a condition, which is folded.
-    fn fitting(&self, check: Qual, places: &[Place], command: Command) -> Result<Made, Undecidable> {
+    /// Searches for a candidate row, changed from one of `sources` or from scratch, that satisfies
+    /// a folded qual.
+    fn passing(&self, check: Qual, sources: &[RowId]) -> Result<Candidate, Undecidable> {
         let may_set = |column: i16| {
-            !self.table.owners.iter().any(|owner| owner.number == column) && self.may_set(column, command)
+            !self.probe.table.owners.iter().any(|owner| owner.number == column)
+                && self.probe.may_write(column, self.command)
         };
-        let wishes = check.wishes(self.table.oid(), &may_set)?;
-        // Rows as they are have been looked at.
-        if wishes.columns.is_empty() && !places.is_empty() {
-            return Ok(Made::Nothing);
+        let values = check.wishes(self.probe.table.oid(), &may_set)?;
+        // Without a column to choose, the candidates are the existing rows, which were probed
+        // before.
+        if values.columns.is_empty() && !sources.is_empty() {
+            return Ok(Candidate::NonePasses);
         }
         let is_listed = |column: &&Column| !column.values.is_empty();
-        let listed: Vec<&Column> = wishes.columns.iter().filter(is_listed).collect();
-        if let Some(chosen) = self.mixed(check, command, &listed, places, 0)? {
-            return Ok(Made::Row(chosen));
+        let listed: Vec<&Column> = values.columns.iter().filter(is_listed).collect();
+        if let Some(chosen) = self.compose(check, &listed, sources, 0)? {
+            return Ok(Candidate::Passes(chosen));
         }
-        // What no value is known for, as it is in other rows.
+        // Columns in expressions with unknown accepting values: copied from existing rows instead.
         let known: Vec<&Column> = listed.iter().filter(|column| !column.is_opaque).copied().collect();
         if known.len() < listed.len()
-            && let Some(chosen) = self.mixed(check, command, &known, places, 0)?
+            && let Some(chosen) = self.compose(check, &known, sources, 0)?
         {
-            return Ok(Made::Row(chosen));
+            return Ok(Candidate::Passes(chosen));
         }
-        if wishes.parts() > 0 && self.mixed(check.relaxed(&wishes), command, &listed, places, wishes.parts())?.is_some()
-        {
-            let columns = wishes.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
-            return Ok(Made::Untried(columns.collect()));
+        if values.parts() > 0 && self.compose(check.relaxed(&values), &listed, sources, values.parts())?.is_some() {
+            let columns = values.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
+            return Ok(Candidate::Undecided(columns.collect()));
         }
-        Ok(Made::Nothing)
+        Ok(Candidate::NonePasses)
     }
 
-    /// What is chosen of a row that meets a condition: some columns have the values listed, others those that they have in one of these rows or,
-    /// if whoever writes may set them, in any row. So many parts of it are taken for anything.
-    fn mixed(
+    /// Composes rows and returns the chosen columns of the first that satisfies a qual. Columns in
+    /// `listed` take each of their listed values. Other columns keep the value of a source row, or,
+    /// if the writer may set them, take that of any existing row. `residuals` parts of the qual are
+    /// taken as true, false and NULL in turn.
+    fn compose(
         &self,
-        condition: Qual,
-        command: Command,
+        qual: Qual,
         listed: &[&Column],
-        places: &[Place],
-        parts: usize,
-    ) -> Result<Option<Vec<Chosen>>, Undecidable> {
-        let read = condition.columns().ok_or(Undecidable::WholeRow)?;
-        let name = &self.table.named.name;
-        let is_listed = |number: &i16| listed.iter().any(|column| column.number == *number);
-        let lent: Vec<i16> =
-            read.iter().filter(|number| **number < CandidateValues::part(0) && !is_listed(number)).copied().collect();
-        let (mut from, mut terms, mut values, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Origin>::new());
-        let mut told: Vec<String> = Vec::new();
-        let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
-            values.push((type_, value));
-            format!("${}", values.len())
+        sources: &[RowId],
+        residuals: usize,
+    ) -> Result<Option<Vec<ColumnValue>>, Undecidable> {
+        let read = qual.columns().ok_or(Undecidable::WholeRow)?;
+        let is_copied = |number: &&i16| {
+            **number < CandidateValues::part(0) && !listed.iter().any(|column| column.number == **number)
         };
-        let mut take = |alias: &str, places: &[Place]| {
-            // Partitions have rows at the same places.
-            let mut lists: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-            for (table, place) in places {
-                let text = format!("\"{}\"", text_of(pg_sys::TIDOID, *place));
-                lists.entry(table.to_u32()).or_default().push(text);
-            }
-            let array = lookup::array_type(pg_sys::TIDOID);
-            let any: Vec<String> = lists
-                .into_iter()
-                .map(|(table, list)| {
-                    let table = bind(pg_sys::OIDOID, pg_sys::Oid::from(table).into());
-                    let list = bind(array, value_of(array, &c_string(&format!("{{{}}}", list.join(",")))));
-                    format!(
-                        "({alias}.ctid OPERATOR(pg_catalog.=) ANY ({list}) AND {alias}.tableoid OPERATOR(pg_catalog.=) {table})"
-                    )
-                })
-                .collect();
-            from.push(format!("{name} AS {alias}"));
-            terms.push(format!("({})", any.join(" OR ")));
-        };
-        if !places.is_empty() {
-            take("t", places);
+        let copied: Vec<i16> = read.iter().filter(is_copied).copied().collect();
+        let mut query = Composition::new(self.probe);
+        if !sources.is_empty() {
+            query.add_rows("t", sources);
         }
-        let others: Vec<i16> = lent.iter().filter(|number| !self.is_kept(**number, command, places)).copied().collect();
-        if !others.is_empty() {
-            let lenders = self.places(&Rows::Any, Qual::ALWAYS, ROWS, f64::MAX)?;
-            if lenders.is_empty() {
+        let copied: Vec<i16> = copied.into_iter().filter(|number| !self.keeps_value(*number, sources)).collect();
+        if !copied.is_empty() {
+            let donors = self.probe.find_rows(&RowScope::Any, Qual::ALWAYS, MAX_SOURCE_ROWS, f64::MAX)?;
+            if donors.is_empty() {
                 return Ok(None);
             }
-            take("d", &lenders);
-            let place = if places.is_empty() { 1 } else { 2 };
-            let type_ = |number| lookup::column_type(self.table.oid(), number).unwrap_or(pg_sys::InvalidOid);
-            for number in &others {
-                origins.push((*number, place, *number, type_(*number)));
-                let name = lookup::column_name(self.table.oid(), *number).unwrap_or_default();
-                told.push(format!("d.{}", quote_identifier(name)));
-            }
+            query.add_donors(&donors, &copied);
         }
-        let mut made = 1;
         for column in listed.iter().filter(|column| read.contains(&column.number)) {
-            let type_ = lookup::qualified_type_name(column.type_);
-            let rows: Vec<String> = column
-                .values
-                .iter()
-                .map(|value| match value {
-                    Some(text) => format!("({})", bind(column.type_, value_of(column.type_, &c_string(text)))),
-                    None => format!("(CAST(NULL AS {type_}))"),
-                })
-                .collect();
-            made *= rows.len();
-            from.push(format!("(VALUES {}) AS c{} (v)", rows.join(", "), column.number));
-            origins.push((column.number, from.len() as i32, 1, column.type_));
-            told.push(format!("c{}.v", column.number));
+            query.add_listed(column);
         }
-        for number in 0..parts {
-            made *= 3;
-            from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
-            origins.push((CandidateValues::part(number), from.len() as i32, 1, pg_sys::BOOLOID));
+        for number in 0..residuals {
+            query.add_residual(number);
         }
-        if made > MADE {
-            return Err(Undecidable::TooExpensive);
-        }
-        let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
-        let sql = match from.as_slice() {
-            [] => "SELECT".to_owned(),
-            from => format!("SELECT {} FROM {}{filter}", told.join(", "), from.join(", ")),
-        };
-        let mix = RowComposition { sql: &sql, parameters: Parameters::new(&values) };
-        let row = mix.first(condition, &origins, MOST_COST)?;
-        let chosen = |row: Vec<_>| {
-            origins.iter().zip(row).map(|((number, .., type_), value)| (*number, *type_, value)).collect()
-        };
-        Ok(row.map(chosen))
+        query.first_row(qual)
     }
 
-    /// Whether a changed row keeps a column as it is: its owners, and what who writes may not set.
-    fn is_kept(&self, number: i16, command: Command, places: &[Place]) -> bool {
-        let is_owner = self.table.owners.iter().any(|owner| owner.number == number);
-        !places.is_empty() && (is_owner || !self.may_set(number, command))
-    }
-
-    /// The names of columns, for a person.
-    pub fn names(&self, columns: &[i16]) -> String {
-        let table = self.table.oid();
-        let names: Vec<String> =
-            columns.iter().filter_map(|column| lookup::column_name(table, *column)).map(quote_identifier).collect();
-        names.join(", ")
-    }
-}
-
-impl Examination<'_> {
-    /// Where no row that there is can be reached for writing: can one be made?
-    pub(crate) fn made(
-        &self,
-        question: &Question<'_>,
-        reach: Reach,
-        effective: &Effective,
-        others: &[String],
-        found: Found,
-    ) -> Result<Found, Undecidable> {
-        let writes = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
-        let needs = match &found {
-            Found::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => writes,
-            // One owner may be proved to stay, and not all of them.
-            Found::Verdict(Verdict::Isolated | Verdict::Closed) => {
-                matches!(reach, Reach::TakeOver | Reach::Forge) && self.table.owners.len() > 1
-            }
-            _ => false,
-        };
-        // Every row that it reaches is as the policies ask.
-        let is_reached_as_it_is = reach == Reach::Tamper
-            && matches!(found, Found::Verdict(Verdict::IsolatedIn(_)))
-            && effective.using.is_same(effective.check);
-        if !needs || is_reached_as_it_is {
-            return Ok(found);
-        }
-        // What fails of rows that nobody has written says nothing of those that there are.
-        let made = match isolated(|| question.made(reach, effective, others)) {
-            Ok(made) => made?,
-            Err(failure) => {
-                let why = format!("no row could be made to try it with: {}", failure.redacted_message());
-                return Ok(Found::Verdict(Verdict::Inconclusive(why)));
-            }
-        };
-        Ok(match made {
-            Made::Row(chosen) => Found::Made(chosen),
-            Made::Nothing => found,
-            Made::Untried(columns) => Found::Verdict(Verdict::Inconclusive(format!(
-                "who writes chooses {}, and no row could be made that the policies let through or surely do not",
-                question.names(&columns)
-            ))),
-        })
-    }
-
-    /// A row that there is not could be written. By whom?
-    pub(crate) fn made_by(
-        &self,
-        identity: &Identity,
-        reach: Reach,
-        chosen: &[Chosen],
-        people: &mut People,
-    ) -> (Verdict, String) {
-        let seen = Confidence::Observed;
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
-        let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
-        let what = match question.names(&columns).as_str() {
-            "" => "could write such a row".to_owned(),
-            columns => format!("could write such a row, choosing {columns}"),
-        };
-        let alone = format!("{} {what}", identity.label);
-        if self.table.owners.is_empty() {
-            return (Verdict::Public(seen), alone);
-        }
-        let Some(role) = self.surroundings.roles.iter().find(|role| role.oid == identity.role) else {
-            return (Verdict::Shared, String::new());
-        };
-        let Some(me) = &identity.user else { return (Verdict::Leak(seen, Audience::Anonymous), alone) };
-        if !identity.is_account {
-            return (Verdict::Leak(seen, Audience::AnyAccount), alone);
-        }
-        let (mut tried, mut able) = (Vec::new(), 0);
-        for id in self.owners.iter().chain(&people.pool) {
-            if id == me || tried.contains(&id) || tried.len() == 4 {
-                continue;
-            }
-            let other = people.identity(self.surroundings, role, id);
-            let Ok(Ok(does)) = self.makes(&other, reach, chosen) else { continue };
-            tried.push(id);
-            able += usize::from(does);
-            if able < tried.len() {
-                break;
-            }
-        }
-        if able > 0 && able == tried.len() {
-            return (Verdict::Leak(seen, Audience::EveryUser), format!("{alone}, and so could {able} other users"));
-        }
-        (Verdict::Shared, format!("not everybody {what}"))
-    }
-
-    /// Whether somebody could write a row that is as this in what was chosen.
-    fn makes(
-        &self,
-        identity: &Identity,
-        reach: Reach,
-        chosen: &[Chosen],
-    ) -> Result<Result<bool, Undecidable>, Failure> {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
-        let is_other = |owner: &&String| Some(owner.as_str()) != identity.user.as_deref();
-        let others: Vec<String> = self.owners.iter().filter(is_other).cloned().collect();
-        identity.act_within(LIMIT, || {
-            let Effective { using, check } = self.effective(identity, reach)?;
-            let as_chosen = |check: Qual, (column, type_, value): &Chosen| check.with_value(*column, *type_, *value);
-            let check = chosen.iter().try_fold(check, as_chosen).ok_or(Undecidable::WholeRow)?;
-            Ok(matches!(question.made(reach, &Effective { using, check }, &others)?, Made::Row(_)))
-        })
+    /// Whether an update leaves a column as it is: owner columns, and columns it may not set.
+    fn keeps_value(&self, number: i16, sources: &[RowId]) -> bool {
+        let is_owner = self.probe.table.owners.iter().any(|owner| owner.number == number);
+        !sources.is_empty() && (is_owner || !self.probe.may_write(number, self.command))
     }
 }

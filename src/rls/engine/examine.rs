@@ -1,370 +1,273 @@
-//! What each identity can do to other users' rows: by what the server enforces where that decides it, else by looking for a row.
+//! Examines one table as every identity: probes each reach and judges the results.
 
-use super::probe::{Found, Question, command};
-use super::probe_cache::Memo;
+use super::attribution::{classify_candidate, classify_foreign_row, responsible_policies};
+use super::candidate_rows::try_candidates;
+use super::cell::Cell;
+use super::examination::Examination;
+use super::probe::{Probe, ProbeResult};
+use super::reach_probe;
+use super::reach_probe::{
+    command, probe_changed_rows, probe_foreign_rows, probe_plant_on_any, prove_forgery, reach_qual,
+};
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
-use crate::pg::rewrite::row_security;
-use crate::pg::rewrite::row_security::{Command, Effective, Undecidable};
+use crate::pg::rewrite::row_security::{Effective, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
-use crate::pg::xact::timeout;
+use crate::pg::xact::timeout::Stopped;
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
-use crate::rls::target::accounts::People;
-use crate::rls::target::application::{Identity, Surroundings, masked};
-use crate::rls::target::policy::Policy;
-use crate::rls::target::table::Table;
-use pgrx::pg_sys;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
+use crate::rls::target::accounts::AccountPool;
+use crate::rls::target::identity::{Identity, masked};
 
-/// How long one question may take, in milliseconds.
-pub const LIMIT: i32 = 500;
-/// How many owners of a table's rows are looked at where not all rows can be.
-const OWNERS: usize = 6;
+/// How many owners of a table's rows are sampled.
+const OWNER_SAMPLE: usize = 6;
+/// How many accounts each table is examined as.
+const EXAMINED_ACCOUNTS: usize = 2;
 
-/// One answer.
-pub struct Cell {
-    /// Who asked.
-    pub identity: String,
-    /// With which role.
-    pub role: pg_sys::Oid,
-    /// For what.
-    pub reach: Reach,
-    /// What is so.
-    pub verdict: Verdict,
-    /// What the server lets the command reach, with what is known of who asks put in, as SQL.
-    pub using: String,
-    /// What it lets the command leave behind, likewise.
-    pub check: String,
-    /// The policies that let it through.
-    pub culprits: Vec<Policy>,
-    /// What was seen.
-    pub evidence: String,
-}
-
-impl Cell {
-    /// Adds to what was seen.
-    pub fn add(&mut self, what: &str) {
-        if !self.evidence.is_empty() {
-            self.evidence += "; ";
-        }
-        self.evidence += what;
-    }
-}
-
-/// Looks at one table with the eyes of everybody.
-pub struct Examination<'a> {
-    /// The table.
-    pub table: &'a Table,
-    pub(crate) surroundings: &'a Surroundings,
-    pub(crate) policies: &'a [Policy],
-    /// Some users whose rows it has.
-    pub owners: Vec<String>,
-    /// Whether its policies may tell an anonymous sign-in from another one.
-    pub asks_for_sign_in: bool,
-    /// What was asked of the server already. It lives in the memory context that the examination is made in.
-    enforced: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
-    memos: RefCell<HashMap<Identity, Rc<Memo>>>,
-}
-
-/// One kind of reach, as asked by one identity.
-pub(crate) struct Asked {
-    pub(crate) found: Found,
+/// The result of probing one reach as one identity, with the quals for the report.
+pub(crate) struct ReachOutcome {
+    pub(crate) result: ProbeResult,
     using: Qual,
     check: Qual,
-    condition: Qual,
+    /// The qual that the result is about.
+    qual: Qual,
 }
 
-impl<'a> Examination<'a> {
-    /// Prepares one.
-    pub fn new(table: &'a Table, surroundings: &'a Surroundings, policies: &'a [Policy]) -> Self {
-        Self {
-            table,
-            surroundings,
-            policies,
-            owners: Vec::new(),
-            asks_for_sign_in: false,
-            enforced: RefCell::default(),
-            memos: RefCell::default(),
+/// Samples the owners of the table and returns the cells of requests without claims.
+///
+/// The audit calls this for all tables before any other identity: once a session has set a custom
+/// setting, current_setting never again answers NULL for it.
+pub fn cells_without_claims(
+    examination: &mut Examination<'_>,
+    accounts: &mut AccountPool,
+) -> Result<Vec<Cell>, RlsError> {
+    let (table, application) = (examination.table, examination.application);
+    let owners = isolated(|| table.sample_owners(application, OWNER_SAMPLE)).map_err(|failure| {
+        RlsError::Unreadable { table: table.named.name.clone(), reason: failure.redacted_message() }
+    })??;
+    examination.owners = accounts.load_existing(application, owners)?;
+    let mut cells = Vec::new();
+    for (role_index, role) in application.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
+        examine_as(examination, role_index, &application.without_claims(role), &mut cells, accounts);
+    }
+    Ok(cells)
+}
+
+/// Adds the cells of all other identities.
+pub fn add_remaining_cells(examination: &Examination<'_>, cells: &mut Vec<Cell>, accounts: &mut AccountPool) {
+    let application = examination.application;
+    for (role_index, role) in application.roles.iter().enumerate() {
+        if role.is_anonymous {
+            examine_as(examination, role_index, &application.anon_key(role), cells, accounts);
+            continue;
+        }
+        examine_as(examination, role_index, &application.new_account(role), cells, accounts);
+        if examination.distinguishes_anonymous_sign_in {
+            examine_as(examination, role_index, &application.anonymous_sign_in(role), cells, accounts);
+        }
+        if examination.table.owners.is_empty() {
+            continue;
+        }
+        for id in examined_accounts(examination, accounts) {
+            let identity = accounts.identity(application, role, &id);
+            examine_as(examination, role_index, &identity, cells, accounts);
         }
     }
+}
 
-    /// What requests without claims get. It is asked of all tables before anything else is: once a setting has been made, a session never
-    /// again is as if it had not.
-    pub fn cells_of_nobody(&mut self, people: &mut People) -> Result<Vec<Cell>, RlsError> {
-        let owners = isolated(|| self.table.sample_owners(self.surroundings, OWNERS)).map_err(|failure| {
-            RlsError::Unreadable { table: self.table.named.name.clone(), reason: failure.redacted_message() }
-        })??;
-        self.owners = people.known(self.surroundings, owners)?;
-        let mut cells = Vec::new();
-        for (place, role) in self.surroundings.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
-            self.ask(place, &self.surroundings.nobody(role), &mut cells, people);
+/// Ids of the accounts to examine the table as: owners of rows first.
+fn examined_accounts(examination: &Examination<'_>, accounts: &AccountPool) -> Vec<String> {
+    let mut ids: Vec<String> = examination.owners.clone();
+    ids.extend(accounts.sample.iter().filter(|id| !examination.owners.contains(id)).cloned());
+    ids.truncate(EXAMINED_ACCOUNTS);
+    ids
+}
+
+/// Adds the cells of one identity. `role_index` is the place of its role in `Application::roles`.
+fn examine_as(
+    examination: &Examination<'_>,
+    role_index: usize,
+    identity: &Identity,
+    cells: &mut Vec<Cell>,
+    accounts: &mut AccountPool,
+) {
+    let table = examination.table;
+    if privilege::is_exempt(table.oid(), identity.role) && table.is_secured {
+        cells.push(new_cell(identity, Reach::Read, Verdict::Exempt));
+        return;
+    }
+    for reach in Reach::ALL {
+        if !table.allows(role_index, command(reach)) {
+            continue;
         }
-        Ok(cells)
-    }
-
-    /// Adds what everybody else gets.
-    pub fn cells_of_others(&self, cells: &mut Vec<Cell>, people: &mut People) {
-        for (place, role) in self.surroundings.roles.iter().enumerate() {
-            if role.is_anonymous {
-                self.ask(place, &self.surroundings.key(role), cells, people);
-                continue;
-            }
-            let stranger = self.surroundings.stranger(role);
-            self.ask(place, &stranger, cells, people);
-            if self.asks_for_sign_in {
-                self.ask(place, &self.surroundings.guest(role), cells, people);
-            }
-            if self.table.owners.is_empty() {
-                continue;
-            }
-            for id in self.readers(people) {
-                let identity = people.identity(self.surroundings, role, &id);
-                self.ask(place, &identity, cells, people);
-            }
-        }
-    }
-
-    /// Two users to look with: owners of rows where there are some.
-    fn readers(&self, people: &People) -> Vec<String> {
-        let mut readers: Vec<String> = self.owners.clone();
-        readers.extend(people.pool.iter().filter(|id| !self.owners.contains(id)).cloned());
-        readers.truncate(2);
-        readers
-    }
-
-    fn ask(&self, place: usize, identity: &Identity, cells: &mut Vec<Cell>, people: &mut People) {
-        if privilege::is_exempt(self.table.oid(), identity.role) && self.table.is_secured {
-            cells.push(self.cell(identity, Reach::Read, Verdict::Exempt));
-            return;
-        }
-        for reach in Reach::ALL {
-            if !self.table.allows(place, command(reach)) {
-                continue;
-            }
-            // Whoever signs up can: no need to ask the others.
-            let is_known = |cell: &Cell| {
-                cell.reach == reach
-                    && cell.role == identity.role
-                    && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
-            };
-            if identity.user.is_some() && cells.iter().any(is_known) {
-                continue;
-            }
-            match self.reach(identity, reach) {
-                Ok(Some(asked)) => {
-                    let mut cell = self.judge(identity, reach, asked, people);
-                    self.suspect(&mut cell);
-                    cells.push(cell);
-                }
-                Ok(None) => {}
-                Err(verdict) => cells.push(self.cell(identity, reach, verdict)),
-            }
-        }
-    }
-
-    /// What a trigger may prevent is not proved.
-    fn suspect(&self, cell: &mut Cell) {
-        let Some(doubts) = self.table.doubts(cell.reach) else { return };
-        let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
-        *confidence = Confidence::Suspected;
-        cell.add(&doubts);
-    }
-
-    fn cell(&self, identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
-        Cell {
-            identity: identity.label.clone(),
-            role: identity.role,
-            reach,
-            verdict,
-            using: String::new(),
-            check: String::new(),
-            culprits: Vec::new(),
-            evidence: String::new(),
-        }
-    }
-
-    /// Those whom own rows are given to: somebody, if it is nobody else's.
-    pub(crate) fn victims(&self, others: &[String]) -> Vec<String> {
-        if others.is_empty() { vec![self.surroundings.stranger_id()] } else { others.to_vec() }
-    }
-
-    /// What the server enforces for the role of an identity, asked once. Nothing of what it knows of who asks is put in yet.
-    pub(crate) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Undecidable> {
-        let key = (identity.role, command(reach));
-        if let Some(known) = self.enforced.borrow().get(&key) {
-            return Ok(*known);
-        }
-        let effective = row_security::effective(key.1, &self.table.named)?;
-        self.enforced.borrow_mut().insert(key, effective);
-        Ok(effective)
-    }
-
-    /// What an identity was told already: the same role with the same settings.
-    pub(crate) fn memo(&self, identity: &Identity) -> Rc<Memo> {
-        if let Some(known) = self.memos.borrow().get(identity) {
-            return Rc::clone(known);
-        }
-        Rc::clone(self.memos.borrow_mut().entry(identity.clone()).or_default())
-    }
-
-    /// Asks as an identity, within the limit; `None` where the reach does not apply.
-    pub(crate) fn reach(&self, identity: &Identity, reach: Reach) -> Result<Option<Asked>, Verdict> {
-        let memo = self.memo(identity);
-        let question = Question { table: self.table, identity, memo: &memo };
-        let others: Vec<String> =
-            self.owners.iter().filter(|owner| Some(owner.as_str()) != identity.user.as_deref()).cloned().collect();
-        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
-            identity.act(|| -> Result<Option<Asked>, Undecidable> {
-                let effective = self.effective(identity, reach)?;
-                let told = match reach {
-                    Reach::Plant => question.planted_on(&effective, &self.victims(&others))?,
-                    _ => self.standing(&question, reach, &effective, &others)?,
-                };
-                let Some((found, condition)) = told else { return Ok(None) };
-                let found = self.made(&question, reach, &effective, &others, found)?;
-                question.begins(&effective)?;
-                let me = identity.user.as_deref();
-                let folded = |condition: Qual| match memo.fold(condition) {
-                    ConstFolded::Always => Qual::ALWAYS,
-                    ConstFolded::Never => Qual::never(),
-                    ConstFolded::Depends(folded) => folded.without_values(condition, me),
-                };
-                Ok(Some(Asked { found, using: folded(effective.using), check: folded(effective.check), condition }))
-            })
-        });
-        match answer {
-            Ok(Ok(asked)) => Ok(asked),
-            Ok(Err(unclear)) => Err(unclear.into()),
-            Err(_) if has_expired => {
-                Err(Verdict::Inconclusive(format!("the policies took longer than {LIMIT} ms and were stopped")))
-            }
-            Err(failure) if failure.is_interrupt() => failure.raise(),
-            Err(failure) if failure.is_sandbox_violation() => Err(Verdict::Inconclusive(format!(
-                "the policies do what an audit does not let them: {}",
-                failure.message
-            ))),
-            Err(failure) if failure.is_transient() => {
-                Err(Verdict::Inconclusive(format!("it could not be asked now: {}", failure.redacted_message())))
-            }
-            Err(failure) => Err(Verdict::Failing(failure.redacted_message())),
-        }
-    }
-
-    /// What is so of rows as they are, but for a new owner and columns that are wanted to be constants.
-    fn standing(
-        &self,
-        question: &Question<'_>,
-        reach: Reach,
-        effective: &Effective,
-        others: &[String],
-    ) -> Result<Option<(Found, Qual)>, Undecidable> {
-        let mut told: Option<(Found, Qual)> = None;
-        for column in question.columns(reach) {
-            let Some(condition) = question.condition(reach, effective, None, column)? else { continue };
-            let mut found = None;
-            if reach == Reach::Forge && !self.table.owners.is_empty() {
-                found = question.forged(effective.check).map(Found::Verdict);
-            }
-            let found = match found {
-                Some(found) => found,
-                None => question.others(condition, others)?,
-            };
-            // Of what an account could choose, others could choose the same.
-            let changed = match reach {
-                Reach::Tamper | Reach::TakeOver if found.is_safe() && !question.identity.is_account => {
-                    question.changed(reach, effective, others, column)?
-                }
-                _ => None,
-            };
-            let (found, condition) = changed.unwrap_or((found, condition));
-            if told.as_ref().is_none_or(|(known, _)| found.is_worse_than(known)) {
-                told = Some((found, condition));
-            }
-            if told.as_ref().is_some_and(|(found, _)| !found.is_safe()) {
-                break;
-            }
-        }
-        Ok(told)
-    }
-
-    fn judge(&self, identity: &Identity, reach: Reach, asked: Asked, people: &mut People) -> Cell {
-        let table = self.table.oid();
-        let mut cell = self.cell(identity, reach, Verdict::Closed);
-        let shown = |condition: Qual| match &identity.user {
-            // As whom it was asked is a user's own business.
-            Some(user) => shown_as(&condition.to_sql(table), user),
-            None => condition.to_sql(table),
+        // A leak to any new account includes the accounts that follow.
+        let is_known = |cell: &Cell| {
+            cell.reach == reach
+                && cell.role == identity.role
+                && matches!(cell.verdict, Verdict::Leak(_, Audience::AnyAccount))
         };
-        (cell.using, cell.check) = (shown(asked.using), shown(asked.check));
-        match asked.found {
-            Found::Verdict(verdict) => {
-                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
-                    cell.culprits = self.culprits(identity, reach, None);
-                }
-                cell.verdict = verdict;
-            }
-            Found::Made(chosen) => {
-                let (verdict, evidence) = self.made_by(identity, reach, &chosen, people);
-                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
-                    cell.culprits = self.culprits(identity, reach, None);
-                }
-                (cell.verdict, cell.evidence) = (verdict, evidence);
-            }
-            Found::Row(place) => {
-                let (verdict, evidence) = self.row_of_others(identity, reach, place, asked.condition, people);
-                if let Verdict::Leak(..) | Verdict::Public(_) = verdict {
-                    cell.culprits = self.culprits(identity, reach, Some(place));
-                }
-                (cell.verdict, cell.evidence) = (verdict, evidence);
-            }
+        if identity.user.is_some() && cells.iter().any(is_known) {
+            continue;
         }
-        cell
+        match probe_reach(examination, identity, reach) {
+            Ok(Some(outcome)) => {
+                let mut cell = judge(examination, identity, reach, outcome, accounts);
+                apply_trigger_caveat(examination, &mut cell);
+                cells.push(cell);
+            }
+            Ok(None) => {}
+            Err(verdict) => cells.push(new_cell(identity, reach, verdict)),
+        }
     }
 }
 
-/// A condition with who asked in it masked: what stands in quotes, or alone.
-fn shown_as(sql: &str, user: &str) -> String {
+/// Lowers the confidence of a leak to SUSPECTED if a trigger may prevent it.
+fn apply_trigger_caveat(examination: &Examination<'_>, cell: &mut Cell) {
+    let Some(caveat) = examination.table.trigger_caveat(cell.reach) else { return };
+    let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
+    *confidence = Confidence::Suspected;
+    cell.add(&caveat);
+}
+
+fn new_cell(identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
+    Cell {
+        identity: identity.label.clone(),
+        role: identity.role,
+        reach,
+        verdict,
+        using: String::new(),
+        check: String::new(),
+        responsible_policies: Vec::new(),
+        evidence: String::new(),
+    }
+}
+
+/// Probes one reach as one identity, for at most `PROBE_TIMEOUT_MS`; `None` if it does not apply.
+pub(crate) fn probe_reach(
+    examination: &Examination<'_>,
+    identity: &Identity,
+    reach: Reach,
+) -> Result<Option<ReachOutcome>, Verdict> {
+    let probe = examination.probe(identity);
+    let others = examination.other_owners(identity);
+    let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<ReachOutcome>, Undecidable> {
+        let effective = examination.effective(identity, reach)?;
+        let on_existing_rows = match reach {
+            Reach::Plant => probe_plant_on_any(&probe, &effective, &examination.victims(&others))?,
+            _ => probe_existing_rows(&probe, reach, &effective, &others)?,
+        };
+        let Some((result, qual)) = on_existing_rows else { return Ok(None) };
+        let result = try_candidates(&probe, reach, &effective, &others, result)?;
+        probe.run_sub_queries(&effective)?;
+        let me = identity.user.as_deref();
+        let folded = |qual: Qual| match probe.cache.fold(qual) {
+            ConstFolded::Always => Qual::ALWAYS,
+            ConstFolded::Never => Qual::never(),
+            ConstFolded::Depends(folded) => folded.without_values(qual, me),
+        };
+        Ok(Some(ReachOutcome { result, using: folded(effective.using), check: folded(effective.check), qual }))
+    });
+    match answer {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(reason)) => Err(reason.into()),
+        Err(Stopped::TimedOut(ms)) => Err(Verdict::Inconclusive(format!("the policies were canceled after {ms} ms"))),
+        Err(Stopped::Failed(failure)) if failure.is_sandbox_violation() => Err(Verdict::Inconclusive(format!(
+            "the policies do something that the audit does not allow: {}",
+            failure.message
+        ))),
+        Err(Stopped::Failed(failure)) if failure.is_transient() => Err(Verdict::Inconclusive(format!(
+            "the probe failed with a transient error: {}",
+            failure.redacted_message()
+        ))),
+        Err(Stopped::Failed(failure)) => Err(Verdict::Failing(failure.redacted_message())),
+    }
+}
+
+/// Evaluates existing rows, changing only the owner column and columns that the policy compares
+/// with constants. Returns the worst result and its qual; `None` if the reach does not apply.
+fn probe_existing_rows(
+    probe: &Probe<'_>,
+    reach: Reach,
+    effective: &Effective,
+    other_owners: &[String],
+) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
+    let mut worst: Option<(ProbeResult, Qual)> = None;
+    for column in reach_probe::owner_columns(probe, reach) {
+        let Some(qual) = reach_qual(probe, reach, effective, None, column)? else { continue };
+        let mut proved = None;
+        if reach == Reach::Forge && !probe.table.owners.is_empty() {
+            proved = prove_forgery(probe, effective.check).map(ProbeResult::Verdict);
+        }
+        let result = match proved {
+            Some(result) => result,
+            None => probe_foreign_rows(probe, qual, other_owners)?,
+        };
+        // Only for identities that are no account: an account's choice may be special to it.
+        let changed = match reach {
+            Reach::Tamper | Reach::TakeOver if result.is_safe() && !probe.identity.is_account => {
+                probe_changed_rows(probe, reach, effective, other_owners, column)?
+            }
+            _ => None,
+        };
+        let (result, qual) = changed.unwrap_or((result, qual));
+        if worst.as_ref().is_none_or(|(known, _)| result.is_worse_than(known)) {
+            worst = Some((result, qual));
+        }
+        if worst.as_ref().is_some_and(|(result, _)| !result.is_safe()) {
+            break;
+        }
+    }
+    Ok(worst)
+}
+
+/// Turns the outcome of a probe into a cell, with the audience and the responsible policies.
+fn judge(
+    examination: &Examination<'_>,
+    identity: &Identity,
+    reach: Reach,
+    outcome: ReachOutcome,
+    accounts: &mut AccountPool,
+) -> Cell {
+    let table = examination.table.oid();
+    let mut cell = new_cell(identity, reach, Verdict::Closed);
+    let to_sql = |qual: Qual| match &identity.user {
+        // Reports mask user ids.
+        Some(user) => with_masked_user(&qual.to_sql(table), user),
+        None => qual.to_sql(table),
+    };
+    (cell.using, cell.check) = (to_sql(outcome.using), to_sql(outcome.check));
+    let mut row = None;
+    (cell.verdict, cell.evidence) = match outcome.result {
+        ProbeResult::Verdict(verdict) => (verdict, String::new()),
+        ProbeResult::Candidate(chosen) => classify_candidate(examination, identity, reach, &chosen, accounts),
+        ProbeResult::Row(found) => {
+            row = Some(found);
+            classify_foreign_row(examination, identity, reach, found, outcome.qual, accounts)
+        }
+    };
+    if let Verdict::Leak(..) | Verdict::Public(_) = cell.verdict {
+        cell.responsible_policies = responsible_policies(examination, identity, reach, row);
+    }
+    cell
+}
+
+/// SQL text with a user id replaced by its mask. A numeric id is replaced only where it is not part
+/// of a longer number or name.
+fn with_masked_user(sql: &str, user: &str) -> String {
     let masked = masked(user);
     if user.chars().all(|c| c.is_ascii_digit() || c == '-') {
-        // A number, which may also be a part of another one.
         let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'));
         let mut text = String::new();
         let mut rest = sql;
-        while let Some(place) = rest.find(user) {
-            let (before, after) = (&rest[..place], &rest[place + user.len()..]);
+        while let Some(start) = rest.find(user) {
+            let (before, after) = (&rest[..start], &rest[start + user.len()..]);
             text += before;
-            let alone = !is_part(before.chars().last().or(text.chars().last())) && !is_part(after.chars().next());
-            text += if alone { &masked } else { user };
+            let is_whole = !is_part(before.chars().last().or(text.chars().last())) && !is_part(after.chars().next());
+            text += if is_whole { &masked } else { user };
             rest = after;
         }
         return text + rest;
     }
     sql.replace(user, &masked)
-}
-
-/// The cells by reach and role, the worst first.
-pub fn worst(cells: &[Cell]) -> BTreeMap<(Reach, u32), &Cell> {
-    let rank = |verdict: &Verdict| match verdict {
-        Verdict::Leak(confidence, audience) => (0, *audience as u8, *confidence as u8),
-        Verdict::Public(confidence) => (1, *confidence as u8, 0),
-        Verdict::Exempt => (2, 0, 0),
-        Verdict::Failing(_) => (3, 0, 0),
-        Verdict::Inconclusive(_) => (4, 0, 0),
-        Verdict::Shared => (5, 0, 0),
-        Verdict::IsolatedIn(_) => (6, 0, 0),
-        Verdict::Isolated => (7, 0, 0),
-        Verdict::Closed => (8, 0, 0),
-        Verdict::NoAccess => (9, 0, 0),
-    };
-    let mut worst: BTreeMap<(Reach, u32), &Cell> = BTreeMap::new();
-    for cell in cells {
-        let known = worst.entry((cell.reach, cell.role.to_u32())).or_insert(cell);
-        if rank(&cell.verdict) < rank(&known.verdict) {
-            *known = cell;
-        }
-    }
-    worst
 }

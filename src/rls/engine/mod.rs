@@ -2,7 +2,12 @@
 
 pub mod attribution;
 pub mod candidate_rows;
+pub mod cell;
+pub mod composition;
+pub mod examination;
 pub mod examine;
 pub mod probe;
 pub mod probe_cache;
+pub mod reach_probe;
+pub mod rows;
 pub mod self_test;

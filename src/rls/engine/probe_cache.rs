@@ -1,122 +1,124 @@
-//! What was found out already about one table as one identity, so that it is asked once: policies of several commands often say the same.
+//! Caches probe results per identity and table: policies of several commands often share quals.
 
-use super::probe::{Place, Rows};
+use super::rows::{RowId, RowScope};
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual};
 use std::cell::RefCell;
 
-/// Answers of one identity about one table. They are true as long as nothing changes, and live in the memory context that was current when
-/// they were found: as long as an examination at most.
+/// Results of one identity's probes of one table.
+///
+/// The entries assume that neither data nor policies change. Their quals live in the memory context
+/// that was current when they were added, so a cache must not outlive its examination.
 #[derive(Default)]
-pub struct Memo {
+pub struct ProbeCache {
     folded: RefCell<Vec<(Qual, ConstFolded)>>,
-    foreign: RefCell<Option<ConstFolded>>,
-    found: RefCell<Vec<Answer>>,
-    run: RefCell<Vec<Qual>>,
+    foreign_qual: RefCell<Option<ConstFolded>>,
+    found: RefCell<Vec<CachedRows>>,
+    run_terms: RefCell<Vec<Qual>>,
 }
 
-/// Rows that were found.
-struct Answer {
-    sought: Sought,
-    /// All of which they meet.
+/// The rows that one probe found.
+struct CachedRows {
+    scope: RowScopeKey,
+    /// The conjuncts that the rows satisfy.
     terms: Vec<Qual>,
-    /// How many were looked for, and at what cost at most.
+    /// Row limit and cost limit of the probe.
     limits: (u64, f64),
-    places: Vec<Place>,
+    rows: Vec<RowId>,
 }
 
-/// Which rows were looked for.
+/// [`RowScope`] in a form that can be kept and compared.
 #[derive(PartialEq)]
-enum Sought {
+enum RowScopeKey {
     Any,
     Foreign,
-    Of(Vec<String>),
+    OwnedBy(Vec<String>),
     Own(usize),
-    /// The same place has the same pointer.
+    /// Compares the ctid by pointer: the callers pass the same datum for the same row.
     At(pgrx::pg_sys::Oid, usize),
 }
 
-impl Sought {
-    fn new(rows: &Rows<'_>) -> Self {
-        match rows {
-            Rows::Any => Self::Any,
-            Rows::Foreign => Self::Foreign,
-            Rows::Of(users) => Self::Of(users.to_vec()),
-            Rows::Own(owner) => Self::Own(*owner),
-            Rows::At((table, place)) => Self::At(*table, place.value()),
+impl RowScopeKey {
+    fn new(scope: &RowScope<'_>) -> Self {
+        match scope {
+            RowScope::Any => Self::Any,
+            RowScope::Foreign => Self::Foreign,
+            RowScope::OwnedBy(users) => Self::OwnedBy(users.to_vec()),
+            RowScope::Own(owner) => Self::Own(*owner),
+            RowScope::At((table, ctid)) => Self::At(*table, ctid.value()),
         }
     }
 
-    /// Whether these are among them.
-    fn has(&self, other: &Self) -> bool {
-        self == other || matches!((self, other), (Self::Foreign, Self::Of(_)))
+    fn includes(&self, other: &Self) -> bool {
+        self == other || matches!((self, other), (Self::Foreign, Self::OwnedBy(_)))
     }
 }
 
-impl Answer {
-    /// Whether it answers this question too. Where there is no row, there is none of which more is asked, whatever the limits are.
-    fn is_about(&self, sought: &Sought, terms: &[Qual], limits: (u64, f64)) -> bool {
-        let is_asked = |term: &Qual| terms.iter().any(|asked| asked.is_same(*term));
-        let is_none = self.places.is_empty() && self.sought.has(sought);
-        let is_it = self.limits == limits && self.terms.len() == terms.len() && self.sought == *sought;
-        (is_none || is_it) && self.terms.iter().all(is_asked)
+impl CachedRows {
+    /// Whether this entry also answers another probe. An empty result holds for any narrower scope
+    /// and any stricter qual, whatever the limits were.
+    fn answers(&self, scope: &RowScopeKey, terms: &[Qual], limits: (u64, f64)) -> bool {
+        let is_required = |term: &Qual| terms.iter().any(|required| required.is_same(*term));
+        let is_empty_superset = self.rows.is_empty() && self.scope.includes(scope);
+        let is_same_probe = self.limits == limits && self.terms.len() == terms.len() && self.scope == *scope;
+        (is_empty_superset || is_same_probe) && self.terms.iter().all(is_required)
     }
 }
 
-impl Memo {
-    /// [`Qual::fold`] without parameters.
-    pub fn fold(&self, condition: Qual) -> ConstFolded {
-        let mut left = ConstFolded::Always;
-        for term in condition.terms() {
-            let is_it = |known: &&(Qual, ConstFolded)| known.0.is_same(term);
-            let known = self.folded.borrow().iter().find(is_it).map(|known| known.1);
+impl ProbeCache {
+    /// [`Qual::fold`] without parameters, term by term.
+    pub fn fold(&self, qual: Qual) -> ConstFolded {
+        let mut result = ConstFolded::Always;
+        for term in qual.terms() {
+            let is_same = |known: &&(Qual, ConstFolded)| known.0.is_same(term);
+            let known = self.folded.borrow().iter().find(is_same).map(|known| known.1);
             let folded = known.unwrap_or_else(|| {
                 let folded = term.fold(&Parameters::none());
                 self.folded.borrow_mut().push((term, folded));
                 folded
             });
-            left = left.and(folded);
+            result = result.and(folded);
         }
-        left
+        result
     }
 
-    /// What rows of others are, folded.
-    pub fn foreign<E>(&self, ask: impl FnOnce() -> Result<ConstFolded, E>) -> Result<ConstFolded, E> {
-        if let Some(known) = *self.foreign.borrow() {
+    /// The folded qual of foreign rows; `compute` runs at most once.
+    pub fn foreign_qual<E>(&self, compute: impl FnOnce() -> Result<ConstFolded, E>) -> Result<ConstFolded, E> {
+        if let Some(known) = *self.foreign_qual.borrow() {
             return Ok(known);
         }
-        let folded = ask()?;
-        *self.foreign.borrow_mut() = Some(folded);
+        let folded = compute()?;
+        *self.foreign_qual.borrow_mut() = Some(folded);
         Ok(folded)
     }
 
-    /// Some rows of a kind that meet a condition.
-    pub fn places<E>(
+    /// Rows in a scope that satisfy a qual, from the cache or from `search`.
+    pub fn find_rows<E>(
         &self,
-        rows: &Rows<'_>,
-        condition: Qual,
+        scope: &RowScope<'_>,
+        qual: Qual,
         limits: (u64, f64),
-        look: impl FnOnce(Qual) -> Result<Vec<Place>, E>,
-    ) -> Result<Vec<Place>, E> {
-        let sought = Sought::new(rows);
-        let condition = condition.distinct();
-        let terms = condition.terms();
-        if let Some(known) = self.found.borrow().iter().find(|known| known.is_about(&sought, &terms, limits)) {
-            return Ok(known.places.clone());
+        search: impl FnOnce(Qual) -> Result<Vec<RowId>, E>,
+    ) -> Result<Vec<RowId>, E> {
+        let scope = RowScopeKey::new(scope);
+        let qual = qual.distinct();
+        let terms = qual.terms();
+        if let Some(known) = self.found.borrow().iter().find(|known| known.answers(&scope, &terms, limits)) {
+            return Ok(known.rows.clone());
         }
-        let places = look(condition)?;
-        self.found.borrow_mut().push(Answer { sought, terms, limits, places: places.clone() });
-        Ok(places)
+        let rows = search(qual)?;
+        self.found.borrow_mut().push(CachedRows { scope, terms, limits, rows: rows.clone() });
+        Ok(rows)
     }
 
-    /// A statement with this condition ran.
-    pub fn ran(&self, condition: Qual) {
-        self.run.borrow_mut().extend(condition.terms());
+    /// Records that a statement with this qual was executed.
+    pub fn record_run(&self, qual: Qual) {
+        self.run_terms.borrow_mut().extend(qual.terms());
     }
 
-    /// What of a condition was in no statement yet that ran.
-    pub fn not_run(&self, condition: Qual) -> Qual {
-        let run = self.run.borrow();
-        let is_new = |term: &Qual| !run.iter().any(|known| known.is_same(*term));
-        condition.distinct().terms().into_iter().filter(is_new).fold(Qual::ALWAYS, Qual::and)
+    /// The terms of a qual that no executed statement contained yet.
+    pub fn terms_not_run(&self, qual: Qual) -> Qual {
+        let run_terms = self.run_terms.borrow();
+        let is_new = |term: &Qual| !run_terms.iter().any(|known| known.is_same(*term));
+        qual.distinct().terms().into_iter().filter(is_new).fold(Qual::ALWAYS, Qual::and)
     }
 }

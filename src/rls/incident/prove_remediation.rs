@@ -1,4 +1,4 @@
-//! Trying a correction and taking it back.
+//! Tries a remediation in a subtransaction and rolls it back.
 
 use crate::pg::access::scan;
 use crate::pg::catalog::lookup;
@@ -7,18 +7,20 @@ use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::{Qual, text_of, value_of};
 use crate::pg::rewrite::row_security::Undecidable;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::audit::Audit;
-use crate::rls::engine::examine::LIMIT;
-use crate::rls::engine::probe::{Place, Question, Rows};
-use crate::rls::engine::probe_cache::Memo;
+use crate::rls::engine::probe::Probe;
+use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::Finding;
 use crate::rls::report::audit_report::Report;
 use crate::rls::rules;
-use crate::rls::target::accounts::People;
-use crate::rls::target::application::{Identity, Surroundings};
+use crate::rls::target::accounts::AccountPool;
+use crate::rls::target::application::Application;
+use crate::rls::target::identity::Identity;
+use crate::rls::target::owners::OwnerColumn;
 use crate::rls::target::policy;
-use crate::rls::target::table::{OwnerColumn, Table};
+use crate::rls::target::table::Table;
 use crate::suggest::similar;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -28,29 +30,30 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
-/// What a correction must do.
+/// The conditions that a remediation must meet.
 pub struct Proof<'a> {
-    /// Whether what should be closed is still open.
+    /// Whether the access path is still open.
     pub reaches: &'a dyn Fn() -> Result<bool, String>,
-    /// Whether the owner sees rows of their own; `None` if there are none, or it cannot be told.
+    /// Whether the owner sees their own rows; `None` if there are none, or it is inconclusive.
     pub keeps: &'a dyn Fn() -> Option<bool>,
-    /// The table that is changed, if it is one.
+    /// The table that the remediation changes; `None` for other objects.
     pub table: Option<pg_sys::Oid>,
 }
 
 impl Proof<'_> {
-    /// For what is not one table's rows.
-    pub const NOBODYS: &'static dyn Fn() -> Option<bool> = &|| None;
+    /// `keeps` of an object without rows of its own.
+    pub const NO_OWNER: &'static dyn Fn() -> Option<bool> = &|| None;
 }
 
-/// Tries a correction with the caller's own rights and takes it back; what came of it in words.
+/// Tries a remediation with the privileges of the caller and rolls it back. Returns the result as text.
 pub fn prove(script: &str, proof: &Proof<'_>) -> String {
     if session::require_writable("try it").is_err() {
-        return "not tried: nothing can be changed here".to_owned();
+        return "not tried: the transaction is read-only".to_owned();
     }
     let before = (proof.keeps)();
     let tried = subtransaction::rolled_back(AssertUnwindSafe(|| {
-        // A new constraint is checked against all rows by whoever makes it, which may call functions of the table's owner.
+        // Adding a constraint checks all rows and may call functions of the table's owner. Do not run
+        // those as a superuser.
         let owner = proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
         let result = match owner {
             Some(owner) => sec_context::demote_superuser_to(owner, || Spi::run(script)),
@@ -62,46 +65,45 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
     match tried {
         Err(failure) if failure.is_interrupt() => failure.raise(),
         Err(failure) => format!("not tried: {}", failure.message),
-        Ok(Err(why)) => format!("tried, and could not be told: {why}"),
-        Ok(Ok((true, _))) => "DOES NOT CLOSE IT: something else lets it through too".to_owned(),
+        Ok(Err(why)) => format!("tried; INCONCLUSIVE: {why}"),
+        Ok(Ok((true, _))) => "DOES NOT CLOSE IT: another policy or privilege still allows it".to_owned(),
         Ok(Ok((false, after))) => match (before, after) {
-            (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees what is theirs".to_owned(),
-            (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees what is theirs".to_owned(),
+            (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees their rows".to_owned(),
+            (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees their rows".to_owned(),
             (Some(false), Some(true)) => {
-                "PROVED: closes it, and the owner sees what is theirs, as was not so before".to_owned()
+                "PROVED: closes it, and the owner now sees their rows, unlike before".to_owned()
             }
-            (Some(false), _) => "PROVED: closes it; the owner did not see what is theirs before either".to_owned(),
+            (Some(false), _) => "PROVED: closes it; the owner did not see their rows before either".to_owned(),
             (None, _) => "PROVED: closes it".to_owned(),
         },
     }
 }
 
-/// Whether somebody sees rows of their own; `None` if there are none or it cannot be told.
+/// Whether the identity sees their own rows; `None` if there are none, or it is inconclusive.
 pub fn sees_own(table: &Table, who: &Identity) -> Option<bool> {
-    let memo = Memo::default();
-    let question = Question { table, identity: who, memo: &memo };
-    let answer = who.act_within(LIMIT, || -> Result<Option<bool>, Undecidable> {
+    let probe = Probe::new(table, who);
+    let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<bool>, Undecidable> {
         let effective = crate::pg::rewrite::row_security::effective(
             crate::pg::rewrite::row_security::Command::Select,
             &table.named,
         )?;
-        if question.first(&Rows::Own(0), Qual::ALWAYS, f64::MAX)?.is_none() {
+        if probe.first_row(&RowScope::Own(0), Qual::ALWAYS, f64::MAX)?.is_none() {
             return Ok(None);
         }
-        Ok(Some(question.first(&Rows::Own(0), effective.using, f64::MAX)?.is_some()))
+        Ok(Some(probe.first_row(&RowScope::Own(0), effective.using, f64::MAX)?.is_some()))
     });
     answer.ok()?.ok().flatten()
 }
 
-/// The row that a key names, and whose it is.
+/// The row that a key identifies, and its owners.
 pub fn row_by_key(
-    surroundings: &Surroundings,
+    application: &Application,
     table: &Table,
     key: &Value,
     example: &'static str,
-) -> Result<(Place, Vec<String>), RlsError> {
+) -> Result<(RowId, Vec<String>), RlsError> {
     let Value::Object(key) = key else {
-        return Err(RlsError::InvalidRowKey { reason: "it is not an object".to_owned(), example });
+        return Err(RlsError::InvalidRowKey { reason: "it is not a JSON object".to_owned(), example });
     };
     if key.is_empty() {
         return Err(RlsError::InvalidRowKey { reason: "it names no column".to_owned(), example });
@@ -109,7 +111,7 @@ pub fn row_by_key(
     let (mut terms, mut values) = (Vec::new(), Vec::new());
     for (name, value) in key {
         let column = c_string(name);
-        // Types of the server's own, so that nobody else's code is run to compare them.
+        // Built-in types only: comparing other types would run code of their owners.
         let found = lookup::column(table.oid(), &column).map(|(_, type_)| type_);
         let Some(type_) = found.filter(|type_| type_.to_u32() < pg_sys::FirstNormalObjectId) else {
             let why = format!("{} has no column \"{name}\" of a built-in type", table.named.name);
@@ -126,7 +128,7 @@ pub fn row_by_key(
     }
     let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
     let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
-    let rows = surroundings.rows(&table.named.name, &sql, &values, 2);
+    let rows = application.rows(&table.named.name, &sql, &values, 2);
     let rows = rows.map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?;
     match rows.as_slice() {
         [row] => match row.as_slice() {
@@ -136,14 +138,14 @@ pub fn row_by_key(
                 });
                 Ok(((pg_sys::Oid::from(relation.value() as u32), *place), texts.collect()))
             }
-            _ => Err(RlsError::InvalidRowKey { reason: "there is no such row".to_owned(), example }),
+            _ => Err(RlsError::InvalidRowKey { reason: "no row matches".to_owned(), example }),
         },
-        [] => Err(RlsError::InvalidRowKey { reason: "there is no such row".to_owned(), example }),
-        _ => Err(RlsError::InvalidRowKey { reason: "several rows have it".to_owned(), example }),
+        [] => Err(RlsError::InvalidRowKey { reason: "no row matches".to_owned(), example }),
+        _ => Err(RlsError::InvalidRowKey { reason: "several rows match".to_owned(), example }),
     }
 }
 
-/// Tries what a finding proposes and takes it back. See the COMMENT on the SQL function.
+/// Tries the remediation of a finding and rolls it back. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 42704 (no such finding).
 #[pg_extern(sql = false)]
@@ -156,7 +158,7 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
         return Err(RlsError::UnknownFinding { finding: finding.to_owned(), similar: near }.into());
     };
     let Some(script) = &found.remediation else {
-        return Ok("not tried: only a person can decide what to do".to_owned());
+        return Ok("not tried: the finding has no remediation; a person has to decide".to_owned());
     };
     let table =
         report.audit.tables.iter().map(|(table, _)| table).find(|table| found.relation == Some(table.oid().to_u32()));
@@ -164,7 +166,7 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
         Some(table) => some_owner(&report, table)?,
         None => None,
     };
-    // Of a view or function nobody owns rows. Those of a partition are seen through what it is a part of.
+    // A view or function has no rows of its own. Rows of a partition are seen through its parent.
     let is_of_table = found.policy.is_some() || found.object.starts_with("table ");
     let whole = table.map(|table| ancestor(table.oid())).transpose()?;
     let whole = report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
@@ -173,27 +175,29 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps, table: found.relation.map(pg_sys::Oid::from) }))
 }
 
-/// Whether an audit finds it now. Only what found it looks again: the correction holds its locks meanwhile.
+/// Whether the finding still exists. Only its rule or table is audited again, because the remediation
+/// holds its locks meanwhile.
 fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
     let again = match (rules::rule(found.rule), found.relation) {
         (Some(rule), _) => {
-            let surroundings = Surroundings::read().map_err(|error| error.to_string())?;
+            let application = Application::read().map_err(|error| error.to_string())?;
             let policies = policy::policies(None).map_err(|error| error.to_string())?;
-            let _keeping = policy::keep(policy::facts(&policies, &surroundings));
-            rules::of(&[rule], &surroundings)
+            let _facts = policy::cache_facts(policy::clause_facts(&policies, &application));
+            rules::evaluate(&[rule], &application)
         }
         (None, Some(table)) => {
             Audit::run(Some(pg_sys::Oid::from(table))).map_err(|error| error.to_string())?.findings()
         }
         (None, None) => Report::make().map_err(|error| error.to_string())?.findings,
     };
-    // What fails now, or cannot be told, has not been found either.
-    let is_blind = |known: &&Finding| ["inconclusive", "failing-policies", "detector-broken"].contains(&known.rule);
+    // A failing or inconclusive audit proves nothing.
+    let is_blind =
+        |known: &&Finding| ["inconclusive", "failing-policies", "audit-self-test-failed"].contains(&known.rule);
     let is_new = |known: &&Finding| !report.findings.iter().any(|before| before.key() == known.key());
     if let Some(blind) = again.iter().filter(is_blind).find(is_new) {
         return Err(blind.evidence.clone());
     }
-    // Let through by another policy it has another name.
+    // If another policy allows the access now, the finding has another name.
     let is_same = |known: &Finding| match rules::rule(found.rule) {
         Some(_) => known.key() == found.key(),
         None => known.rule == found.rule && known.relation == found.relation,
@@ -208,11 +212,11 @@ fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, RlsError> {
     })
 }
 
-/// Users whose rows a row refers to: those whom it may concern.
+/// Owners of the rows that a row references: users who may legitimately see it.
 pub fn related(
-    surroundings: &Surroundings,
+    application: &Application,
     table: &Table,
-    (relation, place): Place,
+    (relation, place): RowId,
     owners: &HashMap<u32, Vec<OwnerColumn>>,
 ) -> Result<Vec<String>, RlsError> {
     let here = [(pg_sys::OIDOID, relation.into()), (pg_sys::TIDOID, place)];
@@ -233,14 +237,14 @@ pub fn related(
             "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 AND t.ctid OPERATOR(pg_catalog.=) $2",
             table.named.name
         );
-        let rows = surroundings.rows(&table.named.name, &sql, &here, 1)?;
+        let rows = application.rows(&table.named.name, &sql, &here, 1)?;
         let Some(Some(value)) = rows.first().and_then(|row| row.first()).copied() else { continue };
         for owner in owners.get(&parent.to_u32()).into_iter().flatten() {
             let sql = format!(
                 "SELECT p.{} FROM {name} AS p WHERE p.{key} OPERATOR(pg_catalog.=) $1",
                 quote_identifier(&owner.name)
             );
-            let rows = surroundings.rows(&name, &sql, &[(type_, value)], 20)?;
+            let rows = application.rows(&name, &sql, &[(type_, value)], 20)?;
             users.extend(
                 rows.iter().filter_map(|row| row.first().copied().flatten()).map(|user| text_of(owner.type_, user)),
             );
@@ -249,11 +253,11 @@ pub fn related(
     Ok(users)
 }
 
-/// Somebody who owns rows of a table.
+/// An identity that owns rows of the table.
 fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, RlsError> {
-    let surroundings = &report.audit.surroundings;
-    let Some(role) = surroundings.user_role() else { return Ok(None) };
-    let mut people = People::default();
-    let owners = people.known(surroundings, table.sample_owners(surroundings, 1)?)?;
-    Ok(owners.first().map(|owner| people.identity(surroundings, role, owner)))
+    let application = &report.audit.application;
+    let Some(role) = application.user_role() else { return Ok(None) };
+    let mut accounts = AccountPool::default();
+    let owners = accounts.load_existing(application, table.sample_owners(application, 1)?)?;
+    Ok(owners.first().map(|owner| accounts.identity(application, role, owner)))
 }

@@ -1,4 +1,4 @@
-//! Somebody says they saw somebody else's data: through which doors does this reader reach this victim's rows?
+//! Incident tool: the access paths by which a reader reaches the rows of a victim.
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
@@ -8,18 +8,20 @@ use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::{Qual, bound_value_of};
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{RowQuery, Undecidable};
-use crate::pg::xact::timeout;
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::api::text;
-use crate::rls::engine::examine::{Examination, LIMIT};
-use crate::rls::engine::probe;
-use crate::rls::engine::probe::{Question, Rows as Kind};
-use crate::rls::engine::probe_cache::Memo;
+use crate::rls::engine::attribution::{classify_foreign_row, reaches_row, responsible_policies};
+use crate::rls::engine::examination::Examination;
+use crate::rls::engine::probe::{Probe, ProbeResult};
+use crate::rls::engine::reach_probe::{command, owner_columns, probe_plant, reach_qual};
+use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Severity, Verdict};
 use crate::rls::report::remediation;
 use crate::rls::rules;
-use crate::rls::target::accounts::People;
-use crate::rls::target::application::{Identity, Role, Surroundings};
+use crate::rls::target::accounts::AccountPool;
+use crate::rls::target::application::{Application, Role};
+use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
@@ -27,11 +29,11 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// How many rows of others are counted.
-const MOST: u64 = 10_000;
+/// Foreign rows are counted up to this.
+const MAX_FOREIGN_ROWS: u64 = 10_000;
 
-/// A way by which rows are reached.
-pub struct Door {
+/// An access path to rows of the victim.
+pub struct AccessPath {
     kind: &'static str,
     object: String,
     reach: &'static str,
@@ -44,101 +46,101 @@ pub struct Door {
     evidence: String,
     remediation: Option<String>,
     proof: Option<String>,
-    /// How a view or function was asked.
-    question: Option<String>,
+    /// The query that counted rows of a view or function.
+    count_query: Option<String>,
 }
 
-/// MaterializedRows of the victim, whose other rows there are, and the condition.
-type Reached = (Vec<probe::Place>, Vec<String>, Qual);
+/// Rows of the victim, the owners of the other reached rows, and the qual.
+type Reached = (Vec<RowId>, Vec<String>, Qual);
 
-/// Everything a trace needs.
+/// The state of a trace.
 struct Trace {
-    surroundings: Surroundings,
-    people: People,
+    application: Application,
+    accounts: AccountPool,
     victim: String,
 }
 
 impl Trace {
-    /// A user as a request of theirs, if there is an account; else as one who has just signed up.
+    /// The identity of a user: of the account if it exists, otherwise of a new account.
     fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, RlsError> {
-        self.people.known(&self.surroundings, vec![id.to_owned()])?;
-        Ok(self.people.identity(&self.surroundings, role, id))
+        self.accounts.load_existing(&self.application, vec![id.to_owned()])?;
+        Ok(self.accounts.identity(&self.application, role, id))
     }
 
-    /// What an identity reaches in a table of the victim's rows; the worst first.
-    fn doors_of_table(
+    /// The access paths of an identity to the victim's rows in a table, worst first.
+    fn paths_of_table(
         &mut self,
         table: &Table,
         policies: &[Policy],
         place: usize,
         who: &Identity,
         prove: bool,
-    ) -> Vec<Door> {
-        let mut doors = Vec::new();
+    ) -> Vec<AccessPath> {
+        let mut paths = Vec::new();
         for reach in Reach::ALL {
-            if !table.allows(place, probe::command(reach)) {
+            if !table.allows(place, command(reach)) {
                 continue;
             }
-            if let Some(door) = self.door(table, policies, who, reach, prove) {
-                doors.push(door);
+            if let Some(path) = self.path(table, policies, who, reach, prove) {
+                paths.push(path);
             }
         }
-        doors
+        paths
     }
 
-    fn door(&mut self, table: &Table, policies: &[Policy], who: &Identity, reach: Reach, prove: bool) -> Option<Door> {
-        let memo = Memo::default();
-        let question = Question { table, identity: who, memo: &memo };
+    fn path(
+        &mut self,
+        table: &Table,
+        policies: &[Policy],
+        who: &Identity,
+        reach: Reach,
+        prove: bool,
+    ) -> Option<AccessPath> {
+        let probe = Probe::new(table, who);
         let victims = [self.victim.clone()];
-        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
-            who.act(|| -> Result<Option<Reached>, Undecidable> {
-                let effective = row_security::effective(probe::command(reach), &table.named)?;
-                for column in question.columns(reach) {
-                    let Some(condition) = question.condition(reach, &effective, Some(&self.victim), column)? else {
-                        continue;
-                    };
-                    if reach == Reach::Plant {
-                        match question.planted(&effective, &self.victim, column)? {
-                            probe::Found::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
-                            found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
-                            _ => continue,
-                        }
-                    }
-                    let places = question.places(&Kind::Of(&victims), condition, 1001, f64::MAX)?;
-                    if !places.is_empty() {
-                        return Ok(Some((places, question.owners(condition, MOST)?, condition)));
+        let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<Reached>, Undecidable> {
+            let effective = row_security::effective(command(reach), &table.named)?;
+            for column in owner_columns(&probe, reach) {
+                let Some(condition) = reach_qual(&probe, reach, &effective, Some(&self.victim), column)? else {
+                    continue;
+                };
+                if reach == Reach::Plant {
+                    match probe_plant(&probe, &effective, &self.victim, column)? {
+                        ProbeResult::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
+                        found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
+                        _ => continue,
                     }
                 }
-                Ok(None)
-            })
+                let places = probe.find_rows(&RowScope::OwnedBy(&victims), condition, 1001, f64::MAX)?;
+                if !places.is_empty() {
+                    return Ok(Some((places, owners_of_foreign_rows(&probe, condition, MAX_FOREIGN_ROWS)?, condition)));
+                }
+            }
+            Ok(None)
         });
         let (places, others, condition) = match answer {
             Ok(Ok(found)) => found?,
-            Ok(Err(unclear)) => return Some(self.untold(table, who, reach, unclear.to_string())),
-            Err(_) if has_expired => {
-                return Some(self.untold(table, who, reach, format!("it took longer than {LIMIT} ms")));
-            }
-            Err(failure) if failure.is_interrupt() => failure.raise(),
-            Err(failure) => return Some(self.untold(table, who, reach, failure.redacted_message())),
+            Ok(Err(reason)) => return Some(self.inconclusive(table, who, reach, reason.to_string())),
+            Err(stopped) => return Some(self.inconclusive(table, who, reach, stopped.to_string())),
         };
-        let mut examination = Examination::new(table, &self.surroundings, policies);
+        let mut examination = Examination::new(table, &self.application, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
         examination.owners.dedup();
         examination.owners.truncate(6);
-        examination.owners = self.people.known(&self.surroundings, examination.owners.clone()).ok()?;
-        let role = self.surroundings.roles.iter().find(|role| role.oid == who.role)?;
-        let stranger = self.surroundings.stranger(role);
-        let is_for_all = |place: &probe::Place| matches!(examination.reaches(&stranger, reach, *place), Ok(Some(true)));
+        examination.owners = self.accounts.load_existing(&self.application, examination.owners.clone()).ok()?;
+        let role = self.application.roles.iter().find(|role| role.oid == who.role)?;
+        let stranger = self.application.new_account(role);
+        let is_for_all = |place: &RowId| matches!(reaches_row(&examination, &stranger, reach, *place), Ok(Some(true)));
         let (verdict, evidence) = match places.first() {
             Some(place) if who.is_account && is_for_all(place) => (
                 Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
                 format!("{} reached the same row", stranger.label),
             ),
-            Some(place) => examination.row_of_others(who, reach, *place, condition, &mut self.people),
+            Some(place) => classify_foreign_row(&examination, who, reach, *place, condition, &mut self.accounts),
             None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
         };
-        let culprits = examination.culprits(who, reach, places.first().copied());
-        let remediation = remediation::of_leak(&self.surroundings, table, reach, &culprits);
+        let responsible = responsible_policies(&examination, who, reach, places.first().copied());
+        let remediation = remediation::of_leak(&self.application, table, reach, &responsible);
         let is_leak = matches!(verdict, Verdict::Leak(..));
         let proof = match &remediation {
             Some(script) if prove && is_leak => Some(self.prove(table, reach, who, script)),
@@ -147,7 +149,7 @@ impl Trace {
         let mut users = others.clone();
         users.sort();
         users.dedup();
-        Some(Door {
+        Some(AccessPath {
             kind: match (table.is_secured, reach) {
                 (false, _) => "grant",
                 (true, _) if is_leak => "policy",
@@ -160,20 +162,20 @@ impl Trace {
             victim_rows: places.len() as i64,
             other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
             other_users: (reach != Reach::Plant).then_some(users.len() as i64),
-            through: culprits.iter().map(|policy| policy.name.clone()).collect(),
-            evidence: [verdict.remark(), evidence, table.doubts(reach).unwrap_or_default()]
+            through: responsible.iter().map(|policy| policy.name.clone()).collect(),
+            evidence: [verdict.remark(), evidence, table.trigger_caveat(reach).unwrap_or_default()]
                 .into_iter()
                 .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
                 .join(": "),
             remediation: remediation.filter(|_| is_leak),
             proof,
-            question: None,
+            count_query: None,
         })
     }
 
-    fn untold(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> Door {
-        Door {
+    fn inconclusive(&self, table: &Table, who: &Identity, reach: Reach, why: String) -> AccessPath {
+        AccessPath {
             kind: "policy",
             object: format!("table {}", table.named.name),
             reach: reach.rule(),
@@ -186,35 +188,34 @@ impl Trace {
             evidence: why,
             remediation: None,
             proof: None,
-            question: None,
+            count_query: None,
         }
     }
 
-    /// Whether the correction closes it and leaves the victim what is theirs, tried and undone.
+    /// Tries the remediation and rolls it back: it must close the path and keep the victim's access.
     fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
-        let Some(role) = self.surroundings.user_role().cloned() else {
-            return "not tried: there is no role of users".to_owned();
+        let Some(role) = self.application.user_role().cloned() else {
+            return "not tried: crewsnow_ops.user_role names no role".to_owned();
         };
         let Ok(victim) = self.identity(&role, &self.victim.clone()) else {
-            return "not tried: no such user".to_owned();
+            return "not tried: the user has no account".to_owned();
         };
         let victims = [self.victim.clone()];
         let own = || prove_remediation::sees_own(table, &victim);
         let reaches = || {
-            let memo = Memo::default();
-            let question = Question { table, identity: who, memo: &memo };
-            let answer = who.act_within(LIMIT, || -> Result<bool, Undecidable> {
-                let effective = row_security::effective(probe::command(reach), &table.named)?;
-                for column in question.columns(reach) {
-                    let Some(condition) = question.condition(reach, &effective, Some(&victims[0]), column)? else {
+            let probe = Probe::new(table, who);
+            let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
+                let effective = row_security::effective(command(reach), &table.named)?;
+                for column in owner_columns(&probe, reach) {
+                    let Some(condition) = reach_qual(&probe, reach, &effective, Some(&victims[0]), column)? else {
                         continue;
                     };
                     let does = match reach {
                         Reach::Plant => !matches!(
-                            question.planted(&effective, &victims[0], column)?,
-                            probe::Found::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                            probe_plant(&probe, &effective, &victims[0], column)?,
+                            ProbeResult::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
                         ),
-                        _ => question.first(&Kind::Of(&victims), condition, f64::MAX)?.is_some(),
+                        _ => probe.first_row(&RowScope::OwnedBy(&victims), condition, f64::MAX)?.is_some(),
                     };
                     if does {
                         return Ok(true);
@@ -225,18 +226,18 @@ impl Trace {
             match answer {
                 Ok(Ok(does)) => Ok(does),
                 Ok(Err(unclear)) => Err(unclear.to_string()),
-                Err(failure) => Err(failure.redacted_message()),
+                Err(stopped) => Err(stopped.to_string()),
             }
         };
         prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
     }
 
-    /// Views that tell this reader of the victim.
-    fn doors_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, RlsError> {
-        let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
-        let stranger = self.surroundings.stranger(role);
+    /// Views that show the reader rows of the victim.
+    fn paths_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
+        let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
+        let stranger = self.application.new_account(role);
         let views: Vec<(String, String, Vec<String>)> = Spi::connect(|client| {
-            let arguments = [role.oid.into(), self.surroundings.schemas.clone().into(), users.key_type.into()];
+            let arguments = [role.oid.into(), self.application.schemas.clone().into(), users.key_type.into()];
             let mut views = Vec::new();
             for row in client.select(include_str!("../../../sql/rls/views.sql"), None, &arguments)? {
                 views.push((
@@ -247,33 +248,33 @@ impl Trace {
             }
             Ok::<_, RlsError>(views)
         })?;
-        let mut doors = Vec::new();
+        let mut paths = Vec::new();
         for (name, kind, columns) in views {
-            let question = |column: &String| {
+            let count_query = |column: &String| {
                 include_str!("../../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column)
             };
             let count = |who: &Identity, sql: &str| count_as(who, sql, users.key_type, &self.victim).unwrap_or(0);
-            // By the column that tells the most.
-            let asked = columns.iter().map(question).map(|sql| (count(reader, &sql), sql)).max();
+            // The column with the most matches.
+            let asked = columns.iter().map(count_query).map(|sql| (count(reader, &sql), sql)).max();
             let Some((rows, sql)) = asked.filter(|(rows, _)| *rows > 0) else { continue };
             let is_for_all = count(&stranger, &sql) > 0;
             let kind = if kind == "m" { "materialized view" } else { "view" };
-            doors.push(self.other_door((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
+            paths.push(self.object_path((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
         }
-        Ok(doors)
+        Ok(paths)
     }
 
-    /// Functions that tell this reader of the victim.
-    fn doors_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<Door>, RlsError> {
-        let Some(users) = self.surroundings.users.clone() else { return Ok(Vec::new()) };
-        let stranger = self.surroundings.stranger(role);
-        let nobody = self.surroundings.stranger_id();
+    /// Functions that return data of the victim to the reader.
+    fn paths_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
+        let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
+        let stranger = self.application.new_account(role);
+        let unused = self.application.unused_id();
         let functions: Vec<(String, String)> = Spi::connect(|client| {
             let arguments = [
                 role.oid.into(),
-                self.surroundings.schemas.clone().into(),
+                self.application.schemas.clone().into(),
                 users.key_type.into(),
-                self.surroundings.identity_functions.clone().into(),
+                self.application.identity_functions.clone().into(),
             ];
             let mut functions = Vec::new();
             for row in client.select(include_str!("../../../sql/rls/functions.sql"), None, &arguments)? {
@@ -281,55 +282,55 @@ impl Trace {
             }
             Ok::<_, RlsError>(functions)
         })?;
-        let mut doors = Vec::new();
+        let mut paths = Vec::new();
         for (call, name) in functions {
             let sql = include_str!("../../../sql/rls/count_from_function.sql").replace("@function@", &call);
-            let tells = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
-            // What it says of somebody who does not exist it says of everybody.
-            let rows = tells(reader, &self.victim);
-            if rows == 0 || tells(reader, &nobody) >= rows {
+            let count = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
+            // A function that returns as much for an unused id does not depend on the user.
+            let rows = count(reader, &self.victim);
+            if rows == 0 || count(reader, &unused) >= rows {
                 continue;
             }
-            let is_for_all = tells(&stranger, &self.victim) > 0;
-            doors.push(self.other_door(("function", format!("function {name}"), sql), rows, is_for_all, reader));
+            let is_for_all = count(&stranger, &self.victim) > 0;
+            paths.push(self.object_path(("function", format!("function {name}"), sql), rows, is_for_all, reader));
         }
-        Ok(doors)
+        Ok(paths)
     }
 
-    /// Adds what a rule knows of a view or function, and tries its correction.
+    /// Adds the finding of a rule about the view or function, and tries its remediation.
     fn complete(
         &mut self,
-        door: &mut Door,
+        path: &mut AccessPath,
         found: &[crate::rls::model::Finding],
         reader: &str,
     ) -> Result<(), RlsError> {
-        let Some(sql) = door.question.take() else { return Ok(()) };
+        let Some(sql) = path.count_query.take() else { return Ok(()) };
         let about =
-            found.iter().find(|finding| finding.object.ends_with(&door.object) && finding.remediation.is_some());
+            found.iter().find(|finding| finding.object.ends_with(&path.object) && finding.remediation.is_some());
         let (Some(finding), Some(users), Some(role)) =
-            (about, self.surroundings.users.clone(), self.surroundings.user_role().cloned())
+            (about, self.application.users.clone(), self.application.user_role().cloned())
         else {
             return Ok(());
         };
-        door.remediation.clone_from(&finding.remediation);
-        door.evidence = format!("{}; {}", door.evidence, finding.detail);
+        path.remediation.clone_from(&finding.remediation);
+        path.evidence = format!("{}; {}", path.evidence, finding.detail);
         let reader = self.identity(&role, reader)?;
-        // Not to be allowed to look any more is closed too.
+        // A permission error counts as closed.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
-        door.proof =
-            Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NOBODYS, table: None }));
+        path.proof =
+            Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NO_OWNER, table: None }));
         Ok(())
     }
 
-    fn other_door(
+    fn object_path(
         &self,
-        (kind, object, question): (&'static str, String, String),
+        (kind, object, count_query): (&'static str, String, String),
         rows: i64,
         is_for_all: bool,
         reader: &Identity,
-    ) -> Door {
-        Door {
+    ) -> AccessPath {
+        AccessPath {
             kind,
             object,
             reach: Reach::Read.rule(),
@@ -340,47 +341,45 @@ impl Trace {
             other_users: None,
             through: Vec::new(),
             evidence: match is_for_all {
-                true => "somebody who has just signed up gets it too".to_owned(),
-                false => "somebody who has just signed up does not get it".to_owned(),
+                true => "a new account gets it, too".to_owned(),
+                false => "a new account does not get it".to_owned(),
             },
             remediation: None,
             proof: None,
-            question: Some(question),
+            count_query: Some(count_query),
         }
     }
 }
 
-/// The number that a query about a user gives somebody, within the limit.
+/// The count that a query about a user returns to an identity, within the time limit.
 fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result<i64, String> {
-    let answer = who.act_within(LIMIT, || {
+    let answer = who.act_within(PROBE_TIMEOUT_MS, || {
         let user = bound_value_of(type_, &c_string(user));
         Spi::connect(|client| client.select(sql, Some(1), &[user])?.first().get_one::<i64>())
     });
     match answer {
         Ok(Ok(count)) => Ok(count.unwrap_or(0)),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(failure) => Err(failure.redacted_message()),
+        Err(stopped) => Err(stopped.to_string()),
     }
 }
 
-impl Question<'_> {
-    /// Whose the rows of others are that meet a condition.
-    fn owners(&self, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
-        let (Some((sql, parameters)), Some(owner)) = (self.look(&Kind::Foreign), self.table.owners.first()) else {
-            return Ok(Vec::new());
-        };
-        let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
-        let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
-        let found = RowQuery { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|row| row.first().copied().flatten())
-            .map(|owner_of| crate::pg::rewrite::qual::text_of(owner.type_, owner_of))
-            .collect())
-    }
+/// The owners of the foreign rows that meet a qual.
+fn owners_of_foreign_rows(probe: &Probe<'_>, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
+    let (Some((sql, parameters)), Some(owner)) = (probe.query(&RowScope::Foreign), probe.table.owners.first()) else {
+        return Ok(Vec::new());
+    };
+    let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
+    let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
+    let found = RowQuery { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+    Ok(found
+        .into_iter()
+        .filter_map(|row| row.first().copied().flatten())
+        .map(|owner_of| crate::pg::rewrite::qual::text_of(owner.type_, owner_of))
+        .collect())
 }
 
-/// All doors from one user to another. See the COMMENT on the SQL function.
+/// All access paths from one user to another. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn trace_access(
     p_reader: Option<pgrx::Uuid>,
@@ -393,53 +392,54 @@ fn trace_access(
     if reader_id == victim {
         return Err(RlsError::SameUser { example: EXAMPLE }.into());
     }
-    let mut surroundings = Surroundings::read()?;
-    let people = People::find(&surroundings)?;
+    let mut application = Application::read()?;
+    let accounts = AccountPool::find(&application)?;
     let policies = policy::policies(None)?;
-    let facts = policy::facts(&policies, &surroundings);
-    let tables = crate::rls::target::table::tables(&surroundings, None, &policy::compared_columns(&facts))?;
-    surroundings.learn(&tables);
-    let mut trace = Trace { surroundings, people, victim };
-    let mut doors = Vec::new();
-    let roles = trace.surroundings.roles.clone();
+    let facts = policy::clause_facts(&policies, &application);
+    let tables = crate::rls::target::table::tables(&application, None, &policy::compared_columns(&facts))?;
+    let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+    application.learn_owner_type(types);
+    let mut trace = Trace { application, accounts, victim };
+    let mut paths = Vec::new();
+    let roles = trace.application.roles.clone();
     for (place, role) in roles.iter().enumerate() {
         let identities = match role.is_anonymous {
-            true => vec![trace.surroundings.nobody(role), trace.surroundings.key(role)],
+            true => vec![trace.application.without_claims(role), trace.application.anon_key(role)],
             false => vec![trace.identity(role, &reader_id)?],
         };
         for who in &identities {
             for table in tables.iter().filter(|table| !table.owners.is_empty()) {
                 let of: Vec<Policy> =
                     policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
-                doors.extend(crate::pg::memory::in_temporary_context(|| {
-                    trace.doors_of_table(table, &of, place, who, true)
+                paths.extend(crate::pg::memory::in_temporary_context(|| {
+                    trace.paths_of_table(table, &of, place, who, true)
                 }));
             }
             if !role.is_anonymous {
-                doors.extend(trace.doors_of_views(role, who)?);
-                doors.extend(trace.doors_of_functions(role, who)?);
+                paths.extend(trace.paths_of_views(role, who)?);
+                paths.extend(trace.paths_of_functions(role, who)?);
             }
         }
     }
-    let _keeping = policy::keep(facts);
-    let found = rules::findings(&trace.surroundings);
-    for door in &mut doors {
-        trace.complete(door, &found, &reader_id)?;
+    let _facts = policy::cache_facts(facts);
+    let found = rules::findings(&trace.application);
+    for path in &mut paths {
+        trace.complete(path, &found, &reader_id)?;
     }
-    without_repetitions(&mut doors);
+    remove_duplicates(&mut paths);
     let touched: Vec<u32> = tables
         .iter()
-        .filter(|table| doors.iter().any(|door| door.object == format!("table {}", table.named.name)))
+        .filter(|table| paths.iter().any(|path| path.object == format!("table {}", table.named.name)))
         .map(|table| table.oid().to_u32())
         .collect();
-    // What the catalog knows of these tables that no question to the server shows.
+    // Findings of catalog rules about the same tables.
     for finding in found {
         let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
         if concerns
             && finding.severity <= Severity::Medium
-            && !doors.iter().any(|door| finding.object.ends_with(&door.object) || door.object == finding.object)
+            && !paths.iter().any(|path| finding.object.ends_with(&path.object) || path.object == finding.object)
         {
-            doors.push(Door {
+            paths.push(AccessPath {
                 kind: "rule",
                 object: finding.object.clone(),
                 reach: finding.rule,
@@ -452,44 +452,44 @@ fn trace_access(
                 evidence: finding.detail.clone(),
                 remediation: finding.remediation.clone(),
                 proof: None,
-                question: None,
+                count_query: None,
             });
         }
     }
-    let rank = |door: &Door| {
-        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == door.verdict)
+    let rank = |path: &AccessPath| {
+        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == path.verdict)
     };
-    doors.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
-    Ok(rows(doors))
+    paths.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
+    Ok(rows(paths))
 }
 
-/// What the anonymous key reaches is mostly what nobody at all does.
-fn without_repetitions(doors: &mut Vec<Door>) {
+/// Drops duplicates: the anonymous key mostly reaches the same rows as a request without claims.
+fn remove_duplicates(paths: &mut Vec<AccessPath>) {
     let mut seen = std::collections::BTreeSet::new();
-    doors.retain(|door| {
-        let role = door.identity.split(' ').next().unwrap_or_default().to_owned();
-        seen.insert((door.object.clone(), door.reach, role, door.victim_rows, door.verdict))
+    paths.retain(|path| {
+        let role = path.identity.split(' ').next().unwrap_or_default().to_owned();
+        seen.insert((path.object.clone(), path.reach, role, path.victim_rows, path.verdict))
     });
 }
 
-fn rows(doors: Vec<Door>) -> MaterializedRows<12> {
+fn rows(paths: Vec<AccessPath>) -> MaterializedRows<12> {
     MaterializedRows(
-        doors
+        paths
             .into_iter()
-            .map(|door| {
+            .map(|path| {
                 [
-                    text(door.kind),
-                    text(door.object),
-                    text(door.reach),
-                    text(door.verdict),
-                    text(door.identity),
-                    door.victim_rows.into_datum(),
-                    door.other_rows.into_datum(),
-                    door.other_users.into_datum(),
-                    door.through.into_datum(),
-                    text(door.evidence),
-                    text(door.remediation.unwrap_or_default()),
-                    text(door.proof.unwrap_or_default()),
+                    text(path.kind),
+                    text(path.object),
+                    text(path.reach),
+                    text(path.verdict),
+                    text(path.identity),
+                    path.victim_rows.into_datum(),
+                    path.other_rows.into_datum(),
+                    path.other_users.into_datum(),
+                    path.through.into_datum(),
+                    text(path.evidence),
+                    text(path.remediation.unwrap_or_default()),
+                    text(path.proof.unwrap_or_default()),
                 ]
             })
             .collect(),

@@ -1,4 +1,4 @@
-//! Somebody says that one row was seen: by whom can it be?
+//! Incident tool: the identities that reach one row.
 
 use super::prove_remediation;
 use super::prove_remediation::Proof;
@@ -6,13 +6,15 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
-use crate::rls::engine::examine::Examination;
-use crate::rls::engine::probe;
+use crate::rls::engine::attribution::{reaches_row, responsible_policies};
+use crate::rls::engine::examination::Examination;
+use crate::rls::engine::reach_probe;
 use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use crate::rls::report::remediation;
-use crate::rls::target::accounts::People;
-use crate::rls::target::application::{Identity, Role};
+use crate::rls::target::accounts::AccountPool;
+use crate::rls::target::application::Role;
+use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
@@ -20,10 +22,10 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// How many owners of other rows of a table are tried with one row.
+/// Number of owners of other rows that are tried.
 const OTHERS: usize = 20;
 
-/// Who reaches one row. See the COMMENT on the SQL function.
+/// The identities that reach one row. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
@@ -34,37 +36,37 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
     let Some((table, _)) = audit.tables.first() else {
         return Err(RlsError::NotATable { example: EXAMPLE }.into());
     };
-    let (place, owners) = prove_remediation::row_by_key(&audit.surroundings, table, &key.0, EXAMPLE)?;
-    let mut people = People::find(&audit.surroundings)?;
-    let mut examination = Examination::new(table, &audit.surroundings, &audit.policies);
-    let compared = policy::compared_columns(&policy::facts(&policy::policies(None)?, &audit.surroundings));
-    let columns = crate::rls::target::owners::owner_columns(&audit.surroundings, &compared);
-    // Those whom it concerns, and some whom it does not.
-    let mut tried = prove_remediation::related(&audit.surroundings, table, place, &columns)?;
-    tried.extend(table.sample_owners(&audit.surroundings, OTHERS)?);
-    tried.extend(people.pool.iter().cloned());
-    examination.owners = people.known(&audit.surroundings, owners)?;
+    let (place, owners) = prove_remediation::row_by_key(&audit.application, table, &key.0, EXAMPLE)?;
+    let mut accounts = AccountPool::find(&audit.application)?;
+    let mut examination = Examination::new(table, &audit.application, &audit.policies);
+    let compared = policy::compared_columns(&policy::clause_facts(&policy::policies(None)?, &audit.application));
+    let columns = crate::rls::target::owners::owner_columns(&audit.application, &compared);
+    // Related users, and a sample of unrelated ones.
+    let mut tried = prove_remediation::related(&audit.application, table, place, &columns)?;
+    tried.extend(table.sample_owners(&audit.application, OTHERS)?);
+    tried.extend(accounts.sample.iter().cloned());
+    examination.owners = accounts.load_existing(&audit.application, owners)?;
     let mut users = examination.owners.clone();
-    for id in people.known(&audit.surroundings, tried)? {
+    for id in accounts.load_existing(&audit.application, tried)? {
         if !users.contains(&id) {
             users.push(id);
         }
     }
     let mut found = Vec::new();
-    for (number, role) in audit.surroundings.roles.iter().enumerate() {
+    for (number, role) in audit.application.roles.iter().enumerate() {
         let identities: Vec<Identity> = match role.is_anonymous {
-            true => vec![audit.surroundings.nobody(role), audit.surroundings.key(role)],
-            false => std::iter::once(audit.surroundings.stranger(role))
-                .chain(users.iter().map(|id| people.identity(&audit.surroundings, role, id)))
+            true => vec![audit.application.without_claims(role), audit.application.anon_key(role)],
+            false => std::iter::once(audit.application.new_account(role))
+                .chain(users.iter().map(|id| accounts.identity(&audit.application, role, id)))
                 .collect(),
         };
         for reach in [Reach::Read, Reach::Tamper, Reach::TakeOver, Reach::Destroy] {
-            if !table.allows(number, probe::command(reach)) {
+            if !table.allows(number, reach_probe::command(reach)) {
                 continue;
             }
             let mut refused = 0;
             for who in &identities {
-                let (verdict, evidence) = match examination.reaches(who, reach, place) {
+                let (verdict, evidence) = match reaches_row(&examination, who, reach, place) {
                     Ok(None) => ("OWN", String::new()),
                     Ok(Some(true)) => ("YES", String::new()),
                     Err(why) => ("INCONCLUSIVE", why),
@@ -73,19 +75,23 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                         continue;
                     }
                 };
-                let culprits =
-                    if verdict == "YES" { examination.culprits(who, reach, Some(place)) } else { Vec::new() };
-                // Whom it may concern is not for us to say, but it does not concern those who have no account, or a new one.
+                let responsible = if verdict == "YES" {
+                    responsible_policies(&examination, who, reach, Some(place))
+                } else {
+                    Vec::new()
+                };
+                // Related users may be allowed to see the row. Requests without an account and new
+                // accounts are not.
                 let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
-                let script = remediation::of_leak(&audit.surroundings, table, reach, &culprits).filter(|_| is_leak);
+                let script = remediation::of_leak(&audit.application, table, reach, &responsible).filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
                     let reaches = || {
-                        // Anew: what was asked before the correction is out of date.
-                        let mut again = Examination::new(table, &audit.surroundings, &audit.policies);
+                        // A new examination: cached quals predate the remediation.
+                        let mut again = Examination::new(table, &audit.application, &audit.policies);
                         again.owners.clone_from(&examination.owners);
-                        again.reaches(who, reach, place).map(|reaches| reaches == Some(true))
+                        reaches_row(&again, who, reach, place).map(|reaches| reaches == Some(true))
                     };
-                    let owner = examination.owners.first().map(|id| people.identity(&audit.surroundings, role, id));
+                    let owner = examination.owners.first().map(|id| accounts.identity(&audit.application, role, id));
                     let keeps = || {
                         owner
                             .as_ref()
@@ -97,7 +103,7 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                         &Proof { reaches: &reaches, keeps: &keeps, table: Some(table.oid()) },
                     )
                 });
-                let mut row = row_of(table, reach, role, (&who.label, verdict), &culprits, evidence);
+                let mut row = row_of(table, reach, role, (&who.label, verdict), &responsible, evidence);
                 (row[7], row[8]) = (script.and_then(text), proof.and_then(text));
                 found.push(row);
             }
@@ -115,10 +121,10 @@ fn row_of(
     reach: Reach,
     role: &Role,
     (who, verdict): (&str, &str),
-    culprits: &[Policy],
+    responsible_policies: &[Policy],
     evidence: String,
 ) -> [Option<pg_sys::Datum>; 9] {
-    let through: Vec<String> = culprits.iter().map(|policy| policy.name.clone()).collect();
+    let through: Vec<String> = responsible_policies.iter().map(|policy| policy.name.clone()).collect();
     [
         text(if table.is_secured { "policy" } else { "grant" }),
         text(reach.rule()),

@@ -1,10 +1,11 @@
-//! An audit with everything that was found and accepted, in the forms that the runbook asks for.
+//! An audit with its findings and acceptances.
 
 use crate::rls::audit::Audit;
 use crate::rls::engine::self_test;
 use crate::rls::error::RlsError;
 use crate::rls::model;
 use crate::rls::model::{Confidence, Finding, Reach, Severity};
+use crate::rls::store::Acceptance;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
@@ -12,23 +13,11 @@ use crate::rls::{rules, store};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Somebody's word that a finding is as it should be.
-pub struct Acceptance {
-    /// Why.
-    pub reason: String,
-    /// Until when, as SQL writes it.
-    pub until: String,
-    /// By whom.
-    pub by: String,
-    /// How urgent it was then.
-    pub severity: Severity,
-}
-
-/// One audit and what is known of it.
+/// One audit, its findings and acceptances.
 pub struct Report {
-    /// The run.
+    /// The audit.
     pub audit: Audit,
-    /// The findings, the worst first.
+    /// The findings, worst first.
     pub findings: Vec<Finding>,
     accepted: BTreeMap<String, Acceptance>,
 }
@@ -37,36 +26,36 @@ impl Report {
     /// Runs the audit.
     pub fn make() -> Result<Self, RlsError> {
         let audit = Audit::run(None)?;
-        let _keeping = policy::keep(Rc::clone(&audit.facts));
+        let _facts = policy::cache_facts(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
-        // What is told wrong of a table whose verdict is known is told wrong of others.
-        if let Err(why) = self_test::controls(&audit.surroundings) {
+        // If the audit misjudges its own self-test tables, its other verdicts cannot be trusted.
+        if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(
-                "detector-broken",
+                "audit-self-test-failed",
                 Severity::Critical,
-                "The audit misjudges its own control tables: believe no verdict.",
+                "The audit misjudges its own self-test tables: trust none of its verdicts.",
                 why,
             ));
         }
-        if audit.surroundings.roles.is_empty() {
-            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names a role that exists: nothing was looked at.";
+        if audit.application.roles.is_empty() {
+            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names an existing role. Nothing was audited.";
             findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
         }
-        for (what, why) in audit.surroundings.unknown() {
+        for (what, why) in audit.application.unresolved_settings() {
             findings.push(Finding {
                 rule: "inconclusive",
                 confidence: Confidence::Suspected,
                 object: what.to_owned(),
-                ..general("inconclusive", Severity::Info, "What depends on it was not looked at.", why)
+                ..general("inconclusive", Severity::Info, "Checks that depend on it were skipped.", why)
             });
         }
-        findings.extend(rules::findings(&audit.surroundings));
+        findings.extend(rules::findings(&audit.application));
         model::sort(&mut findings);
         let accepted = store::acceptances()?;
         for finding in &mut findings {
             if let Some(acceptance) = accepted.get(&finding.key()).filter(|word| finding.severity < word.severity) {
                 finding.detail += &format!(
-                    " {} accepted it until {} when it was {}: it is worse now.",
+                    " {} accepted it until {} when it was {}. It is worse now.",
                     acceptance.by,
                     acceptance.until,
                     acceptance.severity.as_str()
@@ -76,29 +65,31 @@ impl Report {
         Ok(Self { accepted, audit, findings })
     }
 
-    /// Somebody's word on a finding, unless it has expired or the finding has become worse.
+    /// The acceptance of a finding, unless it expired or the finding became worse.
     pub fn acceptance(&self, finding: &Finding) -> Option<&Acceptance> {
         self.accepted.get(&finding.key()).filter(|acceptance| finding.severity >= acceptance.severity)
     }
 
-    /// Those that nobody has accepted.
+    /// The findings without an acceptance.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| self.acceptance(finding).is_none())
     }
 
-    /// A row of audit_all_rls_policies for each policy, and for each table that has none or more to say than its policies.
+    /// The rows of audit_all_rls_policies: one per policy, and one per table that has no policy, has
+    /// row-level security off, or has findings of its own.
     pub fn policies(&self) -> Vec<PolicyRow> {
         let mut rows = Vec::new();
         for (table, _) in &self.audit.tables {
             let of_table: Vec<&Policy> =
                 self.audit.policies.iter().filter(|policy| policy.relation == table.oid()).collect();
-            // What could not be told of the table is not told of its policies.
-            let is_untold = |finding: &Finding| match finding.rule {
+            // An inconclusive table makes its policies inconclusive, too.
+            let is_inconclusive = |finding: &Finding| match finding.rule {
                 "inconclusive" => finding.relation == Some(table.oid().to_u32()),
-                rule => rule == "detector-broken",
+                rule => rule == "audit-self-test-failed",
             };
             for policy in &of_table {
-                let is_of = |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_untold(finding);
+                let is_of =
+                    |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_inconclusive(finding);
                 let findings = self.findings.iter().filter(is_of);
                 rows.push(self.policy_row(table, Some(policy), findings.collect()));
             }
@@ -130,7 +121,7 @@ impl Report {
             issues.push(format!("{} {}: {}", finding.severity.as_str(), finding.rule, finding.detail));
             let is_certain = finding.confidence != Confidence::Suspected;
             status = match (finding.severity, finding.rule) {
-                (_, "inconclusive" | "detector-broken") if status != "VULNERABLE" => "NEEDS_REVIEW",
+                (_, "inconclusive" | "audit-self-test-failed") if status != "VULNERABLE" => "NEEDS_REVIEW",
                 (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
                 _ if status == "VULNERABLE" => status,
                 (Severity::Critical | Severity::High | Severity::Medium, _) | (_, "public-read") => "NEEDS_REVIEW",
@@ -141,7 +132,7 @@ impl Report {
             status = "PUBLIC_READ_OK";
         }
         if policy.is_none() && !table.is_secured && issues.is_empty() {
-            issues.push("row-level security is off; no client has privileges on it".to_owned());
+            issues.push("row-level security is off; no client role has privileges on the table".to_owned());
         }
         PolicyRow {
             table: table.named.name.clone(),
@@ -171,10 +162,10 @@ impl Report {
     }
 }
 
-/// Writing that is open to all, one rule a command, so that each is accepted by itself.
+/// Writes that are open to all: one rule per command, so that each is accepted by itself.
 pub const OPEN: &[&str] = &["open-insert", "open-update", "open-delete"];
 
-/// Whether a rule's findings are told by rows and conditions, table by table.
+/// Whether the findings of a rule are verdicts on tables (rls_matrix).
 pub(crate) fn is_of_matrix(rule: &str) -> bool {
     Reach::ALL.iter().any(|reach| reach.rule() == rule)
         || OPEN.contains(&rule)
@@ -204,16 +195,16 @@ fn general(rule: &'static str, severity: Severity, detail: &str, evidence: Strin
 pub struct PolicyRow {
     /// The table.
     pub table: String,
-    /// The policy, unless it is about the table.
+    /// The policy; `None` for a row about the table.
     pub policy: Option<String>,
     /// SELECT, INSERT, UPDATE, DELETE or ALL.
     pub command: Option<&'static str>,
-    /// For whom.
+    /// Roles of the policy.
     pub roles: Option<Vec<String>>,
     /// SECURE, PUBLIC_READ_OK, NEEDS_REVIEW or VULNERABLE.
     pub status: &'static str,
     /// HIGH, MEDIUM or LOW.
     pub level: &'static str,
-    /// What was found.
+    /// Findings, as text.
     pub issues: Vec<String>,
 }

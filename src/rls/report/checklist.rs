@@ -1,7 +1,7 @@
-//! An audit as the checklist that the runbook asks for.
+//! The audit as the checklist of the runbook.
 
 use super::audit_report::{OPEN, Report, accepted_text, is_of_matrix};
-use crate::rls::engine::examine::Cell;
+use crate::rls::engine::cell::Cell;
 use crate::rls::model::{Confidence, Finding, Reach, Severity, Verdict};
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
@@ -14,27 +14,32 @@ impl Report {
             if cells.is_empty() && !table.is_reachable() {
                 continue;
             }
-            rows.push(self.is_on(table));
+            rows.push(self.rls_is_enabled(table));
             let reads: &[Reach] = &[Reach::Read];
             for (requirement, reaches) in [
-                ("Other users' rows cannot be read", reads),
+                ("Foreign rows cannot be read", reads),
                 (
-                    "Other users' rows cannot be written",
+                    "Foreign rows cannot be written",
                     &[Reach::Tamper, Reach::TakeOver, Reach::Plant, Reach::Forge, Reach::Destroy],
                 ),
             ] {
                 if cells.iter().any(|cell| reaches.contains(&cell.reach)) {
-                    rows.push(self.is_kept(table, cells, requirement, reaches));
+                    rows.push(self.reach_is_closed(table, cells, requirement, reaches));
                 }
             }
         }
-        // What no table's rows above speak of: doors beside the policies.
+        // Findings that are not about one table: access paths that bypass policies.
         for finding in &self.findings {
             if finding.severity <= Severity::Medium && !is_of_matrix(finding.rule) {
-                rows.push(self.requirement("Nothing goes around the policies", &finding.object, vec![finding], None));
+                rows.push(self.requirement(
+                    "No access path bypasses the policies",
+                    &finding.object,
+                    vec![finding],
+                    None,
+                ));
             }
             if finding.rule == "inconclusive" && finding.relation.is_none() {
-                rows.push(self.requirement("Every rule has looked", &finding.object, vec![finding], None));
+                rows.push(self.requirement("Every rule was evaluated", &finding.object, vec![finding], None));
             }
         }
         rows
@@ -44,16 +49,16 @@ impl Report {
         self.audit.policies.iter().filter(|policy| policy.relation == table.oid())
     }
 
-    fn asks(&self, table: &Table) -> bool {
+    fn checks_identity(&self, table: &Table) -> bool {
         self.audit.facts.iter().any(|clause| {
             clause.relation == table.oid() && (clause.facts.identity_calls > 0 || !clause.facts.claim_keys.is_empty())
         })
     }
 
-    fn is_on(&self, table: &Table) -> Requirement {
+    fn rls_is_enabled(&self, table: &Table) -> Requirement {
         let (status, recommendation) = match (table.is_secured, self.policies_of(table).next()) {
             (false, _) => ("MISSING", format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name)),
-            (true, None) => ("SECURE", "No policy: clients reach no row.".to_owned()),
+            (true, None) => ("SECURE", "No policy: client roles reach no row.".to_owned()),
             (true, Some(_)) => ("SECURE", "Nothing to do.".to_owned()),
         };
         let accepted = self.findings.iter().find(|finding| {
@@ -69,12 +74,18 @@ impl Report {
             table: table.named.name.clone(),
             status,
             policy_exists: self.policies_of(table).next().is_some(),
-            auth_uid_check: self.asks(table),
+            auth_uid_check: self.checks_identity(table),
             recommendation,
         }
     }
 
-    fn is_kept(&self, table: &Table, cells: &[Cell], requirement: &'static str, reaches: &[Reach]) -> Requirement {
+    fn reach_is_closed(
+        &self,
+        table: &Table,
+        cells: &[Cell],
+        requirement: &'static str,
+        reaches: &[Reach],
+    ) -> Requirement {
         let of: Vec<&Finding> = self
             .findings
             .iter()
@@ -87,9 +98,9 @@ impl Report {
             .collect();
         let mut row = self.requirement(requirement, &table.named.name, of, Some(table));
         let unknown = cells.iter().filter(|cell| reaches.contains(&cell.reach)).find_map(|cell| match &cell.verdict {
-            Verdict::Inconclusive(why) => Some(format!("Could not be told: {why}.")),
+            Verdict::Inconclusive(why) => Some(format!("Inconclusive: {why}.")),
             Verdict::Failing(error) => Some(format!("The policies fail with {error}.")),
-            Verdict::Exempt => Some("Row-level security does not hold for a role of clients.".to_owned()),
+            Verdict::Exempt => Some("A client role is exempt from row-level security.".to_owned()),
             _ => None,
         });
         if let (Some(why), "SECURE") = (unknown, row.status) {
@@ -124,33 +135,33 @@ impl Report {
             table: table.to_owned(),
             status,
             policy_exists: on.is_some_and(|table| self.policies_of(table).next().is_some()),
-            auth_uid_check: on.is_some_and(|table| self.asks(table)),
+            auth_uid_check: on.is_some_and(|table| self.checks_identity(table)),
             recommendation: if texts.is_empty() { "Nothing to do.".to_owned() } else { texts.join("\n") },
         }
     }
 }
 
-/// What to do about a finding that only a person can decide.
+/// The recommendation for a finding without remediation.
 fn review(finding: &Finding) -> String {
     let key = finding.key().replace('\'', "''");
     format!(
-        "{} If it is meant: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + interval '90 days');",
+        "{} If this is intended: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + interval '90 days');",
         finding.detail
     )
 }
 
 /// A row of generate_rls_checklist.
 pub struct Requirement {
-    /// What is required.
+    /// The requirement.
     pub requirement: &'static str,
-    /// Of what.
+    /// The table or object.
     pub table: String,
     /// SECURE, NEEDS_REVIEW, MISSING or VULNERABLE.
     pub status: &'static str,
-    /// Whether it has a policy.
+    /// Whether the table has a policy.
     pub policy_exists: bool,
-    /// Whether a policy asks who asks.
+    /// Whether a policy checks the identity of the request.
     pub auth_uid_check: bool,
-    /// What to do.
+    /// The recommended statement or review.
     pub recommendation: String,
 }

@@ -1,15 +1,16 @@
-//! An audit as a text for a person, in sections.
+//! The audit as a report for a person, in sections.
 
 use super::audit_report::{Report, accepted_text};
 use crate::rls::model::{Finding, Severity};
 
 impl Report {
-    /// The report that a person reads.
+    /// The text of run_day1_database_security_audit.
     pub fn day1(&self, database: &str, server: &str) -> String {
         let mut text = format!("Security audit of database {database}, PostgreSQL {server}\n");
-        let names: Vec<&str> = self.audit.surroundings.roles.iter().map(|role| role.name.as_str()).collect();
+        let names: Vec<&str> = self.audit.application.roles.iter().map(|role| role.name.as_str()).collect();
         let policies = self.audit.policies.len();
-        text += &format!("Clients: {}; {} tables, {policies} policies\n", names.join(", "), self.audit.tables.len());
+        text +=
+            &format!("Client roles: {}; {} tables, {policies} policies\n", names.join(", "), self.audit.tables.len());
         for (title, rules) in SECTIONS {
             let of: Vec<&Finding> = self.findings.iter().filter(|finding| rules.contains(&finding.rule)).collect();
             let open: Vec<&&Finding> = of.iter().filter(|finding| self.acceptance(finding).is_none()).collect();
@@ -18,9 +19,9 @@ impl Report {
                 Some(rule) => rules.contains(&rule),
                 None => rules.contains(&"read-leak"),
             };
-            let untold = self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
+            let inconclusive = self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
             text += &match failed {
-                0 if untold > 0 => format!("\n[{untold} COULD NOT BE TOLD] {title}\n"),
+                0 if inconclusive > 0 => format!("\n[{inconclusive} INCONCLUSIVE] {title}\n"),
                 0 => format!("\n[ok] {title}\n"),
                 n => format!("\n[{n} FAILED] {title}\n"),
             };
@@ -41,28 +42,28 @@ impl Report {
                 }
             }
         }
-        let untold: Vec<&Finding> = self.open().filter(|finding| finding.rule == "inconclusive").collect();
-        if !untold.is_empty() {
-            text += &format!("\n[{} COULD NOT BE TOLD]\n", untold.len());
-            for finding in &untold {
+        let inconclusive: Vec<&Finding> = self.open().filter(|finding| finding.rule == "inconclusive").collect();
+        if !inconclusive.is_empty() {
+            text += &format!("\n[{} INCONCLUSIVE]\n", inconclusive.len());
+            for finding in &inconclusive {
                 text += &format!("  {}: {}\n", finding.object, finding.evidence);
             }
         }
         let count = |severity| self.open().filter(|finding| finding.severity == severity).count();
         let counts = [Severity::Critical, Severity::High, Severity::Medium].map(count);
-        text += &match (counts.iter().sum::<usize>(), untold.len()) {
+        text += &match (counts.iter().sum::<usize>(), inconclusive.len()) {
             (0, 0) => "\nALL CHECKS PASSED".to_owned(),
-            (0, n) => format!("\nNO CHECK FAILED, {n} COULD NOT BE TOLD"),
+            (0, n) => format!("\nNO CHECK FAILED, {n} INCONCLUSIVE"),
             (n, _) => format!("\n{n} CHECKS FAILED: {} critical, {} high, {} medium", counts[0], counts[1], counts[2]),
         };
         text
     }
 }
 
-/// The report's sections, and which rules belong to each.
+/// The sections of the report, with their rules.
 const SECTIONS: &[(&str, &[&str])] = &[
     (
-        "Users reach only what is theirs",
+        "Users reach only their own rows",
         &[
             "read-leak",
             "tampering",
@@ -76,12 +77,12 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "public-read",
             "failing-policies",
             "exempt-role",
-            "detector-broken",
+            "audit-self-test-failed",
             "no-clients",
         ],
     ),
     (
-        "Row-level security is on where clients come, and holds",
+        "Row-level security is enabled and enforced on tables that client roles reach",
         &[
             "rls-off",
             "policies-without-rls",
@@ -93,7 +94,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Policies mean what they say",
+        "Policies enforce what they state",
         &[
             "policy-for-public",
             "policy-name-lies",
@@ -113,7 +114,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "No door beside the policies: views, functions, triggers, publications",
+        "No access path bypasses policies: views, functions, triggers, publications",
         &[
             "definer-view",
             "exposed-matview",
@@ -130,7 +131,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Grants that row-level security does not cover",
+        "Privileges that row-level security does not restrict",
         &["privileges-beyond-rls", "default-privileges", "exposed-column", "key-oracle", "cascade-past-rls"],
     ),
     (
@@ -159,7 +160,7 @@ mod tests {
             "public-read",
             "failing-policies",
             "exempt-role",
-            "detector-broken",
+            "audit-self-test-failed",
             "no-clients",
         ]) {
             let sections = SECTIONS.iter().filter(|(_, rules)| rules.contains(&id)).count();

@@ -1,17 +1,17 @@
-//! The smallest SQL that closes what was found and leaves owners what is theirs.
+//! Remediations: the smallest SQL that closes a finding and keeps owners' access to their rows.
 
 use crate::pg::catalog::lookup;
 use crate::rls::model::Reach;
-use crate::rls::target::application::Surroundings;
+use crate::rls::target::application::Application;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::spi::quote_identifier;
 
-/// That a row is the asker's, if that can be said.
-fn own(surroundings: &Surroundings, table: &Table) -> Option<String> {
-    let identity = surroundings.identity.as_ref()?;
-    // Columns of another type than the function's cannot be compared with it.
-    let type_ = surroundings.identity_functions.first().map(|function| lookup::return_type(*function));
+/// The qual "the row belongs to the identity"; `None` if no owner column has the type of the identity.
+fn own(application: &Application, table: &Table) -> Option<String> {
+    let identity = application.identity.as_ref()?;
+    // An owner column of another type cannot be compared with the identity function.
+    let type_ = application.identity_functions.first().map(|function| lookup::return_type(*function));
     let names: Vec<String> = table
         .owners
         .iter()
@@ -25,7 +25,7 @@ fn own(surroundings: &Surroundings, table: &Table) -> Option<String> {
     }
 }
 
-/// Statements, with a word about who may run them.
+/// The statements, after a comment that names the role that may run them.
 fn script(table: &Table, statements: &[String]) -> Option<String> {
     if statements.is_empty() {
         return None;
@@ -34,12 +34,17 @@ fn script(table: &Table, statements: &[String]) -> Option<String> {
     Some(if table.is_own { script } else { format!("-- as {}:\n{script}", table.owner.replace(['\n', '\r'], " ")) })
 }
 
-/// For a way to others' rows.
-pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprits: &[Policy]) -> Option<String> {
+/// Remediation of a leak.
+pub fn of_leak(
+    application: &Application,
+    table: &Table,
+    reach: Reach,
+    responsible_policies: &[Policy],
+) -> Option<String> {
     let name = &table.named.name;
-    let own = own(surroundings, table)?;
+    let own = own(application, table)?;
     if !table.is_secured {
-        let role = quote_identifier(&surroundings.user_role()?.name);
+        let role = quote_identifier(&application.user_role()?.name);
         return script(
             table,
             &[
@@ -50,7 +55,7 @@ pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprit
             ],
         );
     }
-    let statements: Vec<String> = culprits
+    let statements: Vec<String> = responsible_policies
         .iter()
         .map(|policy| {
             let clauses = match (policy.command, reach) {
@@ -65,13 +70,14 @@ pub fn of_leak(surroundings: &Surroundings, table: &Table, reach: Reach, culprit
     script(table, &statements)
 }
 
-/// For writing that is open to all: only who knows the table can say whose it should be.
-pub fn of_open_write(table: &Table, culprits: &[Policy]) -> Option<String> {
+/// Remediation of an open write. The owner of the rows is not known, so the policy is dropped.
+pub fn of_open_write(table: &Table, responsible_policies: &[Policy]) -> Option<String> {
     let name = &table.named.name;
     let statements: Vec<String> = match table.is_secured {
-        true => {
-            culprits.iter().map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name))).collect()
-        }
+        true => responsible_policies
+            .iter()
+            .map(|policy| format!("DROP POLICY {} ON {name};", quote_identifier(&policy.name)))
+            .collect(),
         false => vec![format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;")],
     };
     script(table, &statements)

@@ -1,37 +1,38 @@
-//! What an audit says to those who decide: whether it is sound.
+//! A summary of an audit for decisions.
 
 use super::audit_report::{Report, is_of_matrix};
 use crate::rls::error::RlsError;
 use crate::rls::model::{Confidence, Finding, Severity, Verdict};
 
-/// How an application stands.
-pub enum Standing {
-    /// Sound, as far as was looked at: so many tables; and what else there is to say.
+/// The result of an audit.
+pub enum AuditSummary {
+    /// No leak without an acceptance.
     Sound {
-        /// How many tables.
+        /// Number of audited tables.
         tables: usize,
-        /// How many weaknesses that are not leaks.
+        /// Number of findings above LOW that are not leaks.
         weaknesses: usize,
-        /// What leaks and was accepted: by whom, until when, why.
+        /// Accepted leaks, with author, expiry and reason.
         accepted: Vec<String>,
     },
-    /// It leaks: the findings, the worst first.
+    /// Leaks: the findings, worst first.
     Leaking(Vec<String>),
-    /// It could not be told.
-    Untold(Vec<String>),
+    /// The audit could not decide; the findings.
+    Inconclusive(Vec<String>),
 }
 
-/// Audits. What was accepted does not count, but is said.
+/// Runs the audit. Accepted findings do not count as leaks, but are reported.
 ///
-/// A leak is whatever lets somebody reach others' rows, PROVED or OBSERVED, and any other finding that is CRITICAL or HIGH and not merely
-/// suspected. Where something could not be looked at, there is no evidence that it does not leak.
-pub fn standing() -> Result<Standing, RlsError> {
+/// A leak is a PROVED or OBSERVED finding that lets an identity reach foreign rows, or any other
+/// CRITICAL or HIGH finding that is not SUSPECTED. An inconclusive audit is no evidence of safety.
+pub fn summarize() -> Result<AuditSummary, RlsError> {
     let report = Report::make()?;
     let open: Vec<&Finding> = report.open().collect();
-    let is_untold = |finding: &Finding| matches!(finding.rule, "inconclusive" | "detector-broken" | "no-clients");
+    let is_inconclusive =
+        |finding: &Finding| matches!(finding.rule, "inconclusive" | "audit-self-test-failed" | "no-clients");
     let is_leak = |finding: &Finding| {
-        let is_certain = finding.confidence != Confidence::Suspected && !is_untold(finding);
-        // What belongs to nobody may be meant to be read.
+        let is_certain = finding.confidence != Confidence::Suspected && !is_inconclusive(finding);
+        // A table without owners may be meant to be public.
         let is_reach = is_of_matrix(finding.rule) && finding.rule != "public-read" && finding.severity < Severity::Info;
         is_certain && (finding.severity <= Severity::High || is_reach)
     };
@@ -40,17 +41,17 @@ pub fn standing() -> Result<Standing, RlsError> {
     };
     let leaks = keys(&is_leak);
     if !leaks.is_empty() {
-        return Ok(Standing::Leaking(leaks));
+        return Ok(AuditSummary::Leaking(leaks));
     }
-    let untold = keys(&is_untold);
-    if !untold.is_empty() {
-        return Ok(Standing::Untold(untold));
+    let inconclusive = keys(&is_inconclusive);
+    if !inconclusive.is_empty() {
+        return Ok(AuditSummary::Inconclusive(inconclusive));
     }
     let is_reached = |verdict: &Verdict| !matches!(verdict, Verdict::NoAccess);
     let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(|cell| is_reached(&cell.verdict)));
     let tables = tables.count();
     if tables == 0 {
-        return Ok(Standing::Untold(vec!["there is no table that requests reach".to_owned()]));
+        return Ok(AuditSummary::Inconclusive(vec!["requests reach no table".to_owned()]));
     }
     let accepted = |finding: &Finding| {
         let acceptance = report.acceptance(finding).filter(|_| is_leak(finding))?;
@@ -58,5 +59,5 @@ pub fn standing() -> Result<Standing, RlsError> {
     };
     let accepted = report.findings.iter().filter_map(accepted).collect();
     let weaknesses = open.iter().filter(|finding| finding.severity < Severity::Low).count();
-    Ok(Standing::Sound { tables, weaknesses, accepted })
+    Ok(AuditSummary::Sound { tables, weaknesses, accepted })
 }

@@ -1,26 +1,27 @@
-//! The rules that look at the catalog: one SQL file each, one row shape. What can be proved by asking the server is not among them.
+//! Rules over the system catalog: one SQL file each, one row shape. Facts that the server's rewriter
+//! proves are not among them.
 
 use super::model::{Confidence, Finding, Severity};
-use super::target::application::Surroundings;
+use super::target::application::Application;
 use crate::pg::xact::timeout::{Stopped, isolated_within};
 use crate::rls::error::RlsError;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
-/// How long a rule may take, in milliseconds.
-const LIMIT: i32 = 5_000;
+/// Time limit of a rule, in milliseconds.
+const RULE_TIMEOUT_MS: i32 = 5_000;
 
-/// How many findings a rule lists.
-const MOST: usize = 200;
-/// How each rule's statement ends.
+/// The most findings that a rule lists.
+const MAX_FINDINGS: usize = 200;
+/// The last line of each rule file.
 const LAST_LINE: &str = "LIMIT 200";
 
-/// The catalog's own oid, which pgrx leaves out.
+/// The oid of pg_policy, which pgrx does not define.
 const PG_POLICY: u32 = 3256;
 
 /// A rule.
 pub struct Rule {
-    /// Its id, which is also its section in the documentation.
+    /// The id; also the section of docs/rls-rules.md.
     pub id: &'static str,
     sql: &'static str,
 }
@@ -31,7 +32,7 @@ macro_rules! rules {
     };
 }
 
-/// All of them.
+/// All rules.
 pub const RULES: &[Rule] = rules! {
     "bypassrls-reachable"
     "cascade-past-rls"
@@ -79,13 +80,13 @@ pub const RULES: &[Rule] = rules! {
     "weak-identity"
 };
 
-/// The lint of Supabase's linter that a rule's findings correspond to, by the beginning of its key.
+/// The lint of Supabase's linter for a cache key, by its prefix.
 #[must_use]
 pub fn lint_of(cache_key: &str) -> Option<&'static str> {
     LINTS.iter().find(|lint| cache_key.starts_with(&lint[5..])).copied()
 }
 
-/// Their names, the longer ones before those that they begin with.
+/// Lint names; a name precedes its own prefixes.
 const LINTS: &[&str] = &[
     "0002_auth_users_exposed",
     "0003_auth_rls_initplan",
@@ -110,28 +111,28 @@ const LINTS: &[&str] = &[
     "0029_authenticated_security_definer_function_executable",
 ];
 
-/// What all rules find. One that fails is a finding itself: it has not looked.
-pub fn findings(surroundings: &Surroundings) -> Vec<Finding> {
-    of(&RULES.iter().collect::<Vec<_>>(), surroundings)
+/// The findings of all rules. A rule that fails is an INCONCLUSIVE finding.
+pub fn findings(application: &Application) -> Vec<Finding> {
+    evaluate(&RULES.iter().collect::<Vec<_>>(), application)
 }
 
-/// The rule of this id.
+/// The rule with this id.
 #[must_use]
 pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
-/// What some rules find.
-pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
+/// The findings of some rules.
+pub fn evaluate(rules: &[&Rule], application: &Application) -> Vec<Finding> {
     let mut found = Vec::new();
     for rule in rules {
-        let why = match isolated_within(LIMIT, || rule.findings(surroundings)) {
+        let why = match isolated_within(RULE_TIMEOUT_MS, || rule.findings(application)) {
             Ok(Ok(findings)) => {
                 found.extend(findings);
                 continue;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(Stopped::TimedOut(limit)) => format!("it took longer than {limit} ms and was stopped"),
+            Err(Stopped::TimedOut(limit)) => format!("canceled after {limit} ms"),
             Err(Stopped::Failed(failure)) => failure.redacted_message(),
         };
         found.push(Finding {
@@ -141,7 +142,7 @@ pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
             object: format!("rule {}", rule.id),
             relation: None,
             policy: None,
-            detail: "The rule could not look.".to_owned(),
+            detail: "The rule was not evaluated.".to_owned(),
             evidence: why,
             remediation: None,
             cache_key: None,
@@ -151,16 +152,16 @@ pub fn of(rules: &[&Rule], surroundings: &Surroundings) -> Vec<Finding> {
 }
 
 impl Rule {
-    fn findings(&self, surroundings: &Surroundings) -> Result<Vec<Finding>, RlsError> {
-        let roles: Vec<pg_sys::Oid> = surroundings.roles.iter().map(|role| role.oid).collect();
-        let users: Vec<pg_sys::Oid> = surroundings.users.iter().map(|users| users.table).collect();
-        let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
+    fn findings(&self, application: &Application) -> Result<Vec<Finding>, RlsError> {
+        let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
+        let users: Vec<pg_sys::Oid> = application.users.iter().map(|users| users.table).collect();
+        let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
         let arguments: [DatumWithOid<'_>; 5] = [
             roles.into(),
-            surroundings.identity_functions.clone().into(),
+            application.identity_functions.clone().into(),
             users.into(),
             settings.into(),
-            surroundings.schemas.clone().into(),
+            application.schemas.clone().into(),
         ];
         Spi::connect(|client| {
             let mut found = Vec::new();
@@ -181,19 +182,19 @@ impl Rule {
                     cache_key: row.get(10)?,
                 });
             }
-            if let (MOST, Some(last)) = (found.len(), found.last().cloned()) {
-                // Counted only where there may be more: the worst come first.
+            if let (MAX_FINDINGS, Some(last)) = (found.len(), found.last().cloned()) {
+                // The list is full, so count the rest.
                 let counting =
                     format!("SELECT count(*) FROM ({}) AS f", self.sql.trim_end().trim_end_matches(LAST_LINE));
                 let all: i64 = client.select(&counting, None, &arguments)?.first().get_one()?.unwrap_or(0);
-                let more = all - MOST as i64;
+                let more = all - MAX_FINDINGS as i64;
                 if more > 0 {
                     found.push(Finding {
                         object: format!("rule {}", self.id),
                         relation: None,
                         policy: None,
-                        detail: format!("There are {more} more like the {MOST} that are listed."),
-                        evidence: format!("{all} in all, the worst first"),
+                        detail: format!("{more} more findings beside the {MAX_FINDINGS} listed."),
+                        evidence: format!("{all} in total, worst first"),
                         remediation: None,
                         cache_key: None,
                         ..last

@@ -1,38 +1,38 @@
-//! The users whose eyes an audit looks with.
+//! The accounts that the audit examines tables as, with the claims of each.
 
-use super::application::{Identity, Role, Surroundings};
+use super::application::{Account, Application, Role};
+use super::identity::Identity;
 use super::teams::Teams;
 use crate::rls::error::RlsError;
-use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// How many users are tried where a table does not say whose rows it has.
-const POOL: u64 = 6;
+/// How many accounts are sampled for tables without an owner column.
+const SAMPLE_SIZE: u64 = 6;
 
-/// Users, and what their claims are made of.
+/// Accounts that were looked up, by id; `None` for an id without an account.
 #[derive(Default)]
-pub struct People {
-    accounts: HashMap<String, Option<Map<String, Value>>>,
-    /// Some users, the first by key.
-    pub pool: Vec<String>,
+pub struct AccountPool {
+    accounts: HashMap<String, Option<Account>>,
+    /// Ids of some accounts, in order of the key.
+    pub sample: Vec<String>,
     teams: Option<Rc<Teams>>,
 }
 
-impl People {
-    /// Finds some.
-    pub fn find(surroundings: &Surroundings) -> Result<Self, RlsError> {
-        let mut people = Self::default();
-        let ids = surroundings.first_accounts(POOL)?;
-        people.pool = people.known(surroundings, ids)?;
-        Ok(people)
+impl AccountPool {
+    /// A pool with a sample of accounts.
+    pub fn find(application: &Application) -> Result<Self, RlsError> {
+        let mut pool = Self::default();
+        let ids = application.first_accounts(SAMPLE_SIZE)?;
+        pool.sample = pool.load_existing(application, ids)?;
+        Ok(pool)
     }
 
-    /// Those of some ids that are users'.
-    pub fn known(&mut self, surroundings: &Surroundings, ids: Vec<String>) -> Result<Vec<String>, RlsError> {
+    /// Looks up ids and returns those that belong to an account.
+    pub fn load_existing(&mut self, application: &Application, ids: Vec<String>) -> Result<Vec<String>, RlsError> {
         let missing: Vec<String> = ids.iter().filter(|id| !self.accounts.contains_key(*id)).cloned().collect();
         if !missing.is_empty() {
-            let mut found: HashMap<String, Map<String, Value>> = surroundings.accounts(&missing)?.into_iter().collect();
+            let mut found: HashMap<String, Account> = application.accounts(&missing)?.into_iter().collect();
             for id in missing {
                 let account = found.remove(&id);
                 self.accounts.insert(id, account);
@@ -41,14 +41,14 @@ impl People {
         Ok(ids.into_iter().filter(|id| matches!(self.accounts.get(id), Some(Some(_)))).collect())
     }
 
-    /// Who belongs together; looked for when it is asked first.
-    pub fn teams(&mut self, surroundings: &Surroundings) -> Rc<Teams> {
-        let find = || Teams::find(surroundings).unwrap_or_default();
+    /// The teams of all users, read at the first call.
+    pub fn teams(&mut self, application: &Application) -> Rc<Teams> {
+        let find = || Teams::find(application).unwrap_or_default();
         Rc::clone(self.teams.get_or_insert_with(|| Rc::new(find())))
     }
 
-    /// A user as a request of theirs.
-    pub fn identity(&self, surroundings: &Surroundings, role: &Role, id: &str) -> Identity {
-        surroundings.user(role, id, self.accounts.get(id).and_then(Option::as_ref))
+    /// The identity of a user, with the claims of the account if the pool has one.
+    pub fn identity(&self, application: &Application, role: &Role, id: &str) -> Identity {
+        application.user(role, id, self.accounts.get(id).and_then(Option::as_ref))
     }
 }

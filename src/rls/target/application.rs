@@ -1,13 +1,14 @@
-//! Whose questions an application asks: the roles, the accounts, and how a request says who it is for.
+//! Model of the audited application: client roles, accounts table and claims.
 
+use super::identity::{Identity, as_client_within, masked};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::{Parameters, Qual, text_of, value_of};
 use crate::pg::rewrite::row_security::RowQuery;
-use crate::pg::xact::subtransaction::Failure;
+use crate::pg::xact::session;
 use crate::pg::xact::subtransaction::isolated;
-use crate::pg::xact::{session, timeout};
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::prelude::*;
@@ -15,75 +16,58 @@ use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
 use std::ffi::{CStr, CString};
 
-/// A role that requests run as.
+/// A client role.
 #[derive(Debug, Clone)]
 pub struct Role {
-    /// Its oid.
+    /// Oid of the role.
     pub oid: pg_sys::Oid,
-    /// Its name.
+    /// Name, not quoted.
     pub name: String,
-    /// Whether nobody has signed in.
+    /// Whether its requests are not signed in.
     pub is_anonymous: bool,
 }
 
-/// The table of accounts.
+/// The table that has a row for each account.
 #[derive(Debug, Clone)]
-pub struct Users {
-    /// Its oid.
+pub struct UsersTable {
+    /// Oid of the table.
     pub table: pg_sys::Oid,
-    /// Quoted and qualified.
+    /// Name, quoted and qualified.
     pub name: String,
-    /// The column of its key.
+    /// Name of the primary key column, not quoted.
     pub key: String,
-    /// That column's type, one of the server's own.
+    /// Type of the primary key, a built-in one.
     pub key_type: pg_sys::Oid,
 }
 
-/// What of an account goes into claims.
+/// Columns of the accounts table that go into claims, as Supabase Auth puts them.
 const CLAIM_COLUMNS: [&CStr; 4] = [c"email", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
 
-/// How many milliseconds it may take to find out whose rows there are.
-const LIMIT: i32 = 500;
-
-/// What an audit knows of the application.
+/// The application, as the settings and the catalog describe it.
 #[derive(Debug, Default)]
-pub struct Surroundings {
-    /// The roles that exist.
+pub struct Application {
+    /// The client roles that exist.
     pub roles: Vec<Role>,
-    /// The functions that tell who asks.
+    /// Functions that return the request's user, its role or its claims.
     pub identity_functions: Vec<pg_sys::Oid>,
-    /// How SQL calls the one that returns a user's id.
+    /// SQL call of the function that returns the user's id; `None` if it does not exist.
     pub identity: Option<String>,
-    /// The accounts, if there is such a table.
-    pub users: Option<Users>,
-    /// Settings, and which claim each carries.
+    /// The accounts table; `None` if it does not exist or cannot be used.
+    pub users: Option<UsersTable>,
+    /// Settings of a request and the claim that each carries; `*` is all of them.
     pub claims: Vec<(String, String)>,
-    /// The schemas that clients reach, by name.
+    /// Schemas that a client role has USAGE on, sorted by name.
     pub schemas: Vec<pg_sys::Oid>,
-    /// The type of most owners' columns, by which ids are known where neither accounts nor a function tell.
+    /// Most frequent type of owner columns: the fallback for the type of user ids.
     pub owner_type: Option<pg_sys::Oid>,
     search_path: String,
 }
 
-/// What claims are made of, of one account.
+/// Columns of one account that go into claims.
 pub type Account = Map<String, Value>;
 
-/// Somebody who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// In reports.
-    pub label: String,
-    /// The role that the request runs as.
-    pub role: pg_sys::Oid,
-    /// The user's id, as text.
-    pub user: Option<String>,
-    /// Whether it is one user with claims of their own, and not what everybody is who comes.
-    pub is_account: bool,
-    settings: Vec<(CString, CString)>,
-}
-
-impl Surroundings {
-    /// Reads them.
+impl Application {
+    /// Reads the settings and the catalog.
     pub fn read() -> Result<Self, RlsError> {
         let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
         let names: Vec<String> = [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
@@ -103,7 +87,7 @@ impl Surroundings {
             Ok(Self {
                 identity: functions.first().copied().flatten().map(lookup::signature),
                 identity_functions: functions.into_iter().flatten().collect(),
-                users: Users::called(&settings::users_table()),
+                users: UsersTable::called(&settings::users_table()),
                 claims: settings::claims(),
                 schemas,
                 owner_type: None,
@@ -113,7 +97,7 @@ impl Surroundings {
         })
     }
 
-    /// The role of requests that nobody has signed in for.
+    /// The role of requests that are not signed in.
     pub fn anonymous(&self) -> Option<&Role> {
         self.roles.iter().find(|role| role.is_anonymous)
     }
@@ -123,35 +107,37 @@ impl Surroundings {
         self.roles.iter().find(|role| !role.is_anonymous)
     }
 
-    /// What the settings name and is not there: whose questions were not asked, and of whom it is not known what is theirs.
-    pub fn unknown(&self) -> Vec<(&'static str, String)> {
-        let mut unknown = Vec::new();
+    /// Settings that name something that does not exist: what they concern, and why it matters.
+    pub fn unresolved_settings(&self) -> Vec<(&'static str, String)> {
+        let mut unresolved = Vec::new();
         if self.user_role().is_none() && self.anonymous().is_some() {
             let name = settings::user_role();
-            unknown.push(("signed-in users", format!("crewsnow_ops.user_role is \"{name}\", which is no role")));
+            unresolved
+                .push(("signed-in users", format!("crewsnow_ops.user_role names \"{name}\", which is not a role")));
         }
         if self.users.is_none() && !settings::users_table().is_empty() {
-            let why = "crewsnow_ops.users_table names no table with a key of one column of a built-in type: whose rows are is known from policies \
-                       and names of columns alone";
-            unknown.push(("accounts", why.to_owned()));
+            let why = "crewsnow_ops.users_table does not name a table with a single-column primary key of a \
+                       built-in type: owner columns are found by policies and column names alone";
+            unresolved.push(("accounts", why.to_owned()));
         }
-        unknown
+        unresolved
     }
 
-    /// Learns from tables what ids are.
-    pub fn learn(&mut self, tables: &[super::table::Table]) {
-        let mut types: Vec<pg_sys::Oid> =
-            tables.iter().flat_map(|table| table.owners.iter().map(|o| o.type_)).collect();
+    /// Remembers the most frequent type of owner columns.
+    pub fn learn_owner_type(&mut self, mut types: Vec<pg_sys::Oid>) {
         types.sort_unstable_by_key(|type_| type_.to_u32());
         let most = types.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
         self.owner_type = most.and_then(|same| same.first().copied());
     }
 
-    /// The settings of a request with these claims. A setting that was never made is left alone: an application that looks for NULL finds it.
+    /// The settings of a request with these claims; `None` for a request without claims.
+    ///
+    /// A claim's setting that the session never set stays unset, as an application may look for
+    /// NULL.
     fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
         let mut settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
-            // Costs are compared with what looking may cost.
+            // With it off, the planner can add a penalty that exceeds the cost limit.
             (c"enable_seqscan".to_owned(), c"on".to_owned()),
             (c"search_path".to_owned(), c_string(&self.search_path)),
         ];
@@ -171,17 +157,17 @@ impl Surroundings {
         settings
     }
 
-    /// The settings of a request with these claims that is played and not audited: it waits for locks as requests do.
+    /// The settings of a request that an end-to-end test plays. Unlike a probe it waits for locks.
     pub fn request(&self, claims: &Map<String, Value>) -> Vec<(CString, CString)> {
         let mut settings = self.settings(Some(claims));
         settings.push((c"lock_timeout".to_owned(), c"0".to_owned()));
-        // What is undone is no news.
+        // Its changes are rolled back, so its notices would mislead the caller.
         settings.push((c"client_min_messages".to_owned(), c"error".to_owned()));
         settings
     }
 
-    /// A request without any claims.
-    pub fn nobody(&self, role: &Role) -> Identity {
+    /// A request without claims.
+    pub fn without_claims(&self, role: &Role) -> Identity {
         Identity {
             label: format!("{} without claims", role.name),
             role: role.oid,
@@ -191,8 +177,8 @@ impl Surroundings {
         }
     }
 
-    /// A request with the anonymous key alone.
-    pub fn key(&self, role: &Role) -> Identity {
+    /// A request with only the anonymous key.
+    pub fn anon_key(&self, role: &Role) -> Identity {
         let claims = Map::from_iter([("role".to_owned(), Value::from(role.name.clone()))]);
         Identity {
             label: format!("{} with the anonymous key", role.name),
@@ -203,25 +189,25 @@ impl Surroundings {
         }
     }
 
-    /// The type of users' ids, where the accounts, the function that tells who asks, or tables say.
+    /// Type of user ids: that of the accounts' key, else of the identity function, else of most
+    /// owner columns.
     pub fn id_type(&self) -> Option<pg_sys::Oid> {
-        let function =
-            || self.identity_functions.first().map(|function| crate::pg::catalog::lookup::return_type(*function));
+        let function = || self.identity_functions.first().map(|function| lookup::return_type(*function));
         self.users.as_ref().map(|users| users.key_type).or_else(function).or(self.owner_type)
     }
 
-    /// An id that no user has.
-    pub fn stranger_id(&self) -> String {
-        stranger_of(self.id_type().unwrap_or(pg_sys::UUIDOID), 0)
+    /// An id that no account has.
+    pub fn unused_id(&self) -> String {
+        unused_id_of_type(self.id_type().unwrap_or(pg_sys::UUIDOID), 0)
     }
 
-    /// Somebody who has just signed up: an account that has nothing.
-    pub fn stranger(&self, role: &Role) -> Identity {
-        let id = self.stranger_id();
+    /// A new account that owns no rows.
+    pub fn new_account(&self, role: &Role) -> Identity {
+        let id = self.unused_id();
         let claims = self.claims_of(role, &id, None);
         let settings = self.settings(Some(&claims));
         Identity {
-            label: format!("{}, just signed up", role.name),
+            label: format!("{} as a new account", role.name),
             role: role.oid,
             user: Some(id),
             is_account: false,
@@ -229,16 +215,16 @@ impl Surroundings {
         }
     }
 
-    /// Somebody who has signed in without giving an address: an account that has nothing, and says so.
-    pub fn guest(&self, role: &Role) -> Identity {
+    /// An anonymous sign-in (claim is_anonymous) that owns no rows.
+    pub fn anonymous_sign_in(&self, role: &Role) -> Identity {
         let account = Map::from_iter([("is_anonymous".to_owned(), Value::Bool(true))]);
-        let id = self.stranger_id();
+        let id = self.unused_id();
         let settings = self.settings(Some(&self.claims_of(role, &id, Some(&account))));
-        let label = format!("{}, signed in anonymously", role.name);
+        let label = format!("{} as an anonymous sign-in", role.name);
         Identity { label, role: role.oid, user: Some(id), is_account: false, settings }
     }
 
-    /// A user, with the claims that follow from the account.
+    /// A user with the claims of its account, if there is one.
     pub fn user(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Identity {
         let claims = self.claims_of(role, id, account);
         let settings = self.settings(Some(&claims));
@@ -251,36 +237,43 @@ impl Surroundings {
         }
     }
 
-    /// Who asks of the control tables.
-    pub fn control(&self, role: &Role, id: &str) -> Identity {
+    /// The identity of the self-test: its tables' policies read the id from a setting.
+    pub fn self_test_user(&self, role: &Role, id: &str) -> Identity {
         let settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
-            // Costs are compared with what looking may cost.
+            // With it off, the planner can add a penalty that exceeds the cost limit.
             (c"enable_seqscan".to_owned(), c"on".to_owned()),
-            (c"crewsnow_ops.control_user".to_owned(), c_string(id)),
+            (c"crewsnow_ops.self_test_user".to_owned(), c_string(id)),
         ];
-        Identity { label: "control".to_owned(), role: role.oid, user: Some(id.to_owned()), is_account: false, settings }
+        Identity {
+            label: "self-test".to_owned(),
+            role: role.oid,
+            user: Some(id.to_owned()),
+            is_account: false,
+            settings,
+        }
     }
 
     fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {
-        let of =
+        let claim =
             |column: &str| account.and_then(|account| account.get(column)).filter(|value| !value.is_null()).cloned();
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), id.into());
         claims.insert("role".to_owned(), role.name.clone().into());
         claims.insert("aud".to_owned(), role.name.clone().into());
         claims.insert("aal".to_owned(), "aal1".into());
-        claims.insert("email".to_owned(), of("email").unwrap_or_else(|| "".into()));
-        claims.insert("app_metadata".to_owned(), of("raw_app_meta_data").unwrap_or_else(|| Map::new().into()));
-        claims.insert("user_metadata".to_owned(), of("raw_user_meta_data").unwrap_or_else(|| Map::new().into()));
-        claims.insert("is_anonymous".to_owned(), of("is_anonymous").unwrap_or(Value::Bool(false)));
+        claims.insert("email".to_owned(), claim("email").unwrap_or_else(|| "".into()));
+        claims.insert("app_metadata".to_owned(), claim("raw_app_meta_data").unwrap_or_else(|| Map::new().into()));
+        claims.insert("user_metadata".to_owned(), claim("raw_user_meta_data").unwrap_or_else(|| Map::new().into()));
+        claims.insert("is_anonymous".to_owned(), claim("is_anonymous").unwrap_or(Value::Bool(false)));
         claims
     }
 
-    /// Rows of a table, without its row-level security, read as a client and as confined as one: planning a statement calls functions of the
-    /// table's owner, who must not get more rights by that than by a request.
+    /// Up to `most` rows of a query on a table, without its row-level security.
     ///
-    /// The values are copied into the current memory context.
+    /// The query runs with the rights of a client role: planning it can call functions of the
+    /// table's owner, and these must not gain rights. Values are copied into the current memory
+    /// context.
     pub fn rows(
         &self,
         table: &str,
@@ -288,30 +281,25 @@ impl Surroundings {
         values: &[(pg_sys::Oid, pg_sys::Datum)],
         most: u64,
     ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, RlsError> {
-        let unreadable = |why: String| RlsError::Unreadable { table: table.to_owned(), reason: why };
         let Some(role) = self.user_role().or(self.anonymous()) else { return Ok(Vec::new()) };
-        let (answer, has_expired) = timeout::with_timeout(LIMIT, || {
-            let work = || RowQuery { sql, parameters: Parameters::new(values) }.rows(Qual::ALWAYS, most, f64::MAX);
-            crate::pg::xact::sec_context::as_client(role.oid, &[], std::panic::AssertUnwindSafe(work))
-        });
-        match answer {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(unclear)) => Err(unreadable(unclear.to_string())),
-            Err(_) if has_expired => Err(unreadable(format!("it took longer than {LIMIT} ms"))),
-            Err(failure) if failure.is_interrupt() => failure.raise(),
-            Err(failure) => Err(unreadable(failure.redacted_message())),
-        }
+        let query = || RowQuery { sql, parameters: Parameters::new(values) }.rows(Qual::ALWAYS, most, f64::MAX);
+        let reason = match as_client_within(PROBE_TIMEOUT_MS, role.oid, &[], query) {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(undecidable)) => undecidable.to_string(),
+            Err(stopped) => stopped.to_string(),
+        };
+        Err(RlsError::Unreadable { table: table.to_owned(), reason })
     }
 
-    /// The ids of some accounts, the first by key, without those that nobody has signed up for where the table knows.
+    /// The first `most` account ids by key, without anonymous sign-ins where the table marks them.
     pub fn first_accounts(&self, most: u64) -> Result<Vec<String>, RlsError> {
         let Some(users) = &self.users else { return Ok(Vec::new()) };
         let key = quote_identifier(&users.key);
-        let of_nobody = match users.column(c"is_anonymous") {
+        let filter = match users.column(c"is_anonymous") {
             Some(pg_sys::BOOLOID) => " WHERE u.is_anonymous IS NOT TRUE",
             _ => "",
         };
-        let sql = format!("SELECT u.{key} FROM {} AS u{of_nobody} ORDER BY u.{key}", users.name);
+        let sql = format!("SELECT u.{key} FROM {} AS u{filter} ORDER BY u.{key}", users.name);
         let rows = self.rows(&users.name, &sql, &[], most)?;
         Ok(rows
             .iter()
@@ -320,7 +308,7 @@ impl Surroundings {
             .collect())
     }
 
-    /// What claims are made of, of some accounts: by id. What cannot be an id is nobody's.
+    /// The accounts with these ids. A text that is not a valid id has no account.
     pub fn accounts(&self, ids: &[String]) -> Result<Vec<(String, Account)>, RlsError> {
         let Some(users) = &self.users else {
             return Ok(ids.iter().map(|id| (id.clone(), Map::new())).collect());
@@ -332,8 +320,7 @@ impl Surroundings {
         let sql = format!("SELECT u.{key}{names} FROM {} AS u WHERE u.{key} OPERATOR(pg_catalog.=) $1", users.name);
         let mut accounts = Vec::new();
         for id in ids {
-            let id_of = || value_of(users.key_type, &c_string(id));
-            let Ok(value) = isolated(id_of) else { continue };
+            let Ok(value) = isolated(|| value_of(users.key_type, &c_string(id))) else { continue };
             let rows = self.rows(&users.name, &sql, &[(users.key_type, value)], 1)?;
             let Some(row) = rows.first() else { continue };
             let values = row.iter().skip(1).zip(&columns);
@@ -346,14 +333,14 @@ impl Surroundings {
     }
 }
 
-impl Users {
-    /// The table of this name, if it can be one of accounts: its key is one column of a type of the server's own, so that nobody else's code
-    /// is run to compare keys or to write them.
+impl UsersTable {
+    /// The accounts table of this name; `None` unless its primary key is one column of a built-in
+    /// type. Comparing or printing other types could run code of the application's developers.
     fn called(name: &str) -> Option<Self> {
         let table = if name.is_empty() { None } else { lookup::table_called(name) }?;
         let (number, key_type) = lookup::key(table)?;
-        let is_own = key_type.to_u32() < pg_sys::FirstNormalObjectId;
-        is_own.then_some(Self {
+        let is_builtin = key_type.to_u32() < pg_sys::FirstNormalObjectId;
+        is_builtin.then_some(Self {
             table,
             name: lookup::table_name(table)?,
             key: lookup::column_name(table, number)?,
@@ -361,13 +348,13 @@ impl Users {
         })
     }
 
-    /// The type of a column, if there is one of this name.
     fn column(&self, name: &CStr) -> Option<pg_sys::Oid> {
         lookup::column(self.table, name).map(|(_, type_)| type_)
     }
 }
 
-/// A value as claims have it. Types write themselves by functions that only superusers make, whereas casts to JSON are anybody's.
+/// A value as JSON. Uses the type's output function: only superusers create types, but any role can
+/// create a cast to JSON.
 fn json_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> Value {
     let text = text_of(type_, value);
     match type_ {
@@ -377,24 +364,8 @@ fn json_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> Value {
     }
 }
 
-impl Identity {
-    /// Runs `work` as this identity's request would run. What it changes is undone.
-    pub fn act<R>(&self, work: impl FnOnce() -> R) -> Result<R, Failure> {
-        crate::pg::xact::sec_context::as_client(self.role, &self.settings, std::panic::AssertUnwindSafe(work))
-    }
-
-    /// The same, for so many milliseconds at most. A cancel that is somebody else's is passed on.
-    pub fn act_within<R>(&self, milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Failure> {
-        let (answer, has_expired) = timeout::with_timeout(milliseconds, || self.act(work));
-        match answer {
-            Err(failure) if failure.is_interrupt() && !has_expired => failure.raise(),
-            answer => answer,
-        }
-    }
-}
-
-/// The search_path of requests: the database's, or the server's default. Not that of this session, whose user could have put tables of their own in
-/// front of the application's; nor its temporary ones.
+/// The search_path of requests: the database's setting, or the server's default. The session's own
+/// setting and temporary tables are left out, as they could hide the application's tables.
 fn search_path() -> Result<String, RlsError> {
     Spi::connect(|client| {
         let rows = client.select(include_str!("../../../sql/rls/search_path.sql"), Some(1), &[])?;
@@ -403,19 +374,13 @@ fn search_path() -> Result<String, RlsError> {
     })
 }
 
-/// An id of a type that no user has; numbered, where it is not random. The smallest of the type, as keys count upwards.
-pub fn stranger_of(type_: pg_sys::Oid, number: i16) -> String {
+/// An id of this type that no account has. Integers start at the type's minimum, as keys count
+/// upwards; `number` tells several of them apart.
+pub fn unused_id_of_type(type_: pg_sys::Oid, number: i16) -> String {
     match type_ {
         pg_sys::INT2OID => (i16::MIN + number).to_string(),
         pg_sys::INT4OID => (i32::MIN + i32::from(number)).to_string(),
         pg_sys::INT8OID | pg_sys::NUMERICOID => (i64::MIN + i64::from(number)).to_string(),
         _ => crate::pg::builtins::new_uuid().to_string(),
     }
-}
-
-/// A user's id as reports show it: the beginning of its md5, which only who has the id can find again.
-#[must_use]
-pub fn masked(id: &str) -> String {
-    let hash = crate::pg::builtins::md5(id);
-    format!("user {}", hash.get(..8).unwrap_or(&hash))
 }

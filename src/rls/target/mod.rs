@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod application;
+pub mod identity;
 pub mod owners;
 pub mod policy;
 pub mod table;

@@ -1,8 +1,8 @@
-//! The policies of tables, and what they are made of.
+//! Policies, and the facts about their clauses that the rules need.
 
-use super::application::Surroundings;
-use super::owners::owner_columns;
-use super::table::OwnerColumn;
+use super::application::Application;
+use super::identity::as_client_within;
+use super::owners::{OwnerColumn, owner_columns};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::privilege;
 use crate::pg::cstring::c_string;
@@ -13,51 +13,50 @@ use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
-use crate::pg::xact::{sec_context, timeout};
-use crate::rls::engine::examine::LIMIT;
+use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use pgrx::prelude::*;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A policy.
+/// A row of pg_policy.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// Its oid.
+    /// Oid of the policy.
     pub oid: pg_sys::Oid,
-    /// Its table.
+    /// Oid of the table.
     pub relation: pg_sys::Oid,
-    /// Its name.
+    /// Name, not quoted.
     pub name: String,
-    /// r, a, w, d or *, as pg_policy has it.
+    /// Command as in pg_policy: r, a, w, d or *.
     pub command: char,
-    /// Whether it lets through, or only narrows what others let through.
+    /// Whether the policy is PERMISSIVE, not RESTRICTIVE.
     pub is_permissive: bool,
-    /// For whom; 0 is everybody.
+    /// Roles that it applies to; 0 is PUBLIC.
     pub roles: Vec<pg_sys::Oid>,
-    /// USING, in the catalog's form.
+    /// USING as pg_node_tree text; `None` if there is none.
     pub using: Option<Rc<str>>,
-    /// WITH CHECK, in the catalog's form.
+    /// WITH CHECK as pg_node_tree text; `None` if there is none.
     pub check: Option<Rc<str>>,
 }
 
 impl Policy {
-    /// Whether it has a say in a command of a role.
-    pub fn is_about(&self, command: Command, role: pg_sys::Oid) -> bool {
+    /// Whether the policy applies to a command of a role.
+    pub fn applies_to(&self, command: Command, role: pg_sys::Oid) -> bool {
         let letter = match command {
             Command::Select => 'r',
             Command::Insert => 'a',
             Command::Update => 'w',
             Command::Delete => 'd',
         };
-        let is_for = |of: &pg_sys::Oid| privilege::has_those_of(role, *of);
-        (self.command == '*' || self.command == letter) && self.roles.iter().any(is_for)
+        let is_member = |of: &pg_sys::Oid| privilege::has_those_of(role, *of);
+        (self.command == '*' || self.command == letter) && self.roles.iter().any(is_member)
     }
 
-    /// What it says of existing rows, or of new ones, alone.
-    pub fn condition(&self, on: &RelationRef, is_about_new: bool) -> Result<Option<Qual>, Undecidable> {
-        let tree = if is_about_new { self.check.as_ref().or(self.using.as_ref()) } else { self.using.as_ref() };
+    /// The qual of this policy alone, for new rows or for existing ones; `None` if it has none.
+    pub fn qual(&self, on: &RelationRef, is_about_new_rows: bool) -> Result<Option<Qual>, Undecidable> {
+        let tree = if is_about_new_rows { self.check.as_ref().or(self.using.as_ref()) } else { self.using.as_ref() };
         tree.map(|tree| row_security::policy_condition(on, &c_string(tree))).transpose()
     }
 }
@@ -83,89 +82,89 @@ pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, RlsError> 
     })
 }
 
-/// What is known of one clause of a policy.
+/// Facts about one clause of a policy.
 #[derive(Debug, Clone)]
 pub struct ClauseFacts {
-    /// The policy.
+    /// Oid of the policy.
     pub policy: pg_sys::Oid,
-    /// Its table.
+    /// Oid of the table.
     pub relation: pg_sys::Oid,
     /// `using` or `check`.
     pub clause: &'static str,
-    /// The clause, in the catalog's form.
+    /// The clause as pg_node_tree text.
     pub tree: Rc<str>,
-    /// true, false or null, if it is a constant.
+    /// true, false or null; `None` if the clause is not a constant.
     pub constant: Option<&'static str>,
-    /// What it is made of.
+    /// The functions, columns and settings that the expression uses.
     pub facts: Facts,
-    /// Settings that the functions which it calls name in their bodies.
+    /// Settings named in the bodies of the functions that it calls.
     pub inner_settings: Vec<String>,
-    /// Whether it may tell an anonymous sign-in from another one: it asks for the claim, or such a function does.
-    pub tells_guests: bool,
+    /// Whether the clause, or a function that it calls, reads the claim is_anonymous.
+    pub distinguishes_anonymous_sign_in: bool,
 }
 
-/// What is known of the policies of an audit that is under way, so that each rule need not find it out again.
-struct Known {
+/// Facts of the running audit, so that the rules' SQL functions do not compute them again.
+struct FactsCache {
     facts: Rc<[ClauseFacts]>,
-    /// The clauses as SQL.
-    written: OnceCell<Vec<String>>,
+    /// SQL text of each clause.
+    sql_texts: OnceCell<Vec<String>>,
     owners: OnceCell<HashMap<u32, Vec<OwnerColumn>>>,
 }
 
-static KNOWN: BackendLocal<Option<Rc<Known>>> = BackendLocal::new(None);
+static CACHE: BackendLocal<Option<Rc<FactsCache>>> = BackendLocal::new(None);
 
-/// Keeps facts for `rls_policy_facts` and `rls_owner_columns` as long as it lives.
-pub struct Keeping;
+/// Guard: while it lives, `rls_policy_facts` and `rls_owner_columns` answer from the cache.
+pub struct CachedFacts;
 
-/// Keeps these facts.
-pub fn keep(facts: Rc<[ClauseFacts]>) -> Keeping {
-    KNOWN.with(|known| *known = Some(Rc::new(Known::new(facts))));
-    Keeping
+/// Caches these facts until the guard is dropped.
+pub fn cache_facts(facts: Rc<[ClauseFacts]>) -> CachedFacts {
+    CACHE.with(|cache| *cache = Some(Rc::new(FactsCache::new(facts))));
+    CachedFacts
 }
 
-impl Drop for Keeping {
+impl Drop for CachedFacts {
     fn drop(&mut self) {
-        KNOWN.with(|known| *known = None);
+        CACHE.with(|cache| *cache = None);
     }
 }
 
-impl Known {
+impl FactsCache {
     fn new(facts: Rc<[ClauseFacts]>) -> Self {
-        Self { facts, written: OnceCell::new(), owners: OnceCell::new() }
+        Self { facts, sql_texts: OnceCell::new(), owners: OnceCell::new() }
     }
 
-    /// What is kept, or what is so now.
+    /// The cached facts, or fresh ones if there is no cache.
     fn get() -> Result<Rc<Self>, RlsError> {
-        match KNOWN.with(|known| known.clone()).flatten() {
-            Some(known) => Ok(known),
-            None => Ok(Rc::new(Self::new(facts(&policies(None)?, &Surroundings::read()?)))),
+        match CACHE.with(|cache| cache.clone()).flatten() {
+            Some(cached) => Ok(cached),
+            None => Ok(Rc::new(Self::new(clause_facts(&policies(None)?, &Application::read()?)))),
         }
     }
 
-    fn written(&self) -> &[String] {
-        self.written.get_or_init(|| self.facts.iter().map(|clause| written(&clause.tree, clause.relation)).collect())
+    fn sql_texts(&self) -> &[String] {
+        self.sql_texts.get_or_init(|| self.facts.iter().map(|clause| sql_text(&clause.tree, clause.relation)).collect())
     }
 
-    /// Whose rows are, in all tables.
+    /// Owner columns of all tables.
     fn owners(&self) -> Result<&HashMap<u32, Vec<OwnerColumn>>, RlsError> {
         if let Some(owners) = self.owners.get() {
             return Ok(owners);
         }
-        let surroundings = Surroundings::read()?;
-        Ok(self.owners.get_or_init(|| owner_columns(&surroundings, &compared_columns(&self.facts))))
+        let application = Application::read()?;
+        Ok(self.owners.get_or_init(|| owner_columns(&application, &compared_columns(&self.facts))))
     }
 }
 
-/// As many clauses are simplified together: each on its own takes a subtransaction.
-const TOGETHER: usize = 100;
+/// Clauses that are simplified in one subtransaction, as each costs time.
+const BATCH_SIZE: usize = 100;
 
-/// Finds out what policies are made of.
-pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFacts]> {
-    let settings: Vec<String> = surroundings.claims.iter().map(|(setting, _)| setting.clone()).collect();
+/// Collects the facts about every clause of the policies.
+pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[ClauseFacts]> {
+    let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
     let ids: Vec<String> =
-        surroundings.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
-    let who = Identity { functions: &surroundings.identity_functions, settings: &settings, ids: &ids };
-    let client = surroundings.user_role().or(surroundings.anonymous()).map(|role| role.oid);
+        application.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
+    let identity = Identity { functions: &application.identity_functions, settings: &settings, ids: &ids };
+    let client = application.user_role().or(application.anonymous()).map(|role| role.oid);
     let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
         for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
@@ -178,42 +177,45 @@ pub fn facts(policies: &[Policy], surroundings: &Surroundings) -> Rc<[ClauseFact
                 constant: None,
                 facts: Facts::default(),
                 inner_settings: Vec::new(),
-                tells_guests: false,
+                distinguishes_anonymous_sign_in: false,
             });
         }
     }
-    for clauses in found.chunks_mut(TOGETHER) {
+    for clauses in found.chunks_mut(BATCH_SIZE) {
         memory::in_temporary_context(|| {
             let expressions: Vec<Expression> =
                 clauses.iter().map(|clause| Expression::parse(&c_string(&clause.tree))).collect();
             for (clause, expression) in clauses.iter_mut().zip(&expressions) {
-                expression.collect(&who, &mut clause.facts);
+                expression.collect(&identity, &mut clause.facts);
             }
             let Some(client) = client else { return };
-            // One that fails or takes long fails for all: then each alone.
-            let simple = simplify(&expressions, client, &who).unwrap_or_else(|| {
-                let one = |expression: &Expression| simplify(&[*expression], client, &who).unwrap_or_default().pop();
+            // If one clause fails or times out, the batch does; then each is simplified alone.
+            let simple = simplify(&expressions, client, &identity).unwrap_or_else(|| {
+                let one =
+                    |expression: &Expression| simplify(&[*expression], client, &identity).unwrap_or_default().pop();
                 expressions.iter().map(|expression| one(expression).unwrap_or_default()).collect()
             });
             for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
                 clause.constant = constant;
-                add(&mut clause.facts, inner);
+                merge_inlined(&mut clause.facts, inner);
             }
         });
     }
     for clause in &mut found {
-        clause.tells_guests = clause.facts.claim_keys.contains("is_anonymous");
+        clause.distinguishes_anonymous_sign_in = clause.facts.claim_keys.contains("is_anonymous");
     }
-    look_inside(&mut found, surroundings);
+    add_function_bodies(&mut found, application);
     found.into()
 }
 
-/// What the body of a function says: the settings it asks for, whether it reads the connection, and whether it may tell guests.
+/// Facts of a function's body: the settings it reads, whether it reads properties of the
+/// connection, and whether it reads the claim is_anonymous.
 type Body = (Vec<String>, bool, bool);
 
-/// Adds what the bodies of functions say, as far as that can be read in their text, and not what these call in turn.
-fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
-    let known = |function: &u32| surroundings.identity_functions.contains(&pg_sys::Oid::from(*function));
+/// Adds facts from the text of the functions that the clauses call directly. Functions that those
+/// call in turn are not read.
+fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
+    let known = |function: &u32| application.identity_functions.contains(&pg_sys::Oid::from(*function));
     let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
     let mut called: Vec<u32> =
         called.filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function)).copied().collect();
@@ -236,57 +238,52 @@ fn look_inside(clauses: &mut [ClauseFacts], surroundings: &Surroundings) {
             Ok(found)
         })
     };
-    // A function that is being dropped is not looked into.
+    // Fails if a function is dropped concurrently; the facts of the clauses alone remain.
     let bodies = match isolated(read) {
         Ok(bodies) => bodies.unwrap_or_default(),
         Err(_) => return,
     };
     for clause in clauses {
         let called = clause.facts.functions.iter().filter_map(|function| bodies.get(function));
-        for (settings, reads_connection, tells_guests) in called {
+        for (settings, reads_connection, distinguishes_anonymous_sign_in) in called {
             clause.inner_settings.extend(settings.iter().cloned());
             clause.facts.reads_connection |= reads_connection;
-            clause.tells_guests |= tells_guests;
+            clause.distinguishes_anonymous_sign_in |= distinguishes_anonymous_sign_in;
         }
     }
 }
 
-/// A clause as SQL. Writing it takes a lock on its table, for which somebody may have us wait too long.
-fn written(tree: &str, relation: pg_sys::Oid) -> String {
+/// SQL text of a clause; empty if it fails, such as by a lock timeout on the table.
+fn sql_text(tree: &str, relation: pg_sys::Oid) -> String {
     isolated(|| policy_expr::written(tree, relation)).unwrap_or_default()
 }
 
-/// What is found besides inside of SQL functions that the planner would inline; and whether the clause is a constant. With the rights of a
-/// client, as IMMUTABLE functions are called. `None` where that failed.
+/// Facts inside of SQL functions that the planner would inline, and the constant that each clause
+/// folds to. Runs with the rights of a client role, as folding calls IMMUTABLE functions. `None` if
+/// it failed or timed out.
 fn simplify(
     expressions: &[Expression],
     client: pg_sys::Oid,
-    who: &Identity<'_>,
+    identity: &Identity<'_>,
 ) -> Option<Vec<(Facts, Option<&'static str>)>> {
-    let (simple, has_expired) = timeout::with_timeout(LIMIT, || {
-        let simplify = |expression: &Expression| {
-            let simple = expression.simplified();
-            let mut inner = Facts::default();
-            simple.collect(who, &mut inner);
-            let constant = simple.constant().map(|value| match value {
-                Some(true) => "true",
-                Some(false) => "false",
-                None => "null",
-            });
-            (inner, constant)
-        };
-        let work = || expressions.iter().map(simplify).collect();
-        sec_context::as_client(client, &[], std::panic::AssertUnwindSafe(work))
-    });
-    match simple {
-        Ok(found) => Some(found),
-        Err(failure) if failure.is_interrupt() && !has_expired => failure.raise(),
-        Err(_) => None,
-    }
+    let simplify = |expression: &Expression| {
+        let simple = expression.simplified();
+        let mut inner = Facts::default();
+        simple.collect(identity, &mut inner);
+        let constant = simple.constant().map(|value| match value {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "null",
+        });
+        (inner, constant)
+    };
+    let work = || expressions.iter().map(simplify).collect();
+    as_client_within(PROBE_TIMEOUT_MS, client, &[], work).ok()
 }
 
-/// Adds what was found inside of what is called, where columns and calls are no longer those that somebody wrote.
-fn add(facts: &mut Facts, inner: Facts) {
+/// Merges facts of inlined functions. Columns and calls are left out: after inlining they are no
+/// longer those of the policy.
+fn merge_inlined(facts: &mut Facts, inner: Facts) {
     facts.functions.extend(inner.functions);
     facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);
@@ -300,7 +297,7 @@ fn add(facts: &mut Facts, inner: Facts) {
     facts.reads_connection |= inner.reads_connection;
 }
 
-/// The columns that policies compare with who asks, by table.
+/// The columns that policies compare with the request's user, by table.
 pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, Vec<i16>> {
     let mut columns: HashMap<u32, Vec<i16>> = HashMap::new();
     for clause in facts {
@@ -314,7 +311,7 @@ pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, Vec<i16>> {
     columns
 }
 
-/// The clauses of all policies, and what each is made of. See the COMMENT on the SQL function.
+/// Facts about the clauses of all policies. See the COMMENT on the SQL function.
 #[pg_extern(schema = "crewsnow_ops", requires = ["rls"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -343,12 +340,12 @@ fn rls_policy_facts() -> Result<
     >,
     pg_sys::panic::ErrorReport,
 > {
-    let known = Known::get()?;
+    let cached = FactsCache::get()?;
     let oids = |oids: std::collections::BTreeSet<u32>| oids.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>();
-    let rows: Vec<_> = known
+    let rows: Vec<_> = cached
         .facts
         .iter()
-        .zip(known.written())
+        .zip(cached.sql_texts())
         .map(|(clause, expression)| {
             let facts = clause.facts.clone();
             (
@@ -375,7 +372,7 @@ fn rls_policy_facts() -> Result<
     Ok(TableIterator::new(rows))
 }
 
-/// Whose rows are, in all tables. See the COMMENT on the SQL function.
+/// Owner columns of all tables. See the COMMENT on the SQL function.
 #[pg_extern(schema = "crewsnow_ops", requires = ["rls"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -383,8 +380,8 @@ fn rls_owner_columns() -> Result<
     TableIterator<'static, (name!(relation, pg_sys::Oid), name!(attnum, i16), name!(basis, &'static str))>,
     pg_sys::panic::ErrorReport,
 > {
-    let known = Known::get()?;
-    let columns = known.owners()?.iter().flat_map(|(relation, columns)| {
+    let cached = FactsCache::get()?;
+    let columns = cached.owners()?.iter().flat_map(|(relation, columns)| {
         columns.iter().map(|column| (pg_sys::Oid::from(*relation), column.number, column.basis))
     });
     Ok(TableIterator::new(columns.collect::<Vec<_>>()))

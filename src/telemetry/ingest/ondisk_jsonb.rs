@@ -1,7 +1,8 @@
-//! The bytes of a jsonb object, as the server keeps them: looked into where they lie, because each raw event has one.
+//! The on-disk format of a jsonb object, read in place: each event of the tail has one.
 //!
-//! A header with the number of members; a word for each key and then for each value, with its kind and its length, or, now and then, where
-//! it ends; then the keys, sorted, and the values, numbers aligned to four bytes.
+//! A header with the number of members; one word for each key and then for each value, with its type
+//! and its length (for some entries the end offset instead); then the sorted keys and the values,
+//! with numbers aligned to four bytes.
 
 use super::ondisk_numeric;
 
@@ -13,12 +14,12 @@ const ENDS_THERE: u32 = 0x8000_0000;
 const STRING: u32 = 0;
 const NUMBER: u32 = 0x1000_0000;
 
-/// Whether it is an object, and not an array or a single value.
+/// Whether the value is an object, not an array or a scalar.
 pub fn is_object(jsonb: &[u8]) -> bool {
     word(jsonb, 0).is_some_and(|header| header & IS_OBJECT != 0)
 }
 
-/// Whether a call with this payload counts as an error of the server: its status code, as text, starts with 5.
+/// Whether a call with this payload is a 5xx: its status_code, as text, starts with 5.
 pub fn is_5xx(payload: &[u8]) -> bool {
     first_character(payload, b"status_code") == Some(b'5')
 }
@@ -27,7 +28,8 @@ fn word(bytes: &[u8], index: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(4 * index..4 * index + 4)?.try_into().ok()?))
 }
 
-/// The first character of `jsonb ->> key`; `None` where that is NULL, empty, or no number or string.
+/// The first character of `jsonb ->> key`; `None` if that is NULL or empty, or the value is neither
+/// a number nor a string.
 pub fn first_character(jsonb: &[u8], key: &[u8]) -> Option<u8> {
     let header = word(jsonb, 0).filter(|header| header & IS_OBJECT != 0)?;
     let count = (header & COUNT) as usize;
@@ -47,7 +49,8 @@ pub fn first_character(jsonb: &[u8], key: &[u8]) -> Option<u8> {
                 STRING => data.get(start..end)?.first().copied(),
                 NUMBER => {
                     let number = data.get(start.next_multiple_of(4)..end)?;
-                    // A length word comes first; the short form of it has one byte and its lowest or highest bit set.
+                    // The varlena header comes first. Its short form is one byte, with the lowest or
+                    // highest bit set, depending on the byte order.
                     let is_short = number.first()? & if cfg!(target_endian = "little") { 0x01 } else { 0x80 } != 0;
                     Some(ondisk_numeric::first_character(number.get(if is_short { 1 } else { 4 }..)?))
                 }
@@ -64,13 +67,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// {"ab": "x5", "status_code": 503}, written by hand.
+    /// {"ab": "x5", "status_code": 503}, byte by byte.
     fn object() -> Vec<u8> {
         let words = [2 | IS_OBJECT, 2, 11, 2, NUMBER | 9];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         bytes.extend(b"abstatus_codex5");
         bytes.push(0);
-        // Eight bytes of numeric: length, a short header of weight 0, one digit.
+        // A numeric of eight bytes: length, short header of weight 0, one digit.
         bytes.extend((8_u32 << 2).to_ne_bytes());
         bytes.extend([0x8000_u16, 503].iter().flat_map(|word| word.to_ne_bytes()));
         bytes

@@ -1,4 +1,4 @@
-//! The bytes of a numeric, as the server keeps them: read without a call, because each raw event has one.
+//! The on-disk format of a numeric, read in place: each event of the tail has one.
 
 /// A finite number: `sign` × 0.d₁d₂d₃… with digits of base 10,000, scaled by 10,000^(weight + 1).
 struct Decimal<'a> {
@@ -13,7 +13,7 @@ const SHORT_NEGATIVE: u16 = 0x2000;
 const SHORT_WEIGHT: u16 = 0x007f;
 const NEGATIVE: u16 = 0x4000;
 
-/// The number after its length word; `None` for NaN, the infinities and what is too short.
+/// The number after its varlena header; `None` for NaN, infinities and truncated bytes.
 fn parse(bytes: &[u8]) -> Option<Decimal<'_>> {
     let word = |at: usize| Some(u16::from_ne_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
     let header = word(0)?;
@@ -21,7 +21,7 @@ fn parse(bytes: &[u8]) -> Option<Decimal<'_>> {
         return None;
     }
     if header & SHORT != 0 {
-        // Seven bits, the highest of which is the sign.
+        // A two's complement number of seven bits.
         let weight = i32::from(((header & SHORT_WEIGHT) << 9) as i16 >> 9);
         return Some(Decimal { is_negative: header & SHORT_NEGATIVE != 0, weight, digits: bytes.get(2..)? });
     }
@@ -38,10 +38,11 @@ impl Decimal<'_> {
     }
 }
 
-/// Milliseconds as nanoseconds, rounded half up; `None` unless they are finite, not negative and at most `max` nanoseconds.
+/// Milliseconds as nanoseconds, rounded half up; `None` unless finite, not negative and at most
+/// `max` nanoseconds.
 #[must_use]
 pub fn milliseconds_as_nanoseconds(bytes: &[u8], max: u64) -> Option<u64> {
-    /// Eight digits of base 10,000 are more than a duration in this range can use.
+    /// A duration in range has fewer than eight digits of base 10,000.
     const DIGITS: usize = 8;
     let decimal = parse(bytes)?;
     let (mut mantissa, mut count) = (0_u128, 0);
@@ -66,7 +67,7 @@ pub fn milliseconds_as_nanoseconds(bytes: &[u8], max: u64) -> Option<u64> {
     u64::try_from(nanoseconds).ok().filter(|nanoseconds| *nanoseconds <= max)
 }
 
-/// The first character of the number as text: a digit, or `-`, or `N` for what is no number.
+/// The first character of the number as text: a digit, `-`, or `N` for NaN.
 #[must_use]
 pub fn first_character(bytes: &[u8]) -> u8 {
     let Some(decimal) = parse(bytes) else { return b'N' };

@@ -1,5 +1,5 @@
-//! Writing events and webhooks, with errors that say what is wrong. The caller's own rights decide; the tables' CHECKs hold for
-//! those who write without these functions.
+//! Functions that write events and webhooks, with errors that name the defect. They run with the
+//! privileges of the caller. CHECK constraints apply the same rules to INSERT and COPY.
 
 use super::ondisk_jsonb;
 use crate::pg::builtins;
@@ -16,13 +16,13 @@ use pgrx::datum::Inet;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// Bytes of an event's type, and of a function's name.
+/// The longest event type and function name, in bytes.
 const MAX_NAME: usize = 200;
-/// Bytes of Stripe's id of an event.
+/// The longest Stripe event id, in bytes.
 const MAX_EVENT_ID: usize = 255;
-/// Bytes, rather too many, that the status code adds to a payload.
+/// An upper bound of the bytes that status_code adds to a payload.
 const STATUS_CODE: usize = 64;
-/// Bytes of a payload as the server keeps it.
+/// The largest payload, in bytes of the on-disk format before compression.
 const MAX_PAYLOAD: usize = 262_144;
 
 static INSERT: PreparedOnce = PreparedOnce::new(
@@ -40,7 +40,7 @@ static INSERT: PreparedOnce = PreparedOnce::new(
     ],
 );
 
-/// What a checked event is: it satisfies the CHECK, and belongs to the transaction that writes it.
+/// A checked event satisfies the CHECK constraint and the trigger, so neither has to run.
 const CHECKED: Preconditions<'static> = Preconditions {
     check: c"is_valid_event",
     trigger: c"event_log_before_insert",
@@ -82,7 +82,7 @@ impl Event<'_> {
     }
 }
 
-/// Whether a row may be in event_log, for its CHECK: a NULL is no offence here.
+/// The CHECK of event_log. NULLs pass; NOT NULL constraints handle those.
 #[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
 fn is_valid_event(
     event_type: Option<&str>,

@@ -1,32 +1,32 @@
-//! Which transactions the rollups have counted: a snapshot, and what follows from it.
+//! The coverage of the rollups: a snapshot that sees exactly the counted transactions. Pure.
 
-/// A set of transactions: those before `xmax`, but for the ones that were still in progress.
+/// The transactions before `xmax`, except those that were in progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// The first transaction beyond it.
+    /// The first transaction that is not covered because of its age.
     pub xmax: u64,
-    /// Those before `xmax` that it does not hold, in ascending order.
+    /// Transactions before `xmax` that are not covered, ascending.
     pub in_progress: Vec<u64>,
 }
 
-/// Transactions that finished late are looked up one by one; those this close to the next are taken along with it.
+/// Late transactions closer together than this are read as one range.
 const NEARBY: u64 = 1_000;
 
 impl Coverage {
-    /// Whether rows of this transaction have been counted.
+    /// Whether the rollups hold the rows of this transaction.
     #[must_use]
     pub fn holds(&self, transaction: u64) -> bool {
         transaction < self.xmax && self.in_progress.binary_search(&transaction).is_err()
     }
 
-    /// No transaction outside it is older than this.
+    /// The oldest transaction that is not covered.
     #[must_use]
     pub fn oldest_outside(&self) -> u64 {
         self.in_progress.first().copied().unwrap_or(self.xmax).min(self.xmax)
     }
 
-    /// What a roll-up may count under the snapshot `now`, taken within transaction `own`: all but its own, which may still write, and
-    /// up to `last` where the work is to be bounded.
+    /// The coverage after a roll-up under the snapshot `now` in transaction `own`: everything that
+    /// `now` sees, except `own`, which may still write, and up to `last` if the work is bounded.
     #[must_use]
     pub fn next(now: &Self, own: Option<u64>, last: Option<u64>) -> Self {
         let xmax = last.map_or(now.xmax, |last| now.xmax.min(last.saturating_add(1)));
@@ -36,8 +36,8 @@ impl Coverage {
         Self { xmax, in_progress }
     }
 
-    /// Ranges of transactions, first and last included, that contain every transaction outside this set whose rows the snapshot
-    /// `now` can see. The last range has no end.
+    /// Inclusive ranges of transactions that contain every uncovered transaction visible to the
+    /// snapshot `now`. The last range has no end.
     #[must_use]
     pub fn uncovered(&self, now: &Self) -> Vec<(u64, u64)> {
         let mut ranges = vec![(self.xmax, u64::MAX)];
@@ -51,7 +51,8 @@ impl Coverage {
         ranges
     }
 
-    /// Reads the server's own form of a snapshot: count, xmin, xmax and the transactions in progress, in the machine's byte order.
+    /// Decodes the server's binary pg_snapshot: count, xmin, xmax and the transactions in progress,
+    /// in native byte order.
     #[must_use]
     pub fn from_binary(bytes: &[u8]) -> Option<Self> {
         let numbers = bytes.get(4..)?;
@@ -62,7 +63,7 @@ impl Coverage {
     }
 }
 
-/// As the type pg_snapshot is written.
+/// The text form of pg_snapshot.
 impl std::fmt::Display for Coverage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let xmin = self.in_progress.first().copied().unwrap_or(self.xmax);
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn far_apart() {
+    fn late_transactions_far_apart_are_separate_ranges() {
         let now = Coverage { xmax: 1_000_000, in_progress: vec![] };
         let covered = Coverage { xmax: 500_000, in_progress: vec![7, 20_000, 20_500, 499_500] };
         assert_eq!(covered.uncovered(&now), [(7, 7), (20_000, 20_500), (499_500, u64::MAX)]);
@@ -100,7 +101,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_miss_nothing(covered in coverage(), now in coverage()) {
+        fn ranges_contain_every_uncovered_transaction(covered in coverage(), now in coverage()) {
             let ranges = covered.uncovered(&now);
             for transaction in 0..70 {
                 if !covered.holds(transaction) && now.holds(transaction) {
@@ -111,7 +112,7 @@ mod tests {
         }
 
         #[test]
-        fn next_never_counts_what_is_unfinished(now in coverage(), own in 0..70_u64, last in prop::option::of(0..70_u64)) {
+        fn the_next_coverage_holds_only_finished_transactions(now in coverage(), own in 0..70_u64, last in prop::option::of(0..70_u64)) {
             let next = Coverage::next(&now, Some(own), last);
             for transaction in 0..80 {
                 let may = now.holds(transaction) && transaction != own && last.is_none_or(|last| transaction <= last);
@@ -121,7 +122,7 @@ mod tests {
         }
 
         #[test]
-        fn binary_form(xmax in any::<u64>(), in_progress in prop::collection::vec(any::<u64>(), 0..5)) {
+        fn the_binary_form_is_decoded(xmax in any::<u64>(), in_progress in prop::collection::vec(any::<u64>(), 0..5)) {
             let mut bytes = (in_progress.len() as u32).to_ne_bytes().to_vec();
             for number in [&[0, xmax][..], &in_progress].concat() {
                 bytes.extend(number.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! Reading what has been counted and what has not, as the running statement sees both.
+//! Reads rollups and tail under the snapshot of the running statement.
 
 use super::coverage::Coverage;
 use super::tally::Call;
@@ -29,27 +29,27 @@ pub fn target_table(name: &CStr) -> Result<pg_sys::Oid, TelemetryError> {
     lookup::target_schema().and_then(|schema| lookup::table_in(schema, name)).ok_or(ServerError::NotInstalled.into())
 }
 
-/// What the rollups hold, as the running statement sees it.
+/// The row of rollup_state, as the running statement sees it.
 #[derive(Debug)]
-pub struct Standing {
-    /// What the statement itself can see.
+pub struct RollupState {
+    /// The snapshot of the statement.
     pub now: Coverage,
-    /// Whose events are counted.
+    /// The transactions whose events are counted.
     pub covered: Coverage,
-    /// Whether the counts are of this database. Otherwise only those before the floor count for anything.
+    /// Whether this database made the counts. Otherwise only counts before the floor are used.
     pub is_trusted: bool,
-    /// Where what is not counted can be.
+    /// The blocks that can hold events of the tail.
     pub uncounted: Wanted,
-    /// Whether there are rows that name a transaction that has not happened: they can be anywhere.
+    /// Whether rows of transactions that never happened exist: they can be in any block.
     pub has_strays: bool,
-    /// What the last roll-up noted for the next one: see [`WalMark::advance`].
+    /// WAL marks of the last roll-up: see [`WalMark::advance`].
     pub marks: [WalMark; 2],
-    /// Before this, in microseconds since 2000, events have been dropped and only counts remain.
+    /// Retention dropped the events before this time (microseconds since 2000); counts remain.
     pub floor: i64,
 }
 
-impl Standing {
-    /// Reads it.
+impl RollupState {
+    /// Reads the row.
     pub fn read() -> Result<Self, TelemetryError> {
         let binary = snapshot::active_snapshot().ok_or(ServerError::NoSnapshot)?;
         let now = Coverage::from_binary(&binary).unwrap_or_default();
@@ -86,7 +86,8 @@ impl Standing {
             Some((row.with_bytes(covered, Coverage::from_binary)??, identity, marks, has_strays))
         });
         Ok(match state {
-            // Transactions, or positions, that this server has not reached yet: it was set back.
+            // A covered transaction or WAL position in the future means that the server was
+            // restored to an earlier state.
             Some((covered, identity, marks, has_strays))
                 if identity == snapshot::identity()
                     && covered.xmax <= now.xmax
@@ -112,7 +113,7 @@ impl Standing {
         })
     }
 
-    /// Bounds that hold every event since a time that is not counted, up to the transaction `last`.
+    /// Bounds that contain every tail event since `since`, up to the transaction `last`.
     pub fn uncovered_bounds(&self, since: i64, last: u64) -> Vec<Bounds> {
         let number = |transaction: u64| i64::try_from(transaction).unwrap_or(i64::MAX);
         self.covered
@@ -124,7 +125,7 @@ impl Standing {
     }
 }
 
-/// Where a partition has its columns.
+/// The column numbers of a partition.
 pub struct Columns {
     tx: i16,
     created_at: i16,
@@ -134,7 +135,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// `None` if the table lacks one, or has it with another type.
+    /// `None` if a column is missing or of another type.
     pub fn of(blocks: &Blocks) -> Option<Self> {
         Some(Self {
             tx: blocks.column(c"tx", pg_sys::INT8OID)?,
@@ -150,7 +151,7 @@ impl Columns {
         Some((u64::try_from(row.int8(self.tx)?).ok()?, row.int8(self.created_at)?))
     }
 
-    /// Works with the call that a row is of; not at all if it is of none.
+    /// Calls `work` with the call of a row, if the row has a function name.
     pub fn with_call(&self, row: &RowInPlace<'_>, created_at: i64, times: Times, work: impl FnOnce(&Call<'_>)) {
         row.with_bytes(self.function_name, |function| {
             let read = |number: &[u8]| ondisk_numeric::milliseconds_as_nanoseconds(number, MAX_NANOSECONDS);
@@ -164,7 +165,8 @@ impl Columns {
     }
 }
 
-/// Opens a partition of event_log; `None` if it is gone. One that cannot be read is an error: leaving its calls out would be a lie.
+/// Opens a partition of event_log; `None` if it was dropped. A partition that cannot be read is an
+/// error: counts without it would be wrong.
 pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, TelemetryError> {
     let unreadable = |why| {
         let name = lookup::table_name(partition).unwrap_or_default();
@@ -178,33 +180,33 @@ pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, Telemet
     Ok(Some((blocks, columns)))
 }
 
-/// Whether a reader needs to know how long calls took.
+/// Whether a reader needs execution times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// It does.
+    /// Decode execution times.
     Wanted,
-    /// It does not, and is told nothing.
+    /// Skip them; `nanoseconds` is `None`.
     Unwanted,
 }
 
-/// Visits the calls since a time that no rollup holds.
-pub fn read_uncovered(
-    standing: &Standing,
+/// Visits the tail: calls since a time that no rollup holds.
+pub fn read_tail(
+    state: &RollupState,
     since: i64,
     times: Times,
     mut visit: impl FnMut(&Call<'_>),
 ) -> Result<(), TelemetryError> {
-    let since = since.max(standing.floor);
-    let bounds = standing.uncovered_bounds(since, u64::MAX);
+    let since = since.max(state.floor);
+    let bounds = state.uncovered_bounds(since, u64::MAX);
     for partition in partition::partitions(target_table(c"event_log")?) {
         if partition.end.is_some_and(|end| end <= since) {
             continue;
         }
         let Some((blocks, columns)) = open(partition.table)? else { continue };
-        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
+        blocks.read(&blocks.runs(&bounds), state.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= since
-                && !standing.covered.holds(transaction)
+                && !state.covered.holds(transaction)
             {
                 columns.with_call(row, created_at, times, &mut visit);
             }
@@ -213,29 +215,29 @@ pub fn read_uncovered(
     Ok(())
 }
 
-/// What a rollup says of a function and a minute.
-pub struct Rolled<'a> {
+/// A row of event_rollups.
+pub struct RollupRow<'a> {
     /// The minute.
     pub minute: i64,
-    /// The function's name.
+    /// The function name.
     pub function: &'a [u8],
     /// Calls.
     pub calls: u64,
-    /// Those with a 5xx.
+    /// Calls with a 5xx status.
     pub errors: u64,
-    /// Those above 5 s.
+    /// Calls longer than 5 s.
     pub timeouts: u64,
-    /// The latest.
+    /// Time of the latest call.
     pub last_call: i64,
-    /// Their execution times, encoded.
+    /// The encoded sketch of their execution times.
     pub latency: &'a [u8],
 }
 
-/// Visits the counts since a minute.
-pub fn read_rolled<E>(
-    standing: &Standing,
+/// Visits the rollups since a minute.
+pub fn read_rollups<E>(
+    state: &RollupState,
     since: i64,
-    mut visit: impl FnMut(&Rolled<'_>) -> Result<(), E>,
+    mut visit: impl FnMut(&RollupRow<'_>) -> Result<(), E>,
 ) -> Result<(), TelemetryError>
 where
     TelemetryError: From<E>,
@@ -246,7 +248,7 @@ where
     let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
     let (last_call, latency) = (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
     while let Some(row) = rows.next_in_place() {
-        let Some(minute) = row.int8(minute).filter(|minute| standing.is_trusted || *minute < standing.floor) else {
+        let Some(minute) = row.int8(minute).filter(|minute| state.is_trusted || *minute < state.floor) else {
             continue;
         };
         let count = |column| row.int8(column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
@@ -254,7 +256,7 @@ where
         let last_call = row.int8(last_call).unwrap_or(minute);
         let visited = row.with_bytes(function, |function| {
             row.with_bytes(latency, |latency| {
-                visit(&Rolled { minute, function, calls, errors, timeouts, last_call, latency })
+                visit(&RollupRow { minute, function, calls, errors, timeouts, last_call, latency })
             })
         });
         visited.flatten().unwrap_or(Ok(()))?;

@@ -1,7 +1,7 @@
-//! Dropping what is old: whole days of events that have been counted, then counts.
+//! Retention: drops whole days of counted events, then old counts.
 
 use super::events;
-use super::events::{Standing, target_table};
+use super::events::{RollupState, target_table};
 use super::roll_up::lock_state;
 use super::triggers::retiring;
 use crate::access::as_owner;
@@ -19,10 +19,10 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-/// Rows that one call deletes at most, of each kind.
+/// Rows that one call deletes at most, per table.
 const BATCH: i64 = 100_000;
 
-/// Drops what is old. See the COMMENT on the SQL function.
+/// Applies retention. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 25001 (transaction block, old snapshot), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
@@ -40,11 +40,11 @@ fn apply_event_retention() -> Result<
     >,
     ErrorReport,
 > {
-    const WHAT: &str = "apply retention";
-    require_writable(WHAT)?;
-    require_latest_snapshot(WHAT)?;
+    const ACTION: &str = "apply retention";
+    require_writable(ACTION)?;
+    require_latest_snapshot(ACTION)?;
     if partition::is_in_transaction_block() {
-        return Err(ServerError::InTransactionBlock { action: WHAT }.into());
+        return Err(ServerError::InTransactionBlock { action: ACTION }.into());
     }
     let done = as_owner(apply)?;
     Ok(TableIterator::once((done.partitions, done.events, done.rollups, done.is_complete)))
@@ -73,7 +73,7 @@ fn apply() -> Result<Done, TelemetryError> {
                 return Ok(Done::default());
             }
         }
-        // From here on the counts of what is older are all there is, even if only a part of it goes in this call.
+        // From here on only counts answer for older events, even if this call deletes a part.
         let floor = TimestampWithTimeZone::try_from(cutoff).ok();
         client.update(include_str!("../../../sql/telemetry/raise_event_floor.sql"), None, &[floor.into()])?;
         let events = delete(client, include_str!("../../../sql/telemetry/delete_old_events.sql"), cutoff)?;
@@ -87,14 +87,14 @@ fn apply() -> Result<Done, TelemetryError> {
             done.rollups += deleted;
             done.is_complete &= deleted < BATCH;
         }
-        // Last, so that the locks are held for no longer than it takes to commit.
+        // Last, so that the locks are held only until the commit.
         for old in partitions.iter().filter(is_old) {
-            // Dropping takes the parent's lock too, which writers are always holding, each for a moment.
+            // DROP also locks the parent, which writers hold for short moments.
             let is_free = partition::try_lock_exclusively(old.table) && partition::lock_exclusively(log);
             if is_free && drop_partition(client, old.table)? {
                 done.partitions += 1;
             } else {
-                // Writers have waited once; not for each day.
+                // Writers waited once already; do not let them wait for each day.
                 done.is_complete = false;
                 break;
             }
@@ -103,18 +103,18 @@ fn apply() -> Result<Done, TelemetryError> {
     })
 }
 
-/// Whether all rows of a partition before a time are in the counts, as the latest snapshot sees both.
+/// Whether all rows of a partition before a time are counted, under the latest snapshot.
 fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, TelemetryError> {
-    let standing = Standing::read()?;
-    if !standing.is_trusted {
+    let state = RollupState::read()?;
+    if !state.is_trusted {
         return Ok(false);
     }
     let Some((blocks, columns)) = events::open(table)? else { return Ok(false) };
-    let bounds: Vec<Bounds> = standing.uncovered_bounds(i64::MIN, u64::MAX);
+    let bounds: Vec<Bounds> = state.uncovered_bounds(i64::MIN, u64::MAX);
     let mut is_counted = true;
     blocks.read(&blocks.runs(&bounds), Wanted::default(), |row| {
         is_counted &= columns.transaction_and_time(row).is_some_and(|(transaction, time)| {
-            standing.covered.holds(transaction) || time < standing.floor || time >= before
+            state.covered.holds(transaction) || time < state.floor || time >= before
         });
     });
     Ok(is_counted)

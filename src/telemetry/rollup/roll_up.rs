@@ -1,11 +1,11 @@
-//! Rolling up: counting the events of finished transactions into a row a minute and function, each exactly once.
+//! The roll-up: counts each event of a finished transaction exactly once, per minute and function.
 //!
-//! What is counted and the snapshot that says so are written in one transaction. A statement that sees them therefore knows of every
-//! event whether it is in the counts, and reads the others. Writers take part in nothing of this.
+//! One transaction writes the counts and the snapshot that they cover. A statement that sees both
+//! knows for every event whether it is counted, and reads the tail directly. Writers take no part.
 
 use super::coverage::Coverage;
 use super::events;
-use super::events::{Columns, Standing, Times, target_table};
+use super::events::{Columns, RollupState, Times, target_table};
 use super::tally::{Cell, Tally};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, partition};
@@ -23,25 +23,26 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows of a block, rather too many: what the bound on rows is turned into blocks by.
+/// An upper bound of the rows per block, to convert p_max_rows into blocks.
 const ROWS_PER_BLOCK: i64 = 64;
-/// No transaction has a negative number, so only ranges that the index does not know can hold one.
+/// Bounds that only unsummarized block ranges satisfy: no transaction id is negative.
 const UNKNOWN: Bounds = Bounds { number: (-2, -1), since: i64::MIN };
-/// So many days have their partition made ahead.
+/// Days for which partitions are made ahead.
 const DAYS_AHEAD: i64 = 3;
-/// What partitions that somebody else made bring about: an overlap, a name that is taken, a row that belongs elsewhere. Counting goes on.
+/// Errors of CREATE PARTITION that other partitions cause: an overlap, a name in use, a row outside
+/// its bounds, a lock. The roll-up continues without the partition.
 const NO_PARTITION: [PgSqlErrorCode; 4] = [
     PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
     PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE,
     PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
     PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
 ];
-/// Into so many pieces a day may fall, around rows that came too early.
-const MOST_PIECES: usize = 8;
-/// A default partition of more blocks (64 MB) is not looked through under the lock that a new partition takes.
-const MOST_DEFAULT_BLOCKS: u32 = 8_192;
+/// The most partitions per day, around rows that arrived early.
+const MAX_PARTITIONS_PER_DAY: usize = 8;
+/// A larger default partition (64 MB) is not scanned under the lock that a new partition takes.
+const MAX_DEFAULT_BLOCKS: u32 = 8_192;
 
-/// Counts what has not been counted. See the COMMENT on the SQL function.
+/// Counts the tail. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22023 (p_max_rows), 25001 (old snapshot), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
@@ -49,20 +50,20 @@ const MOST_DEFAULT_BLOCKS: u32 = 8_192;
 fn roll_up_events(
     p_max_rows: default!(i32, 1000000),
 ) -> Result<TableIterator<'static, (name!(events_counted, i64), name!(is_complete, bool))>, ErrorReport> {
-    const WHAT: &str = "roll up events";
+    const ACTION: &str = "roll up events";
     if p_max_rows < 1 {
         return Err(TelemetryError::InvalidMaxRows(p_max_rows).into());
     }
-    require_writable(WHAT)?;
-    require_latest_snapshot(WHAT)?;
+    require_writable(ACTION)?;
+    require_latest_snapshot(ACTION)?;
     let counted = as_owner(|| {
         let counted = roll_up(i64::from(p_max_rows))?;
-        // Last, so that the locks are held for no longer than it takes to commit.
+        // Last, so that the locks are held only until the commit.
         if !partition::is_in_transaction_block() {
             match subtransaction::catching(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
                 Ok(made) => made?,
                 Err(failure) => {
-                    pgrx::warning!("no partition of event_log could be made for the coming days: {}", failure.message);
+                    pgrx::warning!("cannot create partitions of event_log for the coming days: {}", failure.message);
                 }
             }
         }
@@ -71,17 +72,17 @@ fn roll_up_events(
     Ok(TableIterator::once((counted.events as i64, counted.is_complete)))
 }
 
-/// Forgets all counts and counts again. See the COMMENT on the SQL function.
+/// Discards all counts and counts again. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 25001 (old snapshot), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
 #[search_path(pg_catalog, pg_temp)]
 fn rebuild_rollups() -> Result<i64, ErrorReport> {
-    const WHAT: &str = "rebuild the rollups";
-    require_writable(WHAT)?;
-    require_latest_snapshot(WHAT)?;
+    const ACTION: &str = "rebuild the rollups";
+    require_writable(ACTION)?;
+    require_latest_snapshot(ACTION)?;
     let counted = as_owner(|| {
-        // The events before the state, as TRUNCATE locks them.
+        // Lock order: events, then state, as TRUNCATE takes them.
         partition::partitions(target_table(c"event_log")?);
         Spi::connect_mut(|client| {
             client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
@@ -95,7 +96,7 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
         ]
         .map(in_target_schema);
         Spi::connect_mut(|client| {
-            // Against writers, whose journal would be counted twice: last, because they wait.
+            // Blocks writers of webhooks, whose journal would be counted twice. Last, as they wait.
             client.update(lock?.as_str(), None, &[])?;
             client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
             client.update(recount?.as_str(), None, &[])?;
@@ -105,7 +106,7 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
     Ok(counted.events as i64)
 }
 
-/// What a roll-up did.
+/// The result of a roll-up.
 #[derive(Default)]
 struct Counted {
     events: u64,
@@ -113,16 +114,16 @@ struct Counted {
 }
 
 fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
-    // Before anything is written, so that it is about this transaction as well.
+    // Before the first write, so that the mark covers this transaction, too.
     let mark = WalMark::now();
-    // Locked before the state, as TRUNCATE does.
+    // Lock order: events, then state, as TRUNCATE takes them.
     let partitions = partition::partitions(target_table(c"event_log")?);
     Spi::connect_mut(|client| {
         if !lock_state(client)? {
             return Ok(Counted::default());
         }
-        let standing = snapshot::with_latest_snapshot(Standing::read)?;
-        if !standing.is_trusted {
+        let state = snapshot::with_latest_snapshot(RollupState::read)?;
+        if !state.is_trusted {
             client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
         }
         let mut open: Vec<(Blocks, Columns)> = Vec::new();
@@ -132,7 +133,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
         let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
         let Some((covered, counted, has_strays)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
-        let [older, newer] = WalMark::advance(standing.marks, mark, covered.oldest_outside());
+        let [older, newer] = WalMark::advance(state.marks, mark, covered.oldest_outside());
         let number = |number: u64| (number as i64).into();
         let arguments = [
             covered.to_string().into(),
@@ -153,22 +154,22 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
     })
 }
 
-/// Locks the state for this transaction; false if another one has it.
+/// Locks the state until the end of the transaction; false if another transaction holds it.
 pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, TelemetryError> {
     Ok(!client.update(include_str!("../../../sql/telemetry/lock_rollup_state.sql"), None, &[])?.is_empty())
 }
 
-/// Counts what is finished and uncounted, and says whose events are counted then, and whether there are strays. `None` if only the way was
-/// paved for the next call.
+/// Counts the finished part of the tail. Returns the new coverage, the counts, and whether stray rows
+/// exist; `None` if the call only summarized block ranges for the next one.
 fn count(
     client: &mut SpiClient<'_>,
     open: &[(Blocks, Columns)],
     max_rows: i64,
 ) -> Result<Option<(Coverage, Counted, bool)>, TelemetryError> {
-    let standing = Standing::read()?;
+    let state = RollupState::read()?;
     let most = (max_rows / ROWS_PER_BLOCK).max(1) as u64;
     let size = |last: u64| -> u64 {
-        let mut bounds = standing.uncovered_bounds(standing.floor, last);
+        let mut bounds = state.uncovered_bounds(state.floor, last);
         bounds.push(UNKNOWN);
         open.iter().map(|(blocks, _)| block_scan::block_count(&blocks.runs(&bounds))).sum()
     };
@@ -179,29 +180,30 @@ fn count(
         if left > most && left < unknown {
             return Ok(None);
         }
-        // Somebody else maintains the table, so nothing could be summarized: better all at once than not at all.
+        // Another session maintains the table, so nothing was summarized. Count everything at once.
         if left <= most {
-            last = last_transaction(&standing, most, size);
+            last = last_transaction(&state, most, size);
         }
     }
     let own = snapshot::own_transaction();
-    let next = Coverage::next(&standing.now, own, last);
-    let bounds = standing.uncovered_bounds(standing.floor, last.unwrap_or(u64::MAX));
+    let next = Coverage::next(&state.now, own, last);
+    let bounds = state.uncovered_bounds(state.floor, last.unwrap_or(u64::MAX));
     let mut tally = Tally::default();
     let mut events = 0;
-    let mut has_strays = standing.has_strays;
+    let mut has_strays = state.has_strays;
     for (blocks, columns) in open {
-        blocks.read(&blocks.runs(&bounds), standing.uncounted, |row| {
+        blocks.read(&blocks.runs(&bounds), state.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
-                && created_at >= standing.floor
-                && !standing.covered.holds(transaction)
+                && created_at >= state.floor
+                && !state.covered.holds(transaction)
             {
                 if next.holds(transaction) {
                     events += 1;
                     columns.with_call(row, created_at, Times::Wanted, |call| tally.add(call));
                 } else {
-                    // Written while the trigger was off. The views read it as not counted, so it must stay where they look.
-                    has_strays |= transaction >= standing.now.xmax && Some(transaction) != own;
+                    // Written while the trigger was disabled. The views read the row as part of the
+                    // tail, so the block must stay in the part that they read.
+                    has_strays |= transaction >= state.now.xmax && Some(transaction) != own;
                 }
             }
         });
@@ -213,13 +215,13 @@ fn count(
     Ok(Some((next, Counted { events, is_complete: last.is_none() }, has_strays)))
 }
 
-/// The last transaction up to which there are at most so many blocks to read beyond those that have to be read anyway; in any case one
-/// that has some.
-fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
-    let end = standing.now.xmax;
-    let (mut low, mut high) = (standing.covered.xmax.saturating_sub(1), end);
+/// The last transaction for which at most `most` blocks beyond the necessary ones are read; at least
+/// the first transaction that has any.
+fn last_transaction(state: &RollupState, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
+    let end = state.now.xmax;
+    let (mut low, mut high) = (state.covered.xmax.saturating_sub(1), end);
     let least = size(low);
-    // Up to `low` it is few enough, up to `high` it is too much, or everything.
+    // Binary search: up to `low` few enough blocks, up to `high` too many, or all.
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if size(middle) <= least + most { low = middle } else { high = middle }
@@ -228,9 +230,9 @@ fn last_transaction(standing: &Standing, most: u64, size: impl Fn(u64) -> u64) -
     (last < end).then_some(last)
 }
 
-/// Has the server summarize ranges of blocks that its index does not know yet, so that they can be excluded, about `most` blocks. The
-/// range that is being filled stays as it is: an index entry that changed with each row would slow every writer. Returns how many
-/// blocks of complete ranges are left.
+/// Summarizes about `most` blocks of unsummarized ranges in the BRIN index, so that they can be
+/// skipped. The range that is being filled is left out: a summary that changes with each row would
+/// slow every writer. Returns the number of blocks of complete ranges that are left.
 fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
     let (mut done, mut left) = (0, 0);
     for (blocks, _) in open {
@@ -246,7 +248,7 @@ fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
     left
 }
 
-/// Adds what was counted now to what was counted before. The state is locked, so nobody else does.
+/// Adds the new counts to the stored ones. The lock on the state excludes other writers.
 fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError> {
     let mut cells: BTreeMap<(i64, String), Cell> = tally
         .into_cells()
@@ -285,8 +287,9 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
     Ok(())
 }
 
-/// Makes the partitions of the coming days, where that disturbs nobody for long: writers into the default partition, which has to be
-/// looked through for rows that belong elsewhere, wait for 0.2 s at most, and it must be small. It is, as long as this is called.
+/// Makes the partitions of the coming days, unless that would block writers for long. The default
+/// partition is scanned for rows of the new range under a lock; the lock waits 0.2 s at most, and the
+/// default partition must be small. It stays small as long as roll-ups run.
 pub fn make_partitions() -> Result<(), TelemetryError> {
     let log = target_table(c"event_log")?;
     let now = clock::now();
@@ -294,16 +297,17 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
     let partitions = partition::partitions(log);
     let Some(default) = partitions.iter().find(|partition| partition.is_default) else { return Ok(()) };
     let end = partitions.iter().filter_map(|partition| partition.end).max();
-    // The rest of the first day begins with the next minute but one: rows of this one are in the default partition already.
+    // The first partition begins with the next minute but one: the default partition already has
+    // rows of the running minute.
     let mut start = end.filter(|end| *end > now).unwrap_or_else(|| minute_of(now) + 2 * MINUTE);
     if start >= today + DAYS_AHEAD * DAY {
         return Ok(());
     }
-    let is_small = events::open(default.table)?.is_some_and(|(blocks, _)| blocks.block_count() <= MOST_DEFAULT_BLOCKS);
+    let is_small = events::open(default.table)?.is_some_and(|(blocks, _)| blocks.block_count() <= MAX_DEFAULT_BLOCKS);
     if !is_small || !partition::try_lock_for_maintenance(log) || !partition::lock_exclusively(default.table) {
         return Ok(());
     }
-    // Somebody else may have made them meanwhile.
+    // Another session may have made them meanwhile.
     if partition::partitions(log) != partitions {
         return Ok(());
     }
@@ -318,7 +322,7 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// The minutes of a period that the default partition holds rows of: it keeps them.
+/// The minutes of a period with rows in the default partition, which keeps them.
 fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, TelemetryError> {
     let mut taken = BTreeSet::new();
     if let Some((blocks, columns)) = events::open(default)? {
@@ -331,8 +335,8 @@ fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<
     Ok(taken)
 }
 
-/// What is left of a period without some minutes, in at most [`MOST_PIECES`] pieces, the longest ones: a row from a clock that runs
-/// ahead must not cost its day the partition.
+/// A period without the taken minutes, in at most [`MAX_PARTITIONS_PER_DAY`] pieces, longest first
+/// kept: a row from a clock that runs ahead must not cost the whole day its partition.
 fn free_pieces(start: i64, end: i64, taken: &BTreeSet<i64>) -> Vec<(i64, i64)> {
     let mut pieces = Vec::new();
     let mut from = start;
@@ -343,7 +347,7 @@ fn free_pieces(start: i64, end: i64, taken: &BTreeSet<i64>) -> Vec<(i64, i64)> {
     pieces.push((from, end));
     pieces.retain(|(from, to)| from < to);
     pieces.sort_by_key(|(from, to)| from - to);
-    pieces.truncate(MOST_PIECES);
+    pieces.truncate(MAX_PARTITIONS_PER_DAY);
     pieces.sort_unstable();
     pieces
 }
@@ -369,7 +373,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_around_early_rows() {
+    fn early_rows_leave_the_rest_of_the_day_free() {
         let minutes = |taken: &[i64]| taken.iter().map(|minute| minute * MINUTE).collect::<BTreeSet<_>>();
         let pieces = |taken: &[i64]| {
             let pieces = free_pieces(0, DAY, &minutes(taken));
@@ -379,7 +383,7 @@ mod tests {
         assert_eq!(pieces(&[0, 1, 700]), [(2, 700), (701, 1440)]);
         assert_eq!(pieces(&[1439]), [(0, 1439)]);
         let many: Vec<i64> = (0..1440).step_by(10).collect();
-        assert_eq!(pieces(&many).len(), MOST_PIECES);
+        assert_eq!(pieces(&many).len(), MAX_PARTITIONS_PER_DAY);
         assert_eq!(pieces(&(0..1440).collect::<Vec<_>>()), []);
     }
 }

@@ -1,20 +1,20 @@
-//! Calls summed up by function and minute. Pure.
+//! Counts of calls per function and minute. Pure.
 
 use crate::telemetry::sketch::ddsketch::Sketch;
 use crate::time::minute::minute_of;
 use std::collections::{BTreeMap, HashMap};
 
-/// A call that takes longer is counted as a time-out: 5 s.
+/// A longer call counts as a time-out: 5 s.
 pub const TIMEOUT_NANOSECONDS: u64 = 5_000_000_000;
 
-/// One call, as its row in event_log says.
+/// One call: a row of event_log with a function name.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
     /// The function's name.
     pub function: &'a [u8],
-    /// When, in microseconds since 2000.
+    /// Time of the call, in microseconds since 2000.
     pub created_at: i64,
-    /// How long, if it was measured.
+    /// Execution time; `None` if not measured.
     pub nanoseconds: Option<u64>,
     /// Whether its status code starts with 5.
     pub is_5xx: bool,
@@ -23,15 +23,15 @@ pub struct Call<'a> {
 /// The calls of one function in one minute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// How many.
+    /// Number of calls.
     pub calls: u64,
-    /// How many of them failed.
+    /// Calls with a 5xx status.
     pub errors: u64,
-    /// How many took longer than [`TIMEOUT_NANOSECONDS`].
+    /// Calls longer than [`TIMEOUT_NANOSECONDS`].
     pub timeouts: u64,
-    /// The latest.
+    /// Time of the latest call, in microseconds since 2000.
     pub last_call: i64,
-    /// How long they took.
+    /// Their execution times.
     pub latency: Sketch,
 }
 
@@ -54,10 +54,10 @@ impl Cell {
     }
 }
 
-/// Functions by name, and something of each.
+/// Functions by name, each with a value.
 pub type Functions<T> = Vec<(Box<[u8]>, T)>;
 
-/// Something of each function, found by its name.
+/// A map from function names to values.
 #[derive(Debug)]
 pub struct ByFunction<T> {
     places: HashMap<Box<[u8]>, usize>,
@@ -72,9 +72,9 @@ impl<T> Default for ByFunction<T> {
 }
 
 impl<T: Default> ByFunction<T> {
-    /// What there is of this function, made if there was nothing yet.
+    /// The value of a function, created if missing.
     pub fn of(&mut self, function: &[u8]) -> &mut T {
-        // Rollups come by minute and function, so the next one is mostly that of the next function.
+        // Rollups are ordered by minute and function, so the next function is the likely one.
         let next = if self.last + 1 < self.functions.len() { self.last + 1 } else { 0 };
         let is_next = self.functions.get(next).is_some_and(|(name, _)| **name == *function);
         let place = if is_next { Some(next) } else { self.places.get(function).copied() };
@@ -87,7 +87,7 @@ impl<T: Default> ByFunction<T> {
         &mut self.functions[place].1
     }
 
-    /// All of them, by name.
+    /// All functions, sorted by name.
     pub fn into_sorted(self) -> Functions<T> {
         let mut all = self.functions;
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -95,7 +95,7 @@ impl<T: Default> ByFunction<T> {
     }
 }
 
-/// Calls by function and minute.
+/// Calls per function and minute.
 #[derive(Debug, Default)]
 pub struct Tally {
     functions: ByFunction<BTreeMap<i64, Cell>>,
@@ -107,7 +107,7 @@ impl Tally {
         self.functions.of(call.function).entry(minute_of(call.created_at)).or_default().add(call);
     }
 
-    /// Function, minute and what was counted.
+    /// Function, minute and counts.
     pub fn into_cells(self) -> impl Iterator<Item = (Box<[u8]>, i64, Cell)> {
         self.functions
             .into_sorted()

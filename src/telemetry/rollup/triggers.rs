@@ -1,4 +1,5 @@
-//! The triggers on the events and on the webhooks. They hold whoever writes and however: function, SQL, COPY, a dump, replication.
+//! The triggers on events and webhooks. They fire for every kind of write: function, SQL, COPY, a
+//! dump, replication.
 
 use crate::access::as_owner;
 use crate::error::raise;
@@ -16,7 +17,7 @@ use pgrx::{AllocatedByRust, PgTriggerOperation};
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
-/// What may be erased from an event: nothing that is counted depends on it.
+/// Columns that may be erased: no count depends on them.
 const ERASABLE: [&str; 5] = ["user_id", "payload", "endpoint", "ip_address", "user_agent"];
 
 static JOURNAL: PreparedOnce = PreparedOnce::new(
@@ -24,7 +25,7 @@ static JOURNAL: PreparedOnce = PreparedOnce::new(
     &[pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::INT4OID],
 );
 
-/// While retention removes events that have been counted.
+/// Set while retention deletes counted events.
 static RETENTION: BackendLocal<bool> = BackendLocal::new(false);
 
 struct Retiring;
@@ -35,14 +36,14 @@ impl Drop for Retiring {
     }
 }
 
-/// Runs `work`, which may remove events.
+/// Allows `work` to delete events.
 pub fn retiring<R>(work: impl FnOnce() -> R) -> R {
     RETENTION.with(|is_running| *is_running = true);
     let _retiring = Retiring;
     work()
 }
 
-/// BEFORE INSERT on event_log, each row that names another transaction than the one that inserts it.
+/// BEFORE INSERT on event_log, each row whose tx is not the inserting transaction.
 #[pg_trigger(sql = false)]
 fn event_log_before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     Ok(Some(raise((|| {
@@ -93,7 +94,7 @@ fn processed_events_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<O
     raise(session::require_latest_snapshot("TRUNCATE processed_events"));
     raise(as_owner(|| {
         Spi::connect_mut(|client| {
-            // First, so that the next statement sees what a roll-up that is running writes.
+            // Wait for a running roll-up first: the next statement must see its rows.
             client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
             client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
             Ok::<_, TelemetryError>(())

@@ -1,64 +1,64 @@
-//! What is wrong with the webhooks, if anything. Pure.
+//! Alerts about webhooks: failures, backlog, silence. Pure.
 
 use crate::time::minute::{HOUR, MINUTE};
 
-/// Of a minute: how many webhooks, and how many of them failed.
+/// Webhooks of one minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How many.
+    /// Number of webhooks.
     pub events: i64,
-    /// How many failed.
+    /// Number of failed webhooks.
     pub failed: i64,
 }
 
-/// A webhook that waits longer than this, though received, is late.
+/// A received webhook that is unprocessed for longer is late.
 pub const LATE: i64 = 5 * MINUTE;
-/// So many late ones are a backlog,
+/// As many late webhooks are a backlog.
 const BACKLOG: u64 = 5;
-/// and so is one that waits this long.
+/// A single webhook that is late for longer is a backlog, too.
 const FORGOTTEN: i64 = HOUR;
-/// Waiting ones are counted up to here: looking must not cost more the worse things are.
+/// Unprocessed webhooks are counted up to this: the cost must not grow with the backlog.
 pub const MOST_WAITING: u64 = 10_000;
 
-/// Silence is this many times the usual gap,
+/// Silence is longer than this many usual gaps.
 const GAPS: i64 = 3;
-/// and at least this long.
+/// Silence is longer than this.
 pub const LEAST_SILENCE: i64 = 5 * MINUTE;
-/// What lasted for less may have been a trial.
+/// Traffic that lasted for less may have been a trial.
 const TRIAL: i64 = HOUR;
-/// Below so many minutes with webhooks there is no usual gap.
+/// With fewer minutes with webhooks, no usual gap is known.
 const LEAST_ACTIVE_MINUTES: usize = 20;
-/// The usual gap is looked for in so long a stretch before the last webhook,
+/// The usual gap is taken from this period before the last webhook.
 pub const TRAILING: i64 = 4 * HOUR;
-/// and this far on either side of the same time of the days before.
+/// It is also taken from this far on either side of the same time on earlier days.
 pub const AROUND: i64 = HOUR;
-/// So many days back.
+/// The number of earlier days.
 pub const DAYS_BACK: i64 = 7;
 
-/// The webhooks that were received and are not processed.
+/// Received webhooks that are not processed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// How many wait longer than [`LATE`], up to [`MOST_WAITING`].
+    /// Number of late webhooks, counted up to [`MOST_WAITING`].
     pub late: u64,
-    /// Since when the oldest of them does.
+    /// Arrival of the oldest late webhook.
     pub since: Option<i64>,
 }
 
-/// Why somebody should look.
+/// A reason for an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alert {
-    /// More than 5 % of the window's webhooks failed.
+    /// More than 5 % of the webhooks in the window failed.
     Failing,
-    /// Webhooks wait to be processed.
+    /// Webhooks are not processed.
     Backlog {
-        /// How many.
+        /// Number of late webhooks.
         waiting: u64,
-        /// For how many minutes the oldest does.
+        /// Age of the oldest, in minutes.
         minutes: i64,
     },
-    /// No webhook for long.
+    /// No webhook arrives.
     Silence {
-        /// How long, in minutes.
+        /// Time since the last webhook, in minutes.
         minutes: i64,
         /// The usual gap, in minutes.
         usual: i64,
@@ -94,10 +94,11 @@ pub fn alert(window: Count, waiting: Waiting, silence: Option<Alert>, now: i64) 
     silence
 }
 
-/// Whether the webhooks have fallen silent. `active` are the minutes with webhooks of the last days in ascending order.
+/// The silence alert, if due. `active` are the minutes with webhooks of the last days, ascending.
 ///
-/// The usual gap is the longest one between webhooks in the [`TRAILING`] hours up to the last webhook; or, if that is more, the median
-/// over the days before of the longest gap at this time of day, or that of a week ago, so that nights and weekends are no alarm.
+/// The usual gap is the largest of three: the longest gap in the [`TRAILING`] hours before the last
+/// webhook, the median over earlier days of the longest gap at this time of day, and the longest gap
+/// at this time a week ago. So nights and weekends raise no alarm.
 #[must_use]
 pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     let last = *active.last()?;
@@ -105,7 +106,7 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     if active.len() < LEAST_ACTIVE_MINUTES || silent <= LEAST_SILENCE {
         return None;
     }
-    // A trial has no usual gap, however many webhooks it had.
+    // A trial has no usual gap, whatever its number of webhooks.
     let lasted = last - *active.first()?;
     if lasted < TRIAL && silent > lasted {
         return None;
@@ -119,7 +120,7 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
         .collect();
     at_this_time.sort_unstable();
     let median = at_this_time.get(at_this_time.len() / 2).copied().unwrap_or(0);
-    // Weekends are no alarm either.
+    // A weekend is like the day a week ago.
     let week_ago = now - DAYS_BACK * 24 * HOUR;
     let week_ago = longest_gap(active, week_ago - AROUND, week_ago + AROUND).unwrap_or(0);
     let usual = trailing.max(median).max(week_ago);
@@ -189,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn nights_are_no_alarm() {
-        // By day a webhook a minute; for an hour now, as every night, nothing.
+    fn nights_raise_no_alarm() {
+        // One webhook per minute by day. None for the last hour, as every night.
         let days: Vec<i64> = (0..8)
             .rev()
             .flat_map(|day| active(24 * day + 9, 24 * day + 1, 1).into_iter().filter(move |m| *m <= NOW - HOUR))

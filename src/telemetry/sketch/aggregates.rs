@@ -1,4 +1,5 @@
-//! The sketch in SQL: parts of the aggregates latency_sketch and merge_sketches, and sketch_quantile.
+//! The SQL functions of the sketch: support functions of the aggregates latency_sketch and
+//! merge_sketches, and sketch_quantile.
 
 use super::ddsketch::{MAX_NANOSECONDS, Sketch};
 use super::encoding::InvalidSketch;

@@ -1,30 +1,33 @@
-//! A quantile sketch of durations: DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch", VLDB 2019) with a
-//! fixed mapping, exact integers around it, and one possible encoding of each content.
+//! A quantile sketch of durations: DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable
+//! quantile sketch", VLDB 2019) with a fixed mapping, exact integer sums, and exactly one encoding of
+//! each content.
 //!
-//! Durations are whole nanoseconds up to [`MAX_NANOSECONDS`]. Bin `k` holds those in (γ^(k-1), γ^k] with γ = (1 + α) / (1 - α), so that
-//! 2 γ^k / (γ + 1) is within α of every one of them. No bin is ever collapsed: the whole range has some 1,600.
+//! Durations are whole nanoseconds up to [`MAX_NANOSECONDS`]. Bin `k` holds those in
+//! (γ^(k-1), γ^k] with γ = (1 + α) / (1 - α), so that 2 γ^k / (γ + 1) is within α of each of them.
+//! Bins are never collapsed: the whole range has about 1,600.
 
 use super::encoding::{BLOCK, BLOCKS, Block, FORM_BITS, Form, InvalidSketch, Reader, write_number};
 use std::sync::LazyLock;
 
-/// α: a quantile is within this share of the value that `percentile_disc` gives.
+/// α: the relative error of a quantile, compared with `percentile_disc`.
 pub const RELATIVE_ERROR: f64 = 0.01;
 
 /// The longest duration that a sketch holds: 24 hours.
 pub const MAX_NANOSECONDS: u64 = 86_400_000_000_000;
 
-/// The first byte of an encoding. It stands for the layout, the unit and α.
+/// The first byte of an encoding: the version of layout, unit and α.
 const VERSION: u8 = 2;
 
 const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
 
-/// γ^k for all bins, and for the leading bits of a number the first bin that it can be in.
+/// γ^k for all bins, and for each pattern of leading bits the first possible bin.
 struct Mapping {
     upper_bounds: Vec<f64>,
     first_bins: Vec<u16>,
 }
 
-/// Repeated multiplication instead of a logarithm: the same on every machine, and no bin can be off by one.
+/// Computed by repeated multiplication, not by a logarithm: bounds are the same on every machine, and
+/// no bin is off by one.
 static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
     let mut upper_bounds = vec![1.0_f64];
     while upper_bounds[upper_bounds.len() - 1] < MAX_NANOSECONDS as f64 {
@@ -40,7 +43,7 @@ static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
     Mapping { upper_bounds, first_bins }
 });
 
-/// Exponent and four bits of the fraction: a slot of at most 6.25 %, hence at most four bins.
+/// Exponent and four bits of the fraction: a slot spans at most 6.25 %, hence at most four bins.
 const LEADING_SHIFT: u32 = 48;
 const LEADING_BITS_OF_ONE: u64 = 1.0_f64.to_bits() >> LEADING_SHIFT;
 
@@ -59,23 +62,23 @@ fn bin_of(nanoseconds: u64) -> usize {
     bin
 }
 
-/// Durations, summed up.
+/// A set of durations.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sketch {
     head: Head,
-    /// From `first_block` on; the first and the last are not empty.
+    /// Blocks from `first_block` on; the first and the last are not empty.
     blocks: Vec<Block>,
     first_block: usize,
 }
 
 impl Sketch {
-    /// What averages need.
+    /// Count, sum and maximum.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Adds a duration; one beyond [`MAX_NANOSECONDS`] counts as that.
+    /// Adds a duration, clamped to [`MAX_NANOSECONDS`].
     pub fn add(&mut self, nanoseconds: u64) {
         let nanoseconds = nanoseconds.min(MAX_NANOSECONDS);
         let head = &mut self.head;
@@ -107,7 +110,7 @@ impl Sketch {
         &mut self.blocks[index]
     }
 
-    /// Adds what another sketch holds.
+    /// Merges another sketch.
     pub fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
         self.head.merge(&other.head)?;
         for (block, counts) in (other.first_block..).zip(&other.blocks) {
@@ -116,7 +119,7 @@ impl Sketch {
         Ok(())
     }
 
-    /// Adds what an encoded sketch holds. On an error the content is undefined.
+    /// Merges an encoded sketch. After an error the content is undefined.
     pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<(), InvalidSketch> {
         let (head, mut reader) = Head::read(bytes)?;
         self.head.merge(&head)?;
@@ -143,15 +146,16 @@ impl Sketch {
         if is_consistent { Ok(()) } else { Err(InvalidSketch::Contradiction) }
     }
 
-    /// Reads an encoding, whoever made it.
+    /// Decodes untrusted bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidSketch> {
         let mut sketch = Self::default();
         sketch.merge_bytes(bytes)?;
         Ok(sketch)
     }
 
-    /// The one encoding of this content: version, count, how many are zero, sum, and, if there are any, minimum, maximum and the blocks
-    /// that are not empty, each with the number of empty ones before it and its form. These numbers are LEB128.
+    /// The canonical encoding: version, count, count of zeros, sum; unless empty, minimum, maximum and
+    /// the blocks that are not empty, each with the number of empty blocks before it and its form.
+    /// All numbers are LEB128.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 3 * BLOCK * self.blocks.len());
@@ -180,7 +184,8 @@ impl Sketch {
         bytes
     }
 
-    /// The duration in nanoseconds that `percentile_disc(q)` would give, within [`RELATIVE_ERROR`]; `None` when there is none. `q` is from 0 to 1.
+    /// The q-quantile in nanoseconds, within [`RELATIVE_ERROR`] of `percentile_disc(q)`; `None` if
+    /// empty. `q` is from 0 to 1.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let Head { count, zeros, min, max, .. } = self.head;
@@ -204,19 +209,19 @@ impl Sketch {
     }
 }
 
-/// Beyond this a count would not fit SQL's bigint.
+/// The largest count that fits bigint.
 const MAX_COUNT: u64 = i64::MAX as u64;
 
-/// What stands before the bins: enough for averages.
+/// The fields before the bins: enough for averages.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Head {
-    /// How many durations.
+    /// Number of durations.
     pub count: u64,
     zeros: u64,
     /// Their sum in nanoseconds.
     pub sum: u128,
     min: u64,
-    /// The longest, in nanoseconds; 0 when there is none.
+    /// The longest, in nanoseconds; 0 if empty.
     pub max: u64,
 }
 
@@ -234,7 +239,7 @@ impl Head {
         Ok(())
     }
 
-    /// Reads the beginning of an encoding.
+    /// Decodes the fields before the bins.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidSketch> {
         Self::read(bytes).map(|(head, _)| head)
     }
@@ -277,7 +282,7 @@ mod tests {
         sketch
     }
 
-    /// What `percentile_disc` gives.
+    /// The reference: `percentile_disc`.
     fn nearest_rank(durations: &[u64], q: f64) -> u64 {
         let mut sorted = durations.to_vec();
         sorted.sort_unstable();
@@ -438,7 +443,7 @@ mod tests {
             }
         }
 
-        /// Whatever decodes is canonical: no second encoding of the same content, and nothing panics.
+        /// Bytes that decode are canonical: content has one encoding, and decoding never panics.
         #[test]
         fn damaged_bytes(durations in durations(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
             let mut bytes = sketch_of(&durations).encode();

@@ -1,9 +1,10 @@
-//! How a sketch is written: numbers as LEB128, and blocks of counts that are added up as they are read.
+//! The encoding of a sketch: numbers as LEB128, and blocks of counts that are added while they are
+//! decoded.
 
-/// Why bytes are not a sketch.
+/// A defect of encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSketch {
-    /// The first byte is another than a sketch's.
+    /// The first byte is not the version of a sketch.
     #[error("the first byte is not that of a latency sketch")]
     Version,
     /// The bytes end too soon.
@@ -12,7 +13,7 @@ pub enum InvalidSketch {
     /// Bytes follow the sketch.
     #[error("bytes follow the sketch")]
     TooLong,
-    /// A number is longer than it need be or too large.
+    /// A number is not in its shortest form, or too large.
     #[error("a number in it is malformed")]
     Number,
     /// A bin is outside the range, out of order or empty.
@@ -21,22 +22,23 @@ pub enum InvalidSketch {
     /// Count, sum, minimum, maximum and bins contradict each other.
     #[error("its parts contradict each other")]
     Contradiction,
-    /// More durations than can be counted.
+    /// The counts overflow.
     #[error("it would hold too many durations")]
     Overflow,
 }
 
-/// So many bins are kept and encoded together, because that is how fast they can be added up.
+/// Bins per block. Blocks of this size are added with vector instructions.
 pub(crate) const BLOCK: usize = 16;
 
 /// The counts of a block's bins.
 pub(crate) type Block = [u64; BLOCK];
 
-/// A block with fewer durations is encoded by the bins that are not empty, one with more by all.
+/// A block with fewer durations is encoded sparsely, as its non-empty bins.
 const DENSE: u64 = 16;
 
-/// How a block is encoded, which its counts decide: all of them in 1, 2, 4 or 8 bytes each, whatever the largest takes, the lowest byte
-/// first; or, if there are few durations in it, two bytes with a bit for each bin that is not empty, and a byte for each of these.
+/// The form of an encoded block, which its counts determine. Dense: every count in 1, 2, 4 or 8 bytes,
+/// as the largest needs, little-endian. Sparse: two bytes with a bit for each non-empty bin, and one
+/// byte for each of their counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Sparse,
@@ -46,14 +48,14 @@ pub(crate) enum Form {
     Dense8,
 }
 
-/// Bits of a block's first number that are its form.
+/// Bits of a block's first number that encode the form.
 pub(crate) const FORM_BITS: u32 = 3;
 
-/// No bin lies beyond so many blocks.
+/// The number of blocks that holds every bin.
 pub(crate) const BLOCKS: usize = 128;
 
 impl Form {
-    /// By the first number of a block.
+    /// The form encoded in the first number of a block.
     pub(crate) fn of(header: u64) -> Result<Self, InvalidSketch> {
         match header & ((1 << FORM_BITS) - 1) {
             0 => Ok(Self::Sparse),
@@ -77,7 +79,7 @@ impl Form {
         }
     }
 
-    /// Bytes of a count.
+    /// Bytes per count.
     pub(crate) fn width(self) -> usize {
         match self {
             Self::Sparse | Self::Dense1 => 1,
@@ -88,22 +90,22 @@ impl Form {
     }
 }
 
-/// What a block has added.
+/// The effect of adding a block.
 pub(crate) struct Added<'a> {
-    /// How many durations.
+    /// Number of durations.
     pub(crate) sum: u64,
-    /// Where.
+    /// The bins that received counts.
     pub(crate) used: Used<'a>,
 }
 
-/// Which bins of a block are not empty.
+/// The non-empty bins of a block, as a bit mask.
 pub(crate) enum Used<'a> {
     Sparse(u16),
     Dense { counts: &'a [u8], width: usize },
 }
 
 impl Used<'_> {
-    /// The first one, of the block's.
+    /// The first non-empty bin of the block.
     pub(crate) fn first(&self) -> Option<usize> {
         match self {
             Self::Sparse(mask) => Some(mask.trailing_zeros() as usize),
@@ -111,7 +113,7 @@ impl Used<'_> {
         }
     }
 
-    /// The last one.
+    /// The last non-empty bin of the block.
     pub(crate) fn last(&self) -> Option<usize> {
         match self {
             Self::Sparse(mask) => mask.checked_ilog2().map(|bin| bin as usize),
@@ -129,11 +131,11 @@ pub(crate) fn write_number(bytes: &mut Vec<u8>, mut number: u128) {
     bytes.push(number as u8);
 }
 
-/// What has not been read yet.
+/// The bytes that are not decoded yet.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// A number, as short as it can be.
+    /// Decodes a LEB128 number in its shortest form.
     pub(crate) fn number(&mut self) -> Result<u64, InvalidSketch> {
         if let Some((&byte, rest)) = self.0.split_first()
             && byte < 0x80
@@ -144,7 +146,7 @@ impl<'a> Reader<'a> {
         u64::try_from(self.long_number()?).map_err(|_| InvalidSketch::Number)
     }
 
-    /// The same, for sums.
+    /// The same with 128 bits, for sums.
     pub(crate) fn long_number(&mut self) -> Result<u128, InvalidSketch> {
         let mut number = 0_u128;
         for position in 0..19 {
@@ -162,7 +164,7 @@ impl<'a> Reader<'a> {
         Err(InvalidSketch::Number)
     }
 
-    /// Reads a block and adds its counts. On an error `to` is undefined, as it is when there are more than can be counted.
+    /// Decodes a block and adds its counts. After an error `to` is undefined.
     pub(crate) fn add_block(&mut self, form: Form, to: &mut Block) -> Result<Added<'a>, InvalidSketch> {
         match form {
             Form::Sparse => self.add_sparse(to),
@@ -203,7 +205,7 @@ impl<'a> Reader<'a> {
             number[..WIDTH].copy_from_slice(count);
             u64::from_le_bytes(number)
         };
-        // Only the widest counts can be too many.
+        // Only 8-byte counts can overflow.
         if WIDTH == 8 && counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(number(count))).is_none() {
             return Err(InvalidSketch::Contradiction);
         }
@@ -223,7 +225,7 @@ impl<'a> Reader<'a> {
         Ok(Added { sum, used: Used::Dense { counts: bytes, width: WIDTH } })
     }
 
-    /// Nothing may follow.
+    /// Fails if bytes are left.
     pub(crate) fn end(&self) -> Result<(), InvalidSketch> {
         if self.0.is_empty() { Ok(()) } else { Err(InvalidSketch::TooLong) }
     }

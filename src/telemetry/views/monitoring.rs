@@ -1,4 +1,4 @@
-//! What the monitoring views show.
+//! The rows of the monitoring views.
 
 use super::thresholds;
 use super::thresholds::{Minute, Minutes, error_status, hundredths, latency_status, microseconds, share};
@@ -11,7 +11,7 @@ use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::snapshot;
 use crate::telemetry::error::TelemetryError;
 use crate::telemetry::rollup::events;
-use crate::telemetry::rollup::events::{Standing, Times, own_table};
+use crate::telemetry::rollup::events::{RollupState, Times, own_table};
 use crate::telemetry::rollup::tally::{ByFunction, Cell, Functions};
 use crate::telemetry::rollup::webhooks;
 use crate::telemetry::rollup::webhooks::{Alert, Count, Waiting};
@@ -23,15 +23,15 @@ use pgrx::prelude::*;
 use pgrx::{AnyNumeric, IntoDatum};
 use std::collections::BTreeMap;
 
-/// What a view names in place of a function when there was no call.
-const NOBODY: &str = "(none)";
+/// The function name of the row that a view returns without traffic.
+const NO_FUNCTION: &str = "(none)";
 
-/// The complete minutes of the hour and of the ten minutes that the views are about.
+/// Complete minutes in the hour window of the views.
 pub const HOUR: i64 = 60;
-/// See [`HOUR`].
+/// Complete minutes in the ten-minute window of the views.
 pub const TEN_MINUTES: i64 = 10;
-/// With more functions than this, minutes without calls are left out.
-const MOST_SILENT: usize = 1_000;
+/// With more functions than this, error_rate_monitoring leaves out minutes without calls.
+const MAX_FUNCTIONS_WITH_EMPTY_MINUTES: usize = 1_000;
 
 fn time(microseconds: i64) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds).ok()
@@ -47,9 +47,9 @@ fn name(function: &[u8]) -> String {
 
 /// The functions with calls in a window.
 fn functions(window: Window) -> Result<Functions<Cell>, TelemetryError> {
-    let standing = Standing::read()?;
+    let state = RollupState::read()?;
     let mut functions: ByFunction<Cell> = ByFunction::default();
-    events::read_rolled(&standing, window.first, |rolled| {
+    events::read_rollups(&state, window.first, |rolled| {
         if !window.holds(rolled.minute) {
             return Ok(());
         }
@@ -60,7 +60,7 @@ fn functions(window: Window) -> Result<Functions<Cell>, TelemetryError> {
         cell.last_call = cell.last_call.max(rolled.last_call);
         cell.latency.merge_bytes(rolled.latency)
     })?;
-    events::read_uncovered(&standing, window.first, Times::Wanted, |call| {
+    events::read_tail(&state, window.first, Times::Wanted, |call| {
         if window.holds(minute_of(call.created_at)) {
             functions.of(call.function).add(call);
         }
@@ -68,11 +68,12 @@ fn functions(window: Window) -> Result<Functions<Cell>, TelemetryError> {
     Ok(functions.into_sorted())
 }
 
-/// Functions and their minutes in a window, without the distribution of execution times; and without the times where nobody asks.
+/// Functions and their minutes in a window, without latency sketches; execution times only if
+/// `times` asks for them.
 pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, Minute>>, TelemetryError> {
-    let standing = Standing::read()?;
+    let state = RollupState::read()?;
     let mut minutes = Minutes::default();
-    events::read_rolled(&standing, window.first, |rolled| {
+    events::read_rollups(&state, window.first, |rolled| {
         if window.holds(rolled.minute) {
             let (timed, sum) = match times {
                 Times::Wanted => Head::decode(rolled.latency).map(|head| (head.count, head.sum))?,
@@ -83,7 +84,7 @@ pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, M
         }
         Ok::<_, crate::telemetry::sketch::encoding::InvalidSketch>(())
     })?;
-    events::read_uncovered(&standing, window.first, times, |call| {
+    events::read_tail(&state, window.first, times, |call| {
         let at = minute_of(call.created_at);
         if window.holds(at) {
             minutes.of(call.function).entry(at).or_default().add(Minute {
@@ -107,7 +108,7 @@ fn edge_functions_now() -> Result<MaterializedRows<11>, ErrorReport> {
         .collect();
     functions.sort_by(|a, b| b.1.unwrap_or(-1.0).total_cmp(&a.1.unwrap_or(-1.0)));
     if functions.is_empty() {
-        functions.push((NOBODY.to_owned(), None, Cell::default()));
+        functions.push((NO_FUNCTION.to_owned(), None, Cell::default()));
     }
     let milliseconds = |nanoseconds| decimal(microseconds(nanoseconds), 3);
     let row = |(function, p95, cell): (String, Option<f64>, Cell)| {
@@ -163,19 +164,19 @@ fn error_rates_now() -> Result<MaterializedRows<7>, ErrorReport> {
     let mut rows = Vec::new();
     for minute in window.minutes().rev() {
         for ((_, minutes), name) in functions.iter().zip(&names) {
-            if functions.len() > MOST_SILENT && !minutes.contains_key(&minute) {
+            if functions.len() > MAX_FUNCTIONS_WITH_EMPTY_MINUTES && !minutes.contains_key(&minute) {
                 continue;
             }
             rows.push(row(*name, minute, minutes.get(&minute).copied().unwrap_or_default()));
         }
     }
     if rows.is_empty() {
-        rows.push(row(NOBODY.into_datum(), window.current, Minute::default()));
+        rows.push(row(NO_FUNCTION.into_datum(), window.current, Minute::default()));
     }
     Ok(MaterializedRows(rows))
 }
 
-/// Webhooks by the minute since a time.
+/// Webhooks per minute since a time.
 fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, TelemetryError> {
     let mut counts: BTreeMap<i64, Count> = BTreeMap::new();
     for (table, type_) in [(c"webhook_rollups", pg_sys::INT8OID), (c"webhook_journal", pg_sys::INT4OID)] {
@@ -197,7 +198,7 @@ fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, TelemetryError> {
     Ok(counts)
 }
 
-/// The webhooks that wait, counted as far as it costs little.
+/// The unprocessed webhooks, counted up to [`webhooks::MOST_WAITING`].
 fn waiting(now: i64) -> Result<Waiting, TelemetryError> {
     let sql = in_target_schema(include_str!("../../../sql/telemetry/waiting_webhooks.sql"))?;
     as_owner(|| {
@@ -211,20 +212,20 @@ fn waiting(now: i64) -> Result<Waiting, TelemetryError> {
     })
 }
 
-/// How the webhooks stand.
+/// The state of webhook processing.
 pub struct Webhooks {
-    /// By the minute; only of the window, unless they may have fallen silent.
+    /// Counts per minute: of the window, or of several days if the webhooks may have stopped.
     pub counts: BTreeMap<i64, Count>,
-    /// Those that wait.
+    /// The unprocessed webhooks.
     pub waiting: Waiting,
-    /// What somebody should look at.
+    /// The most urgent alert.
     pub alert: Option<Alert>,
-    /// The last minute with one.
+    /// The last minute with a webhook.
     pub last_event: Option<i64>,
 }
 
 impl Webhooks {
-    /// Reads them. `window` is what is shown, the last ten minutes of it are judged.
+    /// Reads the state. `window` is displayed; its last ten minutes decide the alert.
     pub fn read(window: Window, now: i64) -> Result<Self, TelemetryError> {
         let judged = Window::ending(now, TEN_MINUTES);
         let mut counts = webhook_counts(window.first)?;
@@ -252,7 +253,7 @@ impl Webhooks {
         Ok(Self { alert: webhooks::alert(sum, waiting, silence, now), counts, waiting, last_event })
     }
 
-    /// The share of a minute's webhooks that failed, in hundredths of a percent.
+    /// The share of failed webhooks in a minute, in hundredths of a percent.
     pub fn failure_share(&self, minute: i64) -> Option<u64> {
         let count = self.counts.get(&minute).filter(|count| count.events > 0)?;
         Some(share(count.failed.max(0) as u64, count.events.max(0) as u64))

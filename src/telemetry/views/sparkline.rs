@@ -1,12 +1,12 @@
-//! A row of block characters, one a minute. Pure.
+//! A line of block characters, one per minute. Pure.
 
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// What stands for a minute without data.
+/// The character of a minute without data.
 pub const NO_DATA: char = '·';
 
-/// Draws values, `None` where there is none. A full block is the `threshold` or the highest value, whichever is more, so that what is
-/// well stays low.
+/// Draws values; `None` is a minute without data. A full block is the larger of `threshold` and the
+/// highest value, so that healthy values stay low.
 #[must_use]
 pub fn draw(values: &[Option<f64>], threshold: f64) -> String {
     let full = values.iter().flatten().copied().fold(threshold, f64::max);

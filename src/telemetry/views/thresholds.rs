@@ -1,11 +1,12 @@
-//! What the monitored numbers mean. Pure.
+//! Thresholds of the monitoring views. Pure.
 
 use crate::telemetry::rollup::tally::{ByFunction, Functions};
 use crate::time::minute::Window;
 use std::collections::BTreeMap;
 
-/// The longest p95 that is well, and the longest that is not critical: 2 s and 5 s.
+/// A p95 above this is a warning: 2 s.
 const SLOW_NANOSECONDS: f64 = 2e9;
+/// A p95 above this is critical: 5 s.
 const CRITICAL_NANOSECONDS: f64 = 5e9;
 
 /// The status of a function by its p95 in nanoseconds.
@@ -18,13 +19,13 @@ pub fn latency_status(p95: Option<f64>) -> &'static str {
     }
 }
 
-/// The status of a minute by its calls and errors: more than 5 % of more than 5 calls.
+/// The status of a minute: an alert if more than 5 % of more than 5 calls failed.
 #[must_use]
 pub fn error_status(calls: u64, errors: u64) -> &'static str {
     if calls > 5 && u128::from(errors) * 100 > u128::from(calls) * 5 { "ALERT: Error rate > 5%" } else { "OK" }
 }
 
-/// A share in hundredths of a percent, rounded half up; 0 of nothing.
+/// A share in hundredths of a percent, rounded half up; 0 if `whole` is 0.
 #[must_use]
 pub fn share(part: u64, whole: u64) -> u64 {
     if whole == 0 {
@@ -45,27 +46,27 @@ pub fn microseconds(nanoseconds: u128) -> i64 {
     ((nanoseconds + 500) / 1_000) as i64
 }
 
-/// The mean in nanoseconds, rounded down; 0 of nothing.
+/// The mean in nanoseconds, rounded down; 0 if `count` is 0.
 #[must_use]
 pub fn mean(sum: u128, count: u64) -> u128 {
     sum.checked_div(u128::from(count)).unwrap_or(0)
 }
 
-/// Of a function and minute: what errors and means need.
+/// Counts of one function in one minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Minute {
     /// Calls.
     pub calls: u64,
-    /// Those with a 5xx.
+    /// Calls with a 5xx status.
     pub errors: u64,
-    /// Those with an execution time.
+    /// Calls with an execution time.
     pub timed: u64,
-    /// Its sum in nanoseconds.
+    /// Sum of the execution times, in nanoseconds.
     pub sum: u128,
 }
 
 impl Minute {
-    /// Adds another one.
+    /// Adds the counts of another minute.
     pub fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.errors += other.errors;
@@ -77,8 +78,8 @@ impl Minute {
 /// Functions, and their minutes with calls.
 pub type Minutes = ByFunction<BTreeMap<i64, Minute>>;
 
-/// The mean of functions' mean execution times in milliseconds, as the runbook's statement takes it: a function whose calls were not
-/// timed counts as 0 there.
+/// The mean over functions of their mean execution times, in milliseconds, as the runbook computes it:
+/// a function without execution times counts as 0.
 #[must_use]
 pub fn mean_of_means(functions: impl Iterator<Item = Minute>) -> Option<f64> {
     let (sum, count) = functions
@@ -87,7 +88,7 @@ pub fn mean_of_means(functions: impl Iterator<Item = Minute>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// For each minute of the window what `of` makes of its functions.
+/// Applies `of` to the functions of each minute of the window.
 pub fn by_minute(
     functions: &Functions<BTreeMap<i64, Minute>>,
     window: Window,

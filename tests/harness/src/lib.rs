@@ -13,6 +13,14 @@ pub fn root() -> PathBuf {
     root.canonicalize().expect("the project's root exists")
 }
 
+/// Whether this run rewrites the answers on file (`UPDATE_DOCS=1`, `UPDATE_EXPECTED=1`) instead of
+/// comparing them. CI must compare, so a run with `CI` set refuses to rewrite.
+pub fn rewrites(variable: &str) -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    assert!(!(is_set(variable) && is_set("CI")), "{variable} is for a developer's machine, not for CI");
+    is_set(variable)
+}
+
 fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
 }

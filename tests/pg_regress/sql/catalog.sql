@@ -47,7 +47,7 @@ WHERE classid = 'pg_class'::regclass AND (SELECT relkind FROM pg_class WHERE oid
     AND NOT objid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'crewsnow_ops')::oid[])
     AND objid::regclass::text NOT IN ('crewsnow_ops.launch_flags', 'crewsnow_ops.access_privileges',
         -- fixed
-        'crewsnow_ops.rls_control_open', 'crewsnow_ops.rls_control_own',
+        'crewsnow_ops.rls_self_test_leaky', 'crewsnow_ops.rls_self_test_isolated',
         -- made anew from the restored rows
         'crewsnow_ops.rollup_state', 'crewsnow_ops.webhook_journal', 'crewsnow_ops.webhook_rollups', 'crewsnow_ops.connection_samples',
         -- of this server alone
@@ -84,7 +84,7 @@ WHERE (p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR c.o
     )
     AND coalesce(p.proname, c.relname) NOT IN
         ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default', 'is_valid_event',
-        'rls_control_open', 'rls_control_own')
+        'rls_self_test_leaky', 'rls_self_test_isolated')
     -- parts of the aggregates: nothing else can call them
     AND coalesce(p.proname, '') NOT LIKE 'latency\_sketch\_%';
 

@@ -43,7 +43,7 @@ SELECT count(*) FROM crewsnow_ops.rls_policy_facts();
 SELECT count(*) FROM crewsnow_ops.rls_owner_columns();
 SELECT count(*) FROM crewsnow_ops.rls_acceptances;
 SELECT count(*) FROM crewsnow_ops.rls_runs;
-SELECT count(*) FROM crewsnow_ops.rls_control_open;
+SELECT count(*) FROM crewsnow_ops.rls_self_test_leaky;
 SET crewsnow_ops.user_role = 'postgres';
 SET crewsnow_ops.claims = 'role=sub';
 SET crewsnow_ops.audit_time = '1h';
@@ -76,8 +76,8 @@ RESET search_path;
 
 -- an operator: traces people, tries corrections with their own rights, keeps runs
 SET SESSION AUTHORIZATION rls_operator;
-SELECT door, object, reach, verdict, victim_rows FROM crewsnow_ops.trace_access('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002') WHERE door = 'policy';
-SELECT door, reach, reaches, through FROM crewsnow_ops.trace_row((SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}') WHERE reaches = 'YES' AND identity LIKE '%signed up';
+SELECT access_path, object, reach, verdict, victim_rows FROM crewsnow_ops.trace_access('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002') WHERE access_path = 'policy';
+SELECT access_path, reach, reaches, through FROM crewsnow_ops.trace_row((SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}') WHERE reaches = 'YES' AND identity LIKE '% as a new account';
 SELECT crewsnow_ops.prove_remediation('read-leak policy "open" on app.notes');
 SELECT crewsnow_ops.record_rls_audit() IS NOT NULL;
 SELECT count(*) FROM crewsnow_ops.rls_drift();

@@ -11,6 +11,7 @@ GRANT boss, anon TO "Api ""gate""";
 CREATE ROLE ops LOGIN;
 GRANT between TO ops;
 CREATE ROLE reporting LOGIN BYPASSRLS;
--- Above row-level security, but nobody logs in as it and nobody may become it; and one who logs in and may become nobody.
+-- A role with BYPASSRLS that cannot log in and has no members. A role that may log in and is a
+-- member of no role.
 CREATE ROLE asleep NOLOGIN BYPASSRLS;
 CREATE ROLE plain LOGIN;

@@ -1,18 +1,20 @@
--- expect: HIGH role authenticator in database rule | HIGH database rule | HIGH role "App ""1""" | HIGH role anon | LOW role quiet
+-- expect: HIGH role authenticator in database rule | HIGH database rule | HIGH role "App ""1"""
+-- expect: HIGH role anon | LOW role quiet
 CREATE ROLE "App ""1""" LOGIN;
 CREATE TABLE bad.tenants (id int, tenant text);
 ALTER TABLE bad.tenants ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON bad.tenants USING (tenant = current_setting('app.tenant', true));
-ALTER ROLE authenticator IN DATABASE rule SET "request.jwt.claims" = '{"sub": "00000000-0000-0000-0000-000000000001"}';
+ALTER ROLE authenticator IN DATABASE rule SET "request.jwt.claims" =
+    '{"sub": "00000000-0000-0000-0000-000000000001"}';
 ALTER DATABASE rule SET "request.jwt.claim.sub" = '00000000-0000-0000-0000-000000000001';
 ALTER ROLE "App ""1""" SET app.tenant = 'x';
 ALTER DATABASE rule SET app.tenant = 'x';
--- An API that takes the settings of the role that it becomes (PostgREST does) makes them those of the request.
+-- PostgREST applies the settings of the role it becomes to the request.
 ALTER ROLE anon SET app.tenant = 'x';
 CREATE ROLE quiet NOLOGIN;
 ALTER ROLE quiet SET app.tenant = 'x';
 
--- Settings that say nothing about who is asking.
+-- Settings that do not carry the identity.
 ALTER ROLE authenticated SET statement_timeout = '8s';
 ALTER ROLE authenticator SET app.theme = 'dark';
 ALTER DATABASE rule SET search_path = public;

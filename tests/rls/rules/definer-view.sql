@@ -10,36 +10,38 @@ COMMENT ON VIEW bad.directory IS 'leak CRITICAL';
 CREATE VIEW bad."Dir ""2""" WITH (security_invoker = off) AS SELECT id FROM bad.accounts;
 GRANT SELECT (id) ON bad."Dir ""2""" TO PUBLIC;
 COMMENT ON VIEW bad."Dir ""2""" IS 'leak CRITICAL: by a column grant';
--- An invoker view over a definer view that clients cannot name.
+-- An invoker view over a definer view in a schema that client roles cannot use.
 CREATE VIEW private.inner_view AS SELECT * FROM bad.accounts;
 GRANT SELECT ON private.inner_view TO authenticated;
 CREATE VIEW bad.outer_view WITH (security_invoker = true) AS SELECT * FROM private.inner_view;
 GRANT SELECT ON bad.outer_view TO authenticated;
 COMMENT ON VIEW bad.outer_view IS 'leak CRITICAL: through a chain';
--- A copy inside; what it asked was answered when it was made.
-CREATE MATERIALIZED VIEW private.copy AS SELECT * FROM bad.accounts WHERE user_id = auth.uid() OR user_id IS NULL;
+-- A materialised view inside: its condition was evaluated at the last refresh.
+CREATE MATERIALIZED VIEW private.copy AS SELECT * FROM bad.accounts
+    WHERE user_id = auth.uid() OR user_id IS NULL;
 CREATE VIEW bad.of_copy AS SELECT * FROM private.copy;
 GRANT SELECT ON bad.of_copy TO authenticated;
 COMMENT ON VIEW bad.of_copy IS 'leak CRITICAL: through a copy';
--- Asking who is asking in the list of columns hides no row.
+-- An identity function in the column list hides no row.
 CREATE VIEW bad.polite AS SELECT *, auth.uid() AS me FROM bad.accounts;
 GRANT SELECT ON bad.polite TO authenticated;
 COMMENT ON VIEW bad.polite IS 'leak CRITICAL';
 CREATE VIEW bad.write_only AS SELECT * FROM bad.accounts;
 GRANT UPDATE ON bad.write_only TO authenticated;
 COMMENT ON VIEW bad.write_only IS 'leak CRITICAL: writing';
--- With a condition of its own.
+-- The view has its own condition on the identity.
 CREATE VIEW bad.mine AS SELECT * FROM bad.accounts WHERE user_id = auth.uid();
 GRANT SELECT ON bad.mine TO authenticated;
 COMMENT ON VIEW bad.mine IS 'leak LOW: its own condition is the only protection';
-CREATE VIEW bad.mine_by_setting AS SELECT * FROM bad.accounts WHERE user_id::text = current_setting('request.jwt.claim.sub', true);
+CREATE VIEW bad.mine_by_setting AS SELECT * FROM bad.accounts
+    WHERE user_id::text = current_setting('request.jwt.claim.sub', true);
 GRANT SELECT ON bad.mine_by_setting TO authenticated;
 COMMENT ON VIEW bad.mine_by_setting IS 'leak LOW: the same by the setting';
 CREATE TABLE private.settings (id int);
 CREATE VIEW bad.settings AS SELECT * FROM private.settings;
 GRANT SELECT ON bad.settings TO anon;
-COMMENT ON VIEW bad.settings IS 'leak LOW: the view is the only gate';
--- The owner is under row-level security, and a policy lets it read everything: for reports, and not for clients.
+COMMENT ON VIEW bad.settings IS 'leak LOW: the view is the only protection';
+-- Row-level security applies to the owner, but a policy admits it to every row.
 CREATE ROLE reports NOLOGIN;
 GRANT USAGE ON SCHEMA bad TO reports;
 GRANT SELECT ON bad.accounts TO reports;
@@ -47,9 +49,9 @@ CREATE POLICY reports ON bad.accounts FOR SELECT TO reports USING (id IS NOT NUL
 CREATE VIEW bad.laundered AS SELECT * FROM bad.accounts;
 ALTER VIEW bad.laundered OWNER TO reports;
 GRANT SELECT ON bad.laundered TO authenticated;
-COMMENT ON VIEW bad.laundered IS 'leak HIGH: the owner is let, and lets';
+COMMENT ON VIEW bad.laundered IS 'leak HIGH: a policy admits the owner';
 
--- Its policy asks who is asking, or the view does.
+-- The policy for the owner checks the identity, or the view does.
 CREATE ROLE kiosk NOLOGIN;
 CREATE TABLE good.bookings (id int, user_id uuid);
 ALTER TABLE good.bookings ENABLE ROW LEVEL SECURITY;
@@ -70,29 +72,30 @@ GRANT SELECT ON good.invoker, good.no_table, good.catalog TO authenticated;
 -- An invoker view is checked as the caller even inside a definer view.
 CREATE VIEW good.definer_over_invoker AS SELECT * FROM good.invoker;
 GRANT SELECT ON good.definer_over_invoker TO authenticated;
--- The owner is under row-level security: FORCE, and no role above it.
+-- Row-level security applies to the owner: it is forced and the owner has no BYPASSRLS.
 CREATE TABLE good.forced (id int, user_id uuid);
 ALTER TABLE good.forced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE good.forced OWNER TO app_owner;
 CREATE VIEW good.over_forced AS SELECT * FROM good.forced;
 ALTER VIEW good.over_forced OWNER TO app_owner;
 GRANT SELECT ON good.over_forced TO authenticated;
--- What it reads is open to clients anyway: rls-off says so.
+-- Client roles may read the table directly: rls-off finds it.
 CREATE TABLE good.stations (id int);
 GRANT SELECT ON good.stations TO anon, authenticated;
 CREATE VIEW good.station_list AS SELECT * FROM good.stations;
 GRANT SELECT ON good.station_list TO anon;
 
--- Sixty views in twenty storeys have billions of paths.
+-- Twenty levels of three views have billions of paths.
 CREATE VIEW good."0_0" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
 CREATE VIEW good."0_1" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
 CREATE VIEW good."0_2" WITH (security_invoker = true) AS SELECT * FROM bad.accounts;
 DO $$
 BEGIN
-    FOR storey IN 1..20 LOOP
-        FOR room IN 0..2 LOOP
-            EXECUTE format('CREATE VIEW good.%I WITH (security_invoker = true) AS SELECT a.id FROM good.%I AS a, good.%I AS b, good.%I AS c',
-                storey || '_' || room, storey - 1 || '_0', storey - 1 || '_1', storey - 1 || '_2');
+    FOR depth IN 1..20 LOOP
+        FOR n IN 0..2 LOOP
+            EXECUTE format('CREATE VIEW good.%I WITH (security_invoker = true) AS SELECT a.id '
+                'FROM good.%I AS a, good.%I AS b, good.%I AS c',
+                depth || '_' || n, depth - 1 || '_0', depth - 1 || '_1', depth - 1 || '_2');
         END LOOP;
     END LOOP;
 END

@@ -9,10 +9,10 @@ GRANT SELECT (id) ON bad."Through ""v""" TO PUBLIC;
 COMMENT ON MATERIALIZED VIEW bad."Through ""v""" IS 'leak HIGH: through a view';
 CREATE MATERIALIZED VIEW bad.figures AS SELECT user_id, count(*) FROM bad.rides GROUP BY user_id;
 GRANT SELECT ON bad.figures TO anon;
-COMMENT ON MATERIALIZED VIEW bad.figures IS 'leak MEDIUM: figures';
+COMMENT ON MATERIALIZED VIEW bad.figures IS 'leak MEDIUM: aggregates';
 CREATE MATERIALIZED VIEW bad.constants AS SELECT 1 AS one;
 GRANT SELECT ON bad.constants TO anon;
-COMMENT ON MATERIALIZED VIEW bad.constants IS 'leak INFO: nothing protected in it';
+COMMENT ON MATERIALIZED VIEW bad.constants IS 'leak INFO: reads no protected table';
 
 CREATE MATERIALIZED VIEW good.kpi AS SELECT count(*) FROM bad.rides;
 CREATE MATERIALIZED VIEW good.for_service AS SELECT * FROM bad.rides;

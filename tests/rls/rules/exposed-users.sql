@@ -5,15 +5,17 @@ CREATE VIEW private.accounts AS SELECT * FROM auth.users;
 CREATE VIEW bad."Members ""2""" AS SELECT a.email FROM private.accounts AS a;
 GRANT SELECT (email) ON bad."Members ""2""" TO PUBLIC;
 COMMENT ON VIEW bad."Members ""2""" IS 'leak CRITICAL: through a chain';
-CREATE MATERIALIZED VIEW bad.addresses AS SELECT email FROM auth.users WHERE id = auth.uid() OR true;
+CREATE MATERIALIZED VIEW bad.addresses AS SELECT email FROM auth.users
+    WHERE id = auth.uid() OR true;
 GRANT SELECT ON bad.addresses TO anon;
-COMMENT ON MATERIALIZED VIEW bad.addresses IS 'leak CRITICAL: what it asked was asked when it was refreshed';
+COMMENT ON MATERIALIZED VIEW bad.addresses
+    IS 'leak CRITICAL: its condition was evaluated at the refresh';
 CREATE VIEW bad.ids AS SELECT id FROM auth.users;
 GRANT SELECT ON bad.ids TO anon;
-COMMENT ON VIEW bad.ids IS 'leak MEDIUM: who has an account';
+COMMENT ON VIEW bad.ids IS 'leak MEDIUM: only which accounts exist';
 CREATE VIEW bad.me AS SELECT * FROM auth.users WHERE id = (SELECT auth.uid());
 GRANT SELECT ON bad.me TO authenticated;
-COMMENT ON VIEW bad.me IS 'leak LOW: it asks';
+COMMENT ON VIEW bad.me IS 'leak LOW: checks the identity';
 
 CREATE VIEW good.invoker WITH (security_invoker = on) AS SELECT * FROM auth.users;
 GRANT SELECT ON good.invoker TO authenticated;

@@ -10,9 +10,10 @@ GRANT INSERT ON pgmq.q_protected TO authenticated;
 CREATE TABLE pgmq.meta (queue_name text);
 GRANT INSERT ON pgmq.meta TO authenticated;
 
--- pg_graphql, written into the catalog because it is not among what the tests install.
+-- pg_graphql is inserted into the catalog: the tests do not install it.
 SET allow_system_table_mods = on;
-INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (990001, 'pg_graphql', 10, 'public'::regnamespace, false, '1');
+INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+    VALUES (990001, 'pg_graphql', 10, 'public'::regnamespace, false, '1');
 CREATE TABLE bad.shown (id int);
 ALTER TABLE bad.shown ENABLE ROW LEVEL SECURITY;
 GRANT SELECT (id) ON bad.shown TO anon;

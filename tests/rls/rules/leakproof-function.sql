@@ -1,4 +1,5 @@
-CREATE FUNCTION bad."Same ""text""" (text, text) RETURNS bool LANGUAGE plpgsql LEAKPROOF AS 'BEGIN RETURN $1 = $2; END';
+CREATE FUNCTION bad."Same ""text""" (text, text) RETURNS bool LANGUAGE plpgsql LEAKPROOF
+    AS 'BEGIN RETURN $1 = $2; END';
 COMMENT ON FUNCTION bad."Same ""text""" IS 'leak MEDIUM';
 CREATE FUNCTION bad.hidden(int) RETURNS bool LANGUAGE sql IMMUTABLE LEAKPROOF AS 'SELECT $1 > 0';
 REVOKE EXECUTE ON FUNCTION bad.hidden FROM PUBLIC;

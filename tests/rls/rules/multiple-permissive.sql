@@ -1,4 +1,5 @@
--- expect: INFO table bad.t for SELECT by authenticated | INFO table bad.t for UPDATE by authenticated
+-- expect: INFO table bad.t for SELECT by authenticated
+-- expect: INFO table bad.t for UPDATE by authenticated
 CREATE TABLE bad.t (id int, user_id uuid);
 ALTER TABLE bad.t ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, UPDATE ON bad.t TO authenticated;

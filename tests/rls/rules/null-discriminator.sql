@@ -1,6 +1,7 @@
 CREATE TABLE bad.t (id int, tenant_id text, "Owner" uuid);
 ALTER TABLE bad.t ENABLE ROW LEVEL SECURITY;
-CREATE POLICY "or ""none""" ON bad.t USING (tenant_id = (auth.jwt() ->> 'tenant') OR tenant_id IS NULL);
+CREATE POLICY "or ""none""" ON bad.t
+    USING (tenant_id = (auth.jwt() ->> 'tenant') OR tenant_id IS NULL);
 COMMENT ON POLICY "or ""none""" ON bad.t IS 'leak MEDIUM';
 CREATE POLICY read ON bad.t FOR SELECT USING ("Owner" IS NULL OR "Owner" = auth.uid());
 COMMENT ON POLICY read ON bad.t IS 'leak LOW: reading only';

@@ -1,4 +1,5 @@
--- expect: CRITICAL table bad.notes | CRITICAL table bad."Group's" | HIGH role "Api ""2""" | MEDIUM role app
+-- expect: CRITICAL table bad.notes | CRITICAL table bad."Group's" | HIGH role "Api ""2"""
+-- expect: MEDIUM role app
 CREATE ROLE app LOGIN;
 CREATE ROLE "Api ""2""" LOGIN;
 CREATE ROLE owners NOLOGIN;
@@ -18,7 +19,8 @@ CREATE TABLE bad.of_api (id int);
 ALTER TABLE bad.of_api ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bad.of_api OWNER TO "Api ""2""";
 
--- FORCEd; without row-level security; of a role that nobody logs in as, whose member does not inherit.
+-- Forced row-level security. No row-level security. An owner that cannot log in, whose member does
+-- not inherit.
 CREATE ROLE quiet NOLOGIN;
 CREATE ROLE guest LOGIN NOINHERIT;
 GRANT quiet TO guest;

@@ -4,18 +4,20 @@ CREATE TABLE bad.points_old PARTITION OF bad.points FOR VALUES FROM (0) TO (10);
 GRANT SELECT ON bad.points, bad.points_old TO authenticated;
 COMMENT ON TABLE bad.points_old IS 'leak CRITICAL';
 -- Two levels down.
-CREATE TABLE bad.points_new PARTITION OF bad.points FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (at);
+CREATE TABLE bad.points_new PARTITION OF bad.points FOR VALUES FROM (10) TO (20)
+    PARTITION BY RANGE (at);
 CREATE TABLE bad."Points ""15""" PARTITION OF bad.points_new FOR VALUES FROM (10) TO (15);
 GRANT SELECT (at) ON bad."Points ""15""" TO anon;
 COMMENT ON TABLE bad."Points ""15""" IS 'leak CRITICAL';
--- Old-style inheritance.
+-- Inheritance without partitioning.
 CREATE TABLE bad.animals (id int);
 ALTER TABLE bad.animals ENABLE ROW LEVEL SECURITY;
 CREATE TABLE bad.cats (lives int) INHERITS (bad.animals);
 GRANT INSERT ON bad.cats TO PUBLIC;
 COMMENT ON TABLE bad.cats IS 'leak CRITICAL';
 
--- Children that are protected themselves, or that clients have nothing to do with, or whose parent is open, too (rls-off).
+-- Children with row-level security, children without privileges for client roles, and a child of
+-- an open parent (see rls-off).
 CREATE TABLE good.points (user_id uuid, at int) PARTITION BY RANGE (at);
 ALTER TABLE good.points ENABLE ROW LEVEL SECURITY;
 CREATE TABLE good.points_old PARTITION OF good.points FOR VALUES FROM (0) TO (10);

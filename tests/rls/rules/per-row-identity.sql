@@ -2,7 +2,8 @@ CREATE TABLE bad.t (id int, a uuid, b uuid, team_id int);
 ALTER TABLE bad.t ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "each ""row""" ON bad.t FOR SELECT USING (a = auth.uid());
 COMMENT ON POLICY "each ""row""" ON bad.t IS 'leak LOW';
-CREATE POLICY half ON bad.t FOR UPDATE USING (a = (SELECT auth.uid()) OR b = auth.uid()) WITH CHECK (a = (SELECT auth.uid()));
+CREATE POLICY half ON bad.t FOR UPDATE USING (a = (SELECT auth.uid()) OR b = auth.uid())
+    WITH CHECK (a = (SELECT auth.uid()));
 COMMENT ON POLICY half ON bad.t IS 'leak LOW: one of two';
 
 CREATE TABLE good.t (id int, a uuid, b uuid);

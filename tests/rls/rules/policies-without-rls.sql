@@ -8,7 +8,7 @@ GRANT UPDATE (id) ON bad."Quoted ""one""" TO PUBLIC;
 COMMENT ON TABLE bad."Quoted ""one""" IS 'leak CRITICAL';
 CREATE TABLE bad.ungranted (id int);
 CREATE POLICY p ON bad.ungranted USING (false);
-COMMENT ON TABLE bad.ungranted IS 'leak LOW: nobody has a privilege yet';
+COMMENT ON TABLE bad.ungranted IS 'leak LOW: no client role has a privilege yet';
 
 CREATE TABLE good.notes (id int, user_id uuid);
 CREATE POLICY own ON good.notes USING (user_id = auth.uid());

@@ -6,7 +6,7 @@ COMMENT ON POLICY "Enable ""all""" ON bad.posts IS 'leak CRITICAL';
 CREATE POLICY write ON bad.posts FOR INSERT WITH CHECK (true);
 COMMENT ON POLICY write ON bad.posts IS 'leak CRITICAL';
 CREATE POLICY remove ON bad.posts FOR DELETE USING (true);
-COMMENT ON POLICY remove ON bad.posts IS 'leak LOW: nobody may delete yet';
+COMMENT ON POLICY remove ON bad.posts IS 'leak LOW: no client role may delete yet';
 CREATE TABLE bad.unowned (id int);
 ALTER TABLE bad.unowned ENABLE ROW LEVEL SECURITY;
 GRANT UPDATE (id) ON bad.unowned TO anon;

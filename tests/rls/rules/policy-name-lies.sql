@@ -6,7 +6,7 @@ COMMENT ON POLICY "Service role full access" ON bad.events IS 'leak CRITICAL: no
 CREATE POLICY "Admins ""can"" read" ON bad.events FOR SELECT TO authenticated, anon USING (1 = 1);
 COMMENT ON POLICY "Admins ""can"" read" ON bad.events IS 'leak CRITICAL: to clients';
 CREATE POLICY service_role_insert ON bad.events FOR INSERT WITH CHECK (true);
-COMMENT ON POLICY service_role_insert ON bad.events IS 'leak LOW: nobody may insert yet';
+COMMENT ON POLICY service_role_insert ON bad.events IS 'leak LOW: no client role may insert yet';
 
 CREATE TABLE good.events (id int, is_admin bool);
 ALTER TABLE good.events ENABLE ROW LEVEL SECURITY;

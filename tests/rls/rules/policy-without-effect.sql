@@ -17,7 +17,7 @@ COMMENT ON POLICY remove ON bad.t IS 'leak INFO: no grant';
 CREATE TABLE good.t (id int, user_id uuid);
 ALTER TABLE good.t ENABLE ROW LEVEL SECURITY;
 GRANT ALL ON good.t TO authenticated;
--- Without WITH CHECK: USING is used for it.
+-- Without WITH CHECK, USING takes its place.
 CREATE POLICY change ON good.t FOR UPDATE USING (user_id = auth.uid());
 CREATE POLICY everything ON good.t USING (user_id = auth.uid());
 CREATE POLICY floor ON good.t AS RESTRICTIVE USING (false);

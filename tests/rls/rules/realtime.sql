@@ -9,7 +9,8 @@ CREATE TABLE good.usual (id int PRIMARY KEY, body text);
 ALTER TABLE good.usual ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON good.usual TO authenticated;
 CREATE TABLE good.ungranted (id int PRIMARY KEY);
-CREATE PUBLICATION supabase_realtime FOR TABLE bad.open, bad."Full ""row""", good.usual, good.ungranted;
+CREATE PUBLICATION supabase_realtime FOR TABLE bad.open, bad."Full ""row""", good.usual,
+    good.ungranted;
 CREATE TABLE good.elsewhere (id int PRIMARY KEY);
 GRANT SELECT ON good.elsewhere TO anon;
 CREATE PUBLICATION warehouse FOR TABLE good.elsewhere;

@@ -1,4 +1,5 @@
--- Found by a grant on the table, on a column, or to PUBLIC, reading or writing; ordinary and partitioned tables.
+-- Grants on the table, on a column and to PUBLIC, for reading and writing, on ordinary and
+-- partitioned tables.
 CREATE TABLE bad.notes (id int PRIMARY KEY, user_id uuid REFERENCES auth.users, body text);
 GRANT SELECT ON bad.notes TO anon;
 COMMENT ON TABLE bad.notes IS 'leak CRITICAL';
@@ -15,7 +16,8 @@ CREATE UNLOGGED TABLE bad.scratch (id int);
 GRANT ALL ON bad.scratch TO anon, authenticated;
 COMMENT ON TABLE bad.scratch IS 'leak CRITICAL';
 
--- Protected; granted to nobody that clients run as; not reachable for want of USAGE; nothing but TRUNCATE; policies (another rule).
+-- Row-level security is on. No grant to client roles. No USAGE on the schema. No privilege but
+-- TRUNCATE, REFERENCES and TRIGGER. Policies (see policies-without-rls).
 CREATE TABLE good.notes (id int);
 ALTER TABLE good.notes ENABLE ROW LEVEL SECURITY;
 GRANT ALL ON good.notes TO anon;
@@ -28,12 +30,12 @@ GRANT ALL ON private.keys TO anon, PUBLIC;
 CREATE TABLE good."Looks protected" (id int);
 CREATE POLICY p ON good."Looks protected" USING (false);
 GRANT SELECT ON good."Looks protected" TO anon;
--- A table of an extension, as PostGIS' spatial_ref_sys: nobody may alter it.
+-- A table of an extension, such as spatial_ref_sys of PostGIS, must not be altered.
 CREATE TABLE good.spatial_ref_sys (id int);
 GRANT SELECT ON good.spatial_ref_sys TO PUBLIC;
 ALTER EXTENSION plpgsql ADD TABLE good.spatial_ref_sys;
--- A table of the service's own.
+-- A table of a Supabase service.
 CREATE ROLE supabase_storage_admin;
-CREATE TABLE good.of_the_service (id int);
-GRANT SELECT ON good.of_the_service TO PUBLIC;
-ALTER TABLE good.of_the_service OWNER TO supabase_storage_admin;
+CREATE TABLE good.service_table (id int);
+GRANT SELECT ON good.service_table TO PUBLIC;
+ALTER TABLE good.service_table OWNER TO supabase_storage_admin;

@@ -6,7 +6,7 @@ CREATE TABLE bad.restricted (id int);
 ALTER TABLE bad.restricted ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "only" ON bad.restricted AS RESTRICTIVE USING (true);
 COMMENT ON TABLE bad.restricted IS 'leak INFO: restrictive only';
--- Of the base.
+-- From base.sql.
 COMMENT ON TABLE auth.users IS 'leak INFO';
 
 CREATE TABLE good.t (id int);

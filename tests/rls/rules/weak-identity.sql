@@ -8,7 +8,8 @@ CREATE POLICY by_domain ON bad.t FOR DELETE USING ((auth.jwt() ->> 'email') LIKE
 COMMENT ON POLICY by_domain ON bad.t IS 'leak MEDIUM: by a pattern';
 CREATE POLICY by_session ON bad.t FOR INSERT WITH CHECK (owner = current_user);
 COMMENT ON POLICY by_session ON bad.t IS 'leak MEDIUM';
-CREATE POLICY by_name ON bad.t FOR SELECT USING (auth.uid() = '00000000-0000-0000-0000-000000000001');
+CREATE POLICY by_name ON bad.t FOR SELECT
+    USING (auth.uid() = '00000000-0000-0000-0000-000000000001');
 COMMENT ON POLICY by_name ON bad.t IS 'leak LOW';
 
 CREATE TABLE good.t (id int, user_id uuid, email text);

@@ -1,0 +1,59 @@
+//! A request as the audit plays it: a client role, the claims, and the user they name.
+
+use crate::pg::xact::sec_context;
+use crate::pg::xact::subtransaction::Failure;
+use crate::pg::xact::timeout::{Stopped, with_timeout};
+use pgrx::pg_sys;
+use std::ffi::CString;
+use std::panic::AssertUnwindSafe;
+
+/// The request of one user, or one without a user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Text that names the identity in reports; user ids are masked.
+    pub label: String,
+    /// The client role that the request runs as.
+    pub role: pg_sys::Oid,
+    /// The user's id as text; `None` if the claims name no user.
+    pub user: Option<String>,
+    /// Whether the user has an account with claims of its own. New accounts and requests without a
+    /// user stand for everyone who can make such a request.
+    pub is_account: bool,
+    /// Settings of the request: name and value.
+    pub(super) settings: Vec<(CString, CString)>,
+}
+
+impl Identity {
+    /// Runs `work` as the request would run. Its changes are rolled back.
+    pub fn act<R>(&self, work: impl FnOnce() -> R) -> Result<R, Failure> {
+        sec_context::as_client(self.role, &self.settings, AssertUnwindSafe(work))
+    }
+
+    /// Like [`Self::act`], for at most `milliseconds`. Interrupts are raised again.
+    pub fn act_within<R>(&self, milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Stopped> {
+        as_client_within(milliseconds, self.role, &self.settings, work)
+    }
+}
+
+/// Runs `work` as a client role for at most `milliseconds`. Interrupts are raised again.
+pub(super) fn as_client_within<R>(
+    milliseconds: i32,
+    role: pg_sys::Oid,
+    settings: &[(CString, CString)],
+    work: impl FnOnce() -> R,
+) -> Result<R, Stopped> {
+    let (result, has_expired) =
+        with_timeout(milliseconds, || sec_context::as_client(role, settings, AssertUnwindSafe(work)));
+    result.map_err(|failure| match has_expired {
+        true => Stopped::TimedOut(milliseconds),
+        false => Stopped::Failed(failure.rethrow_interrupt()),
+    })
+}
+
+/// A user id as reports show it: the start of its md5, which only a reader who knows the id can
+/// match.
+#[must_use]
+pub fn masked(id: &str) -> String {
+    let hash = crate::pg::builtins::md5(id);
+    format!("user {}", hash.get(..8).unwrap_or(&hash))
+}

@@ -1,0 +1,53 @@
+//! The columns of a check: the report reads them by position, so each query must return all eight.
+
+use harness::{Cluster, explain, root, run};
+use postgres::types::Type;
+use std::path::PathBuf;
+
+/// Columns of a check, in this order. All are text.
+const COLUMNS: [&str; 8] =
+    ["status", "object", "current_value", "threshold", "evidence", "recommendation", "next_command", "since"];
+
+/// The queries of all checks: those of fast and full, and the one that both reports share.
+fn checks() -> Vec<PathBuf> {
+    let health = root().join("sql/health");
+    let mut checks = vec![health.join("sequences.sql")];
+    for directory in ["fast", "full"] {
+        let entries = std::fs::read_dir(health.join(directory)).expect("the checks");
+        checks.extend(entries.map(|entry| entry.expect("an entry").path()));
+    }
+    checks.sort();
+    checks
+}
+
+#[test]
+fn every_check_returns_the_columns_of_a_finding() {
+    let cluster = Cluster::start("health_columns", "");
+    let mut client = cluster.create_database("health");
+    run(&mut client, "SET search_path = pg_catalog, pg_temp");
+    let checks = checks();
+    assert!(checks.len() > 45, "{} checks were found", checks.len());
+    let mut wrong = Vec::new();
+    for path in checks {
+        let sql = std::fs::read_to_string(&path).expect("a check").replace("@most@", "ALL");
+        // Parameters: the oids to examine; or earlier counters, their time, and current counters.
+        let parameters = match sql.starts_with("-- $1 oid[]") {
+            true => &[Type::OID_ARRAY][..],
+            false => &[Type::JSONB, Type::TIMESTAMPTZ, Type::JSONB],
+        };
+        let columns: Vec<_> = match client.prepare_typed(&sql, parameters) {
+            Ok(statement) => {
+                statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect()
+            }
+            Err(error) => {
+                wrong.push(format!("{}: {}", path.display(), explain(&error)));
+                continue;
+            }
+        };
+        let expected: Vec<_> = COLUMNS.iter().map(|name| ((*name).to_owned(), Type::TEXT)).collect();
+        if columns != expected {
+            wrong.push(format!("{}: {columns:?}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
