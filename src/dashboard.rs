@@ -1,7 +1,6 @@
-//! A row a signal, for the screen that is left open during an incident.
+//! The rows of crewsnow_ops.dashboard: five signals, for a screen that stays open in an incident.
 
 use crate::access::as_owner;
-
 use crate::pg::error::ServerError;
 use crate::pg::xact::snapshot;
 use crate::rls::store;
@@ -17,17 +16,17 @@ use std::collections::BTreeMap;
 
 type Functions = crate::telemetry::rollup::tally::Functions<BTreeMap<i64, Minute>>;
 
-/// One signal.
-struct Row {
-    signal: &'static str,
+struct Signal {
+    name: &'static str,
     status: &'static str,
     value: String,
     threshold: String,
-    line: String,
+    /// A sparkline of the last 60 minutes, or empty.
+    history: String,
     note: String,
 }
 
-/// The rows of crewsnow_ops.dashboard.
+/// The function behind the view crewsnow_ops.dashboard.
 #[pg_extern(schema = "crewsnow_ops", stable, requires = ["telemetry"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -49,16 +48,16 @@ fn dashboard_now() -> Result<
     let hour = Window::ending(now, HOUR);
     // Sixty characters: the running minute and the 59 before it.
     let shown = Window::ending(now, HOUR - 1);
-    let ten = Window::ending(now, TEN_MINUTES);
+    let ten_minutes = Window::ending(now, TEN_MINUTES);
     let functions = minutes(hour, Times::Wanted)?;
-    let rows = [
+    let signals = [
         performance(&functions, hour, shown),
-        error_rate(&functions, ten, shown),
-        webhooks(&Webhooks::read(hour, now)?, ten, shown),
+        error_rate(&functions, ten_minutes, shown),
+        webhooks(&Webhooks::read(hour, now)?, ten_minutes, shown),
         security()?,
         connections(shown)?,
     ];
-    Ok(TableIterator::new(rows.map(|row| (row.signal, row.status, row.value, row.threshold, row.line, row.note))))
+    Ok(TableIterator::new(signals.map(|row| (row.name, row.status, row.value, row.threshold, row.history, row.note))))
 }
 
 fn total(minutes: &BTreeMap<i64, Minute>, window: Window) -> Minute {
@@ -67,8 +66,8 @@ fn total(minutes: &BTreeMap<i64, Minute>, window: Window) -> Minute {
     total
 }
 
-/// As the runbook: the mean over the functions of their mean execution times, below 2 s.
-fn performance(functions: &Functions, hour: Window, shown: Window) -> Row {
+/// Defined by the runbook: the mean of the functions' mean execution times must be below 2 s.
+fn performance(functions: &Functions, hour: Window, shown: Window) -> Signal {
     const THRESHOLD: f64 = 2_000.0;
     let value = mean_of_means(functions.iter().map(|(_, minutes)| total(minutes, hour)));
     let slowest = functions
@@ -79,25 +78,29 @@ fn performance(functions: &Functions, hour: Window, shown: Window) -> Row {
         Some((name, milliseconds)) => format!("slowest: {}, {milliseconds:.0} ms", String::from_utf8_lossy(name)),
         None => "no calls in the last hour".to_owned(),
     };
-    Row {
-        signal: "Performance",
+    Signal {
+        name: "Performance",
         status: if value.unwrap_or(0.0) < THRESHOLD { "✅ OK" } else { "❌ SLOW" },
         value: value.map_or_else(String::new, |value| format!("{value:.0} ms")),
         threshold: "2000 ms".to_owned(),
-        line: sparkline::draw(&by_minute(functions, shown, |minute| mean_of_means(minute)), THRESHOLD),
+        history: sparkline::draw(&by_minute(functions, shown, |minute| mean_of_means(minute)), THRESHOLD),
         note,
     }
 }
 
-/// As the runbook: the highest error rate of a function and minute, below 5 %.
-fn error_rate(functions: &Functions, ten: Window, shown: Window) -> Row {
+/// Defined by the runbook: the highest error rate of a function in a minute must be below 5 %.
+fn error_rate(functions: &Functions, ten_minutes: Window, shown: Window) -> Signal {
     let percent = |minute: Minute| share(minute.errors, minute.calls) as f64 / 100.0;
     let worst = functions
         .iter()
-        .flat_map(|(name, minutes)| minutes.range(ten.first..=ten.current).map(move |(_, minute)| (name, *minute)))
+        .flat_map(|(name, minutes)| {
+            minutes.range(ten_minutes.first..=ten_minutes.current).map(move |(_, minute)| (name, *minute))
+        })
         .max_by_key(|(_, minute)| share(minute.errors, minute.calls));
     let alerts = |minutes: &BTreeMap<i64, Minute>| {
-        minutes.range(ten.first..=ten.current).any(|(_, minute)| error_status(minute.calls, minute.errors) != "OK")
+        minutes
+            .range(ten_minutes.first..=ten_minutes.current)
+            .any(|(_, minute)| error_status(minute.calls, minute.errors) != "OK")
     };
     let alerting = functions.iter().filter(|(_, minutes)| alerts(minutes)).count();
     let note = match worst {
@@ -111,20 +114,21 @@ fn error_rate(functions: &Functions, ten: Window, shown: Window) -> Row {
         None => "no calls in the last ten minutes".to_owned(),
     };
     let highest = |minutes: &mut dyn Iterator<Item = Minute>| minutes.map(percent).reduce(f64::max);
-    Row {
-        signal: "Error Rate",
+    Signal {
+        name: "Error Rate",
         status: if worst.is_none_or(|(_, worst)| percent(worst) < 5.0) { "✅ OK" } else { "🚨 HIGH" },
         value: worst
             .map_or_else(String::new, |(_, worst)| format!("{} %", hundredths(share(worst.errors, worst.calls)))),
         threshold: "5 %".to_owned(),
-        line: sparkline::draw(&by_minute(functions, shown, highest), 5.0),
+        history: sparkline::draw(&by_minute(functions, shown, highest), 5.0),
         note,
     }
 }
 
-/// As the runbook: the highest failure rate of a minute, below 5 %; and what the view's alerts say beyond that.
-fn webhooks(webhooks: &Webhooks, ten: Window, shown: Window) -> Row {
-    let worst = ten.minutes().filter_map(|minute| webhooks.failure_share(minute)).max();
+/// Defined by the runbook: the highest failure rate of a minute must be below 5 %. The alerts of
+/// stripe_webhook_monitoring count too.
+fn webhooks(webhooks: &Webhooks, ten_minutes: Window, shown: Window) -> Signal {
+    let worst = ten_minutes.minutes().filter_map(|minute| webhooks.failure_share(minute)).max();
     let status = match (&webhooks.alert, worst) {
         (Some(Alert::Failing), _) => "🚨 FAILING",
         (_, Some(worst)) if worst >= 500 => "🚨 FAILING",
@@ -134,33 +138,34 @@ fn webhooks(webhooks: &Webhooks, ten: Window, shown: Window) -> Row {
     };
     let note = match (&webhooks.alert, worst) {
         (Some(alert), _) => alert.to_string(),
-        (None, Some(worst)) if worst >= 500 => "a single minute; not more than 5 % of the ten".to_owned(),
+        (None, Some(worst)) if worst >= 500 => "a single minute; at most 5 % over ten minutes".to_owned(),
         (None, Some(_)) => String::new(),
         (None, None) => "no webhook in the last ten minutes".to_owned(),
     };
     let line: Vec<_> =
         shown.minutes().map(|minute| webhooks.failure_share(minute).map(|share| share as f64 / 100.0)).collect();
-    Row {
-        signal: "Webhooks",
+    Signal {
+        name: "Webhooks",
         status,
         value: worst.map_or_else(String::new, |worst| format!("{} %", hundredths(worst))),
         threshold: "5 %".to_owned(),
-        line: sparkline::draw(&line, 5.0),
+        history: sparkline::draw(&line, 5.0),
         note,
     }
 }
 
-/// The last audit that was kept: an audit of its own every five seconds would be too much for a server in trouble.
-fn security() -> Result<Row, ErrorReport> {
-    const STALE: i64 = 24 * 3600;
-    let audit = "SELECT crewsnow_ops.record_rls_audit();";
+/// Shows the latest stored audit. An audit at each refresh of the dashboard would load a server
+/// that is already in trouble.
+fn security() -> Result<Signal, ErrorReport> {
+    const MAX_AGE_SECONDS: i64 = 24 * 3600;
+    let audit_command = "SELECT crewsnow_ops.record_rls_audit();";
     let latest = store::latest()?;
     let (status, value, note) = match &latest {
-        None => ("⚪ NOT CHECKED", String::new(), format!("no audit was kept: {audit}")),
-        Some(latest) if latest.age > STALE => (
+        None => ("⚪ NOT CHECKED", String::new(), format!("no audit was kept: {audit_command}")),
+        Some(latest) if latest.age > MAX_AGE_SECONDS => (
             "⚪ NOT CHECKED",
             latest.unmet.to_string(),
-            format!("the last audit is {} h old: {audit}", latest.age / 3600),
+            format!("the latest audit is {} h old: {audit_command}", latest.age / 3600),
         ),
         Some(latest) => {
             let age = format!("audited {} min ago", latest.age / 60);
@@ -168,42 +173,39 @@ fn security() -> Result<Row, ErrorReport> {
             (if latest.unmet == 0 { "✅ OK" } else { "🔒 ISSUES" }, latest.unmet.to_string(), note)
         }
     };
-    Ok(Row { signal: "Security", status, value, threshold: "0".to_owned(), line: String::new(), note })
+    let threshold = "0".to_owned();
+    Ok(Signal { name: "Security", status, value, threshold, history: String::new(), note })
 }
 
-fn connections(shown: Window) -> Result<Row, ErrorReport> {
-    let (now, most, samples) = as_owner(|| {
+fn connections(shown: Window) -> Result<Signal, ErrorReport> {
+    let (connections, limit, samples) = as_owner(|| {
         Spi::connect(|client| {
             let first = TimestampWithTimeZone::try_from(shown.first).ok();
             let mut samples = BTreeMap::new();
-            let (mut now, mut most) = (0, 0);
+            let (mut connections, mut limit) = (0, 0);
             for row in client.select(include_str!("../sql/dashboard/connection_history.sql"), None, &[first.into()])? {
-                now = row.get::<i64>(1)?.unwrap_or(0);
-                most = row.get::<i64>(2)?.unwrap_or(0);
+                connections = row.get::<i64>(1)?.unwrap_or(0);
+                limit = row.get::<i64>(2)?.unwrap_or(0);
                 if let Some(minute) = row.get::<TimestampWithTimeZone>(3)? {
                     samples.insert(minute.into_inner(), f64::from(row.get::<i32>(4)?.unwrap_or(0)));
                 }
             }
-            samples.insert(shown.current, samples.get(&shown.current).copied().unwrap_or(0.0).max(now as f64));
-            Ok::<_, ServerError>((now, most, samples))
+            samples.insert(shown.current, samples.get(&shown.current).copied().unwrap_or(0.0).max(connections as f64));
+            Ok::<_, ServerError>((connections, limit, samples))
         })
     })?;
     let line: Vec<_> = shown.minutes().map(|minute| samples.get(&minute).copied()).collect();
-    let status = match now * 100 {
-        used if used >= most * 95 => "🚨 FULL",
-        used if used >= most * 80 => "⚠️ BUSY",
+    let status = match connections * 100 {
+        used if used >= limit * 95 => "🚨 FULL",
+        used if used >= limit * 80 => "⚠️ BUSY",
         _ => "✅ OK",
     };
-    Ok(Row {
-        signal: "Connections",
+    Ok(Signal {
+        name: "Connections",
         status,
-        value: now.to_string(),
-        threshold: format!("{} of {most}", most * 80 / 100),
-        line: sparkline::draw(&line, most as f64),
-        note: if samples.len() > 1 {
-            String::new()
-        } else {
-            "earlier minutes are sampled by roll_up_events".to_owned()
-        },
+        value: connections.to_string(),
+        threshold: format!("{} of {limit}", limit * 80 / 100),
+        history: sparkline::draw(&line, limit as f64),
+        note: if samples.len() > 1 { String::new() } else { "roll_up_events samples earlier minutes".to_owned() },
     })
 }

@@ -1,5 +1,11 @@
-INSERT INTO crewsnow_ops.e2e_tests (name, criterion, function, role, claims, time_limit, registered_by, registered_at)
+INSERT INTO crewsnow_ops.e2e_tests
+    (name, criterion, function, role, claims, time_limit, registered_by, registered_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, pg_catalog.clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET
-    (criterion, function, role, claims, time_limit, registered_by, registered_at) =
-    (EXCLUDED.criterion, EXCLUDED.function, EXCLUDED.role, EXCLUDED.claims, EXCLUDED.time_limit, EXCLUDED.registered_by, EXCLUDED.registered_at)
+    criterion = EXCLUDED.criterion,
+    function = EXCLUDED.function,
+    role = EXCLUDED.role,
+    claims = EXCLUDED.claims,
+    time_limit = EXCLUDED.time_limit,
+    registered_by = EXCLUDED.registered_by,
+    registered_at = EXCLUDED.registered_at

@@ -1,4 +1,4 @@
--- Webhooks since $1 that were received and not processed, counted as far as it costs little.
+-- Webhooks since $1 that are received but not processed. The limit bounds the cost of the count.
 SELECT count(*) FROM (
     SELECT FROM @extschema@.processed_events AS e
     WHERE e.status = 'received' AND coalesce(e.received_at, e.processed_at) >= $1 LIMIT 10000

@@ -1,10 +1,10 @@
-//! The SQL surface.
+//! The SQL functions that decide, explain a decision, run tests and list checklists.
 
 use super::collect;
 use super::e2e;
 use super::e2e_registry;
 use super::evidence::valid_release;
-use super::pure::model::{Gate, Snapshot, Standing};
+use super::pure::model::{CriterionStatus, Evidence, Gate, Snapshot};
 use super::pure::render;
 use super::pure::verdict::{Decision, Verdict, if_otherwise};
 use crate::access::as_owner;
@@ -19,35 +19,37 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, JsonB};
 
-/// A decision that was made.
-struct Made {
+/// A decision and everything that its row in crewsnow_ops.decisions holds.
+struct DecisionRecord {
     snapshot: Snapshot,
     verdict: Verdict,
     reasons: Vec<String>,
     actions: Vec<String>,
-    /// `None` where it could not be kept.
+    /// `None` if the transaction cannot write.
     id: Option<pgrx::Uuid>,
 }
 
-impl Made {
-    fn now(gate: Gate, release: Option<String>) -> Result<Self, ReadinessError> {
-        let snapshot = collect::snapshot(gate, release)?;
+impl DecisionRecord {
+    /// Collects a snapshot, decides, and stores the decision if the transaction can write.
+    fn decide(gate: Gate, release: Option<String>) -> Result<Self, ReadinessError> {
+        let snapshot = collect::collect(gate, release)?;
         let verdict = Verdict::of(&snapshot);
         let reasons = render::reasons(&snapshot, &verdict);
         let actions = render::next_actions(&snapshot, &verdict);
         Ok(Self { snapshot, verdict, reasons, actions, id: None })
     }
 
-    fn kept(mut self) -> Result<Self, ReadinessError> {
+    /// Stores the decision, unless the transaction is read-only.
+    fn recorded(mut self) -> Result<Self, ReadinessError> {
         if session::is_writable() {
-            self.id = Some(self.keep()?);
+            self.id = Some(self.store()?);
         } else {
-            notice!("this decision is not kept: nothing can be written here");
+            notice!("the decision is not recorded: the transaction is read-only");
         }
         Ok(self)
     }
 
-    fn keep(&self) -> Result<pgrx::Uuid, ReadinessError> {
+    fn store(&self) -> Result<pgrx::Uuid, ReadinessError> {
         let id = builtins::new_uuid();
         let by = session::user();
         let inputs = serde_json::to_value(&self.snapshot)
@@ -66,9 +68,9 @@ impl Made {
                     self.reasons.clone().into(),
                     self.actions.clone().into(),
                     JsonB(inputs).into(),
-                    time(self.snapshot.taken_at).into(),
+                    timestamptz(self.snapshot.taken_at).into(),
                     by.into(),
-                    time(self.verdict.valid_until).into(),
+                    timestamptz(self.verdict.valid_until).into(),
                 ];
                 client.update(include_str!("../../sql/readiness/keep_decision.sql"), None, &arguments)?;
                 Ok(id)
@@ -85,77 +87,80 @@ impl Made {
     }
 }
 
-fn time(moment: Instant) -> Option<TimestampWithTimeZone> {
+/// `None` outside the range of timestamptz.
+fn timestamptz(moment: Instant) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(moment.0).ok()
 }
 
-/// Whether a release goes out. See the COMMENT on the SQL function.
+/// May a release be deployed? See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25001 (old snapshot).
+/// SQLSTATE 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
 fn make_go_no_go_decision() -> Result<MaterializedRows<10>, ErrorReport> {
-    let made = Made::now(Gate::GoNoGo, None)?.kept()?;
-    let verdict = &made.verdict;
+    let record = DecisionRecord::decide(Gate::GoNoGo, None)?.recorded()?;
+    let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
-        made.word().into_datum(),
+        record.word().into_datum(),
         verdict.score.into_datum(),
         (verdict.blockers as i32).into_datum(),
         (verdict.warnings as i32).into_datum(),
-        made.is_go().into_datum(),
-        made.actions.clone().into_datum(),
-        render::recommendation(&made.snapshot, verdict).into_datum(),
-        made.reasons.clone().into_datum(),
-        time(verdict.valid_until).into_datum(),
-        made.id.into_datum(),
+        record.is_go().into_datum(),
+        record.actions.clone().into_datum(),
+        render::recommendation(&record.snapshot, verdict).into_datum(),
+        record.reasons.clone().into_datum(),
+        timestamptz(verdict.valid_until).into_datum(),
+        record.id.into_datum(),
     ]]))
 }
 
-/// Whether the application opens. See the COMMENT on the SQL function.
+/// May the application open to the public? See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25001 (old snapshot).
+/// SQLSTATE 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
 fn make_launch_decision() -> Result<MaterializedRows<9>, ErrorReport> {
-    let made = Made::now(Gate::Launch, None)?.kept()?;
-    let verdict = &made.verdict;
+    let record = DecisionRecord::decide(Gate::Launch, None)?.recorded()?;
+    let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
-        made.is_go().into_datum(),
+        record.is_go().into_datum(),
         (verdict.blockers as i32).into_datum(),
         (verdict.warnings as i32).into_datum(),
         verdict.score.into_datum(),
-        made.word().into_datum(),
-        made.actions.clone().into_datum(),
-        made.reasons.clone().into_datum(),
-        time(verdict.valid_until).into_datum(),
-        made.id.into_datum(),
+        record.word().into_datum(),
+        record.actions.clone().into_datum(),
+        record.reasons.clone().into_datum(),
+        timestamptz(verdict.valid_until).into_datum(),
+        record.id.into_datum(),
     ]]))
 }
 
-fn asked(gate: Option<&str>, release: Option<&str>) -> Result<Made, ReadinessError> {
+/// Validates the arguments that decide and require_go share, then decides.
+fn decide_release(gate: Option<&str>, release: Option<&str>) -> Result<DecisionRecord, ReadinessError> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');";
     let name = gate.ok_or(ServerError::NullArgument { argument: "p_gate", example: EXAMPLE })?;
     let gate = Gate::parse(name).ok_or_else(|| ReadinessError::UnknownGate(name.to_owned()))?;
-    Made::now(gate, valid_release(release)?)
+    DecisionRecord::decide(gate, valid_release(release)?)
 }
 
 /// A decision about a release. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (unknown gate, a release of another form), 25001 (old snapshot).
+/// SQLSTATE 22004 (NULL gate), 22023 (unknown gate, release of 0 or more than 200 characters),
+/// 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
 fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedRows<11>, ErrorReport> {
-    let made = asked(p_gate, p_release)?.kept()?;
-    let verdict = &made.verdict;
+    let record = decide_release(p_gate, p_release)?.recorded()?;
+    let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
-        made.snapshot.gate.as_str().into_datum(),
-        made.snapshot.release.clone().into_datum(),
-        made.word().into_datum(),
-        made.is_go().into_datum(),
+        record.snapshot.gate.as_str().into_datum(),
+        record.snapshot.release.clone().into_datum(),
+        record.word().into_datum(),
+        record.is_go().into_datum(),
         verdict.score.into_datum(),
         (verdict.blockers as i32).into_datum(),
         (verdict.warnings as i32).into_datum(),
-        made.reasons.clone().into_datum(),
-        made.actions.clone().into_datum(),
-        time(verdict.valid_until).into_datum(),
-        made.id.into_datum(),
+        record.reasons.clone().into_datum(),
+        record.actions.clone().into_datum(),
+        timestamptz(verdict.valid_until).into_datum(),
+        record.id.into_datum(),
     ]]))
 }
 
@@ -167,55 +172,54 @@ fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedR
 /// SQLSTATE 42501 (the caller may not execute require_go), else as [`decide`].
 #[pg_extern(sql = false)]
 fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<MaterializedRows<5>, ErrorReport> {
-    if !Spi::get_one::<bool>(include_str!("../../sql/readiness/may_require_go.sql"))
-        .map_err(ServerError::from)?
-        .unwrap_or_default()
-    {
+    // Read-only SPI: unlike Spi::get_one, it assigns no transaction id, which a standby refuses.
+    let may_execute = Spi::connect(|client| {
+        let sql = include_str!("../../sql/readiness/may_require_go.sql");
+        client.select(sql, Some(1), &[])?.first().get_one::<bool>()
+    });
+    if !may_execute.map_err(ServerError::from)?.unwrap_or_default() {
         return Err(ServerError::MayNotExecute("require_go").into());
     }
-    let made = asked(p_gate, p_release)?;
-    if made.is_go() {
-        return Ok(MaterializedRows(vec![[made.kept()?.id.into_datum(), None, None, None, None]]));
+    let record = decide_release(p_gate, p_release)?;
+    if record.is_go() {
+        return Ok(MaterializedRows(vec![[record.recorded()?.id.into_datum(), None, None, None, None]]));
     }
-    let made = if session::is_writable() { made } else { made.kept()? };
-    let of = made.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
-    let state = if made.verdict.decision == Decision::Caution { "NG002" } else { "NG001" };
+    // Says in a read-only transaction that no decision is recorded, as the other functions do.
+    let record = if session::is_writable() { record } else { record.recorded()? };
+    let of = record.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
+    let state = if record.verdict.decision == Decision::Caution { "NG002" } else { "NG001" };
     Ok(MaterializedRows(vec![[
         None,
         state.into_datum(),
-        format!("{}{of}, {} of 100 points", made.word(), made.verdict.score).into_datum(),
-        made.reasons.join("\n").into_datum(),
-        made.actions.first().cloned().unwrap_or_default().into_datum(),
+        format!("{}{of}, {} of 100 points", record.word(), record.verdict.score).into_datum(),
+        record.reasons.join("\n").into_datum(),
+        record.actions.first().cloned().unwrap_or_default().into_datum(),
     ]]))
 }
 
-/// What a decision rests on. See the COMMENT on the SQL function.
+/// Explains a stored decision, or the latest one. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 42704 (no such decision).
 #[pg_extern(sql = false)]
 fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<MaterializedRows<11>, ErrorReport> {
-    let snapshot = kept(p_decision)?;
+    let snapshot = stored_snapshot(p_decision)?;
     let now = snapshot.taken_at;
     let verdict = Verdict::of(&snapshot);
     let mut rows = Vec::new();
     for (i, criterion) in snapshot.criteria.iter().enumerate() {
-        let standing = criterion.standing(now);
-        let other = if_otherwise(&snapshot, i).map(|other| {
-            let how = if standing == Standing::Met { "not met" } else { "met" };
-            let word = other.word(snapshot.gate);
-            match other.decision == verdict.decision {
-                true => format!("{how}: still {word}, {} points", other.score),
-                false => format!("{how}: {word}, {} points", other.score),
-            }
+        let status = criterion.status(now);
+        let otherwise = if_otherwise(&snapshot, i).map(|other| {
+            let change = if criterion.is_met(now) { "not met" } else { "met" };
+            let still = if other.decision == verdict.decision { "still " } else { "" };
+            format!("{change}: {still}{}, {} points", other.word(snapshot.gate), other.score)
         });
-        let told = |says, record: &Option<super::pure::model::Record>| {
-            record.as_ref().map(|record| format!("{says}, by {} at {}", record.by, record.recorded_at))
-        };
-        let evidence = [told("against it", &criterion.objection), told("for it", &criterion.recorded)];
-        let evidence: Vec<String> = evidence.into_iter().flatten().collect();
+        let evidence: Vec<String> = [("failed", &criterion.objection), ("passed", &criterion.recorded)]
+            .into_iter()
+            .filter_map(|(result, evidence)| evidence.as_ref().map(|evidence| recorded(result, evidence)))
+            .collect();
         let fresh_until = match &criterion.recorded {
-            Some(record) if criterion.rests_on_record(now) => record.fresh_until.min(verdict.valid_until),
-            Some(record) if standing == Standing::Expired => record.fresh_until,
+            Some(evidence) if criterion.depends_on_evidence(now) => evidence.fresh_until.min(verdict.valid_until),
+            Some(evidence) if status == CriterionStatus::Expired => evidence.fresh_until,
             _ => verdict.valid_until,
         };
         rows.push([
@@ -223,25 +227,29 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<MaterializedRows<1
             criterion.category.clone().into_datum(),
             criterion.weight.into_datum(),
             criterion.is_blocker.into_datum(),
-            standing.as_str().into_datum(),
-            render::seen(criterion).into_datum(),
+            status.as_str().into_datum(),
+            render::measurements(criterion).into_datum(),
             (!evidence.is_empty()).then(|| evidence.join("; ")).into_datum(),
-            time(fresh_until).into_datum(),
+            timestamptz(fresh_until).into_datum(),
             render::waiver(criterion, &snapshot).into_datum(),
-            other.into_datum(),
+            otherwise.into_datum(),
             render::actions(criterion, &snapshot).into_iter().next().into_datum(),
         ]);
     }
     Ok(MaterializedRows(rows))
 }
 
-/// The snapshot of a kept decision, or of the last one.
-fn kept(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
+fn recorded(result: &str, evidence: &Evidence) -> String {
+    format!("{result}: recorded by {} at {}", evidence.by, evidence.recorded_at)
+}
+
+/// The inputs of a stored decision; `None` stands for the latest one.
+fn stored_snapshot(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/readiness/decision.sql"), Some(1), &[decision.into()])?;
             if rows.is_empty() {
-                let name = decision.map_or_else(|| "the last one".to_owned(), |id| id.to_string());
+                let name = decision.map_or_else(|| "the latest one".to_owned(), |id| id.to_string());
                 return Err(ReadinessError::Unknown { kind: Kind::Decision, name, similar: Vec::new() });
             }
             let row = rows.first();
@@ -253,18 +261,19 @@ fn kept(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
     })
 }
 
-/// Runs tests. See the COMMENT on the SQL function.
+/// Runs one end-to-end test, or all of them. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 42704 (no such test), 25006 (read-only), 25001 (old snapshot).
+/// SQLSTATE 42704 (no such test), 25006 (read-only transaction), 25001 (REPEATABLE READ or
+/// SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
 fn run_e2e_tests(p_name: Option<&str>) -> Result<MaterializedRows<7>, ErrorReport> {
     session::require_writable("run tests")?;
     session::require_latest_snapshot("run tests")?;
-    let runs = e2e::run(p_name, None)?;
+    let runs = e2e::run_tests(p_name, None)?;
     if let (Some(name), []) = (p_name, runs.as_slice()) {
-        return Err(e2e_registry::unknown(name)?.into());
+        return Err(e2e_registry::unknown_test(name)?.into());
     }
-    let row = |run: e2e::Run| {
+    let row = |run: e2e::TestRun| {
         let steps = serde_json::to_value(&run.steps).unwrap_or_default();
         [
             run.test.into_datum(),
@@ -279,20 +288,20 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<MaterializedRows<7>, ErrorRepor
     Ok(MaterializedRows(runs.into_iter().map(row).collect()))
 }
 
-/// What people go through. See the COMMENT on the SQL function.
+/// Lists the items of one checklist, or of all. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 42704 (no such list).
+/// SQLSTATE 42704 (no such checklist).
 #[pg_extern(sql = false)]
 fn checklist(p_checklist: Option<&str>) -> Result<QueryRows, ErrorReport> {
-    let answer = as_owner(|| {
-        let answer = QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
-        let Some(name) = p_checklist.filter(|_| !answer.has_rows()) else { return Ok::<_, ReadinessError>(answer) };
+    let items = as_owner(|| {
+        let items = QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
+        let Some(name) = p_checklist.filter(|_| !items.has_rows()) else { return Ok::<_, ReadinessError>(items) };
         let names = Spi::connect(|client| {
             let rows = client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
             rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, ReadinessError>>()
         })?;
-        let near = similar(name, names.iter().map(String::as_str));
-        Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), similar: near })
+        let similar = similar(name, names.iter().map(String::as_str));
+        Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), similar })
     })?;
-    Ok(answer)
+    Ok(items)
 }

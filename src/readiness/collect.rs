@@ -1,7 +1,7 @@
-//! The snapshot that a decision rests on.
+//! Collects the snapshot that a decision is computed from.
 
-use super::measures::{LastRun, Observer, Place};
-use super::pure::model::{Criterion, Gate, Measurement, Outcome, Record, Snapshot, Waiver};
+use super::measures::{Environment, LastRun, Observer};
+use super::pure::model::{Criterion, Evidence, Gate, Measurement, Outcome, Snapshot, Waiver};
 use crate::access::as_owner;
 use crate::pg::clock;
 use crate::pg::xact::session;
@@ -11,71 +11,75 @@ use crate::time::instant::Instant;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
 
-/// A criterion before anybody has looked.
-struct Asked {
+/// A criterion without its measurements, and its input for them.
+struct CriterionRow {
     criterion: Criterion,
     measures: Vec<String>,
     last_run: Option<LastRun>,
 }
 
-/// Looks at everything.
+/// Evaluates each measure, then reads the criteria again.
 ///
-/// Looking takes its time, tests most of all. What others record, waive or change meanwhile counts: the criteria are read again at the end.
-pub fn snapshot(gate: Gate, release: Option<String>) -> Result<Snapshot, ReadinessError> {
+/// Measurements take time, end-to-end tests above all. The second read picks up evidence, waivers
+/// and criteria that other sessions committed meanwhile. Errors: 25001 in a transaction whose
+/// snapshot would not see them.
+pub(super) fn collect(gate: Gate, release: Option<String>) -> Result<Snapshot, ReadinessError> {
     session::require_latest_snapshot("decide")?;
-    let observer = Observer { now: Instant(clock::now()), place: Place::here() };
-    let mut seen = BTreeMap::new();
-    for Asked { criterion, measures, last_run } in criteria(gate, release.as_deref())? {
+    let observer = Observer { now: Instant(clock::now()), environment: Environment::current() };
+    let mut measurements = BTreeMap::new();
+    for CriterionRow { criterion, measures, last_run } in read_criteria(gate, release.as_deref())? {
         for measure in measures {
-            let measurement = observer.look(&measure, &criterion.name, last_run);
-            seen.insert((criterion.name.clone(), measure), measurement);
+            let measurement = observer.evaluate(&measure, &criterion.name, last_run);
+            measurements.insert((criterion.name.clone(), measure), measurement);
         }
     }
-    let asked = with_latest_snapshot(|| criteria(gate, release.as_deref()))?;
+    let rows = with_latest_snapshot(|| read_criteria(gate, release.as_deref()))?;
     let taken_at = Instant(clock::now());
-    let with_measurements = |Asked { mut criterion, measures, .. }: Asked| {
-        // A measure that somebody has added meanwhile was not looked at.
-        let of = |measure: String| {
-            seen.get(&(criterion.name.clone(), measure.clone())).cloned().unwrap_or_else(|| unseen(measure))
+    let with_measurements = |CriterionRow { mut criterion, measures, .. }: CriterionRow| {
+        let measured = |measure: String| {
+            let key = (criterion.name.clone(), measure);
+            measurements.get(&key).cloned().unwrap_or_else(|| added_meanwhile(key.1))
         };
-        criterion.measurements = measures.into_iter().map(of).collect();
+        criterion.measurements = measures.into_iter().map(measured).collect();
         criterion
     };
-    Ok(Snapshot { gate, release, taken_at, criteria: asked.into_iter().map(with_measurements).collect() })
+    let criteria = rows.into_iter().map(with_measurements).collect();
+    Ok(Snapshot { gate, release, taken_at, criteria })
 }
 
-fn unseen(measure: String) -> Measurement {
+/// A measure that another session added after the measurements.
+fn added_meanwhile(measure: String) -> Measurement {
     Measurement {
         measure,
-        outcome: Outcome::Absent,
-        detail: "it was changed while the decision was made".to_owned(),
+        outcome: Outcome::NoData,
+        detail: "the criterion changed during the decision".to_owned(),
         action: None,
         fresh_until: None,
         caveat: None,
     }
 }
 
-fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, ReadinessError> {
+fn read_criteria(gate: Gate, release: Option<&str>) -> Result<Vec<CriterionRow>, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/criteria.sql");
-            let mut asked = Vec::new();
+            let mut rows = Vec::new();
             for row in client.select(sql, None, &[gate.as_str().into(), release.into()])? {
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
                 let time = |column| {
                     row.get::<TimestampWithTimeZone>(column).map(|time| time.map(|time| Instant(time.into_inner())))
                 };
-                let record = |first| {
+                let evidence = |first| {
                     Ok::<_, ReadinessError>(match (row.get::<String>(first)?, time(first + 1)?, time(first + 2)?) {
                         (Some(id), Some(recorded_at), Some(fresh_until)) => {
-                            Some(Record { id, recorded_at, fresh_until, by: text(first + 3)? })
+                            Some(Evidence { id, recorded_at, fresh_until, by: text(first + 3)? })
                         }
                         _ => None,
                     })
                 };
                 let last_run = match (row.get::<bool>(14)?, time(15)?, time(16)?) {
                     (Some(passed), Some(at), Some(fresh_until)) => {
-                        Some(LastRun { passed, at, fresh_until, is_of_these: row.get(17)?.unwrap_or(false) })
+                        Some(LastRun { passed, at, fresh_until, is_current: row.get(17)?.unwrap_or(false) })
                     }
                     _ => None,
                 };
@@ -89,22 +93,22 @@ fn criteria(gate: Gate, release: Option<&str>) -> Result<Vec<Asked>, ReadinessEr
                     }),
                     _ => None,
                 };
-                asked.push(Asked {
+                rows.push(CriterionRow {
                     criterion: Criterion {
                         name: text(1)?,
                         category: text(2)?,
                         weight: row.get(3)?.unwrap_or(0),
                         is_blocker: row.get(4)?.unwrap_or(true),
                         measurements: Vec::new(),
-                        recorded: record(6)?,
-                        objection: record(10)?,
+                        recorded: evidence(6)?,
+                        objection: evidence(10)?,
                         waiver,
                     },
                     measures: row.get(5)?.unwrap_or_default(),
                     last_run,
                 });
             }
-            Ok(asked)
+            Ok(rows)
         })
     })
 }

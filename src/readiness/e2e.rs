@@ -1,10 +1,12 @@
-//! End-to-end tests: functions of the application that are run as its users and undone.
+//! Runs end-to-end tests: functions of the application, as its users, in subtransactions that are
+//! rolled back.
 
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::fmgr::spi::statements_in;
 use crate::pg::xact::sec_context;
 use crate::pg::xact::sec_context::Sandbox;
+use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::timeout;
 use crate::readiness::error::ReadinessError;
 use crate::rls::target::application::Application;
@@ -14,73 +16,82 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Instant;
 
-/// How many steps a plan may have,
-const MOST_STEPS: usize = 1_000;
-/// and how many characters of an error, or of a step's name, are kept.
-const MOST_CHARACTERS: usize = 1_000;
+/// Limit of the steps of a plan.
+const MAX_STEPS: usize = 1_000;
+/// Longer error messages and step names are truncated.
+const MAX_CHARACTERS: usize = 1_000;
 
-/// What shape a test has.
+/// The result type of a test function. It defines how a test passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// It raises, or it has passed.
+    /// Passes unless it raises an error.
     Void,
-    /// It returns whether it has passed.
+    /// Passes if it returns true.
     Boolean,
-    /// Its lines; those that begin with "not ok" are failures.
+    /// Returns text in the Test Anything Protocol.
     Lines,
-    /// Its rows are statements, to be run one after the other.
+    /// Returns rows of statements, which run in order.
     Plan,
 }
 
-/// A registered test.
+/// A row of crewsnow_ops.e2e_tests.
 struct Test {
     name: String,
     criterion: String,
     function: String,
     role: String,
     claims: Map<String, Value>,
-    milliseconds: i32,
+    time_limit_ms: i32,
     registered_by: String,
-    /// What is called, its owner and its shape; `None` if there is no such function any more.
-    call: Option<(String, pg_sys::Oid, Option<Shape>)>,
+    /// `None` if the function no longer exists.
+    call: Option<Call>,
 }
 
-/// A step that was taken.
+/// How to call a test function as it is defined now.
+struct Call {
+    /// The call with its qualified name, as SQL.
+    expression: String,
+    owner: pg_sys::Oid,
+    /// `None` if the function was replaced by one that cannot be a test.
+    shape: Option<Shape>,
+}
+
+/// A step that a test ran.
 #[derive(Debug, Clone, Serialize)]
-pub struct Step {
-    /// Its name.
+pub(super) struct Step {
+    /// Its name in the plan.
     pub step: String,
-    /// As which role.
+    /// The role that ran it.
     pub role: String,
-    /// How long it took.
+    /// Elapsed time.
     pub milliseconds: f64,
 }
 
-/// How a test went.
+/// The result of a test. Serialized into crewsnow_ops.evidence.details.
 #[derive(Debug, Clone, Serialize)]
-pub struct Run {
-    /// The test.
+pub(super) struct TestRun {
+    /// Name of the test.
     pub test: String,
-    /// Its function.
+    /// The function as it was registered.
     pub function: String,
-    /// For which criterion.
+    /// Name of the criterion.
     #[serde(skip)]
     pub criterion: String,
-    /// Whether it passed.
     pub passed: bool,
-    /// How long it took.
+    /// Elapsed time of all steps.
     pub milliseconds: f64,
-    /// In which step it failed.
+    /// `None` if it passed or failed before its first step.
     pub failed_step: Option<String>,
-    /// Why.
+    /// `None` if it passed.
     pub error: Option<String>,
-    /// The steps that were taken, the failed one included.
+    /// The steps that ran, including the failed one.
     pub steps: Vec<Step>,
 }
 
-/// Runs the tests of a name or a criterion, or all, one after the other. None of them leaves anything behind.
-pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, ReadinessError> {
-    let tests = registered(name, criterion)?;
+/// Runs the tests of this name, of this criterion, or all of them, in the order of their names.
+/// Each is rolled back.
+pub(super) fn run_tests(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<TestRun>, ReadinessError> {
+    let tests = registered_tests(name, criterion)?;
     if tests.is_empty() {
         return Ok(Vec::new());
     }
@@ -88,7 +99,7 @@ pub fn run(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Run>, Read
     Ok(tests.iter().map(|test| test.run(&application)).collect())
 }
 
-fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, ReadinessError> {
+fn registered_tests(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/tests.sql");
@@ -107,11 +118,11 @@ fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, 
                     criterion: text(2)?,
                     function: text(3)?,
                     role: text(4)?,
-                    claims: object(row.get::<JsonB>(5)?),
-                    milliseconds: row.get::<f64>(6)?.unwrap_or(0.0) as i32,
+                    claims: json_object(row.get::<JsonB>(5)?).unwrap_or_default(),
+                    time_limit_ms: row.get::<f64>(6)?.unwrap_or(0.0) as i32,
                     registered_by: text(7)?,
                     call: match (row.get::<String>(8)?, row.get::<pg_sys::Oid>(9)?) {
-                        (Some(call), Some(owner)) => Some((call, owner, shape)),
+                        (Some(expression), Some(owner)) => Some(Call { expression, owner, shape }),
                         _ => None,
                     },
                 });
@@ -121,83 +132,89 @@ fn registered(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, 
     })
 }
 
-fn object(json: Option<JsonB>) -> Map<String, Value> {
+fn json_object(json: Option<JsonB>) -> Option<Map<String, Value>> {
     match json {
-        Some(JsonB(Value::Object(object))) => object,
-        _ => Map::new(),
+        Some(JsonB(Value::Object(object))) => Some(object),
+        _ => None,
     }
 }
 
-/// How far a test has come.
+/// The steps of a running test.
 #[derive(Default)]
-struct Course {
-    steps: Vec<Step>,
-    at: Option<(String, String, Option<Instant>)>,
+struct Progress {
+    finished: Vec<Step>,
+    current: Option<CurrentStep>,
 }
 
-impl Course {
-    fn begin(&mut self, step: &str, role: &str) {
-        self.end();
-        self.at = Some((step.to_owned(), role.to_owned(), Some(Instant::now())));
+struct CurrentStep {
+    name: String,
+    role: String,
+    began: Instant,
+}
+
+impl Progress {
+    fn begin_step(&mut self, name: &str, role: &str) {
+        self.end_step();
+        self.current = Some(CurrentStep { name: name.to_owned(), role: role.to_owned(), began: Instant::now() });
     }
 
-    fn end(&mut self) {
-        if let Some((step, role, Some(began))) = self.at.take() {
-            self.steps.push(Step { step, role, milliseconds: milliseconds(began) });
+    fn end_step(&mut self) {
+        if let Some(CurrentStep { name, role, began }) = self.current.take() {
+            self.finished.push(Step { step: name, role, milliseconds: milliseconds_since(began) });
         }
     }
 }
 
-/// No longer than is read.
-fn cut(text: &str) -> String {
-    let mut cut: String = text.chars().take(MOST_CHARACTERS).collect();
-    if cut.len() < text.len() {
-        cut.push('…');
+fn truncated(text: &str) -> String {
+    let mut truncated: String = text.chars().take(MAX_CHARACTERS).collect();
+    if truncated.len() < text.len() {
+        truncated.push('…');
     }
-    cut
+    truncated
 }
 
-/// To the microsecond.
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_micros() as f64 / 1_000.0
+fn milliseconds_since(began: Instant) -> f64 {
+    began.elapsed().as_micros() as f64 / 1_000.0
 }
 
-/// A statement of a plan.
-struct Planned {
-    step: String,
+/// A row of a plan.
+struct PlannedStep {
+    name: String,
     statement: String,
+    /// `None` stands for the role of the test.
     role: Option<String>,
+    /// `None` stands for the claims of the test.
     claims: Option<Map<String, Value>>,
 }
 
 impl Test {
-    fn run(&self, application: &Application) -> Run {
+    fn run(&self, application: &Application) -> TestRun {
         let began = Instant::now();
-        let mut course = Course::default();
-        let error = self.play(application, &mut course).err().map(|error| cut(&error));
-        let failed_step = course.at.as_ref().filter(|_| error.is_some()).map(|(step, ..)| step.clone());
-        course.end();
-        Run {
+        let mut progress = Progress::default();
+        let error = self.execute(application, &mut progress).err().map(|error| truncated(&error));
+        let failed_step = progress.current.as_ref().filter(|_| error.is_some()).map(|step| step.name.clone());
+        progress.end_step();
+        TestRun {
             test: self.name.clone(),
             function: self.function.clone(),
             criterion: self.criterion.clone(),
             passed: error.is_none(),
-            milliseconds: milliseconds(began),
+            milliseconds: milliseconds_since(began),
             failed_step,
             error,
-            steps: course.steps,
+            steps: progress.finished,
         }
     }
 
-    fn play(&self, application: &Application, course: &mut Course) -> Result<(), String> {
-        let Some((call, owner, shape)) = &self.call else {
-            return Err(format!("function {} does not exist any more", self.function));
+    fn execute(&self, application: &Application, progress: &mut Progress) -> Result<(), String> {
+        let Some(Call { expression, owner, shape }) = &self.call else {
+            return Err(format!("function {} no longer exists", self.function));
         };
-        let shape = shape.ok_or_else(|| format!("function {} is not one that can be a test", self.function))?;
+        let shape = shape.ok_or_else(|| format!("function {} can no longer be a test", self.function))?;
         let registrant = lookup::role(&self.registered_by)
-            .ok_or_else(|| format!("role \"{}\", who registered it, does not exist any more", self.registered_by))?;
-        // Both could have lost the role since.
-        let actor = |role: &str| {
+            .ok_or_else(|| format!("role \"{}\", which registered it, no longer exists", self.registered_by))?;
+        // Checked again at each run: either of them may have lost the role since registration.
+        let permitted_role = |role: &str| {
             let oid = lookup::role(role).ok_or_else(|| format!("role \"{role}\" does not exist"))?;
             for member in [registrant, *owner] {
                 if !privilege::can_act_as(member, oid) {
@@ -206,50 +223,59 @@ impl Test {
             }
             Ok(oid)
         };
-        let role = actor(&self.role)?;
-        let enter = |stage: &Sandbox, oid: pg_sys::Oid, name: &str, claims: &Map<String, Value>| {
+        let test_role = permitted_role(&self.role)?;
+        let enter = |sandbox: &Sandbox, oid: pg_sys::Oid, role: &str, claims: &Map<String, Value>| {
             let mut claims = claims.clone();
-            claims.entry("role").or_insert_with(|| name.into());
-            stage.enter(oid, &application.request(&claims));
+            claims.entry("role").or_insert_with(|| role.into());
+            sandbox.enter(oid, &application.request(&claims));
         };
-        let work = |stage: &Sandbox| -> Result<(), String> {
-            // What is only checked at COMMIT would never be checked. What the calling transaction has left to be checked is checked here.
-            course.begin("constraints of the calling transaction", &self.role);
-            enter(stage, role, &self.role, &self.claims);
-            execute("SET CONSTRAINTS ALL IMMEDIATE")?;
-            course.at = None;
-            course.begin(if shape == Shape::Plan { "its plan" } else { call }, &self.role);
-            if shape != Shape::Plan {
-                return outcome(shape, call);
+        let run_steps = |sandbox: &Sandbox| -> Result<(), String> {
+            // Without a COMMIT, deferred constraints would never be checked. This also checks those
+            // that the calling transaction has deferred, as a step of its own.
+            progress.begin_step("constraints of the calling transaction", &self.role);
+            enter(sandbox, test_role, &self.role, &self.claims);
+            run_statement("SET CONSTRAINTS ALL IMMEDIATE")?;
+            progress.current = None;
+            progress.begin_step(if shape == Shape::Plan { "its plan" } else { expression }, &self.role);
+            match shape {
+                Shape::Void | Shape::Boolean => {
+                    return run_statement(&format!("SELECT {expression}"));
+                }
+                Shape::Lines => return run_tap_function(expression),
+                Shape::Plan => {}
             }
-            let planned = plan(call)?;
-            if planned.is_empty() {
+            let plan = read_plan(expression)?;
+            if plan.is_empty() {
                 return Err("its plan has no step".to_owned());
             }
-            if planned.len() > MOST_STEPS {
-                return Err(format!("its plan has more than {MOST_STEPS} steps"));
+            if plan.len() > MAX_STEPS {
+                return Err(format!("its plan has more than {MAX_STEPS} steps"));
             }
-            for planned in planned {
-                let name = planned.role.as_ref().unwrap_or(&self.role);
-                course.begin(&cut(&planned.step), name);
-                // A statement that is put together with a NULL is NULL, and would be a step that cannot fail.
-                match statements_in(&planned.statement) {
+            for step in plan {
+                let role = step.role.as_ref().unwrap_or(&self.role);
+                progress.begin_step(&truncated(&step.name), role);
+                // Concatenation with NULL yields NULL: a step without a statement could never fail.
+                match statements_in(&step.statement) {
                     0 => return Err("it has no statement".to_owned()),
                     1 => {}
-                    n => return Err(format!("it has {n} statements: each is a step of its own")),
+                    n => {
+                        return Err(format!("it has {n} statements: each must be a step of its own"));
+                    }
                 }
-                enter(stage, actor(name)?, name, planned.claims.as_ref().unwrap_or(&self.claims));
-                execute(&planned.statement)?;
+                let claims = step.claims.as_ref().unwrap_or(&self.claims);
+                enter(sandbox, permitted_role(role)?, role, claims);
+                run_statement(&step.statement)?;
             }
             Ok(())
         };
-        let (answer, has_expired) = timeout::with_timeout(self.milliseconds, || sec_context::sandboxed(work));
-        match answer {
-            _ if has_expired => Err(format!("it took longer than {} ms and was stopped", self.milliseconds)),
-            Ok(answer) => answer,
-            Err(failure) if failure.is_interrupt() => failure.raise(),
+        let (result, has_expired) = timeout::with_timeout(self.time_limit_ms, || sec_context::sandboxed(run_steps));
+        if has_expired {
+            return Err(format!("it was stopped at its time limit of {} ms", self.time_limit_ms));
+        }
+        match result.map_err(Failure::rethrow_interrupt) {
+            Ok(result) => result,
             Err(failure) => Err(match failure.state().as_str() {
-                // Where an application has SQLSTATEs of its own.
+                // An SQLSTATE of the application's own, which pgrx does not preserve.
                 "XX000" => failure.message,
                 state => format!("{state}: {}", failure.message),
             }),
@@ -258,30 +284,31 @@ impl Test {
 }
 
 /// Runs a statement. If its first column is boolean, it must return rows, and only true ones.
-fn execute(statement: &str) -> Result<(), String> {
+fn run_statement(statement: &str) -> Result<(), String> {
     Spi::connect_mut(|client| {
-        let rows = client.update(statement, None, &[]).map_err(told)?;
-        let type_ = if rows.columns().unwrap_or(0) == 0 { None } else { rows.column_type_oid(1).ok() };
-        // A domain over it is one, too.
+        let rows = client.update(statement, None, &[]).map_err(spi_error)?;
+        let has_columns = rows.columns().unwrap_or(0) > 0;
+        let type_ = has_columns.then(|| rows.column_type_oid(1).ok()).flatten();
+        // Domains over boolean included.
         if type_.map(|type_| lookup::base_type(type_.value())) != Some(pg_sys::BOOLOID) {
             return Ok(());
         }
         if rows.is_empty() {
-            return Err("it returned no row, where it should have returned true".to_owned());
+            return Err("it returned no row instead of true".to_owned());
         }
         for row in rows {
-            match row.get::<bool>(1).map_err(told)? {
+            match row.get::<bool>(1).map_err(spi_error)? {
                 Some(true) => {}
                 Some(false) => return Err("it returned false".to_owned()),
-                None => return Err("it returned NULL, where it should have returned true".to_owned()),
+                None => return Err("it returned NULL instead of true".to_owned()),
             }
         }
         Ok(())
     })
 }
 
-/// COMMIT and its like arrive here; errors of statements are raised.
-fn told(error: pgrx::spi::Error) -> String {
+/// The message for a statement that SPI refuses. Errors of the statement itself are raised instead.
+fn spi_error(error: pgrx::spi::Error) -> String {
     match error {
         pgrx::spi::Error::SpiError(pgrx::spi::SpiErrorCodes::Transaction) => {
             "2D000: a test cannot begin or end transactions".to_owned()
@@ -293,49 +320,45 @@ fn told(error: pgrx::spi::Error) -> String {
     }
 }
 
-fn outcome(shape: Shape, call: &str) -> Result<(), String> {
-    match shape {
-        Shape::Lines => Spi::connect_mut(|client| {
-            let sql = format!("SELECT l.line FROM {call} AS l (line)");
-            let (mut passed, mut wanted) = (0, None);
-            for row in client.update(sql.as_str(), None, &[]).map_err(told)? {
-                let line: String = row.get(1).map_err(told)?.ok_or("it returned NULL")?;
-                let line = line.trim();
-                if line.starts_with("not ok") || line.starts_with("Bail out!") {
-                    return Err(line.to_owned());
-                }
-                passed += usize::from(line == "ok" || line.starts_with("ok "));
-                wanted = line.strip_prefix("1..").and_then(|plan| plan.parse::<usize>().ok()).or(wanted);
+/// Calls a function that returns lines of the Test Anything Protocol, and counts its results.
+fn run_tap_function(call: &str) -> Result<(), String> {
+    Spi::connect_mut(|client| {
+        let sql = format!("SELECT l.line FROM {call} AS l (line)");
+        let (mut passed, mut planned) = (0, None);
+        for row in client.update(sql.as_str(), None, &[]).map_err(spi_error)? {
+            let line: String = row.get(1).map_err(spi_error)?.ok_or("it returned NULL")?;
+            let line = line.trim();
+            if line.starts_with("not ok") || line.starts_with("Bail out!") {
+                return Err(line.to_owned());
             }
-            match wanted {
-                Some(wanted) if wanted != passed => {
-                    Err(format!("it planned {wanted} tests, of which {passed} were ok"))
-                }
-                _ if passed == 0 => Err("it returned no line that says ok".to_owned()),
-                _ => Ok(()),
-            }
-        }),
-        _ => execute(&format!("SELECT {call}")),
-    }
+            passed += usize::from(line == "ok" || line.starts_with("ok "));
+            planned = line.strip_prefix("1..").and_then(|count| count.parse::<usize>().ok()).or(planned);
+        }
+        match planned {
+            Some(planned) if planned != passed => Err(format!("it planned {planned} tests, but {passed} were ok")),
+            _ if passed == 0 => Err("it returned no line that says ok".to_owned()),
+            _ => Ok(()),
+        }
+    })
 }
 
-fn plan(call: &str) -> Result<Vec<Planned>, String> {
+/// Calls a function that returns a plan. The columns role and claims are optional.
+fn read_plan(call: &str) -> Result<Vec<PlannedStep>, String> {
     Spi::connect_mut(|client| {
         let sql = format!(
-            "SELECT p.step::pg_catalog.text, p.statement::pg_catalog.text, pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->>) 'role', pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->) 'claims' FROM {call} AS p"
+            "SELECT p.step::pg_catalog.text, p.statement::pg_catalog.text, \
+             pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->>) 'role', \
+             pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->) 'claims' FROM {call} AS p"
         );
-        let mut planned = Vec::new();
-        for row in client.update(sql.as_str(), None, &[]).map_err(told)? {
-            planned.push(Planned {
-                step: row.get(1).map_err(told)?.unwrap_or_default(),
-                statement: row.get(2).map_err(told)?.unwrap_or_default(),
-                role: row.get(3).map_err(told)?,
-                claims: match row.get::<JsonB>(4).map_err(told)? {
-                    Some(JsonB(Value::Object(claims))) => Some(claims),
-                    _ => None,
-                },
+        let mut plan = Vec::new();
+        for row in client.update(sql.as_str(), None, &[]).map_err(spi_error)? {
+            plan.push(PlannedStep {
+                name: row.get(1).map_err(spi_error)?.unwrap_or_default(),
+                statement: row.get(2).map_err(spi_error)?.unwrap_or_default(),
+                role: row.get(3).map_err(spi_error)?,
+                claims: json_object(row.get::<JsonB>(4).map_err(spi_error)?),
             });
         }
-        Ok(planned)
+        Ok(plan)
     })
 }

@@ -7,20 +7,17 @@ use crate::telemetry::error::TelemetryError;
 use pgrx::PgSqlErrorCode;
 use pgrx::spi::{quote_identifier, quote_literal};
 
-/// A call that works.
-pub const WAIVER_EXAMPLE: &str = "SELECT crewsnow_ops.waive_criterion('payments', \
+// Calls that work, for HINTs.
+pub(super) const WAIVER_EXAMPLE: &str = "SELECT crewsnow_ops.waive_criterion('payments', \
     'Stripe is down, our side is healthy: INC-42', now() + interval '4 hours');";
-/// A call that works.
-pub const FREEZE_EXAMPLE: &str = "SELECT crewsnow_ops.freeze_releases('new year', \
+pub(super) const FREEZE_EXAMPLE: &str = "SELECT crewsnow_ops.freeze_releases('new year', \
     '2026-12-30 00:00+00', '2027-01-02 00:00+00');";
-/// A call that works.
-pub const TEST_EXAMPLE: &str = "SELECT crewsnow_ops.register_e2e_test('first evening', \
+pub(super) const TEST_EXAMPLE: &str = "SELECT crewsnow_ops.register_e2e_test('first evening', \
     'e2e.first_evening()', 'service_role');";
-/// A call that works.
-pub const EVIDENCE_EXAMPLE: &str = "SELECT crewsnow_ops.record_evidence('restore-test', true, \
-    '{\"backup\": \"2026-11-22\"}', '7 days');";
+pub(super) const EVIDENCE_EXAMPLE: &str = "SELECT crewsnow_ops.record_evidence('restore-test', \
+    true, '{\"backup\": \"2026-11-22\"}', '7 days');";
 
-/// A call about decisions that cannot be served.
+/// An error of the functions and triggers of decisions.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadinessError {
     /// SQLSTATE 42704

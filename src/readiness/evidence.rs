@@ -1,5 +1,6 @@
-//! What speaks for criteria, and against them.
+//! Records evidence for or against criteria, and validates the arguments that name them.
 
+use super::pure::measure::Measure;
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
@@ -11,25 +12,25 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// How long a JSON object may be, as text.
-const MOST_BYTES: usize = 256 * 1024;
-/// How many characters the name of a release may have.
-const MOST_CHARACTERS: usize = 200;
+/// Limit of a JSON object as text.
+const MAX_OBJECT_BYTES: usize = 256 * 1024;
+/// Limit of the name of a release.
+const MAX_RELEASE_CHARACTERS: usize = 200;
 
-/// The name of a release, which must be one.
-pub fn valid_release(release: Option<&str>) -> Result<Option<String>, ReadinessError> {
+/// The trimmed name of a release. Errors: 22023 if it is empty or too long.
+pub(super) fn valid_release(release: Option<&str>) -> Result<Option<String>, ReadinessError> {
     let length = release.map_or(1, |release| release.trim().chars().count());
-    if length == 0 || length > MOST_CHARACTERS {
+    if length == 0 || length > MAX_RELEASE_CHARACTERS {
         return Err(ReadinessError::InvalidRelease(length));
     }
     Ok(release.map(|release| release.trim().to_owned()))
 }
 
-/// A JSON object of a bearable size.
-pub fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, ReadinessError> {
+/// Passes a JSON object on. Errors: 22023 for another JSON type or more than 256 kB.
+pub(super) fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, ReadinessError> {
     let seen = match &object.0 {
         serde_json::Value::Object(_) => match object.0.to_string().len() {
-            length if length > MOST_BYTES => format!("one of {} kB", length.div_ceil(1024)),
+            length if length > MAX_OBJECT_BYTES => format!("one of {} kB", length.div_ceil(1024)),
             _ => return Ok(object),
         },
         serde_json::Value::Array(_) => "an array".to_owned(),
@@ -39,48 +40,52 @@ pub fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, Read
     Err(ReadinessError::InvalidObject { argument, seen })
 }
 
-/// A criterion that somebody refers to.
-pub struct Known {
-    /// How long evidence for it counts, as SQL writes it.
+/// A criterion that a caller named, as far as its arguments depend on it.
+pub(super) struct KnownCriterion {
+    /// The longest validity of evidence, as SQL text.
     pub fresh_for: String,
-    /// Whether evidence may count for so long.
-    pub is_valid: bool,
-    /// Whether nothing goes out without it.
+    /// Whether the requested validity is positive and at most `fresh_for`.
+    pub is_validity_allowed: bool,
+    /// Whether a waiver needs approval by another user.
     pub is_blocker: bool,
-    /// Whether it runs tests.
+    /// Whether its measures contain `tests`.
     pub runs_tests: bool,
-    /// Whether evidence for it counts: there is something that is known elsewhere.
-    pub asks_for_evidence: bool,
+    /// Whether a measure of it needs recorded evidence.
+    pub needs_evidence: bool,
 }
 
-/// The criterion of this name, which must be there; and whether evidence for it may count for a time.
-pub fn known_criterion(name: &str, valid_for: Option<Interval>) -> Result<Known, ReadinessError> {
+/// Looks a criterion up, and judges the requested validity of evidence for it.
+/// Errors: 42704 with the closest names if it does not exist.
+pub(super) fn find_criterion(name: &str, valid_for: Option<Interval>) -> Result<KnownCriterion, ReadinessError> {
+    let needing_evidence: Vec<&str> =
+        Measure::ALL.into_iter().filter(|measure| measure.needs_evidence()).map(Measure::as_str).collect();
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/known_criteria.sql");
             let mut names = Vec::new();
-            for row in client.select(sql, None, &[valid_for.into()])? {
+            for row in client.select(sql, None, &[valid_for.into(), needing_evidence.into()])? {
                 let found: String = row.get(1)?.unwrap_or_default();
                 if found == name {
-                    return Ok(Known {
+                    return Ok(KnownCriterion {
                         fresh_for: row.get(2)?.unwrap_or_default(),
-                        is_valid: row.get(3)?.unwrap_or(true),
+                        is_validity_allowed: row.get(3)?.unwrap_or(true),
                         is_blocker: row.get(4)?.unwrap_or(true),
                         runs_tests: row.get(5)?.unwrap_or(false),
-                        asks_for_evidence: row.get(6)?.unwrap_or(true),
+                        needs_evidence: row.get(6)?.unwrap_or(true),
                     });
                 }
                 names.push(found);
             }
-            let near = similar(name, names.iter().map(String::as_str));
-            Err(ReadinessError::Unknown { kind: Kind::Criterion, name: name.to_owned(), similar: near })
+            let similar = similar(name, names.iter().map(String::as_str));
+            Err(ReadinessError::Unknown { kind: Kind::Criterion, name: name.to_owned(), similar })
         })
     })
 }
 
 /// Records evidence. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (details, validity or release of another form), 42704 (unknown criterion), 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 22023 (invalid details, validity or release),
+/// 42704 (unknown criterion), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn record_evidence(
@@ -96,18 +101,21 @@ fn record_evidence(
     let passed = p_passed.ok_or_else(|| null("p_passed"))?;
     let details = valid_object("p_details", p_details.ok_or_else(|| null("p_details"))?)?;
     let release = valid_release(p_release)?;
-    let known = known_criterion(criterion, p_valid_for)?;
-    if !known.is_valid {
+    let known = find_criterion(criterion, p_valid_for)?;
+    if !known.is_validity_allowed {
         return Err(ReadinessError::InvalidValidity { fresh_for: known.fresh_for }.into());
     }
-    if passed && !known.asks_for_evidence {
-        notice!("\"{criterion}\" is seen by itself: evidence for it only answers evidence against it");
+    if passed && !known.needs_evidence {
+        notice!(
+            "criterion \"{criterion}\" is measured automatically: \
+             passing evidence only answers failing evidence"
+        );
     }
-    Ok(keep(criterion, passed, "recorded", release, details, p_valid_for)?)
+    Ok(insert_evidence(criterion, passed, "recorded", release, details, p_valid_for)?)
 }
 
-/// Keeps it.
-pub fn keep(
+/// Inserts a row and returns its id. `source` is `recorded` or `tests`.
+pub(super) fn insert_evidence(
     criterion: &str,
     passed: bool,
     source: &str,

@@ -1,7 +1,8 @@
-//! What can be seen of the system by itself.
+//! Evaluates the measures of a criterion against the running system.
 
 use super::e2e;
-use super::evidence::keep;
+use super::evidence::insert_evidence;
+use super::pure::measure::Measure;
 use super::pure::model::{Measurement, Outcome};
 use crate::access::as_owner;
 use crate::pg::fmgr::spi::in_target_schema;
@@ -16,40 +17,38 @@ use crate::time::minute::{MINUTE, Window};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
-use std::panic::AssertUnwindSafe;
 
-/// So many findings, or flags, are named; how many more there are is said.
-const NAMED: usize = 5;
-/// The last day, in minutes: at night there may be no payment for hours.
+/// How many findings, tests or flags a detail lists before it only counts the rest.
+const MAX_LISTED: usize = 5;
+/// In minutes. Payments may pause for hours at night, so a shorter window would prove nothing.
 const DAY: i64 = 24 * HOUR;
 
-/// A run of tests that an earlier decision has kept.
+/// The latest run of the criterion's tests in crewsnow_ops.evidence.
 #[derive(Debug, Clone, Copy)]
-pub struct LastRun {
-    /// Whether they passed.
+pub(super) struct LastRun {
+    /// Whether each test passed.
     pub passed: bool,
-    /// When.
+    /// Clock time of the run.
     pub at: Instant,
-    /// Until when that counts.
+    /// End of validity.
     pub fresh_until: Instant,
-    /// Whether it was of the tests that are registered now.
-    pub is_of_these: bool,
+    /// Whether it ran exactly the tests that are registered now.
+    pub is_current: bool,
 }
 
-/// Where a decision is made.
+/// Whether the transaction can write. End-to-end tests write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Where tests can run.
+pub(super) enum Environment {
+    /// Tests can run.
     Writable,
-    /// In a read-only transaction.
+    /// A read-only transaction on a primary.
     ReadOnly,
-    /// On a standby.
+    /// A standby, which sees the runs that the primary recorded.
     Standby,
 }
 
-impl Place {
-    /// This one.
-    pub fn here() -> Self {
+impl Environment {
+    pub(super) fn current() -> Self {
         match (session::is_writable(), session::is_standby()) {
             (true, _) => Self::Writable,
             (false, true) => Self::Standby,
@@ -58,16 +57,16 @@ impl Place {
     }
 }
 
-/// Looks at the system for one criterion at a time.
-pub struct Observer {
-    /// The present moment.
+/// Evaluates measures for one decision.
+pub(super) struct Observer {
+    /// Clock time at the start of the decision.
     pub now: Instant,
-    /// Where it is: tests write.
-    pub place: Place,
+    /// Where the decision is made.
+    pub environment: Environment,
 }
 
-/// What was seen.
-struct Seen {
+/// A [`Measurement`] before it gets its name.
+struct Observation {
     outcome: Outcome,
     detail: String,
     action: Option<String>,
@@ -75,137 +74,156 @@ struct Seen {
     caveat: Option<String>,
 }
 
-impl Seen {
+impl Observation {
     fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
         Self { outcome, detail: detail.into(), action: None, fresh_until: None, caveat: None }
     }
 
-    /// With the command that helps.
-    fn then(self, action: impl Into<String>) -> Self {
+    fn with_action(self, action: impl Into<String>) -> Self {
         Self { action: Some(action.into()), ..self }
     }
 
-    fn until(self, fresh_until: Option<Instant>) -> Self {
+    fn valid_until(self, fresh_until: Option<Instant>) -> Self {
         Self { fresh_until, ..self }
     }
 }
 
 impl Observer {
-    /// What a measure says. One that fails is no evidence, and no reason for the others to fail.
-    pub fn look(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Measurement {
-        let looked = subtransaction::try_in_subxact(AssertUnwindSafe(|| self.see(measure, criterion, last_run)));
-        let seen = match looked {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(error)) => Seen::new(Outcome::Absent, format!("it could not be looked at: {error}")),
-            Err(failure) if failure.is_interrupt() => failure.raise(),
-            Err(failure) => {
-                Seen::new(Outcome::Absent, format!("it could not be looked at: {}", failure.redacted_message()))
-            }
+    /// Evaluates one measure in a subtransaction. A failure counts as no data and does not stop
+    /// the other measures.
+    pub(super) fn evaluate(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Measurement {
+        let failed = |why: String| Observation::new(Outcome::NoData, format!("measurement failed: {why}"));
+        let observation = match subtransaction::isolated(|| self.observe(measure, criterion, last_run)) {
+            Ok(Ok(observation)) => observation,
+            Ok(Err(error)) => failed(error.to_string()),
+            Err(failure) => failed(failure.redacted_message()),
         };
         Measurement {
             measure: measure.to_owned(),
-            outcome: seen.outcome,
-            detail: seen.detail,
-            action: seen.action.filter(|_| seen.outcome != Outcome::Met),
-            fresh_until: seen.fresh_until,
-            caveat: seen.caveat,
+            outcome: observation.outcome,
+            detail: observation.detail,
+            action: observation.action.filter(|_| observation.outcome != Outcome::Met),
+            fresh_until: observation.fresh_until,
+            caveat: observation.caveat,
         }
     }
 
-    fn see(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Result<Seen, ReadinessError> {
+    fn observe(
+        &self,
+        measure: &str,
+        criterion: &str,
+        last_run: Option<LastRun>,
+    ) -> Result<Observation, ReadinessError> {
+        // The CHECK constraint on criteria.measures admits no unknown name. If one appears all the
+        // same, recorded evidence decides: an unknown measure must not pass by itself.
+        let Some(measure) = Measure::parse(measure) else {
+            return Ok(needs_evidence(criterion, None));
+        };
         match measure {
-            "tests" => match self.place {
-                Place::Writable => tests(criterion),
-                Place::Standby => Ok(self.earlier_tests(last_run)),
-                Place::ReadOnly => {
-                    let detail = "tests write, and this transaction is read-only";
-                    Ok(Seen::new(Outcome::Absent, detail).then("SHOW transaction_read_only;"))
-                }
-            },
-            "rls" => row_security(),
-            "webhooks" => self.webhooks(),
-            "telemetry" => self.telemetry(),
-            "freeze" => freeze(),
-            "flags" => flags(),
-            "alert-rules" => Ok(elsewhere(criterion, "whether alert rules are evaluated")),
-            "delivery-queue" => Ok(elsewhere(criterion, "whether what they say is delivered")),
-            "open-incidents" => Ok(elsewhere(criterion, "whether a critical incident is open")),
-            "recent-escalations" => Ok(elsewhere(criterion, "what was escalated to level 3")),
-            _ => Ok(recorded(criterion)),
+            Measure::Tests => self.tests(criterion, last_run),
+            Measure::Rls => row_security(),
+            Measure::Webhooks => self.webhooks(),
+            Measure::Telemetry => self.telemetry(),
+            Measure::Freeze => freeze(),
+            Measure::Flags => flags(),
+            Measure::AlertRules => Ok(needs_evidence(criterion, Some("evaluation of alert rules"))),
+            Measure::DeliveryQueue => Ok(needs_evidence(criterion, Some("delivery of alerts"))),
+            Measure::OpenIncidents => Ok(needs_evidence(criterion, Some("open critical incidents"))),
+            Measure::RecentEscalations => Ok(needs_evidence(criterion, Some("escalations to level 3"))),
+            Measure::Evidence => Ok(needs_evidence(criterion, None)),
         }
     }
 
-    /// A standby has what the primary has kept. What has failed there in a transaction that was rolled back, as a failing require_go is, it has not.
-    fn earlier_tests(&self, last_run: Option<LastRun>) -> Seen {
-        let absent = |why: &str| {
-            let detail = format!("tests write, and cannot run on a standby; {why}");
-            Seen::new(Outcome::Absent, detail).then("SELECT decision FROM make_go_no_go_decision(); -- on the primary")
+    fn tests(&self, criterion: &str, last_run: Option<LastRun>) -> Result<Observation, ReadinessError> {
+        match self.environment {
+            Environment::Writable => run_tests(criterion),
+            Environment::Standby => Ok(self.last_run_on_primary(last_run)),
+            Environment::ReadOnly => {
+                let detail = "end-to-end tests cannot run in a read-only transaction";
+                Ok(Observation::new(Outcome::NoData, detail).with_action("SHOW transaction_read_only;"))
+            }
+        }
+    }
+
+    /// A standby relies on the run that the primary recorded. It cannot see a run whose transaction
+    /// rolled back, such as that of a failing require_go.
+    fn last_run_on_primary(&self, last_run: Option<LastRun>) -> Observation {
+        let no_data = |why: &str| {
+            let detail = format!("end-to-end tests cannot run on a standby; {why}");
+            Observation::new(Outcome::NoData, detail)
+                .with_action("SELECT decision FROM make_go_no_go_decision(); -- on the primary")
         };
         match last_run {
-            None => absent("no run was kept on the primary"),
-            Some(last) if !last.is_of_these => absent("those that are registered now have not run on the primary"),
+            None => no_data("the primary has recorded no run"),
+            Some(last) if !last.is_current => no_data("the primary has not run the tests that are registered now"),
             Some(last) if !last.passed => {
-                Seen::new(Outcome::Failed, format!("tests failed on the primary at {}", last.at))
-                    .then("SELECT * FROM crewsnow_ops.run_e2e_tests(); -- on the primary")
+                Observation::new(Outcome::Failed, format!("tests failed on the primary at {}", last.at))
+                    .with_action("SELECT * FROM crewsnow_ops.run_e2e_tests(); -- on the primary")
             }
             Some(last) if last.fresh_until <= self.now => {
-                absent(&format!("they passed on the primary at {}, too long ago", last.at))
+                no_data(&format!("they passed on the primary at {}, too long ago", last.at))
             }
-            Some(last) => Seen::new(Outcome::Met, format!("tests passed on the primary at {}", last.at))
-                .until(Some(last.fresh_until)),
+            Some(last) => Observation::new(Outcome::Met, format!("tests passed on the primary at {}", last.at))
+                .valid_until(Some(last.fresh_until)),
         }
     }
 
-    fn webhooks(&self) -> Result<Seen, ReadinessError> {
-        let look = in_target_schema(
-            "SELECT status, count(*), max(processed_at) FROM @extschema@.processed_events WHERE processed_at > now() - interval '1 day' GROUP BY 1;",
+    fn webhooks(&self) -> Result<Observation, ReadinessError> {
+        let action = in_target_schema(
+            "SELECT status, count(*), max(processed_at) FROM @extschema@.processed_events \
+             WHERE processed_at > now() - interval '1 day' GROUP BY 1;",
         )?;
         let webhooks = Webhooks::read(Window::ending(self.now.0, DAY), self.now.0)?;
         if let Some(alert) = &webhooks.alert {
-            return Ok(Seen::new(Outcome::Failed, alert.to_string()).then(look));
+            return Ok(Observation::new(Outcome::Failed, alert.to_string()).with_action(action));
         }
-        let within = |minutes| {
+        let totals_of_last = |minutes| {
             let window = Window::ending(self.now.0, minutes);
             let counts = webhooks.counts.iter().filter(move |(minute, _)| window.holds(**minute));
             counts.fold((0, 0), |(events, failed), (_, count)| (events + count.events, failed + count.failed))
         };
-        let ((_, lately), (events, failed)) = (within(HOUR), within(DAY));
-        let last =
-            |which: fn(&Count) -> bool| webhooks.counts.iter().rev().find(|(_, count)| which(count)).map(|(m, _)| *m);
-        let last_failed = last(|count| count.failed > 0);
-        let last_good = last(|count| count.events > count.failed);
-        let processed = events - failed - received(self.now.0 - DAY * MINUTE)?;
-        let seen = if lately > 0 {
-            Seen::new(Outcome::Failed, format!("{lately} webhooks of the last hour failed"))
-        } else if failed * 20 > events {
-            Seen::new(Outcome::Failed, format!("{failed} of {events} webhooks of 24 hours failed"))
-        } else if last_failed.is_some() && last_failed > last_good {
-            Seen::new(Outcome::Failed, "the last webhook failed, and none was processed since")
-        } else if processed <= 0 {
-            Seen::new(Outcome::Absent, "no webhook was processed in 24 hours")
-        } else {
-            Seen::new(
-                Outcome::Met,
-                format!("webhooks processed in 24 hours: {processed}; none failed in the last hour"),
-            )
+        let (_, failed_last_hour) = totals_of_last(HOUR);
+        let (events, failed) = totals_of_last(DAY);
+        let last_minute_with = |matches: fn(&Count) -> bool| {
+            let (minute, _) = webhooks.counts.iter().rev().find(|(_, count)| matches(count))?;
+            Some(*minute)
         };
-        Ok(seen.then(look))
+        let last_failed = last_minute_with(|count| count.failed > 0);
+        let last_processed = last_minute_with(|count| count.events > count.failed);
+        let processed = events - failed - received_webhooks(self.now.0 - DAY * MINUTE)?;
+        let observation = if failed_last_hour > 0 {
+            let detail = format!("webhooks failed in the last hour: {failed_last_hour}");
+            Observation::new(Outcome::Failed, detail)
+        } else if failed * 20 > events {
+            Observation::new(Outcome::Failed, format!("{failed} of {events} webhooks failed in 24 hours"))
+        } else if last_failed.is_some() && last_failed > last_processed {
+            Observation::new(Outcome::Failed, "the last webhook failed, and none was processed since")
+        } else if processed <= 0 {
+            Observation::new(Outcome::NoData, "no webhook was processed in 24 hours")
+        } else {
+            let detail = format!("webhooks processed in 24 hours: {processed}; none failed in the last hour");
+            Observation::new(Outcome::Met, detail)
+        };
+        Ok(observation.with_action(action))
     }
 
-    fn telemetry(&self) -> Result<Seen, ReadinessError> {
+    fn telemetry(&self) -> Result<Observation, ReadinessError> {
         let functions = minutes(Window::ending(self.now.0, TEN_MINUTES), Times::Unwanted)?;
         let calls: u64 = functions.iter().flat_map(|(_, minutes)| minutes.values()).map(|minute| minute.calls).sum();
-        Ok(match calls {
-            0 => Seen::new(Outcome::Absent, "no call of a function in ten minutes").then(in_target_schema(
-                "SELECT max(created_at) FROM @extschema@.event_log WHERE created_at > now() - interval '1 day';",
-            )?),
-            calls => Seen::new(Outcome::Met, format!("{calls} calls of {} functions in ten minutes", functions.len())),
-        })
+        if calls == 0 {
+            let action = in_target_schema(
+                "SELECT max(created_at) FROM @extschema@.event_log \
+                 WHERE created_at > now() - interval '1 day';",
+            )?;
+            return Ok(Observation::new(Outcome::NoData, "no function call in ten minutes").with_action(action));
+        }
+        let detail = format!("function calls in ten minutes: {calls}, of {} functions", functions.len());
+        Ok(Observation::new(Outcome::Met, detail))
     }
 }
 
-/// How many webhooks of the time since wait to be processed.
-fn received(since: i64) -> Result<i64, ReadinessError> {
+/// Number of webhooks since `since` that are received but not processed, counted up to 10,000.
+fn received_webhooks(since: i64) -> Result<i64, ReadinessError> {
     let sql = in_target_schema(include_str!("../../sql/readiness/received_webhooks.sql"))?;
     let since = TimestampWithTimeZone::try_from(since).ok();
     as_owner(|| {
@@ -215,122 +233,128 @@ fn received(since: i64) -> Result<i64, ReadinessError> {
     })
 }
 
-fn recorded(criterion: &str) -> Seen {
-    Seen::new(Outcome::Elsewhere, "somebody has to record evidence").then(evidence(criterion))
+/// The database cannot measure `subject`; `None` stands for the criterion as a whole.
+///
+/// The action lists recorded evidence. It is deliberately not a call of record_evidence that is
+/// ready to paste: users would record a pass without verifying it.
+fn needs_evidence(criterion: &str, subject: Option<&str>) -> Observation {
+    let detail = match subject {
+        Some(subject) => format!("{subject}: needs recorded evidence"),
+        None => "needs recorded evidence".to_owned(),
+    };
+    let action = format!(
+        "SELECT passed, details, recorded_at, recorded_by FROM crewsnow_ops.evidence \
+         WHERE criterion = {} ORDER BY recorded_at DESC LIMIT 5; \
+         -- {criterion}: verify, then call crewsnow_ops.record_evidence",
+        quote_literal(criterion)
+    );
+    Observation::new(Outcome::NeedsEvidence, detail).with_action(action)
 }
 
-/// What nothing in the database knows yet.
-fn elsewhere(criterion: &str, what: &str) -> Seen {
-    Seen::new(Outcome::Elsewhere, format!("{what} is not known here")).then(evidence(criterion))
-}
-
-/// Shows what was recorded. What is so has to be looked at, and not only said: a command that says it would be typed as it stands.
-fn evidence(criterion: &str) -> String {
-    let name = quote_literal(criterion);
-    format!(
-        "SELECT passed, details, recorded_at, recorded_by FROM crewsnow_ops.evidence WHERE criterion = {name} ORDER BY recorded_at DESC LIMIT 5; -- {criterion}: look, then say what is so with crewsnow_ops.record_evidence"
-    )
-}
-
-/// Runs the tests of a criterion, and keeps how they went for where they cannot run.
-fn tests(criterion: &str) -> Result<Seen, ReadinessError> {
-    let runs = e2e::run(None, Some(criterion))?;
+/// Runs the tests of a criterion and records the run, on which decisions on a standby rely.
+fn run_tests(criterion: &str) -> Result<Observation, ReadinessError> {
+    let runs = e2e::run_tests(None, Some(criterion))?;
     if runs.is_empty() {
-        let name = quote_literal(criterion);
         let action = format!(
-            "SELECT name, function FROM crewsnow_ops.e2e_tests WHERE criterion = {name}; -- {criterion}: an admin registers one with crewsnow_ops.register_e2e_test"
+            "SELECT name, function FROM crewsnow_ops.e2e_tests WHERE criterion = {}; \
+             -- {criterion}: an admin registers one with crewsnow_ops.register_e2e_test",
+            quote_literal(criterion)
         );
-        return Ok(Seen::new(Outcome::Absent, "no test is registered").then(action));
+        return Ok(Observation::new(Outcome::NoData, "no test is registered").with_action(action));
     }
-    let passed = runs.iter().all(|run| run.passed);
+    let failed: Vec<&e2e::TestRun> = runs.iter().filter(|run| !run.passed).collect();
     let details = serde_json::json!({ "tests": runs });
-    keep(criterion, passed, "tests", None, JsonB(details), None)?;
-    let failed: Vec<String> = runs
+    insert_evidence(criterion, failed.is_empty(), "tests", None, JsonB(details), None)?;
+    let count = match runs.len() {
+        1 => "1 test".to_owned(),
+        count => format!("{count} tests"),
+    };
+    let Some(first) = failed.first() else {
+        let steps: usize = runs.iter().map(|run| run.steps.len()).sum();
+        let milliseconds: f64 = runs.iter().map(|run| run.milliseconds).sum();
+        let detail = format!("{count} passed: {steps} steps in {milliseconds:.0} ms");
+        return Ok(Observation::new(Outcome::Met, detail));
+    };
+    let failures: Vec<String> = failed
         .iter()
-        .filter(|run| !run.passed)
         .map(|run| {
             let step = run.failed_step.as_ref().map(|step| format!(" at \"{step}\"")).unwrap_or_default();
             format!("\"{}\"{step}: {}", run.test, run.error.as_deref().unwrap_or_default())
         })
         .collect();
-    let first = runs.iter().find(|run| !run.passed);
-    Ok(match first {
-        None => {
-            let steps: usize = runs.iter().map(|run| run.steps.len()).sum();
-            let milliseconds: f64 = runs.iter().map(|run| run.milliseconds).sum();
-            let detail = format!("{} passed: {steps} steps in {milliseconds:.0} ms", tests_counted(runs.len()));
-            Seen::new(Outcome::Met, detail)
-        }
-        Some(first) => {
-            let detail = format!("{} of {} failed: {}", failed.len(), tests_counted(runs.len()), named(&failed));
-            let action = format!("SELECT * FROM crewsnow_ops.run_e2e_tests({});", quote_literal(&first.test));
-            Seen::new(Outcome::Failed, detail).then(action)
-        }
-    })
+    let detail = format!("{} of {count} failed: {}", failed.len(), listed(&failures));
+    let action = format!("SELECT * FROM crewsnow_ops.run_e2e_tests({});", quote_literal(&first.test));
+    Ok(Observation::new(Outcome::Failed, detail).with_action(action))
 }
 
-fn tests_counted(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "test" } else { "tests" })
-}
-
-fn row_security() -> Result<Seen, ReadinessError> {
-    let (seen, accepted) = match summarize()? {
+fn row_security() -> Result<Observation, ReadinessError> {
+    let no_exceptions = Vec::new();
+    let (observation, accepted) = match summarize()? {
         AuditSummary::Leaking(leaks) => {
-            (Seen::new(Outcome::Failed, format!("it leaks: {}", named(&leaks))), Vec::new())
+            let detail = format!("leaks found: {}", listed(&leaks));
+            (Observation::new(Outcome::Failed, detail), no_exceptions)
         }
         AuditSummary::Inconclusive(why) => {
-            (Seen::new(Outcome::Absent, format!("it could not be told: {}", named(&why))), Vec::new())
+            let detail = format!("the audit is INCONCLUSIVE: {}", listed(&why));
+            (Observation::new(Outcome::NoData, detail), no_exceptions)
         }
         AuditSummary::Sound { tables, weaknesses, accepted } => {
             let weaknesses = match weaknesses {
                 0 => String::new(),
-                n => format!("; weaknesses that are no leaks: {n}"),
+                n => format!("; weaknesses that are not leaks: {n}"),
             };
-            (Seen::new(Outcome::Met, format!("no leak in {tables} tables, audited now{weaknesses}")), accepted)
+            let detail = format!("no leak in {tables} tables, audited now{weaknesses}");
+            (Observation::new(Outcome::Met, detail), accepted)
         }
     };
-    let caveat = (!accepted.is_empty()).then(|| format!("what leaks was accepted: {}", named(&accepted)));
-    Ok(Seen { caveat, ..seen.then("SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();") })
+    let caveat = (!accepted.is_empty()).then(|| format!("accepted leaks: {}", listed(&accepted)));
+    let action = "SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();";
+    Ok(Observation { caveat, ..observation.with_action(action) })
 }
 
-fn freeze() -> Result<Seen, ReadinessError> {
+fn freeze() -> Result<Observation, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let row = client.select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?.first();
             let next = row.get::<TimestampWithTimeZone>(2)?.map(|next| Instant(next.into_inner()));
             Ok(match row.get::<String>(1)? {
-                None => Seen::new(Outcome::Met, "no freeze is on").until(next),
-                Some(freezes) => Seen::new(Outcome::Failed, freezes)
-                    .then("SELECT * FROM crewsnow_ops.freezes WHERE now() >= starts_at AND now() < ends_at;"),
+                None => Observation::new(Outcome::Met, "no freeze is in effect").valid_until(next),
+                Some(freezes) => Observation::new(Outcome::Failed, freezes).with_action(
+                    "SELECT * FROM crewsnow_ops.freezes \
+                     WHERE now() >= starts_at AND now() < ends_at;",
+                ),
             })
         })
     })
 }
 
-fn flags() -> Result<Seen, ReadinessError> {
+fn flags() -> Result<Observation, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
-            let (mut planned, mut wrong, mut action) = (0, Vec::new(), None);
+            let (mut planned, mut deviations, mut action) = (0, Vec::new(), None);
             for row in client.select(include_str!("../../sql/readiness/flags.sql"), None, &[])? {
                 planned = row.get::<i64>(1)?.unwrap_or(0);
-                let (Some(key), Some(why)) = (row.get::<String>(2)?, row.get::<String>(3)?) else { continue };
-                wrong.push(format!("{key} {why}"));
+                let (Some(key), Some(deviation)) = (row.get::<String>(2)?, row.get::<String>(3)?) else { continue };
+                deviations.push(format!("{key} {deviation}"));
                 action = action.or(row.get::<String>(4)?);
             }
-            Ok(match (planned, wrong.as_slice()) {
-                (0, _) => Seen::new(Outcome::Absent, "the launch plan has no flag"),
-                (_, []) => Seen::new(Outcome::Met, format!("all {planned} flags of the launch plan")),
-                _ => Seen { action, ..Seen::new(Outcome::Failed, named(&wrong)) },
+            Ok(match (planned, deviations.as_slice()) {
+                (0, _) => Observation::new(Outcome::NoData, "the launch plan has no flag"),
+                (_, []) => {
+                    let detail = format!("flags that match the launch plan: all {planned}");
+                    Observation::new(Outcome::Met, detail)
+                }
+                _ => Observation { action, ..Observation::new(Outcome::Failed, listed(&deviations)) },
             })
         })
     })
 }
 
-/// The first ones, and how many more.
-fn named(all: &[String]) -> String {
-    let more = match all.len().saturating_sub(NAMED) {
+/// The first few items, and the number of the others.
+fn listed(items: &[String]) -> String {
+    let rest = match items.len().saturating_sub(MAX_LISTED) {
         0 => String::new(),
-        more => format!("; and {more} more"),
+        rest => format!("; and {rest} more"),
     };
-    format!("{}{more}", all[..all.len().min(NAMED)].join("; "))
+    format!("{}{rest}", items[..items.len().min(MAX_LISTED)].join("; "))
 }

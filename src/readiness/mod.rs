@@ -1,4 +1,4 @@
-//! Decisions on evidence: whether a release goes out, and whether the application opens.
+//! Decides on evidence whether a release is deployed and whether the application launches.
 
 pub mod api;
 pub mod collect;

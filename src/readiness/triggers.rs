@@ -1,4 +1,4 @@
-//! The triggers on the tables of decisions.
+//! Trigger functions on the tables of decisions.
 
 use crate::error::raise;
 use crate::pg::backend_local::BackendLocal;
@@ -13,53 +13,54 @@ use pgrx::{AllocatedByRust, PgTriggerOperation};
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
-const CALLED: ReadinessError = ReadinessError::Server(ServerError::NotATrigger("seeded_rows_stay"));
-/// Columns that are kept by the trigger.
+const NOT_A_TRIGGER: ReadinessError = ReadinessError::Server(ServerError::NotATrigger("seeded_rows_stay"));
+/// Columns that the trigger sets. A change of these alone is not a change of the row.
 const BOOKKEEPING: [&str; 3] = ["seeded", "changed_at", "changed_by"];
 
-/// While a seeded row makes room for the one from a dump.
+/// Set while a restored row replaces a seeded one, so that the DELETE of the seeded row passes.
 static DISPLACING: BackendLocal<bool> = BackendLocal::new(false);
 
-struct Displacing;
+/// Clears [`DISPLACING`], even if the DELETE fails.
+struct DisplacingGuard;
 
-impl Drop for Displacing {
+impl Drop for DisplacingGuard {
     fn drop(&mut self) {
         DISPLACING.with(|is_running| *is_running = false);
     }
 }
 
-/// BEFORE UPDATE OR DELETE OR TRUNCATE on what was decided.
+/// BEFORE UPDATE OR DELETE OR TRUNCATE on crewsnow_ops.decisions.
 #[pg_trigger(sql = false)]
 fn decisions_are_final<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(Err(ReadinessError::DecisionsAreFinal))
 }
 
-/// BEFORE INSERT OR UPDATE OR DELETE, each row of a table that came with rows.
+/// BEFORE INSERT OR UPDATE OR DELETE on each table with seeded rows.
 #[pg_trigger(sql = false)]
 fn seeded_rows_stay<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
-    Ok(raise(write(trigger)))
+    Ok(raise(protect_seeded_rows(trigger)))
 }
 
-fn write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ReadinessError> {
+fn protect_seeded_rows<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ReadinessError> {
     let table = trigger.table_name()?;
     let (key, displace) = match table.as_str() {
         "criteria" => ("name", Some(include_str!("../../sql/readiness/displace_criterion.sql"))),
         "launch_plan" => ("flag_key", Some(include_str!("../../sql/readiness/displace_plan.sql"))),
         "checklist_items" => ("item", None),
-        _ => return Err(CALLED),
+        _ => return Err(NOT_A_TRIGGER),
     };
     match trigger.op()? {
         PgTriggerOperation::Insert => insert(trigger, key, displace),
         PgTriggerOperation::Update => update(trigger, &table, key, displace.is_some()),
         PgTriggerOperation::Delete => {
-            let old = trigger.old().ok_or(CALLED)?.into_owned();
+            let old = trigger.old().ok_or(NOT_A_TRIGGER)?.into_owned();
             let is_displaced = DISPLACING.with(|is_running| *is_running).unwrap_or(false);
             if old.get_by_name::<bool>("seeded")? == Some(true) && !is_displaced {
                 return Err(built_in(&table, &old, key));
             }
             Ok(Some(old))
         }
-        PgTriggerOperation::Truncate => Err(CALLED),
+        PgTriggerOperation::Truncate => Err(NOT_A_TRIGGER),
     }
 }
 
@@ -68,18 +69,19 @@ fn built_in(table: &str, row: &Row<'_>, key: &str) -> ReadinessError {
     ReadinessError::BuiltIn { table: table.to_owned(), key }
 }
 
-/// A row takes the place of the one that came with the extension, if nobody has changed that: so a dump is restored.
+/// Restores a dump: a restored row replaces the seeded row of its key, if that is unchanged.
 fn insert<'a>(
     trigger: &'a PgTrigger<'a>,
     key: &str,
     displace: Option<&'static str>,
 ) -> Result<Option<Row<'a>>, ReadinessError> {
-    let mut row = trigger.new().ok_or(CALLED)?.into_owned();
+    let mut row = trigger.new().ok_or(NOT_A_TRIGGER)?.into_owned();
     let Some(sql) = displace else {
         row.set_by_name("seeded", false)?;
         return Ok(Some(row));
     };
-    // Only the owner restores, and what is in a dump was changed once. Nobody else's INSERT … ON CONFLICT replaces what it does not name.
+    // Only the owner restores, and a dump holds only changed rows. The INSERT … ON CONFLICT of
+    // another role must not replace columns that it does not name.
     let is_restored = glue::is_owner(trigger) && row.get_by_name::<TimestampWithTimeZone>("changed_at")?.is_some();
     if !is_restored {
         row.set_by_name("seeded", false)?;
@@ -88,7 +90,7 @@ fn insert<'a>(
     }
     let key: Option<String> = row.get_by_name(key)?;
     DISPLACING.with(|is_running| *is_running = true);
-    let _displacing = Displacing;
+    let _guard = DisplacingGuard;
     let displace = |client: &mut pgrx::spi::SpiClient<'_>| {
         Ok::<_, ReadinessError>(!client.update(sql, None, &[key.into()])?.is_empty())
     };
@@ -97,15 +99,15 @@ fn insert<'a>(
     Ok(Some(row))
 }
 
-/// Who changed it and when.
+/// Stamps a changed row. Errors: 0A000 for a seeded row that would change its key or is fixed.
 fn update<'a>(
     trigger: &'a PgTrigger<'a>,
     table: &str,
     key: &str,
     can_be_changed: bool,
 ) -> Result<Option<Row<'a>>, ReadinessError> {
-    let old = trigger.old().ok_or(CALLED)?.into_owned();
-    let mut new = trigger.new().ok_or(CALLED)?.into_owned();
+    let old = trigger.old().ok_or(NOT_A_TRIGGER)?.into_owned();
+    let mut new = trigger.new().ok_or(NOT_A_TRIGGER)?.into_owned();
     let seeded = old.get_by_name::<bool>("seeded")?.unwrap_or(false);
     let is_renamed = old.get_by_name::<String>(key)? != new.get_by_name::<String>(key)?;
     if seeded && (is_renamed || !can_be_changed) {

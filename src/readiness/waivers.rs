@@ -1,6 +1,6 @@
-//! What need not be met for now, and when nothing is launched.
+//! Waivers of criteria, and freezes of launches.
 
-use super::evidence::{known_criterion, valid_release};
+use super::evidence::{find_criterion, valid_release};
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::clock;
@@ -14,11 +14,12 @@ use pgrx::prelude::*;
 const APPROVE_EXAMPLE: &str = "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const REVOKE_EXAMPLE: &str = "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be7c-3ae492be0185');";
-/// How long a waiver may hold.
-const LONGEST: i64 = 30 * crate::time::minute::DAY;
+/// Longest validity of a waiver, in microseconds.
+const MAX_VALIDITY: i64 = 30 * crate::time::minute::DAY;
 
-/// Writes as the owner; the texts of what the statement returns, `None` where it touched no row.
-fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, ReadinessError> {
+/// Runs a statement as the extension's owner. Returns the first column of its first row.
+/// The outer `None` means no row, the inner one NULL.
+fn execute_as_owner(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, ReadinessError> {
     as_owner(|| {
         Spi::connect_mut(|client| {
             let rows = client.update(sql, None, arguments)?;
@@ -27,20 +28,23 @@ fn write(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<Stri
     })
 }
 
-/// Two people are two who have logged in, and who do it themselves: no SECURITY DEFINER function of somebody else's that they have called, or that
-/// a trigger calls, does it in their name.
-fn in_person() -> Result<(), ReadinessError> {
+/// Requires that the session user runs the statement without an intermediary.
+///
+/// Otherwise a SECURITY DEFINER function or a trigger could approve in the name of any session
+/// that happens to run it, and one user could pass for two. Errors: 42501.
+fn require_in_person() -> Result<(), ReadinessError> {
     if session::is_in_person() { Ok(()) } else { Err(ReadinessError::NotInPerson(session::user())) }
 }
 
-fn unknown(kind: Kind, id: pgrx::Uuid) -> ReadinessError {
+fn unknown_id(kind: Kind, id: pgrx::Uuid) -> ReadinessError {
     ReadinessError::Unknown { kind, name: id.to_string(), similar: Vec::new() }
 }
 
-/// Asks for a waiver. See the COMMENT on the SQL function.
+/// Requests a waiver. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (no reason, a time that is past or too far, a release of another form), 42704 (unknown criterion),
-/// 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 22023 (empty reason, expiry out of range, invalid release),
+/// 42501 (called through a SECURITY DEFINER function), 42704 (unknown criterion),
+/// 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn waive_criterion(
@@ -50,7 +54,7 @@ fn waive_criterion(
     p_release: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("waive a criterion")?;
-    in_person()?;
+    require_in_person()?;
     let null = |argument| ServerError::NullArgument { argument, example: WAIVER_EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
@@ -61,57 +65,60 @@ fn waive_criterion(
         return Err(error.into());
     }
     let (now, until) = (clock::now(), expires_at.into_inner());
-    if until <= now || until > now.saturating_add(LONGEST) {
+    if until <= now || until > now.saturating_add(MAX_VALIDITY) {
         return Err(ReadinessError::InvalidEnd.into());
     }
-    let known = known_criterion(criterion, None)?;
+    let known = find_criterion(criterion, None)?;
     let id = builtins::new_uuid();
     let arguments =
         [id.into(), criterion.into(), release.into(), reason.into(), session::user().into(), expires_at.into()];
-    write(include_str!("../../sql/readiness/keep_waiver.sql"), &arguments)?;
+    execute_as_owner(include_str!("../../sql/readiness/keep_waiver.sql"), &arguments)?;
     if known.is_blocker {
         notice!(
-            "\"{criterion}\" is a blocker: somebody else has to agree: SELECT crewsnow_ops.approve_waiver('{id}');"
+            "criterion \"{criterion}\" is a blocker: another user must approve the waiver: \
+             SELECT crewsnow_ops.approve_waiver('{id}');"
         );
     }
     Ok(id)
 }
 
-/// Agrees to a waiver. See the COMMENT on the SQL function.
+/// Approves another user's waiver. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 42501 (one's own), 42704 (no such waiver), 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 42501 (own waiver, or called through a SECURITY DEFINER
+/// function), 42704 (no such waiver), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("approve a waiver")?;
-    in_person()?;
+    require_in_person()?;
     let id = p_waiver.ok_or(ServerError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
     let by = session::user();
-    match write(include_str!("../../sql/readiness/approve_waiver.sql"), &[id.into(), by.clone().into()])? {
-        None => Err(unknown(Kind::Waiver, id).into()),
+    match execute_as_owner(include_str!("../../sql/readiness/approve_waiver.sql"), &[id.into(), by.clone().into()])? {
+        None => Err(unknown_id(Kind::Waiver, id).into()),
         Some(requested_by) if requested_by.as_deref() == Some(by.as_str()) => Err(ReadinessError::OwnWaiver(by).into()),
         Some(_) => Ok(()),
     }
 }
 
-/// Takes a waiver back. See the COMMENT on the SQL function.
+/// Revokes a waiver of any user. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 42704 (no such waiver), 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 42704 (no such waiver), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("revoke a waiver")?;
     let id = p_waiver.ok_or(ServerError::NullArgument { argument: "p_waiver", example: REVOKE_EXAMPLE })?;
     let arguments = [id.into(), session::user().into()];
-    match write(include_str!("../../sql/readiness/revoke_waiver.sql"), &arguments)? {
-        None => Err(unknown(Kind::Waiver, id).into()),
+    match execute_as_owner(include_str!("../../sql/readiness/revoke_waiver.sql"), &arguments)? {
+        None => Err(unknown_id(Kind::Waiver, id).into()),
         Some(_) => Ok(()),
     }
 }
 
-/// From one time to another nothing is launched. See the COMMENT on the SQL function.
+/// Forbids launches for a time. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (no reason, times that are out of order, past or infinite), 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 22023 (empty reason; times that are out of order, past or
+/// infinite), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn freeze_releases(
@@ -134,20 +141,20 @@ fn freeze_releases(
     }
     let id = builtins::new_uuid();
     let arguments = [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
-    write(include_str!("../../sql/readiness/keep_freeze.sql"), &arguments)?;
+    execute_as_owner(include_str!("../../sql/readiness/keep_freeze.sql"), &arguments)?;
     Ok(id)
 }
 
-/// Ends a freeze. See the COMMENT on the SQL function.
+/// Ends a freeze, or cancels one that has not begun. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 42704 (no such freeze), 25006 (read-only).
+/// SQLSTATE 22004 (NULL argument), 42704 (no such freeze), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn end_freeze(p_freeze: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("end a freeze")?;
     let id = p_freeze.ok_or(ServerError::NullArgument { argument: "p_freeze", example: END_EXAMPLE })?;
-    match write(include_str!("../../sql/readiness/end_freeze.sql"), &[id.into()])? {
-        None => Err(unknown(Kind::Freeze, id).into()),
+    match execute_as_owner(include_str!("../../sql/readiness/end_freeze.sql"), &[id.into()])? {
+        None => Err(unknown_id(Kind::Freeze, id).into()),
         Some(_) => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! A moment, as the server counts it and as JSON writes it. Pure.
+//! A point in time that reads and writes ISO 8601 without the server.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -7,21 +7,21 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 /// Days from 0000-03-01 to 2000-01-01 in the proleptic Gregorian calendar.
 const DAYS_TO_2000: i64 = 730_425;
-/// Days of 400 years, after which the calendar repeats.
+/// Days of 400 years, the period of the Gregorian calendar.
 const DAYS_OF_ERA: i64 = 146_097;
 
-/// Microseconds since 2000-01-01 00:00 UTC. JSON has it in ISO 8601: `2026-11-27T18:00:00.000000Z`.
+/// Microseconds since 2000-01-01 00:00 UTC. JSON holds ISO 8601: `2026-11-27T18:00:00.000000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub i64);
 
 impl Instant {
-    /// So many microseconds later.
+    /// Adds microseconds, saturating at the ends of the range.
     #[must_use]
     pub fn plus(self, microseconds: i64) -> Self {
         Self(self.0.saturating_add(microseconds))
     }
 
-    /// As [`fmt::Display`] writes it; `None` for anything else.
+    /// Parses the format of [`fmt::Display`]. `None` for any other format.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
@@ -32,7 +32,7 @@ impl Instant {
         let minute: i64 = parts.next()?.parse().ok()?;
         let (second, fraction) = parts.next()?.split_once('.')?;
         let (second, fraction): (i64, i64) = (second.parse().ok()?, fraction.parse().ok()?);
-        // Years begin in March, so that the day that leap years have is their last.
+        // Years begin in March here, so that a leap day is the last day of its year.
         let shifted = if month > 2 { year } else { year - 1 };
         let of_era = shifted.rem_euclid(400);
         let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
@@ -67,7 +67,7 @@ impl Serialize for Instant {
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("\"{text}\" is not a moment in UTC")))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("\"{text}\" is not an ISO 8601 time in UTC")))
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn known_moments() {
+    fn known_times_format_and_parse() {
         for (moment, text) in [
             (0, "2000-01-01T00:00:00.000000Z"),
             (-1, "1999-12-31T23:59:59.999999Z"),
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_and_back(moment in -60_000_000_000_000_000_i64..250_000_000_000_000_000) {
+        fn parsing_reverses_formatting(moment in -60_000_000_000_000_000_i64..250_000_000_000_000_000) {
             prop_assert_eq!(Instant::parse(&Instant(moment).to_string()), Some(Instant(moment)));
         }
     }

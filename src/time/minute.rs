@@ -1,42 +1,42 @@
-//! Minutes: half-open, in UTC, as whole numbers of microseconds since 2000-01-01 00:00 UTC, which is how the server keeps its times.
+//! Half-open minutes in UTC, in microseconds since 2000-01-01 00:00 UTC, as in timestamptz.
 
-/// A minute.
+/// In microseconds.
 pub const MINUTE: i64 = 60_000_000;
-/// An hour.
+/// In microseconds.
 pub const HOUR: i64 = 60 * MINUTE;
-/// A day.
+/// In microseconds.
 pub const DAY: i64 = 24 * HOUR;
 
-/// The minute that a time lies in.
+/// The start of the minute that contains `time`.
 #[must_use]
 pub fn minute_of(time: i64) -> i64 {
     time.div_euclid(MINUTE) * MINUTE
 }
 
-/// Complete minutes and the one that is running.
+/// A number of complete minutes and the running minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// The first minute.
+    /// Start of the first minute.
     pub first: i64,
-    /// The minute that is running, the last.
+    /// Start of the running minute, which is the last.
     pub current: i64,
 }
 
 impl Window {
-    /// The `complete` minutes before the one that `now` lies in, and that one.
+    /// The minute that contains `now`, and the `complete` minutes before it.
     #[must_use]
     pub fn ending(now: i64, complete: i64) -> Self {
         let current = minute_of(now);
         Self { first: current - complete * MINUTE, current }
     }
 
-    /// Whether a minute is one of them.
+    /// Whether the window contains the minute that starts at `minute`.
     #[must_use]
     pub fn holds(&self, minute: i64) -> bool {
         (self.first..=self.current).contains(&minute)
     }
 
-    /// The minutes, the earliest first.
+    /// The starts of the minutes, in ascending order.
     pub fn minutes(&self) -> impl DoubleEndedIterator<Item = i64> + use<> {
         let first = self.first;
         (0..=(self.current - first) / MINUTE).map(move |i| first + i * MINUTE)
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_open() {
+    fn minutes_are_half_open() {
         assert_eq!(minute_of(0), 0);
         assert_eq!(minute_of(MINUTE - 1), 0);
         assert_eq!(minute_of(MINUTE), MINUTE);

@@ -1,4 +1,4 @@
-//! Time as the server counts it: microseconds since 2000-01-01 00:00 UTC. Pure.
+//! Time in the server's unit: microseconds since 2000-01-01 00:00 UTC. Imports neither pgrx nor pg.
 
 pub mod instant;
 pub mod minute;

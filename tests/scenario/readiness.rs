@@ -1,69 +1,76 @@
-//! Decisions: the healthy demo is GO, and each thing that goes wrong is the verdict that a person would expect, with its reason.
+//! Decisions about the demo application: healthy, it is GO; each fault gives the expected verdict and
+//! reason.
 
 use crate::replication::wait_until;
 use harness::{Cluster, both, rows, run, sqlstate, value};
 use postgres::Client;
 use std::time::Duration;
 
-const GO_NO_GO: &str =
-    "SELECT decision, readiness_score, critical_blockers, warnings, go_criteria_met FROM make_go_no_go_decision()";
-const LAUNCH: &str =
-    "SELECT decision, readiness_score, blockers_count, warnings_count, launch_ready FROM make_launch_decision()";
+const GO_NO_GO: &str = "SELECT decision, readiness_score, critical_blockers, warnings, \
+    go_criteria_met FROM make_go_no_go_decision()";
+const LAUNCH: &str = "SELECT decision, readiness_score, blockers_count, warnings_count, \
+    launch_ready FROM make_launch_decision()";
 
-/// What a decision says when everything is as it should be, but for what nothing in the database knows yet.
+/// Removes each fault of the demo, and records evidence for all that the database cannot measure.
 fn make_healthy(client: &mut Client) {
     run(
         client,
-        "UPDATE processed_events SET status = 'processed', error_message = NULL WHERE status <> 'processed';
+        "UPDATE processed_events SET status = 'processed', error_message = NULL WHERE status <> \
+         'processed';
          SELECT crewsnow_ops.record_stripe_webhook('evt_now', 'invoice.paid', true);
          SELECT crewsnow_ops.record_evidence('monitoring', true, '{\"alerts\": \"elsewhere\"}');
-         SELECT crewsnow_ops.record_evidence(name, true) FROM crewsnow_ops.criteria WHERE gate = 'launch' AND measures && '{evidence,open-incidents,recent-escalations}'",
+         SELECT crewsnow_ops.record_evidence(name, true) FROM crewsnow_ops.criteria WHERE gate = \
+         'launch' AND measures && '{evidence,open-incidents,recent-escalations}'",
     );
     run(client, "SELECT crewsnow_ops.record_edge_call('send-message', 40, 200) FROM generate_series(1, 20)");
 }
 
-/// Makes something wrong in a transaction, asks, and takes it back.
-pub fn with<R>(client: &mut Client, wrong: &str, ask: impl FnOnce(&mut Client) -> R) -> R {
-    run(client, &format!("BEGIN; {wrong}"));
-    let answer = ask(client);
+/// Runs `check` in a transaction that first runs `statements`, and rolls it back.
+pub fn with<R>(client: &mut Client, statements: &str, check: impl FnOnce(&mut Client) -> R) -> R {
+    run(client, &format!("BEGIN; {statements}"));
+    let result = check(client);
     run(client, "ROLLBACK");
-    answer
+    result
 }
 
 #[test]
-fn the_demo() {
+fn a_healthy_demo_is_go_and_each_fault_changes_the_decision() {
     let cluster = Cluster::start("readiness_demo", "");
     let mut a = cluster.create_demo("demo", false);
-    // As it is loaded, payments fail and nobody knows whether alerts arrive.
+    // The demo data contain failed payments, and no evidence that alerts are delivered.
     assert_eq!(rows(&mut a, GO_NO_GO), ["NO_GO|55|0|2|f"]);
     make_healthy(&mut a);
-    let left = "SELECT (SELECT count(*) FROM auth.users), (SELECT count(*) FROM likes), (SELECT count(*) FROM stripe_events), (SELECT count(*) FROM crewsnow_ops.user_context)";
+    let left = "SELECT (SELECT count(*) FROM auth.users), (SELECT count(*) FROM likes), (SELECT \
+        count(*) FROM stripe_events), (SELECT count(*) FROM crewsnow_ops.user_context)";
     let before = rows(&mut a, left);
     assert_eq!(rows(&mut a, GO_NO_GO), ["GO|100|0|0|t"]);
     assert_eq!(rows(&mut a, LAUNCH), ["🚀 READY FOR LAUNCH|100|0|0|t"]);
-    assert_eq!(rows(&mut a, left), before, "the tests have left nothing behind");
-    each_failure(&mut a);
-    each_launch_failure(&mut a);
-    the_criteria_themselves(&mut a);
-    what_decisions_say(&cluster, &mut a);
-    where_nothing_can_be_written(&cluster, &mut a);
+    assert_eq!(rows(&mut a, left), before, "the end-to-end tests were rolled back");
+    each_fault_fails_its_criterion(&mut a);
+    each_launch_fault_fails_its_criterion(&mut a);
+    criteria_are_checked_and_protected(&mut a);
+    releases_have_their_own_evidence(&mut a);
+    decisions_explain_themselves(&mut a);
+    require_go_stops_a_pipeline(&cluster, &mut a);
+    concurrent_sessions_count(&cluster, &mut a);
+    read_only_sessions_decide_without_a_record(&cluster, &mut a);
 }
 
-/// One thing goes wrong at a time.
-fn each_failure(a: &mut Client) {
+fn each_fault_fails_its_criterion(a: &mut Client) {
     let cases = [
         // End-to-end tests.
         (
             "CREATE POLICY no ON likes AS RESTRICTIVE FOR INSERT WITH CHECK (false)",
             "NO_GO|75|1|0|f",
-            "BLOCKER e2e-tests: FAILED: 1 of 1 test failed: 'first evening' at 'Ada likes Ben': 42501: new row violates row-level security policy 'no' for table 'likes'",
+            "BLOCKER e2e-tests: FAILED: 1 of 1 test failed: 'first evening' at 'Ada likes Ben': \
+             42501: new row violates row-level security policy 'no' for table 'likes'",
         ),
         (
             "UPDATE feature_flags SET is_enabled = false WHERE flag_key = 'messaging'",
             "NO_GO|75|1|0|f",
             "at 'Ada writes': 42501: ",
         ),
-        ("DROP FUNCTION e2e.first_evening()", "NO_GO|75|1|0|f", "function e2e.first_evening() does not exist any more"),
+        ("DROP FUNCTION e2e.first_evening()", "NO_GO|75|1|0|f", "function e2e.first_evening() no longer exists"),
         (
             "SELECT crewsnow_ops.remove_e2e_test('first evening')",
             "NO_GO|75|1|0|f",
@@ -78,38 +85,43 @@ fn each_failure(a: &mut Client) {
         (
             "CREATE POLICY oops ON messages FOR SELECT TO authenticated USING (true)",
             "NO_GO|45|2|0|f",
-            "BLOCKER no-rls-leak: FAILED: it leaks: read-leak policy 'oops' on public.messages",
+            "BLOCKER no-rls-leak: FAILED: leaks found: read-leak policy 'oops' on public.messages",
         ),
         (
-            "CREATE TABLE left_open (id uuid PRIMARY KEY, user_id uuid REFERENCES auth.users); GRANT SELECT ON left_open TO anon",
+            "CREATE TABLE left_open (id uuid PRIMARY KEY, user_id uuid REFERENCES auth.users); \
+             GRANT SELECT ON left_open TO anon",
             "NO_GO|70|1|0|f",
             "rls-off table public.left_open",
         ),
         (
             "DELETE FROM messages",
             "NO_GO|70|1|0|f",
-            "BLOCKER no-rls-leak: NO_EVIDENCE: it could not be told: inconclusive table public.messages",
+            "BLOCKER no-rls-leak: NO_EVIDENCE: the audit is INCONCLUSIVE: inconclusive table \
+             public.messages",
         ),
         (
             "ALTER TABLE crewsnow_ops.rls_self_test_isolated DISABLE ROW LEVEL SECURITY",
             "NO_GO|70|1|0|f",
-            "NO_EVIDENCE: it could not be told: audit-self-test-failed",
+            "NO_EVIDENCE: the audit is INCONCLUSIVE: audit-self-test-failed",
         ),
-        // Meant, and somebody has said so.
+        // An operator accepted the finding.
         (
             "CREATE POLICY oops ON messages FOR SELECT TO authenticated USING (true);
-             SELECT crewsnow_ops.accept_finding('read-leak policy \"oops\" on public.messages', 'meant', now() + interval '1 day');
+             SELECT crewsnow_ops.accept_finding('read-leak policy \"oops\" on public.messages', \
+             'meant', now() + interval '1 day');
              DROP POLICY \"Members read the messages of their matches\" ON messages;
              SELECT crewsnow_ops.remove_e2e_test('first evening');
              UPDATE crewsnow_ops.criteria SET measures = '{webhooks}' WHERE name = 'e2e-tests'",
             "GO|100|0|1|t",
-            "WARNING no-rls-leak: MET, but what leaks was accepted: read-leak policy 'oops' on public.messages by postgres until ",
+            "WARNING no-rls-leak: MET, but accepted leaks: read-leak policy 'oops' on \
+             public.messages by postgres until ",
         ),
         // Payments.
         (
-            "UPDATE processed_events SET status = 'failed', error_message = 'x', processed_at = now() WHERE event_id = 'evt_now'",
+            "UPDATE processed_events SET status = 'failed', error_message = 'x', processed_at = \
+             now() WHERE event_id = 'evt_now'",
             "GO_WITH_CAUTION|75|0|1|f",
-            "WARNING payments: FAILED: 1 webhooks of the last hour failed",
+            "WARNING payments: FAILED: webhooks failed in the last hour: 1",
         ),
         (
             "DROP FUNCTION e2e.subscriptions()",
@@ -122,105 +134,116 @@ fn each_failure(a: &mut Client) {
             "NO_EVIDENCE: no webhook was processed in 24 hours",
         ),
         (
-            "TRUNCATE processed_events; SELECT crewsnow_ops.rebuild_rollups(); INSERT INTO processed_events (event_id, event_type, status, received_at) SELECT 'evt_' || n, 'invoice.paid', 'received', now() FROM generate_series(1, 3) AS n",
+            "TRUNCATE processed_events; SELECT crewsnow_ops.rebuild_rollups(); INSERT INTO \
+             processed_events (event_id, event_type, status, received_at) SELECT 'evt_' || n, \
+             'invoice.paid', 'received', now() FROM generate_series(1, 3) AS n",
             "GO_WITH_CAUTION|75|0|1|f",
             "NO_EVIDENCE: no webhook was processed in 24 hours",
         ),
         (
-            "TRUNCATE processed_events; SELECT crewsnow_ops.rebuild_rollups(); INSERT INTO processed_events (event_id, event_type, status, processed_at) SELECT 'evt_' || n, 'invoice.paid', CASE n WHEN 1 THEN 'processed' ELSE 'failed' END, now() - interval '2 hours' FROM generate_series(1, 30) AS n",
+            "TRUNCATE processed_events; SELECT crewsnow_ops.rebuild_rollups(); INSERT INTO \
+             processed_events (event_id, event_type, status, processed_at) SELECT 'evt_' || n, \
+             'invoice.paid', CASE n WHEN 1 THEN 'processed' ELSE 'failed' END, now() - interval '2 \
+             hours' FROM generate_series(1, 30) AS n",
             "GO_WITH_CAUTION|75|0|1|f",
-            "WARNING payments: FAILED: 29 of 30 webhooks of 24 hours failed",
+            "WARNING payments: FAILED: 29 of 30 webhooks failed in 24 hours",
         ),
         // Monitoring.
         (
             "TRUNCATE event_log; SELECT crewsnow_ops.rebuild_rollups()",
             "GO_WITH_CAUTION|80|0|1|f",
-            "NO_EVIDENCE: no call of a function in ten minutes",
+            "NO_EVIDENCE: no function call in ten minutes",
         ),
         (
             "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring'",
             "GO_WITH_CAUTION|80|0|1|f",
-            "NO_EVIDENCE: whether alert rules are evaluated is not known here",
+            "NO_EVIDENCE: evaluation of alert rules: needs recorded evidence",
         ),
         (
-            "UPDATE crewsnow_ops.evidence SET recorded_at = now() - interval '5 hours' WHERE criterion = 'monitoring'",
+            "UPDATE crewsnow_ops.evidence SET recorded_at = now() - interval '5 hours' WHERE \
+             criterion = 'monitoring'",
             "GO_WITH_CAUTION|80|0|1|f",
             "WARNING monitoring: EXPIRED: evidence by postgres",
         ),
         (
             "SELECT crewsnow_ops.record_evidence('monitoring', false)",
             "GO_WITH_CAUTION|80|0|1|f",
-            "WARNING monitoring: FAILED: postgres recorded at",
+            "WARNING monitoring: FAILED: postgres recorded a failure at",
         ),
-        // Somebody knows better than what can be seen.
+        // Failing evidence outweighs a measurement.
         (
             "SELECT crewsnow_ops.record_evidence('no-rls-leak', false, '{\"pentest\": 7}')",
             "NO_GO|70|1|0|f",
-            "BLOCKER no-rls-leak: FAILED: postgres recorded at",
+            "BLOCKER no-rls-leak: FAILED: postgres recorded a failure at",
         ),
-        // A criterion of the team's own.
+        // A criterion that the team added.
         (
-            "UPDATE crewsnow_ops.criteria SET weight = 10 WHERE name = 'monitoring'; INSERT INTO crewsnow_ops.criteria (name, category, weight) VALUES ('sign-off', 'people', 10)",
+            "UPDATE crewsnow_ops.criteria SET weight = 10 WHERE name = 'monitoring'; INSERT INTO \
+             crewsnow_ops.criteria (name, category, weight) VALUES ('sign-off', 'people', 10)",
             "NO_GO|90|1|0|f",
-            "BLOCKER sign-off: NO_EVIDENCE: somebody has to record evidence",
+            "BLOCKER sign-off: NO_EVIDENCE: needs recorded evidence",
         ),
-        // What it looks at is not there.
+        // The measurement itself fails.
         (
             "ALTER TABLE crewsnow_ops.webhook_rollups RENAME TO gone",
             "GO_WITH_CAUTION|75|0|1|f",
-            "WARNING payments: NO_EVIDENCE: it could not be looked at: ",
+            "WARNING payments: NO_EVIDENCE: measurement failed: ",
         ),
-        // Two things at once: neither hides the other.
+        // Of two faults, neither hides the other.
         (
-            "DROP FUNCTION e2e.first_evening(); CREATE POLICY oops ON consents TO authenticated USING (true)",
+            "DROP FUNCTION e2e.first_evening(); CREATE POLICY oops ON consents TO authenticated \
+             USING (true)",
             "NO_GO|45|2|0|f",
             "read-leak policy 'oops' on public.consents",
         ),
     ];
-    for (wrong, expected, reason) in cases {
-        let (told, reasons, commands) = with(a, wrong, |a| {
-            let told = value(
+    for (fault, expected, reason) in cases {
+        let (decision, reasons, commands) = with(a, fault, |a| {
+            let decision = value(
                 a,
-                "SELECT concat_ws('|', decision, readiness_score, critical_blockers, warnings, go_criteria_met) FROM make_go_no_go_decision()",
+                "SELECT concat_ws('|', decision, readiness_score, critical_blockers, warnings, \
+                 go_criteria_met) FROM make_go_no_go_decision()",
             );
             let last = "FROM crewsnow_ops.decisions ORDER BY decided_at DESC LIMIT 1";
             (
-                told,
+                decision,
                 value(a, &format!("SELECT array_to_string(reasons, E'\\n') {last}")),
                 rows(a, &format!("SELECT unnest(next_actions) FROM (SELECT next_actions {last}) AS d")),
             )
         });
-        assert_eq!(told, expected, "{wrong}: {reasons}");
-        assert!(reasons.contains(reason), "{wrong}: {reasons}");
+        assert_eq!(decision, expected, "{fault}: {reasons}");
+        assert!(reasons.contains(reason), "{fault}: {reasons}");
         assert!(
             commands.iter().all(|command| command.starts_with("SELECT ") && command.contains("; -- ")),
             "{commands:?}"
         );
     }
-    assert_eq!(rows(a, GO_NO_GO), ["GO|100|0|0|t"], "all was taken back");
+    assert_eq!(rows(a, GO_NO_GO), ["GO|100|0|0|t"], "each fault was rolled back");
 }
 
-fn each_launch_failure(a: &mut Client) {
-    for (wrong, expected, reason) in [
+fn each_launch_fault_fails_its_criterion(a: &mut Client) {
+    for (fault, expected, reason) in [
         (
-            "SELECT crewsnow_ops.freeze_releases('new year', now() - interval '1 hour', now() + interval '1 day')",
+            "SELECT crewsnow_ops.freeze_releases('new year', now() - interval '1 hour', now() + \
+             interval '1 day')",
             "🔴 NOT READY - 1 blocker",
             "BLOCKER no-freeze: FAILED: frozen until ",
         ),
         (
-            "SELECT crewsnow_ops.freeze_releases('later', now() + interval '1 hour', now() + interval '1 day')",
+            "SELECT crewsnow_ops.freeze_releases('later', now() + interval '1 hour', now() + \
+             interval '1 day')",
             "🚀 READY FOR LAUNCH",
             "",
         ),
         (
             "SELECT update_feature_flag('boost_station', true, 50)",
             "⚠️ LAUNCH WITH CAUTION - 1 warning",
-            "WARNING flags-as-planned: FAILED: boost_station stands at 50 %",
+            "WARNING flags-as-planned: FAILED: boost_station is at 50 %",
         ),
         (
             "SELECT update_feature_flag('tracker_pro', true, 30)",
             "⚠️ LAUNCH WITH CAUTION - 1 warning",
-            "tracker_pro stands at 30 %",
+            "tracker_pro is at 30 %",
         ),
         ("SELECT update_feature_flag('tracker_pro', true, 25)", "🚀 READY FOR LAUNCH", ""),
         (
@@ -239,7 +262,8 @@ fn each_launch_failure(a: &mut Client) {
             "BLOCKER restore-test: NO_EVIDENCE",
         ),
         (
-            "UPDATE crewsnow_ops.evidence SET recorded_at = now() - interval '31 days' WHERE criterion = 'rollback-rehearsed'",
+            "UPDATE crewsnow_ops.evidence SET recorded_at = now() - interval '31 days' WHERE \
+             criterion = 'rollback-rehearsed'",
             "🔴 NOT READY - 1 blocker",
             "BLOCKER rollback-rehearsed: EXPIRED",
         ),
@@ -259,36 +283,39 @@ fn each_launch_failure(a: &mut Client) {
             "WARNING payments: FAILED",
         ),
         (
-            "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring'; UPDATE processed_events SET status = 'failed' WHERE event_id = 'evt_now'",
+            "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring'; UPDATE \
+             processed_events SET status = 'failed' WHERE event_id = 'evt_now'",
             "🟡 NEEDS WORK - 55 of 100 points",
             "WARNING monitoring",
         ),
     ] {
-        let (told, reasons) = with(a, wrong, |a| {
-            let sql = "SELECT decision || E'\\n' || array_to_string(reasons, E'\\n') FROM make_launch_decision()";
-            let told = value(a, sql);
-            let (decision, reasons) = told.split_once('\n').unwrap_or((&told, ""));
+        let (decision, reasons) = with(a, fault, |a| {
+            let sql = "SELECT decision || E'\\n' || array_to_string(reasons, E'\\n') FROM \
+                make_launch_decision()";
+            let lines = value(a, sql);
+            let (decision, reasons) = lines.split_once('\n').unwrap_or((&lines, ""));
             (decision.to_owned(), reasons.to_owned())
         });
-        assert_eq!(told, expected, "{wrong}: {reasons}");
-        assert!(reasons.contains(reason), "{wrong}: {reasons}");
-        assert_eq!(reasons.is_empty(), reason.is_empty(), "{wrong}: {reasons}");
+        assert_eq!(decision, expected, "{fault}: {reasons}");
+        assert!(reasons.contains(reason), "{fault}: {reasons}");
+        assert_eq!(reasons.is_empty(), reason.is_empty(), "{fault}: {reasons}");
     }
-    // What is said to type is what helps, or shows what does.
+    // The suggested command restores the plan.
     run(a, "SELECT update_feature_flag('boost_station', true, 50)");
     let step = value(a, "SELECT next_steps[1] FROM make_launch_decision()");
     assert_eq!(step, "SELECT public.update_feature_flag('boost_station', true, 100); -- flags-as-planned");
     run(a, &step);
     assert_eq!(rows(a, LAUNCH), ["🚀 READY FOR LAUNCH|100|0|0|t"]);
-    // It is over when a freeze begins that is known of.
+    // A decision ends when a scheduled freeze begins.
     let until = "SELECT valid_until < now() + interval '6 minutes' FROM make_launch_decision()";
-    let soon = "SELECT crewsnow_ops.freeze_releases('x', now() + interval '5 minutes', now() + interval '1 day')";
+    let soon = "SELECT crewsnow_ops.freeze_releases('x', now() + interval '5 minutes', now() + \
+        interval '1 day')";
     assert_eq!(with(a, soon, |a| value(a, until)), "t");
     assert_eq!(value(a, until), "f");
 }
 
-fn the_criteria_themselves(a: &mut Client) {
-    for (wrong, blockers, reason) in [
+fn criteria_are_checked_and_protected(a: &mut Client) {
+    for (fault, blockers, reason) in [
         (
             "UPDATE crewsnow_ops.criteria SET weight = 26 WHERE name = 'payments'",
             "1",
@@ -299,13 +326,14 @@ fn the_criteria_themselves(a: &mut Client) {
             "1",
             "BLOCKER criteria: the weights of the criteria add up to 70, not to 100",
         ),
-        ("UPDATE crewsnow_ops.criteria SET is_enabled = false", "1", "BLOCKER criteria: there is no criterion"),
+        ("UPDATE crewsnow_ops.criteria SET is_enabled = false", "1", "BLOCKER criteria: no criterion is enabled"),
         ("UPDATE crewsnow_ops.criteria SET is_blocker = false", "1", "BLOCKER criteria: no criterion is a blocker"),
     ] {
-        let sql = "SELECT decision, critical_blockers, reasons[1], next_actions[1] FROM make_go_no_go_decision()";
-        let told = with(a, wrong, |a| rows(a, sql));
-        let (before, action) = told[0].rsplit_once('|').expect("columns");
-        assert_eq!(before, format!("NO_GO|{blockers}|{reason}"), "{wrong}");
+        let sql = "SELECT decision, critical_blockers, reasons[1], next_actions[1] FROM \
+            make_go_no_go_decision()";
+        let decision = with(a, fault, |a| rows(a, sql));
+        let (before, action) = decision[0].rsplit_once('|').expect("columns");
+        assert_eq!(before, format!("NO_GO|{blockers}|{reason}"), "{fault}");
         assert!(action.starts_with("SELECT name, gate, weight"), "{action}");
     }
     for (sql, code) in [
@@ -325,58 +353,70 @@ fn the_criteria_themselves(a: &mut Client) {
     ] {
         assert_eq!(sqlstate(a, sql), code, "{sql}");
     }
-    // An upsert changes what it names, and nothing else.
+    // An upsert changes only the columns that it names.
     for upsert in [
-        "INSERT INTO crewsnow_ops.criteria (name, category, weight) VALUES ('no-rls-leak', 'security', 30) ON CONFLICT (name) DO UPDATE SET weight = EXCLUDED.weight",
-        "INSERT INTO crewsnow_ops.criteria (name, category) VALUES ('no-rls-leak', 'x') ON CONFLICT DO NOTHING",
+        "INSERT INTO crewsnow_ops.criteria (name, category, weight) VALUES ('no-rls-leak', \
+         'security', 30) ON CONFLICT (name) DO UPDATE SET weight = EXCLUDED.weight",
+        "INSERT INTO crewsnow_ops.criteria (name, category) VALUES ('no-rls-leak', 'x') ON \
+         CONFLICT DO NOTHING",
     ] {
-        let kept = "SELECT measures, weight, seeded FROM crewsnow_ops.criteria WHERE name = 'no-rls-leak'";
+        let kept = "SELECT measures, weight, seeded FROM crewsnow_ops.criteria WHERE name = \
+            'no-rls-leak'";
         assert_eq!(with(a, upsert, |a| rows(a, kept)), ["{rls}|30|t"]);
     }
     for steps in ["{}", "{NULL,100}", "{500}", "{-1}"] {
         let sql = format!("UPDATE crewsnow_ops.launch_plan SET rollout_steps = '{steps}'");
         assert_eq!(sqlstate(a, &sql), "23514", "{steps}");
     }
-    let changed = "SELECT changed_by, changed_at > now() - interval '1 minute', seeded FROM crewsnow_ops.criteria WHERE name = 'payments'";
+    let changed = "SELECT changed_by, changed_at > now() - interval '1 minute', seeded FROM \
+        crewsnow_ops.criteria WHERE name = 'payments'";
     let changed = with(
         a,
-        "UPDATE crewsnow_ops.criteria SET weight = 26, seeded = false, changed_by = 'nobody' WHERE name = 'payments'",
+        "UPDATE crewsnow_ops.criteria SET weight = 26, seeded = false, changed_by = 'nobody' WHERE \
+         name = 'payments'",
         |a| rows(a, changed),
     );
     assert_eq!(changed, ["postgres|t|t"]);
 }
 
-fn what_decisions_say(cluster: &Cluster, a: &mut Client) {
+fn releases_have_their_own_evidence(a: &mut Client) {
     run(a, "SELECT crewsnow_ops.record_evidence('monitoring', true, '{}', '30 minutes', 'v2')");
-    // Of a release there is more evidence, and less: what is of another one does not count.
+    // Evidence of another release does not count.
     assert_eq!(
         rows(a, "SELECT gate, release, decision, is_go FROM crewsnow_ops.decide('go_no_go', ' v2 ')"),
         ["go_no_go|v2|GO|t"]
     );
-    let alone = "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring' AND release IS NULL";
-    let soon = "SELECT decision, valid_until - now() < '31 minutes' FROM crewsnow_ops.decide('go_no_go', 'v2')";
-    assert_eq!(with(a, alone, |a| rows(a, soon)), ["GO|t"], "it ends with the evidence that it rests on");
+    let alone = "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring' AND release IS \
+        NULL";
+    let soon = "SELECT decision, valid_until - now() < '31 minutes' FROM \
+        crewsnow_ops.decide('go_no_go', 'v2')";
+    assert_eq!(with(a, alone, |a| rows(a, soon)), ["GO|t"], "it ends with its evidence");
     let of_none = "SELECT decision FROM make_go_no_go_decision()";
     assert_eq!(
         with(a, alone, |a| value(a, of_none)),
         "GO_WITH_CAUTION",
-        "what is of a release is of no other decision"
+        "evidence of a release counts for that release only"
     );
-    // What was said against one release is not answered by what is said of all.
+    // Only evidence of the same scope answers failing evidence.
     for (answer, decision) in [("NULL", "GO_WITH_CAUTION"), ("'v2'", "GO_WITH_CAUTION"), ("'v9'", "GO")] {
-        let said = format!(
+        let records = format!(
             "SELECT crewsnow_ops.record_evidence('monitoring', false, '{{}}', p_release => 'v9');
              SELECT crewsnow_ops.record_evidence('monitoring', true, '{{}}', p_release => {answer})"
         );
-        let told = with(a, &said, |a| value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v9')"));
-        assert_eq!(told, decision, "{answer}");
+        let decided = with(a, &records, |a| value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v9')"));
+        assert_eq!(decided, decision, "{answer}");
     }
     run(a, "SELECT crewsnow_ops.record_evidence('monitoring', false, '{}', p_release => 'v3')");
     assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v2')"), "GO");
     assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v3')"), "GO_WITH_CAUTION");
     assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go')"), "GO");
-    // It explains itself, from what it has kept: nothing is looked at again.
-    let explained = "SELECT criterion, weight, is_blocker, standing, if_otherwise FROM crewsnow_ops.explain_decision((SELECT id FROM crewsnow_ops.decisions WHERE release = 'v3'))";
+}
+
+fn decisions_explain_themselves(a: &mut Client) {
+    // The explanation comes from the stored inputs, without new measurements.
+    let explained = "SELECT criterion, weight, is_blocker, status, if_otherwise FROM \
+        crewsnow_ops.explain_decision((SELECT id FROM crewsnow_ops.decisions WHERE release = \
+        'v3'))";
     run(a, "BEGIN; DROP FUNCTION e2e.first_evening()");
     assert_eq!(
         rows(a, explained),
@@ -388,9 +428,13 @@ fn what_decisions_say(cluster: &Cluster, a: &mut Client) {
         ]
     );
     run(a, "ROLLBACK");
-    let evidence = "SELECT evidence FROM crewsnow_ops.explain_decision((SELECT id FROM crewsnow_ops.decisions WHERE release = 'v3')) WHERE criterion = 'monitoring'";
-    assert!(value(a, evidence).starts_with("against it, by postgres at 20"));
-    // For CI: psql stops, and says why.
+    let evidence = "SELECT evidence FROM crewsnow_ops.explain_decision((SELECT id FROM \
+        crewsnow_ops.decisions WHERE release = 'v3')) WHERE criterion = 'monitoring'";
+    assert!(value(a, evidence).starts_with("failed: recorded by postgres at 20"));
+}
+
+fn require_go_stops_a_pipeline(cluster: &Cluster, a: &mut Client) {
+    // psql exits with an error, and shows the reasons.
     let gate = |release: &str| {
         let sql = format!("SELECT crewsnow_ops.require_go('{release}')");
         let output = cluster
@@ -419,26 +463,35 @@ fn what_decisions_say(cluster: &Cluster, a: &mut Client) {
     run(a, "SELECT crewsnow_ops.record_evidence('no-rls-leak', false, '{}', p_release => 'v4')");
     assert_eq!(sqlstate(a, "SELECT crewsnow_ops.require_go('v4')"), "NG001");
     assert_eq!(sqlstate(a, "SELECT crewsnow_ops.require_go('v4', 'launch')"), "NG001");
-    assert_eq!(value(a, "SELECT crewsnow_ops.require_go(NULL, 'launch') IS NOT NULL"), "t", "and the session lives on");
-    // In a function that catches it, too.
-    run(
-        a,
-        "DO $$ BEGIN PERFORM crewsnow_ops.require_go('v4'); RAISE 'went on'; EXCEPTION WHEN SQLSTATE 'NG001' THEN NULL; END $$",
+    assert_eq!(
+        value(a, "SELECT crewsnow_ops.require_go(NULL, 'launch') IS NOT NULL"),
+        "t",
+        "the session survives the error"
     );
-    // What is recorded while it looks counts.
+    // PL/pgSQL can catch the error.
     run(
         a,
-        "CREATE FUNCTION public.takes_its_time() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(2)'; SELECT crewsnow_ops.register_e2e_test('slow', 'public.takes_its_time()')",
+        "DO $$ BEGIN PERFORM crewsnow_ops.require_go('v4'); RAISE 'went on'; EXCEPTION WHEN \
+         SQLSTATE 'NG001' THEN NULL; END $$",
+    );
+}
+
+fn concurrent_sessions_count(cluster: &Cluster, a: &mut Client) {
+    // Evidence that is recorded during a decision counts.
+    run(
+        a,
+        "CREATE FUNCTION public.takes_its_time() RETURNS void LANGUAGE sql AS 'SELECT \
+         pg_sleep(2)'; SELECT crewsnow_ops.register_e2e_test('slow', 'public.takes_its_time()')",
     );
     let mut session = cluster.connect("demo");
     let decider =
         std::thread::spawn(move || value(&mut session, "SELECT reasons[1] FROM crewsnow_ops.decide('go_no_go', 'v5')"));
     std::thread::sleep(Duration::from_millis(700));
     run(a, "SELECT crewsnow_ops.record_evidence('no-rls-leak', false, '{}', p_release => 'v5')");
-    let told = decider.join().expect("a decider");
-    assert!(told.starts_with("BLOCKER no-rls-leak: FAILED: postgres recorded at "), "{told}");
+    let reason = decider.join().expect("a decider");
+    assert!(reason.starts_with("BLOCKER no-rls-leak: FAILED: postgres recorded a failure at "), "{reason}");
     run(a, "SELECT crewsnow_ops.remove_e2e_test('slow')");
-    // Two who decide at the same time get a row each.
+    // Two concurrent decisions store a row each.
     let count = "SELECT count(*) FROM crewsnow_ops.decisions";
     let before: i64 = value(a, count).parse().expect("a number");
     let deciders: Vec<_> = (0..2)
@@ -449,39 +502,52 @@ fn what_decisions_say(cluster: &Cluster, a: &mut Client) {
             })
         })
         .collect();
-    let told: Vec<String> = deciders.into_iter().map(|decider| decider.join().expect("a decider")).collect();
-    assert!(told.iter().all(|told| told.starts_with("GO|")) && told[0] != told[1], "{told:?}");
+    let decisions: Vec<String> = deciders.into_iter().map(|decider| decider.join().expect("a decider")).collect();
+    assert!(
+        decisions.iter().all(|decision| decision.starts_with("GO|")) && decisions[0] != decisions[1],
+        "{decisions:?}"
+    );
     assert_eq!(value(a, count), (before + 2).to_string());
 }
 
-fn where_nothing_can_be_written(cluster: &Cluster, a: &mut Client) {
+fn read_only_sessions_decide_without_a_record(cluster: &Cluster, a: &mut Client) {
     let count = "SELECT count(*) FROM crewsnow_ops.decisions";
     let before = value(a, count);
-    let asked = "BEGIN READ ONLY; SELECT decision, decision_id IS NULL FROM make_go_no_go_decision(); COMMIT";
-    let said = |cluster: &Cluster| both(&cluster.psql("demo").args(["-X", "-At", "-c", asked]).output().expect("psql"));
-    let output = said(cluster);
+    let decide = "BEGIN READ ONLY; SELECT decision, decision_id IS NULL FROM \
+        make_go_no_go_decision(); COMMIT";
+    let decide_on =
+        |cluster: &Cluster| both(&cluster.psql("demo").args(["-X", "-At", "-c", decide]).output().expect("psql"));
+    let output = decide_on(cluster);
     assert!(
         output.contains("NO_GO|t")
-            && output.contains("NOTICE:  this decision is not kept: nothing can be written here"),
+            && output.contains("NOTICE:  the decision is not recorded: the transaction is read-only"),
         "{output}"
     );
     assert_eq!(value(a, count), before);
     let standby = Cluster::standby("readiness_standby", cluster);
     let mut b = standby.connect("demo");
     let last = value(a, "SELECT pg_current_wal_lsn()");
-    wait_until("the standby has it", || value(&mut b, &format!("SELECT pg_last_wal_replay_lsn() >= '{last}'")) == "t");
-    let output = said(&standby);
+    wait_until("the standby has replayed", || {
+        value(&mut b, &format!("SELECT pg_last_wal_replay_lsn() >= '{last}'")) == "t"
+    });
+    let output = decide_on(&standby);
     assert!(output.contains("GO|t") && output.contains("NOTICE"), "{output}");
-    let seen = "SELECT measurements FROM crewsnow_ops.explain_decision() WHERE criterion = 'e2e-tests'";
-    assert!(value(&mut b, seen).starts_with("1 test passed: "), "what the primary decided can be explained");
+    let seen = "SELECT measurements FROM crewsnow_ops.explain_decision() WHERE criterion = \
+        'e2e-tests'";
+    assert!(value(&mut b, seen).starts_with("1 test passed: "), "the standby explains a decision of the primary");
     assert_eq!(sqlstate(&mut b, "SELECT crewsnow_ops.record_evidence('monitoring', true)"), "25006");
     assert_eq!(sqlstate(&mut b, "SELECT * FROM crewsnow_ops.run_e2e_tests()"), "25006");
-    // What has run too long ago, or failed, on the primary does not count here.
-    run(a, "UPDATE crewsnow_ops.evidence SET recorded_at = recorded_at - interval '5 hours' WHERE source = 'tests'");
+    // An expired run of the primary does not count.
+    run(
+        a,
+        "UPDATE crewsnow_ops.evidence SET recorded_at = recorded_at - interval '5 hours' WHERE \
+        source = 'tests'",
+    );
     let reasons = "SELECT array_to_string(reasons, ' ') FROM make_go_no_go_decision()";
-    wait_until("old runs", || {
+    wait_until("the standby sees the expired runs", || {
         value(&mut b, reasons).contains(
-            "BLOCKER e2e-tests: NO_EVIDENCE: tests write, and cannot run on a standby; they passed on the primary at",
+            "BLOCKER e2e-tests: NO_EVIDENCE: end-to-end tests cannot run on a standby; they passed \
+             on the primary at",
         )
     });
     for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {

@@ -1,37 +1,47 @@
-//! What people record for decisions: waivers, what a dump keeps of all of it, and what is refused.
+//! Waivers, dump and restore of all records, and refused arguments.
 
 use crate::rls_hostile::supabase;
 use harness::{Cluster, must_run, program, rows, run, sqlstate, value};
 use postgres::Client;
 
-/// Two people for a blocker, one for the rest; until a time; shown in every decision.
 #[test]
-fn waivers() {
+fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
     let cluster = Cluster::start("readiness_waivers", "");
     let mut a = supabase(&cluster, "waivers");
     run(
         &mut a,
-        "CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN; SELECT crewsnow_ops.grant_access(r, 'operator') FROM unnest(ARRAY['ann', 'bob']) AS r",
+        "CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN; SELECT crewsnow_ops.grant_access(r, \
+         'operator') FROM unnest(ARRAY['ann', 'bob']) AS r",
     );
-    // In nobody else's name.
-    run(&mut a, "CREATE SCHEMA ann AUTHORIZATION ann; GRANT USAGE ON SCHEMA ann TO PUBLIC; CREATE ROLE somebody LOGIN");
+    // For a SECURITY DEFINER function that would approve in another user's name.
+    run(
+        &mut a,
+        "CREATE SCHEMA ann AUTHORIZATION ann; GRANT USAGE ON SCHEMA ann TO PUBLIC; CREATE \
+        ROLE somebody LOGIN",
+    );
     let (mut ann, mut bob) = (cluster.connect_as("ann", "waivers"), cluster.connect_as("bob", "waivers"));
     let blockers = "SELECT critical_blockers, warnings FROM make_go_no_go_decision()";
     assert_eq!(rows(&mut ann, blockers), ["2|2"]);
-    let waive = "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'staging is down', now() + interval '2 hours')";
+    let waive = "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'staging is down', now() + \
+        interval '2 hours')";
     let id = value(&mut ann, waive);
-    let reason = "SELECT reasons[array_position(ARRAY(SELECT r LIKE '%e2e-tests%' FROM unnest(reasons) AS r), true)] FROM make_go_no_go_decision()";
+    let reason = "SELECT reasons[array_position(ARRAY(SELECT r LIKE '%e2e-tests%' FROM \
+        unnest(reasons) AS r), true)] FROM make_go_no_go_decision()";
     assert_eq!(rows(&mut ann, blockers), ["2|2"], "not yet");
     assert!(value(&mut ann, reason).contains(
-        "BLOCKER e2e-tests: NO_EVIDENCE: no test is registered (waiver not approved, asked for by ann: staging is down)"
+        "BLOCKER e2e-tests: NO_EVIDENCE: no test is registered (waiver not approved, requested by \
+         ann: staging is down)"
     ));
     let approve = format!("SELECT crewsnow_ops.approve_waiver('{id}')");
     let actions = "SELECT array_to_string(next_actions, E'\\n') FROM make_go_no_go_decision()";
-    assert!(value(&mut ann, actions).contains(&format!("{approve}; -- e2e-tests: by somebody other than ann")));
+    assert!(value(&mut ann, actions).contains(&format!("{approve}; -- e2e-tests: by a user other than ann")));
     assert_eq!(sqlstate(&mut ann, &approve), "42501");
     run(
         &mut ann,
-        &format!("CREATE FUNCTION ann.harmless() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ {approve} $$"),
+        &format!(
+            "CREATE FUNCTION ann.harmless() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ \
+            {approve} $$"
+        ),
     );
     assert_eq!(sqlstate(&mut cluster.connect_as("somebody", "waivers"), "SELECT ann.harmless()"), "42501");
     assert_eq!(sqlstate(&mut bob, "SELECT ann.harmless()"), "42501");
@@ -41,16 +51,18 @@ fn waivers() {
     assert!(
         value(&mut ann, reason).starts_with("WAIVED e2e-tests: NO_EVIDENCE: no test is registered (waiver until 20")
     );
-    assert!(value(&mut ann, reason).ends_with("Z, asked for by ann, approved by bob: staging is down)"));
+    assert!(value(&mut ann, reason).ends_with("Z, requested by ann, approved by bob: staging is down)"));
     let shown = "SELECT waiver FROM crewsnow_ops.explain_decision() WHERE criterion = 'e2e-tests'";
     assert!(value(&mut bob, shown).contains("approved by bob"));
-    let until =
-        "SELECT valid_until < now() + interval '2 hours' FROM crewsnow_ops.decisions ORDER BY decided_at DESC LIMIT 1";
-    assert_eq!(value(&mut ann, until), "t", "the decision ends with it");
-    // With a waived blocker it is not GO, even with all other points.
+    let until = "SELECT valid_until < now() + interval '2 hours' FROM crewsnow_ops.decisions ORDER \
+        BY decided_at DESC LIMIT 1";
+    assert_eq!(value(&mut ann, until), "t", "the decision ends with the waiver");
+    // A waived blocker rules out GO, even at 100 points.
     run(
         &mut a,
-        "UPDATE crewsnow_ops.criteria SET weight = CASE name WHEN 'e2e-tests' THEN 0 ELSE 100 END, is_enabled = name IN ('e2e-tests', 'monitoring'), measures = CASE name WHEN 'monitoring' THEN '{evidence}' ELSE measures END WHERE gate = 'go_no_go'",
+        "UPDATE crewsnow_ops.criteria SET weight = CASE name WHEN 'e2e-tests' THEN 0 ELSE 100 END, \
+         is_enabled = name IN ('e2e-tests', 'monitoring'), measures = CASE name WHEN 'monitoring' \
+         THEN '{evidence}' ELSE measures END WHERE gate = 'go_no_go'",
     );
     run(&mut a, "SELECT crewsnow_ops.record_evidence('monitoring', true)");
     assert_eq!(
@@ -64,27 +76,32 @@ fn waivers() {
         "expired"
     );
     assert!(value(&mut ann, reason).contains("(waiver expired at 20"));
-    // One person is enough for what does not block, and anybody can take it back.
+    // A criterion that does not block needs no approval. Any operator may revoke the waiver.
     run(
         &mut a,
-        "UPDATE crewsnow_ops.criteria SET is_blocker = false, weight = CASE name WHEN 'e2e-tests' THEN 100 ELSE 0 END WHERE gate = 'go_no_go'; UPDATE crewsnow_ops.criteria SET is_blocker = true WHERE name = 'monitoring'",
+        "UPDATE crewsnow_ops.criteria SET is_blocker = false, weight = CASE name WHEN 'e2e-tests' \
+         THEN 100 ELSE 0 END WHERE gate = 'go_no_go'; UPDATE crewsnow_ops.criteria SET is_blocker \
+         = true WHERE name = 'monitoring'",
     );
     let id = value(&mut ann, waive);
     assert!(value(&mut ann, reason).starts_with("WAIVED e2e-tests"));
     run(&mut bob, &format!("SELECT crewsnow_ops.revoke_waiver('{id}')"));
     assert!(value(&mut ann, reason).starts_with("WARNING e2e-tests: NO_EVIDENCE: no test is registered"));
     assert_eq!(rows(&mut a, &format!("SELECT revoked_by FROM crewsnow_ops.waivers WHERE id = '{id}'")), ["bob"]);
-    // Of a release it is of that one alone.
-    run(&mut ann, "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'only this one', now() + interval '1 day', 'v1')");
+    // A waiver of a release counts for that release only.
+    run(
+        &mut ann,
+        "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'only this one', now() + \
+        interval '1 day', 'v1')",
+    );
     let of = |release: &str| {
         format!("SELECT array_to_string(reasons, ' ') FROM crewsnow_ops.decide('go_no_go', '{release}')")
     };
     assert!(value(&mut ann, &of("v1")).contains("WAIVED e2e-tests") && !value(&mut ann, &of("v2")).contains("WAIVED"));
 }
 
-/// What a team has changed, recorded and decided is in a dump, and back.
 #[test]
-fn dump_and_restore() {
+fn a_dump_restores_changes_records_and_decisions() {
     let cluster = Cluster::start("readiness_dump", "");
     let mut a = supabase(&cluster, "original");
     run(
@@ -93,11 +110,15 @@ fn dump_and_restore() {
          CREATE ROLE keeper LOGIN; SELECT crewsnow_ops.grant_access('keeper', 'admin');
          UPDATE crewsnow_ops.criteria SET weight = 15 WHERE name = 'monitoring';
          UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = 'flags-as-planned';
-         INSERT INTO crewsnow_ops.criteria (name, category, weight, is_blocker) VALUES ('it''s \"signed\" \\ off', 'people', 5, false);
-         UPDATE crewsnow_ops.launch_plan SET rollout_steps = '{10,20}' WHERE flag_key = 'tracker_pro';
+         INSERT INTO crewsnow_ops.criteria (name, category, weight, is_blocker) VALUES ('it''s \
+         \"signed\" \\ off', 'people', 5, false);
+         UPDATE crewsnow_ops.launch_plan SET rollout_steps = '{10,20}' WHERE flag_key = \
+         'tracker_pro';
          INSERT INTO crewsnow_ops.launch_plan VALUES ('our_flag', true, NULL);
-         INSERT INTO crewsnow_ops.checklist_items (checklist, item, position, task) VALUES ('post-incident', 'invoices', 13, 'x'), ('ours', 'a', 1, 'y');
-         SELECT crewsnow_ops.register_e2e_test('t', 'public.passes()', p_claims => '{\"sub\": \"x\"}');
+         INSERT INTO crewsnow_ops.checklist_items (checklist, item, position, task) VALUES \
+         ('post-incident', 'invoices', 13, 'x'), ('ours', 'a', 1, 'y');
+         SELECT crewsnow_ops.register_e2e_test('t', 'public.passes()', p_claims => '{\"sub\": \
+         \"x\"}');
          SELECT crewsnow_ops.record_evidence('restore-test', true, '{\"a\": [1]}', '1 day', 'v1');
          SELECT crewsnow_ops.waive_criterion('payments', 'why', now() + interval '1 day');
          SELECT crewsnow_ops.freeze_releases('why', now(), now() + interval '1 day');
@@ -116,7 +137,7 @@ fn dump_and_restore() {
     let says = "SELECT decision, reasons FROM make_launch_decision()";
     let decided = rows(&mut a, "SELECT decision, reasons FROM crewsnow_ops.decisions");
     let mut from = "original".to_owned();
-    // And again from the copy.
+    // The copy is dumped and restored again.
     for copy in ["copy", "copy_of_copy"] {
         let file = cluster.scratch().join(format!("{copy}.dump"));
         must_run(cluster.client_program(program("pg_dump"), &from).args(["-Fc", "-f"]).arg(&file));
@@ -135,15 +156,20 @@ fn dump_and_restore() {
 }
 
 #[test]
-fn bad_input() {
+fn invalid_arguments_fail_and_change_nothing() {
     let cluster = Cluster::start("readiness_input", "");
     let mut a = supabase(&cluster, "input");
     run(
         &mut a,
-        "CREATE FUNCTION public.with_argument(integer) RETURNS void LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.number() RETURNS integer LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE public.procedure() LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.fine() RETURNS void LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION public.with_argument(integer) RETURNS void LANGUAGE sql AS 'SELECT 1'; \
+         CREATE FUNCTION public.number() RETURNS integer LANGUAGE sql AS 'SELECT 1'; CREATE \
+         PROCEDURE public.procedure() LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.fine() \
+         RETURNS void LANGUAGE sql AS 'SELECT 1'",
     );
     let id = "gen_random_uuid()";
-    let before = "SELECT (SELECT count(*) FROM crewsnow_ops.evidence), (SELECT count(*) FROM crewsnow_ops.waivers), (SELECT count(*) FROM crewsnow_ops.freezes), (SELECT count(*) FROM crewsnow_ops.e2e_tests)";
+    let before = "SELECT (SELECT count(*) FROM crewsnow_ops.evidence), (SELECT count(*) FROM \
+        crewsnow_ops.waivers), (SELECT count(*) FROM crewsnow_ops.freezes), (SELECT count(*) FROM \
+        crewsnow_ops.e2e_tests)";
     for (call, code) in [
         ("record_evidence(NULL, true)", "22004"),
         ("record_evidence('monitoring', NULL)", "22004"),
@@ -203,12 +229,16 @@ fn bad_input() {
     for function in ["approve_waiver", "revoke_waiver", "end_freeze", "explain_decision"] {
         assert_eq!(sqlstate(&mut a, &format!("SELECT crewsnow_ops.{function}({id})")), "42704", "{function}");
     }
-    assert_eq!(rows(&mut a, before), ["0|0|0|0"], "nothing was done");
-    // In the middle of the night with nothing set up it says what is missing.
-    let told =
-        rows(&mut a, "SELECT decision, critical_blockers, warnings, readiness_score FROM make_go_no_go_decision()");
-    assert_eq!(told, ["NO_GO|2|2|0"]);
-    let lists = "SELECT checklist, count(*), count(DISTINCT phase) FROM crewsnow_ops.checklist() GROUP BY 1 ORDER BY 1";
+    assert_eq!(rows(&mut a, before), ["0|0|0|0"], "nothing was changed");
+    // Without any setup, a decision still answers.
+    let decision = rows(
+        &mut a,
+        "SELECT decision, critical_blockers, warnings, readiness_score FROM \
+            make_go_no_go_decision()",
+    );
+    assert_eq!(decision, ["NO_GO|2|2|0"]);
+    let lists = "SELECT checklist, count(*), count(DISTINCT phase) FROM crewsnow_ops.checklist() \
+        GROUP BY 1 ORDER BY 1";
     assert_eq!(rows(&mut a, lists), ["feature-flag-review|5|1", "post-incident|12|3"]);
     for command in rows(&mut a, "SELECT command FROM crewsnow_ops.checklist() WHERE command IS NOT NULL") {
         run(&mut a, &command);

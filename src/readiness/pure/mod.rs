@@ -1,5 +1,6 @@
-//! The pure core of decisions: no pgrx, no server.
+//! The pure core of decisions. Imports neither pgrx nor pg, so its tests need no server.
 
+pub mod measure;
 pub mod model;
 pub mod render;
 pub mod verdict;

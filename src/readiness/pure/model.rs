@@ -1,23 +1,26 @@
-//! What a decision is made of. Pure.
+//! The input of a verdict: a snapshot of criteria, measurements, evidence and waivers.
+//!
+//! `crewsnow_ops.decisions.inputs` stores a [`Snapshot`] as JSON and keeps it for ever. So a
+//! renamed field or variant needs a serde alias for its old name.
 
 use crate::time::instant::Instant;
 use serde::{Deserialize, Serialize};
 
-/// Which decision.
+/// The question that a decision answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
-    /// Whether a release goes out.
+    /// May a release be deployed?
     GoNoGo,
-    /// Whether the application opens to the public: all of the former, and more.
+    /// May the application open to the public? Requires the criteria of both gates.
     Launch,
 }
 
 impl Gate {
-    /// Both.
+    /// The values of crewsnow_ops.criteria.gate.
     pub const ALL: [Self; 2] = [Self::GoNoGo, Self::Launch];
 
-    /// As SQL calls it.
+    /// The name in SQL.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -26,128 +29,131 @@ impl Gate {
         }
     }
 
-    /// The one that SQL calls so.
+    /// `None` for a name that is no gate.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|gate| gate.as_str() == name)
     }
 }
 
-/// What a look at the system said.
+/// The result of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// As it should be.
+    /// The requirement holds.
     Met,
-    /// Not as it should be.
+    /// The requirement does not hold.
     Failed,
-    /// It should have been seen and was not: there was nothing to see, or looking failed. Nothing stands in for it.
-    Absent,
-    /// It is known elsewhere: recorded evidence has to tell.
-    Elsewhere,
+    /// There was no data, or the measurement failed. Recorded evidence does not replace it.
+    #[serde(alias = "absent")]
+    NoData,
+    /// The database cannot measure it. Recorded evidence decides.
+    #[serde(alias = "elsewhere")]
+    NeedsEvidence,
 }
 
-/// One look at the system.
+/// One measure, evaluated for one criterion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// What was looked at: `rls`, `tests`, `webhooks`, …
+    /// The name of the [`Measure`](super::measure::Measure).
     pub measure: String,
-    /// What it said.
+    /// The result when it was taken. [`Measurement::outcome_at`] also considers `fresh_until`.
     pub outcome: Outcome,
-    /// In words, with figures.
+    /// The result in words, with figures.
     pub detail: String,
-    /// The command that helps, if it is not met.
+    /// The SQL command that helps. `None` if the measure is met.
     pub action: Option<String>,
-    /// Until when it can be relied on, if that is known: a freeze begins, the run of a test becomes old.
+    /// End of validity, if known: a freeze begins, or a test run expires.
     pub fresh_until: Option<Instant>,
-    /// What to know although it is met: exceptions that somebody has made.
+    /// Accepted exceptions that the outcome `Met` ignores.
     pub caveat: Option<String>,
 }
 
 impl Measurement {
-    /// What it says at a moment: what was met too long ago is as good as not seen.
+    /// The outcome at `now`: an expired `Met` counts as no data.
     #[must_use]
     pub fn outcome_at(&self, now: Instant) -> Outcome {
         match self.fresh_until {
-            Some(until) if self.outcome == Outcome::Met && until <= now => Outcome::Absent,
+            Some(until) if self.outcome == Outcome::Met && until <= now => Outcome::NoData,
             _ => self.outcome,
         }
     }
 }
 
-/// Evidence that somebody has recorded.
+/// A row of crewsnow_ops.evidence, recorded by record_evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Its id.
+pub struct Evidence {
+    /// The UUID of the row.
     pub id: String,
-    /// When it was recorded.
+    /// Clock time of record_evidence.
     pub recorded_at: Instant,
-    /// Until when it counts, if it speaks for the release.
+    /// End of validity. Meaningless for failing evidence, which does not expire.
     pub fresh_until: Instant,
-    /// By whom.
+    /// `session_user` of record_evidence.
     pub by: String,
 }
 
-/// Somebody's word that a criterion need not be met for now.
+/// A row of crewsnow_ops.waivers that is not revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiver {
-    /// Its id.
+    /// The UUID of the row.
     pub id: String,
-    /// Why.
+    /// Free text of the requester.
     pub reason: String,
-    /// Who asked for it.
+    /// `session_user` of waive_criterion.
     pub requested_by: String,
-    /// Who agreed.
+    /// `session_user` of approve_waiver; `None` without approval.
     pub approved_by: Option<String>,
-    /// Until when it holds.
+    /// End of validity.
     pub expires_at: Instant,
 }
 
 impl Waiver {
-    /// Whether it holds: not yet expired, and for a blocker agreed to by somebody else.
+    /// Whether it is unexpired and, for a blocker, approved by another user.
     #[must_use]
     pub fn holds(&self, is_blocker: bool, now: Instant) -> bool {
-        let is_agreed = self.approved_by.as_ref().is_some_and(|by| *by != self.requested_by);
-        now < self.expires_at && (is_agreed || !is_blocker)
+        let is_approved = self.approved_by.as_ref().is_some_and(|by| *by != self.requested_by);
+        now < self.expires_at && (is_approved || !is_blocker)
     }
 }
 
-/// A criterion with all that is known of it.
+/// A criterion with its measurements, evidence and waiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Criterion {
-    /// Its name.
+    /// Primary key of crewsnow_ops.criteria.
     pub name: String,
-    /// What it is about.
+    /// Free text for grouping.
     pub category: String,
-    /// Points of 100.
+    /// Points of 100, awarded in full or not at all.
     pub weight: i32,
-    /// Whether nothing goes out without it.
+    /// Whether it stops a release unless it is met or waived.
     pub is_blocker: bool,
-    /// What was seen. All of it must be met.
+    /// One for each measure. All must be met.
     pub measurements: Vec<Measurement>,
-    /// Evidence for it that somebody recorded, the one that counts longest. It tells what is known elsewhere.
-    pub recorded: Option<Record>,
-    /// Evidence against it that somebody recorded and that no newer one of the same scope has answered. It counts whatever is seen.
-    pub objection: Option<Record>,
-    /// The last waiver.
+    /// The passing evidence that stays valid longest. Decides [`Outcome::NeedsEvidence`].
+    pub recorded: Option<Evidence>,
+    /// Failing evidence without newer passing evidence of the same scope.
+    /// Fails the criterion, even if each measurement is met.
+    pub objection: Option<Evidence>,
+    /// The waiver in force, or else the latest one.
     pub waiver: Option<Waiver>,
 }
 
-/// How a criterion stands.
+/// The state of a criterion at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Met.
+pub enum CriterionStatus {
+    /// Each measurement is met, or covered by valid evidence.
     Met,
-    /// Seen, or recorded, not to be met.
+    /// A measurement failed, or failing evidence is unanswered.
     Failed,
-    /// There was evidence, which is too old.
+    /// The passing evidence has expired.
     Expired,
-    /// There is no evidence.
+    /// A measurement had no data, or passing evidence is missing.
     NoEvidence,
 }
 
-impl Standing {
-    /// The word in reports.
+impl CriterionStatus {
+    /// The word in reasons and in explain_decision.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -160,48 +166,73 @@ impl Standing {
 }
 
 impl Criterion {
-    /// How it stands at a moment.
+    /// The status at `now`. Failure outranks missing data, which outranks recorded evidence.
     #[must_use]
-    pub fn standing(&self, now: Instant) -> Standing {
-        let any = |outcome| self.measurements.iter().any(|measurement| measurement.outcome_at(now) == outcome);
+    pub fn status(&self, now: Instant) -> CriterionStatus {
+        let any = |outcome| self.measurements.iter().any(|m| m.outcome_at(now) == outcome);
         match &self.recorded {
-            _ if any(Outcome::Failed) || self.objection.is_some() => Standing::Failed,
-            _ if any(Outcome::Absent) || self.measurements.is_empty() => Standing::NoEvidence,
-            _ if !any(Outcome::Elsewhere) => Standing::Met,
-            Some(record) if now < record.fresh_until => Standing::Met,
-            Some(_) => Standing::Expired,
-            None => Standing::NoEvidence,
+            _ if any(Outcome::Failed) || self.objection.is_some() => CriterionStatus::Failed,
+            _ if any(Outcome::NoData) || self.measurements.is_empty() => CriterionStatus::NoEvidence,
+            _ if !any(Outcome::NeedsEvidence) => CriterionStatus::Met,
+            Some(evidence) if now < evidence.fresh_until => CriterionStatus::Met,
+            Some(_) => CriterionStatus::Expired,
+            None => CriterionStatus::NoEvidence,
         }
     }
 
-    /// Whether it is met by recorded evidence, and not by what was seen alone.
+    /// Whether it is met at `now`, without regard to waivers.
     #[must_use]
-    pub fn rests_on_record(&self, now: Instant) -> bool {
-        let is_told = self.measurements.iter().any(|measurement| measurement.outcome == Outcome::Elsewhere);
-        is_told && self.standing(now) == Standing::Met
+    pub fn is_met(&self, now: Instant) -> bool {
+        self.status(now) == CriterionStatus::Met
     }
 
-    /// What to know although it is met.
+    /// Whether it is met only because of recorded evidence.
+    #[must_use]
+    pub fn depends_on_evidence(&self, now: Instant) -> bool {
+        self.is_met(now) && self.measurements.iter().any(|m| m.outcome == Outcome::NeedsEvidence)
+    }
+
+    /// Accepted exceptions. Each one is a warning, even if the criterion is met.
     pub fn caveats(&self) -> impl Iterator<Item = &str> {
         self.measurements.iter().filter_map(|measurement| measurement.caveat.as_deref())
     }
 
-    /// The waiver, if it holds.
+    /// The waiver, if it holds at `now`.
     #[must_use]
     pub fn waiver_in_force(&self, now: Instant) -> Option<&Waiver> {
         self.waiver.as_ref().filter(|waiver| waiver.holds(self.is_blocker, now))
     }
 }
 
-/// All that a decision looks at. Equal ones give equal verdicts.
+/// The complete input of a decision. Equal snapshots give equal verdicts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Which decision.
+    /// Selects the criteria and the words of the verdict.
     pub gate: Gate,
-    /// About which release, if that was said.
+    /// The release that the caller named. `None` excludes evidence and waivers of any release.
     pub release: Option<String>,
-    /// When.
+    /// Clock time after the last measurement. Expiry is judged at this moment.
     pub taken_at: Instant,
-    /// What must be met.
+    /// The enabled criteria of the gate.
     pub criteria: Vec<Criterion>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_stored_under_old_names_still_parse() {
+        for (stored, outcome) in [
+            ("met", Outcome::Met),
+            ("failed", Outcome::Failed),
+            ("absent", Outcome::NoData),
+            ("elsewhere", Outcome::NeedsEvidence),
+            ("no_data", Outcome::NoData),
+            ("needs_evidence", Outcome::NeedsEvidence),
+        ] {
+            let parsed: Outcome = serde_json::from_str(&format!("\"{stored}\"")).unwrap();
+            assert_eq!(parsed, outcome, "{stored}");
+        }
+    }
 }

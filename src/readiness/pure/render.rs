@@ -1,38 +1,42 @@
-//! A verdict in words: why, and what to type next. Pure.
+//! Renders a verdict as text: the reasons, and the commands to run next.
 
-use super::model::{Criterion, Gate, Outcome, Snapshot, Standing};
+use super::model::{Criterion, CriterionStatus, Outcome, Snapshot};
 use super::verdict::{Decision, Verdict};
 use crate::time::instant::Instant;
 
-/// What shows the criteria themselves.
-const CRITERIA: &str =
-    "SELECT name, gate, weight, is_blocker, is_enabled FROM crewsnow_ops.criteria ORDER BY gate, weight DESC;";
+/// Lists the criteria, for faults of the criteria themselves.
+const LIST_CRITERIA: &str = "SELECT name, gate, weight, is_blocker, is_enabled \
+                             FROM crewsnow_ops.criteria ORDER BY gate, weight DESC;";
 
-/// What was seen, in a line.
+/// The details of all measurements in one line.
 #[must_use]
-pub fn seen(criterion: &Criterion) -> String {
-    let all: Vec<&str> = criterion.measurements.iter().map(|measurement| measurement.detail.as_str()).collect();
-    all.join("; ")
+pub fn measurements(criterion: &Criterion) -> String {
+    let details: Vec<&str> = criterion.measurements.iter().map(|m| m.detail.as_str()).collect();
+    details.join("; ")
 }
 
-/// What is not as it should be, all of it, in a line.
-fn unmet(criterion: &Criterion, now: Instant) -> String {
-    let standing = criterion.standing(now);
-    let mut lines = Vec::new();
-    if let Some(objection) = &criterion.objection {
-        lines.push(format!("{} recorded at {} that it is not met", objection.by, objection.recorded_at));
+/// Everything that keeps the criterion from being met, in one line: failures first.
+fn unmet_details(criterion: &Criterion, now: Instant) -> String {
+    let mut details = Vec::new();
+    if let Some(evidence) = &criterion.objection {
+        details.push(format!("{} recorded a failure at {}", evidence.by, evidence.recorded_at));
     }
-    let of = |outcome| criterion.measurements.iter().filter(move |measurement| measurement.outcome_at(now) == outcome);
-    lines.extend(of(Outcome::Failed).chain(of(Outcome::Absent)).map(|measurement| measurement.detail.clone()));
-    if let (Standing::Expired, Some(record)) = (standing, &criterion.recorded) {
-        lines.push(format!("evidence by {} of {} is too old", record.by, record.recorded_at));
-    } else if criterion.recorded.is_none() {
-        lines.extend(of(Outcome::Elsewhere).map(|measurement| measurement.detail.clone()));
+    let with_outcome = |outcome| {
+        let matching = criterion.measurements.iter().filter(move |m| m.outcome_at(now) == outcome);
+        matching.map(|measurement| measurement.detail.clone())
+    };
+    details.extend(with_outcome(Outcome::Failed).chain(with_outcome(Outcome::NoData)));
+    match &criterion.recorded {
+        Some(evidence) if criterion.status(now) == CriterionStatus::Expired => {
+            details.push(format!("evidence by {} of {} has expired", evidence.by, evidence.recorded_at));
+        }
+        Some(_) => {}
+        None => details.extend(with_outcome(Outcome::NeedsEvidence)),
     }
-    lines.join("; ")
+    details.join("; ")
 }
 
-/// The waiver in words, whether it holds or not.
+/// The waiver, its state and its users. `None` if the criterion has no waiver.
 #[must_use]
 pub fn waiver(criterion: &Criterion, snapshot: &Snapshot) -> Option<String> {
     let waiver = criterion.waiver.as_ref()?;
@@ -42,60 +46,62 @@ pub fn waiver(criterion: &Criterion, snapshot: &Snapshot) -> Option<String> {
         None => "not approved".to_owned(),
     };
     let approved = waiver.approved_by.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
-    Some(format!("{state}, asked for by {}{approved}: {}", waiver.requested_by, waiver.reason))
+    Some(format!("{state}, requested by {}{approved}: {}", waiver.requested_by, waiver.reason))
 }
 
-/// Why the verdict is what it is, a line each: faults and blockers first.
+/// One line for each fault, each unmet criterion and each caveat.
+/// Faults come first, then blockers, waived criteria, warnings and caveats.
 #[must_use]
 pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     let now = snapshot.taken_at;
     let mut lines: Vec<(u8, String)> =
         verdict.faults.iter().map(|fault| (0, format!("BLOCKER criteria: {fault}"))).collect();
     for criterion in &snapshot.criteria {
-        let standing = criterion.standing(now);
-        if standing == Standing::Met {
-            lines.extend(
-                criterion.caveats().map(|caveat| (4, format!("WARNING {}: MET, but {caveat}", criterion.name))),
-            );
+        let name = &criterion.name;
+        if criterion.is_met(now) {
+            lines.extend(criterion.caveats().map(|caveat| (4, format!("WARNING {name}: MET, but {caveat}"))));
             continue;
         }
-        let (rank, word) = match criterion.waiver_in_force(now) {
+        let (rank, label) = match criterion.waiver_in_force(now) {
             Some(_) => (2, "WAIVED"),
             None if criterion.is_blocker => (1, "BLOCKER"),
             None => (3, "WARNING"),
         };
-        let mut line = format!("{word} {}: {}: {}", criterion.name, standing.as_str(), unmet(criterion, now));
+        let status = criterion.status(now).as_str();
+        let mut line = format!("{label} {name}: {status}: {}", unmet_details(criterion, now));
         if let Some(waiver) = waiver(criterion, snapshot) {
             line += &format!(" (waiver {waiver})");
         }
         lines.push((rank, line));
     }
     lines.sort_by_key(|(rank, _)| *rank);
-    // Within an array psql shows a quotation mark behind a backslash.
-    lines.into_iter().map(|(_, line)| in_a_line(&line).replace('"', "'")).collect()
+    // The output format of arrays would escape each double quote with a backslash.
+    lines.into_iter().map(|(_, line)| single_line(&line).replace('"', "'")).collect()
 }
 
-/// Nobody's text makes lines of its own.
-fn in_a_line(text: &str) -> String {
+/// Replaces control characters, so that quoted text cannot forge lines of its own.
+fn single_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// What to type about a criterion that is not met, or is in part.
+/// The commands that help an unmet criterion, without duplicates. Empty if it is met.
 #[must_use]
 pub fn actions(criterion: &Criterion, snapshot: &Snapshot) -> Vec<String> {
-    let standing = criterion.standing(snapshot.taken_at);
-    if standing == Standing::Met {
+    let now = snapshot.taken_at;
+    if criterion.is_met(now) {
         return Vec::new();
     }
-    let objection = criterion.objection.iter();
-    let mut actions: Vec<String> =
-        objection.map(|record| format!("SELECT * FROM crewsnow_ops.evidence WHERE id = '{}';", record.id)).collect();
+    let mut actions = Vec::new();
+    if let Some(evidence) = &criterion.objection {
+        actions.push(format!("SELECT * FROM crewsnow_ops.evidence WHERE id = '{}';", evidence.id));
+    }
+    let lacks_evidence = criterion.recorded.is_none() || criterion.status(now) == CriterionStatus::Expired;
     let is_unmet = |outcome: Outcome| match outcome {
         Outcome::Met => false,
-        Outcome::Elsewhere => criterion.recorded.is_none() || standing == Standing::Expired,
-        Outcome::Failed | Outcome::Absent => true,
+        Outcome::NeedsEvidence => lacks_evidence,
+        Outcome::Failed | Outcome::NoData => true,
     };
-    let unmet = criterion.measurements.iter().filter(|m| is_unmet(m.outcome_at(snapshot.taken_at)));
+    let unmet = criterion.measurements.iter().filter(|m| is_unmet(m.outcome_at(now)));
     for action in unmet.filter_map(|measurement| measurement.action.clone()) {
         if !actions.contains(&action) {
             actions.push(action);
@@ -104,81 +110,78 @@ pub fn actions(criterion: &Criterion, snapshot: &Snapshot) -> Vec<String> {
     actions
 }
 
-/// What to type next, the most urgent first: each a command, and what it is about behind `--`.
+/// The commands to run next, the most urgent first. Each names its criterion in a SQL comment.
 #[must_use]
 pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     let now = snapshot.taken_at;
-    let mut actions = Vec::new();
+    let mut commands = Vec::new();
     if !verdict.faults.is_empty() {
-        actions.push((0, format!("{CRITERIA} -- {}", verdict.faults.join("; "))));
+        commands.push((0, format!("{LIST_CRITERIA} -- {}", verdict.faults.join("; "))));
     }
     for criterion in &snapshot.criteria {
-        let standing = criterion.standing(now);
+        let name = &criterion.name;
         let is_waived = criterion.waiver_in_force(now).is_some();
         let rank = if criterion.is_blocker && !is_waived { 1 } else { 2 };
-        for command in self::actions(criterion, snapshot) {
-            // What is behind the command, if it has no remark of its own.
-            let remark = if command.contains("; -- ") { String::new() } else { format!(" -- {}", criterion.name) };
-            actions.push((rank, format!("{command}{remark}")));
+        for command in actions(criterion, snapshot) {
+            // Some commands bring a comment of their own.
+            let comment = if command.contains("; -- ") { String::new() } else { format!(" -- {name}") };
+            commands.push((rank, format!("{command}{comment}")));
         }
-        if let Some(waiver) = criterion.waiver.as_ref().filter(|waiver| {
-            standing != Standing::Met && !is_waived && waiver.approved_by.is_none() && now < waiver.expires_at
-        }) {
-            actions.push((
+        let is_pending = !criterion.is_met(now) && !is_waived;
+        let pending = criterion.waiver.as_ref().filter(|_| is_pending);
+        if let Some(waiver) = pending.filter(|w| w.approved_by.is_none() && now < w.expires_at) {
+            let (id, requester) = (&waiver.id, &waiver.requested_by);
+            commands.push((
                 rank,
                 format!(
-                    "SELECT crewsnow_ops.approve_waiver('{}'); -- {}: by somebody other than {}",
-                    waiver.id, criterion.name, waiver.requested_by
+                    "SELECT crewsnow_ops.approve_waiver('{id}'); \
+                     -- {name}: by a user other than {requester}"
                 ),
             ));
         }
     }
-    if actions.is_empty() {
-        actions.push((3, "SELECT * FROM crewsnow_ops.dashboard; -- while it goes out".to_owned()));
+    if commands.is_empty() {
+        commands.push((3, "SELECT * FROM crewsnow_ops.dashboard; -- watch the deployment".to_owned()));
     }
-    actions.sort_by_key(|(rank, _)| *rank);
-    // A comment ends with its line.
-    actions.into_iter().map(|(_, action)| in_a_line(&action)).collect()
+    commands.sort_by_key(|(rank, _)| *rank);
+    // A line break would end the comment and make its rest a command.
+    commands.into_iter().map(|(_, command)| single_line(&command)).collect()
 }
 
-/// The verdict in a sentence.
+/// The verdict as a sentence: the column deployment_recommendation of make_go_no_go_decision.
 #[must_use]
 pub fn recommendation(snapshot: &Snapshot, verdict: &Verdict) -> String {
-    let about = match (snapshot.gate, &snapshot.release) {
-        (Gate::Launch, _) => "Open",
-        (_, Some(_)) => "Deploy it",
-        (_, None) => "Deploy",
-    };
+    let now = snapshot.taken_at;
     let until = verdict.valid_until;
-    let named = |which: &dyn Fn(&Criterion) -> bool| {
-        let names: Vec<&str> =
-            snapshot.criteria.iter().filter(|criterion| which(criterion)).map(|c| c.name.as_str()).collect();
-        names.join(", ")
+    let names = |matches: &dyn Fn(&Criterion) -> bool| {
+        let matching = snapshot.criteria.iter().filter(|criterion| matches(criterion));
+        matching.map(|criterion| criterion.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let is_met = |criterion: &Criterion| criterion.standing(snapshot.taken_at) == Standing::Met;
+    let unmet = names(&|criterion| !criterion.is_met(now));
     match verdict.decision {
-        Decision::Go => format!("{about}. This can be relied on until {until}."),
+        Decision::Go => format!("Deploy. Valid until {until}."),
         Decision::Caution => {
-            // Without any that is not met, it is exceptions that somebody has made.
-            let why = match named(&|c| !is_met(c)) {
-                unmet if unmet.is_empty() => {
-                    format!("{} rests on exceptions", named(&|c| c.caveats().next().is_some()))
-                }
-                unmet => format!("{unmet} not met"),
+            let why = if unmet.is_empty() {
+                let excepted = names(&|criterion| criterion.caveats().next().is_some());
+                format!("{excepted} met with accepted exceptions")
+            } else {
+                format!("{unmet} not met")
             };
             format!(
-                "{about} to a few first and watch, with a way back at hand: {why}. This can be relied on until {until}."
+                "Deploy to a few users first, watch them, and prepare the rollback: {why}. \
+                 Valid until {until}."
             )
         }
-        Decision::TooLittle => {
-            format!("Do not: {} of 100 points, {} not met.", verdict.score, named(&|c| !is_met(c)))
+        Decision::ScoreTooLow => {
+            format!("Do not deploy: {} of 100 points, {unmet} not met.", verdict.score)
         }
         Decision::Blocked => {
-            let mut blockers = named(&|c| c.is_blocker && !is_met(c) && c.waiver_in_force(snapshot.taken_at).is_none());
+            let blocks = |criterion: &Criterion| criterion.is_blocker && criterion.waiver_in_force(now).is_none();
+            let mut blockers = names(&|criterion| !criterion.is_met(now) && blocks(criterion));
             if blockers.is_empty() {
                 blockers = verdict.faults.join("; ");
             }
-            format!("Do not: {blockers}.")
+            format!("Do not deploy: {blockers}.")
         }
     }
 }

@@ -1,4 +1,4 @@
--- Who may decide, record, waive, register and change what decisions rest on, tried as each of them.
+-- Privileges on the functions and tables of decisions, tried as each access level.
 \set VERBOSITY sqlstate
 CREATE EXTENSION crewsnow_ops;
 CREATE ROLE go_outsider LOGIN;
@@ -8,7 +8,8 @@ CREATE ROLE go_operator LOGIN;
 CREATE ROLE go_admin LOGIN;
 CREATE ROLE go_client NOLOGIN;
 GRANT go_client TO go_admin;
-SELECT crewsnow_ops.grant_access('go_' || level, level) FROM unnest(ARRAY['reader', 'writer', 'operator', 'admin']) AS level;
+SELECT crewsnow_ops.grant_access('go_' || level, level)
+FROM unnest(ARRAY['reader', 'writer', 'operator', 'admin']) AS level;
 ALTER DATABASE readiness_privileges SET crewsnow_ops.user_role = 'go_client';
 ALTER DATABASE readiness_privileges SET crewsnow_ops.anonymous_role = '';
 ALTER DATABASE readiness_privileges SET crewsnow_ops.users_table = '';
@@ -17,7 +18,7 @@ GRANT USAGE ON SCHEMA app TO go_client, go_operator;
 CREATE TABLE app.orders (id integer PRIMARY KEY, who text NOT NULL);
 \c
 
--- an outsider and a service: nothing
+-- an outsider and a writer have no privilege
 SET SESSION AUTHORIZATION go_outsider;
 SELECT decision FROM make_go_no_go_decision();
 SELECT decision FROM make_launch_decision();
@@ -42,7 +43,7 @@ SELECT decision FROM make_go_no_go_decision();
 SELECT crewsnow_ops.record_evidence('monitoring', true);
 SELECT count(*) FROM crewsnow_ops.decisions;
 
--- a reader sees what was decided and why, and decides nothing
+-- a reader reads decisions and explanations, but may not decide
 SET SESSION AUTHORIZATION go_reader;
 SELECT count(*) FROM crewsnow_ops.criteria;
 SELECT count(*) FROM crewsnow_ops.decisions;
@@ -51,9 +52,10 @@ SELECT count(*) FROM crewsnow_ops.explain_decision();
 SELECT decision FROM make_go_no_go_decision();
 SELECT crewsnow_ops.record_evidence('monitoring', true);
 UPDATE crewsnow_ops.criteria SET weight = 0;
-INSERT INTO crewsnow_ops.evidence SELECT gen_random_uuid(), 'monitoring', true, 'recorded', NULL, '{}', now(), NULL, 'x';
+INSERT INTO crewsnow_ops.evidence
+SELECT gen_random_uuid(), 'monitoring', true, 'recorded', NULL, '{}', now(), NULL, 'x';
 
--- an operator decides, records and waives, but does not change what is asked for
+-- an operator decides, records and waives, but may not change criteria
 SET SESSION AUTHORIZATION go_operator;
 SELECT decision, readiness_score FROM make_go_no_go_decision();
 SELECT decision, blockers_count FROM make_launch_decision();
@@ -89,10 +91,12 @@ ROLLBACK;
 RESET SESSION AUTHORIZATION;
 SELECT count(*) FROM crewsnow_ops.decisions WHERE decided_by = 'go_pipeline';
 
--- an admin changes what is asked for, and registers tests as roles of their own alone
+-- an admin changes criteria, and registers tests only as roles that the admin is a member of
 SET SESSION AUTHORIZATION go_admin;
-CREATE FUNCTION app.orders() RETURNS boolean LANGUAGE sql AS $$ SELECT current_user = 'go_client' AND session_user = 'go_operator' $$;
-CREATE FUNCTION app.steals() RETURNS void LANGUAGE sql AS $$ INSERT INTO app.orders VALUES (1, current_user) $$;
+CREATE FUNCTION app.orders() RETURNS boolean LANGUAGE sql AS
+    $$ SELECT current_user = 'go_client' AND session_user = 'go_operator' $$;
+CREATE FUNCTION app.steals() RETURNS void LANGUAGE sql AS
+    $$ INSERT INTO app.orders VALUES (1, current_user) $$;
 SELECT crewsnow_ops.register_e2e_test('orders', 'app.orders()');
 SELECT crewsnow_ops.register_e2e_test('steals', 'app.steals()');
 SELECT crewsnow_ops.register_e2e_test('x', 'app.orders()', 'postgres');
@@ -100,14 +104,16 @@ SELECT crewsnow_ops.register_e2e_test('x', 'app.orders()', 'go_operator');
 UPDATE crewsnow_ops.criteria SET weight = weight WHERE name = 'payments';
 UPDATE crewsnow_ops.criteria SET weight = 24 WHERE name = 'payments';
 SELECT name, weight, changed_by FROM crewsnow_ops.criteria WHERE changed_at IS NOT NULL;
-INSERT INTO crewsnow_ops.criteria (name, category, weight, seeded, changed_at, changed_by) VALUES ('mine', 'x', 1, true, '2020-01-01', 'nobody');
-SELECT seeded, changed_at > now() - interval '1 hour', changed_by FROM crewsnow_ops.criteria WHERE name = 'mine';
+INSERT INTO crewsnow_ops.criteria (name, category, weight, seeded, changed_at, changed_by)
+VALUES ('mine', 'x', 1, true, '2020-01-01', 'nobody');
+SELECT seeded, changed_at > now() - interval '1 hour', changed_by
+FROM crewsnow_ops.criteria WHERE name = 'mine';
 DELETE FROM crewsnow_ops.criteria WHERE name = 'mine';
 INSERT INTO crewsnow_ops.evidence SELECT * FROM crewsnow_ops.evidence;
 UPDATE crewsnow_ops.waivers SET approved_by = 'somebody';
 TRUNCATE crewsnow_ops.decisions;
 
--- a test has the rights of its role and not of who decides
+-- a test has the privileges of its role, not those of the caller
 SET SESSION AUTHORIZATION go_operator;
 SELECT test, passed, error FROM crewsnow_ops.run_e2e_tests();
 RESET SESSION AUTHORIZATION;
