@@ -26,7 +26,8 @@ const LEVELS: [(&str, &[&str]); 4] = [
 fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.grant_access('oncall', 'operator');";
     let role = known_role(p_role, EXAMPLE)?;
-    let level = p_level.ok_or(ServerError::NullArgument { argument: "p_level", example: EXAMPLE })?;
+    let level =
+        p_level.ok_or(ServerError::NullArgument { argument: "p_level", example: EXAMPLE })?;
     let included = LEVELS.iter().find(|(known, _)| *known == level).map(|(_, included)| *included);
     let included = included.ok_or_else(|| AccessError::UnknownAccessLevel(level.to_owned()))?;
     Spi::connect_mut(|client| {
@@ -70,17 +71,27 @@ impl Privilege {
     // GRANT takes no parameters. The install script has quoted the object's name.
     fn grant(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), AccessError> {
         let Self { privileges, object } = self;
-        client.update(format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(), None, &[])?;
+        client.update(
+            format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(),
+            None,
+            &[],
+        )?;
         Ok(())
     }
 }
 
 /// Revokes all privileges on the extension's objects, also those granted by hand.
 fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), AccessError> {
-    let objects: BTreeSet<String> =
-        privileges(client, &LEVELS.map(|(level, _)| level))?.into_iter().map(|privilege| privilege.object).collect();
+    let objects: BTreeSet<String> = privileges(client, &LEVELS.map(|(level, _)| level))?
+        .into_iter()
+        .map(|privilege| privilege.object)
+        .collect();
     for object in objects {
-        client.update(format!("REVOKE ALL ON {object} FROM {}", quote_identifier(role)).as_str(), None, &[])?;
+        client.update(
+            format!("REVOKE ALL ON {object} FROM {}", quote_identifier(role)).as_str(),
+            None,
+            &[],
+        )?;
     }
     Ok(())
 }
@@ -99,7 +110,8 @@ fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>,
 /// Runs `work` with the privileges of the extension's owner. So its callers need EXECUTE on a
 /// function, and no privilege on the tables behind it.
 pub fn as_owner<R, E: From<ServerError>>(work: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-    let owner = lookup::owner_of_own_table(c"access_privileges").ok_or(ServerError::NotInstalled)?;
+    let owner =
+        lookup::owner_of_own_table(c"access_privileges").ok_or(ServerError::NotInstalled)?;
     sec_context::as_role(owner, work)
 }
 
@@ -129,8 +141,12 @@ impl SqlError for AccessError {
 
     fn detail(&self) -> Option<String> {
         Some(match self {
-            Self::OwnerNeedsNoAccess(_) => "The owner has every privilege. Nothing was changed.".into(),
-            Self::UnknownAccessLevel(_) => "The access levels are reader, writer, operator and admin.".into(),
+            Self::OwnerNeedsNoAccess(_) => {
+                "The owner has every privilege. Nothing was changed.".into()
+            }
+            Self::UnknownAccessLevel(_) => {
+                "The access levels are reader, writer, operator and admin.".into()
+            }
             Self::Server(error) => return error.detail(),
         })
     }

@@ -8,9 +8,12 @@ const DAY: i32 = 24 * 60;
 static EVENT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * DAY);
 static ROLLUP_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(400 * DAY);
 static CHANGE_REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static ANONYMOUS_ROLE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"anon"));
-static USER_ROLE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticated"));
-static USERS_TABLE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auth.users"));
+static ANONYMOUS_ROLE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"anon"));
+static USER_ROLE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"authenticated"));
+static USERS_TABLE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"auth.users"));
 static IDENTITY_FUNCTIONS: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"auth.uid(), auth.jwt(), auth.role(), auth.email()"));
 static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(
@@ -65,7 +68,14 @@ pub fn register() {
 /// Describes the audited application. Superusers only: an audit runs policies as these roles.
 fn register_row_security() {
     let text = |name, short, long, setting| {
-        GucRegistry::define_string_guc(name, short, long, setting, GucContext::Suset, GucFlags::default());
+        GucRegistry::define_string_guc(
+            name,
+            short,
+            long,
+            setting,
+            GucContext::Suset,
+            GucFlags::default(),
+        );
     };
     text(
         c"crewsnow_ops.anonymous_role",
@@ -194,13 +204,19 @@ pub fn users_table() -> String {
 
 /// Functions that return the identity of a request, as SQL names them.
 pub fn identity_functions() -> Vec<String> {
-    text_of(&IDENTITY_FUNCTIONS).split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    text_of(&IDENTITY_FUNCTIONS)
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 /// Pairs of a setting and the claim that it carries; `*` stands for all claims.
 pub fn claims() -> Vec<(String, String)> {
     let text = text_of(&CLAIMS);
-    let pair = |pair: &str| pair.split_once('=').map(|(setting, claim)| (setting.trim().into(), claim.trim().into()));
+    let pair = |pair: &str| {
+        pair.split_once('=').map(|(setting, claim)| (setting.trim().into(), claim.trim().into()))
+    };
     text.split(',').filter_map(pair).collect()
 }
 

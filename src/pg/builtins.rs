@@ -12,6 +12,7 @@ pub fn new_uuid() -> pgrx::Uuid {
 /// The md5 of a text, as 32 hexadecimal digits.
 pub fn md5(text: &str) -> String {
     // SAFETY: the function takes a text and returns one.
-    let digits = unsafe { pgrx::direct_function_call::<String>(pg_sys::md5_text, &[text.into_datum()]) };
+    let digits =
+        unsafe { pgrx::direct_function_call::<String>(pg_sys::md5_text, &[text.into_datum()]) };
     digits.unwrap_or_default()
 }

@@ -80,15 +80,23 @@ impl SqlError for ServerError {
         use PgSqlErrorCode as Code;
         match self {
             Self::NullArgument { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
-            Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => {
+                Code::ERRCODE_READ_ONLY_SQL_TRANSACTION
+            }
+            Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => {
+                Code::ERRCODE_ACTIVE_SQL_TRANSACTION
+            }
             Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::NoSnapshot => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::NotATrigger(_) | Self::Trigger(_) => {
+                Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED
+            }
             Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
             Self::MayNotExecute(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            Self::RowShape(_) | Self::ValueType(_) | Self::ColumnTypes { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
+            Self::RowShape(_) | Self::ValueType(_) | Self::ColumnTypes { .. } => {
+                Code::ERRCODE_DATATYPE_MISMATCH
+            }
         }
     }
 
@@ -130,8 +138,12 @@ impl SqlError for ServerError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NullArgument { example, .. } => example,
-            Self::OnStandby { .. } => "Connect to the primary, where SELECT pg_is_in_recovery() returns f.",
-            Self::ReadOnlyTransaction { .. } => "ROLLBACK; SET default_transaction_read_only = off;",
+            Self::OnStandby { .. } => {
+                "Connect to the primary, where SELECT pg_is_in_recovery() returns f."
+            }
+            Self::ReadOnlyTransaction { .. } => {
+                "ROLLBACK; SET default_transaction_read_only = off;"
+            }
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;",
             Self::InTransactionBlock { .. } => "COMMIT; then call the function again.",
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;",

@@ -31,7 +31,11 @@ mod tests {
     }
 
     fn classes(failure: &Failure) -> String {
-        let class = match (failure.is_interrupt(), failure.is_sandbox_violation(), failure.is_transient()) {
+        let class = match (
+            failure.is_interrupt(),
+            failure.is_sandbox_violation(),
+            failure.is_transient(),
+        ) {
             (true, false, false) => "interrupt",
             (false, true, false) => "sandbox",
             (false, false, true) => "transient",
@@ -58,7 +62,10 @@ mod tests {
             ("RESET SESSION AUTHORIZATION", "sandbox 42501"),
             ("LISTEN glue", "sandbox 42501"),
             ("CREATE TEMP TABLE glue_temp (id integer)", "sandbox 42501"),
-            ("DO $$ BEGIN EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'; END $$", "sandbox 42501"),
+            (
+                "DO $$ BEGIN EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'; END $$",
+                "sandbox 42501",
+            ),
             ("INSERT INTO glue_child VALUES (1)", "sandbox 42501"),
             ("SELECT FROM glue_secret", "ordinary 42501"),
             // The C function that refuses this one also refuses SET ROLE.
@@ -75,7 +82,10 @@ mod tests {
             seen.push((format!("{sql}: {}", in_sandbox(client, sql)), expected));
         }
         let read_only = as_client(client, &[], || run("INSERT INTO glue_child VALUES (1)"));
-        seen.push((format!("writes: {}", classes(&read_only.expect_err("writes"))), "sandbox 25006"));
+        seen.push((
+            format!("writes: {}", classes(&read_only.expect_err("writes"))),
+            "sandbox 25006",
+        ));
         let cancel = || run("SELECT pg_cancel_backend(pg_backend_pid()); SELECT pg_sleep(10)");
         let cancelled = try_in_subxact(cancel).expect_err("cancelled");
         seen.push((format!("cancel: {}", classes(&cancelled)), "interrupt 57014"));

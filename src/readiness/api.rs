@@ -52,8 +52,9 @@ impl DecisionRecord {
     fn store(&self) -> Result<pgrx::Uuid, ReadinessError> {
         let id = builtins::new_uuid();
         let by = session::user();
-        let inputs = serde_json::to_value(&self.snapshot)
-            .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() })?;
+        let inputs = serde_json::to_value(&self.snapshot).map_err(|error| {
+            ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() }
+        })?;
         as_owner(|| {
             Spi::connect_mut(|client| {
                 let arguments = [
@@ -72,7 +73,11 @@ impl DecisionRecord {
                     by.into(),
                     timestamptz(self.verdict.valid_until).into(),
                 ];
-                client.update(include_str!("../../sql/readiness/keep_decision.sql"), None, &arguments)?;
+                client.update(
+                    include_str!("../../sql/readiness/keep_decision.sql"),
+                    None,
+                    &arguments,
+                )?;
                 Ok(id)
             })
         })
@@ -134,7 +139,10 @@ fn make_launch_decision() -> Result<MaterializedRows<9>, ErrorReport> {
 }
 
 /// Validates the arguments that decide and require_go share, then decides.
-fn decide_release(gate: Option<&str>, release: Option<&str>) -> Result<DecisionRecord, ReadinessError> {
+fn decide_release(
+    gate: Option<&str>,
+    release: Option<&str>,
+) -> Result<DecisionRecord, ReadinessError> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');";
     let name = gate.ok_or(ServerError::NullArgument { argument: "p_gate", example: EXAMPLE })?;
     let gate = Gate::parse(name).ok_or_else(|| ReadinessError::UnknownGate(name.to_owned()))?;
@@ -146,7 +154,10 @@ fn decide_release(gate: Option<&str>, release: Option<&str>) -> Result<DecisionR
 /// SQLSTATE 22004 (NULL gate), 22023 (unknown gate, release of 0 or more than 200 characters),
 /// 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
-fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedRows<11>, ErrorReport> {
+fn decide(
+    p_gate: Option<&str>,
+    p_release: Option<&str>,
+) -> Result<MaterializedRows<11>, ErrorReport> {
     let record = decide_release(p_gate, p_release)?.recorded()?;
     let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
@@ -171,7 +182,10 @@ fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedR
 ///
 /// SQLSTATE 42501 (the caller may not execute require_go), else as [`decide`].
 #[pg_extern(sql = false)]
-fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<MaterializedRows<5>, ErrorReport> {
+fn require_go_decision(
+    p_release: Option<&str>,
+    p_gate: Option<&str>,
+) -> Result<MaterializedRows<5>, ErrorReport> {
     // Read-only SPI: unlike Spi::get_one, it assigns no transaction id, which a standby refuses.
     let may_execute = Spi::connect(|client| {
         let sql = include_str!("../../sql/readiness/may_require_go.sql");
@@ -182,11 +196,22 @@ fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<
     }
     let record = decide_release(p_gate, p_release)?;
     if record.is_go() {
-        return Ok(MaterializedRows(vec![[record.recorded()?.id.into_datum(), None, None, None, None]]));
+        return Ok(MaterializedRows(vec![[
+            record.recorded()?.id.into_datum(),
+            None,
+            None,
+            None,
+            None,
+        ]]));
     }
     // Says in a read-only transaction that no decision is recorded, as the other functions do.
     let record = if session::is_writable() { record } else { record.recorded()? };
-    let of = record.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
+    let of = record
+        .snapshot
+        .release
+        .as_ref()
+        .map(|release| format!(" of {release}"))
+        .unwrap_or_default();
     let state = if record.verdict.decision == Decision::Caution { "NG002" } else { "NG001" };
     Ok(MaterializedRows(vec![[
         None,
@@ -213,12 +238,17 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<MaterializedRows<1
             let still = if other.decision == verdict.decision { "still " } else { "" };
             format!("{change}: {still}{}, {} points", other.word(snapshot.gate), other.score)
         });
-        let evidence: Vec<String> = [("failed", &criterion.objection), ("passed", &criterion.recorded)]
-            .into_iter()
-            .filter_map(|(result, evidence)| evidence.as_ref().map(|evidence| recorded(result, evidence)))
-            .collect();
+        let evidence: Vec<String> =
+            [("failed", &criterion.objection), ("passed", &criterion.recorded)]
+                .into_iter()
+                .filter_map(|(result, evidence)| {
+                    evidence.as_ref().map(|evidence| recorded(result, evidence))
+                })
+                .collect();
         let fresh_until = match &criterion.recorded {
-            Some(evidence) if criterion.depends_on_evidence(now) => evidence.fresh_until.min(verdict.valid_until),
+            Some(evidence) if criterion.depends_on_evidence(now) => {
+                evidence.fresh_until.min(verdict.valid_until)
+            }
             Some(evidence) if status == CriterionStatus::Expired => evidence.fresh_until,
             _ => verdict.valid_until,
         };
@@ -247,10 +277,19 @@ fn recorded(result: &str, evidence: &Evidence) -> String {
 fn stored_snapshot(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/readiness/decision.sql"), Some(1), &[decision.into()])?;
+            let rows = client.select(
+                include_str!("../../sql/readiness/decision.sql"),
+                Some(1),
+                &[decision.into()],
+            )?;
             if rows.is_empty() {
-                let name = decision.map_or_else(|| "the latest one".to_owned(), |id| id.to_string());
-                return Err(ReadinessError::Unknown { kind: Kind::Decision, name, similar: Vec::new() });
+                let name =
+                    decision.map_or_else(|| "the latest one".to_owned(), |id| id.to_string());
+                return Err(ReadinessError::Unknown {
+                    kind: Kind::Decision,
+                    name,
+                    similar: Vec::new(),
+                });
             }
             let row = rows.first();
             let id: String = row.get(1)?.unwrap_or_default();
@@ -294,11 +333,16 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<MaterializedRows<7>, ErrorRepor
 #[pg_extern(sql = false)]
 fn checklist(p_checklist: Option<&str>) -> Result<QueryRows, ErrorReport> {
     let items = as_owner(|| {
-        let items = QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
-        let Some(name) = p_checklist.filter(|_| !items.has_rows()) else { return Ok::<_, ReadinessError>(items) };
+        let items =
+            QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
+        let Some(name) = p_checklist.filter(|_| !items.has_rows()) else {
+            return Ok::<_, ReadinessError>(items);
+        };
         let names = Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
-            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, ReadinessError>>()
+            let rows =
+                client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default()))
+                .collect::<Result<Vec<_>, ReadinessError>>()
         })?;
         let similar = similar(name, names.iter().map(String::as_str));
         Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), similar })

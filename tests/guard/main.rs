@@ -23,13 +23,18 @@ fn text(path: &Path) -> String {
 fn sources(directory: &Path) -> String {
     let mut found = Vec::new();
     files(directory, &mut found);
-    found.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")).map(|path| text(path)).collect()
+    found
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .map(|path| text(path))
+        .collect()
 }
 
 /// The modules that a Rust file declares.
 fn modules(source: &str) -> BTreeSet<String> {
-    let declaration =
-        |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
+    let declaration = |line: &str| {
+        line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned)
+    };
     source.lines().filter_map(declaration).collect()
 }
 
@@ -43,7 +48,8 @@ fn every_test_file_is_run() {
     assert!(found.len() > 10, "the test files were found");
     let mut forgotten = Vec::new();
     for path in found {
-        let relative = path.strip_prefix(&tests).expect("below tests").to_string_lossy().into_owned();
+        let relative =
+            path.strip_prefix(&tests).expect("below tests").to_string_lossy().into_owned();
         let parts: Vec<&str> = relative.split('/').collect();
         let is_run = match parts.as_slice() {
             ["harness", "Cargo.toml"] | ["harness", "src", "lib.rs"] => true,
@@ -57,7 +63,8 @@ fn every_test_file_is_run() {
             }
             [suite, "main.rs"] => manifest.contains(&format!("path = \"../{suite}/main.rs\"")),
             [suite, file] if file.ends_with(".rs") => {
-                modules(&text(&tests.join(suite).join("main.rs"))).contains(file.trim_end_matches(".rs"))
+                modules(&text(&tests.join(suite).join("main.rs")))
+                    .contains(file.trim_end_matches(".rs"))
             }
             ["rls", "rules", rule] => root.join(format!("sql/rls/rules/{rule}")).exists(),
             [suite, file] => sources(&tests.join(suite)).contains(&format!("{file}\"")),
@@ -104,8 +111,10 @@ fn every_sql_file_is_used() {
         let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
         // Health checks and rules are named without their folder and ending.
         let short = name.trim_end_matches(".sql");
-        let short =
-            ["sql/health/", "sql/rls/rules/"].iter().find_map(|folder| short.strip_prefix(folder)).unwrap_or(short);
+        let short = ["sql/health/", "sql/rls/rules/"]
+            .iter()
+            .find_map(|folder| short.strip_prefix(folder))
+            .unwrap_or(short);
         sources.contains(&name) || sources.contains(&format!("\"{short}\""))
     };
     let unused: Vec<_> = sql.iter().filter(|path| !is_used(path)).collect();
@@ -126,7 +135,9 @@ fn unsafe_code_is_in_pg_and_one_hot_path() {
     files(&root, &mut found);
     let outside: Vec<_> = found
         .iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "rs") && text(path).lines().any(is_unsafe))
+        .filter(|path| {
+            path.extension().is_some_and(|e| e == "rs") && text(path).lines().any(is_unsafe)
+        })
         .map(|path| path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned())
         .filter(|path| !path.starts_with("pg/"))
         .collect();

@@ -65,14 +65,17 @@ impl Expected {
     }
 
     fn fits_cell(expected: &str, found: &str) -> bool {
-        let placeholder =
-            PLACEHOLDERS.iter().find_map(|(name, is_of)| Some((*name, expected.split_once(name)?, is_of)));
+        let placeholder = PLACEHOLDERS
+            .iter()
+            .find_map(|(name, is_of)| Some((*name, expected.split_once(name)?, is_of)));
         match placeholder {
             None => expected == found,
             Some((name, (before, after), is_of)) => found
                 .strip_prefix(before)
                 .and_then(|rest| rest.strip_suffix(after))
-                .is_some_and(|varying| (name == ANYTHING || !varying.is_empty()) && varying.chars().all(is_of)),
+                .is_some_and(|varying| {
+                    (name == ANYTHING || !varying.is_empty()) && varying.chars().all(is_of)
+                }),
         }
     }
 
@@ -83,10 +86,9 @@ impl Expected {
         let (expected, found): (Vec<_>, Vec<_>) =
             (self.line.split(separator).collect(), found.split(separator).collect());
         expected.len() == found.len()
-            && expected
-                .iter()
-                .zip(&found)
-                .all(|(expected, found)| separator == '+' || Self::fits_cell(expected.trim(), found.trim()))
+            && expected.iter().zip(&found).all(|(expected, found)| {
+                separator == '+' || Self::fits_cell(expected.trim(), found.trim())
+            })
     }
 }
 
@@ -191,13 +193,21 @@ fn type_in(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
             .stderr(Stdio::piped())
             .spawn()
             .expect("psql runs");
-        child.stdin.take().expect("its input").write_all(statement.text.as_bytes()).expect("typing");
+        child
+            .stdin
+            .take()
+            .expect("its input")
+            .write_all(statement.text.as_bytes())
+            .expect("typing");
         child.wait_with_output().expect("psql ends")
     } else {
         let mut shell = cluster.client_program("bash", "crewsnow");
         shell.arg("-c").arg(&statement.text).stdin(Stdio::null()).output().expect("bash runs")
     };
-    (output.status.success(), both(&output).lines().map(|line| line.trim_end().to_owned()).collect())
+    (
+        output.status.success(),
+        both(&output).lines().map(|line| line.trim_end().to_owned()).collect(),
+    )
 }
 
 #[test]
@@ -221,7 +231,11 @@ fn the_runbook_works_as_it_is_written() {
                 }
                 let expected = &statement.answer;
                 let is_expected = is_as_expected(expected, &answer);
-                if worked && !is_expected && !varies(expected) && harness::rewrites("UPDATE_EXPECTED") {
+                if worked
+                    && !is_expected
+                    && !varies(expected)
+                    && harness::rewrites("UPDATE_EXPECTED")
+                {
                     println!("{title}: rewritten");
                     rewritten.push((statement.answer_lines.clone(), answer_as_typed));
                 } else if !worked || !is_expected {
@@ -237,7 +251,9 @@ fn the_runbook_works_as_it_is_written() {
             State::Pending | State::Erratum => {
                 assert!(statement.needs.is_some(), "{title} is pending and gives no reason");
                 if worked {
-                    failures.push(format!("{title} works now: promote it to live, with its answer\n{answer:#?}"));
+                    failures.push(format!(
+                        "{title} works now: promote it to live, with its answer\n{answer:#?}"
+                    ));
                 }
             }
         }
@@ -259,19 +275,43 @@ fn rewriting_changes_answers_alone() {
 
 #[test]
 fn placeholders_admit_their_own_characters_only() {
-    let expected = ["=>  name | at", "=> --+--", "=>+ <word> | <time>", "=> (<number> rows)"].map(Expected::of);
-    let answer = |rows: &[&str]| -> Vec<String> { rows.iter().map(|row| (*row).to_owned()).collect() };
+    let expected = ["=>  name | at", "=> --+--", "=>+ <word> | <time>", "=> (<number> rows)"]
+        .map(Expected::of);
+    let answer =
+        |rows: &[&str]| -> Vec<String> { rows.iter().map(|row| (*row).to_owned()).collect() };
     let (head, rule, row) = (" name |   at", "------+-----", " a-b  | 2026-01-02 03:04:05.6+00");
     assert!(is_as_expected(&expected, &answer(&[head, rule, row, row, "(2 rows)"])));
     assert!(!is_as_expected(&expected, &answer(&[head, rule, "(0 rows)"])), "not a row");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " a-b  | ", "(2 rows)"])), "an empty cell");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])), "a number for a word");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])), "more than was expected");
-    assert!(!is_as_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])), "a warning before it");
-    let expected = ["=>  name | at", "=> --+--", "=>+ <anything> | <time>", "=> (<number> rows)"].map(Expected::of);
-    assert!(is_as_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])), "anything may be nothing");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])), "but not another cell");
-    assert!(!is_as_expected(&[Expected::of("=>  t")], &answer(&["t"])), "without placeholders every space counts");
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, " a-b  | ", "(2 rows)"])),
+        "an empty cell"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])),
+        "a number for a word"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])),
+        "more than was expected"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])),
+        "a warning before it"
+    );
+    let expected = ["=>  name | at", "=> --+--", "=>+ <anything> | <time>", "=> (<number> rows)"]
+        .map(Expected::of);
+    assert!(
+        is_as_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])),
+        "anything may be nothing"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])),
+        "but not another cell"
+    );
+    assert!(
+        !is_as_expected(&[Expected::of("=>  t")], &answer(&["t"])),
+        "without placeholders every space counts"
+    );
 }
 
 #[test]
@@ -298,7 +338,8 @@ fn the_erratum_works_with_from_only() {
              VALUES ('t', 'p', 'SELECT', '{}'::text[], 'VULNERABLE', 'HIGH', '{}'::text[]),
                     ('u', 'p', 'SELECT', '{}'::text[], 'SECURE', 'LOW', '{}'::text[]) $$",
     );
-    let erratum: Vec<_> = statements().into_iter().filter(|statement| statement.state == State::Erratum).collect();
+    let erratum: Vec<_> =
+        statements().into_iter().filter(|statement| statement.state == State::Erratum).collect();
     assert_eq!(erratum.len(), 1, "one erratum");
     let typed = erratum[0].text.trim().trim_start_matches("psql -c \"").trim_end_matches('"');
     assert_eq!(sqlstate(&mut client, typed), "42703");
@@ -313,7 +354,10 @@ fn the_erratum_works_with_from_only() {
 fn the_kill_switch_reaches_the_policies() {
     let cluster = Cluster::start("kill_switch", "");
     let mut client = cluster.create_demo("crewsnow", false);
-    let sender = value(&mut client, "SELECT user1_id FROM matches WHERE unmatched_at IS NULL ORDER BY id LIMIT 1");
+    let sender = value(
+        &mut client,
+        "SELECT user1_id FROM matches WHERE unmatched_at IS NULL ORDER BY id LIMIT 1",
+    );
     let write = format!(
         "BEGIN; SET LOCAL ROLE authenticated;
          SET LOCAL request.jwt.claims = '{{\"sub\": \"{sender}\", \"role\": \"authenticated\"}}';
@@ -336,11 +380,20 @@ fn make_run_walks_through_the_live_statements() {
     let script = root().join("dev/walk.sh");
     let cluster = Cluster::start("walk", "");
     cluster.create_database("crewsnow");
-    let shown = both(&cluster.client_program(script, "crewsnow").stdin(Stdio::null()).output().expect("walk.sh runs"));
+    let shown = both(
+        &cluster
+            .client_program(script, "crewsnow")
+            .stdin(Stdio::null())
+            .output()
+            .expect("walk.sh runs"),
+    );
     for statement in statements() {
         let prompt = if statement.is_session { "crewsnow=#" } else { "$" };
         let typed = format!("{prompt} {}", statement.text.trim());
         assert_eq!(shown.contains(&typed), statement.state == State::Live, "{typed}\n{shown}");
     }
-    assert!(shown.contains("premium_subscriptions: was enabled at 100 %, is now disabled at 100 %"), "{shown}");
+    assert!(
+        shown.contains("premium_subscriptions: was enabled at 100 %, is now disabled at 100 %"),
+        "{shown}"
+    );
 }

@@ -20,7 +20,9 @@ fn ended(client: &mut Client) -> String {
     }
     match client.batch_execute("SELECT 1") {
         Ok(()) => panic!("the session lives on"),
-        Err(error) => error.code().map(|code| code.code().to_owned()).unwrap_or_else(|| explain(&error)),
+        Err(error) => {
+            error.code().map(|code| code.code().to_owned()).unwrap_or_else(|| explain(&error))
+        }
     }
 }
 
@@ -56,8 +58,10 @@ fn the_servers_timeouts_work_beside_ours() {
     std::thread::sleep(Duration::from_millis(300));
     let outcome = a.batch_execute("UPDATE t SET id = id WHERE id = 2");
     run(&mut a, "ROLLBACK");
-    let codes =
-        [waiting.join().expect("the other session"), outcome.err().and_then(|e| e.code().map(|c| c.code().to_owned()))];
+    let codes = [
+        waiting.join().expect("the other session"),
+        outcome.err().and_then(|e| e.code().map(|c| c.code().to_owned())),
+    ];
     assert_eq!(codes.iter().flatten().collect::<Vec<_>>(), ["40P01"], "one of both fails");
     run(&mut a, "SET idle_in_transaction_session_timeout = '200ms'; BEGIN");
     let idle = ended(&mut a);

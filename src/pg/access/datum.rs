@@ -21,7 +21,11 @@ pub unsafe fn varlena_bytes(datum: pg_sys::Datum) -> Vec<u8> {
     // SAFETY: as the caller vouches; a detoasted copy lives in the current memory context.
     unsafe {
         let packed = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-        std::slice::from_raw_parts(pgrx::vardata_any(packed).cast::<u8>(), pgrx::varsize_any_exhdr(packed)).to_vec()
+        std::slice::from_raw_parts(
+            pgrx::vardata_any(packed).cast::<u8>(),
+            pgrx::varsize_any_exhdr(packed),
+        )
+        .to_vec()
     }
 }
 
@@ -35,7 +39,10 @@ pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> 
         let original = datum.cast_mut_ptr::<pg_sys::varlena>();
         let is_plain = !pgrx::varatt_is_1b_e(original) && !pgrx::varatt_is_4b_c(original);
         let plain = if is_plain { original } else { pg_sys::pg_detoast_datum_packed(original) };
-        let bytes = std::slice::from_raw_parts(pgrx::vardata_any(plain).cast::<u8>(), pgrx::varsize_any_exhdr(plain));
+        let bytes = std::slice::from_raw_parts(
+            pgrx::vardata_any(plain).cast::<u8>(),
+            pgrx::varsize_any_exhdr(plain),
+        );
         let result = work(bytes);
         if plain != original {
             pg_sys::pfree(plain.cast());
@@ -75,8 +82,20 @@ pub unsafe fn array_elements(datum: pg_sys::Datum, element: ElementType) -> Vec<
     // SAFETY: as the caller vouches; the server allocates `count` values and NULL flags.
     unsafe {
         let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
-        pg_sys::deconstruct_array(array, oid, length, is_by_value, alignment as _, &mut values, &mut nulls, &mut count);
-        (0..usize::try_from(count).unwrap_or(0)).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
+        pg_sys::deconstruct_array(
+            array,
+            oid,
+            length,
+            is_by_value,
+            alignment as _,
+            &mut values,
+            &mut nulls,
+            &mut count,
+        );
+        (0..usize::try_from(count).unwrap_or(0))
+            .filter(|i| !*nulls.add(*i))
+            .map(|i| *values.add(i))
+            .collect()
     }
 }
 

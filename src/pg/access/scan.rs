@@ -31,7 +31,8 @@ impl TableScan {
         // SAFETY: the relation is open and a statement is running, so a snapshot is active.
         unsafe {
             let (none, snapshot) = (std::ptr::null_mut(), pg_sys::GetActiveSnapshot());
-            let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, snapshot, 0, none);
+            let scan =
+                pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, snapshot, 0, none);
             Some(Self { relation, scan })
         }
     }
@@ -45,7 +46,14 @@ impl TableScan {
         // SAFETY: the relation is open; a NULL snapshot requests a new catalog snapshot.
         unsafe {
             let none = std::ptr::null_mut();
-            let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, none, 0, none.cast());
+            let scan = pg_sys::systable_beginscan(
+                relation,
+                pg_sys::InvalidOid,
+                false,
+                none,
+                0,
+                none.cast(),
+            );
             Some(Self { relation, scan })
         }
     }
@@ -99,7 +107,12 @@ mod unguarded {
 
 /// Reads the row whose first column, the uuid `name`, is `key`, under the statement's snapshot.
 /// `None` if there is no such row, table or column.
-pub fn read_by_uuid<R>(table: pg_sys::Oid, name: &CStr, key: &[u8; 16], read: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
+pub fn read_by_uuid<R>(
+    table: pg_sys::Oid,
+    name: &CStr,
+    key: &[u8; 16],
+    read: impl FnOnce(&Row<'_>) -> R,
+) -> Option<R> {
     let relation = open_table(table)?;
     // SAFETY: the relation is open. The scan key points to `key`, which this function borrows for
     // longer than the scan lives.
@@ -114,7 +127,11 @@ pub fn read_by_uuid<R>(table: pg_sys::Oid, name: &CStr, key: &[u8; 16], read: im
         }
         let index = (*relation).rd_pkindex;
         let indexed = starts_with_first_column(index);
-        let snapshot = if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot() } else { std::ptr::null_mut() };
+        let snapshot = if pg_sys::ActiveSnapshotSet() {
+            pg_sys::GetActiveSnapshot()
+        } else {
+            std::ptr::null_mut()
+        };
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
             &mut scan_key,
@@ -141,7 +158,8 @@ pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableSc
             return None;
         }
         let mut indexes = indexes_of(relation).into_iter();
-        let index = indexes.find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
+        let index =
+            indexes.find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
             &mut scan_key,
@@ -157,7 +175,11 @@ pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableSc
 }
 
 /// Number of a column; `None` for another type, too, because its bytes would be misread.
-pub(crate) fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
+pub(crate) fn column_number(
+    descriptor: &pg_sys::TupleDescData,
+    name: &CStr,
+    type_: pg_sys::Oid,
+) -> Option<i16> {
     let descriptor = std::ptr::from_ref(descriptor).cast_mut();
     // SAFETY: a valid descriptor and a NUL-terminated name. The type is read for user columns only,
     // whose numbers are positive.
@@ -205,7 +227,8 @@ pub(crate) unsafe fn indexes_of(relation: pg_sys::Relation) -> Vec<pg_sys::Oid> 
     unsafe {
         let list = pg_sys::RelationGetIndexList(relation);
         let Some(contents) = list.as_ref() else { return Vec::new() };
-        let oids = (0..contents.length as usize).map(|i| (*contents.elements.add(i)).oid_value).collect();
+        let oids =
+            (0..contents.length as usize).map(|i| (*contents.elements.add(i)).oid_value).collect();
         pg_sys::list_free(list);
         oids
     }
@@ -317,7 +340,10 @@ impl Row<'_> {
     pub fn text_array(&self, column: i16) -> Option<Vec<Vec<u8>>> {
         // SAFETY: the caller names a text[] column, so the elements are text.
         self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Text).into_iter().map(|e| datum::varlena_bytes(e)).collect()
+            datum::array_elements(d, datum::ElementType::Text)
+                .into_iter()
+                .map(|e| datum::varlena_bytes(e))
+                .collect()
         })
     }
 
@@ -325,7 +351,10 @@ impl Row<'_> {
     pub fn int2_array(&self, column: i16) -> Option<Vec<i16>> {
         // SAFETY: the caller names an int2[] column, so the elements are int2.
         self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Int2).into_iter().map(|e| e.value() as i16).collect()
+            datum::array_elements(d, datum::ElementType::Int2)
+                .into_iter()
+                .map(|e| e.value() as i16)
+                .collect()
         })
     }
 
@@ -333,7 +362,10 @@ impl Row<'_> {
     pub fn uuid_array(&self, column: i16) -> Option<Vec<[u8; 16]>> {
         // SAFETY: the caller names a uuid[] column, so the elements are uuids.
         self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Uuid).into_iter().map(|e| datum::uuid_bytes(e)).collect()
+            datum::array_elements(d, datum::ElementType::Uuid)
+                .into_iter()
+                .map(|e| datum::uuid_bytes(e))
+                .collect()
         })
     }
 }

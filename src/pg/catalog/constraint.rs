@@ -57,7 +57,9 @@ fn scan_constraints() -> Vec<Constraint> {
             Some(b'f') => true,
             _ => continue,
         };
-        let (Some(table), Some(columns)) = (row.oid(table), row.int2_array(columns)) else { continue };
+        let (Some(table), Some(columns)) = (row.oid(table), row.int2_array(columns)) else {
+            continue;
+        };
         found.push(Constraint {
             table,
             columns,
@@ -71,7 +73,11 @@ fn scan_constraints() -> Vec<Constraint> {
 fn keys_and_references_by_query() -> Result<Vec<Constraint>, ServerError> {
     Spi::connect(|client| {
         let mut found = Vec::new();
-        for row in client.select(include_str!("../../../sql/catalog/keys_and_references.sql"), None, &[])? {
+        for row in client.select(
+            include_str!("../../../sql/catalog/keys_and_references.sql"),
+            None,
+            &[],
+        )? {
             found.push(Constraint {
                 table: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 columns: row.get(2)?.unwrap_or_default(),
@@ -111,7 +117,12 @@ pub fn columns_called(names: &[&CStr]) -> Vec<Column> {
         if let Some(place) = names.iter().position(|known| *known == name)
             && !column.attisdropped
         {
-            found.push(Column { table: column.attrelid, number: column.attnum, type_: column.atttypid, place });
+            found.push(Column {
+                table: column.attrelid,
+                number: column.attnum,
+                type_: column.atttypid,
+                place,
+            });
         }
     }
     found
@@ -121,12 +132,19 @@ fn columns_by_query(names: &[&CStr]) -> Result<Vec<Column>, ServerError> {
     let names: Vec<_> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
     Spi::connect(|client| {
         let mut found = Vec::new();
-        for row in client.select(include_str!("../../../sql/catalog/columns_named.sql"), None, &[names.into()])? {
+        for row in client.select(
+            include_str!("../../../sql/catalog/columns_named.sql"),
+            None,
+            &[names.into()],
+        )? {
             found.push(Column {
                 table: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 number: row.get(2)?.unwrap_or_default(),
                 type_: row.get(3)?.unwrap_or(pg_sys::InvalidOid),
-                place: row.get::<i32>(4)?.and_then(|place| usize::try_from(place).ok()).unwrap_or_default(),
+                place: row
+                    .get::<i32>(4)?
+                    .and_then(|place| usize::try_from(place).ok())
+                    .unwrap_or_default(),
             });
         }
         Ok(found)

@@ -47,7 +47,9 @@ pub fn watch(table: Option<pg_sys::Oid>) {
     WATCHED.store(table.map_or(0, pg_sys::Oid::to_u32), Relaxed);
     if !REGISTERED.swap(true, Relaxed) {
         // SAFETY: registered once in a backend; the library with the callback is never unloaded.
-        unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::from(0)) };
+        unsafe {
+            pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::from(0))
+        };
     }
 }
 

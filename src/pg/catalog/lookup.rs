@@ -28,7 +28,9 @@ static TARGET: BackendLocal<Option<(pg_sys::Oid, pg_sys::Oid)>> = BackendLocal::
 /// not installed.
 pub fn target_schema() -> Option<pg_sys::Oid> {
     let witness = table_in(schema(c"crewsnow_ops")?, c"access_privileges")?;
-    if let Some((schema, _)) = TARGET.with(|target| *target).flatten().filter(|(_, of)| *of == witness) {
+    if let Some((schema, _)) =
+        TARGET.with(|target| *target).flatten().filter(|(_, of)| *of == witness)
+    {
         return Some(schema);
     }
     let schema = schema_of_extension()?;
@@ -73,13 +75,15 @@ pub fn table_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
 /// The qualified and quoted name of a relation; `None` if it was dropped.
 pub fn table_name(table: pg_sys::Oid) -> Option<String> {
     // SAFETY: both return NULL or a NUL-terminated string in the current memory context.
-    let (schema, name) =
-        unsafe { (pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table)), pg_sys::get_rel_name(table)) };
+    let (schema, name) = unsafe {
+        (pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table)), pg_sys::get_rel_name(table))
+    };
     if schema.is_null() || name.is_null() {
         return None;
     }
     // SAFETY: not NULL, as just checked.
-    let [schema, name] = [schema, name].map(|text| unsafe { CStr::from_ptr(text) }.to_string_lossy());
+    let [schema, name] =
+        [schema, name].map(|text| unsafe { CStr::from_ptr(text) }.to_string_lossy());
     Some(pgrx::spi::quote_qualified_identifier(schema, name))
 }
 
@@ -174,11 +178,14 @@ pub fn key(table: pg_sys::Oid) -> Option<(i16, pg_sys::Oid)> {
     let mut constraint = pg_sys::InvalidOid;
     // SAFETY: a look-up by oid; the numbers in the set are offset by the lowest system column.
     unsafe {
-        let columns = pg_sys::ffi::pg_guard_ffi_boundary(|| get_primary_key_attnos(table, true, &mut constraint));
+        let columns = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            get_primary_key_attnos(table, true, &mut constraint)
+        });
         if columns.is_null() || pg_sys::bms_num_members(columns) != 1 {
             return None;
         }
-        let number = (pg_sys::bms_next_member(columns, -1) + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16;
+        let number = (pg_sys::bms_next_member(columns, -1)
+            + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16;
         Some((number, pg_sys::get_atttype(table, number)))
     }
 }
@@ -186,7 +193,9 @@ pub fn key(table: pg_sys::Oid) -> Option<(i16, pg_sys::Oid)> {
 /// The ordinary or partitioned table with a name as SQL writes it, by to_regclass().
 pub fn table_called(name: &str) -> Option<pg_sys::Oid> {
     // SAFETY: the function takes a text and returns an oid or NULL.
-    let table = unsafe { pgrx::direct_function_call::<pg_sys::Oid>(pg_sys::to_regclass, &[name.into_datum()]) }?;
+    let table = unsafe {
+        pgrx::direct_function_call::<pg_sys::Oid>(pg_sys::to_regclass, &[name.into_datum()])
+    }?;
     // SAFETY: looks up the relation.
     let kind = unsafe { pg_sys::get_rel_relkind(table) } as u8;
     [pg_sys::RELKIND_RELATION, pg_sys::RELKIND_PARTITIONED_TABLE].contains(&kind).then_some(table)
@@ -195,7 +204,9 @@ pub fn table_called(name: &str) -> Option<pg_sys::Oid> {
 /// The function with a signature as SQL writes it, by to_regprocedure().
 pub fn function_called(name: &str) -> Option<pg_sys::Oid> {
     // SAFETY: the function takes a text and returns an oid or NULL.
-    unsafe { pgrx::direct_function_call::<pg_sys::Oid>(pg_sys::to_regprocedure, &[name.into_datum()]) }
+    unsafe {
+        pgrx::direct_function_call::<pg_sys::Oid>(pg_sys::to_regprocedure, &[name.into_datum()])
+    }
 }
 
 /// Name and argument types of a function, qualified unless the search_path finds it.
@@ -220,7 +231,9 @@ pub fn type_name(type_: pg_sys::Oid) -> String {
 /// The name of a type as SQL writes it, with its schema.
 pub fn qualified_type_name(type_: pg_sys::Oid) -> String {
     // SAFETY: as for `type_name`.
-    unsafe { CStr::from_ptr(pg_sys::format_type_be_qualified(type_)) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pg_sys::format_type_be_qualified(type_)) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The base type of a domain, or the type itself.
@@ -253,7 +266,8 @@ pub fn is_text_of_extension(type_: pg_sys::Oid) -> bool {
     // SAFETY: likewise.
     is_base
         && is_text(type_)
-        && unsafe { pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_) } != pg_sys::InvalidOid
+        && unsafe { pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_) }
+            != pg_sys::InvalidOid
 }
 
 /// The table and column that a foreign key of one column refers to: the table qualified and quoted,
@@ -289,17 +303,19 @@ pub fn comparison(operator: pg_sys::Oid) -> Option<bool> {
     // SAFETY: looks up the operator; the result is a list with one entry for each operator family.
     unsafe {
         #[cfg(not(feature = "pg18"))]
-        let meanings: Vec<bool> =
-            elements::<pg_sys::OpBtreeInterpretation>(pg_sys::get_op_btree_interpretation(operator))
-                .into_iter()
-                .map(|meaning| (*meaning).strategy as u32 == pg_sys::BTEqualStrategyNumber)
-                .collect();
+        let meanings: Vec<bool> = elements::<pg_sys::OpBtreeInterpretation>(
+            pg_sys::get_op_btree_interpretation(operator),
+        )
+        .into_iter()
+        .map(|meaning| (*meaning).strategy as u32 == pg_sys::BTEqualStrategyNumber)
+        .collect();
         #[cfg(feature = "pg18")]
-        let meanings: Vec<bool> =
-            elements::<pg_sys::OpIndexInterpretation>(pg_sys::get_op_index_interpretation(operator))
-                .into_iter()
-                .map(|meaning| (*meaning).cmptype == pg_sys::CompareType::COMPARE_EQ)
-                .collect();
+        let meanings: Vec<bool> = elements::<pg_sys::OpIndexInterpretation>(
+            pg_sys::get_op_index_interpretation(operator),
+        )
+        .into_iter()
+        .map(|meaning| (*meaning).cmptype == pg_sys::CompareType::COMPARE_EQ)
+        .collect();
         meanings.first().map(|_| meanings.contains(&true))
     }
 }
@@ -309,7 +325,8 @@ fn operator_name(operator: pg_sys::Oid) -> Option<String> {
     // SAFETY: NULL for a dropped operator or schema, else NUL-terminated; names are copied before
     // the row is released.
     unsafe {
-        let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, operator.into());
+        let row =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, operator.into());
         if row.is_null() {
             return None;
         }

@@ -32,8 +32,11 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
             return Vec::new();
         }
         let descriptor = &*pg_sys::RelationGetPartitionDesc(relation, true);
-        let mut partitions: Vec<Partition> = ranges(descriptor).map(|(_, partition)| partition).collect();
-        if let Some(bounds) = descriptor.boundinfo.as_ref().filter(|bounds| bounds.default_index >= 0) {
+        let mut partitions: Vec<Partition> =
+            ranges(descriptor).map(|(_, partition)| partition).collect();
+        if let Some(bounds) =
+            descriptor.boundinfo.as_ref().filter(|bounds| bounds.default_index >= 0)
+        {
             let table = *descriptor.oids.add(bounds.default_index as usize);
             partitions.push(Partition { table, end: None, is_default: true });
         }
@@ -47,7 +50,9 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
 ///
 /// # Safety
 /// The descriptor must be of a table partitioned by ranges of one timestamptz, and stay valid.
-unsafe fn ranges(descriptor: &pg_sys::PartitionDescData) -> impl Iterator<Item = (Option<i64>, Partition)> {
+unsafe fn ranges(
+    descriptor: &pg_sys::PartitionDescData,
+) -> impl Iterator<Item = (Option<i64>, Partition)> {
     // SAFETY: the array of indexes has `nindexes` entries, that of bounds `ndatums`, with one
     // column each.
     unsafe {
@@ -55,12 +60,17 @@ unsafe fn ranges(descriptor: &pg_sys::PartitionDescData) -> impl Iterator<Item =
         descriptor.boundinfo.as_ref().filter(is_range).into_iter().flat_map(move |bounds| {
             let bound = |i: usize| {
                 let is_value = i < bounds.ndatums as usize
-                    && **bounds.kind.add(i) == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
+                    && **bounds.kind.add(i)
+                        == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
                 is_value.then(|| (**bounds.datums.add(i)).value() as i64)
             };
             (0..bounds.nindexes.max(0) as usize).filter_map(move |i| {
                 let index = usize::try_from(*bounds.indexes.add(i)).ok()?;
-                let partition = Partition { table: *descriptor.oids.add(index), end: bound(i), is_default: false };
+                let partition = Partition {
+                    table: *descriptor.oids.add(index),
+                    end: bound(i),
+                    is_default: false,
+                };
                 Some((i.checked_sub(1).and_then(bound), partition))
             })
         })
@@ -89,7 +99,9 @@ pub(crate) unsafe fn holding(relation: pg_sys::Relation, time: i64) -> Option<pg
 /// it. Never waits.
 pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
     // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+    unsafe {
+        pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE)
+    }
 }
 
 /// Lock timeout in milliseconds: other sessions queue behind a waiting ACCESS EXCLUSIVE lock.
@@ -101,7 +113,9 @@ pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
     let (locked, has_expired) = timeout::with_timeout(LOCK_TIMEOUT, || {
         subtransaction::catching(&[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, CANCELLED], || {
             // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-            unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+            unsafe {
+                pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE)
+            }
         })
     });
     match locked {
@@ -115,13 +129,20 @@ pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
 /// Never waits.
 pub fn try_lock_for_maintenance(table: pg_sys::Oid) -> bool {
     // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
+    unsafe {
+        pg_sys::ConditionalLockRelationOid(
+            table,
+            pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE,
+        )
+    }
 }
 
 /// Releases the lock of [`try_lock_for_maintenance`].
 pub fn unlock_after_maintenance(table: pg_sys::Oid) {
     // SAFETY: releases one lock for each that was taken.
-    unsafe { pg_sys::UnlockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) };
+    unsafe {
+        pg_sys::UnlockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE)
+    };
 }
 
 /// Whether a transaction block is open, which holds all locks of this statement beyond its end.

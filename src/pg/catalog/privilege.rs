@@ -77,7 +77,8 @@ pub fn is_not_null(table: pg_sys::Oid, column: i16) -> bool {
         if row.is_null() {
             return false;
         }
-        let is_not_null = (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_attribute>()).attnotnull;
+        let is_not_null =
+            (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_attribute>()).attnotnull;
         pg_sys::ReleaseSysCache(row);
         is_not_null
     }
@@ -86,7 +87,10 @@ pub fn is_not_null(table: pg_sys::Oid, column: i16) -> bool {
 /// Whether a role bypasses the row-level security of a table on which it is enabled.
 pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: looks up the table and the role; with no_error, row_security = off raises nothing.
-    unsafe { pg_sys::check_enable_rls(table, role, true) == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32 }
+    unsafe {
+        pg_sys::check_enable_rls(table, role, true)
+            == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32
+    }
 }
 
 /// Whether a role has the privileges of another, by membership; always true for PUBLIC (oid 0).

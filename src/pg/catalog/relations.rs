@@ -26,7 +26,9 @@ pub fn each(mut visit: impl FnMut(&Relation)) -> Result<(), ServerError> {
     if !settings::direct_catalog_scans() {
         return each_by_query(visit);
     }
-    let Some(mut scan) = TableScan::open_for_statement(pg_sys::RelationRelationId) else { return Ok(()) };
+    let Some(mut scan) = TableScan::open_for_statement(pg_sys::RelationRelationId) else {
+        return Ok(());
+    };
     while let Some(row) = scan.next() {
         // SAFETY: a row of pg_class begins with this struct.
         let class = unsafe { &*row.as_struct::<pg_sys::FormData_pg_class>() };
@@ -62,7 +64,9 @@ pub fn invalid_indexes() -> Result<Vec<pg_sys::Oid>, ServerError> {
         return invalid_indexes_by_query();
     }
     let mut found = Vec::new();
-    let Some(mut scan) = TableScan::open_for_statement(pg_sys::IndexRelationId) else { return Ok(found) };
+    let Some(mut scan) = TableScan::open_for_statement(pg_sys::IndexRelationId) else {
+        return Ok(found);
+    };
     while let Some(row) = scan.next() {
         // SAFETY: a row of pg_index begins with this struct. The columns behind `indisvalid` may be
         // missing and are not read.
@@ -80,7 +84,9 @@ pub fn invalid_indexes() -> Result<Vec<pg_sys::Oid>, ServerError> {
 fn invalid_indexes_by_query() -> Result<Vec<pg_sys::Oid>, ServerError> {
     Spi::connect(|client| {
         let mut found = Vec::new();
-        for row in client.select(include_str!("../../../sql/catalog/invalid_indexes.sql"), None, &[])? {
+        for row in
+            client.select(include_str!("../../../sql/catalog/invalid_indexes.sql"), None, &[])?
+        {
             found.extend(row.get::<pg_sys::Oid>(1)?);
         }
         Ok(found)
@@ -103,7 +109,9 @@ impl TableStatistics {
         // is read before the context is reset.
         unsafe {
             let counted = self.0.switch_to(|_| {
-                let entry = pg_sys::pgstat_fetch_stat_tabentry_ext(relation.is_shared, relation.oid).as_ref();
+                let entry =
+                    pg_sys::pgstat_fetch_stat_tabentry_ext(relation.is_shared, relation.oid)
+                        .as_ref();
                 #[cfg(feature = "pg15")]
                 let counted = entry.map(|entry| (entry.n_dead_tuples, entry.inserts_since_vacuum));
                 #[cfg(not(feature = "pg15"))]

@@ -82,15 +82,21 @@ impl Jsonb {
     pub fn parse(text: &str) -> Self {
         let text = std::ffi::CString::new(text).unwrap_or_default();
         // SAFETY: the function takes a NUL-terminated string and does not keep it.
-        let value = unsafe { pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
+        let value = unsafe {
+            pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())])
+        };
         Self(value.unwrap_or_else(|| pgrx::error!("jsonb_in() returned NULL")))
     }
 
     /// `self || other`, as SQL's operator merges them.
     pub fn concat(self, other: Self) -> Self {
         // SAFETY: the function takes two jsonb.
-        let value =
-            unsafe { pgrx::direct_function_call_as_datum(pg_sys::jsonb_concat, &[Some(self.0), Some(other.0)]) };
+        let value = unsafe {
+            pgrx::direct_function_call_as_datum(
+                pg_sys::jsonb_concat,
+                &[Some(self.0), Some(other.0)],
+            )
+        };
         Self(value.unwrap_or_else(|| pgrx::error!("jsonb_concat() returned NULL")))
     }
 

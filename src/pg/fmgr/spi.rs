@@ -9,7 +9,8 @@ use pgrx::spi::{OwnedPreparedStatement, quote_identifier};
 /// `sql` with each `@extschema@` replaced by the quoted name of the schema that the extension was
 /// created in. 0A000 if the extension is not installed.
 pub fn in_target_schema(sql: &str) -> Result<String, ServerError> {
-    let schema = crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
+    let schema =
+        crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
     Ok(in_schema(&schema, sql))
 }
 
@@ -21,7 +22,12 @@ fn in_schema(schema: &str, sql: &str) -> String {
 pub fn statements_in(sql: &str) -> usize {
     let sql = crate::pg::cstring::c_string(sql);
     // SAFETY: a NUL-terminated text. The list is allocated in the current memory context.
-    unsafe { pg_sys::list_length(pg_sys::raw_parser(sql.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) as usize }
+    unsafe {
+        pg_sys::list_length(pg_sys::raw_parser(
+            sql.as_ptr(),
+            pg_sys::RawParseMode::RAW_PARSE_DEFAULT,
+        )) as usize
+    }
 }
 
 /// A composite value for a bound parameter.
@@ -62,13 +68,15 @@ impl PreparedOnce {
 
     /// Runs the statement. A trigger that runs it again meanwhile prepares a plan of its own.
     pub fn run(&self, arguments: &[DatumWithOid<'_>]) -> Result<(), ServerError> {
-        let schema = crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
+        let schema =
+            crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
         let kept = self.prepared.with(Option::take).flatten().filter(|(name, _)| *name == schema);
         Spi::connect_mut(|client| {
             let statement = match kept {
                 Some((_, statement)) => statement,
                 None => {
-                    let types: Vec<PgOid> = self.arguments.iter().map(|oid| PgOid::from(*oid)).collect();
+                    let types: Vec<PgOid> =
+                        self.arguments.iter().map(|oid| PgOid::from(*oid)).collect();
                     client.prepare_mut(in_schema(&schema, self.sql).as_str(), &types)?.keep()
                 }
             };

@@ -32,7 +32,10 @@ unsafe impl<const N: usize> BoxRet for MaterializedRows<N> {
             pg_sys::InitMaterializedSRF(call, 0);
             let result = &*(*call).resultinfo.cast::<pg_sys::ReturnSetInfo>();
             if (*result.setDesc).natts as usize != N {
-                pgrx::error!("function declares {} columns but returns {N}", (*result.setDesc).natts);
+                pgrx::error!(
+                    "function declares {} columns but returns {N}",
+                    (*result.setDesc).natts
+                );
             }
             for row in self.0 {
                 let mut nulls = row.map(|value| value.is_none());
@@ -50,7 +53,8 @@ unsafe impl<const N: usize> SqlTranslatable for MaterializedRows<N> {
     const TYPE_IDENT: &'static str = "MaterializedRows";
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("record"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::SetOf(SqlMappingRef::literal("record")));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::SetOf(SqlMappingRef::literal("record")));
 }
 
 /// The rows of a query, for a function declared with the same column types.
@@ -75,18 +79,31 @@ impl QueryRows {
     pub fn of(sql: &str, arguments: &[DatumWithOid<'_>]) -> Self {
         let sql = std::ffi::CString::new(sql).unwrap_or_default();
         let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
-        let value = |argument: &DatumWithOid<'_>| argument.datum().map(|datum| datum.sans_lifetime());
-        let mut values: Vec<pg_sys::Datum> =
-            arguments.iter().map(|argument| value(argument).unwrap_or(pg_sys::Datum::null())).collect();
-        let nulls: Vec<_> =
-            arguments.iter().map(|argument| if value(argument).is_none() { b'n' } else { b' ' } as _).collect();
+        let value =
+            |argument: &DatumWithOid<'_>| argument.datum().map(|datum| datum.sans_lifetime());
+        let mut values: Vec<pg_sys::Datum> = arguments
+            .iter()
+            .map(|argument| value(argument).unwrap_or(pg_sys::Datum::null()))
+            .collect();
+        let nulls: Vec<_> = arguments
+            .iter()
+            .map(|argument| if value(argument).is_none() { b'n' } else { b' ' } as _)
+            .collect();
         // SAFETY: there are as many types, values and NULL marks as arguments. SPI_copytuple copies
         // into the memory context that was current before SPI_connect. An error ends SPI with the
         // subtransaction.
         unsafe {
             pg_sys::SPI_connect();
             let (types, values, nulls) = (types.as_mut_ptr(), values.as_mut_ptr(), nulls.as_ptr());
-            pg_sys::SPI_execute_with_args(sql.as_ptr(), arguments.len() as i32, types, values, nulls, true, 0);
+            pg_sys::SPI_execute_with_args(
+                sql.as_ptr(),
+                arguments.len() as i32,
+                types,
+                values,
+                nulls,
+                true,
+                0,
+            );
             let table = pg_sys::SPI_tuptable;
             let count = if table.is_null() { 0 } else { pg_sys::SPI_processed as usize };
             let tuples = (0..count).map(|i| pg_sys::SPI_copytuple(*(*table).vals.add(i))).collect();
@@ -131,5 +148,6 @@ unsafe impl SqlTranslatable for QueryRows {
     const TYPE_IDENT: &'static str = "QueryRows";
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("record"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::SetOf(SqlMappingRef::literal("record")));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::SetOf(SqlMappingRef::literal("record")));
 }

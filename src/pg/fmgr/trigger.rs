@@ -14,13 +14,16 @@ unsafe extern "C-unwind" {
 
 /// Whether an UPDATE changes any column other than those in `except`.
 pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
-    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
+    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation())
+    else {
         return false;
     };
     let descriptor = relation.tuple_desc();
     let (old, new) = (old.into_pg(), new.into_pg());
     (0..descriptor.len()).any(|i| {
-        let Some(attribute) = descriptor.get(i).filter(|a| !a.attisdropped && !except.contains(&a.name())) else {
+        let Some(attribute) =
+            descriptor.get(i).filter(|a| !a.attisdropped && !except.contains(&a.name()))
+        else {
             return false;
         };
         let column = i as c_int + 1;
@@ -32,15 +35,23 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
             let new = pg_sys::heap_getattr(new, column, descriptor.as_ptr(), &mut new_is_null);
             let (by_value, length) = (attribute.attbyval, attribute.attlen);
             old_is_null != new_is_null
-                || (!old_is_null && !pg_sys::ffi::pg_guard_ffi_boundary(|| datum_image_eq(old, new, by_value, length)))
+                || (!old_is_null
+                    && !pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                        datum_image_eq(old, new, by_value, length)
+                    }))
         }
     })
 }
 
 /// Whether an UPDATE changes the result of `holds` for the bytes of the jsonb `column`. NULL and a
 /// missing column count as `false`.
-pub fn update_changes_json(trigger: &PgTrigger<'_>, column: &CStr, holds: fn(&[u8]) -> bool) -> bool {
-    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation()) else {
+pub fn update_changes_json(
+    trigger: &PgTrigger<'_>,
+    column: &CStr,
+    holds: fn(&[u8]) -> bool,
+) -> bool {
+    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation())
+    else {
         return false;
     };
     let descriptor = relation.tuple_desc();
@@ -49,7 +60,8 @@ pub fn update_changes_json(trigger: &PgTrigger<'_>, column: &CStr, holds: fn(&[u
         // read only if it is a jsonb.
         unsafe {
             let number = pg_sys::SPI_fnumber(descriptor.as_ptr(), column.as_ptr());
-            if number <= 0 || pg_sys::SPI_gettypeid(descriptor.as_ptr(), number) != pg_sys::JSONBOID {
+            if number <= 0 || pg_sys::SPI_gettypeid(descriptor.as_ptr(), number) != pg_sys::JSONBOID
+            {
                 return false;
             }
             let mut is_null = false;
@@ -61,9 +73,14 @@ pub fn update_changes_json(trigger: &PgTrigger<'_>, column: &CStr, holds: fn(&[u
 }
 
 /// A row of the trigger's table as a bound parameter; `None` is NULL.
-pub fn row_argument<A: WhoAllocated>(trigger: &PgTrigger<'_>, row: Option<PgHeapTuple<'_, A>>) -> RowArgument {
+pub fn row_argument<A: WhoAllocated>(
+    trigger: &PgTrigger<'_>,
+    row: Option<PgHeapTuple<'_, A>>,
+) -> RowArgument {
     // SAFETY: a trigger's relation is open while the trigger runs.
-    let row_type = trigger.relation().map_or(pg_sys::RECORDOID, |r| unsafe { (*(*r.as_ptr()).rd_rel).reltype });
+    let row_type = trigger
+        .relation()
+        .map_or(pg_sys::RECORDOID, |r| unsafe { (*(*r.as_ptr()).rd_rel).reltype });
     RowArgument { value: row.and_then(PgHeapTuple::into_composite_datum), row_type }
 }
 
@@ -76,7 +93,8 @@ pub fn row_copy<'a>(
     // SAFETY: the tuple belongs to the trigger's relation, which is open while the trigger runs.
     unsafe {
         let descriptor = trigger.relation().map_or(std::ptr::null_mut(), |r| (*r.as_ptr()).rd_att);
-        let view = || PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(descriptor), tuple);
+        let view =
+            || PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(descriptor), tuple);
         (row_argument(trigger, Some(view())), view().into_owned())
     }
 }
@@ -85,6 +103,8 @@ pub fn row_copy<'a>(
 pub fn is_owner(trigger: &PgTrigger<'_>) -> bool {
     trigger.relation().is_ok_and(|relation| {
         // SAFETY: a trigger's relation is open while the trigger runs.
-        unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), (*(*relation.as_ptr()).rd_rel).relowner) }
+        unsafe {
+            pg_sys::has_privs_of_role(pg_sys::GetUserId(), (*(*relation.as_ptr()).rd_rel).relowner)
+        }
     })
 }

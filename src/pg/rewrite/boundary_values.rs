@@ -19,7 +19,16 @@ pub fn members(array: pg_sys::Datum, type_: pg_sys::Oid) -> Vec<pg_sys::Datum> {
         pg_sys::get_typlenbyvalalign(type_, &mut length, &mut by_value, &mut align);
         let array: *mut pg_sys::ArrayType = pg_sys::pg_detoast_datum(array.cast_mut_ptr()).cast();
         let (mut values, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
-        pg_sys::deconstruct_array(array, type_, length.into(), by_value, align, &mut values, &mut nulls, &mut count);
+        pg_sys::deconstruct_array(
+            array,
+            type_,
+            length.into(),
+            by_value,
+            align,
+            &mut values,
+            &mut nulls,
+            &mut count,
+        );
         (0..count as usize).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
     }
 }
@@ -72,7 +81,11 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
     let moments = |step: i64, smallest: i64, largest: i64| {
         let number = |value: &String| {
             let value = value_of(type_, &CString::new(value.as_str()).ok()?);
-            let value = if type_ == pg_sys::DATEOID { i64::from(value.value() as i32) } else { value.value() as i64 };
+            let value = if type_ == pg_sys::DATEOID {
+                i64::from(value.value() as i32)
+            } else {
+                value.value() as i64
+            };
             (value > smallest && value < largest).then_some(value)
         };
         let mut known: Vec<i64> = values.iter().filter_map(number).collect();
@@ -86,10 +99,14 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
         pg_sys::INT4OID => texts(numbers(i32::MIN.into(), i32::MAX.into(), 1)),
         pg_sys::INT8OID => texts(numbers(i64::MIN, i64::MAX, 1)),
         pg_sys::NUMERICOID | pg_sys::FLOAT4OID | pg_sys::FLOAT8OID => {
-            let mut known: Vec<f64> =
-                values.iter().filter_map(|value| value.parse().ok()).filter(|v: &f64| v.is_finite()).collect();
+            let mut known: Vec<f64> = values
+                .iter()
+                .filter_map(|value| value.parse().ok())
+                .filter(|v: &f64| v.is_finite())
+                .collect();
             known.sort_by(f64::total_cmp);
-            let mut found: Vec<f64> = known.windows(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();
+            let mut found: Vec<f64> =
+                known.windows(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();
             found.push(known.last().map_or(1.0, |last| last + 1.0));
             found.push(known.first().map_or(0.0, |first| first - 1.0));
             found.truncate(if is_ordered { MAX_NEIGHBOURS } else { 1 });
@@ -97,7 +114,9 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
         }
         pg_sys::DATEOID => moments(1, i32::MIN.into(), i32::MAX.into()),
         // Steps of a day, in microseconds.
-        pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => moments(86_400_000_000, i64::MIN / 2, i64::MAX / 2),
+        pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => {
+            moments(86_400_000_000, i64::MIN / 2, i64::MAX / 2)
+        }
         pg_sys::TEXTOID | pg_sys::VARCHAROID => {
             let mut found: Vec<String> = values.iter().map(|value| format!("{value}a")).collect();
             found.push(if values.is_empty() { "a".to_owned() } else { String::new() });
@@ -110,7 +129,13 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
 }
 
 /// Integers below, between and above others; without an order only one above.
-fn beside(known: &mut Vec<i64>, smallest: i64, largest: i64, step: i64, is_ordered: bool) -> Vec<i64> {
+fn beside(
+    known: &mut Vec<i64>,
+    smallest: i64,
+    largest: i64,
+    step: i64,
+    is_ordered: bool,
+) -> Vec<i64> {
     known.sort_unstable();
     known.dedup();
     let mut found = vec![known.last().map_or(0, |last| last.saturating_add(step))];

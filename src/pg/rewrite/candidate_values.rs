@@ -46,7 +46,11 @@ pub struct CandidateValues {
 impl CandidateValues {
     /// Collects the candidate values of a folded qual on `table`, for the columns that `may_set`
     /// admits. Runs sub-queries that do not read the row: call it as the client.
-    pub fn collect(qual: Qual, table: pg_sys::Oid, may_set: &dyn Fn(i16) -> bool) -> Result<Self, Undecidable> {
+    pub fn collect(
+        qual: Qual,
+        table: pg_sys::Oid,
+        may_set: &dyn Fn(i16) -> bool,
+    ) -> Result<Self, Undecidable> {
         let found = Self { columns: Vec::new(), residuals: Vec::new() };
         let mut collector = Collector { table, may_set, found };
         // SAFETY: a list of valid expressions.
@@ -77,7 +81,12 @@ impl CandidateValues {
     pub fn relax(&self, qual: Qual) -> Qual {
         // SAFETY: a list of valid expressions, of which a copy is changed; the residuals are nodes
         // of it.
-        unsafe { Qual(replace_residuals(qual.0.cast(), (&raw const self.residuals).cast_mut().cast()).cast()) }
+        unsafe {
+            Qual(
+                replace_residuals(qual.0.cast(), (&raw const self.residuals).cast_mut().cast())
+                    .cast(),
+            )
+        }
     }
 }
 
@@ -90,12 +99,19 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn column(&mut self, number: i16) -> &mut Column {
         let columns = &mut self.found.columns;
-        let place = columns.iter().position(|column| column.number == number).unwrap_or_else(|| {
-            // SAFETY: looks up the column's type.
-            let type_ = unsafe { pg_sys::get_atttype(self.table, number) };
-            columns.push(Column { number, type_, values: Vec::new(), is_opaque: false, is_ordered: false });
-            columns.len() - 1
-        });
+        let place =
+            columns.iter().position(|column| column.number == number).unwrap_or_else(|| {
+                // SAFETY: looks up the column's type.
+                let type_ = unsafe { pg_sys::get_atttype(self.table, number) };
+                columns.push(Column {
+                    number,
+                    type_,
+                    values: Vec::new(),
+                    is_opaque: false,
+                    is_ordered: false,
+                });
+                columns.len() - 1
+            });
         &mut columns[place]
     }
 
@@ -111,8 +127,12 @@ impl Collector<'_> {
             }
             match (*node).type_ {
                 NodeTag::T_BoolExpr => self.booleans((*node.cast::<pg_sys::BoolExpr>()).args),
-                NodeTag::T_CoalesceExpr => self.booleans((*node.cast::<pg_sys::CoalesceExpr>()).args),
-                NodeTag::T_BooleanTest => self.boolean((*node.cast::<pg_sys::BooleanTest>()).arg.cast()),
+                NodeTag::T_CoalesceExpr => {
+                    self.booleans((*node.cast::<pg_sys::CoalesceExpr>()).args)
+                }
+                NodeTag::T_BooleanTest => {
+                    self.boolean((*node.cast::<pg_sys::BooleanTest>()).arg.cast())
+                }
                 NodeTag::T_CaseExpr if (*node.cast::<pg_sys::CaseExpr>()).arg.is_null() => {
                     let case = &*node.cast::<pg_sys::CaseExpr>();
                     for when in elements::<pg_sys::CaseWhen>(case.args) {
@@ -143,7 +163,9 @@ impl Collector<'_> {
     /// As for `boolean`.
     unsafe fn booleans(&mut self, list: *mut pg_sys::List) -> Result<(), Undecidable> {
         // SAFETY: as the caller vouches.
-        unsafe { elements::<pg_sys::Node>(list).into_iter().try_for_each(|node| self.boolean(node)) }
+        unsafe {
+            elements::<pg_sys::Node>(list).into_iter().try_for_each(|node| self.boolean(node))
+        }
     }
 
     /// # Safety
@@ -152,7 +174,8 @@ impl Collector<'_> {
         // SAFETY: as the caller vouches.
         unsafe {
             let columns = columns_of(node, 0).ok_or(Undecidable::WholeRow)?;
-            let free: Vec<i16> = columns.into_iter().filter(|column| (self.may_set)(*column)).collect();
+            let free: Vec<i16> =
+                columns.into_iter().filter(|column| (self.may_set)(*column)).collect();
             if free.is_empty() || self.is_known(node)? {
                 return Ok(());
             }
@@ -179,9 +202,14 @@ impl Collector<'_> {
         // SAFETY: looks up the type.
         let (sql, from) = if unsafe { pg_sys::get_typtype(type_) } as u8 == pg_sys::TYPTYPE_ENUM {
             let name = lookup::qualified_type_name(type_);
-            (format!("SELECT pg_catalog.unnest(pg_catalog.enum_range(CAST(NULL AS {name})))"), type_)
+            (
+                format!("SELECT pg_catalog.unnest(pg_catalog.enum_range(CAST(NULL AS {name})))"),
+                type_,
+            )
         } else {
-            let Some((table, key, from)) = lookup::referenced(self.table, number) else { return Ok(false) };
+            let Some((table, key, from)) = lookup::referenced(self.table, number) else {
+                return Ok(false);
+            };
             (format!("SELECT k.{} FROM {table} AS k", pgrx::spi::quote_identifier(key)), from)
         };
         let sql = CString::new(sql).unwrap_or_default();
@@ -194,8 +222,14 @@ impl Collector<'_> {
         };
         let is_all = rows.len() as u64 <= MAX_KEYS;
         let column = self.column(number);
-        for value in rows.into_iter().take(MAX_KEYS as usize).filter_map(|row| row.first().copied().flatten()) {
-            fitting(type_, from, &text_of(from, value)).into_iter().for_each(|text| column.push(Some(text)));
+        for value in rows
+            .into_iter()
+            .take(MAX_KEYS as usize)
+            .filter_map(|row| row.first().copied().flatten())
+        {
+            fitting(type_, from, &text_of(from, value))
+                .into_iter()
+                .for_each(|text| column.push(Some(text)));
         }
         Ok(is_all)
     }
@@ -220,9 +254,16 @@ impl Collector<'_> {
                     let [left, right] = arguments.as_slice() else { return Ok(false) };
                     for (one, other) in [(*left, *right), (*right, *left)] {
                         if let (Some(number), true) = (self.free(one, 0), is_fixed(other)) {
-                            let Some(is_equality) = lookup::comparison(call.opno) else { return Ok(false) };
+                            let Some(is_equality) = lookup::comparison(call.opno) else {
+                                return Ok(false);
+                            };
                             let values = evaluated(other)?;
-                            return Ok(self.add(number, pg_sys::exprType(other), values, is_equality));
+                            return Ok(self.add(
+                                number,
+                                pg_sys::exprType(other),
+                                values,
+                                is_equality,
+                            ));
                         }
                     }
                     Ok(false)
@@ -242,9 +283,12 @@ impl Collector<'_> {
                         values.truncate(MAX_VALUES as usize);
                         return Ok(self.add(number, type_, values, is_equality) && is_all);
                     }
-                    if let (Some(number), true, true) = (self.free(*right, 0), is_fixed(*left), call.useOr) {
+                    if let (Some(number), true, true) =
+                        (self.free(*right, 0), is_fixed(*left), call.useOr)
+                    {
                         let type_ = pg_sys::exprType(*left);
-                        let lists = evaluated(*left)?.into_iter().map(|value| list(&text_of(type_, value)));
+                        let lists =
+                            evaluated(*left)?.into_iter().map(|value| list(&text_of(type_, value)));
                         let column = self.column(number);
                         lists.chain(["{}".to_owned()]).for_each(|list| column.push(Some(list)));
                         return Ok(is_equality);
@@ -252,13 +296,15 @@ impl Collector<'_> {
                     Ok(false)
                 }
                 NodeTag::T_SubLink => {
-                    let found = sublink::comparisons(node.cast(), &|node, level| self.free(node, level));
+                    let found =
+                        sublink::comparisons(node.cast(), &|node, level| self.free(node, level));
                     let Some(comparisons) = found else { return Ok(false) };
                     let mut is_all = true;
                     for compared in comparisons {
                         let values = answers(compared.query)?;
                         is_all &= values.len() < MAX_VALUES as usize;
-                        is_all &= self.add(compared.column, compared.type_, values, compared.is_equality);
+                        is_all &=
+                            self.add(compared.column, compared.type_, values, compared.is_equality);
                     }
                     Ok(is_all)
                 }
@@ -269,7 +315,13 @@ impl Collector<'_> {
 
     /// Adds values of a type to a column. Returns whether no value but these and their neighbours
     /// matters.
-    fn add(&mut self, number: i16, type_: pg_sys::Oid, values: Vec<pg_sys::Datum>, is_equality: bool) -> bool {
+    fn add(
+        &mut self,
+        number: i16,
+        type_: pg_sys::Oid,
+        values: Vec<pg_sys::Datum>,
+        is_equality: bool,
+    ) -> bool {
         let column = self.column(number);
         for value in values {
             for text in fitting(column.type_, type_, &text_of(type_, value)) {
@@ -293,8 +345,11 @@ impl Collector<'_> {
                 return None;
             }
             let var = &*node.cast::<pg_sys::Var>();
-            (var.varno == 1 && var.varlevelsup == level && var.varattno > 0 && (self.may_set)(var.varattno))
-                .then_some(var.varattno)
+            (var.varno == 1
+                && var.varlevelsup == level
+                && var.varattno > 0
+                && (self.may_set)(var.varattno))
+            .then_some(var.varattno)
         }
     }
 }
@@ -316,7 +371,9 @@ impl Column {
                 self.push(Some(value));
             }
         }
-        if !privilege::is_not_null(table, self.number) && (!self.values.is_empty() || self.is_ordered) {
+        if !privilege::is_not_null(table, self.number)
+            && (!self.values.is_empty() || self.is_ordered)
+        {
             self.push(None);
         }
     }
@@ -355,7 +412,10 @@ unsafe fn answers(query: *mut pg_sys::Query) -> Result<Vec<pg_sys::Datum>, Undec
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn replace_residuals(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
+unsafe extern "C-unwind" fn replace_residuals(
+    node: *mut pg_sys::Node,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
     if node.is_null() {
         return node;
     }

@@ -11,5 +11,7 @@ pub(crate) unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
         return Vec::new();
     }
     // SAFETY: a list that is not NIL has `length` cells.
-    unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).ptr_value.cast()).collect() }
+    unsafe {
+        (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).ptr_value.cast()).collect()
+    }
 }

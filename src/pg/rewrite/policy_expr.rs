@@ -116,7 +116,8 @@ impl Expression {
 pub fn deparsed(tree: &str, relation: pg_sys::Oid) -> String {
     let arguments = [tree.into_datum(), relation.into_datum()];
     // SAFETY: the function takes a text and an oid, and returns a text or NULL.
-    unsafe { pgrx::direct_function_call::<String>(pg_sys::pg_get_expr, &arguments) }.unwrap_or_default()
+    unsafe { pgrx::direct_function_call::<String>(pg_sys::pg_get_expr, &arguments) }
+        .unwrap_or_default()
 }
 
 #[pg_guard]
@@ -142,13 +143,15 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
                 walk.facts.reads_time |= [1299, 2647, 2648].contains(&call.funcid.to_u32());
                 // Fixed oids of inet_client_addr(), inet_client_port(), inet_server_addr(),
                 // inet_server_port() and pg_backend_pid().
-                walk.facts.reads_connection |= [2196, 2197, 2198, 2199, 2026].contains(&call.funcid.to_u32());
+                walk.facts.reads_connection |=
+                    [2196, 2197, 2198, 2199, 2026].contains(&call.funcid.to_u32());
                 if walk.identity.functions.contains(&call.funcid) {
                     walk.facts.identity_calls += 1;
                     walk.facts.unwrapped_identity_calls += i32::from(!walk.is_once);
                 }
                 if is_current_setting(call.funcid)
-                    && let Some(setting) = elements(call.args).first().and_then(|argument| text(*argument))
+                    && let Some(setting) =
+                        elements(call.args).first().and_then(|argument| text(*argument))
                 {
                     walk.facts.settings.insert(setting);
                 }
@@ -157,9 +160,10 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
                 let call = &*node.cast::<pg_sys::OpExpr>();
                 walk.facts.operators.insert(call.opno.to_u32());
                 // The comparison of a NULLIF removes a value and does not require it.
-                if let ([left, right], false) =
-                    (elements::<pg_sys::Node>(call.args).as_slice(), is_a(node, NodeTag::T_NullIfExpr))
-                {
+                if let ([left, right], false) = (
+                    elements::<pg_sys::Node>(call.args).as_slice(),
+                    is_a(node, NodeTag::T_NullIfExpr),
+                ) {
                     walk.operator(call.opno, *left, *right);
                 }
             }
@@ -182,18 +186,22 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
                 let op = (*node.cast::<pg_sys::SQLValueFunction>()).op;
                 walk.facts.reads_time |= matches!(op, SVFOP_CURRENT_DATE..=SVFOP_LOCALTIMESTAMP_N);
                 walk.facts.reads_connection |= op == SVFOP_SESSION_USER;
-                walk.facts.uses_session_user |=
-                    matches!(op, SVFOP_CURRENT_ROLE | SVFOP_CURRENT_USER | SVFOP_USER | SVFOP_SESSION_USER);
+                walk.facts.uses_session_user |= matches!(
+                    op,
+                    SVFOP_CURRENT_ROLE | SVFOP_CURRENT_USER | SVFOP_USER | SVFOP_SESSION_USER
+                );
             }
             NodeTag::T_SubLink => {
                 let link = &*node.cast::<pg_sys::SubLink>();
                 collect_facts(link.testexpr, context);
                 let walk = &mut *context.cast::<Walk<'_>>();
                 let is_correlated = has_outer_references(link.subselect, walk.level + 1)
-                    || (!link.testexpr.is_null() && pg_sys::contain_vars_of_level(link.testexpr, walk.level as i32));
+                    || (!link.testexpr.is_null()
+                        && pg_sys::contain_vars_of_level(link.testexpr, walk.level as i32));
                 let before = (walk.is_once, walk.is_uncorrelated);
                 walk.is_uncorrelated |= !is_correlated;
-                walk.is_once |= !is_correlated && link.subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK;
+                walk.is_once |=
+                    !is_correlated && link.subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK;
                 collect_facts(link.subselect, context);
                 let walk = &mut *context.cast::<Walk<'_>>();
                 (walk.is_once, walk.is_uncorrelated) = before;
@@ -223,7 +231,12 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
 impl Walk<'_> {
     /// # Safety
     /// Both must be valid expressions.
-    unsafe fn operator(&mut self, operator: pg_sys::Oid, left: *mut pg_sys::Node, right: *mut pg_sys::Node) {
+    unsafe fn operator(
+        &mut self,
+        operator: pg_sys::Oid,
+        left: *mut pg_sys::Node,
+        right: *mut pg_sys::Node,
+    ) {
         // SAFETY: as the caller vouches.
         unsafe {
             match operator_name(operator).as_str() {
@@ -264,7 +277,11 @@ fn operator_name(operator: pg_sys::Oid) -> String {
     // SAFETY: NULL for an unknown operator, else a NUL-terminated copy.
     unsafe {
         let name = pg_sys::get_opname(operator);
-        if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
+        if name.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
     }
 }
 
@@ -338,12 +355,15 @@ unsafe extern "C-unwind" fn find_user_id(node: *mut pg_sys::Node, context: *mut 
         let search = &mut *context.cast::<Search<'_>>();
         search.found |= match (*node).type_ {
             NodeTag::T_FuncExpr => {
-                search.identity.functions.first() == Some(&(*node.cast::<pg_sys::FuncExpr>()).funcid)
+                search.identity.functions.first()
+                    == Some(&(*node.cast::<pg_sys::FuncExpr>()).funcid)
             }
             NodeTag::T_Const => constant_text(node.cast()).is_some_and(|text| {
                 text == "sub" || search.identity.ids.iter().any(|id| text.eq_ignore_ascii_case(id))
             }),
-            NodeTag::T_Query => return pg_sys::query_tree_walker(node.cast(), Some(find_user_id), context, 0),
+            NodeTag::T_Query => {
+                return pg_sys::query_tree_walker(node.cast(), Some(find_user_id), context, 0);
+            }
             _ => false,
         };
         search.found || pg_sys::expression_tree_walker(node, Some(find_user_id), context)
@@ -371,7 +391,9 @@ unsafe extern "C-unwind" fn find_identity(node: *mut pg_sys::Node, context: *mut
                     return true;
                 }
             }
-            NodeTag::T_Query => return pg_sys::query_tree_walker(node.cast(), Some(find_identity), context, 0),
+            NodeTag::T_Query => {
+                return pg_sys::query_tree_walker(node.cast(), Some(find_identity), context, 0);
+            }
             _ => {}
         }
         pg_sys::expression_tree_walker(node, Some(find_identity), context)

@@ -13,9 +13,14 @@ copied_for!("pg15" "pg16" "pg17" "pg18": "expression_tree_mutator of nodes/nodeF
 // pgrx declares the callback without arguments for 15; from 16 on the symbol has another name.
 unsafe extern "C-unwind" {
     #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
-    fn expression_tree_mutator(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node;
+    fn expression_tree_mutator(
+        node: *mut pg_sys::Node,
+        mutator: Mutator,
+        context: *mut c_void,
+    ) -> *mut pg_sys::Node;
 }
-pub(crate) type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
+pub(crate) type Mutator =
+    unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
 
 /// An implicit AND of conditions on the row of one table, which is the first entry of the range
 /// table. Lives in the memory context that was current when it was built.
@@ -161,7 +166,11 @@ impl Qual {
                 distinct.push(*term);
             }
         }
-        if distinct.len() == terms.len() { self } else { distinct.into_iter().fold(Self::ALWAYS, Self::and) }
+        if distinct.len() == terms.len() {
+            self
+        } else {
+            distinct.into_iter().fold(Self::ALWAYS, Self::and)
+        }
     }
 
     /// Folds the qual for this session: STABLE functions are called, as the planner calls them for
@@ -211,7 +220,10 @@ impl Qual {
                 && is_a(*only, NodeTag::T_BoolExpr)
                 && (*only.cast::<pg_sys::BoolExpr>()).boolop == pg_sys::BoolExprType::OR_EXPR
             {
-                return elements((*only.cast::<pg_sys::BoolExpr>()).args).into_iter().map(Self::one).collect();
+                return elements((*only.cast::<pg_sys::BoolExpr>()).args)
+                    .into_iter()
+                    .map(Self::one)
+                    .collect();
             }
         }
         vec![self]
@@ -235,7 +247,12 @@ impl Qual {
     }
 
     /// As [`Qual::substitute`], with a value that may be NULL.
-    pub fn substitute_nullable(self, column: i16, type_: pg_sys::Oid, value: Option<pg_sys::Datum>) -> Option<Self> {
+    pub fn substitute_nullable(
+        self,
+        column: i16,
+        type_: pg_sys::Oid,
+        value: Option<pg_sys::Datum>,
+    ) -> Option<Self> {
         if self.reads_whole_row() {
             return None;
         }
@@ -245,7 +262,8 @@ impl Qual {
             pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
             let collation = pg_sys::get_typcollation(type_);
             let (is_null, value) = (value.is_none(), value.unwrap_or(pg_sys::Datum::null()));
-            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
+            let constant =
+                pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
             Some(self.with_expressions(&[(column, constant.cast())]))
         }
     }
@@ -269,10 +287,12 @@ impl Qual {
     unsafe fn with_expressions(self, expressions: &[(i16, *mut pg_sys::Expr)]) -> Self {
         // SAFETY: the list is a copy; without whole-row references no range table entry is needed.
         unsafe {
-            let targets = expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
-                let entry = pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
-                pg_sys::lappend(targets, entry.cast())
-            });
+            let targets =
+                expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
+                    let entry =
+                        pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
+                    pg_sys::lappend(targets, entry.cast())
+                });
             let mut has_sublinks = true;
             let node = pg_sys::ReplaceVarsFromTargetList(
                 copy(self.0).cast(),
@@ -295,12 +315,20 @@ impl Qual {
     /// form is taken. The qual must be folded.
     pub fn choices(self, may_set: &dyn Fn(i16) -> bool) -> Vec<Choice> {
         // SAFETY: a list of valid expressions.
-        unsafe { elements(self.0).into_iter().filter_map(|term| choices(term, may_set)).flatten().collect() }
+        unsafe {
+            elements(self.0)
+                .into_iter()
+                .filter_map(|term| choices(term, may_set))
+                .flatten()
+                .collect()
+        }
     }
 
     /// The qual with these values in place of columns.
     pub fn with_choices(self, choices: &[Choice]) -> Option<Self> {
-        choices.iter().try_fold(self, |changed, (column, type_, value)| changed.substitute(*column, *type_, *value))
+        choices.iter().try_fold(self, |changed, (column, type_, value)| {
+            changed.substitute(*column, *type_, *value)
+        })
     }
 
     /// The columns that it reads; `None` if it contains a whole-row reference.
@@ -349,7 +377,8 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
     unsafe {
         let column = |node: *mut pg_sys::Node| {
             let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
-            (var.varno == 1 && var.varlevelsup == 0 && var.varattno > 0 && may_set(var.varattno)).then_some(var)
+            (var.varno == 1 && var.varlevelsup == 0 && var.varattno > 0 && may_set(var.varattno))
+                .then_some(var)
         };
         match (*term).type_ {
             NodeTag::T_Var => {
@@ -360,8 +389,12 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
                 let call = &*term.cast::<pg_sys::OpExpr>();
                 let arguments = elements::<pg_sys::Node>(call.args);
                 let [left, right] = arguments.as_slice() else { return None };
-                let (var, other) = column(*left).map(|var| (var, *right)).or(column(*right).map(|var| (var, *left)))?;
-                if !is_a(other, NodeTag::T_Const) || !pg_sys::op_mergejoinable(call.opno, var.vartype) {
+                let (var, other) = column(*left)
+                    .map(|var| (var, *right))
+                    .or(column(*right).map(|var| (var, *left)))?;
+                if !is_a(other, NodeTag::T_Const)
+                    || !pg_sys::op_mergejoinable(call.opno, var.vartype)
+                {
                     return None;
                 }
                 let constant = &*other.cast::<pg_sys::Const>();
@@ -376,10 +409,16 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
                         let var = column(*only)?;
                         Some(vec![(var.varattno, var.vartype, false.into())])
                     }
-                    (pg_sys::BoolExprType::OR_EXPR, _) => terms.into_iter().find_map(|term| choices(term, may_set)),
-                    (pg_sys::BoolExprType::AND_EXPR, _) => {
-                        Some(terms.into_iter().filter_map(|term| choices(term, may_set)).flatten().collect())
+                    (pg_sys::BoolExprType::OR_EXPR, _) => {
+                        terms.into_iter().find_map(|term| choices(term, may_set))
                     }
+                    (pg_sys::BoolExprType::AND_EXPR, _) => Some(
+                        terms
+                            .into_iter()
+                            .filter_map(|term| choices(term, may_set))
+                            .flatten()
+                            .collect(),
+                    ),
                     _ => None,
                 }
             }
@@ -414,7 +453,10 @@ unsafe fn new_node<T>(tag: NodeTag) -> *mut T {
 /// Replaces `(SELECT f())` by `f()`. Policies write the former for one call a statement, but
 /// constant folding does not descend into a SubLink.
 #[pg_guard]
-unsafe extern "C-unwind" fn unwrap(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
+unsafe extern "C-unwind" fn unwrap(
+    node: *mut pg_sys::Node,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
     if node.is_null() {
         return node;
     }
@@ -434,9 +476,15 @@ unsafe extern "C-unwind" fn unwrap(node: *mut pg_sys::Node, context: *mut c_void
 ///
 /// # Safety
 /// The node must be valid, and the context the mutator's.
-pub(crate) unsafe fn mutate(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node {
+pub(crate) unsafe fn mutate(
+    node: *mut pg_sys::Node,
+    mutator: Mutator,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
     // SAFETY: as the caller vouches.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context)) }
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context))
+    }
 }
 
 /// The result expression of a scalar sub-query that has no FROM and no outer references.
@@ -446,7 +494,9 @@ pub(crate) unsafe fn mutate(node: *mut pg_sys::Node, mutator: Mutator, context: 
 unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys::Node> {
     // SAFETY: as the caller vouches; a target list holds target entries.
     unsafe {
-        if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK || !is_a((*link).subselect, NodeTag::T_Query) {
+        if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK
+            || !is_a((*link).subselect, NodeTag::T_Query)
+        {
             return None;
         }
         let query = &*(*link).subselect.cast::<pg_sys::Query>();
@@ -464,7 +514,8 @@ unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys:
         let targets = elements::<pg_sys::TargetEntry>(query.targetList);
         let [target] = targets.as_slice() else { return None };
         let expression: *mut pg_sys::Node = (**target).expr.cast();
-        (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level))).then_some(expression)
+        (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level)))
+            .then_some(expression)
     }
 }
 

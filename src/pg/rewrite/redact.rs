@@ -47,7 +47,10 @@ unsafe extern "C-unwind" fn find_constants(node: *mut pg_sys::Node, shown: *mut 
 
 /// Replaces all other constants by the word "hidden". Booleans and NULL stay.
 #[pg_guard]
-unsafe extern "C-unwind" fn hide(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
+unsafe extern "C-unwind" fn hide(
+    node: *mut pg_sys::Node,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
     if node.is_null() {
         return node;
     }
@@ -62,11 +65,13 @@ unsafe extern "C-unwind" fn hide(node: *mut pg_sys::Node, context: *mut c_void) 
         let is_shown = constant.constisnull
             || constant.consttype == pg_sys::BOOLOID
             || shown.constants.iter().any(|other| pg_sys::equal(node.cast(), (*other).cast()))
-            || text_of(constant.consttype, constant.constvalue).as_str() == shown.kept.unwrap_or_default();
+            || text_of(constant.consttype, constant.constvalue).as_str()
+                == shown.kept.unwrap_or_default();
         if is_shown {
             return node;
         }
         let word = pg_sys::pstrdup(c"hidden".as_ptr());
-        pg_sys::makeConst(pg_sys::UNKNOWNOID, -1, pg_sys::InvalidOid, -2, word.into(), false, false).cast()
+        pg_sys::makeConst(pg_sys::UNKNOWNOID, -1, pg_sys::InvalidOid, -2, word.into(), false, false)
+            .cast()
     }
 }

@@ -71,8 +71,10 @@ pub fn effective(command: Command, on: &RelationRef) -> Result<Effective, Undeci
         }
         let mut check: *mut pg_sys::List = std::ptr::null_mut();
         for option in elements::<pg_sys::WithCheckOption>((*query).withCheckOptions) {
-            let is_policy =
-                matches!((*option).kind, pg_sys::WCOKind::WCO_RLS_INSERT_CHECK | pg_sys::WCOKind::WCO_RLS_UPDATE_CHECK);
+            let is_policy = matches!(
+                (*option).kind,
+                pg_sys::WCOKind::WCO_RLS_INSERT_CHECK | pg_sys::WCOKind::WCO_RLS_UPDATE_CHECK
+            );
             if is_policy && !(*option).qual.is_null() {
                 check = pg_sys::lappend(check, (*option).qual.cast());
             }
@@ -134,7 +136,12 @@ impl RowQuery<'_> {
     /// above `cost`.
     ///
     /// The values are copied into the current memory context.
-    pub fn rows(&self, condition: Qual, most: u64, cost: f64) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
+    pub fn rows(
+        &self,
+        condition: Qual,
+        most: u64,
+        cost: f64,
+    ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = unsecured(&sql, &self.parameters)?;
         // SAFETY: the server made the query; the condition is on its first range table entry. After
@@ -179,7 +186,8 @@ impl RowComposition<'_> {
             require_nothing(query);
             let from = &mut *(*query).jointree;
             let before = pg_sys::make_ands_implicit(from.quals.cast());
-            from.quals = pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
+            from.quals =
+                pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
             Ok(run(query, &sql, &self.parameters, 1, cost)?.into_iter().next())
         }
     }
@@ -258,7 +266,10 @@ fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, U
 
 /// As [`analysed`], without row-level security. The statement is not planned as the superuser,
 /// because planning calls functions.
-pub(crate) fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
+pub(crate) fn unsecured(
+    sql: &CStr,
+    parameters: &Parameters,
+) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
         analysed(sql, parameters)
     })
@@ -273,7 +284,13 @@ fn parsed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Und
             let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
             let Some(raw) = raw.first() else { return Err(Undecidable::Rewritten) };
             let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
-            Ok(pg_sys::parse_analyze_fixedparams(*raw, sql.as_ptr(), types, count, std::ptr::null_mut()))
+            Ok(pg_sys::parse_analyze_fixedparams(
+                *raw,
+                sql.as_ptr(),
+                types,
+                count,
+                std::ptr::null_mut(),
+            ))
         }
     })
 }
@@ -286,7 +303,8 @@ unsafe fn table_of(query: *mut pg_sys::Query) -> Option<(i32, *mut pg_sys::Range
     // SAFETY: as the caller vouches; a range table is a list of range table entries.
     unsafe {
         let tables = elements::<pg_sys::RangeTblEntry>((*query).rtable);
-        let is_table = |table: *mut pg_sys::RangeTblEntry| (*table).rtekind == pg_sys::RTEKind::RTE_RELATION;
+        let is_table =
+            |table: *mut pg_sys::RangeTblEntry| (*table).rtekind == pg_sys::RTEKind::RTE_RELATION;
         if (*query).resultRelation > 0 {
             let table = *tables.get((*query).resultRelation as usize - 1)?;
             return Some(((*query).resultRelation, table));
@@ -331,7 +349,10 @@ struct Collector {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver: *mut pg_sys::DestReceiver) -> bool {
+unsafe extern "C-unwind" fn receive(
+    slot: *mut pg_sys::TupleTableSlot,
+    receiver: *mut pg_sys::DestReceiver,
+) -> bool {
     // SAFETY: the executor passes the receiver of the query, and a slot with the columns of its
     // descriptor.
     unsafe {
@@ -344,8 +365,10 @@ unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver:
         let before = pg_sys::MemoryContextSwitchTo(collector.context);
         let row = (0..count)
             .map(|i| {
-                let (column, value) = (column(descriptor, i + 1), *(*slot).tts_values.add(i as usize));
-                (!*(*slot).tts_isnull.add(i as usize)).then(|| datumCopy(value, column.attbyval, column.attlen.into()))
+                let (column, value) =
+                    (column(descriptor, i + 1), *(*slot).tts_values.add(i as usize));
+                (!*(*slot).tts_isnull.add(i as usize))
+                    .then(|| datumCopy(value, column.attbyval, column.attlen.into()))
             })
             .collect();
         pg_sys::MemoryContextSwitchTo(before);
@@ -355,7 +378,12 @@ unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver:
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn start(_receiver: *mut pg_sys::DestReceiver, _operation: i32, _columns: pg_sys::TupleDesc) {}
+unsafe extern "C-unwind" fn start(
+    _receiver: *mut pg_sys::DestReceiver,
+    _operation: i32,
+    _columns: pg_sys::TupleDesc,
+) {
+}
 
 #[pg_guard]
 unsafe extern "C-unwind" fn nothing(_receiver: *mut pg_sys::DestReceiver) {}

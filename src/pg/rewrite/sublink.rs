@@ -26,7 +26,10 @@ type Free<'a> = &'a dyn Fn(*mut pg_sys::Node, u32) -> Option<i16>;
 ///
 /// # Safety
 /// The sub-query must be valid, and `free` must accept each of its expressions.
-pub(crate) unsafe fn comparisons(link: *mut pg_sys::SubLink, free: Free<'_>) -> Option<Vec<Comparison>> {
+pub(crate) unsafe fn comparisons(
+    link: *mut pg_sys::SubLink,
+    free: Free<'_>,
+) -> Option<Vec<Comparison>> {
     // SAFETY: the tag says which struct a node is.
     unsafe {
         let link = &*link;
@@ -68,12 +71,17 @@ unsafe fn exists(query: *mut pg_sys::Query, free: Free<'_>) -> Option<Vec<Compar
     unsafe {
         let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(query.cast()).cast();
         let changed = &mut *query;
-        if changed.hasAggs || changed.hasTargetSRFs || changed.hasWindowFuncs || changed.jointree.is_null() {
+        if changed.hasAggs
+            || changed.hasTargetSRFs
+            || changed.hasWindowFuncs
+            || changed.jointree.is_null()
+        {
             return None;
         }
         let lists = [changed.groupClause, changed.groupingSets, changed.cteList];
         let has_limit = !changed.limitCount.is_null();
-        if lists.iter().any(|list| !list.is_null()) || !changed.setOperations.is_null() || has_limit {
+        if lists.iter().any(|list| !list.is_null()) || !changed.setOperations.is_null() || has_limit
+        {
             return None;
         }
         (changed.sortClause, changed.distinctClause, changed.limitOffset) =
@@ -95,7 +103,9 @@ unsafe fn exists(query: *mut pg_sys::Query, free: Free<'_>) -> Option<Vec<Compar
                 let is_inner = reads_no_row(inner);
                 free(outer, 1).filter(|_| is_inner).map(|number| (number, inner))
             });
-            let (Some(pair), Some(true)) = (pair, lookup::comparison(call.opno)) else { return None };
+            let (Some(pair), Some(true)) = (pair, lookup::comparison(call.opno)) else {
+                return None;
+            };
             pairs.push(pair);
         }
         from.quals = pg_sys::make_ands_explicit(kept).cast();
@@ -106,7 +116,12 @@ unsafe fn exists(query: *mut pg_sys::Query, free: Free<'_>) -> Option<Vec<Compar
         let comparison = |(column, inner): (i16, *mut pg_sys::Node)| {
             let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(query.cast()).cast();
             let name = pg_sys::pstrdup(c"value".as_ptr());
-            let target = pg_sys::makeTargetEntry(pg_sys::copyObjectImpl(inner.cast()).cast(), 1, name, false);
+            let target = pg_sys::makeTargetEntry(
+                pg_sys::copyObjectImpl(inner.cast()).cast(),
+                1,
+                name,
+                false,
+            );
             (*query).targetList = pg_sys::lappend(std::ptr::null_mut(), target.cast());
             Comparison { column, type_: pg_sys::exprType(inner), query, is_equality: true }
         };

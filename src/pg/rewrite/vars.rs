@@ -46,7 +46,12 @@ pub(crate) unsafe fn columns_of(node: *mut pg_sys::Node, level: u32) -> Option<B
     // SAFETY: as the caller vouches; the walk ends before the columns are read.
     unsafe {
         if !node.is_null() && is_a(node, NodeTag::T_Query) {
-            pg_sys::query_tree_walker(node.cast(), Some(find_columns), (&raw mut columns).cast(), 0);
+            pg_sys::query_tree_walker(
+                node.cast(),
+                Some(find_columns),
+                (&raw mut columns).cast(),
+                0,
+            );
         } else {
             find_columns(node, (&raw mut columns).cast());
         }

@@ -22,7 +22,9 @@ pub struct Bounds {
 
 impl Bounds {
     fn overlap(&self, summary: &Summary) -> bool {
-        summary.number.1 >= self.number.0 && summary.number.0 <= self.number.1 && summary.time.1 >= self.since
+        summary.number.1 >= self.number.0
+            && summary.number.0 <= self.number.1
+            && summary.time.1 >= self.since
     }
 }
 
@@ -79,7 +81,11 @@ pub struct Run {
 impl Blocks {
     /// Opens a heap, and its BRIN index on the columns `number` and `time` if there is one; `None`
     /// if the table was dropped. The lock is held until the transaction ends, as for a query.
-    pub fn open(table: pg_sys::Oid, number: &CStr, time: &CStr) -> Result<Option<Self>, NotReadable> {
+    pub fn open(
+        table: pg_sys::Oid,
+        number: &CStr,
+        time: &CStr,
+    ) -> Result<Option<Self>, NotReadable> {
         // SAFETY: try_relation_open returns NULL for a dropped relation; an open one has a valid
         // descriptor.
         unsafe {
@@ -89,7 +95,8 @@ impl Blocks {
             }
             let mut blocks = Self { relation, index: None };
             let class = &*(*relation).rd_rel;
-            let is_heap = class.relkind as u8 == pg_sys::RELKIND_RELATION && class.relam == pg_sys::HEAP_TABLE_AM_OID;
+            let is_heap = class.relkind as u8 == pg_sys::RELKIND_RELATION
+                && class.relam == pg_sys::HEAP_TABLE_AM_OID;
             if !is_heap {
                 return Err(NotReadable::Shape);
             }
@@ -173,7 +180,8 @@ impl Blocks {
             let block = pg_sys::Datum::from(block as usize);
             let arguments = [Some(pg_sys::Datum::from(index)), Some(block)];
             let call = |function| pgrx::direct_function_call_as_datum(function, &arguments);
-            let summarize = || call(pg_sys::brin_summarize_range).is_some_and(|count| count.value() as i32 > 0);
+            let summarize =
+                || call(pg_sys::brin_summarize_range).is_some_and(|count| count.value() as i32 > 0);
             // A killed summarization leaves a placeholder tuple. The maintenance lock is held, so
             // no other session works on the range: remove the placeholder and retry.
             let is_done = summarize() || {
@@ -251,7 +259,8 @@ impl Blocks {
                 let end = run.first + run.count;
                 for first in (run.first..end).step_by(BATCH) {
                     pgrx::check_for_interrupts!();
-                    let positions = self.positions(first, (end - first).min(BATCH as u32), strategy);
+                    let positions =
+                        self.positions(first, (end - first).min(BATCH as u32), strategy);
                     let mut changed: Option<Run> = None;
                     for (block, position) in (first..end).zip(positions) {
                         if is_changed(position) {
@@ -273,7 +282,12 @@ impl Blocks {
     ///
     /// # Safety
     /// The relation must have these blocks.
-    unsafe fn positions(&self, first: u32, count: u32, strategy: pg_sys::BufferAccessStrategy) -> [u64; BATCH] {
+    unsafe fn positions(
+        &self,
+        first: u32,
+        count: u32,
+        strategy: pg_sys::BufferAccessStrategy,
+    ) -> [u64; BATCH] {
         let mut positions = [0; BATCH];
         // SAFETY: as the caller vouches; each block is pinned while its header is read. One guard
         // for the batch, because a guard for each call costs as much as the call. No value in here
@@ -284,7 +298,8 @@ impl Blocks {
                     let fork = pg_sys::ForkNumber::MAIN_FORKNUM;
                     let mode = pg_sys::ReadBufferMode::RBM_NORMAL;
                     let relation = self.relation;
-                    let buffer = unguarded::ReadBufferExtended(relation, fork, block, mode, strategy);
+                    let buffer =
+                        unguarded::ReadBufferExtended(relation, fork, block, mode, strategy);
                     // Share-locked, because a writer stores the LSN in two halves.
                     unguarded::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
                     *position = unguarded::BufferGetLSNAtomic(buffer);
@@ -314,8 +329,11 @@ mod unguarded {
         pub fn LockBuffer(buffer: Buffer, mode: i32);
         pub fn UnlockReleaseBuffer(buffer: Buffer);
         pub fn PredicateLockRelation(relation: Relation, snapshot: Snapshot);
-        pub fn heap_getnextslot(scan: TableScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot)
-        -> bool;
+        pub fn heap_getnextslot(
+            scan: TableScanDesc,
+            direction: ScanDirection::Type,
+            slot: *mut TupleTableSlot,
+        ) -> bool;
     }
 }
 
@@ -381,8 +399,9 @@ unsafe fn brin_on(relation: pg_sys::Relation, columns: [i16; 2]) -> Option<pg_sy
         indexes_of(relation).into_iter().find(|index| {
             let index = pg_sys::index_open(*index, ACCESS_SHARE);
             let definition = &*(*index).rd_index;
-            let is_it =
-                brin::is_minmax(index) && definition.indisvalid && definition.indkey.values.as_slice(2) == columns;
+            let is_it = brin::is_minmax(index)
+                && definition.indisvalid
+                && definition.indkey.values.as_slice(2) == columns;
             pg_sys::index_close(index, ACCESS_SHARE);
             is_it
         })

@@ -38,7 +38,8 @@ const FAMILIES: [u32; 2] = [4054, 4059];
 pub unsafe fn is_minmax(index: pg_sys::Relation) -> bool {
     // SAFETY: as the caller vouches; an index has a family for each of its columns.
     unsafe {
-        let has_family = |(i, family): (usize, &u32)| *(*index).rd_opfamily.add(i) == pg_sys::Oid::from(*family);
+        let has_family =
+            |(i, family): (usize, &u32)| *(*index).rd_opfamily.add(i) == pg_sys::Oid::from(*family);
         (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
             && (*(*index).rd_index).indnatts == 2
             && pg_sys::RelationGetIndexPredicate(index).is_null()
@@ -63,8 +64,13 @@ pub fn read(index: pg_sys::Oid, mut visit: impl FnMut(Summary)) -> Option<u32> {
         let mut range = None;
         for block in 0..blocks {
             pgrx::check_for_interrupts!();
-            let buffer =
-                pg_sys::ReadBufferExtended(relation, main, block, pg_sys::ReadBufferMode::RBM_NORMAL, strategy);
+            let buffer = pg_sys::ReadBufferExtended(
+                relation,
+                main,
+                block,
+                pg_sys::ReadBufferMode::RBM_NORMAL,
+                strategy,
+            );
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
             let page = pg_sys::BufferGetPage(buffer);
             if block == 0 {

@@ -71,12 +71,14 @@ pub fn insert(parent: pg_sys::Oid, satisfied: &Preconditions<'_>, columns: &[Col
         let relation = pg_sys::relation_open(leaf, ROW_EXCLUSIVE);
         let open = |index| pg_sys::index_open(index, ROW_EXCLUSIVE);
         let indexes: Vec<pg_sys::Relation> = indexes_of(relation).into_iter().map(open).collect();
-        let is_plain = is_plain_leaf(relation, satisfied) && indexes.iter().all(|index| brin::is_minmax(*index));
+        let is_plain = is_plain_leaf(relation, satisfied)
+            && indexes.iter().all(|index| brin::is_minmax(*index));
         let row = is_plain.then(|| values(relation, satisfied, time, columns)).flatten();
         let appended = row.is_some();
         if let Some((mut values, mut nulls)) = row {
             let descriptor = (*relation).rd_att;
-            let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            let tuple =
+                pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
             // At the end of the table and not into gaps: new rows stay together, where the BRIN
             // index finds them.
             let options = pg_sys::HEAP_INSERT_SKIP_FSM as i32;
@@ -142,7 +144,8 @@ unsafe fn is_plain(relation: pg_sys::Relation, satisfied: &Preconditions<'_>) ->
         let is_generated = constraints.has_generated_stored;
         let is_satisfied = |i: usize| {
             let trigger = &*(*(*relation).trigdesc).triggers.add(i);
-            trigger.tgtype & pg_sys::TRIGGER_TYPE_INSERT as i16 == 0 || is_own(trigger.tgfoid, satisfied.trigger)
+            trigger.tgtype & pg_sys::TRIGGER_TYPE_INSERT as i16 == 0
+                || is_own(trigger.tgfoid, satisfied.trigger)
         };
         let triggers = (*relation).trigdesc.as_ref().map_or(0, |triggers| triggers.numtriggers);
         !is_generated
@@ -198,7 +201,9 @@ unsafe fn values(
             // A type modifier changes values: numeric(8, 2) rounds.
             _ if column.atttypmod != -1 => return None,
             (name, pg_sys::TIMESTAMPTZOID) if name == satisfied.time => Some(time.into()),
-            (name, pg_sys::INT8OID) if name == satisfied.transaction => Some(snapshot::assign_transaction().into()),
+            (name, pg_sys::INT8OID) if name == satisfied.transaction => {
+                Some(snapshot::assign_transaction().into())
+            }
             (name, type_) => {
                 let is_given = |given: &&Column<'_>| given.0 == name && given.1.oid() == type_;
                 let (_, given) = columns.iter().find(is_given)?;

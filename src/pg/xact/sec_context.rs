@@ -73,7 +73,10 @@ impl Drop for RestoreRole {
         // ignored.
         unsafe {
             role_string = self.shown;
-            pg_sys::SetCurrentRoleId(self.role, self.role != pg_sys::InvalidOid && pg_sys::superuser_arg(self.role));
+            pg_sys::SetCurrentRoleId(
+                self.role,
+                self.role != pg_sys::InvalidOid && pg_sys::superuser_arg(self.role),
+            );
         }
     }
 }
@@ -92,7 +95,11 @@ impl Sandbox {
     /// Code cannot leave the role: SET ROLE and its like are refused. Effects that would outlast
     /// the sandbox are refused, too: temporary tables, deferred triggers, LISTEN. SHOW role answers
     /// as after SET ROLE, so a policy cannot use it to tell a sandbox from a request.
-    pub fn enter<'a>(&self, role: pg_sys::Oid, settings: impl IntoIterator<Item = &'a (CString, CString)>) {
+    pub fn enter<'a>(
+        &self,
+        role: pg_sys::Oid,
+        settings: impl IntoIterator<Item = &'a (CString, CString)>,
+    ) {
         let name = CString::new(role_name(role)).unwrap_or_default();
         for (name, value) in settings {
             // SAFETY: both are NUL-terminated and copied by the server. The change ends with the
@@ -134,7 +141,8 @@ pub fn sandboxed<R>(work: impl FnOnce(&Sandbox) -> R) -> Result<R, super::subtra
     // Dropped last, because restoring the role also sets the user.
     let _restore = Restore { user, context };
     // SAFETY: reads backend-local variables.
-    let _restore_role = unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
+    let _restore_role =
+        unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
     super::subtransaction::rolled_back(std::panic::AssertUnwindSafe(|| work(&sandbox)))
 }
 

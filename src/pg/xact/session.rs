@@ -63,7 +63,11 @@ pub fn database() -> String {
     // memory context.
     unsafe {
         let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
-        if name.is_null() { String::new() } else { std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned() }
+        if name.is_null() {
+            String::new()
+        } else {
+            std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
     }
 }
 
@@ -84,7 +88,11 @@ pub fn checkpoint_timeout() -> String {
     // SAFETY: each role may read this setting. Its text is valid until the next call, and copied.
     unsafe {
         let setting = pg_sys::GetConfigOption(c"checkpoint_timeout".as_ptr(), true, false);
-        if setting.is_null() { String::new() } else { std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned() }
+        if setting.is_null() {
+            String::new()
+        } else {
+            std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned()
+        }
     }
 }
 

@@ -41,7 +41,8 @@ fn translated(format: &CStr) -> String {
         unsafe extern "C" {
             fn dgettext(domain: *const c_char, format: *const c_char) -> *mut c_char;
         }
-        let domain = [c"postgres-".to_bytes(), pg_sys::PG_MAJORVERSION.to_bytes_with_nul()].concat();
+        let domain =
+            [c"postgres-".to_bytes(), pg_sys::PG_MAJORVERSION.to_bytes_with_nul()].concat();
         // SAFETY: both are NUL-terminated. The result is a catalog's text or `format` itself.
         unsafe { CStr::from_ptr(dgettext(domain.as_ptr().cast(), format.as_ptr())) }
     };
@@ -76,7 +77,8 @@ impl Failure {
     /// Raises the error again.
     pub fn raise(self) -> ! {
         // An outer catcher must recognize an interrupt, too.
-        let function = if self.is_interrupt() { INTERRUPT_FUNCTION } else { pgrx::function_name!() };
+        let function =
+            if self.is_interrupt() { INTERRUPT_FUNCTION } else { pgrx::function_name!() };
         let mut report = ErrorReport::new(self.code, self.message, function);
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -208,15 +210,23 @@ pub fn catching<R>(
 }
 
 /// Runs `work` in a subtransaction, undone if it fails. Catches interrupts, too.
-pub fn try_in_subxact<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
-    enclosed(|| PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::caught(&error))).execute())
+pub fn try_in_subxact<R>(
+    work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
+) -> Result<R, Failure> {
+    enclosed(|| {
+        PgTryBuilder::new(|| Ok(work()))
+            .catch_others(|error| Err(Failure::caught(&error)))
+            .execute()
+    })
 }
 
 /// Runs `work` in a subtransaction that is undone even if it succeeds. Catches interrupts, too.
 pub fn rolled_back<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     let result = enclosed(|| {
         Err::<std::convert::Infallible, _>(
-            PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::caught(&error))).execute(),
+            PgTryBuilder::new(|| Ok(work()))
+                .catch_others(|error| Err(Failure::caught(&error)))
+                .execute(),
         )
     });
     match result {

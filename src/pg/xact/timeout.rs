@@ -112,8 +112,13 @@ impl std::fmt::Display for Stopped {
 
 /// Runs `work` in a subtransaction for at most `milliseconds`. Interrupts are raised again.
 pub fn isolated_within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Stopped> {
-    let (result, has_expired) = with_timeout(milliseconds, || try_in_subxact(std::panic::AssertUnwindSafe(work)));
+    let (result, has_expired) =
+        with_timeout(milliseconds, || try_in_subxact(std::panic::AssertUnwindSafe(work)));
     result.map_err(|failure| {
-        if has_expired { Stopped::TimedOut(milliseconds) } else { Stopped::Failed(failure.rethrow_interrupt()) }
+        if has_expired {
+            Stopped::TimedOut(milliseconds)
+        } else {
+            Stopped::Failed(failure.rethrow_interrupt())
+        }
     })
 }

@@ -50,7 +50,8 @@ pub fn holds_since(time: i64) -> bool {
     // SAFETY: read shared memory and backend-local variables.
     unsafe {
         pg_sys::RecoveryInProgress()
-            || (time >= pg_sys::PgStartTime && pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32)
+            || (time >= pg_sys::PgStartTime
+                && pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32)
     }
 }
 
@@ -76,9 +77,20 @@ mod tests {
         let mark = |transaction| WalMark { transaction, position: transaction * 10 };
         let none = [WalMark::default(); 2];
         assert_eq!(WalMark::advance(none, mark(7), 7), [mark(7), mark(7)]);
-        assert_eq!(WalMark::advance(none, mark(8), 7), [WalMark::default(), mark(8)], "7 may have written before");
-        assert_eq!(WalMark::advance([WalMark::default(), mark(8)], mark(20), 9), [mark(8), mark(20)]);
-        assert_eq!(WalMark::advance([mark(8), mark(20)], mark(30), 9), [mark(8), mark(20)], "9 is still running");
+        assert_eq!(
+            WalMark::advance(none, mark(8), 7),
+            [WalMark::default(), mark(8)],
+            "7 may have written before"
+        );
+        assert_eq!(
+            WalMark::advance([WalMark::default(), mark(8)], mark(20), 9),
+            [mark(8), mark(20)]
+        );
+        assert_eq!(
+            WalMark::advance([mark(8), mark(20)], mark(30), 9),
+            [mark(8), mark(20)],
+            "9 is still running"
+        );
         assert_eq!(WalMark::advance([mark(8), mark(20)], mark(40), 39), [mark(20), mark(40)]);
     }
 }

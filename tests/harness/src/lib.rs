@@ -18,12 +18,16 @@ pub fn root() -> PathBuf {
 /// comparing them. CI must compare, so a run with `CI` set refuses to rewrite.
 pub fn rewrites(variable: &str) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    assert!(!(is_set(variable) && is_set("CI")), "{variable} is for a developer's machine, not for CI");
+    assert!(
+        !(is_set(variable) && is_set("CI")),
+        "{variable} is for a developer's machine, not for CI"
+    );
     is_set(variable)
 }
 
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
 }
 
 /// Settings for every server of a run, from `CREWSNOW_SERVER_SETTINGS`, separated by semicolons.
@@ -65,7 +69,11 @@ pub fn must_run(command: &mut Command) -> String {
 
 /// The output of a command: errors and notices first, then the answer.
 pub fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    )
 }
 
 /// A server with an empty cluster that listens on a Unix socket only. Dropping it stops it.
@@ -80,7 +88,18 @@ impl Cluster {
         let cluster = Self::directory(name);
         must_run(
             server_command("initdb")
-                .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync", "-D"])
+                .args([
+                    "-U",
+                    "postgres",
+                    "-A",
+                    "trust",
+                    "-E",
+                    "UTF8",
+                    "--locale",
+                    "C.UTF-8",
+                    "--no-sync",
+                    "-D",
+                ])
                 .arg(cluster.data()),
         );
         cluster.launch(settings)
@@ -101,13 +120,20 @@ impl Cluster {
 
     fn directory(name: &str) -> Self {
         let directory = Path::new(&setting("CREWSNOW_STATE")).join(name);
-        let old = Self { directory: directory.clone(), running: directory.join("data/postmaster.pid").exists() };
+        let old = Self {
+            directory: directory.clone(),
+            running: directory.join("data/postmaster.pid").exists(),
+        };
         drop(old);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(directory.join("data")).expect("a directory for the cluster");
         std::fs::create_dir_all(directory.join("socket")).expect("a directory for the socket");
         if is_root() {
-            must_run(Command::new("chown").args(["-R", &setting("CREWSNOW_SERVER_USER")]).arg(&directory));
+            must_run(
+                Command::new("chown")
+                    .args(["-R", &setting("CREWSNOW_SERVER_USER")])
+                    .arg(&directory),
+            );
         }
         must_run(Command::new("chmod").arg("700").arg(directory.join("data")));
         Self { directory, running: false }
@@ -145,7 +171,9 @@ impl Cluster {
 
     /// Stops the server: `fast`, or `immediate` as in a crash.
     pub fn stop(&mut self, mode: &str) {
-        must_run(server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "stop"]));
+        must_run(
+            server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "stop"]),
+        );
         self.running = false;
     }
 
@@ -204,9 +232,14 @@ impl Cluster {
     }
 
     /// A client program, connected to `database` by its environment.
-    pub fn client_program(&self, program_path: impl AsRef<std::ffi::OsStr>, database: &str) -> Command {
+    pub fn client_program(
+        &self,
+        program_path: impl AsRef<std::ffi::OsStr>,
+        database: &str,
+    ) -> Command {
         let mut command = Command::new(program_path);
-        let path = format!("{}:{}", setting("CREWSNOW_PG_BIN"), std::env::var("PATH").unwrap_or_default());
+        let path =
+            format!("{}:{}", setting("CREWSNOW_PG_BIN"), std::env::var("PATH").unwrap_or_default());
         command
             .env("PATH", path)
             .env("PGHOST", self.socket())
@@ -228,8 +261,11 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.running {
-            let _ =
-                server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]).output();
+            let _ = server_command("pg_ctl")
+                .arg("-D")
+                .arg(self.data())
+                .args(["-m", "immediate", "-w", "stop"])
+                .output();
         }
     }
 }
@@ -241,7 +277,10 @@ fn accept_holes_of_the_server(client: &mut Client) {
         let accept = "SELECT crewsnow_ops.accept_finding(finding, 'a server for tests', now() + interval '1 day')
             FROM crewsnow_ops.audit_rls() WHERE rule = 'server-cve'";
         run(client, accept);
-        run(client, "SELECT crewsnow_ops.record_rls_audit() WHERE EXISTS (SELECT FROM crewsnow_ops.rls_runs)");
+        run(
+            client,
+            "SELECT crewsnow_ops.record_rls_audit() WHERE EXISTS (SELECT FROM crewsnow_ops.rls_runs)",
+        );
     }
 }
 
@@ -270,9 +309,9 @@ pub fn rows(client: &mut Client, sql: &str) -> Vec<String> {
     messages
         .iter()
         .filter_map(|message| match message {
-            postgres::SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|"))
-            }
+            postgres::SimpleQueryMessage::Row(row) => Some(
+                (0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|"),
+            ),
             _ => None,
         })
         .collect()
@@ -282,7 +321,9 @@ pub fn rows(client: &mut Client, sql: &str) -> Vec<String> {
 pub fn sqlstate(client: &mut Client, sql: &str) -> String {
     match client.batch_execute(sql) {
         Ok(()) => panic!("{sql}: should have failed"),
-        Err(e) => e.code().map(|code| code.code().to_owned()).unwrap_or_else(|| panic!("{sql}: {e}")),
+        Err(e) => {
+            e.code().map(|code| code.code().to_owned()).unwrap_or_else(|| panic!("{sql}: {e}"))
+        }
     }
 }
 
