@@ -6,6 +6,7 @@ use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::{Qual, text_of, value_of};
 use crate::pg::rewrite::row_security::Undecidable;
+use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::audit::Audit;
@@ -131,9 +132,8 @@ pub fn row_by_key(
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let value =
-            subtransaction::try_in_subxact(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
-                .map_err(|failure| RlsError::InvalidRowKey { reason: failure.message, example })?;
+        let value = isolated(|| value_of(type_, &c_string(&text)))
+            .map_err(|failure| RlsError::InvalidRowKey { reason: failure.message, example })?;
         values.push((type_, value));
         terms.push(format!(
             "t.{} OPERATOR(pg_catalog.=) ${}",
