@@ -17,11 +17,13 @@ change AS (
         to_jsonb($3) AS after,
         EXISTS (SELECT FROM last) AS is_known,
         -- Without history, a launch flag is as CREATE EXTENSION made it.
-        CASE WHEN EXISTS (SELECT FROM last) THEN (SELECT l.after FROM last AS l) ELSE (SELECT l.image FROM launch AS l) END AS image,
+        CASE WHEN EXISTS (SELECT FROM last) THEN (SELECT l.after FROM last AS l)
+            ELSE (SELECT l.image FROM launch AS l) END AS image,
         (SELECT l.changed_at + interval '1 microsecond' FROM last AS l) AS earliest
 )
 INSERT INTO crewsnow_ops.flag_history
-    (flag_id, changed_at, flag_key, operation, before, after, session_user_name, current_user_name, updated_by, reason,
+    (flag_id, changed_at, flag_key, operation, before, after, session_user_name, current_user_name,
+        updated_by, reason,
      application_name, client_addr, xid)
 SELECT
     $1,
@@ -40,7 +42,8 @@ SELECT
     CASE WHEN c.before IS NULL THEN 'INSERT' WHEN c.after IS NULL THEN 'DELETE' ELSE 'UPDATE' END,
     coalesce(c.before, c.image),
     c.after,
-    session_user, $4, $5, $6, current_setting('application_name'), inet_client_addr(), pg_current_xact_id()
+    session_user, $4, $5, $6, current_setting('application_name'), inet_client_addr(),
+        pg_current_xact_id()
 FROM change AS c
 WHERE CASE
     WHEN c.after IS NULL THEN
@@ -51,14 +54,17 @@ WHERE CASE
             c.is_known
             AND EXISTS (
                 SELECT FROM launch AS l
-                WHERE l.image -> 'created_at' = c.before -> 'created_at' AND l.image -> 'created_at' = c.before -> 'updated_at'
+                WHERE l.image -> 'created_at' = c.before -> 'created_at'
+                    AND l.image -> 'created_at' = c.before -> 'updated_at'
             )
         )
     WHEN c.is_known THEN
-        (c.image - '{updated_at,last_checked_at}'::text[]) IS DISTINCT FROM (c.after - '{updated_at,last_checked_at}'::text[])
+        (c.image - '{updated_at,last_checked_at}'::text[]) IS DISTINCT
+            FROM (c.after - '{updated_at,last_checked_at}'::text[])
     ELSE
         (c.image - '{created_at,created_by,updated_at,last_checked_at}'::text[])
         IS DISTINCT FROM (c.after - '{created_at,created_by,updated_at,last_checked_at}'::text[])
         -- An UPDATE of created_at or created_by alone is a change, unless a dump makes it.
-        OR c.before IS NOT NULL AND (c.after ->> 'created_at')::timestamptz >= (c.before ->> 'created_at')::timestamptz
+        OR c.before IS NOT NULL
+            AND (c.after ->> 'created_at')::timestamptz >= (c.before ->> 'created_at')::timestamptz
 END

@@ -2,7 +2,8 @@
 SELECT
     clock_timestamp() < $1 AS is_future,
     NOT EXISTS (SELECT FROM crewsnow_ops.flag_state_at($1))
-        AND NOT EXISTS (SELECT FROM crewsnow_ops.flag_history AS h WHERE h.changed_at <= $1) AS is_too_early,
+        AND NOT EXISTS (SELECT FROM crewsnow_ops.flag_history AS h
+            WHERE h.changed_at <= $1) AS is_too_early,
     $1::text AS asked,
     clock_timestamp()::text AS now,
     least(

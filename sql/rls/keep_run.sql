@@ -1,6 +1,5 @@
--- $1 run, $2 by whom, $10 unmet requirements; $3, $4 findings and their severities; $5 to $9 tables, reaches, roles, verdicts and
--- conditions: keeps an audit, and of
--- the older ones a hundred.
+-- $1 audit id, $2 author, $3 and $4 findings and severities, $5 to $9 tables, reaches, roles,
+-- verdicts and quals, $10 unmet requirements. Stores an audit and keeps the last hundred.
 WITH
 run AS (
     INSERT INTO crewsnow_ops.rls_runs (run, ran_by, unmet) VALUES ($1, $2, $10) RETURNING run

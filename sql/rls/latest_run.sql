@@ -1,4 +1,5 @@
--- The last kept audit: how many requirements were not met, how many seconds ago that was, and the worst of its findings that nobody has accepted.
+-- The latest stored audit: unmet requirements, age in seconds, and its worst finding without an
+-- acceptance.
 SELECT r.unmet, extract(epoch FROM clock_timestamp() - r.ran_at)::bigint AS age,
     (
         SELECT f.severity || ' ' || f.finding
@@ -8,9 +9,11 @@ SELECT r.unmet, extract(epoch FROM clock_timestamp() - r.ran_at)::bigint AS age,
             AND NOT EXISTS (
                 SELECT
                 FROM (
-                    SELECT r.expires_at, r.severity FROM crewsnow_ops.rls_acceptances AS r WHERE r.finding = f.finding ORDER BY r.accepted_at DESC LIMIT 1
+                    SELECT r.expires_at, r.severity FROM crewsnow_ops.rls_acceptances AS r
+                        WHERE r.finding = f.finding ORDER BY r.accepted_at DESC LIMIT 1
                 ) AS a
-                WHERE a.expires_at > clock_timestamp() AND array_position(k.ranks, a.severity) <= array_position(k.ranks, f.severity)
+                WHERE a.expires_at > clock_timestamp()
+                    AND array_position(k.ranks, a.severity) <= array_position(k.ranks, f.severity)
             )
         ORDER BY array_position(k.ranks, f.severity), f.finding
         LIMIT 1

@@ -1,18 +1,22 @@
--- Tables of members: a unique index on a user and something that another table has, which is no user. Of the tables $1, whose columns $2 are
--- users. As SQL calls them: the table, the user's column and its type, the team's column and its type.
+-- $1 tables, $2 columns that hold user ids. Membership tables: a unique index on a user and a key of
+-- another table. Returns table, user column and type, team column and type.
 WITH users AS (
     SELECT u.relation, u.number FROM unnest($1::oid[], $2::int2[]) AS u (relation, number)
 )
 SELECT DISTINCT
-    format('%I.%I', n.nspname, c.relname), quote_ident(a.attname), a.atttypid, quote_ident(t.attname), t.atttypid
+    format('%I.%I', n.nspname, c.relname), quote_ident(a.attname), a.atttypid,
+        quote_ident(t.attname), t.atttypid
 FROM users AS u
-JOIN pg_index AS i ON i.indrelid = u.relation AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 2 AND i.indpred IS NULL AND i.indexprs IS NULL
+JOIN pg_index AS i ON i.indrelid = u.relation AND i.indisunique AND i.indisvalid
+    AND i.indnkeyatts = 2 AND i.indpred IS NULL AND i.indexprs IS NULL
 JOIN pg_class AS c ON c.oid = u.relation
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = u.relation AND a.attnum = u.number
-JOIN pg_attribute AS t ON t.attrelid = u.relation AND t.attnum IN (i.indkey[0], i.indkey[1]) AND t.attnum <> u.number
+JOIN pg_attribute AS t ON t.attrelid = u.relation AND t.attnum IN (i.indkey[0], i.indkey[1])
+    AND t.attnum <> u.number
 WHERE u.number IN (i.indkey[0], i.indkey[1])
     AND NOT EXISTS (SELECT FROM users AS o WHERE o.relation = u.relation AND o.number = t.attnum)
-    AND EXISTS (SELECT FROM pg_constraint AS f WHERE f.contype = 'f' AND f.conrelid = u.relation AND f.conkey = ARRAY[t.attnum])
+    AND EXISTS (SELECT FROM pg_constraint AS f WHERE f.contype = 'f' AND f.conrelid = u.relation
+        AND f.conkey = ARRAY[t.attnum])
 ORDER BY 1, 2, 4
 LIMIT 5

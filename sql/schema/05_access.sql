@@ -1,8 +1,10 @@
--- Privileges as data: each file adds its rows next to its CREATE statements; grant_access reads them.
+-- Privileges as data: each file adds rows next to its CREATE statements; grant_access reads them.
 CREATE TABLE crewsnow_ops.access_privileges (
-    level text NOT NULL CHECK (level OPERATOR(pg_catalog.=) ANY (ARRAY['reader', 'writer', 'operator', 'admin'])),
+    level text NOT NULL CHECK (level OPERATOR(pg_catalog.=) ANY (ARRAY['reader', 'writer',
+        'operator', 'admin'])),
     privileges text NOT NULL,
-    object_type text NOT NULL CHECK (object_type OPERATOR(pg_catalog.=) ANY (ARRAY['SCHEMA', 'TABLE', 'FUNCTION'])),
+    object_type text NOT NULL CHECK (object_type OPERATOR(pg_catalog.=) ANY (ARRAY['SCHEMA',
+        'TABLE', 'FUNCTION'])),
     object_name text NOT NULL,
     PRIMARY KEY (level, object_type, object_name)
 );

@@ -25,10 +25,12 @@ CREATE TABLE @extschema@.feature_flags (
         AND flag_key OPERATOR(pg_catalog.~) '^[A-Za-z0-9._~-]+$'
     ),
     CONSTRAINT feature_flags_rollout_percentage_check CHECK (
-        rollout_percentage OPERATOR(pg_catalog.>=) 0 AND rollout_percentage OPERATOR(pg_catalog.<=) 100
+        rollout_percentage OPERATOR(pg_catalog.>=) 0
+            AND rollout_percentage OPERATOR(pg_catalog.<=) 100
     ),
     CONSTRAINT feature_flags_feature_category_check CHECK (
-        feature_category OPERATOR(pg_catalog.=) ANY (ARRAY['core', 'premium', 'experimental', 'beta', 'maintenance'])
+        feature_category OPERATOR(pg_catalog.=) ANY (ARRAY['core', 'premium', 'experimental',
+            'beta', 'maintenance'])
     )
 ) USING heap;
 
@@ -82,7 +84,8 @@ COMMENT ON CONSTRAINT feature_flags_feature_category_check ON @extschema@.featur
     'feature_category is core, premium, experimental, beta or maintenance.';
 
 -- The launch configuration as installed. It never changes, so that unchanged flags are known.
-CREATE TABLE crewsnow_ops.launch_flags (LIKE @extschema@.feature_flags INCLUDING COMMENTS, CONSTRAINT launch_flags_pkey PRIMARY KEY (id)) USING heap;
+CREATE TABLE crewsnow_ops.launch_flags (LIKE @extschema@.feature_flags INCLUDING COMMENTS,
+    CONSTRAINT launch_flags_pkey PRIMARY KEY (id)) USING heap;
 COMMENT ON TABLE crewsnow_ops.launch_flags IS
     'Flags as CREATE EXTENSION made them. A restored dump replaces those that were not changed '
     'since.';
@@ -196,7 +199,8 @@ CREATE FUNCTION crewsnow_ops.flag_history_after_restore() RETURNS trigger
     AS 'MODULE_PATHNAME', 'flag_history_after_restore_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.flag_history_after_restore() IS
     'Trigger: a removal from a dump removes the unchanged launch flag again.';
-REVOKE ALL ON FUNCTION crewsnow_ops.feature_flags_before_write(), crewsnow_ops.feature_flags_after_write(),
+REVOKE ALL ON FUNCTION crewsnow_ops.feature_flags_before_write(),
+    crewsnow_ops.feature_flags_after_write(),
     crewsnow_ops.feature_flags_before_truncate(), crewsnow_ops.flag_history_is_append_only(),
     crewsnow_ops.flag_history_after_restore() FROM PUBLIC;
 
@@ -207,7 +211,8 @@ COMMENT ON TRIGGER feature_flags_before_write ON @extschema@.feature_flags IS
     'Fills in defaults and updated_at; handles rows from a dump.';
 -- FOR EACH ROW, because logical replication fires no statement triggers. ALWAYS, because it fires
 -- no other triggers.
-CREATE TRIGGER feature_flags_after_write AFTER INSERT OR UPDATE OR DELETE ON @extschema@.feature_flags
+CREATE TRIGGER feature_flags_after_write AFTER INSERT OR UPDATE
+    OR DELETE ON @extschema@.feature_flags
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.feature_flags_after_write();
 COMMENT ON TRIGGER feature_flags_after_write ON @extschema@.feature_flags IS
     'Invalidates caches and writes the history, for replicated changes too.';
@@ -219,13 +224,15 @@ ALTER TABLE @extschema@.feature_flags
     ENABLE ALWAYS TRIGGER feature_flags_after_write,
     ENABLE ALWAYS TRIGGER feature_flags_before_truncate;
 
-CREATE TRIGGER flag_history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crewsnow_ops.flag_history
+CREATE TRIGGER flag_history_is_append_only BEFORE UPDATE OR DELETE
+    OR TRUNCATE ON crewsnow_ops.flag_history
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.flag_history_is_append_only();
 COMMENT ON TRIGGER flag_history_is_append_only ON crewsnow_ops.flag_history IS
     'Keeps the history append-only, for the owner too.';
 ALTER TABLE crewsnow_ops.flag_history ENABLE ALWAYS TRIGGER flag_history_is_append_only;
 CREATE TRIGGER flag_history_after_restore AFTER INSERT ON crewsnow_ops.flag_history
-    FOR EACH ROW WHEN (NEW.after IS NULL) EXECUTE FUNCTION crewsnow_ops.flag_history_after_restore();
+    FOR EACH ROW WHEN (NEW.after IS NULL)
+    EXECUTE FUNCTION crewsnow_ops.flag_history_after_restore();
 COMMENT ON TRIGGER flag_history_after_restore ON crewsnow_ops.flag_history IS
     'Keeps a deleted launch flag deleted in a restored database.';
 

@@ -1,5 +1,6 @@
 -- Declared by hand: for speed, the C function reads its arguments without pgrx's wrapper.
-CREATE FUNCTION @extschema@.is_feature_enabled_for_user(p_flag_key text, p_user_id uuid DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION @extschema@.is_feature_enabled_for_user(p_flag_key text,
+    p_user_id uuid DEFAULT NULL) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'is_feature_enabled_for_user';
 COMMENT ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) IS
@@ -23,7 +24,8 @@ COMMENT ON FUNCTION crewsnow_ops.explain_feature_flag(text, uuid) IS
     'Explains the result of is_feature_enabled_for_user: flag_key, user_id, value, reason (as '
     'feature-flag specifications name it), detail, and bucket (1 to 100; null unless it decided).';
 
-CREATE FUNCTION crewsnow_ops.flag_state_at(p_as_of timestamptz) RETURNS SETOF @extschema@.feature_flags
+CREATE FUNCTION crewsnow_ops.flag_state_at(p_as_of timestamptz)
+    RETURNS SETOF @extschema@.feature_flags
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     SET "TimeZone" = 'UTC'
@@ -73,5 +75,6 @@ REVOKE ALL ON FUNCTION
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.explain_feature_flag(text, uuid)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.flag_state_at(timestamptz)'),
-    ('operator', 'EXECUTE', 'FUNCTION', '@extschema@.update_feature_flag(text, boolean, integer, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION',
+        '@extschema@.update_feature_flag(text, boolean, integer, text)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.restore_feature_flags(timestamptz, text)');

@@ -15,15 +15,17 @@ CREATE TABLE @extschema@.event_log (
     user_agent text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     tx bigint NOT NULL DEFAULT pg_catalog.txid_current(),
-    -- One expression, because every INSERT prepares each CHECK again. It uses the size of the payload
-    -- before compression.
+    -- One expression, because every INSERT prepares each CHECK again. It uses the size of the
+    -- payload before compression.
     CONSTRAINT event_log_check CHECK (
-        crewsnow_ops.is_valid_event(event_type, function_name, execution_time_ms, payload, created_at)
+        crewsnow_ops.is_valid_event(event_type, function_name, execution_time_ms, payload,
+            created_at)
     )
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE crewsnow_ops.event_log_default PARTITION OF @extschema@.event_log DEFAULT USING heap;
 -- On the partition, not on its parent: a day from a dump brings its own index.
-CREATE INDEX event_log_default_tx_created_at_idx ON crewsnow_ops.event_log_default USING brin (tx, created_at);
+CREATE INDEX event_log_default_tx_created_at_idx ON crewsnow_ops.event_log_default USING brin (tx,
+    created_at);
 
 COMMENT ON TABLE @extschema@.event_log IS
     'Events reported by Edge Functions and the application. Append-only. INSERT, COPY and '
@@ -63,13 +65,19 @@ DECLARE
 BEGIN
     -- Copy the comments of columns and constraints from the parent.
     FOR command IN
-        SELECT pg_catalog.format('COMMENT ON COLUMN crewsnow_ops.event_log_default.%I IS %L', a.attname, pg_catalog.col_description(a.attrelid, a.attnum))
+        SELECT pg_catalog.format('COMMENT ON COLUMN crewsnow_ops.event_log_default.%I IS %L',
+            a.attname, pg_catalog.col_description(a.attrelid, a.attnum))
         FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid OPERATOR(pg_catalog.=) '@extschema@.event_log'::pg_catalog.regclass AND a.attnum OPERATOR(pg_catalog.>) 0
+        WHERE a.attrelid OPERATOR(pg_catalog.=) '@extschema@.event_log'::pg_catalog.regclass
+            AND a.attnum OPERATOR(pg_catalog.>) 0
         UNION ALL
-        SELECT pg_catalog.format('COMMENT ON CONSTRAINT %I ON crewsnow_ops.event_log_default IS %L', c.conname, pg_catalog.obj_description(c.oid, 'pg_constraint'))
+        SELECT pg_catalog.format(
+            'COMMENT ON CONSTRAINT %I ON crewsnow_ops.event_log_default IS %L',
+            c.conname, pg_catalog.obj_description(c.oid, 'pg_constraint')
+        )
         FROM pg_catalog.pg_constraint AS c
-        WHERE c.conrelid OPERATOR(pg_catalog.=) '@extschema@.event_log'::pg_catalog.regclass AND c.contype OPERATOR(pg_catalog.=) 'c'
+        WHERE c.conrelid OPERATOR(pg_catalog.=) '@extschema@.event_log'::pg_catalog.regclass
+            AND c.contype OPERATOR(pg_catalog.=) 'c'
     LOOP
         EXECUTE command;
     END LOOP;
@@ -88,16 +96,22 @@ CREATE TABLE @extschema@.processed_events (
     payload jsonb,
     CONSTRAINT processed_events_pkey PRIMARY KEY (event_id),
     CONSTRAINT processed_events_event_id_check CHECK (
-        event_id OPERATOR(pg_catalog.<>) '' AND pg_catalog.octet_length(event_id) OPERATOR(pg_catalog.<=) 255
+        event_id OPERATOR(pg_catalog.<>) ''
+            AND pg_catalog.octet_length(event_id) OPERATOR(pg_catalog.<=) 255
     ),
     CONSTRAINT processed_events_event_type_check CHECK (
-        event_type OPERATOR(pg_catalog.<>) '' AND pg_catalog.octet_length(event_type) OPERATOR(pg_catalog.<=) 200
+        event_type OPERATOR(pg_catalog.<>) ''
+            AND pg_catalog.octet_length(event_type) OPERATOR(pg_catalog.<=) 200
     ),
-    CONSTRAINT processed_events_status_check CHECK (status OPERATOR(pg_catalog.=) ANY (ARRAY['received', 'processed', 'failed'])),
+    CONSTRAINT processed_events_status_check CHECK (
+        status OPERATOR(pg_catalog.=) ANY (ARRAY['received', 'processed', 'failed'])
+    ),
     CONSTRAINT processed_events_attempts_check CHECK (attempts OPERATOR(pg_catalog.>=) 0),
-    CONSTRAINT processed_events_times_check CHECK (pg_catalog.isfinite(processed_at) AND pg_catalog.isfinite(received_at))
+    CONSTRAINT processed_events_times_check CHECK (pg_catalog.isfinite(processed_at)
+        AND pg_catalog.isfinite(received_at))
 ) USING heap;
-CREATE INDEX processed_events_waiting_idx ON @extschema@.processed_events ((COALESCE(received_at, processed_at)))
+CREATE INDEX processed_events_waiting_idx ON @extschema@.processed_events ((COALESCE(received_at,
+    processed_at)))
     WHERE status OPERATOR(pg_catalog.=) 'received';
 COMMENT ON TABLE @extschema@.processed_events IS
     'Stripe webhooks, one row per Stripe event id. status is the outcome of our processing, not '
@@ -196,7 +210,8 @@ COMMENT ON COLUMN crewsnow_ops.rollup_state.has_strays IS
 COMMENT ON CONSTRAINT rollup_state_pkey ON crewsnow_ops.rollup_state IS 'At most one row.';
 COMMENT ON CONSTRAINT rollup_state_only_row_check ON crewsnow_ops.rollup_state IS
     'At most one row.';
-INSERT INTO crewsnow_ops.rollup_state (covered, system_identifier, database, rolled_up_at) VALUES ('1:1:', 0, 0, '-infinity');
+INSERT INTO crewsnow_ops.rollup_state (covered, system_identifier, database, rolled_up_at)
+    VALUES ('1:1:', 0, 0, '-infinity');
 
 -- Separate from rollup_state, because a dump keeps it. Without a row nothing was dropped.
 CREATE TABLE crewsnow_ops.raw_event_floor (
@@ -285,12 +300,13 @@ CREATE FUNCTION crewsnow_ops.processed_events_before_truncate() RETURNS trigger
     AS 'MODULE_PATHNAME', 'processed_events_before_truncate_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.processed_events_before_truncate() IS
     'Trigger: discards the counts with the webhooks.';
-REVOKE ALL ON FUNCTION crewsnow_ops.event_log_before_insert(), crewsnow_ops.event_log_before_change(),
+REVOKE ALL ON FUNCTION crewsnow_ops.event_log_before_insert(),
+    crewsnow_ops.event_log_before_change(),
     crewsnow_ops.event_log_before_truncate(), crewsnow_ops.processed_events_after_change(),
     crewsnow_ops.processed_events_before_truncate() FROM PUBLIC;
 
--- The condition skips the trigger for ordinary rows: calling it for each would slow a bulk INSERT by
--- a quarter.
+-- The condition skips the trigger for ordinary rows: calling it for each would slow a bulk INSERT
+-- by a quarter.
 CREATE TRIGGER event_log_before_insert BEFORE INSERT ON @extschema@.event_log
     FOR EACH ROW WHEN (NOT (NEW.tx OPERATOR(pg_catalog.=) pg_catalog.txid_current()))
     EXECUTE FUNCTION crewsnow_ops.event_log_before_insert();
@@ -312,7 +328,8 @@ ALTER TABLE @extschema@.event_log
     ENABLE ALWAYS TRIGGER event_log_before_insert,
     ENABLE ALWAYS TRIGGER event_log_before_change,
     ENABLE ALWAYS TRIGGER event_log_before_truncate;
-CREATE TRIGGER processed_events_after_change AFTER INSERT OR UPDATE OR DELETE ON @extschema@.processed_events
+CREATE TRIGGER processed_events_after_change AFTER INSERT OR UPDATE
+    OR DELETE ON @extschema@.processed_events
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.processed_events_after_change();
 CREATE TRIGGER processed_events_before_truncate BEFORE TRUNCATE ON @extschema@.processed_events
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.processed_events_before_truncate();

@@ -1,13 +1,17 @@
 -- The sketch aggregates. Their support functions take `internal`, so SQL cannot call them directly.
 CREATE AGGREGATE crewsnow_ops.latency_sketch(numeric) (
     SFUNC = crewsnow_ops.latency_sketch_add, STYPE = internal, SSPACE = 4096,
-    FINALFUNC = crewsnow_ops.latency_sketch_final, COMBINEFUNC = crewsnow_ops.latency_sketch_combine,
-    SERIALFUNC = crewsnow_ops.latency_sketch_serialize, DESERIALFUNC = crewsnow_ops.latency_sketch_deserialize, PARALLEL = SAFE
+    FINALFUNC = crewsnow_ops.latency_sketch_final,
+        COMBINEFUNC = crewsnow_ops.latency_sketch_combine,
+    SERIALFUNC = crewsnow_ops.latency_sketch_serialize,
+        DESERIALFUNC = crewsnow_ops.latency_sketch_deserialize, PARALLEL = SAFE
 );
 CREATE AGGREGATE crewsnow_ops.merge_sketches(bytea) (
     SFUNC = crewsnow_ops.latency_sketch_merge, STYPE = internal, SSPACE = 4096,
-    FINALFUNC = crewsnow_ops.latency_sketch_final, COMBINEFUNC = crewsnow_ops.latency_sketch_combine,
-    SERIALFUNC = crewsnow_ops.latency_sketch_serialize, DESERIALFUNC = crewsnow_ops.latency_sketch_deserialize, PARALLEL = SAFE
+    FINALFUNC = crewsnow_ops.latency_sketch_final,
+        COMBINEFUNC = crewsnow_ops.latency_sketch_combine,
+    SERIALFUNC = crewsnow_ops.latency_sketch_serialize,
+        DESERIALFUNC = crewsnow_ops.latency_sketch_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE crewsnow_ops.latency_sketch(numeric) IS
     'Collects durations in milliseconds (0 to 24 hours, to the nanosecond; NULLs are skipped) in a '
@@ -36,12 +40,16 @@ COMMENT ON FUNCTION crewsnow_ops.latency_sketch_final(internal) IS
 
 -- The runbook's views. Two functions are declared by hand, because they return materialized rows.
 CREATE FUNCTION crewsnow_ops.edge_functions_now() RETURNS TABLE (
-    function_name text, total_calls bigint, avg_execution_time numeric, p95_latency double precision, timeout_count bigint,
-    last_call timestamptz, latency_status text, data_state text, window_start timestamptz, error_5xx_count bigint,
+    function_name text, total_calls bigint, avg_execution_time numeric,
+        p95_latency double precision, timeout_count bigint,
+    last_call timestamptz, latency_status text, data_state text, window_start timestamptz,
+        error_5xx_count bigint,
     max_execution_time numeric
-) LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'edge_functions_now_wrapper';
+) LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME',
+    'edge_functions_now_wrapper';
 CREATE VIEW @extschema@.edge_functions_monitoring AS
-SELECT v.function_name, v.total_calls, v.avg_execution_time, v.p95_latency, v.timeout_count, v.last_call, v.latency_status,
+SELECT v.function_name, v.total_calls, v.avg_execution_time, v.p95_latency, v.timeout_count,
+    v.last_call, v.latency_status,
     v.data_state, v.window_start, v.error_5xx_count, v.max_execution_time
 FROM crewsnow_ops.edge_functions_now() AS v;
 COMMENT ON VIEW @extschema@.edge_functions_monitoring IS
@@ -70,11 +78,14 @@ COMMENT ON COLUMN @extschema@.edge_functions_monitoring.max_execution_time IS
     'Slowest call in ms, exact; NULL if none was measured.';
 
 CREATE FUNCTION crewsnow_ops.error_rates_now() RETURNS TABLE (
-    function_name text, minute_bucket timestamptz, total_requests bigint, error_5xx_count bigint, error_rate_pct numeric, error_status text,
+    function_name text, minute_bucket timestamptz, total_requests bigint, error_5xx_count bigint,
+        error_rate_pct numeric, error_status text,
     data_state text
-) LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'error_rates_now_wrapper';
+) LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME',
+    'error_rates_now_wrapper';
 CREATE VIEW @extschema@.error_rate_monitoring AS
-SELECT v.function_name, v.minute_bucket, v.total_requests, v.error_5xx_count, v.error_rate_pct, v.error_status, v.data_state
+SELECT v.function_name, v.minute_bucket, v.total_requests, v.error_5xx_count, v.error_rate_pct,
+    v.error_status, v.data_state
 FROM crewsnow_ops.error_rates_now() AS v;
 COMMENT ON VIEW @extschema@.error_rate_monitoring IS
     'Error rates of the last 10 complete minutes and the running one: one row per minute and '
@@ -94,7 +105,8 @@ COMMENT ON COLUMN @extschema@.error_rate_monitoring.data_state IS
     'COMPLETE, PARTIAL (the running minute), or NO_DATA (no call in the minute).';
 
 CREATE VIEW @extschema@.stripe_webhook_monitoring AS
-SELECT v.minute_bucket, v.total_events, v.failed_events, v.failure_rate_pct, v.webhook_status, v.data_state, v.waiting_events,
+SELECT v.minute_bucket, v.total_events, v.failed_events, v.failure_rate_pct, v.webhook_status,
+    v.data_state, v.waiting_events,
     v.oldest_waiting_since, v.last_event
 FROM crewsnow_ops.webhooks_now() AS v;
 COMMENT ON VIEW @extschema@.stripe_webhook_monitoring IS
@@ -148,7 +160,8 @@ COMMENT ON FUNCTION @extschema@.log_system_event(text, uuid, jsonb, numeric, tex
     'Writes an event to event_log and returns its id. Errors: 22004 NULL type, 22023 empty or too '
     'long type or function name, a payload that is not an object of at most 256 kB, an execution '
     'time that is negative, NaN, infinite or above 24 hours; 25006 read-only.';
-COMMENT ON FUNCTION crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text, jsonb) IS
+COMMENT ON FUNCTION crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text,
+    jsonb) IS
     'Writes a call of an Edge Function to event_log, with its HTTP status code in the payload, and '
     'returns the event id. Errors as log_system_event, and 22023 for a status code outside 100 to '
     '599.';
@@ -190,15 +203,21 @@ ALTER FUNCTION crewsnow_ops.rebuild_rollups() SET "TimeZone" = 'UTC';
 ALTER FUNCTION crewsnow_ops.apply_event_retention() SET lock_timeout = '200ms';
 
 REVOKE ALL ON FUNCTION
-    crewsnow_ops.edge_functions_now(), crewsnow_ops.error_rates_now(), crewsnow_ops.webhooks_now(), crewsnow_ops.dashboard_now(),
+    crewsnow_ops.edge_functions_now(), crewsnow_ops.error_rates_now(), crewsnow_ops.webhooks_now(),
+        crewsnow_ops.dashboard_now(),
     @extschema@.log_system_event(text, uuid, jsonb, numeric, text),
     crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text, jsonb),
     crewsnow_ops.record_stripe_webhook(text, text, boolean, text, jsonb),
-    crewsnow_ops.roll_up_events(integer), crewsnow_ops.apply_event_retention(), crewsnow_ops.rebuild_rollups(),
-    crewsnow_ops.latency_sketch(numeric), crewsnow_ops.merge_sketches(bytea), crewsnow_ops.sketch_quantile(bytea, double precision),
-    crewsnow_ops.latency_sketch_add(internal, numeric), crewsnow_ops.latency_sketch_merge(internal, bytea),
-    crewsnow_ops.latency_sketch_combine(internal, internal), crewsnow_ops.latency_sketch_serialize(internal),
-    crewsnow_ops.latency_sketch_deserialize(bytea, internal), crewsnow_ops.latency_sketch_final(internal)
+    crewsnow_ops.roll_up_events(integer), crewsnow_ops.apply_event_retention(),
+        crewsnow_ops.rebuild_rollups(),
+    crewsnow_ops.latency_sketch(numeric), crewsnow_ops.merge_sketches(bytea),
+        crewsnow_ops.sketch_quantile(bytea, double precision),
+    crewsnow_ops.latency_sketch_add(internal, numeric),
+        crewsnow_ops.latency_sketch_merge(internal, bytea),
+    crewsnow_ops.latency_sketch_combine(internal, internal),
+        crewsnow_ops.latency_sketch_serialize(internal),
+    crewsnow_ops.latency_sketch_deserialize(bytea, internal),
+        crewsnow_ops.latency_sketch_final(internal)
     FROM PUBLIC;
 
 INSERT INTO crewsnow_ops.access_privileges VALUES
@@ -213,10 +232,13 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.latency_sketch(numeric)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.merge_sketches(bytea)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.sketch_quantile(bytea, double precision)'),
-    ('writer', 'EXECUTE', 'FUNCTION', '@extschema@.log_system_event(text, uuid, jsonb, numeric, text)'),
+    ('writer', 'EXECUTE', 'FUNCTION',
+        '@extschema@.log_system_event(text, uuid, jsonb, numeric, text)'),
     ('writer', 'USAGE', 'SCHEMA', 'crewsnow_ops'),
-    ('writer', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text, jsonb)'),
-    ('writer', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.record_stripe_webhook(text, text, boolean, text, jsonb)'),
+    ('writer', 'EXECUTE', 'FUNCTION',
+        'crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text, jsonb)'),
+    ('writer', 'EXECUTE', 'FUNCTION',
+        'crewsnow_ops.record_stripe_webhook(text, text, boolean, text, jsonb)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.roll_up_events(integer)'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.apply_event_retention()'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rebuild_rollups()');

@@ -67,8 +67,8 @@ CREATE TABLE crewsnow_ops.session_actions (
     CONSTRAINT session_actions_pkey PRIMARY KEY (acted_at, pid)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.session_actions IS
-    'Sessions that terminate_session and disconnect_sessions were told to end, one row per '
-    'session and call.';
+    'Sessions that terminate_session and disconnect_sessions were told to end, one row per session '
+    'and call.';
 COMMENT ON COLUMN crewsnow_ops.session_actions.acted_at IS
     'Time of the action (clock time, not transaction start).';
 COMMENT ON COLUMN crewsnow_ops.session_actions.asked_by IS

@@ -15,13 +15,12 @@ CREATE FUNCTION @extschema@.performance_health_check() RETURNS TABLE (
     SET jit = off
     AS 'MODULE_PATHNAME', 'performance_health_check_wrapper';
 COMMENT ON FUNCTION @extschema@.performance_health_check() IS
-    'The problems of this server now, worst first: one row per finding, and one row for each '
-    'check without a finding. status is CRITICAL, WARNING, SKIPPED (the check could not run; '
-    'evidence has the reason) or OK. next_command is the SQL to type next; NULL if there is none. '
-    'since is the period of the figure. The checks run with the rights of the caller, each for at '
-    'most 1 s, all for at most 5 s. A check that fails is SKIPPED. Errors: 57014 after a '
-    'cancellation or the statement_timeout of the caller. See docs/health.md for all checks and '
-    'limits.';
+    'The problems of this server now, worst first: one row per finding, and one row for each check '
+    'without a finding. status is CRITICAL, WARNING, SKIPPED (the check could not run; evidence '
+    'has the reason) or OK. next_command is the SQL to type next; NULL if there is none. since is '
+    'the period of the figure. The checks run with the rights of the caller, each for at most 1 s, '
+    'all for at most 5 s. A check that fails is SKIPPED. Errors: 57014 after a cancellation or the '
+    'statement_timeout of the caller. See docs/health.md for all checks and limits.';
 
 CREATE FUNCTION crewsnow_ops.full_health_check() RETURNS TABLE (
     metric text, current_value text, threshold text, status text, recommendation text,
@@ -34,8 +33,8 @@ CREATE FUNCTION crewsnow_ops.full_health_check() RETURNS TABLE (
     AS 'MODULE_PATHNAME', 'full_health_check_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.full_health_check() IS
     'The rows of performance_health_check, and checks of hygiene: estimated bloat, indexes that '
-    'are unused, duplicate or missing, keys that run out, outdated statistics and more. Each '
-    'check runs for at most 10 s, all for at most 60 s. Errors: as performance_health_check.';
+    'are unused, duplicate or missing, keys that run out, outdated statistics and more. Each check '
+    'runs for at most 10 s, all for at most 60 s. Errors: as performance_health_check.';
 
 CREATE FUNCTION @extschema@.analyze_slow_queries() RETURNS TABLE (
     query_hash text, query_snippet text, calls bigint, total_time_ms numeric, avg_time_ms numeric,
@@ -53,10 +52,10 @@ CREATE FUNCTION @extschema@.analyze_slow_queries() RETURNS TABLE (
     AS 'MODULE_PATHNAME', 'analyze_slow_queries_wrapper';
 COMMENT ON FUNCTION @extschema@.analyze_slow_queries() IS
     'The most expensive statements first: those of the time since an earlier sample (see '
-    'sample_health), without a sample those of the lifetime of pg_stat_statements. Statements '
-    'that have been running for over 1 s are rows of their own. Times are in milliseconds. '
-    'Literals are masked. A figure that is unknown is NULL. Without pg_stat_statements only '
-    'running statements are shown, and one row says how to enable it. Resets no statistics.';
+    'sample_health), without a sample those of the lifetime of pg_stat_statements. Statements that '
+    'have been running for over 1 s are rows of their own. Times are in milliseconds. Literals are '
+    'masked. A figure that is unknown is NULL. Without pg_stat_statements only running statements '
+    'are shown, and one row says how to enable it. Resets no statistics.';
 
 CREATE FUNCTION crewsnow_ops.blocking_tree_now() RETURNS TABLE (
     root text, depth integer, path text, pid integer, blocked_by integer[], state text,
@@ -77,8 +76,8 @@ SELECT t.root, t.depth, t.path, t.pid, t.blocked_by, t.state, t.victims, t.waiti
     t.user_name, t.application_name, t.database, t.client_addr, t.backend_start, t.gid, t.query
 FROM crewsnow_ops.blocking_tree_now() AS t;
 COMMENT ON VIEW crewsnow_ops.blocking_tree IS
-    'Lock waits: each root blocker, the one with the most victims first, and below it the '
-    'sessions that wait for it, directly or indirectly. Empty if no session waits.';
+    'Lock waits: each root blocker, the one with the most victims first, and below it the sessions '
+    'that wait for it, directly or indirectly. Empty if no session waits.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.root IS
     'Root blocker of this row: its pid, or ''prepared '' and the gid of a prepared transaction.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.depth IS
@@ -101,8 +100,8 @@ COMMENT ON COLUMN crewsnow_ops.blocking_tree.lock_type IS
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.lock_mode IS
     'Mode of the lock that it waits for; NULL if it does not wait.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.relation IS
-    'Table or index of the lock that it waits for, as an OID if it is in another database; NULL '
-    'if there is none.';
+    'Table or index of the lock that it waits for, as an OID if it is in another database; NULL if '
+    'there is none.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.transaction_age IS
     'Time since its transaction began or was prepared; NULL if hidden from the caller.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.user_name IS
@@ -208,10 +207,10 @@ COMMENT ON FUNCTION crewsnow_ops.terminate_session(integer, timestamptz) IS
     'Recorded in session_actions. Errors: 22004: an argument is NULL. 22023: the own session, or '
     'not a client backend. 42501: a session of a superuser, and the caller is not one. 55000: '
     'another session has that pid now. 25006: read-only transaction or standby.';
-COMMENT ON FUNCTION crewsnow_ops.disconnect_sessions(text, text, text, interval, boolean, boolean)
-    IS 'Lists the client sessions that match all given criteria: role, application, database, '
-    'connected for longer than p_older_than. With p_dry_run => false it ends them, each within '
-    'one second, and records them in session_actions. The own session and replication are never '
+COMMENT ON FUNCTION crewsnow_ops.disconnect_sessions(text, text, text, interval, boolean, boolean) IS
+    'Lists the client sessions that match all given criteria: role, application, database, '
+    'connected for longer than p_older_than. With p_dry_run => false it ends them, each within one '
+    'second, and records them in session_actions. The own session and replication are never '
     'included, sessions of superusers only with p_include_superusers. Errors: 22004: a switch is '
     'NULL. 22023: no criterion, or an age that is not positive. 42501: p_include_superusers, and '
     'the caller is not a superuser. 25006: p_dry_run => false in a read-only transaction or on a '

@@ -7,7 +7,8 @@ CREATE TABLE crewsnow_ops.rls_acceptances (
     expires_at timestamptz NOT NULL,
     severity text NOT NULL,
     CONSTRAINT rls_acceptances_pkey PRIMARY KEY (finding, accepted_at),
-    CONSTRAINT rls_acceptances_check CHECK (reason OPERATOR(pg_catalog.<>) '' AND pg_catalog.isfinite(expires_at))
+    CONSTRAINT rls_acceptances_check CHECK (reason OPERATOR(pg_catalog.<>) ''
+        AND pg_catalog.isfinite(expires_at))
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.rls_acceptances IS
     'Findings that an operator accepted, with reason and expiry. The latest row of a finding '

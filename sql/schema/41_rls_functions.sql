@@ -1,5 +1,6 @@
 CREATE FUNCTION @extschema@.audit_all_rls_policies() RETURNS TABLE (
-    table_name text, policy_name text, policy_cmd text, roles text[], status text, security_level text, issues text[]
+    table_name text, policy_name text, policy_cmd text, roles text[], status text,
+        security_level text, issues text[]
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'audit_all_rls_policies_wrapper';
@@ -10,7 +11,8 @@ COMMENT ON FUNCTION @extschema@.audit_all_rls_policies() IS
     'accept_finding. Read-only; works on a standby.';
 
 CREATE FUNCTION @extschema@.generate_rls_checklist() RETURNS TABLE (
-    requirement text, table_name text, status text, policy_exists boolean, auth_uid_check boolean, recommendation text
+    requirement text, table_name text, status text, policy_exists boolean, auth_uid_check boolean,
+        recommendation text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'generate_rls_checklist_wrapper';
@@ -27,7 +29,8 @@ COMMENT ON FUNCTION @extschema@.run_day1_database_security_audit() IS
     'CHECKS PASSED, or counts the failed or inconclusive checks.';
 
 CREATE FUNCTION crewsnow_ops.audit_rls() RETURNS TABLE (
-    finding text, rule text, severity text, confidence text, object text, detail text, evidence text, remediation text,
+    finding text, rule text, severity text, confidence text, object text, detail text,
+        evidence text, remediation text,
     accepted_until text, accepted_reason text, lint text, cache_key text, doc text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
@@ -38,7 +41,8 @@ COMMENT ON FUNCTION crewsnow_ops.audit_rls() IS
     'of the same lint in Supabase''s linter. Read-only.';
 
 CREATE FUNCTION crewsnow_ops.rls_matrix(p_relation regclass DEFAULT NULL) RETURNS TABLE (
-    relation text, reach text, role text, identity text, verdict text, confidence text, using_expression text, check_expression text,
+    relation text, reach text, role text, identity text, verdict text, confidence text,
+        using_expression text, check_expression text,
     policies text[], remark text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
@@ -48,8 +52,10 @@ COMMENT ON FUNCTION crewsnow_ops.rls_matrix(regclass) IS
     'enforces, folded for the identity. Verdicts: ISOLATED, SHARED, PUBLIC, LEAK, CLOSED, EXEMPT, '
     'FAILING or INCONCLUSIVE.';
 
-CREATE FUNCTION crewsnow_ops.effective_rls(p_relation regclass, p_role text DEFAULT NULL, p_user text DEFAULT NULL) RETURNS TABLE (
-    command text, role text, is_granted boolean, is_enforced boolean, using_expression text, check_expression text,
+CREATE FUNCTION crewsnow_ops.effective_rls(p_relation regclass, p_role text DEFAULT NULL,
+    p_user text DEFAULT NULL) RETURNS TABLE (
+    command text, role text, is_granted boolean, is_enforced boolean, using_expression text,
+        check_expression text,
     using_as_user text, check_as_user text, error text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
@@ -79,7 +85,8 @@ COMMENT ON FUNCTION crewsnow_ops.rls_drift(uuid) IS
     'CHANGED, findings OPENED or CLOSED.';
 
 CREATE FUNCTION crewsnow_ops.trace_access(p_reader uuid, p_victim uuid) RETURNS TABLE (
-    access_path text, object text, reach text, verdict text, identity text, victim_rows bigint, other_rows bigint, other_users bigint,
+    access_path text, object text, reach text, verdict text, identity text, victim_rows bigint,
+        other_rows bigint, other_users bigint,
     through text[], evidence text, remediation text, proof text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
@@ -93,7 +100,8 @@ COMMENT ON FUNCTION crewsnow_ops.trace_access(uuid, uuid) IS
     '22004 NULL argument, 22023 twice the same user.';
 
 CREATE FUNCTION crewsnow_ops.trace_row(p_relation regclass, p_key jsonb) RETURNS TABLE (
-    access_path text, reach text, role text, identity text, reaches text, through text[], evidence text, remediation text, proof text
+    access_path text, reach text, role text, identity text, reaches text, through text[],
+        evidence text, remediation text, proof text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'trace_row_wrapper';
@@ -120,10 +128,15 @@ COMMENT ON FUNCTION crewsnow_ops.rls_owner_columns() IS
     'with the identity, or by name. For the rules of the audit.';
 
 REVOKE ALL ON FUNCTION
-    @extschema@.audit_all_rls_policies(), @extschema@.generate_rls_checklist(), @extschema@.run_day1_database_security_audit(),
-    crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass), crewsnow_ops.trace_access(uuid, uuid),
-    crewsnow_ops.trace_row(regclass, jsonb), crewsnow_ops.effective_rls(regclass, text, text), crewsnow_ops.prove_remediation(text), crewsnow_ops.rls_drift(uuid), crewsnow_ops.record_rls_audit(),
-    crewsnow_ops.accept_finding(text, text, timestamptz), crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns()
+    @extschema@.audit_all_rls_policies(), @extschema@.generate_rls_checklist(),
+        @extschema@.run_day1_database_security_audit(),
+    crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass),
+        crewsnow_ops.trace_access(uuid, uuid),
+    crewsnow_ops.trace_row(regclass, jsonb), crewsnow_ops.effective_rls(regclass, text, text),
+        crewsnow_ops.prove_remediation(text), crewsnow_ops.rls_drift(uuid),
+        crewsnow_ops.record_rls_audit(),
+    crewsnow_ops.accept_finding(text, text, timestamptz), crewsnow_ops.rls_policy_facts(),
+        crewsnow_ops.rls_owner_columns()
     FROM PUBLIC;
 
 INSERT INTO crewsnow_ops.access_privileges VALUES

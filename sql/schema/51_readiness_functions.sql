@@ -11,8 +11,8 @@ COMMENT ON FUNCTION @extschema@.make_go_no_go_decision() IS
     '100 points; GO_WITH_CAUTION needs no blocker and 70 points; otherwise NO_GO. A criterion '
     'without valid evidence is not met. Runs the registered end-to-end tests, which are rolled '
     'back, and the audit of row-level security. Stores the decision in crewsnow_ops.decisions. A '
-    'read-only transaction and a standby store nothing; decision_id is NULL there. Error: 25001 '
-    'in a REPEATABLE READ or SERIALIZABLE transaction.';
+    'read-only transaction and a standby store nothing; decision_id is NULL there. Error: 25001 in '
+    'a REPEATABLE READ or SERIALIZABLE transaction.';
 
 CREATE FUNCTION @extschema@.make_launch_decision() RETURNS TABLE (
     launch_ready boolean, blockers_count integer, warnings_count integer, readiness_score integer,
@@ -44,15 +44,22 @@ COMMENT ON FUNCTION crewsnow_ops.decide(text, text) IS
 CREATE FUNCTION crewsnow_ops.require_go_decision(p_release text, p_gate text) RETURNS TABLE (
     decision_id uuid, refusal_sqlstate text, message text, detail text, hint text
 ) LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+        SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'require_go_decision_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.require_go_decision(text, text) IS
-'Internal: the decision behind crewsnow_ops.require_go, which is the function to call. Returns the id of a GO, or the SQLSTATE and texts of the error that require_go raises; a refusal is not kept. It demands EXECUTE on require_go (error 42501). Other errors as crewsnow_ops.decide.';
+    'Internal: the decision behind crewsnow_ops.require_go, which is the function to call. Returns '
+    'the id of a GO, or the SQLSTATE and texts of the error that require_go raises; a refusal is '
+    'not kept. It demands EXECUTE on require_go (error 42501). Other errors as '
+    'crewsnow_ops.decide.';
 
--- PL/pgSQL, because an SQLSTATE of the extension's own passes through Rust only as XX000. The wrapper runs with the caller's privileges,
--- so PUBLIC may execute the decision, which itself demands the privilege on the wrapper: one GRANT, on require_go, is enough.
-CREATE FUNCTION crewsnow_ops.require_go(p_release text DEFAULT NULL, p_gate text DEFAULT 'go_no_go') RETURNS uuid LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
+-- PL/pgSQL, because pgrx turns an SQLSTATE of the extension into XX000. The function runs with the
+-- privileges of the caller. PUBLIC may execute require_go_decision, which itself demands EXECUTE on
+-- require_go, so one GRANT is enough.
+CREATE FUNCTION crewsnow_ops.require_go(p_release text DEFAULT NULL,
+    p_gate text DEFAULT 'go_no_go') RETURNS uuid LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+        SET standard_conforming_strings = on
     AS $require_go$
 #variable_conflict error
 DECLARE
@@ -62,24 +69,30 @@ BEGIN
     FROM crewsnow_ops.require_go_decision(require_go.p_release, require_go.p_gate) AS d;
     IF outcome.refusal_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = outcome.refusal_sqlstate, MESSAGE = outcome.message, DETAIL = outcome.detail, HINT = outcome.hint;
+            ERRCODE = outcome.refusal_sqlstate, MESSAGE = outcome.message, DETAIL = outcome.detail,
+                HINT = outcome.hint;
     END IF;
     RETURN outcome.decision_id;
 END
 $require_go$;
 COMMENT ON FUNCTION crewsnow_ops.require_go(text, text) IS
-'Decides, and fails unless the decision is GO (or READY FOR LAUNCH), so that psql -v ON_ERROR_STOP=1 stops a pipeline. Returns the decision''s id, or NULL if it could not be kept (standby, read-only transaction). Errors: NG001 NO_GO, NG002 GO_WITH_CAUTION, each with the reasons in the DETAIL and the first command in the HINT; a refused decision is not kept (crewsnow_ops.decide keeps it). 22004 NULL gate, 22023 and 25001 as crewsnow_ops.decide.';
+    'Decides, and fails unless the decision is GO (or READY FOR LAUNCH), so that psql -v '
+    'ON_ERROR_STOP=1 stops a pipeline. Returns the decision''s id, or NULL if it could not be kept '
+    '(standby, read-only transaction). Errors: NG001 NO_GO, NG002 GO_WITH_CAUTION, each with the '
+    'reasons in the DETAIL and the first command in the HINT; a refused decision is not kept '
+    '(crewsnow_ops.decide keeps it). 22004 NULL gate, 22023 and 25001 as crewsnow_ops.decide.';
 
 CREATE FUNCTION crewsnow_ops.explain_decision(p_decision uuid DEFAULT NULL) RETURNS TABLE (
     criterion text, category text, weight integer, is_blocker boolean, status text,
-    measurements text, evidence text, fresh_until timestamptz, waiver text, if_otherwise text, next_action text
+    measurements text, evidence text, fresh_until timestamptz, waiver text, if_otherwise text,
+        next_action text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'explain_decision_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.explain_decision(uuid) IS
-    'Explains a stored decision, or the latest one for NULL: one row for each criterion. status '
-    'is MET, FAILED, EXPIRED or NO_EVIDENCE. fresh_until is the end of validity. if_otherwise is '
-    'the decision if this criterion alone were met instead of unmet, or unmet instead of met. '
+    'Explains a stored decision, or the latest one for NULL: one row for each criterion. status is '
+    'MET, FAILED, EXPIRED or NO_EVIDENCE. fresh_until is the end of validity. if_otherwise is the '
+    'decision if this criterion alone were met instead of unmet, or unmet instead of met. '
     'evidence, waiver and next_action are NULL if there is none. Error: 42704 no such decision.';
 
 CREATE FUNCTION crewsnow_ops.run_e2e_tests(p_name text DEFAULT NULL) RETURNS TABLE (
@@ -109,16 +122,15 @@ CREATE FUNCTION crewsnow_ops.checklist(p_checklist text DEFAULT NULL) RETURNS TA
     AS 'MODULE_PATHNAME', 'checklist_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.checklist(text) IS
     'Lists the items of one checklist, or of all for NULL. The extension ships post-incident and '
-    'feature-flag-review; crewsnow_ops.checklist_items takes more. Error: 42704 no such '
-    'checklist.';
+    'feature-flag-review; crewsnow_ops.checklist_items takes more. Error: 42704 no such checklist.';
 
 COMMENT ON FUNCTION crewsnow_ops.record_evidence(text, boolean, jsonb, interval, text) IS
     'Records evidence for or against a criterion, and returns its id. It applies to one release, '
     'or to each for NULL. Passing evidence is valid for p_valid_for, by default and at most '
     'fresh_for of the criterion. It does not replace a measurement. Failing evidence counts until '
     'newer passing evidence of the same scope answers it. Errors: 22004 NULL argument, 42704 '
-    'unknown criterion, 22023 details that are not an object of at most 256 kB, a validity that '
-    'is not positive or exceeds fresh_for, or a release of 0 or more than 200 characters, 25006 '
+    'unknown criterion, 22023 details that are not an object of at most 256 kB, a validity that is '
+    'not positive or exceeds fresh_for, or a release of 0 or more than 200 characters, 25006 '
     'read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.waive_criterion(text, text, timestamptz, text) IS
     'Requests a waiver of a criterion for at most 30 days, and returns its id. It applies to one '
@@ -128,8 +140,7 @@ COMMENT ON FUNCTION crewsnow_ops.waive_criterion(text, text, timestamptz, text) 
     '25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.approve_waiver(uuid) IS
     'Approves another user''s waiver. Errors: 22004 NULL argument, 42704 no such open waiver, '
-    '42501 own waiver, or called through a SECURITY DEFINER function, 25006 read-only '
-    'transaction.';
+    '42501 own waiver, or called through a SECURITY DEFINER function, 25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.revoke_waiver(uuid) IS
     'Revokes a waiver; an operator may revoke any waiver. Errors: 22004 NULL argument, 42704 no '
     'such open waiver, 25006 read-only transaction.';
@@ -142,16 +153,16 @@ COMMENT ON FUNCTION crewsnow_ops.end_freeze(uuid) IS
     'such freeze that has not ended, 25006 read-only transaction.';
 COMMENT ON FUNCTION
     crewsnow_ops.register_e2e_test(text, regprocedure, text, jsonb, text, interval) IS
-    'Registers a function without arguments as an end-to-end test, or changes its registration. '
-    'It runs as p_role (NULL: the setting crewsnow_ops.user_role) with the claims p_claims, for '
+    'Registers a function without arguments as an end-to-end test, or changes its registration. It '
+    'runs as p_role (NULL: the setting crewsnow_ops.user_role) with the claims p_claims, for '
     'p_criterion, and for at most p_time_limit. The test fails if the function raises an error, '
     'returns false or NULL, or returns a line that begins with "not ok". A function with columns '
     'step and statement (optionally role and claims) returns a plan: its statements run in order, '
     'each as its role, and boolean results must be true. The session user and the owner of the '
     'function must be members of each role. Errors: 22004 NULL argument, 42704 unknown criterion '
     'or role, 42501 not a member, 42809 the function cannot be a test, 22023 a criterion without '
-    'the measure tests, a time limit outside 1 ms to 10 minutes, or claims that are not an '
-    'object, 25006 read-only transaction.';
+    'the measure tests, a time limit outside 1 ms to 10 minutes, or claims that are not an object, '
+    '25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.remove_e2e_test(text) IS
     'Removes an end-to-end test; its function stays. Errors: 22004 NULL argument, 42704 no such '
     'test, 25006 read-only transaction.';

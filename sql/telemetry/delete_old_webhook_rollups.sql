@@ -1,3 +1,4 @@
 -- $1 end of the period, $2 row limit
 DELETE FROM crewsnow_ops.webhook_rollups
-WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM crewsnow_ops.webhook_rollups AS r WHERE r.minute < $1 LIMIT $2))
+WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM crewsnow_ops.webhook_rollups AS r WHERE r.minute < $1
+    LIMIT $2))
