@@ -1,5 +1,5 @@
--- $1 role, $2 schemas, $3 type of account ids, $4 identity functions. Functions that the role may call
--- with a user id alone and that are not VOLATILE, each as a callable name and a signature.
+-- $1 role, $2 schemas, $3 type of account ids, $4 identity functions. Functions that the role may
+-- call with a user id alone and that are not VOLATILE, each as a callable name and a signature.
 SELECT format('%I.%I', n.nspname, p.proname), p.oid::regprocedure::text
 FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace

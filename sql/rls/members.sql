@@ -1,5 +1,5 @@
--- $1 tables, $2 columns that hold user ids. Membership tables: a unique index on a user and a key of
--- another table. Returns table, user column and type, team column and type.
+-- $1 tables, $2 columns that hold user ids. Membership tables: a unique index on a user and a key
+-- of another table. Returns table, user column and type, team column and type.
 WITH users AS (
     SELECT u.relation, u.number FROM unnest($1::oid[], $2::int2[]) AS u (relation, number)
 )

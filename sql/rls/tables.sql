@@ -1,5 +1,5 @@
--- $1 roles, $2 schemas, $3 one table or NULL. The tables to audit, except members of extensions, with
--- one letter per privilege of each role, on the table or any column: s, i, u, d.
+-- $1 roles, $2 schemas, $3 one table or NULL. The tables to audit, except members of extensions,
+-- with one letter per privilege of each role, on the table or any column: s, i, u, d.
 SELECT
     c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relkind::text, c.relrowsecurity,
         c.relforcerowsecurity,

@@ -1,5 +1,5 @@
--- $1 role, $2 schemas, $3 type of account ids. Views that the role may read, with the columns that can
--- hold a user id.
+-- $1 role, $2 schemas, $3 type of account ids. Views that the role may read, with the columns that
+-- can hold a user id.
 SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text,
     array_agg(quote_ident(a.attname) ORDER BY a.attnum)
 FROM pg_class AS c
