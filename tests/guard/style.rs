@@ -5,8 +5,8 @@ use std::path::Path;
 
 const MAX_COLUMNS: usize = 100;
 
-/// Most sentences that may still begin with one of `RIDDLES`, in all files together.
-const MAX_RIDDLES: usize = 20;
+/// Fewer sentences than this may begin with one of `RIDDLES`, in all files together.
+const RIDDLES_LIMIT: usize = 20;
 
 /// Words with which a sentence hides its subject.
 const RIDDLES: [&str; 7] = ["What", "Who", "Whose", "That", "Of", "Whoever", "Whatever"];
@@ -224,5 +224,5 @@ fn sentences_begin_with_their_subject() {
         check(&name, document_blocks(&text(&root.join(&name))));
     }
     let total = found.len();
-    assert!(total <= MAX_RIDDLES, "{}\n{total} sentences hide their subject", found.join("\n"));
+    assert!(total < RIDDLES_LIMIT, "{}\n{total} sentences hide their subject", found.join("\n"));
 }
