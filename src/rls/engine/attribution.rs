@@ -119,7 +119,8 @@ fn classify_by_team(
         .collect();
     if reached.len() >= 2 && reached.iter().all(|does| *does) {
         let evidence = format!(
-            "{} and {} others, no two of whom share a team in {}, reached the same row of another user",
+            "{} and {} others, no two of whom share a team in {}, \
+             reached the same row of another user",
             identity.label,
             reached.len(),
             members.table

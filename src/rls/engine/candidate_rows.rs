@@ -84,7 +84,8 @@ pub fn try_candidates(
         Candidate::Passes(chosen) => ProbeResult::Candidate(chosen),
         Candidate::NonePasses => result,
         Candidate::Undecided(columns) => ProbeResult::Verdict(Verdict::Inconclusive(format!(
-            "the writer chooses {}, and no candidate row shows whether the policies accept a value of it",
+            "the writer chooses {}, and no candidate row shows whether the policies accept a \
+             value of it",
             column_names(probe, &columns)
         ))),
     })

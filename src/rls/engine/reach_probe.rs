@@ -108,7 +108,8 @@ pub fn probe_foreign_rows(probe: &Probe<'_>, qual: Qual, owners: &[String]) -> R
         Err(Undecidable::TooExpensive) => Ok(ProbeResult::Verdict(match owners.len() {
             0 => Verdict::from(Undecidable::TooExpensive),
             n => Verdict::Inconclusive(format!(
-                "no row of {n} sampled owners is reached; reading all rows would exceed the cost limit"
+                "no row of {n} sampled owners is reached; reading all rows would exceed the \
+                 cost limit"
             )),
         })),
         Err(reason) => Err(reason),

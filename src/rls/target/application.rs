@@ -107,7 +107,7 @@ impl Application {
         self.roles.iter().find(|role| !role.is_anonymous)
     }
 
-    /// Settings that name something that does not exist: what they concern, and why it matters.
+    /// Settings that name something that does not exist: the objects they concern and a reason.
     pub fn unresolved_settings(&self) -> Vec<(&'static str, String)> {
         let mut unresolved = Vec::new();
         if self.user_role().is_none() && self.anonymous().is_some() {
@@ -116,8 +116,9 @@ impl Application {
                 .push(("signed-in users", format!("crewsnow_ops.user_role names \"{name}\", which is not a role")));
         }
         if self.users.is_none() && !settings::users_table().is_empty() {
-            let why = "crewsnow_ops.users_table does not name a table with a single-column primary key of a \
-                       built-in type: owner columns are found by policies and column names alone";
+            let why = "crewsnow_ops.users_table does not name a table with a single-column \
+                       primary key of a built-in type: owner columns are found by policies and \
+                       column names alone";
             unresolved.push(("accounts", why.to_owned()));
         }
         unresolved
@@ -189,8 +190,8 @@ impl Application {
         }
     }
 
-    /// Type of user ids: that of the accounts' key, else of the identity function, else of most
-    /// owner columns.
+    /// Type of user ids, taken from the accounts' key, else from the identity function, else from
+    /// most owner columns.
     pub fn id_type(&self) -> Option<pg_sys::Oid> {
         let function = || self.identity_functions.first().map(|function| lookup::return_type(*function));
         self.users.as_ref().map(|users| users.key_type).or_else(function).or(self.owner_type)

@@ -52,7 +52,8 @@ impl Teams {
         let mut all = Vec::new();
         for (table, (user, user_type), (team, team_type)) in found {
             let sql = format!(
-                "SELECT m.{user}, m.{team} FROM {table} AS m WHERE m.{user} IS NOT NULL AND m.{team} IS NOT NULL"
+                "SELECT m.{user}, m.{team} FROM {table} AS m \
+                 WHERE m.{user} IS NOT NULL AND m.{team} IS NOT NULL"
             );
             let mut teams: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             // A table that cannot be read adds no members.

@@ -1,7 +1,8 @@
-//! Throw-away PostgreSQL servers for the suites, and ways to talk to them: psql as a person uses it, and real sessions.
+//! Throw-away PostgreSQL servers for the suites. Suites talk to them through psql, as a person does,
+//! and in real sessions.
 //!
-//! `dev/test.sh` says where PostgreSQL is (`CREWSNOW_PG_BIN`, with the extension installed), where servers may live (`CREWSNOW_STATE`)
-//! and, when the suites run as root, which user runs them (`CREWSNOW_SERVER_USER`).
+//! `dev/test.sh` sets `CREWSNOW_PG_BIN` (PostgreSQL with the extension installed), `CREWSNOW_STATE`
+//! (directory for servers) and `CREWSNOW_SERVER_USER` (runs the servers if the suites run as root).
 
 use postgres::{Client, NoTls};
 use std::path::{Path, PathBuf};
@@ -50,24 +51,24 @@ pub fn server_command(name: &str) -> Command {
     } else {
         Command::new(program(name))
     };
-    // psqlrc and Rust's back-traces: what a server started by hand might have in its environment, and must not show to a user.
+    // A server started by hand may have this in its environment; users must see no back-traces.
     command.current_dir("/").env("RUST_BACKTRACE", "1");
     command
 }
 
-/// Runs a command that must succeed; its standard output.
+/// Runs a command that must succeed. Returns its standard output.
 pub fn must_run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}\n{}", both(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a command printed: errors and notices first, then its answer.
+/// The output of a command: errors and notices first, then the answer.
 pub fn both(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
 }
 
-/// A server with an empty cluster, listening on a Unix socket alone, gone when dropped.
+/// A server with an empty cluster that listens on a Unix socket only. Dropping it stops it.
 pub struct Cluster {
     directory: PathBuf,
     running: bool,
@@ -115,8 +116,9 @@ impl Cluster {
     fn launch(mut self, settings: &str) -> Self {
         let socket = self.socket();
         let defaults = format!(
-            "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nmax_connections = 60\nwal_level = logical\n\
-             lc_messages = 'C'\nhot_standby_feedback = on\n{}\n{settings}\n",
+            "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\n\
+             max_connections = 60\nwal_level = logical\nlc_messages = 'C'\n\
+             hot_standby_feedback = on\n{}\n{settings}\n",
             socket.display(),
             server_settings()
         );
@@ -129,7 +131,7 @@ impl Cluster {
 
     /// Starts the server again, after `stop`.
     pub fn boot(&mut self) {
-        // Its own files for output: a server that inherited our pipe would keep it open.
+        // The server logs to a file: if it inherited our pipe, it would keep it open.
         must_run(
             server_command("pg_ctl")
                 .arg("-D")
@@ -232,7 +234,8 @@ impl Drop for Cluster {
     }
 }
 
-/// The servers of 16 and 18 that tests can have are old ones, with holes that the audit rightly reports. They are not what is tested.
+/// The test servers of 16 and 18 are old releases with holes that the audit rightly reports. Suites
+/// accept those findings.
 fn accept_holes_of_the_server(client: &mut Client) {
     if value(client, "SELECT current_setting('server_version_num')::integer / 10000 = 15") == "f" {
         let accept = "SELECT crewsnow_ops.accept_finding(finding, 'a server for tests', now() + interval '1 day')
@@ -247,7 +250,7 @@ pub fn run(client: &mut Client, sql: &str) {
     client.batch_execute(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
 }
 
-/// The one value of a query that must give one row, as text; NULL is the empty string.
+/// The value of a query that returns one row, as text. NULL is the empty string.
 pub fn value(client: &mut Client, sql: &str) -> String {
     let messages = client.simple_query(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
     let rows: Vec<_> = messages
@@ -283,7 +286,7 @@ pub fn sqlstate(client: &mut Client, sql: &str) -> String {
     }
 }
 
-/// An error with all that the server said.
+/// An error with its SQLSTATE, message, DETAIL and HINT.
 pub fn explain(error: &postgres::Error) -> String {
     error.as_db_error().map_or_else(
         || error.to_string(),
@@ -291,7 +294,7 @@ pub fn explain(error: &postgres::Error) -> String {
     )
 }
 
-/// Whether a flag is on, for nobody in particular.
+/// Whether a flag is on, without a user.
 pub fn is_on(client: &mut Client, flag: &str) -> bool {
     client
         .query_one("SELECT is_feature_enabled_for_user($1)", &[&flag])
