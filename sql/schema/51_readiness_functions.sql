@@ -49,7 +49,8 @@ COMMENT ON FUNCTION crewsnow_ops.require_go(text, text) IS
 
 CREATE FUNCTION crewsnow_ops.explain_decision(p_decision uuid DEFAULT NULL) RETURNS TABLE (
     criterion text, category text, weight integer, is_blocker boolean, status text,
-    measurements text, evidence text, fresh_until timestamptz, waiver text, if_otherwise text, next_action text
+    measurements text, evidence text, fresh_until timestamptz, waiver text, if_otherwise text,
+    next_action text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'explain_decision_wrapper';
