@@ -17,13 +17,24 @@ server_user=postgres
 drop_root() {
     (cd / && setpriv --reuid "$server_user" --regid "$server_user" --init-groups "$@")
 }
-as_server() {
+# A server outlives the script. It must not keep files of the caller open, such as a lock.
+close_inherited() {
+    local path
+    for path in /proc/"$BASHPID"/fd/*; do
+        case ${path##*/} in
+            [012] | 255) ;;
+            *) eval "exec ${path##*/}>&-" ;;
+        esac
+    done
+}
+as_server() (
+    close_inherited
     if [ "$(id -u)" = 0 ]; then
         drop_root env HOME="$state" "$@"
     else
         "$@"
     fi
-}
+)
 
 # The folder for everything that a server touches. It lies in target/, with two exceptions: the
 # server's user cannot enter it (a clone in root's home), or its path is too long for a Unix socket.

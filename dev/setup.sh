@@ -30,7 +30,7 @@ install_packages() {
 # third of the CPU time. Without its default features it needs no OpenSSL.
 build_cargo_pgrx() {
     CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        nice cargo install cargo-pgrx --version "$pgrx_version" --locked --no-default-features
+        nice -n 5 cargo install cargo-pgrx --version "$pgrx_version" --locked --no-default-features
 }
 
 # Compiles the extension exactly as `cargo pgrx install` will: that finds everything built.
@@ -83,6 +83,8 @@ copy_debian() {
     cp -a /usr/share/postgresql/15 "$prefix/usr/share/postgresql/"
     ln -s /usr/include/postgresql "$prefix/usr/include/postgresql"
     ln -s "/usr/lib/$(gcc -dumpmachine)" "$prefix/usr/lib/$(gcc -dumpmachine)"
+    # Message catalogs: a test needs messages in another language.
+    ln -s /usr/share/locale "$prefix/usr/share/locale"
 }
 
 # PostgreSQL 16 and 18 with headers, without contrib: for tests only.
@@ -103,7 +105,7 @@ else
     place_state
     use_private_postgresql
     case $PG in
-        15) wanted=$(/usr/lib/postgresql/15/bin/postgres --version) ;;
+        15) wanted="$(/usr/lib/postgresql/15/bin/postgres --version), with messages" ;;
         *) wanted="wheel 0.6.0" ;;
     esac
     if [ "$(cat "$prefix/.version" 2>/dev/null)" != "$wanted" ]; then
@@ -118,7 +120,8 @@ fi
 grep -qF "$pg_config" "$PGRX_HOME/config.toml" 2>/dev/null || point_to_pg_config
 
 if [ $tool = launched ]; then
-    # The last minute of building the extension keeps one core busy; the tool uses the other.
+    # The end of building the extension keeps one core busy, so the tool, at a lower priority,
+    # fills the other one.
     launch extension build_extension
     finish "Building cargo-pgrx $pgrx_version and the extension (some minutes, once)" \
         tool extension

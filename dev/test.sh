@@ -91,6 +91,14 @@ suites() {
         cargo test --package harness --no-fail-fast "$@"
 }
 
+# The answers must not depend on the code that bypasses the server's interface.
+without_shortcuts() {
+    local off='crewsnow_ops.direct_insert=off;crewsnow_ops.brin_summaries=off'
+    off="$off;crewsnow_ops.wal_skip=off;crewsnow_ops.direct_catalog_scans=off"
+    CREWSNOW_SERVER_SETTINGS="$off" \
+        suites --test scenario -- event_log:: telemetry:: health rls_
+}
+
 unchecked=
 for part in $parts; do
     case $part in
@@ -109,6 +117,8 @@ for part in $parts; do
             step "Examining the install script" pgspot
             printf '==> Suites over psql and real sessions (cargo test)\n'
             suites
+            printf '==> Scenarios with all shortcuts off\n'
+            without_shortcuts
             ;;
         *) die "no such part: $part (style, server, suites)" ;;
     esac

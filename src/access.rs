@@ -1,4 +1,4 @@
-//! Who may read and who may change: four levels, granted and taken back as one.
+//! The four access levels. Granting one gives a role exactly its privileges.
 
 use crate::error::{SqlError, reportable};
 use crate::pg::catalog::lookup;
@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
 use std::collections::BTreeSet;
 
-/// The levels, and those that each includes.
+/// Each access level with the levels that it includes.
 const LEVELS: [(&str, &[&str]); 4] = [
     ("reader", &["reader"]),
     ("writer", &["writer"]),
@@ -19,13 +19,15 @@ const LEVELS: [(&str, &[&str]); 4] = [
 
 /// Gives a role exactly the privileges of a level. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (unknown level, the owner), 42704 (unknown role), 42501 (not the owner).
+/// SQLSTATE 22004 (NULL argument), 22023 (unknown level, the owner), 42704 (unknown role), 42501
+/// (not the owner).
 #[pg_extern(schema = "crewsnow_ops", requires = ["access"])]
 #[search_path(pg_catalog, pg_temp)]
 fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), ErrorReport> {
     const EXAMPLE: &str = "SELECT crewsnow_ops.grant_access('oncall', 'operator');";
     let role = known_role(p_role, EXAMPLE)?;
-    let level = p_level.ok_or(ServerError::NullArgument { argument: "p_level", example: EXAMPLE })?;
+    let level =
+        p_level.ok_or(ServerError::NullArgument { argument: "p_level", example: EXAMPLE })?;
     let included = LEVELS.iter().find(|(known, _)| *known == level).map(|(_, included)| *included);
     let included = included.ok_or_else(|| AccessError::UnknownAccessLevel(level.to_owned()))?;
     Spi::connect_mut(|client| {
@@ -38,7 +40,7 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
     Ok(())
 }
 
-/// Takes back all that [`grant_access`] can give.
+/// Revokes every privilege that [`grant_access`] can grant.
 ///
 /// SQLSTATE 22004 (NULL argument), 22023 (the owner), 42704 (unknown role), 42501 (not the owner).
 #[pg_extern(schema = "crewsnow_ops", requires = ["access"])]
@@ -49,7 +51,8 @@ fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// The role, which must exist and not be the owner, who would lose what is theirs. PUBLIC is not a role, so nothing can be granted to it.
+/// The role, which must exist and must not be the owner: the owner would lose its own privileges.
+/// PUBLIC is not a role, so it can get no access level.
 fn known_role<'a>(role: Option<&'a str>, example: &'static str) -> Result<&'a str, AccessError> {
     let role = role.ok_or(ServerError::NullArgument { argument: "p_role", example })?;
     let oid = lookup::role(role).ok_or_else(|| ServerError::UnknownRole(role.to_owned()))?;
@@ -65,20 +68,30 @@ struct Privilege {
 }
 
 impl Privilege {
-    // GRANT takes no parameters. The object is the extension's own, quoted by its install script; the role's name is quoted here.
+    // GRANT takes no parameters. The install script has quoted the object's name.
     fn grant(&self, client: &mut SpiClient<'_>, role: &str) -> Result<(), AccessError> {
         let Self { privileges, object } = self;
-        client.update(format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(), None, &[])?;
+        client.update(
+            format!("GRANT {privileges} ON {object} TO {}", quote_identifier(role)).as_str(),
+            None,
+            &[],
+        )?;
         Ok(())
     }
 }
 
-/// Takes everything back, also what was granted by hand.
+/// Revokes all privileges on the extension's objects, also those granted by hand.
 fn revoke_all(client: &mut SpiClient<'_>, role: &str) -> Result<(), AccessError> {
-    let objects: BTreeSet<String> =
-        privileges(client, &LEVELS.map(|(level, _)| level))?.into_iter().map(|privilege| privilege.object).collect();
+    let objects: BTreeSet<String> = privileges(client, &LEVELS.map(|(level, _)| level))?
+        .into_iter()
+        .map(|privilege| privilege.object)
+        .collect();
     for object in objects {
-        client.update(format!("REVOKE ALL ON {object} FROM {}", quote_identifier(role)).as_str(), None, &[])?;
+        client.update(
+            format!("REVOKE ALL ON {object} FROM {}", quote_identifier(role)).as_str(),
+            None,
+            &[],
+        )?;
     }
     Ok(())
 }
@@ -94,9 +107,11 @@ fn privileges(client: &SpiClient<'_>, levels: &[&str]) -> Result<Vec<Privilege>,
         .collect()
 }
 
-/// Runs `work` with the rights of the extension's owner. Those who may call what it is for need none on the tables.
+/// Runs `work` with the privileges of the extension's owner. So its callers need EXECUTE on a
+/// function, and no privilege on the tables behind it.
 pub fn as_owner<R, E: From<ServerError>>(work: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-    let owner = lookup::owner_of_own_table(c"access_privileges").ok_or(ServerError::NotInstalled)?;
+    let owner =
+        lookup::owner_of_own_table(c"access_privileges").ok_or(ServerError::NotInstalled)?;
     sec_context::as_role(owner, work)
 }
 
@@ -126,8 +141,12 @@ impl SqlError for AccessError {
 
     fn detail(&self) -> Option<String> {
         Some(match self {
-            Self::OwnerNeedsNoAccess(_) => "The owner has every privilege. Nothing was changed.".into(),
-            Self::UnknownAccessLevel(_) => "The access levels are reader, writer, operator and admin.".into(),
+            Self::OwnerNeedsNoAccess(_) => {
+                "The owner has every privilege. Nothing was changed.".into()
+            }
+            Self::UnknownAccessLevel(_) => {
+                "The access levels are reader, writer, operator and admin.".into()
+            }
             Self::Server(error) => return error.detail(),
         })
     }

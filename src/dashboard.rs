@@ -8,7 +8,9 @@ use crate::telemetry::rollup::events::Times;
 use crate::telemetry::rollup::webhooks::Alert;
 use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, Webhooks, minutes};
 use crate::telemetry::views::sparkline;
-use crate::telemetry::views::thresholds::{Minute, by_minute, error_status, hundredths, mean_of_means, share};
+use crate::telemetry::views::thresholds::{
+    Minute, by_minute, error_status, hundredths, mean_of_means, share,
+};
 use crate::time::minute::Window;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -57,7 +59,9 @@ fn dashboard_now() -> Result<
         security()?,
         connections(shown)?,
     ];
-    Ok(TableIterator::new(signals.map(|row| (row.name, row.status, row.value, row.threshold, row.history, row.note))))
+    Ok(TableIterator::new(
+        signals.map(|row| (row.name, row.status, row.value, row.threshold, row.history, row.note)),
+    ))
 }
 
 fn total(minutes: &BTreeMap<i64, Minute>, window: Window) -> Minute {
@@ -72,10 +76,14 @@ fn performance(functions: &Functions, hour: Window, shown: Window) -> Signal {
     let value = mean_of_means(functions.iter().map(|(_, minutes)| total(minutes, hour)));
     let slowest = functions
         .iter()
-        .map(|(name, minutes)| (name, mean_of_means(std::iter::once(total(minutes, hour))).unwrap_or(0.0)))
+        .map(|(name, minutes)| {
+            (name, mean_of_means(std::iter::once(total(minutes, hour))).unwrap_or(0.0))
+        })
         .max_by(|a, b| a.1.total_cmp(&b.1));
     let note = match slowest {
-        Some((name, milliseconds)) => format!("slowest: {}, {milliseconds:.0} ms", String::from_utf8_lossy(name)),
+        Some((name, milliseconds)) => {
+            format!("slowest: {}, {milliseconds:.0} ms", String::from_utf8_lossy(name))
+        }
         None => "no calls in the last hour".to_owned(),
     };
     Signal {
@@ -83,7 +91,10 @@ fn performance(functions: &Functions, hour: Window, shown: Window) -> Signal {
         status: if value.unwrap_or(0.0) < THRESHOLD { "✅ OK" } else { "❌ SLOW" },
         value: value.map_or_else(String::new, |value| format!("{value:.0} ms")),
         threshold: "2000 ms".to_owned(),
-        history: sparkline::draw(&by_minute(functions, shown, |minute| mean_of_means(minute)), THRESHOLD),
+        history: sparkline::draw(
+            &by_minute(functions, shown, |minute| mean_of_means(minute)),
+            THRESHOLD,
+        ),
         note,
     }
 }
@@ -94,7 +105,9 @@ fn error_rate(functions: &Functions, ten_minutes: Window, shown: Window) -> Sign
     let worst = functions
         .iter()
         .flat_map(|(name, minutes)| {
-            minutes.range(ten_minutes.first..=ten_minutes.current).map(move |(_, minute)| (name, *minute))
+            minutes
+                .range(ten_minutes.first..=ten_minutes.current)
+                .map(move |(_, minute)| (name, *minute))
         })
         .max_by_key(|(_, minute)| share(minute.errors, minute.calls));
     let alerts = |minutes: &BTreeMap<i64, Minute>| {
@@ -116,9 +129,14 @@ fn error_rate(functions: &Functions, ten_minutes: Window, shown: Window) -> Sign
     let highest = |minutes: &mut dyn Iterator<Item = Minute>| minutes.map(percent).reduce(f64::max);
     Signal {
         name: "Error Rate",
-        status: if worst.is_none_or(|(_, worst)| percent(worst) < 5.0) { "✅ OK" } else { "🚨 HIGH" },
-        value: worst
-            .map_or_else(String::new, |(_, worst)| format!("{} %", hundredths(share(worst.errors, worst.calls)))),
+        status: if worst.is_none_or(|(_, worst)| percent(worst) < 5.0) {
+            "✅ OK"
+        } else {
+            "🚨 HIGH"
+        },
+        value: worst.map_or_else(String::new, |(_, worst)| {
+            format!("{} %", hundredths(share(worst.errors, worst.calls)))
+        }),
         threshold: "5 %".to_owned(),
         history: sparkline::draw(&by_minute(functions, shown, highest), 5.0),
         note,
@@ -138,12 +156,16 @@ fn webhooks(webhooks: &Webhooks, ten_minutes: Window, shown: Window) -> Signal {
     };
     let note = match (&webhooks.alert, worst) {
         (Some(alert), _) => alert.to_string(),
-        (None, Some(worst)) if worst >= 500 => "a single minute; at most 5 % over ten minutes".to_owned(),
+        (None, Some(worst)) if worst >= 500 => {
+            "a single minute; at most 5 % over ten minutes".to_owned()
+        }
         (None, Some(_)) => String::new(),
         (None, None) => "no webhook in the last ten minutes".to_owned(),
     };
-    let line: Vec<_> =
-        shown.minutes().map(|minute| webhooks.failure_share(minute).map(|share| share as f64 / 100.0)).collect();
+    let line: Vec<_> = shown
+        .minutes()
+        .map(|minute| webhooks.failure_share(minute).map(|share| share as f64 / 100.0))
+        .collect();
     Signal {
         name: "Webhooks",
         status,
@@ -183,14 +205,21 @@ fn connections(shown: Window) -> Result<Signal, ErrorReport> {
             let first = TimestampWithTimeZone::try_from(shown.first).ok();
             let mut samples = BTreeMap::new();
             let (mut connections, mut limit) = (0, 0);
-            for row in client.select(include_str!("../sql/dashboard/connection_history.sql"), None, &[first.into()])? {
+            for row in client.select(
+                include_str!("../sql/dashboard/connection_history.sql"),
+                None,
+                &[first.into()],
+            )? {
                 connections = row.get::<i64>(1)?.unwrap_or(0);
                 limit = row.get::<i64>(2)?.unwrap_or(0);
                 if let Some(minute) = row.get::<TimestampWithTimeZone>(3)? {
                     samples.insert(minute.into_inner(), f64::from(row.get::<i32>(4)?.unwrap_or(0)));
                 }
             }
-            samples.insert(shown.current, samples.get(&shown.current).copied().unwrap_or(0.0).max(connections as f64));
+            samples.insert(
+                shown.current,
+                samples.get(&shown.current).copied().unwrap_or(0.0).max(connections as f64),
+            );
             Ok::<_, ServerError>((connections, limit, samples))
         })
     })?;
@@ -206,6 +235,10 @@ fn connections(shown: Window) -> Result<Signal, ErrorReport> {
         value: connections.to_string(),
         threshold: format!("{} of {limit}", limit * 80 / 100),
         history: sparkline::draw(&line, limit as f64),
-        note: if samples.len() > 1 { String::new() } else { "roll_up_events samples earlier minutes".to_owned() },
+        note: if samples.len() > 1 {
+            String::new()
+        } else {
+            "roll_up_events samples earlier minutes".to_owned()
+        },
     })
 }

@@ -1,12 +1,9 @@
-//! Incident response inside PostgreSQL: feature flags and kill switches that an on-call engineer works with psql alone.
+//! Incident response inside PostgreSQL: flags, telemetry, health checks, an audit of row-level
+//! security and release decisions, all used with psql.
 //!
-//! This file only wires. A domain is a pure core (no PostgreSQL in sight), a thin SQL surface (`api`) and its SQL file under
-//! `sql/schema`; everything that touches the server's internals lives in [`pg`].
-
-#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
-#![warn(missing_docs)]
-// pgrx's error report is what crosses into SQL, at most once a call.
-#![allow(clippy::result_large_err)]
+//! This file declares the modules and registers the settings. Each domain is a pure core without
+//! PostgreSQL, a thin SQL surface (`api`) and a file under `sql/schema`. All access to the server's
+//! internals is in [`pg`].
 
 pub mod access;
 pub mod dashboard;
@@ -24,21 +21,22 @@ pub mod time;
 
 ::pgrx::pg_module_magic!(name, version);
 
-/// Called by the server once in each backend, when the library is loaded.
+/// The server calls this once in each backend, when it loads the library.
 #[allow(non_snake_case)]
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     pg::silence_backtraces();
     settings::register();
+    pg::reserve_setting_prefix(c"crewsnow_ops");
 }
 
-/// What `cargo pgrx test` needs at the root of the crate.
+/// Hooks that `cargo pgrx test` expects at the root of the crate.
 #[cfg(test)]
 pub mod pg_test {
-    /// One-off initialisation of the test cluster: none is needed.
+    /// Initializes the test cluster once: nothing to do.
     pub fn setup(_options: Vec<&str>) {}
 
-    /// Settings of the test cluster: the defaults, as the extension must work with them.
+    /// Settings of the test cluster: none, because the extension must work with the defaults.
     #[must_use]
     pub fn postgresql_conf_options() -> Vec<&'static str> {
         vec![]

@@ -13,8 +13,12 @@ extension_sql_file!("../sql/schema/10_flags.sql", name = "flags", requires = ["a
 extension_sql_file!(
     "../sql/schema/11_flag_functions.sql",
     name = "flag_functions",
-    requires =
-        ["flags", flags::api::update_feature_flag, flags::api::restore_feature_flags, flags::api::explain_feature_flag]
+    requires = [
+        "flags",
+        flags::api::update_feature_flag,
+        flags::api::restore_feature_flags,
+        flags::api::explain_feature_flag
+    ]
 );
 extension_sql_file!(
     "../sql/schema/12_launch_configuration.sql",
@@ -48,7 +52,11 @@ extension_sql_file!(
         telemetry::views::monitoring::webhooks_now
     ]
 );
-extension_sql_file!("../sql/schema/30_health.sql", name = "health", requires = ["telemetry_functions"]);
+extension_sql_file!(
+    "../sql/schema/30_health.sql",
+    name = "health",
+    requires = ["telemetry_functions"]
+);
 extension_sql_file!(
     "../sql/schema/31_health_functions.sql",
     name = "health_functions",
@@ -72,7 +80,11 @@ extension_sql_file!(
         rls::drift::record_rls_audit
     ]
 );
-extension_sql_file!("../sql/schema/50_readiness.sql", name = "readiness", requires = ["rls_functions"]);
+extension_sql_file!(
+    "../sql/schema/50_readiness.sql",
+    name = "readiness",
+    requires = ["rls_functions"]
+);
 extension_sql_file!(
     "../sql/schema/51_readiness_functions.sql",
     name = "readiness_functions",

@@ -1,6 +1,6 @@
-//! Settings `crewsnow_ops.*`. The statics are private: the rest of the crate reads them through the accessors.
+//! Settings `crewsnow_ops.*`. The statics are private; the rest of the crate uses the accessors.
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::CString;
 
 const DAY: i32 = 24 * 60;
@@ -8,9 +8,12 @@ const DAY: i32 = 24 * 60;
 static EVENT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * DAY);
 static ROLLUP_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(400 * DAY);
 static CHANGE_REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static ANONYMOUS_ROLE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"anon"));
-static USER_ROLE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticated"));
-static USERS_TABLE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auth.users"));
+static ANONYMOUS_ROLE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"anon"));
+static USER_ROLE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"authenticated"));
+static USERS_TABLE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"auth.users"));
 static IDENTITY_FUNCTIONS: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"auth.uid(), auth.jwt(), auth.role(), auth.email()"));
 static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(
@@ -18,23 +21,30 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 ));
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static DIRECT_INSERT: GucSetting<bool> = GucSetting::<bool>::new(true);
+static BRIN_SUMMARIES: GucSetting<bool> = GucSetting::<bool>::new(true);
+static WAL_SKIP: GucSetting<bool> = GucSetting::<bool>::new(true);
+static DIRECT_CATALOG_SCANS: GucSetting<bool> = GucSetting::<bool>::new(true);
 
-/// Defines the settings and reserves their prefix, so that a misspelt one is refused once the library is loaded.
+/// Defines the settings and reserves their prefix, so that the server refuses a misspelt name once
+/// the library is loaded.
 pub fn register() {
     GucRegistry::define_string_guc(
         c"crewsnow_ops.change_reason",
-        c"Why feature flags are being changed; kept with each change.",
-        c"Every row of crewsnow_ops.flag_history written while this is set carries it, for example the number of the \
-          incident: SET LOCAL crewsnow_ops.change_reason = 'INC-42'. An empty value is no reason.",
+        c"Reason for changes of feature flags, kept with each change.",
+        c"Each row of crewsnow_ops.flag_history written while this is set carries it, for example \
+          the number of the incident: SET LOCAL crewsnow_ops.change_reason = 'INC-42'. An empty \
+          value is no reason.",
         &CHANGE_REASON,
         GucContext::Userset,
         GucFlags::default(),
     );
-    // For superusers, and whom they let: whoever could shorten it could have the evidence dropped.
+    // Superusers only: a shorter retention would let other roles have evidence dropped.
     GucRegistry::define_int_guc(
         c"crewsnow_ops.event_retention",
         c"How long events are kept.",
-        c"crewsnow_ops.apply_event_retention drops whole days of event_log that are older and have been counted.",
+        c"crewsnow_ops.apply_event_retention drops whole days of event_log that are older and are \
+          in the rollups.",
         &EVENT_RETENTION,
         DAY,
         i32::MAX,
@@ -43,7 +53,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"crewsnow_ops.rollup_retention",
-        c"How long the counts of events and webhooks are kept.",
+        c"How long the rollups of events and webhooks are kept.",
         c"crewsnow_ops.apply_event_retention removes older ones.",
         &ROLLUP_RETENTION,
         DAY,
@@ -52,44 +62,52 @@ pub fn register() {
         GucFlags::UNIT_MIN,
     );
     register_row_security();
-    // SAFETY: the argument is a static C string; the server copies it.
-    unsafe { pg_sys::MarkGUCPrefixReserved(c"crewsnow_ops".as_ptr()) };
+    register_shortcuts();
 }
 
-/// Who asks an application's questions. For superusers, and whom they let: an audit runs policies as these roles.
+/// Describes the audited application. Superusers only: an audit runs policies as these roles.
 fn register_row_security() {
     let text = |name, short, long, setting| {
-        GucRegistry::define_string_guc(name, short, long, setting, GucContext::Suset, GucFlags::default());
+        GucRegistry::define_string_guc(
+            name,
+            short,
+            long,
+            setting,
+            GucContext::Suset,
+            GucFlags::default(),
+        );
     };
     text(
         c"crewsnow_ops.anonymous_role",
-        c"The role of requests that nobody has signed in for.",
-        c"Audits of row-level security look with its rights, if it exists. Empty for none.",
+        c"Client role of requests without a signed-in user.",
+        c"Audits of row-level security run with its privileges, if it exists. Empty for none.",
         &ANONYMOUS_ROLE,
     );
     text(
         c"crewsnow_ops.user_role",
-        c"The role of signed-in users' requests.",
-        c"Audits of row-level security look with its rights, if it exists. Empty for none.",
+        c"Client role of requests by signed-in users.",
+        c"Audits of row-level security run with its privileges, if it exists. Empty for none.",
         &USER_ROLE,
     );
     text(
         c"crewsnow_ops.users_table",
-        c"The table of accounts.",
-        c"Its primary key is who a user is; what references it belongs to users. Where it has them, its columns email, raw_app_meta_data, \
-          raw_user_meta_data and is_anonymous go into claims, as Supabase Auth puts them.",
+        c"Table of accounts.",
+        c"Its primary key identifies a user. A column that references it is an owner column. Its \
+          columns email, raw_app_meta_data, raw_user_meta_data and is_anonymous, if it has them, \
+          go into the claims, as in Supabase Auth.",
         &USERS_TABLE,
     );
     text(
         c"crewsnow_ops.identity_functions",
-        c"Functions that tell who asks, separated by commas.",
-        c"The first returns the user's id; corrections of policies are written with it.",
+        c"Functions that return the identity of a request, separated by commas.",
+        c"The first returns the user's id; remediations of policies use it.",
         &IDENTITY_FUNCTIONS,
     );
     text(
         c"crewsnow_ops.claims",
-        c"The settings that a request's claims are put into, as setting=claim, separated by commas.",
-        c"The claim * is all of them as JSON, sub is the user's id: 'app.user_id=sub' for an application that sets only that.",
+        c"Settings that carry a request's claims, as setting=claim, separated by commas.",
+        c"The claim * is all claims as JSON, sub is the user's id: 'app.user_id=sub' for an \
+          application that sets only that.",
         &CLAIMS,
     );
     GucRegistry::define_string_guc(
@@ -103,7 +121,7 @@ fn register_row_security() {
     GucRegistry::define_int_guc(
         c"crewsnow_ops.audit_time",
         c"How long an audit of row-level security may take.",
-        c"What it has not looked at by then is INCONCLUSIVE.",
+        c"Verdicts that it has not reached by then are INCONCLUSIVE.",
         &AUDIT_TIME,
         100,
         i32::MAX,
@@ -112,16 +130,69 @@ fn register_row_security() {
     );
 }
 
+/// Off switches of the code that bypasses the server's own interface for speed. For superusers:
+/// they are for incidents and measurements, and no answer depends on them.
+fn register_shortcuts() {
+    let switch = |name, short, long, setting| {
+        let (context, flags) = (GucContext::Suset, GucFlags::default());
+        GucRegistry::define_bool_guc(name, short, long, setting, context, flags);
+    };
+    switch(
+        c"crewsnow_ops.direct_insert",
+        c"Writes events without the executor.",
+        c"Off, log_system_event and record_edge_call run a prepared INSERT.",
+        &DIRECT_INSERT,
+    );
+    switch(
+        c"crewsnow_ops.brin_summaries",
+        c"Reads BRIN index pages to exclude blocks of event_log.",
+        c"Off, readers consider every block, and roll_up_events counts all events in one call.",
+        &BRIN_SUMMARIES,
+    );
+    switch(
+        c"crewsnow_ops.wal_skip",
+        c"Skips pages and rows of event_log that are older than the last roll-up.",
+        c"Off, readers decode every row of each block that the BRIN index does not exclude.",
+        &WAL_SKIP,
+    );
+    switch(
+        c"crewsnow_ops.direct_catalog_scans",
+        c"Reads pg_class, pg_index, pg_constraint and pg_attribute without the executor.",
+        c"Off, health checks and row-level security audits run queries instead.",
+        &DIRECT_CATALOG_SCANS,
+    );
+}
+
+/// Whether events are written without the executor.
+pub fn direct_insert() -> bool {
+    DIRECT_INSERT.get()
+}
+
+/// Whether BRIN index pages exclude blocks of event_log.
+pub fn brin_summaries() -> bool {
+    BRIN_SUMMARIES.get()
+}
+
+/// Whether pages and rows older than the last roll-up are skipped.
+pub fn wal_skip() -> bool {
+    WAL_SKIP.get()
+}
+
+/// Whether whole catalogs are read without the executor.
+pub fn direct_catalog_scans() -> bool {
+    DIRECT_CATALOG_SCANS.get()
+}
+
 fn text_of(setting: &GucSetting<Option<CString>>) -> String {
     setting.get().map(|text| text.to_string_lossy().trim().to_owned()).unwrap_or_default()
 }
 
-/// The role of requests that nobody has signed in for; empty for none.
+/// The client role of requests without a signed-in user; empty for none.
 pub fn anonymous_role() -> String {
     text_of(&ANONYMOUS_ROLE)
 }
 
-/// The role of signed-in users' requests; empty for none.
+/// The client role of requests by signed-in users; empty for none.
 pub fn user_role() -> String {
     text_of(&USER_ROLE)
 }
@@ -131,35 +202,41 @@ pub fn users_table() -> String {
     text_of(&USERS_TABLE)
 }
 
-/// Functions that tell who asks, as SQL names them.
+/// Functions that return the identity of a request, as SQL names them.
 pub fn identity_functions() -> Vec<String> {
-    text_of(&IDENTITY_FUNCTIONS).split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    text_of(&IDENTITY_FUNCTIONS)
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
-/// Settings and the claim that each carries; `*` for all of them.
+/// Pairs of a setting and the claim that it carries; `*` stands for all claims.
 pub fn claims() -> Vec<(String, String)> {
     let text = text_of(&CLAIMS);
-    let pair = |pair: &str| pair.split_once('=').map(|(setting, claim)| (setting.trim().into(), claim.trim().into()));
+    let pair = |pair: &str| {
+        pair.split_once('=').map(|(setting, claim)| (setting.trim().into(), claim.trim().into()))
+    };
     text.split(',').filter_map(pair).collect()
 }
 
-/// How long an audit may take, in milliseconds.
+/// The time limit of an audit, in milliseconds.
 pub fn audit_time() -> u64 {
     AUDIT_TIME.get().unsigned_abs().into()
 }
 
-/// The reason given in `crewsnow_ops.change_reason`, if there is one.
+/// `crewsnow_ops.change_reason`; `None` if it is empty.
 pub fn change_reason() -> Option<String> {
     let reason = CHANGE_REASON.get()?.to_string_lossy().trim().to_owned();
     (!reason.is_empty()).then_some(reason)
 }
 
-/// How long events are kept, in minutes.
+/// The retention of events, in minutes.
 pub fn event_retention() -> i64 {
     EVENT_RETENTION.get().into()
 }
 
-/// How long counts are kept, in minutes.
+/// The retention of rollups, in minutes.
 pub fn rollup_retention() -> i64 {
     ROLLUP_RETENTION.get().into()
 }

@@ -22,7 +22,9 @@ pub fn similar<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<S
 }
 
 fn normalise(key: &str) -> String {
-    key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+    key.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect()
 }
 
 /// The names in double quotes, separated by commas, with `last` before the last one.
@@ -71,7 +73,9 @@ mod tests {
 
     #[test]
     fn new_keys() {
-        for key in ["problematic_feature", "feature_key", "ski_lift_map", "x", "matching", "tracker"] {
+        for key in
+            ["problematic_feature", "feature_key", "ski_lift_map", "x", "matching", "tracker"]
+        {
             assert!(similar(key, LAUNCH).is_empty(), "{key}");
         }
     }

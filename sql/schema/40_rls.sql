@@ -1,4 +1,4 @@
--- Row-level security: what operators have accepted, and how it stood earlier.
+-- Row-level security: acceptances and stored audits.
 CREATE TABLE crewsnow_ops.rls_acceptances (
     finding text NOT NULL,
     accepted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -9,15 +9,23 @@ CREATE TABLE crewsnow_ops.rls_acceptances (
     CONSTRAINT rls_acceptances_pkey PRIMARY KEY (finding, accepted_at),
     CONSTRAINT rls_acceptances_check CHECK (reason OPERATOR(pg_catalog.<>) '' AND pg_catalog.isfinite(expires_at))
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rls_acceptances IS 'Findings of the audit that somebody has accepted: why, and until when. The latest of a finding holds, until it expires.';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.finding IS 'The finding, as audit_rls names it.';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_at IS 'When.';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_by IS 'By whom (session_user).';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.reason IS 'Why.';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.expires_at IS 'Until when.';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.severity IS 'How urgent it was. What has become more urgent is not accepted.';
-COMMENT ON CONSTRAINT rls_acceptances_pkey ON crewsnow_ops.rls_acceptances IS 'One decision at a time.';
-COMMENT ON CONSTRAINT rls_acceptances_check ON crewsnow_ops.rls_acceptances IS 'A reason and an end are needed.';
+COMMENT ON TABLE crewsnow_ops.rls_acceptances IS
+    'Findings that an operator accepted, with reason and expiry. The latest row of a finding '
+    'applies, until it expires.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.finding IS 'Name of the finding, as in audit_rls.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_at IS
+    'Time of the acceptance (clock time).';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_by IS 'Author (session_user).';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.reason IS
+    'Reason; shown in every report in place of the finding.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.expires_at IS
+    'Expiry, at most one year after accepted_at.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.severity IS
+    'Severity of the finding when it was accepted. A finding that became worse is not accepted.';
+COMMENT ON CONSTRAINT rls_acceptances_pkey ON crewsnow_ops.rls_acceptances IS
+    'One acceptance of a finding at a time.';
+COMMENT ON CONSTRAINT rls_acceptances_check ON crewsnow_ops.rls_acceptances IS
+    'reason is not empty; expires_at is finite.';
 
 CREATE TABLE crewsnow_ops.rls_runs (
     run uuid NOT NULL,
@@ -26,25 +34,27 @@ CREATE TABLE crewsnow_ops.rls_runs (
     unmet integer NOT NULL,
     CONSTRAINT rls_runs_pkey PRIMARY KEY (run)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rls_runs IS 'Audits that record_rls_audit has kept, the last hundred.';
-COMMENT ON COLUMN crewsnow_ops.rls_runs.run IS 'Its id.';
-COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_at IS 'When.';
-COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_by IS 'By whom (session_user).';
-COMMENT ON COLUMN crewsnow_ops.rls_runs.unmet IS 'How many requirements of generate_rls_checklist were not SECURE.';
-COMMENT ON CONSTRAINT rls_runs_pkey ON crewsnow_ops.rls_runs IS 'An audit has one row.';
+COMMENT ON TABLE crewsnow_ops.rls_runs IS 'Audits that record_rls_audit stored; the last hundred.';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.run IS 'Id of the audit.';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_at IS 'Time of the audit (clock time).';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.ran_by IS 'Author (session_user).';
+COMMENT ON COLUMN crewsnow_ops.rls_runs.unmet IS
+    'Number of requirements of generate_rls_checklist that were not SECURE.';
+COMMENT ON CONSTRAINT rls_runs_pkey ON crewsnow_ops.rls_runs IS 'One row per audit.';
 
--- Without foreign keys to rls_runs: restored side by side (pg_restore -j), these rows may come before those.
+-- No foreign keys to rls_runs: pg_restore -j may load these rows first.
 CREATE TABLE crewsnow_ops.rls_run_findings (
     run uuid NOT NULL,
     finding text NOT NULL,
     severity text NOT NULL,
     CONSTRAINT rls_run_findings_pkey PRIMARY KEY (run, finding)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rls_run_findings IS 'What a kept audit found.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_findings.run IS 'The audit.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_findings.finding IS 'The finding, as audit_rls names it.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_findings.severity IS 'How urgent it was.';
-COMMENT ON CONSTRAINT rls_run_findings_pkey ON crewsnow_ops.rls_run_findings IS 'A finding has one row an audit.';
+COMMENT ON TABLE crewsnow_ops.rls_run_findings IS 'Findings of stored audits.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_findings.run IS 'Id of the audit.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_findings.finding IS 'Name of the finding, as in audit_rls.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_findings.severity IS 'Severity of the finding.';
+COMMENT ON CONSTRAINT rls_run_findings_pkey ON crewsnow_ops.rls_run_findings IS
+    'One row per audit and finding.';
 
 CREATE TABLE crewsnow_ops.rls_run_verdicts (
     run uuid NOT NULL,
@@ -55,14 +65,16 @@ CREATE TABLE crewsnow_ops.rls_run_verdicts (
     condition text NOT NULL,
     CONSTRAINT rls_run_verdicts_pkey PRIMARY KEY (run, relation, reach, role)
 ) USING heap;
-COMMENT ON TABLE crewsnow_ops.rls_run_verdicts IS 'Who could reach whose rows at the time of a kept audit.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.run IS 'The audit.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.relation IS 'The table.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.reach IS 'What could be done, as in rls_matrix.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.role IS 'By whom.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.verdict IS 'The widest verdict of the role''s identities.';
-COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.condition IS 'What the server enforced.';
-COMMENT ON CONSTRAINT rls_run_verdicts_pkey ON crewsnow_ops.rls_run_verdicts IS 'One verdict a table, reach and role.';
+COMMENT ON TABLE crewsnow_ops.rls_run_verdicts IS 'Verdicts of stored audits.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.run IS 'Id of the audit.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.relation IS 'Table, schema-qualified.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.reach IS 'Reach, as in rls_matrix.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.role IS 'Client role.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.verdict IS
+    'Widest verdict of the identities of the role.';
+COMMENT ON COLUMN crewsnow_ops.rls_run_verdicts.condition IS 'Quals that the server enforced.';
+COMMENT ON CONSTRAINT rls_run_verdicts_pkey ON crewsnow_ops.rls_run_verdicts IS
+    'One row per audit, table, reach and role.';
 
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_acceptances', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.rls_runs', '');
@@ -77,7 +89,8 @@ CREATE TABLE crewsnow_ops.rls_self_test_leaky (
     CONSTRAINT rls_self_test_leaky_pkey PRIMARY KEY (owner)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.rls_self_test_leaky IS
-    'Self-test table with a policy that leaks every row: the audit must report it. Holds no user data.';
+    'Self-test table with a policy that leaks every row: the audit must report it. Holds no user '
+    'data.';
 COMMENT ON COLUMN crewsnow_ops.rls_self_test_leaky.owner IS
     'Owner column. The values belong to no account.';
 COMMENT ON CONSTRAINT rls_self_test_leaky_pkey ON crewsnow_ops.rls_self_test_leaky IS

@@ -54,3 +54,5 @@ GRANT EXECUTE ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) TO
 -- The function reads only its arguments. A CHECK constraint of event_log calls it with the privileges
 -- of the inserting role.
 GRANT EXECUTE ON FUNCTION crewsnow_ops.is_valid_event(text, text, numeric, jsonb, timestamptz) TO PUBLIC;
+-- The decision behind require_go: it demands EXECUTE on require_go itself.
+GRANT EXECUTE ON FUNCTION crewsnow_ops.require_go_decision(text, text) TO PUBLIC;

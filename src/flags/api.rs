@@ -39,7 +39,9 @@ fn update_feature_flag(
     }
     require_writable("change feature flags")?;
     attributed(p_updated_by, None, || {
-        Spi::connect_mut(|client| update(client, key, p_is_enabled, p_rollout_percentage, p_updated_by))
+        Spi::connect_mut(|client| {
+            update(client, key, p_is_enabled, p_rollout_percentage, p_updated_by)
+        })
     })?;
     Ok(true)
 }
@@ -50,24 +52,36 @@ fn update_feature_flag(
 /// flag), 25001 (old snapshot), 25006 (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
-fn restore_feature_flags(p_as_of: Option<TimestampWithTimeZone>, p_reason: Option<&str>) -> Result<i32, ErrorReport> {
-    const EXAMPLE: &str = "SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'INC-42: undo');";
-    let as_of = p_as_of.ok_or(ServerError::NullArgument { argument: "p_as_of", example: EXAMPLE })?;
-    let reason = p_reason.ok_or(ServerError::NullArgument { argument: "p_reason", example: EXAMPLE })?.trim();
+fn restore_feature_flags(
+    p_as_of: Option<TimestampWithTimeZone>,
+    p_reason: Option<&str>,
+) -> Result<i32, ErrorReport> {
+    const EXAMPLE: &str =
+        "SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'INC-42: undo');";
+    let as_of =
+        p_as_of.ok_or(ServerError::NullArgument { argument: "p_as_of", example: EXAMPLE })?;
+    let reason = p_reason
+        .ok_or(ServerError::NullArgument { argument: "p_reason", example: EXAMPLE })?
+        .trim();
     if reason.is_empty() {
         return Err(FlagError::EmptyReason.into());
     }
     require_writable("restore feature flags")?;
     require_latest_snapshot("restore feature flags")?;
-    let changed = attributed(None, Some(reason), || Spi::connect_mut(|client| restore(client, as_of)))?;
+    let changed =
+        attributed(None, Some(reason), || Spi::connect_mut(|client| restore(client, as_of)))?;
     Ok(changed)
 }
 
 /// Explains an evaluation. See the COMMENT on the SQL function. Raises no errors of its own.
 #[pg_extern(schema = "crewsnow_ops", stable, parallel_safe, requires = ["flags"])]
-fn explain_feature_flag(p_flag_key: Option<&str>, p_user_id: default!(Option<pgrx::Uuid>, "NULL")) -> Option<JsonB> {
+fn explain_feature_flag(
+    p_flag_key: Option<&str>,
+    p_user_id: default!(Option<pgrx::Uuid>, "NULL"),
+) -> Option<JsonB> {
     let user = p_user_id.map(|user| *user.as_bytes());
-    let decision = p_flag_key.map_or(Decision::FlagNotFound, |key| cache::decide(key.as_bytes(), user.as_ref()));
+    let decision = p_flag_key
+        .map_or(Decision::FlagNotFound, |key| cache::decide(key.as_bytes(), user.as_ref()));
     let (reason, detail) = decision.reason();
     let explanation = Explanation {
         flag_key: p_flag_key,
@@ -97,7 +111,11 @@ fn update(
     percentage: Option<i32>,
     updated_by: Option<&str>,
 ) -> Result<(), FlagError> {
-    client.update(in_target_schema(include_str!("../../sql/flags/lock_flags.sql"))?.as_str(), None, &[])?;
+    client.update(
+        in_target_schema(include_str!("../../sql/flags/lock_flags.sql"))?.as_str(),
+        None,
+        &[],
+    )?;
     // Another session may create the flag between the look-up and the insert, or remove it again:
     // then retry. The rounds are limited because a policy may show a row that cannot be locked, and
     // a trigger may suppress the insert.
@@ -124,7 +142,10 @@ struct Setting {
 
 impl Setting {
     fn with(self, enabled: Option<bool>, percentage: Option<i32>) -> Self {
-        Self { enabled: enabled.unwrap_or(self.enabled), percentage: percentage.unwrap_or(self.percentage) }
+        Self {
+            enabled: enabled.unwrap_or(self.enabled),
+            percentage: percentage.unwrap_or(self.percentage),
+        }
     }
 }
 
@@ -137,8 +158,10 @@ impl std::fmt::Display for Setting {
 fn lock(client: &mut SpiClient<'_>, key: &str) -> Result<Option<Setting>, FlagError> {
     let sql = in_target_schema(include_str!("../../sql/flags/lock_flag.sql"))?;
     let row = client.update(sql.as_str(), None, &[key.into()])?.next();
-    row.map(|row| Ok(Setting { enabled: row.get(1)?.unwrap_or(false), percentage: row.get(2)?.unwrap_or(0) }))
-        .transpose()
+    row.map(|row| {
+        Ok(Setting { enabled: row.get(1)?.unwrap_or(false), percentage: row.get(2)?.unwrap_or(0) })
+    })
+    .transpose()
 }
 
 fn change(
@@ -152,7 +175,11 @@ fn change(
         notify(PgLogLevel::NOTICE, format!("{key}: already {was}, nothing to change"), None);
     } else {
         let sql = in_target_schema(include_str!("../../sql/flags/update_flag.sql"))?;
-        client.update(sql.as_str(), None, &[key.into(), asked.enabled.into(), asked.percentage.into()])?;
+        client.update(
+            sql.as_str(),
+            None,
+            &[key.into(), asked.enabled.into(), asked.percentage.into()],
+        )?;
         notify(PgLogLevel::NOTICE, format!("{key}: was {was}, is now {asked}"), None);
     }
     if asked.enabled && asked.percentage == 0 && keeps_percentage {
@@ -192,7 +219,8 @@ fn create(
     }
     let setting = Setting { enabled: false, percentage: 100 }.with(enabled, percentage);
     let sql = in_target_schema(include_str!("../../sql/flags/insert_flag.sql"))?;
-    let arguments = [key.into(), setting.enabled.into(), setting.percentage.into(), updated_by.into()];
+    let arguments =
+        [key.into(), setting.enabled.into(), setting.percentage.into(), updated_by.into()];
     let created = !client.update(sql.as_str(), None, &arguments)?.is_empty();
     if created {
         notify(
@@ -234,8 +262,13 @@ fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i
     client.update(free_keys?.as_str(), None, &[as_of.into()])?;
     for sql in [columns::restore_change(), add.map_err(FlagError::from)] {
         for row in client.update(sql?.as_str(), None, &[as_of.into()])? {
-            let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) else { continue };
-            let is = Setting { enabled: row.get(3)?.unwrap_or(false), percentage: row.get(4)?.unwrap_or(0) };
+            let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) else {
+                continue;
+            };
+            let is = Setting {
+                enabled: row.get(3)?.unwrap_or(false),
+                percentage: row.get(4)?.unwrap_or(0),
+            };
             notify(PgLogLevel::NOTICE, format!("{key}: restored, is now {is}"), None);
             removed.remove(id.as_bytes());
             changed.insert(*id.as_bytes());

@@ -39,7 +39,8 @@ impl Group {
         let words = uuid_text(user);
         let shift = u32::from(self.tail_length) * 8;
         // As 64 bits, so that a shift by a whole word is defined.
-        let shifted = |low: u32, high: u32| ((u64::from(high) << 32 | u64::from(low)) >> (32 - shift)) as u32;
+        let shifted =
+            |low: u32, high: u32| ((u64::from(high) << 32 | u64::from(low)) >> (32 - shift)) as u32;
         let mut state = self.state;
         let mut last = (u64::from(self.tail) << (32 - shift)) as u32;
         for word in words {
@@ -94,7 +95,8 @@ fn word_of(bytes: &[u8]) -> u32 {
 #[inline(always)]
 fn uuid_text(user: &UserId) -> [u32; 9] {
     const HYPHEN: u64 = b'-' as u64;
-    let quarter = |i: usize| hex(u32::from_le_bytes([user[i], user[i + 1], user[i + 2], user[i + 3]]));
+    let quarter =
+        |i: usize| hex(u32::from_le_bytes([user[i], user[i + 1], user[i + 2], user[i + 3]]));
     // Each quarter is 8 characters; hyphens follow characters 8, 12, 16 and 20.
     let (a, b, c, d) = (quarter(0), quarter(4), quarter(8), quarter(12));
     let (b_low, b_high) = (b & 0xffff_ffff, b >> 32);
@@ -139,7 +141,10 @@ mod tests {
     fn murmur3(bytes: &[u8]) -> u32 {
         let (words, rest) = bytes.as_chunks::<4>();
         let state = hash_words(words);
-        finish(if rest.is_empty() { state } else { state ^ scramble(word_of(rest)) }, bytes.len() as u32)
+        finish(
+            if rest.is_empty() { state } else { state ^ scramble(word_of(rest)) },
+            bytes.len() as u32,
+        )
     }
 
     fn text_of(user: &UserId) -> String {
@@ -149,7 +154,9 @@ mod tests {
 
     fn nth_user(n: u32) -> UserId {
         // Reproducible ids in the form of version 4 uuids.
-        let mut user = (u128::from(n) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
+        let mut user = (u128::from(n) + 1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            .to_be_bytes();
         user[6] = user[6] & 0x0f | 0x40;
         user[8] = user[8] & 0x3f | 0x80;
         user
@@ -180,7 +187,11 @@ mod tests {
     #[test]
     fn published_vectors_of_unleash() {
         for (group, user, bucket) in [("gr1", "123", 73), ("groupX", "999", 25)] {
-            assert_eq!(murmur3(format!("{group}:{user}").as_bytes()) % 100 + 1, bucket, "{group}:{user}");
+            assert_eq!(
+                murmur3(format!("{group}:{user}").as_bytes()) % 100 + 1,
+                bucket,
+                "{group}:{user}"
+            );
         }
     }
 
@@ -200,7 +211,8 @@ mod tests {
             for n in 0..1_000_000 {
                 counts[usize::from(bucket(&group, &nth_user(n))) - 1] += 1;
             }
-            let chi_square: f64 = counts.iter().map(|c| (f64::from(*c) - 10_000.0).powi(2) / 10_000.0).sum();
+            let chi_square: f64 =
+                counts.iter().map(|c| (f64::from(*c) - 10_000.0).powi(2) / 10_000.0).sum();
             assert!(chi_square < 148.2, "{key}: {chi_square}");
         }
     }
@@ -209,7 +221,8 @@ mod tests {
     /// the test allows five of them.
     #[test]
     fn flags_pick_their_users_independently() {
-        let groups = ["tracker_pro", "advanced_filters", "tracker_pro2"].map(|key| Group::new(key.as_bytes()));
+        let groups = ["tracker_pro", "advanced_filters", "tracker_pro2"]
+            .map(|key| Group::new(key.as_bytes()));
         for (i, a) in groups.iter().enumerate() {
             for b in &groups[i + 1..] {
                 let both = (0..1_000_000)
@@ -225,7 +238,9 @@ mod tests {
     fn rollouts_are_monotone() {
         use crate::flags::model::{Flag, Targeting};
         let flags: Vec<Flag> = (0..=100)
-            .map(|percentage| Flag::new(true, percentage, b"tracker_pro", vec![], Targeting::default()))
+            .map(|percentage| {
+                Flag::new(true, percentage, b"tracker_pro", vec![], Targeting::default())
+            })
             .collect();
         for n in 0..20_000 {
             let user = nth_user(n);

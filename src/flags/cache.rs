@@ -111,18 +111,22 @@ impl Cache {
         self.memos = [NO_MEMO; MEMOS];
         let mut index = Index::default();
         let mut flags = Vec::new();
-        let table = lookup::target_schema().and_then(|schema| lookup::table_in(schema, c"feature_flags"));
+        let table =
+            lookup::target_schema().and_then(|schema| lookup::table_in(schema, c"feature_flags"));
         invalidation::watch(table);
         // The scan below may miss a change that is announced from here on. Such a change raises the
         // generation, so the next evaluation loads again.
         let mut generation = invalidation::generation();
-        let scan = table.and_then(|table| TableScan::open_then(table, || generation = invalidation::generation()));
+        let scan = table.and_then(|table| {
+            TableScan::open_then(table, || generation = invalidation::generation())
+        });
         if let Some(scan) = scan {
             memory::in_temporary_context(|| read_flags(scan, &mut index, &mut flags));
         }
         index.shrink_to_fit();
         flags.shrink_to_fit();
-        self.user_context = lookup::schema(c"crewsnow_ops").and_then(|s| lookup::table_in(s, c"user_context"));
+        self.user_context =
+            lookup::schema(c"crewsnow_ops").and_then(|s| lookup::table_in(s, c"user_context"));
         self.index = index;
         self.flags = flags;
         self.generation = generation;
@@ -142,16 +146,15 @@ fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
     let segments = column(c"target_segments", pg_sys::TEXTARRAYOID);
     while let Some(row) = scan.next() {
         let (Some(key), Some(group)) = (row.text(key), row.text(group)) else { continue };
-        let targeting = row.boolean(premium_only).zip(row.text_array(regions)).zip(row.text_array(segments));
+        let targeting =
+            row.boolean(premium_only).zip(row.text_array(regions)).zip(row.text_array(segments));
         let flag = Flag::new(
             row.boolean(is_enabled).unwrap_or(false) && targeting.is_some(),
             row.integer(percentage).unwrap_or(0),
             &group,
             row.uuid_array(listed).unwrap_or_default(),
-            targeting.map_or_else(Targeting::default, |((premium_only, regions), segments)| Targeting {
-                premium_only,
-                regions,
-                segments,
+            targeting.map_or_else(Targeting::default, |((premium_only, regions), segments)| {
+                Targeting { premium_only, regions, segments }
             }),
         );
         let Ok(position) = u32::try_from(flags.len()) else { break };

@@ -31,13 +31,18 @@ fn with_columns(sql: &str, except: &[&str]) -> Result<String, FlagError> {
     let except: Vec<String> = except.iter().map(|name| (*name).to_owned()).collect();
     let columns = Spi::connect(|client| {
         client
-            .select(include_str!("../../sql/flags/columns.sql"), None, &[table.into(), except.into()])?
+            .select(
+                include_str!("../../sql/flags/columns.sql"),
+                None,
+                &[table.into(), except.into()],
+            )?
             .map(|row| Ok(row.get::<String>(1)?.unwrap_or_default()))
             .collect::<Result<Vec<_>, FlagError>>()
     })?;
     let mut sql = in_target_schema(sql)?.replace("@columns@", &columns.join(", "));
     for alias in ["f", "n", "s"] {
-        let qualified: Vec<String> = columns.iter().map(|column| format!("{alias}.{column}")).collect();
+        let qualified: Vec<String> =
+            columns.iter().map(|column| format!("{alias}.{column}")).collect();
         sql = sql.replace(&format!("@{alias}.columns@"), &qualified.join(", "));
     }
     Ok(sql)

@@ -81,11 +81,15 @@ impl SqlError for FlagError {
     fn detail(&self) -> Option<String> {
         Some(match self {
             Self::InvalidKey(error) => error.detail(),
-            Self::InvalidPercentage(_) => "A rollout percentage is a whole number from 0 to 100.".into(),
+            Self::InvalidPercentage(_) => {
+                "A rollout percentage is a whole number from 0 to 100.".into()
+            }
             Self::LikelyTypo { similar, .. } => {
                 format!("Nothing was changed. Similar flags: {}.", quoted_list(similar, "and"))
             }
-            Self::EmptyReason => "p_reason is empty. The flag history keeps it with each change.".into(),
+            Self::EmptyReason => {
+                "p_reason is empty. The flag history keeps it with each change.".into()
+            }
             Self::FutureInstant { now, .. } => format!("The present time is {now}."),
             Self::BeforeFirstFlag { earliest, .. } => {
                 format!("The oldest flag was created at {earliest}.")
@@ -96,10 +100,14 @@ impl SqlError for FlagError {
                     .into()
             }
             Self::FrozenColumn { .. } => "The id ties the flag to its history.".into(),
-            Self::HistoryIsAppendOnly => "No role can change or remove rows, the owner included.".into(),
-            Self::Unreachable(_) => "A policy or a trigger on feature_flags hides the row or suppresses the insert. \
+            Self::HistoryIsAppendOnly => {
+                "No role can change or remove rows, the owner included.".into()
+            }
+            Self::Unreachable(_) => {
+                "A policy or a trigger on feature_flags hides the row or suppresses the insert. \
                  Nothing was changed."
-                .into(),
+                    .into()
+            }
             Self::Server(error) => return error.detail(),
         })
     }
@@ -107,7 +115,9 @@ impl SqlError for FlagError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::InvalidKey(_) => "SELECT flag_key FROM feature_flags ORDER BY flag_key;".into(),
-            Self::InvalidPercentage(_) => "SELECT update_feature_flag('tracker_pro', true, 25);".into(),
+            Self::InvalidPercentage(_) => {
+                "SELECT update_feature_flag('tracker_pro', true, 25);".into()
+            }
             Self::LikelyTypo { key, similar } => format!(
                 "Did you mean {}? If the flag is new: \
                  INSERT INTO feature_flags (flag_key) VALUES ('{key}');",
@@ -121,9 +131,11 @@ impl SqlError for FlagError {
             Self::FrozenColumn { .. } => {
                 "Delete the flag and insert it again. The flag history keeps both changes.".into()
             }
-            Self::HistoryIsAppendOnly => "To undo a change, append one: SELECT crewsnow_ops.restore_feature_flags\
+            Self::HistoryIsAppendOnly => {
+                "To undo a change, append one: SELECT crewsnow_ops.restore_feature_flags\
                  (now() - interval '15 minutes', 'why');"
-                .into(),
+                    .into()
+            }
             Self::Unreachable(_) => "\\d feature_flags".into(),
             Self::Server(error) => return error.hint(),
         })

@@ -3,6 +3,10 @@
 //! The function reads its arguments without pgrx's wrapper, which copies the key, checks its encoding
 //! (and raises an error where that fails), and costs as much again as the evaluation.
 
+// Allowed here because this hot path takes its call as the server makes it, without pgrx. Everywhere
+// else outside `pg`, `Cargo.toml` denies unsafe code.
+#![allow(unsafe_code)]
+
 use super::bucket::UserId;
 use super::cache;
 use super::model::MAX_KEY_LENGTH;
@@ -22,7 +26,9 @@ pub extern "C" fn pg_finfo_is_feature_enabled_for_user() -> &'static pg_sys::Pg_
 /// # Safety
 /// Called by the server with exactly these two arguments.
 #[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
     // SAFETY: the SQL declaration has two arguments, text and uuid. Either may be NULL; both
     // outlive the call.
     unsafe {
@@ -45,7 +51,10 @@ pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(fcinfo: pg_sys::Func
 /// `key` must be a text that outlives the call.
 #[pgrx::pg_guard]
 #[inline(never)]
-unsafe extern "C-unwind" fn decide_guarded(key: pg_sys::Datum, user: Option<&UserId>) -> pg_sys::Datum {
+unsafe extern "C-unwind" fn decide_guarded(
+    key: pg_sys::Datum,
+    user: Option<&UserId>,
+) -> pg_sys::Datum {
     // SAFETY: guaranteed by the caller.
     let is_on = unsafe { short_text(key) }.is_some_and(|key| cache::decide(key, user).is_on());
     pg_sys::Datum::from(is_on)
@@ -64,7 +73,10 @@ unsafe fn inline_text<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
         if pgrx::varatt_is_1b_e(varlena) || pgrx::varatt_is_4b_c(varlena) {
             return None;
         }
-        Some(std::slice::from_raw_parts(pgrx::vardata_any(varlena).cast::<u8>(), pgrx::varsize_any_exhdr(varlena)))
+        Some(std::slice::from_raw_parts(
+            pgrx::vardata_any(varlena).cast::<u8>(),
+            pgrx::varsize_any_exhdr(varlena),
+        ))
     }
 }
 

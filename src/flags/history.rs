@@ -31,8 +31,15 @@ impl Drop for Attributed {
 
 /// Attributes the changes that `work` makes to `updated_by` and `reason`. Without a reason,
 /// crewsnow_ops.change_reason applies.
-pub fn attributed<R>(updated_by: Option<&str>, reason: Option<&str>, work: impl FnOnce() -> R) -> R {
-    let attribution = Attribution { updated_by: updated_by.map(str::to_owned), reason: reason.map(str::to_owned) };
+pub fn attributed<R>(
+    updated_by: Option<&str>,
+    reason: Option<&str>,
+    work: impl FnOnce() -> R,
+) -> R {
+    let attribution = Attribution {
+        updated_by: updated_by.map(str::to_owned),
+        reason: reason.map(str::to_owned),
+    };
     let _attributed = Attributed(ATTRIBUTION.with(|state| state.replace(attribution)).flatten());
     work()
 }
@@ -46,7 +53,11 @@ fn attribution() -> Attribution {
 }
 
 /// Writes the row of one change, as the owner of the history: the actor needs no privilege on it.
-pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument) -> Result<(), FlagError> {
+pub fn record_change(
+    flag: pgrx::Uuid,
+    before: &RowArgument,
+    after: &RowArgument,
+) -> Result<(), FlagError> {
     let actor = sec_context::current_user();
     let Attribution { updated_by, reason } = attribution();
     sec_context::as_role(owner()?, || {
@@ -54,7 +65,14 @@ pub fn record_change(flag: pgrx::Uuid, before: &RowArgument, after: &RowArgument
             client.update(
                 include_str!("../../sql/flags/record_flag_change.sql"),
                 None,
-                &[flag.into(), before.bind(), after.bind(), actor.into(), updated_by.into(), reason.into()],
+                &[
+                    flag.into(),
+                    before.bind(),
+                    after.bind(),
+                    actor.into(),
+                    updated_by.into(),
+                    reason.into(),
+                ],
             )?;
             Ok(())
         })

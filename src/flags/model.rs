@@ -25,9 +25,13 @@ impl InvalidKey {
     pub fn detail(&self) -> String {
         match self {
             Self::Empty => format!("A flag key has 1 to {MAX_KEY_LENGTH} characters."),
-            Self::TooLong(length) => format!("The key has {length} characters; at most {MAX_KEY_LENGTH} are allowed."),
+            Self::TooLong(length) => {
+                format!("The key has {length} characters; at most {MAX_KEY_LENGTH} are allowed.")
+            }
             Self::Character(c) => {
-                format!("The key contains {c:?}. Allowed are letters a to z in either case, digits, and . _ ~ -")
+                format!(
+                    "The key contains {c:?}. Allowed are letters a to z in either case, digits, and . _ ~ -"
+                )
             }
         }
     }
@@ -69,8 +73,10 @@ impl Targeting {
     /// Whether `user` fulfils every condition.
     pub fn admits(&self, user: &UserContext) -> bool {
         (!self.premium_only || user.premium)
-            && (self.regions.is_empty() || user.region.as_ref().is_some_and(|region| self.regions.contains(region)))
-            && (self.segments.is_empty() || user.segments.iter().any(|segment| self.segments.contains(segment)))
+            && (self.regions.is_empty()
+                || user.region.as_ref().is_some_and(|region| self.regions.contains(region)))
+            && (self.segments.is_empty()
+                || user.segments.iter().any(|segment| self.segments.contains(segment)))
     }
 }
 
@@ -98,7 +104,13 @@ pub struct Flag {
 impl Flag {
     /// A flag from its row. A percentage outside 0 to 100 counts as 0: a broken flag is off. (The
     /// table refuses such a percentage.)
-    pub fn new(enabled: bool, percentage: i32, group: &[u8], mut listed: Vec<UserId>, targeting: Targeting) -> Self {
+    pub fn new(
+        enabled: bool,
+        percentage: i32,
+        group: &[u8],
+        mut listed: Vec<UserId>,
+        targeting: Targeting,
+    ) -> Self {
         listed.sort_unstable();
         listed.dedup();
         Self {
@@ -119,7 +131,11 @@ impl Flag {
     /// Decides for one user, or without one. `context` is called only if targeting needs it; a user
     /// without a context fails every condition.
     #[inline]
-    pub fn decide(&self, user: Option<&UserId>, context: impl FnOnce(&UserId) -> Option<UserContext>) -> Decision {
+    pub fn decide(
+        &self,
+        user: Option<&UserId>,
+        context: impl FnOnce(&UserId) -> Option<UserContext>,
+    ) -> Decision {
         if !self.enabled {
             return Decision::Disabled;
         }
@@ -190,15 +206,22 @@ impl Decision {
             Self::FlagNotFound => ("FLAG_NOT_FOUND", "the flag does not exist"),
             Self::Disabled => ("DISABLED", "the flag is disabled"),
             Self::TargetUser => ("TARGETING_MATCH", "the user is listed in target_user_ids"),
-            Self::NoUser => ("TARGETING_KEY_MISSING", "the flag depends on the user, and no user was given"),
-            Self::UnknownUser => {
-                ("TARGETING_MISMATCH", "the flag is targeted, and the user has no row in crewsnow_ops.user_context")
+            Self::NoUser => {
+                ("TARGETING_KEY_MISSING", "the flag depends on the user, and no user was given")
             }
-            Self::NotTargeted => ("TARGETING_MISMATCH", "the user does not meet the flag's targeting"),
+            Self::UnknownUser => (
+                "TARGETING_MISMATCH",
+                "the flag is targeted, and the user has no row in crewsnow_ops.user_context",
+            ),
+            Self::NotTargeted => {
+                ("TARGETING_MISMATCH", "the user does not meet the flag's targeting")
+            }
             Self::FullRollout => ("STATIC", "the flag is rolled out to 100 %"),
             Self::ZeroRollout => ("STATIC", "the flag is rolled out to 0 %"),
             Self::InRollout(_) => ("SPLIT", "the user's bucket is within the rollout percentage"),
-            Self::OutsideRollout(_) => ("SPLIT", "the user's bucket is above the rollout percentage"),
+            Self::OutsideRollout(_) => {
+                ("SPLIT", "the user's bucket is above the rollout percentage")
+            }
         }
     }
 
@@ -252,7 +275,11 @@ mod tests {
 
     #[test]
     fn targeting_needs_every_condition_that_is_set() {
-        let context = UserContext { premium: true, region: Some(b"FR".to_vec()), segments: vec![b"beta".to_vec()] };
+        let context = UserContext {
+            premium: true,
+            region: Some(b"FR".to_vec()),
+            segments: vec![b"beta".to_vec()],
+        };
         let all = Targeting {
             premium_only: true,
             regions: vec![b"CH".to_vec(), b"FR".to_vec()],
@@ -282,9 +309,14 @@ mod tests {
         assert_eq!(validate_key(""), Err(InvalidKey::Empty));
         assert_eq!(validate_key(&"k".repeat(101)), Err(InvalidKey::TooLong(101)));
         assert_eq!(validate_key(&"é".repeat(10_240)), Err(InvalidKey::TooLong(10_240)));
-        for (key, character) in
-            [("l'été", '\''), ("a\nb", '\n'), ("\"x\"", '"'), ("лыжи", 'л'), ("a b", ' '), ("a:b", ':')]
-        {
+        for (key, character) in [
+            ("l'été", '\''),
+            ("a\nb", '\n'),
+            ("\"x\"", '"'),
+            ("лыжи", 'л'),
+            ("a b", ' '),
+            ("a:b", ':'),
+        ] {
             assert_eq!(validate_key(key), Err(InvalidKey::Character(character)));
         }
     }

@@ -12,9 +12,12 @@ mod tests {
     }
 
     fn on_for(key: &str, user: &str) -> bool {
-        Spi::get_one_with_args("SELECT is_feature_enabled_for_user($1, $2::uuid)", &[key.into(), user.into()])
-            .expect("evaluates")
-            .expect("never NULL")
+        Spi::get_one_with_args(
+            "SELECT is_feature_enabled_for_user($1, $2::uuid)",
+            &[key.into(), user.into()],
+        )
+        .expect("evaluates")
+        .expect("never NULL")
     }
 
     fn run(sql: &str) {
@@ -41,8 +44,13 @@ mod tests {
     #[pg_test]
     fn launch_configuration() {
         lock_flags();
-        let enabled = text("SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM feature_flags WHERE is_enabled");
-        assert_eq!(enabled, "basic_matching boost_station messaging premium_subscriptions user_registration");
+        let enabled = text(
+            "SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM feature_flags WHERE is_enabled",
+        );
+        assert_eq!(
+            enabled,
+            "basic_matching boost_station messaging premium_subscriptions user_registration"
+        );
         assert_eq!(count("SELECT count(*) FROM feature_flags"), 13);
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history"), 0);
     }
@@ -53,8 +61,14 @@ mod tests {
         assert!(!on("no_such_flag"));
         assert!(!on(""));
         assert!(!on(&"k".repeat(10_240)));
-        assert_eq!(Spi::get_one::<bool>("SELECT is_feature_enabled_for_user(NULL)"), Ok(Some(false)));
-        assert_eq!(Spi::get_one::<bool>("SELECT is_feature_enabled_for_user(NULL, NULL)"), Ok(Some(false)));
+        assert_eq!(
+            Spi::get_one::<bool>("SELECT is_feature_enabled_for_user(NULL)"),
+            Ok(Some(false))
+        );
+        assert_eq!(
+            Spi::get_one::<bool>("SELECT is_feature_enabled_for_user(NULL, NULL)"),
+            Ok(Some(false))
+        );
     }
 
     #[pg_test]
@@ -80,13 +94,17 @@ mod tests {
         ));
         assert!(on_for("advanced_filters", ADA));
         assert!(!on_for("advanced_filters", BOB));
-        run("UPDATE feature_flags SET target_regions = '{CH,AT}' WHERE flag_key = 'advanced_filters'");
+        run(
+            "UPDATE feature_flags SET target_regions = '{CH,AT}' WHERE flag_key = 'advanced_filters'",
+        );
         assert!(!on_for("advanced_filters", ADA));
         run(
             "UPDATE feature_flags SET target_regions = '{CH,FR}', target_segments = '{beta}' WHERE flag_key = 'advanced_filters'",
         );
         assert!(on_for("advanced_filters", ADA));
-        run(&format!("UPDATE crewsnow_ops.user_context SET segments = '{{NULL,staff}}' WHERE user_id = '{ADA}'"));
+        run(&format!(
+            "UPDATE crewsnow_ops.user_context SET segments = '{{NULL,staff}}' WHERE user_id = '{ADA}'"
+        ));
         assert!(!on_for("advanced_filters", ADA));
         run(&format!(
             "UPDATE feature_flags SET target_user_ids = '{{{BOB},{ADA}}}' WHERE flag_key = 'advanced_filters'"
@@ -114,7 +132,9 @@ mod tests {
         lock_flags();
         run("SELECT update_feature_flag('tracker_pro', true, 25, 'ada')");
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
-        run("UPDATE feature_flags SET updated_at = now() - interval '1 year', last_checked_at = now()");
+        run(
+            "UPDATE feature_flags SET updated_at = now() - interval '1 year', last_checked_at = now()",
+        );
         run("UPDATE feature_flags SET is_enabled = is_enabled");
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history"), 1);
         assert_eq!(
@@ -147,7 +167,9 @@ mod tests {
     fn updated_at_moves_on_every_change_even_in_one_transaction() {
         lock_flags();
         for percentage in [10, 20, 30] {
-            run(&format!("UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = 'tracker_pro'"));
+            run(&format!(
+                "UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = 'tracker_pro'"
+            ));
         }
         let ordered = "SELECT count(DISTINCT (after ->> 'updated_at')::timestamptz) FROM crewsnow_ops.flag_history";
         assert_eq!(count(ordered), 3);
@@ -166,7 +188,8 @@ mod tests {
                  FROM crewsnow_ops.flag_state_at({moment})"
             ))
         };
-        let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
+        let before =
+            "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
         assert_eq!(state(before), "13 0");
         assert_eq!(state("(SELECT min(changed_at) FROM crewsnow_ops.flag_history)"), "13 25");
         assert_eq!(state("clock_timestamp()"), "13 25");
@@ -188,14 +211,22 @@ mod tests {
         run("UPDATE feature_flags SET flag_key = 'messaging' WHERE flag_key = 'basic_matching'");
         run("UPDATE feature_flags SET flag_key = 'basic_matching' WHERE flag_key = 'swap'");
         run("CREATE TEMP TABLE earlier_history AS SELECT * FROM crewsnow_ops.flag_history");
-        let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
-        let changed = Spi::get_one::<i32>(&format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')"));
+        let before =
+            "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
+        let changed = Spi::get_one::<i32>(&format!(
+            "SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')"
+        ));
         assert_eq!(changed, Ok(Some(5)));
         // Whole rows but for bookkeeping, so that a new column cannot be left out.
-        let rows =
-            |table: &str| format!("SELECT to_jsonb(r.*) - '{{updated_at,last_checked_at}}'::text[] FROM {table} AS r");
+        let rows = |table: &str| {
+            format!(
+                "SELECT to_jsonb(r.*) - '{{updated_at,last_checked_at}}'::text[] FROM {table} AS r"
+            )
+        };
         let (now, then) = (rows("feature_flags"), rows("as_it_was"));
-        let difference = format!("SELECT count(*) FROM (({now} EXCEPT {then}) UNION ALL ({then} EXCEPT {now})) AS d");
+        let difference = format!(
+            "SELECT count(*) FROM (({now} EXCEPT {then}) UNION ALL ({then} EXCEPT {now})) AS d"
+        );
         assert_eq!(count(&difference), 0);
         assert_eq!(
             count(
@@ -203,16 +234,25 @@ mod tests {
             ),
             0
         );
-        assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history WHERE reason = 'undo'"), 7);
-        let again = Spi::get_one::<i32>(&format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')"));
+        assert_eq!(
+            count("SELECT count(*) FROM crewsnow_ops.flag_history WHERE reason = 'undo'"),
+            7
+        );
+        let again = Spi::get_one::<i32>(&format!(
+            "SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')"
+        ));
         assert_eq!(again, Ok(Some(0)));
     }
 
     #[pg_test]
     fn every_column_is_restored_even_one_added_later() {
         lock_flags();
-        run("ALTER TABLE feature_flags ADD COLUMN \"target Platforms\" text[] NOT NULL DEFAULT '{}'");
-        run("UPDATE feature_flags SET \"target Platforms\" = '{ios}' WHERE flag_key = 'tracker_pro'");
+        run(
+            "ALTER TABLE feature_flags ADD COLUMN \"target Platforms\" text[] NOT NULL DEFAULT '{}'",
+        );
+        run(
+            "UPDATE feature_flags SET \"target Platforms\" = '{ios}' WHERE flag_key = 'tracker_pro'",
+        );
         let row = "SELECT (to_jsonb(f.*) - '{updated_at,last_checked_at}'::text[])::text
                    FROM feature_flags AS f WHERE flag_key IN ('tracker_pro', 'tracker_pro2')";
         let before = text(row);
@@ -246,14 +286,20 @@ mod tests {
     #[pg_test]
     fn renaming_moves_no_user() {
         lock_flags();
-        run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 WHERE flag_key = 'tracker_pro'");
-        run("CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000)");
+        run(
+            "UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 WHERE flag_key = 'tracker_pro'",
+        );
+        run(
+            "CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000)",
+        );
         run(
             "CREATE TEMP TABLE before AS SELECT id, is_feature_enabled_for_user('tracker_pro', id) AS is_on FROM users",
         );
         run("UPDATE feature_flags SET flag_key = 'tracker_pro_2' WHERE flag_key = 'tracker_pro'");
         assert_eq!(
-            count("SELECT count(*) FROM before WHERE is_on <> is_feature_enabled_for_user('tracker_pro_2', id)"),
+            count(
+                "SELECT count(*) FROM before WHERE is_on <> is_feature_enabled_for_user('tracker_pro_2', id)"
+            ),
             0
         );
         let on = count("SELECT count(*) FROM before WHERE is_on");
@@ -266,7 +312,10 @@ mod tests {
         let explain = |arguments: &str| {
             let sql = format!("SELECT crewsnow_ops.explain_feature_flag({arguments})");
             let JsonB(json) = Spi::get_one(&sql).expect("explains").expect("not NULL");
-            (json["value"].as_bool().expect("value"), json["reason"].as_str().expect("reason").to_owned())
+            (
+                json["value"].as_bool().expect("value"),
+                json["reason"].as_str().expect("reason").to_owned(),
+            )
         };
         assert_eq!(explain("'messaging'"), (true, "STATIC".into()));
         assert_eq!(explain("'tracker_pro'"), (false, "DISABLED".into()));
@@ -281,9 +330,18 @@ mod tests {
     fn an_empty_search_path_changes_nothing() {
         lock_flags();
         run("SET LOCAL search_path = ''");
-        assert_eq!(Spi::get_one::<bool>("SELECT public.is_feature_enabled_for_user('messaging')"), Ok(Some(true)));
-        assert_eq!(Spi::get_one::<bool>("SELECT public.update_feature_flag('messaging', false)"), Ok(Some(true)));
-        assert_eq!(Spi::get_one::<bool>("SELECT public.is_feature_enabled_for_user('messaging')"), Ok(Some(false)));
+        assert_eq!(
+            Spi::get_one::<bool>("SELECT public.is_feature_enabled_for_user('messaging')"),
+            Ok(Some(true))
+        );
+        assert_eq!(
+            Spi::get_one::<bool>("SELECT public.update_feature_flag('messaging', false)"),
+            Ok(Some(true))
+        );
+        assert_eq!(
+            Spi::get_one::<bool>("SELECT public.is_feature_enabled_for_user('messaging')"),
+            Ok(Some(false))
+        );
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history"), 1);
     }
 

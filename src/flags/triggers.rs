@@ -26,7 +26,9 @@ type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 /// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen
 /// columns, rows restored from a dump.
 #[pg_trigger(sql = false)]
-fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn feature_flags_before_write<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     let row = match trigger.op().map_err(FlagError::from) {
         Ok(PgTriggerOperation::Insert) => before_insert(trigger),
         Ok(PgTriggerOperation::Update) => before_update(trigger).map(Some),
@@ -38,14 +40,18 @@ fn feature_flags_before_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<R
 
 /// AFTER INSERT OR UPDATE OR DELETE, each row: invalidates the caches and writes the history.
 #[pg_trigger(sql = false)]
-fn feature_flags_after_write<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn feature_flags_after_write<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(after_write(trigger));
     Ok(None)
 }
 
 /// BEFORE TRUNCATE: the same for all flags.
 #[pg_trigger(sql = false)]
-fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn feature_flags_before_truncate<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(trigger.relid().map_err(FlagError::from).and_then(|table| {
         session::require_latest_snapshot("TRUNCATE feature_flags")?;
         invalidation::announce(table);
@@ -56,21 +62,26 @@ fn feature_flags_before_truncate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Optio
 
 /// BEFORE UPDATE OR DELETE OR TRUNCATE on the history.
 #[pg_trigger(sql = false)]
-fn flag_history_is_append_only<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn flag_history_is_append_only<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(Err(FlagError::HistoryIsAppendOnly))
 }
 
 /// AFTER INSERT on the history, each row that removes a flag. If the row comes from a dump, the
 /// launch flag is removed, too.
 #[pg_trigger(sql = false)]
-fn flag_history_after_restore<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn flag_history_after_restore<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(after_restore(trigger));
     Ok(None)
 }
 
 /// The row to insert; `None` if it replaced the launch flag with the same id.
 fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, FlagError> {
-    let mut row = trigger.new().ok_or(ServerError::NotATrigger("feature_flags_before_write"))?.into_owned();
+    let mut row =
+        trigger.new().ok_or(ServerError::NotATrigger("feature_flags_before_write"))?.into_owned();
     if let Some(key) = row.get_by_name::<String>("flag_key")? {
         for column in ["flag_name", "rollout_group"] {
             if row.get_by_name::<String>(column)?.is_none() {
@@ -94,7 +105,11 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Flag
 
 fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, FlagError> {
     Spi::connect(|client| {
-        let rows = client.select(include_str!("../../sql/flags/is_from_a_dump.sql"), None, &[time.into()])?;
+        let rows = client.select(
+            include_str!("../../sql/flags/is_from_a_dump.sql"),
+            None,
+            &[time.into()],
+        )?;
         Ok(!rows.is_empty())
     })
 }
@@ -102,7 +117,10 @@ fn is_from_a_dump(time: Option<TimestampWithTimeZone>) -> Result<bool, FlagError
 /// Lets a row from a dump replace the launch flag that CREATE EXTENSION made, unless that flag was
 /// changed since. The flag with the same id takes the values of the row; another flag with the same
 /// key is removed. Only the owner gets here, and the owner may do all of this directly.
-fn replace_launch_flag<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<Option<Row<'a>>, FlagError> {
+fn replace_launch_flag<'a>(
+    trigger: &'a PgTrigger<'a>,
+    row: Row<'a>,
+) -> Result<Option<Row<'a>>, FlagError> {
     let id: Option<pgrx::Uuid> = row.get_by_name("id")?;
     let key: Option<String> = row.get_by_name("flag_key")?;
     let created_at: Option<TimestampWithTimeZone> = row.get_by_name("created_at")?;
@@ -113,7 +131,9 @@ fn replace_launch_flag<'a>(trigger: &'a PgTrigger<'a>, row: Row<'a>) -> Result<O
         client.update(include_str!("../../sql/flags/lock_launch_flags.sql"), None, &[])?;
         client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
         let _replacing = Replacing::start(id);
-        Ok::<_, FlagError>(!client.update(replace.as_str(), None, &[id.into(), argument.bind()])?.is_empty())
+        Ok::<_, FlagError>(
+            !client.update(replace.as_str(), None, &[id.into(), argument.bind()])?.is_empty(),
+        )
     })?;
     Ok((!has_replaced).then_some(row))
 }
@@ -133,7 +153,8 @@ impl Drop for Replacing {
 }
 
 fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
-    const CALLED: FlagError = FlagError::Server(ServerError::NotATrigger("feature_flags_before_write"));
+    const CALLED: FlagError =
+        FlagError::Server(ServerError::NotATrigger("feature_flags_before_write"));
     let old = trigger.old().ok_or(CALLED)?;
     let mut new = trigger.new().ok_or(CALLED)?.into_owned();
     let frozen = |column| FlagError::FrozenColumn {
@@ -154,7 +175,8 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
     if glue::update_changes_row(trigger, &BOOKKEEPING) {
         // Strictly later than before: the history stays in order even if the clock stands still.
         let earliest = updated_at.map_or(i64::MIN, |old| old.into_inner().saturating_add(1));
-        updated_at = TimestampWithTimeZone::try_from(clock::now().max(earliest)).ok().or(updated_at);
+        updated_at =
+            TimestampWithTimeZone::try_from(clock::now().max(earliest)).ok().or(updated_at);
     }
     if let Some(updated_at) = updated_at {
         new.set_by_name("updated_at", updated_at)?;
@@ -171,7 +193,10 @@ fn after_write(trigger: &PgTrigger<'_>) -> Result<(), FlagError> {
     if old.is_some() && new.is_some() && !glue::update_changes_row(trigger, &BOOKKEEPING) {
         return Ok(());
     }
-    let row = new.as_ref().or(old.as_ref()).ok_or(ServerError::NotATrigger("feature_flags_after_write"))?;
+    let row = new
+        .as_ref()
+        .or(old.as_ref())
+        .ok_or(ServerError::NotATrigger("feature_flags_after_write"))?;
     let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
     let (before, after) = (glue::row_argument(trigger, old), glue::row_argument(trigger, new));
     history::record_change(id, &before, &after)

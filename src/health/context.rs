@@ -43,7 +43,11 @@ impl Known {
 }
 
 /// The rows of a check's query.
-pub fn ask(metric: &'static str, sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Vec<Finding>, HealthError> {
+pub fn ask(
+    metric: &'static str,
+    sql: &str,
+    arguments: &[DatumWithOid<'_>],
+) -> Result<Vec<Finding>, HealthError> {
     Spi::connect(|client| {
         let mut findings = Vec::new();
         for row in client.select(sql, None, arguments)? {

@@ -62,10 +62,13 @@ impl SqlError for HealthError {
     fn sqlstate(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {
-            Self::OwnSession(_) | Self::NotAClientBackend { .. } | Self::NoFilter | Self::InvalidAge => {
-                Code::ERRCODE_INVALID_PARAMETER_VALUE
+            Self::OwnSession(_)
+            | Self::NotAClientBackend { .. }
+            | Self::NoFilter
+            | Self::InvalidAge => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::SuperuserSession { .. } | Self::SuperuserSessions => {
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
-            Self::SuperuserSession { .. } | Self::SuperuserSessions => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::OtherSession { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
             Self::Server(error) => error.sqlstate(),
@@ -74,19 +77,31 @@ impl SqlError for HealthError {
 
     fn detail(&self) -> Option<String> {
         Some(match self {
-            Self::OwnSession(_) => "The function ends other sessions only. Nothing was done.".into(),
-            Self::NotAClientBackend { .. } => "The function ends neither replication nor the server's own processes. \
+            Self::OwnSession(_) => {
+                "The function ends other sessions only. Nothing was done.".into()
+            }
+            Self::NotAClientBackend { .. } => {
+                "The function ends neither replication nor the server's own processes. \
                  Nothing was done."
-                .into(),
-            Self::SuperuserSession { .. } => "Only a superuser may end the session. Nothing was done.".into(),
-            Self::SuperuserSessions => "The current role is not a superuser. Nothing was done.".into(),
+                    .into()
+            }
+            Self::SuperuserSession { .. } => {
+                "Only a superuser may end the session. Nothing was done.".into()
+            }
+            Self::SuperuserSessions => {
+                "The current role is not a superuser. Nothing was done.".into()
+            }
             Self::OtherSession { actual, given, .. } => format!(
                 "The given backend_start is {given}; the running session started at {actual}. \
                  The process id was reused. Nothing was done."
             ),
-            Self::NoFilter => "Without a filter the call would end every session. Nothing was done.".into(),
+            Self::NoFilter => {
+                "Without a filter the call would end every session. Nothing was done.".into()
+            }
             Self::InvalidAge => "Every session is older than that. Nothing was done.".into(),
-            Self::TookTooLong { .. } => "Monitoring stops early so that it does not make an incident worse.".into(),
+            Self::TookTooLong { .. } => {
+                "Monitoring stops early so that it does not make an incident worse.".into()
+            }
             Self::Server(error) => return error.detail(),
         })
     }
@@ -98,16 +113,21 @@ impl SqlError for HealthError {
                 format!("SELECT * FROM pg_stat_activity WHERE pid = {pid};")
             }
             Self::OtherSession { pid, .. } => {
-                format!("SELECT pid, backend_start, usename, state FROM pg_stat_activity WHERE pid = {pid};")
+                format!(
+                    "SELECT pid, backend_start, usename, state FROM pg_stat_activity WHERE pid = {pid};"
+                )
             }
-            Self::SuperuserSession { .. } | Self::SuperuserSessions | Self::NoFilter | Self::InvalidAge => {
-                "SELECT * FROM crewsnow_ops.disconnect_sessions(\
+            Self::SuperuserSession { .. }
+            | Self::SuperuserSessions
+            | Self::NoFilter
+            | Self::InvalidAge => "SELECT * FROM crewsnow_ops.disconnect_sessions(\
                                    p_application => 'worker', p_older_than => '10 minutes');"
+                .into(),
+            Self::TookTooLong { .. } => {
+                "SELECT pid, query_start, left(query, 60) FROM pg_stat_activity \
+                 WHERE state = 'active' ORDER BY query_start;"
                     .into()
             }
-            Self::TookTooLong { .. } => "SELECT pid, query_start, left(query, 60) FROM pg_stat_activity \
-                 WHERE state = 'active' ORDER BY query_start;"
-                .into(),
             Self::Server(error) => return error.hint(),
         })
     }

@@ -65,7 +65,12 @@ impl Finding {
     #[must_use]
     pub fn ok(metric: &'static str) -> Self {
         let recommendation = Some("Nothing to do.".to_owned());
-        Self { status: Status::Ok, evidence: None, recommendation, ..Self::skipped(metric, String::new()) }
+        Self {
+            status: Status::Ok,
+            evidence: None,
+            recommendation,
+            ..Self::skipped(metric, String::new())
+        }
     }
 
     /// A check that could not look, and why.

@@ -47,7 +47,8 @@ pub fn mask(sql: &str, limit: usize) -> String {
                     after
                 }
                 None => {
-                    let end = 1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1);
+                    let end =
+                        1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1);
                     masked.push(&rest[..end]);
                     &rest[end..]
                 }
@@ -57,7 +58,9 @@ pub fn mask(sql: &str, limit: usize) -> String {
                 after_number(rest)
             }
             _ if is_word(first) => {
-                let end = rest.find(|c: char| !is_word(c) && !c.is_ascii_digit() && c != '$').unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !is_word(c) && !c.is_ascii_digit() && c != '$')
+                    .unwrap_or(rest.len());
                 masked.push(&rest[..end]);
                 masked.word = masked.text.len() - end;
                 &rest[end..]
@@ -202,9 +205,15 @@ mod tests {
     #[test]
     fn literals() {
         let cases = [
-            ("SELECT * FROM users WHERE email = 'a@b.c' AND id = 42", "SELECT * FROM users WHERE email = ? AND id = ?"),
+            (
+                "SELECT * FROM users WHERE email = 'a@b.c' AND id = 42",
+                "SELECT * FROM users WHERE email = ? AND id = ?",
+            ),
             ("select 1,2.5e-3, 0xFF, -7, a1, t2.c3", "select ?,?, ?, -?, a1, t2.c3"),
-            ("SELECT E'it\\'s', B'01', x'ff', N'n', U&'\\0041', 'it''s'", "SELECT ?, ?, ?, ?, ?, ?"),
+            (
+                "SELECT E'it\\'s', B'01', x'ff', N'n', U&'\\0041', 'it''s'",
+                "SELECT ?, ?, ?, ?, ?, ?",
+            ),
             ("SELECT 'one' 'two'", "SELECT ? ?"),
             ("DO $body$ secret $x$ more $body$ LANGUAGE x", "DO ? LANGUAGE x"),
             ("SELECT $1 + $2, $$secret$$", "SELECT $1 + $2, ?"),

@@ -26,11 +26,14 @@ const FULL_LIMITS: (u64, u64) = (10_000, 60_000);
 /// Runs `work` by itself and within a limit. `Err` is why it failed, unless the caller wants to stop, or has to: that ends the call.
 fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, HealthError>) -> Result<R, String> {
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    let (result, has_expired) =
-        timeout::with_timeout(milliseconds, || subtransaction::try_in_subxact(AssertUnwindSafe(work)));
+    let (result, has_expired) = timeout::with_timeout(milliseconds, || {
+        subtransaction::try_in_subxact(AssertUnwindSafe(work))
+    });
     match result {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) if has_expired => Err(format!("it took longer than {milliseconds} ms and was stopped")),
+        Err(_) if has_expired => {
+            Err(format!("it took longer than {milliseconds} ms and was stopped"))
+        }
         Err(failure) if failure.is_interrupt() => failure.raise(),
         Err(failure) => Err(failure.message),
     }
@@ -43,7 +46,9 @@ pub(super) fn typable(command: String, schema: &str) -> String {
         "public" => command,
         _ => ["analyze_slow_queries", "performance_health_check"]
             .iter()
-            .fold(command, |command, name| command.replace(&format!("FROM {name}"), &qualified(name))),
+            .fold(command, |command, name| {
+                command.replace(&format!("FROM {name}"), &qualified(name))
+            }),
     }
 }
 
@@ -66,7 +71,10 @@ fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
     let mut take = |metric: &'static str, work: &dyn Fn() -> Result<Vec<Finding>, HealthError>| {
         let left = end.saturating_duration_since(Instant::now()).min(each);
         if left.is_zero() {
-            found.push(Finding::skipped(metric, format!("the checks before it took the {all} ms that all may take")));
+            found.push(Finding::skipped(
+                metric,
+                format!("the checks before it took the {all} ms that all may take"),
+            ));
             return;
         }
         match alone(left, work) {

@@ -37,7 +37,11 @@ impl Surroundings {
         let mut surroundings = Self::default();
         let names: Vec<_> = OPTIONAL.iter().map(|name| (*name).to_owned()).collect();
         Spi::connect(|client| {
-            for row in client.select(include_str!("../../sql/health/usable_objects.sql"), None, &[names.into()])? {
+            for row in client.select(
+                include_str!("../../sql/health/usable_objects.sql"),
+                None,
+                &[names.into()],
+            )? {
                 let Some(name) = row.get::<String>(1)? else { continue };
                 if name == STATEMENTS {
                     surroundings.statements_schema = row.get::<String>(2)?;
@@ -87,27 +91,42 @@ impl Statements {
 pub fn counters(surroundings: &Surroundings) -> Result<String, HealthError> {
     let checkpoints = surroundings.choose(
         include_str!("../../sql/health/checkpoint_counters.sql"),
-        Some(("pg_stat_checkpointer", include_str!("../../sql/health/checkpoint_counters.pg_stat_checkpointer.sql"))),
+        Some((
+            "pg_stat_checkpointer",
+            include_str!("../../sql/health/checkpoint_counters.pg_stat_checkpointer.sql"),
+        )),
     );
-    let sql = include_str!("../../sql/health/sample_counters.sql").replace("@checkpoints@", &checkpoints);
-    Spi::connect(|client| Ok(client.select(sql.as_str(), Some(1), &[])?.first().get::<String>(1)?.unwrap_or_default()))
+    let sql =
+        include_str!("../../sql/health/sample_counters.sql").replace("@checkpoints@", &checkpoints);
+    Spi::connect(|client| {
+        Ok(client.select(sql.as_str(), Some(1), &[])?.first().get::<String>(1)?.unwrap_or_default())
+    })
 }
 
 /// What pg_stat_statements has counted, as JSON, since an earlier sample of it where there is one; nothing where it cannot be read.
-pub fn statement_totals(surroundings: &Surroundings, earlier: &Statements) -> Result<String, HealthError> {
+pub fn statement_totals(
+    surroundings: &Surroundings,
+    earlier: &Statements,
+) -> Result<String, HealthError> {
     if !surroundings.has(STATEMENTS) {
         return Ok("{}".to_owned());
     }
-    let sql = surroundings.choose(include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"), None);
+    let sql = surroundings
+        .choose(include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"), None);
     Spi::connect(|client| {
         let totals = client.select(sql.as_str(), Some(1), &earlier.arguments())?;
-        Ok(if totals.is_empty() { "{}".to_owned() } else { totals.first().get::<String>(1)?.unwrap_or_default() })
+        Ok(if totals.is_empty() {
+            "{}".to_owned()
+        } else {
+            totals.first().get::<String>(1)?.unwrap_or_default()
+        })
     })
 }
 
 /// Two JSON objects as one; instead of the second why it is missing.
 pub fn joined(counters: &str, of_statements: Result<String, String>) -> String {
-    let of_statements = of_statements.unwrap_or_else(|why| serde_json::json!({ "statements_failed": why }).to_string());
+    let of_statements = of_statements
+        .unwrap_or_else(|why| serde_json::json!({ "statements_failed": why }).to_string());
     match (counters.strip_suffix('}'), of_statements.strip_prefix('{')) {
         (Some(counters), Some(more)) if more.trim() != "}" => format!("{counters}, {more}"),
         _ => counters.to_owned(),
@@ -146,7 +165,11 @@ pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, HealthErr
         return Ok(None);
     }
     Spi::connect(|client| {
-        let sample = client.select(include_str!("../../sql/health/earlier_health_sample.sql"), Some(1), &[])?;
+        let sample = client.select(
+            include_str!("../../sql/health/earlier_health_sample.sql"),
+            Some(1),
+            &[],
+        )?;
         if sample.is_empty() {
             return Ok(None);
         }
@@ -163,7 +186,11 @@ pub fn statements(surroundings: &Surroundings) -> Result<Statements, HealthError
         return Ok(Statements::default());
     }
     Spi::connect(|client| {
-        let sample = client.select(include_str!("../../sql/health/earlier_statement_sample.sql"), Some(1), &[])?;
+        let sample = client.select(
+            include_str!("../../sql/health/earlier_statement_sample.sql"),
+            Some(1),
+            &[],
+        )?;
         if sample.is_empty() {
             return Ok(Statements::default());
         }
@@ -195,9 +222,13 @@ fn sample_health() -> Result<bool, ErrorReport> {
             if taken && surroundings.has(STATEMENTS) {
                 let statements = surroundings.choose(
                     "",
-                    Some((STATEMENTS, include_str!("../../sql/health/sample_statements.pg_stat_statements.sql"))),
+                    Some((
+                        STATEMENTS,
+                        include_str!("../../sql/health/sample_statements.pg_stat_statements.sql"),
+                    )),
                 );
-                let sql = include_str!("../../sql/health/write_statement_sample.sql").replace("@sample@", &statements);
+                let sql = include_str!("../../sql/health/write_statement_sample.sql")
+                    .replace("@sample@", &statements);
                 client.update(sql.as_str(), None, &[])?;
             }
             client.update(include_str!("../../sql/health/prune_health_samples.sql"), None, &[])?;

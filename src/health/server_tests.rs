@@ -27,8 +27,9 @@ mod tests {
     fn dropped_views_are_forgotten() {
         Spi::run("CREATE MATERIALIZED VIEW gone AS SELECT 1; DROP MATERIALIZED VIEW gone; CREATE MATERIALIZED VIEW kept AS SELECT 1")
             .expect("views");
-        let known =
-            Spi::get_one::<String>("SELECT string_agg(relid::regclass::text, ' ') FROM crewsnow_ops.matview_refreshes");
+        let known = Spi::get_one::<String>(
+            "SELECT string_agg(relid::regclass::text, ' ') FROM crewsnow_ops.matview_refreshes",
+        );
         assert_eq!(known, Ok(Some("kept".to_owned())));
     }
 }

@@ -21,7 +21,10 @@ struct Session {
 }
 
 /// Whose session it is decides what it takes to end it; the owner's rights only find it and send the signal.
-fn sessions(sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Vec<Session>, HealthError> {
+fn sessions(
+    sql: &str,
+    arguments: &[pgrx::datum::DatumWithOid<'_>],
+) -> Result<Vec<Session>, HealthError> {
     session::forget_statistics();
     as_owner(|| {
         Spi::connect(|client| {
@@ -51,7 +54,11 @@ fn end(session: &Session) -> Result<Option<bool>, HealthError> {
         Spi::connect_mut(|client| {
             let arguments = [session.pid.into(), session.backend_start.into()];
             let ended = client
-                .update(include_str!("../../sql/health/terminate_session.sql"), Some(1), &arguments)?
+                .update(
+                    include_str!("../../sql/health/terminate_session.sql"),
+                    Some(1),
+                    &arguments,
+                )?
                 .first()
                 .get_one::<bool>()?;
             let record = [
@@ -64,7 +71,11 @@ fn end(session: &Session) -> Result<Option<bool>, HealthError> {
                 session.state.clone().into(),
                 ended.is_some().into(),
             ];
-            client.update(include_str!("../../sql/health/record_session_action.sql"), None, &record)?;
+            client.update(
+                include_str!("../../sql/health/record_session_action.sql"),
+                None,
+                &record,
+            )?;
             Ok(ended)
         })
     })
@@ -79,7 +90,10 @@ fn check(session: &Session) -> Result<(), HealthError> {
         });
     }
     if session.is_superuser && !session::is_superuser() {
-        return Err(HealthError::SuperuserSession { pid: session.pid, role: session.role.clone().unwrap_or_default() });
+        return Err(HealthError::SuperuserSession {
+            pid: session.pid,
+            role: session.role.clone().unwrap_or_default(),
+        });
     }
     Ok(())
 }
@@ -89,7 +103,10 @@ fn check(session: &Session) -> Result<(), HealthError> {
 /// SQLSTATE 22004 (NULL), 22023 (own session, no client's), 42501 (a superuser's), 55000 (another session has the pid).
 #[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
 #[search_path(pg_catalog, pg_temp)]
-fn terminate_session(p_pid: Option<i32>, p_backend_start: Option<TimestampWithTimeZone>) -> Result<bool, ErrorReport> {
+fn terminate_session(
+    p_pid: Option<i32>,
+    p_backend_start: Option<TimestampWithTimeZone>,
+) -> Result<bool, ErrorReport> {
     const EXAMPLE: &str = "SELECT pid, backend_start, usename, state FROM pg_stat_activity;";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let pid = p_pid.ok_or_else(|| null("p_pid"))?;
@@ -144,13 +161,15 @@ fn disconnect_sessions(
     >,
     ErrorReport,
 > {
-    if p_role.is_none() && p_application.is_none() && p_database.is_none() && p_older_than.is_none() {
+    if p_role.is_none() && p_application.is_none() && p_database.is_none() && p_older_than.is_none()
+    {
         return Err(HealthError::NoFilter.into());
     }
     if p_older_than.as_ref().is_some_and(|age| age.as_micros() <= 0) {
         return Err(HealthError::InvalidAge.into());
     }
-    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.disconnect_sessions(p_role => 'worker', p_dry_run => true);";
+    const EXAMPLE: &str =
+        "SELECT * FROM crewsnow_ops.disconnect_sessions(p_role => 'worker', p_dry_run => true);";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let p_dry_run = p_dry_run.ok_or_else(|| null("p_dry_run"))?;
     let p_include_superusers = p_include_superusers.ok_or_else(|| null("p_include_superusers"))?;
@@ -160,8 +179,13 @@ fn disconnect_sessions(
     if !p_dry_run {
         session::require_writable("end sessions")?;
     }
-    let arguments =
-        [p_role.into(), p_application.into(), p_database.into(), p_older_than.into(), p_include_superusers.into()];
+    let arguments = [
+        p_role.into(),
+        p_application.into(),
+        p_database.into(),
+        p_older_than.into(),
+        p_include_superusers.into(),
+    ];
     let mut rows = Vec::new();
     for session in sessions(include_str!("../../sql/health/find_sessions.sql"), &arguments)? {
         let action = match p_dry_run {

@@ -25,7 +25,9 @@ fn mask_literals(p_statement: &str) -> String {
 fn blocking_tree_now() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
     // Mostly nobody waits, and planning the tree takes longer than seeing that.
-    if !QueryRows::of("SELECT FROM pg_catalog.pg_locks AS l WHERE NOT l.granted LIMIT 1", &[]).has_rows() {
+    if !QueryRows::of("SELECT FROM pg_catalog.pg_locks AS l WHERE NOT l.granted LIMIT 1", &[])
+        .has_rows()
+    {
         return Ok(QueryRows::none());
     }
     Ok(QueryRows::of(include_str!("../../sql/health/blocking_tree.sql"), &[]))
@@ -68,7 +70,10 @@ fn analyze_slow_queries() -> Result<QueryRows, ErrorReport> {
     let look = AssertUnwindSafe(|| QueryRows::of(&sql, arguments));
     match timeout::with_timeout(LIMIT, || subtransaction::try_in_subxact(look)) {
         (Ok(answer), _) => Ok(answer),
-        (Err(_), true) => Err(HealthError::TookTooLong { report: "analyze_slow_queries", milliseconds: LIMIT }.into()),
+        (Err(_), true) => {
+            Err(HealthError::TookTooLong { report: "analyze_slow_queries", milliseconds: LIMIT }
+                .into())
+        }
         (Err(failure), false) => failure.raise(),
     }
 }

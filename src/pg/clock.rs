@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 
-/// The present time (clock time, not transaction start), in microseconds since 2000-01-01 00:00 UTC.
+/// Clock time, not transaction start, in microseconds since 2000-01-01 00:00 UTC.
 pub fn now() -> i64 {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }

@@ -1,8 +1,8 @@
-//! Rust strings as the server wants them.
+//! Rust strings for the server's C functions.
 
 use std::ffi::CString;
 
-/// A text for the server.
+/// A NUL-terminated copy. NUL characters inside the text, which SQL cannot hold, are left out.
 pub fn c_string(text: &str) -> CString {
     CString::new(text.replace('\0', "")).unwrap_or_default()
 }

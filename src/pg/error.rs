@@ -3,8 +3,7 @@
 use crate::error::{SqlError, reportable};
 use pgrx::PgSqlErrorCode;
 
-/// A call that cannot be served in this transaction or on this server, or whose arguments are no
-/// domain's concern.
+/// A call that fails in this transaction or on this server, or for arguments that no domain owns.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// SQLSTATE 22004
@@ -48,6 +47,17 @@ pub enum ServerError {
     /// SQLSTATE 42704
     #[error("role \"{0}\" does not exist")]
     UnknownRole(String),
+    /// SQLSTATE 42501: the server itself checks only the function that SQL calls
+    #[error("permission denied for function {0}")]
+    MayNotExecute(&'static str),
+    /// SQLSTATE 42804: a query does not fit the declaration of its function
+    #[error("query returns other column types than its function declares")]
+    ColumnTypes {
+        /// Type oids of the declaration.
+        declared: Vec<pgrx::pg_sys::Oid>,
+        /// Type oids of the query.
+        returned: Vec<pgrx::pg_sys::Oid>,
+    },
     /// SQLSTATE 39P01
     #[error("{0} can only be called by its trigger")]
     NotATrigger(&'static str),
@@ -70,14 +80,23 @@ impl SqlError for ServerError {
         use PgSqlErrorCode as Code;
         match self {
             Self::NullArgument { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
-            Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::OnStandby { .. } | Self::ReadOnlyTransaction { .. } => {
+                Code::ERRCODE_READ_ONLY_SQL_TRANSACTION
+            }
+            Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => {
+                Code::ERRCODE_ACTIVE_SQL_TRANSACTION
+            }
             Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::NoSnapshot => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::NotATrigger(_) | Self::Trigger(_) => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::NotATrigger(_) | Self::Trigger(_) => {
+                Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED
+            }
             Self::Spi(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
-            Self::RowShape(_) | Self::ValueType(_) => Code::ERRCODE_DATATYPE_MISMATCH,
+            Self::MayNotExecute(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::RowShape(_) | Self::ValueType(_) | Self::ColumnTypes { .. } => {
+                Code::ERRCODE_DATATYPE_MISMATCH
+            }
         }
     }
 
@@ -92,10 +111,21 @@ impl SqlError for ServerError {
             Self::InTransactionBlock { .. } => {
                 "The transaction would hold the locks until it ends. Nothing was changed."
             }
+            Self::ColumnTypes { declared, returned } => {
+                let names = |types: &[pgrx::pg_sys::Oid]| {
+                    types.iter().map(|oid| oid.to_u32().to_string()).collect::<Vec<_>>().join(", ")
+                };
+                return Some(format!(
+                    "Declared type oids: {}. Returned type oids: {}.",
+                    names(declared),
+                    names(returned)
+                ));
+            }
             Self::NullArgument { .. }
             | Self::NotInstalled
             | Self::NoSnapshot
             | Self::UnknownRole(_)
+            | Self::MayNotExecute(_)
             | Self::NotATrigger(_)
             | Self::Spi(_)
             | Self::Trigger(_)
@@ -108,13 +138,19 @@ impl SqlError for ServerError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NullArgument { example, .. } => example,
-            Self::OnStandby { .. } => "Connect to the primary, where SELECT pg_is_in_recovery() returns f.",
-            Self::ReadOnlyTransaction { .. } => "ROLLBACK; SET default_transaction_read_only = off;",
+            Self::OnStandby { .. } => {
+                "Connect to the primary, where SELECT pg_is_in_recovery() returns f."
+            }
+            Self::ReadOnlyTransaction { .. } => {
+                "ROLLBACK; SET default_transaction_read_only = off;"
+            }
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;",
             Self::InTransactionBlock { .. } => "COMMIT; then call the function again.",
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;",
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or list the roles with \\du",
+            Self::MayNotExecute(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');",
             Self::NoSnapshot
+            | Self::ColumnTypes { .. }
             | Self::NotATrigger(_)
             | Self::Spi(_)
             | Self::Trigger(_)

@@ -11,8 +11,6 @@ use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::{MaterializedRows, QueryRows};
-use crate::pg::refusal;
-use crate::pg::refusal::Refusal;
 use crate::pg::xact::session;
 use crate::readiness::error::{Kind, ReadinessError};
 use crate::suggest::similar;
@@ -38,20 +36,25 @@ impl DecisionRecord {
         let verdict = Verdict::of(&snapshot);
         let reasons = render::reasons(&snapshot, &verdict);
         let actions = render::next_actions(&snapshot, &verdict);
-        let mut record = Self { snapshot, verdict, reasons, actions, id: None };
+        Ok(Self { snapshot, verdict, reasons, actions, id: None })
+    }
+
+    /// Stores the decision, unless the transaction is read-only.
+    fn recorded(mut self) -> Result<Self, ReadinessError> {
         if session::is_writable() {
-            record.id = Some(record.store()?);
+            self.id = Some(self.store()?);
         } else {
             notice!("the decision is not recorded: the transaction is read-only");
         }
-        Ok(record)
+        Ok(self)
     }
 
     fn store(&self) -> Result<pgrx::Uuid, ReadinessError> {
         let id = builtins::new_uuid();
         let by = session::user();
-        let inputs = serde_json::to_value(&self.snapshot)
-            .map_err(|error| ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() })?;
+        let inputs = serde_json::to_value(&self.snapshot).map_err(|error| {
+            ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() }
+        })?;
         as_owner(|| {
             Spi::connect_mut(|client| {
                 let arguments = [
@@ -70,7 +73,11 @@ impl DecisionRecord {
                     by.into(),
                     timestamptz(self.verdict.valid_until).into(),
                 ];
-                client.update(include_str!("../../sql/readiness/keep_decision.sql"), None, &arguments)?;
+                client.update(
+                    include_str!("../../sql/readiness/keep_decision.sql"),
+                    None,
+                    &arguments,
+                )?;
                 Ok(id)
             })
         })
@@ -95,7 +102,7 @@ fn timestamptz(moment: Instant) -> Option<TimestampWithTimeZone> {
 /// SQLSTATE 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
 fn make_go_no_go_decision() -> Result<MaterializedRows<10>, ErrorReport> {
-    let record = DecisionRecord::decide(Gate::GoNoGo, None)?;
+    let record = DecisionRecord::decide(Gate::GoNoGo, None)?.recorded()?;
     let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
         record.word().into_datum(),
@@ -116,7 +123,7 @@ fn make_go_no_go_decision() -> Result<MaterializedRows<10>, ErrorReport> {
 /// SQLSTATE 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
 fn make_launch_decision() -> Result<MaterializedRows<9>, ErrorReport> {
-    let record = DecisionRecord::decide(Gate::Launch, None)?;
+    let record = DecisionRecord::decide(Gate::Launch, None)?.recorded()?;
     let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
         record.is_go().into_datum(),
@@ -132,7 +139,10 @@ fn make_launch_decision() -> Result<MaterializedRows<9>, ErrorReport> {
 }
 
 /// Validates the arguments that decide and require_go share, then decides.
-fn decide_release(gate: Option<&str>, release: Option<&str>) -> Result<DecisionRecord, ReadinessError> {
+fn decide_release(
+    gate: Option<&str>,
+    release: Option<&str>,
+) -> Result<DecisionRecord, ReadinessError> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');";
     let name = gate.ok_or(ServerError::NullArgument { argument: "p_gate", example: EXAMPLE })?;
     let gate = Gate::parse(name).ok_or_else(|| ReadinessError::UnknownGate(name.to_owned()))?;
@@ -144,8 +154,11 @@ fn decide_release(gate: Option<&str>, release: Option<&str>) -> Result<DecisionR
 /// SQLSTATE 22004 (NULL gate), 22023 (unknown gate, release of 0 or more than 200 characters),
 /// 25001 (REPEATABLE READ or SERIALIZABLE transaction).
 #[pg_extern(sql = false)]
-fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedRows<11>, ErrorReport> {
-    let record = decide_release(p_gate, p_release)?;
+fn decide(
+    p_gate: Option<&str>,
+    p_release: Option<&str>,
+) -> Result<MaterializedRows<11>, ErrorReport> {
+    let record = decide_release(p_gate, p_release)?.recorded()?;
     let verdict = &record.verdict;
     Ok(MaterializedRows(vec![[
         record.snapshot.gate.as_str().into_datum(),
@@ -162,22 +175,51 @@ fn decide(p_gate: Option<&str>, p_release: Option<&str>) -> Result<MaterializedR
     ]]))
 }
 
-/// The decision behind `crewsnow_ops.require_go`, which refuses by itself: pgrx has no SQLSTATEs but the server's own.
+/// The decision behind `crewsnow_ops.require_go`: its id, or the parts of the error to raise.
 ///
-/// SQLSTATE as [`decide`].
+/// PL/pgSQL raises the error, because pgrx turns SQLSTATEs that it does not know into XX000. A
+/// refusal is not kept, so a direct call does no more than a call of require_go.
+///
+/// SQLSTATE 42501 (the caller may not execute require_go), else as [`decide`].
 #[pg_extern(sql = false)]
-fn require_go_decision(p_release: Option<&str>, p_gate: Option<&str>) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    let made = decide_release(p_gate, p_release)?;
-    if !made.is_go() {
-        let of = made.snapshot.release.as_ref().map(|release| format!(" of {release}")).unwrap_or_default();
-        refusal::set(Refusal {
-            state: if made.verdict.decision == Decision::Caution { *b"NG002" } else { *b"NG001" },
-            message: format!("{}{of}, {} of 100 points", made.word(), made.verdict.score),
-            detail: made.reasons.join("\n"),
-            hint: made.actions.first().cloned().unwrap_or_default(),
-        });
+fn require_go_decision(
+    p_release: Option<&str>,
+    p_gate: Option<&str>,
+) -> Result<MaterializedRows<5>, ErrorReport> {
+    // Read-only SPI: unlike Spi::get_one, it assigns no transaction id, which a standby refuses.
+    let may_execute = Spi::connect(|client| {
+        let sql = include_str!("../../sql/readiness/may_require_go.sql");
+        client.select(sql, Some(1), &[])?.first().get_one::<bool>()
+    });
+    if !may_execute.map_err(ServerError::from)?.unwrap_or_default() {
+        return Err(ServerError::MayNotExecute("require_go").into());
     }
-    Ok(made.id)
+    let record = decide_release(p_gate, p_release)?;
+    if record.is_go() {
+        return Ok(MaterializedRows(vec![[
+            record.recorded()?.id.into_datum(),
+            None,
+            None,
+            None,
+            None,
+        ]]));
+    }
+    // Says in a read-only transaction that no decision is recorded, as the other functions do.
+    let record = if session::is_writable() { record } else { record.recorded()? };
+    let of = record
+        .snapshot
+        .release
+        .as_ref()
+        .map(|release| format!(" of {release}"))
+        .unwrap_or_default();
+    let state = if record.verdict.decision == Decision::Caution { "NG002" } else { "NG001" };
+    Ok(MaterializedRows(vec![[
+        None,
+        state.into_datum(),
+        format!("{}{of}, {} of 100 points", record.word(), record.verdict.score).into_datum(),
+        record.reasons.join("\n").into_datum(),
+        record.actions.first().cloned().unwrap_or_default().into_datum(),
+    ]]))
 }
 
 /// Explains a stored decision, or the latest one. See the COMMENT on the SQL function.
@@ -196,12 +238,17 @@ fn explain_decision(p_decision: Option<pgrx::Uuid>) -> Result<MaterializedRows<1
             let still = if other.decision == verdict.decision { "still " } else { "" };
             format!("{change}: {still}{}, {} points", other.word(snapshot.gate), other.score)
         });
-        let evidence: Vec<String> = [("failed", &criterion.objection), ("passed", &criterion.recorded)]
-            .into_iter()
-            .filter_map(|(result, evidence)| evidence.as_ref().map(|evidence| recorded(result, evidence)))
-            .collect();
+        let evidence: Vec<String> =
+            [("failed", &criterion.objection), ("passed", &criterion.recorded)]
+                .into_iter()
+                .filter_map(|(result, evidence)| {
+                    evidence.as_ref().map(|evidence| recorded(result, evidence))
+                })
+                .collect();
         let fresh_until = match &criterion.recorded {
-            Some(evidence) if criterion.depends_on_evidence(now) => evidence.fresh_until.min(verdict.valid_until),
+            Some(evidence) if criterion.depends_on_evidence(now) => {
+                evidence.fresh_until.min(verdict.valid_until)
+            }
             Some(evidence) if status == CriterionStatus::Expired => evidence.fresh_until,
             _ => verdict.valid_until,
         };
@@ -230,10 +277,19 @@ fn recorded(result: &str, evidence: &Evidence) -> String {
 fn stored_snapshot(decision: Option<pgrx::Uuid>) -> Result<Snapshot, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/readiness/decision.sql"), Some(1), &[decision.into()])?;
+            let rows = client.select(
+                include_str!("../../sql/readiness/decision.sql"),
+                Some(1),
+                &[decision.into()],
+            )?;
             if rows.is_empty() {
-                let name = decision.map_or_else(|| "the latest one".to_owned(), |id| id.to_string());
-                return Err(ReadinessError::Unknown { kind: Kind::Decision, name, similar: Vec::new() });
+                let name =
+                    decision.map_or_else(|| "the latest one".to_owned(), |id| id.to_string());
+                return Err(ReadinessError::Unknown {
+                    kind: Kind::Decision,
+                    name,
+                    similar: Vec::new(),
+                });
             }
             let row = rows.first();
             let id: String = row.get(1)?.unwrap_or_default();
@@ -277,11 +333,16 @@ fn run_e2e_tests(p_name: Option<&str>) -> Result<MaterializedRows<7>, ErrorRepor
 #[pg_extern(sql = false)]
 fn checklist(p_checklist: Option<&str>) -> Result<QueryRows, ErrorReport> {
     let items = as_owner(|| {
-        let items = QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
-        let Some(name) = p_checklist.filter(|_| !items.has_rows()) else { return Ok::<_, ReadinessError>(items) };
+        let items =
+            QueryRows::of(include_str!("../../sql/readiness/checklist.sql"), &[p_checklist.into()]);
+        let Some(name) = p_checklist.filter(|_| !items.has_rows()) else {
+            return Ok::<_, ReadinessError>(items);
+        };
         let names = Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
-            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, ReadinessError>>()
+            let rows =
+                client.select(include_str!("../../sql/readiness/checklists.sql"), None, &[])?;
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default()))
+                .collect::<Result<Vec<_>, ReadinessError>>()
         })?;
         let similar = similar(name, names.iter().map(String::as_str));
         Err(ReadinessError::Unknown { kind: Kind::Checklist, name: name.to_owned(), similar })

@@ -67,20 +67,29 @@ fn read_criteria(gate: Gate, release: Option<&str>) -> Result<Vec<CriterionRow>,
             for row in client.select(sql, None, &[gate.as_str().into(), release.into()])? {
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
                 let time = |column| {
-                    row.get::<TimestampWithTimeZone>(column).map(|time| time.map(|time| Instant(time.into_inner())))
+                    row.get::<TimestampWithTimeZone>(column)
+                        .map(|time| time.map(|time| Instant(time.into_inner())))
                 };
                 let evidence = |first| {
-                    Ok::<_, ReadinessError>(match (row.get::<String>(first)?, time(first + 1)?, time(first + 2)?) {
-                        (Some(id), Some(recorded_at), Some(fresh_until)) => {
-                            Some(Evidence { id, recorded_at, fresh_until, by: text(first + 3)? })
-                        }
-                        _ => None,
-                    })
+                    Ok::<_, ReadinessError>(
+                        match (row.get::<String>(first)?, time(first + 1)?, time(first + 2)?) {
+                            (Some(id), Some(recorded_at), Some(fresh_until)) => Some(Evidence {
+                                id,
+                                recorded_at,
+                                fresh_until,
+                                by: text(first + 3)?,
+                            }),
+                            _ => None,
+                        },
+                    )
                 };
                 let last_run = match (row.get::<bool>(14)?, time(15)?, time(16)?) {
-                    (Some(passed), Some(at), Some(fresh_until)) => {
-                        Some(LastRun { passed, at, fresh_until, is_current: row.get(17)?.unwrap_or(false) })
-                    }
+                    (Some(passed), Some(at), Some(fresh_until)) => Some(LastRun {
+                        passed,
+                        at,
+                        fresh_until,
+                        is_current: row.get(17)?.unwrap_or(false),
+                    }),
                     _ => None,
                 };
                 let waiver = match (row.get::<String>(18)?, time(22)?) {

@@ -90,7 +90,10 @@ pub(super) struct TestRun {
 
 /// Runs the tests of this name, of this criterion, or all of them, in the order of their names.
 /// Each is rolled back.
-pub(super) fn run_tests(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<TestRun>, ReadinessError> {
+pub(super) fn run_tests(
+    name: Option<&str>,
+    criterion: Option<&str>,
+) -> Result<Vec<TestRun>, ReadinessError> {
     let tests = registered_tests(name, criterion)?;
     if tests.is_empty() {
         return Ok(Vec::new());
@@ -99,7 +102,10 @@ pub(super) fn run_tests(name: Option<&str>, criterion: Option<&str>) -> Result<V
     Ok(tests.iter().map(|test| test.run(&application)).collect())
 }
 
-fn registered_tests(name: Option<&str>, criterion: Option<&str>) -> Result<Vec<Test>, ReadinessError> {
+fn registered_tests(
+    name: Option<&str>,
+    criterion: Option<&str>,
+) -> Result<Vec<Test>, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/tests.sql");
@@ -155,7 +161,11 @@ struct CurrentStep {
 impl Progress {
     fn begin_step(&mut self, name: &str, role: &str) {
         self.end_step();
-        self.current = Some(CurrentStep { name: name.to_owned(), role: role.to_owned(), began: Instant::now() });
+        self.current = Some(CurrentStep {
+            name: name.to_owned(),
+            role: role.to_owned(),
+            began: Instant::now(),
+        });
     }
 
     fn end_step(&mut self) {
@@ -192,7 +202,8 @@ impl Test {
         let began = Instant::now();
         let mut progress = Progress::default();
         let error = self.execute(application, &mut progress).err().map(|error| truncated(&error));
-        let failed_step = progress.current.as_ref().filter(|_| error.is_some()).map(|step| step.name.clone());
+        let failed_step =
+            progress.current.as_ref().filter(|_| error.is_some()).map(|step| step.name.clone());
         progress.end_step();
         TestRun {
             test: self.name.clone(),
@@ -210,25 +221,32 @@ impl Test {
         let Some(Call { expression, owner, shape }) = &self.call else {
             return Err(format!("function {} no longer exists", self.function));
         };
-        let shape = shape.ok_or_else(|| format!("function {} can no longer be a test", self.function))?;
-        let registrant = lookup::role(&self.registered_by)
-            .ok_or_else(|| format!("role \"{}\", which registered it, no longer exists", self.registered_by))?;
+        let shape =
+            shape.ok_or_else(|| format!("function {} can no longer be a test", self.function))?;
+        let registrant = lookup::role(&self.registered_by).ok_or_else(|| {
+            format!("role \"{}\", which registered it, no longer exists", self.registered_by)
+        })?;
         // Checked again at each run: either of them may have lost the role since registration.
         let permitted_role = |role: &str| {
-            let oid = lookup::role(role).ok_or_else(|| format!("role \"{role}\" does not exist"))?;
+            let oid =
+                lookup::role(role).ok_or_else(|| format!("role \"{role}\" does not exist"))?;
             for member in [registrant, *owner] {
                 if !privilege::can_act_as(member, oid) {
-                    return Err(format!("\"{}\" is not a member of role \"{role}\"", sec_context::role_name(member)));
+                    return Err(format!(
+                        "\"{}\" is not a member of role \"{role}\"",
+                        sec_context::role_name(member)
+                    ));
                 }
             }
             Ok(oid)
         };
         let test_role = permitted_role(&self.role)?;
-        let enter = |sandbox: &Sandbox, oid: pg_sys::Oid, role: &str, claims: &Map<String, Value>| {
-            let mut claims = claims.clone();
-            claims.entry("role").or_insert_with(|| role.into());
-            sandbox.enter(oid, &application.request(&claims));
-        };
+        let enter =
+            |sandbox: &Sandbox, oid: pg_sys::Oid, role: &str, claims: &Map<String, Value>| {
+                let mut claims = claims.clone();
+                claims.entry("role").or_insert_with(|| role.into());
+                sandbox.enter(oid, &application.request(&claims));
+            };
         let run_steps = |sandbox: &Sandbox| -> Result<(), String> {
             // Without a COMMIT, deferred constraints would never be checked. This also checks those
             // that the calling transaction has deferred, as a step of its own.
@@ -236,7 +254,8 @@ impl Test {
             enter(sandbox, test_role, &self.role, &self.claims);
             run_statement("SET CONSTRAINTS ALL IMMEDIATE")?;
             progress.current = None;
-            progress.begin_step(if shape == Shape::Plan { "its plan" } else { expression }, &self.role);
+            progress
+                .begin_step(if shape == Shape::Plan { "its plan" } else { expression }, &self.role);
             match shape {
                 Shape::Void | Shape::Boolean => {
                     return run_statement(&format!("SELECT {expression}"));
@@ -259,7 +278,9 @@ impl Test {
                     0 => return Err("it has no statement".to_owned()),
                     1 => {}
                     n => {
-                        return Err(format!("it has {n} statements: each must be a step of its own"));
+                        return Err(format!(
+                            "it has {n} statements: each must be a step of its own"
+                        ));
                     }
                 }
                 let claims = step.claims.as_ref().unwrap_or(&self.claims);
@@ -268,7 +289,8 @@ impl Test {
             }
             Ok(())
         };
-        let (result, has_expired) = timeout::with_timeout(self.time_limit_ms, || sec_context::sandboxed(run_steps));
+        let (result, has_expired) =
+            timeout::with_timeout(self.time_limit_ms, || sec_context::sandboxed(run_steps));
         if has_expired {
             return Err(format!("it was stopped at its time limit of {} ms", self.time_limit_ms));
         }
@@ -332,10 +354,13 @@ fn run_tap_function(call: &str) -> Result<(), String> {
                 return Err(line.to_owned());
             }
             passed += usize::from(line == "ok" || line.starts_with("ok "));
-            planned = line.strip_prefix("1..").and_then(|count| count.parse::<usize>().ok()).or(planned);
+            planned =
+                line.strip_prefix("1..").and_then(|count| count.parse::<usize>().ok()).or(planned);
         }
         match planned {
-            Some(planned) if planned != passed => Err(format!("it planned {planned} tests, but {passed} were ok")),
+            Some(planned) if planned != passed => {
+                Err(format!("it planned {planned} tests, but {passed} were ok"))
+            }
             _ if passed == 0 => Err("it returned no line that says ok".to_owned()),
             _ => Ok(()),
         }

@@ -32,7 +32,8 @@ fn register_e2e_test(
 ) -> Result<(), ErrorReport> {
     session::require_writable("register a test")?;
     let null = |argument| ServerError::NullArgument { argument, example: TEST_EXAMPLE };
-    let name = p_name.map(str::trim).filter(|name| !name.is_empty()).ok_or_else(|| null("p_name"))?;
+    let name =
+        p_name.map(str::trim).filter(|name| !name.is_empty()).ok_or_else(|| null("p_name"))?;
     let function = p_function.ok_or_else(|| null("p_function"))?;
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let time_limit = p_time_limit.ok_or_else(|| null("p_time_limit"))?;
@@ -49,7 +50,9 @@ fn register_e2e_test(
     let (function, owner) = test_function(function)?;
     for who in [lookup::role(&by).unwrap_or(pg_sys::InvalidOid), owner] {
         if !privilege::can_act_as(who, oid) {
-            return Err(ReadinessError::NotAMember { who: sec_context::role_name(who), role }.into());
+            return Err(
+                ReadinessError::NotAMember { who: sec_context::role_name(who), role }.into()
+            );
         }
     }
     as_owner(|| {
@@ -73,7 +76,11 @@ fn register_e2e_test(
 /// The qualified name and the owner of a function. Errors: 42809 if it cannot be a test.
 fn test_function(function: pg_sys::Oid) -> Result<(String, pg_sys::Oid), ReadinessError> {
     Spi::connect(|client| {
-        let rows = client.select(include_str!("../../sql/readiness/function.sql"), Some(1), &[function.into()])?;
+        let rows = client.select(
+            include_str!("../../sql/readiness/function.sql"),
+            Some(1),
+            &[function.into()],
+        )?;
         if rows.is_empty() {
             let function = format!("function {}", function.to_u32());
             return Err(ReadinessError::NotATest { function, reason: "it does not exist" });
@@ -112,8 +119,10 @@ fn remove_e2e_test(p_name: Option<&str>) -> Result<(), ErrorReport> {
 pub(super) fn unknown_test(name: &str) -> Result<ReadinessError, ReadinessError> {
     let names = as_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/readiness/test_names.sql"), None, &[])?;
-            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect::<Result<Vec<_>, ReadinessError>>()
+            let rows =
+                client.select(include_str!("../../sql/readiness/test_names.sql"), None, &[])?;
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default()))
+                .collect::<Result<Vec<_>, ReadinessError>>()
         })
     })?;
     let similar = similar(name, names.iter().map(String::as_str));

@@ -157,9 +157,10 @@ impl SqlError for ReadinessError {
         use PgSqlErrorCode as Code;
         match self {
             Self::Unknown { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::OwnWaiver(_) | Self::NotInPerson(_) | Self::NotAMember { .. } | Self::DecisionsAreFinal => {
-                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
-            }
+            Self::OwnWaiver(_)
+            | Self::NotInPerson(_)
+            | Self::NotAMember { .. }
+            | Self::DecisionsAreFinal => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::NotATest { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::BuiltIn { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::UnreadableInputs { .. } => Code::ERRCODE_DATA_CORRUPTED,
@@ -191,7 +192,9 @@ impl SqlError for ReadinessError {
             Self::InvalidValidity { .. } => "The limit is fresh_for of the criterion in \
                                              crewsnow_ops.criteria. Nothing was recorded."
                 .into(),
-            Self::NoReason { .. } => "Every affected decision shows the reason. Nothing was changed.".into(),
+            Self::NoReason { .. } => {
+                "Every affected decision shows the reason. Nothing was changed.".into()
+            }
             Self::InvalidEnd => "A waiver must expire. Nothing was changed.".into(),
             Self::InvalidFreeze => "Nothing was changed.".into(),
             Self::OwnWaiver(author) => {
@@ -201,17 +204,25 @@ impl SqlError for ReadinessError {
                 "The session user is \"{user}\"; the function runs as another role. \
                  Nothing was changed."
             ),
-            Self::RunsNoTests(_) => "Its measures do not contain \"tests\". Nothing was changed.".into(),
+            Self::RunsNoTests(_) => {
+                "Its measures do not contain \"tests\". Nothing was changed.".into()
+            }
             Self::NotAMember { .. } => {
                 "A test may run only as roles that the registering user and the function's owner \
                  are members of."
                     .into()
             }
-            Self::NotATest { .. } => "A test is a function without arguments. It returns void, boolean, text, \
+            Self::NotATest { .. } => {
+                "A test is a function without arguments. It returns void, boolean, text, \
                  or rows with columns step and statement."
-                .into(),
-            Self::BuiltIn { .. } => "A restored dump would bring the row back. Nothing was changed.".into(),
-            Self::DecisionsAreFinal => "No role can change or remove rows, the owner included.".into(),
+                    .into()
+            }
+            Self::BuiltIn { .. } => {
+                "A restored dump would bring the row back. Nothing was changed.".into()
+            }
+            Self::DecisionsAreFinal => {
+                "No role can change or remove rows, the owner included.".into()
+            }
             Self::InvalidRelease(_) | Self::InvalidTimeLimit | Self::UnreadableInputs { .. } => {
                 return None;
             }
@@ -244,9 +255,9 @@ impl SqlError for ReadinessError {
             Self::UnknownGate(_) | Self::InvalidRelease(_) => {
                 "SELECT * FROM crewsnow_ops.decide('go_no_go', 'v1.4.0');".into()
             }
-            Self::InvalidObject { argument: "p_claims", .. } | Self::InvalidTimeLimit | Self::NotATest { .. } => {
-                TEST_EXAMPLE.into()
-            }
+            Self::InvalidObject { argument: "p_claims", .. }
+            | Self::InvalidTimeLimit
+            | Self::NotATest { .. } => TEST_EXAMPLE.into(),
             Self::InvalidObject { .. } | Self::InvalidValidity { .. } => EVIDENCE_EXAMPLE.into(),
             Self::NoReason { example, .. } => (*example).into(),
             Self::InvalidEnd | Self::NotInPerson(_) => WAIVER_EXAMPLE.into(),
@@ -264,7 +275,10 @@ impl SqlError for ReadinessError {
             }
             Self::BuiltIn { table, key } => match table.as_str() {
                 "criteria" => {
-                    format!("UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = {};", quote_literal(key))
+                    format!(
+                        "UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = {};",
+                        quote_literal(key)
+                    )
                 }
                 "launch_plan" => format!(
                     "UPDATE crewsnow_ops.launch_plan SET is_enabled = NULL, rollout_steps = NULL \
@@ -275,7 +289,9 @@ impl SqlError for ReadinessError {
                       VALUES ('post-incident', 'invoices', 13, 'Check the invoices of the time.');"
                     .into(),
             },
-            Self::DecisionsAreFinal => "To decide again: SELECT * FROM make_go_no_go_decision();".into(),
+            Self::DecisionsAreFinal => {
+                "To decide again: SELECT * FROM make_go_no_go_decision();".into()
+            }
             Self::UnreadableInputs { .. } => return None,
             Self::Telemetry(error) => return error.hint(),
             Self::Rls(error) => return error.hint(),

@@ -56,9 +56,15 @@ pub(super) struct KnownCriterion {
 
 /// Looks a criterion up, and judges the requested validity of evidence for it.
 /// Errors: 42704 with the closest names if it does not exist.
-pub(super) fn find_criterion(name: &str, valid_for: Option<Interval>) -> Result<KnownCriterion, ReadinessError> {
-    let needing_evidence: Vec<&str> =
-        Measure::ALL.into_iter().filter(|measure| measure.needs_evidence()).map(Measure::as_str).collect();
+pub(super) fn find_criterion(
+    name: &str,
+    valid_for: Option<Interval>,
+) -> Result<KnownCriterion, ReadinessError> {
+    let needing_evidence: Vec<&str> = Measure::ALL
+        .into_iter()
+        .filter(|measure| measure.needs_evidence())
+        .map(Measure::as_str)
+        .collect();
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/known_criteria.sql");
@@ -137,7 +143,11 @@ pub(super) fn insert_evidence(
                 valid_for.into(),
                 by.into(),
             ];
-            client.update(include_str!("../../sql/readiness/keep_evidence.sql"), None, &arguments)?;
+            client.update(
+                include_str!("../../sql/readiness/keep_evidence.sql"),
+                None,
+                &arguments,
+            )?;
             Ok(id)
         })
     })

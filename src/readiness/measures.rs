@@ -91,13 +91,20 @@ impl Observation {
 impl Observer {
     /// Evaluates one measure in a subtransaction. A failure counts as no data and does not stop
     /// the other measures.
-    pub(super) fn evaluate(&self, measure: &str, criterion: &str, last_run: Option<LastRun>) -> Measurement {
-        let failed = |why: String| Observation::new(Outcome::NoData, format!("measurement failed: {why}"));
-        let observation = match subtransaction::isolated(|| self.observe(measure, criterion, last_run)) {
-            Ok(Ok(observation)) => observation,
-            Ok(Err(error)) => failed(error.to_string()),
-            Err(failure) => failed(failure.redacted_message()),
-        };
+    pub(super) fn evaluate(
+        &self,
+        measure: &str,
+        criterion: &str,
+        last_run: Option<LastRun>,
+    ) -> Measurement {
+        let failed =
+            |why: String| Observation::new(Outcome::NoData, format!("measurement failed: {why}"));
+        let observation =
+            match subtransaction::isolated(|| self.observe(measure, criterion, last_run)) {
+                Ok(Ok(observation)) => observation,
+                Ok(Err(error)) => failed(error.to_string()),
+                Err(failure) => failed(failure.redacted_message()),
+            };
         Measurement {
             measure: measure.to_owned(),
             outcome: observation.outcome,
@@ -128,19 +135,28 @@ impl Observer {
             Measure::Flags => flags(),
             Measure::AlertRules => Ok(needs_evidence(criterion, Some("evaluation of alert rules"))),
             Measure::DeliveryQueue => Ok(needs_evidence(criterion, Some("delivery of alerts"))),
-            Measure::OpenIncidents => Ok(needs_evidence(criterion, Some("open critical incidents"))),
-            Measure::RecentEscalations => Ok(needs_evidence(criterion, Some("escalations to level 3"))),
+            Measure::OpenIncidents => {
+                Ok(needs_evidence(criterion, Some("open critical incidents")))
+            }
+            Measure::RecentEscalations => {
+                Ok(needs_evidence(criterion, Some("escalations to level 3")))
+            }
             Measure::Evidence => Ok(needs_evidence(criterion, None)),
         }
     }
 
-    fn tests(&self, criterion: &str, last_run: Option<LastRun>) -> Result<Observation, ReadinessError> {
+    fn tests(
+        &self,
+        criterion: &str,
+        last_run: Option<LastRun>,
+    ) -> Result<Observation, ReadinessError> {
         match self.environment {
             Environment::Writable => run_tests(criterion),
             Environment::Standby => Ok(self.last_run_on_primary(last_run)),
             Environment::ReadOnly => {
                 let detail = "end-to-end tests cannot run in a read-only transaction";
-                Ok(Observation::new(Outcome::NoData, detail).with_action("SHOW transaction_read_only;"))
+                Ok(Observation::new(Outcome::NoData, detail)
+                    .with_action("SHOW transaction_read_only;"))
             }
         }
     }
@@ -155,16 +171,22 @@ impl Observer {
         };
         match last_run {
             None => no_data("the primary has recorded no run"),
-            Some(last) if !last.is_current => no_data("the primary has not run the tests that are registered now"),
-            Some(last) if !last.passed => {
-                Observation::new(Outcome::Failed, format!("tests failed on the primary at {}", last.at))
-                    .with_action("SELECT * FROM crewsnow_ops.run_e2e_tests(); -- on the primary")
+            Some(last) if !last.is_current => {
+                no_data("the primary has not run the tests that are registered now")
             }
+            Some(last) if !last.passed => Observation::new(
+                Outcome::Failed,
+                format!("tests failed on the primary at {}", last.at),
+            )
+            .with_action("SELECT * FROM crewsnow_ops.run_e2e_tests(); -- on the primary"),
             Some(last) if last.fresh_until <= self.now => {
                 no_data(&format!("they passed on the primary at {}, too long ago", last.at))
             }
-            Some(last) => Observation::new(Outcome::Met, format!("tests passed on the primary at {}", last.at))
-                .valid_until(Some(last.fresh_until)),
+            Some(last) => Observation::new(
+                Outcome::Met,
+                format!("tests passed on the primary at {}", last.at),
+            )
+            .valid_until(Some(last.fresh_until)),
         }
     }
 
@@ -180,7 +202,9 @@ impl Observer {
         let totals_of_last = |minutes| {
             let window = Window::ending(self.now.0, minutes);
             let counts = webhooks.counts.iter().filter(move |(minute, _)| window.holds(**minute));
-            counts.fold((0, 0), |(events, failed), (_, count)| (events + count.events, failed + count.failed))
+            counts.fold((0, 0), |(events, failed), (_, count)| {
+                (events + count.events, failed + count.failed)
+            })
         };
         let (_, failed_last_hour) = totals_of_last(HOUR);
         let (events, failed) = totals_of_last(DAY);
@@ -195,13 +219,21 @@ impl Observer {
             let detail = format!("webhooks failed in the last hour: {failed_last_hour}");
             Observation::new(Outcome::Failed, detail)
         } else if failed * 20 > events {
-            Observation::new(Outcome::Failed, format!("{failed} of {events} webhooks failed in 24 hours"))
+            Observation::new(
+                Outcome::Failed,
+                format!("{failed} of {events} webhooks failed in 24 hours"),
+            )
         } else if last_failed.is_some() && last_failed > last_processed {
-            Observation::new(Outcome::Failed, "the last webhook failed, and none was processed since")
+            Observation::new(
+                Outcome::Failed,
+                "the last webhook failed, and none was processed since",
+            )
         } else if processed <= 0 {
             Observation::new(Outcome::NoData, "no webhook was processed in 24 hours")
         } else {
-            let detail = format!("webhooks processed in 24 hours: {processed}; none failed in the last hour");
+            let detail = format!(
+                "webhooks processed in 24 hours: {processed}; none failed in the last hour"
+            );
             Observation::new(Outcome::Met, detail)
         };
         Ok(observation.with_action(action))
@@ -209,15 +241,21 @@ impl Observer {
 
     fn telemetry(&self) -> Result<Observation, ReadinessError> {
         let functions = minutes(Window::ending(self.now.0, TEN_MINUTES), Times::Unwanted)?;
-        let calls: u64 = functions.iter().flat_map(|(_, minutes)| minutes.values()).map(|minute| minute.calls).sum();
+        let calls: u64 = functions
+            .iter()
+            .flat_map(|(_, minutes)| minutes.values())
+            .map(|minute| minute.calls)
+            .sum();
         if calls == 0 {
             let action = in_target_schema(
                 "SELECT max(created_at) FROM @extschema@.event_log \
                  WHERE created_at > now() - interval '1 day';",
             )?;
-            return Ok(Observation::new(Outcome::NoData, "no function call in ten minutes").with_action(action));
+            return Ok(Observation::new(Outcome::NoData, "no function call in ten minutes")
+                .with_action(action));
         }
-        let detail = format!("function calls in ten minutes: {calls}, of {} functions", functions.len());
+        let detail =
+            format!("function calls in ten minutes: {calls}, of {} functions", functions.len());
         Ok(Observation::new(Outcome::Met, detail))
     }
 }
@@ -228,7 +266,11 @@ fn received_webhooks(since: i64) -> Result<i64, ReadinessError> {
     let since = TimestampWithTimeZone::try_from(since).ok();
     as_owner(|| {
         Spi::connect(|client| {
-            Ok(client.select(sql.as_str(), Some(1), &[since.into()])?.first().get_one::<i64>()?.unwrap_or(0))
+            Ok(client
+                .select(sql.as_str(), Some(1), &[since.into()])?
+                .first()
+                .get_one::<i64>()?
+                .unwrap_or(0))
         })
     })
 }
@@ -278,12 +320,14 @@ fn run_tests(criterion: &str) -> Result<Observation, ReadinessError> {
     let failures: Vec<String> = failed
         .iter()
         .map(|run| {
-            let step = run.failed_step.as_ref().map(|step| format!(" at \"{step}\"")).unwrap_or_default();
+            let step =
+                run.failed_step.as_ref().map(|step| format!(" at \"{step}\"")).unwrap_or_default();
             format!("\"{}\"{step}: {}", run.test, run.error.as_deref().unwrap_or_default())
         })
         .collect();
     let detail = format!("{} of {count} failed: {}", failed.len(), listed(&failures));
-    let action = format!("SELECT * FROM crewsnow_ops.run_e2e_tests({});", quote_literal(&first.test));
+    let action =
+        format!("SELECT * FROM crewsnow_ops.run_e2e_tests({});", quote_literal(&first.test));
     Ok(Observation::new(Outcome::Failed, detail).with_action(action))
 }
 
@@ -315,7 +359,9 @@ fn row_security() -> Result<Observation, ReadinessError> {
 fn freeze() -> Result<Observation, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
-            let row = client.select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?.first();
+            let row = client
+                .select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?
+                .first();
             let next = row.get::<TimestampWithTimeZone>(2)?.map(|next| Instant(next.into_inner()));
             Ok(match row.get::<String>(1)? {
                 None => Observation::new(Outcome::Met, "no freeze is in effect").valid_until(next),
@@ -334,7 +380,10 @@ fn flags() -> Result<Observation, ReadinessError> {
             let (mut planned, mut deviations, mut action) = (0, Vec::new(), None);
             for row in client.select(include_str!("../../sql/readiness/flags.sql"), None, &[])? {
                 planned = row.get::<i64>(1)?.unwrap_or(0);
-                let (Some(key), Some(deviation)) = (row.get::<String>(2)?, row.get::<String>(3)?) else { continue };
+                let (Some(key), Some(deviation)) = (row.get::<String>(2)?, row.get::<String>(3)?)
+                else {
+                    continue;
+                };
                 deviations.push(format!("{key} {deviation}"));
                 action = action.or(row.get::<String>(4)?);
             }
@@ -344,7 +393,9 @@ fn flags() -> Result<Observation, ReadinessError> {
                     let detail = format!("flags that match the launch plan: all {planned}");
                     Observation::new(Outcome::Met, detail)
                 }
-                _ => Observation { action, ..Observation::new(Outcome::Failed, listed(&deviations)) },
+                _ => {
+                    Observation { action, ..Observation::new(Outcome::Failed, listed(&deviations)) }
+                }
             })
         })
     })

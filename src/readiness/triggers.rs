@@ -13,7 +13,8 @@ use pgrx::{AllocatedByRust, PgTriggerOperation};
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
-const NOT_A_TRIGGER: ReadinessError = ReadinessError::Server(ServerError::NotATrigger("seeded_rows_stay"));
+const NOT_A_TRIGGER: ReadinessError =
+    ReadinessError::Server(ServerError::NotATrigger("seeded_rows_stay"));
 /// Columns that the trigger sets. A change of these alone is not a change of the row.
 const BOOKKEEPING: [&str; 3] = ["seeded", "changed_at", "changed_by"];
 
@@ -82,7 +83,8 @@ fn insert<'a>(
     };
     // Only the owner restores, and a dump holds only changed rows. The INSERT … ON CONFLICT of
     // another role must not replace columns that it does not name.
-    let is_restored = glue::is_owner(trigger) && row.get_by_name::<TimestampWithTimeZone>("changed_at")?.is_some();
+    let is_restored = glue::is_owner(trigger)
+        && row.get_by_name::<TimestampWithTimeZone>("changed_at")?.is_some();
     if !is_restored {
         row.set_by_name("seeded", false)?;
         stamp(&mut row)?;

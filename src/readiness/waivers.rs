@@ -11,15 +11,20 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-const APPROVE_EXAMPLE: &str = "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
-const REVOKE_EXAMPLE: &str = "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
+const APPROVE_EXAMPLE: &str =
+    "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
+const REVOKE_EXAMPLE: &str =
+    "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 /// Longest validity of a waiver, in microseconds.
 const MAX_VALIDITY: i64 = 30 * crate::time::minute::DAY;
 
 /// Runs a statement as the extension's owner. Returns the first column of its first row.
 /// The outer `None` means no row, the inner one NULL.
-fn execute_as_owner(sql: &str, arguments: &[DatumWithOid<'_>]) -> Result<Option<Option<String>>, ReadinessError> {
+fn execute_as_owner(
+    sql: &str,
+    arguments: &[DatumWithOid<'_>],
+) -> Result<Option<Option<String>>, ReadinessError> {
     as_owner(|| {
         Spi::connect_mut(|client| {
             let rows = client.update(sql, None, arguments)?;
@@ -61,7 +66,8 @@ fn waive_criterion(
     let expires_at = p_expires_at.ok_or_else(|| null("p_expires_at"))?;
     let release = valid_release(p_release)?;
     if reason.is_empty() {
-        let error = ReadinessError::NoReason { action: "waive a criterion", example: WAIVER_EXAMPLE };
+        let error =
+            ReadinessError::NoReason { action: "waive a criterion", example: WAIVER_EXAMPLE };
         return Err(error.into());
     }
     let (now, until) = (clock::now(), expires_at.into_inner());
@@ -70,8 +76,14 @@ fn waive_criterion(
     }
     let known = find_criterion(criterion, None)?;
     let id = builtins::new_uuid();
-    let arguments =
-        [id.into(), criterion.into(), release.into(), reason.into(), session::user().into(), expires_at.into()];
+    let arguments = [
+        id.into(),
+        criterion.into(),
+        release.into(),
+        reason.into(),
+        session::user().into(),
+        expires_at.into(),
+    ];
     execute_as_owner(include_str!("../../sql/readiness/keep_waiver.sql"), &arguments)?;
     if known.is_blocker {
         notice!(
@@ -91,11 +103,17 @@ fn waive_criterion(
 fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("approve a waiver")?;
     require_in_person()?;
-    let id = p_waiver.ok_or(ServerError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
+    let id = p_waiver
+        .ok_or(ServerError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
     let by = session::user();
-    match execute_as_owner(include_str!("../../sql/readiness/approve_waiver.sql"), &[id.into(), by.clone().into()])? {
+    match execute_as_owner(
+        include_str!("../../sql/readiness/approve_waiver.sql"),
+        &[id.into(), by.clone().into()],
+    )? {
         None => Err(unknown_id(Kind::Waiver, id).into()),
-        Some(requested_by) if requested_by.as_deref() == Some(by.as_str()) => Err(ReadinessError::OwnWaiver(by).into()),
+        Some(requested_by) if requested_by.as_deref() == Some(by.as_str()) => {
+            Err(ReadinessError::OwnWaiver(by).into())
+        }
         Some(_) => Ok(()),
     }
 }
@@ -107,7 +125,8 @@ fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("revoke a waiver")?;
-    let id = p_waiver.ok_or(ServerError::NullArgument { argument: "p_waiver", example: REVOKE_EXAMPLE })?;
+    let id = p_waiver
+        .ok_or(ServerError::NullArgument { argument: "p_waiver", example: REVOKE_EXAMPLE })?;
     let arguments = [id.into(), session::user().into()];
     match execute_as_owner(include_str!("../../sql/readiness/revoke_waiver.sql"), &arguments)? {
         None => Err(unknown_id(Kind::Waiver, id).into()),
@@ -135,12 +154,14 @@ fn freeze_releases(
         let error = ReadinessError::NoReason { action: "freeze releases", example: FREEZE_EXAMPLE };
         return Err(error.into());
     }
-    let is_finite = !starts_at.is_infinity() && !starts_at.is_neg_infinity() && !ends_at.is_infinity();
+    let is_finite =
+        !starts_at.is_infinity() && !starts_at.is_neg_infinity() && !ends_at.is_infinity();
     if !is_finite || ends_at <= starts_at || ends_at.into_inner() <= clock::now() {
         return Err(ReadinessError::InvalidFreeze.into());
     }
     let id = builtins::new_uuid();
-    let arguments = [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
+    let arguments =
+        [id.into(), starts_at.into(), ends_at.into(), reason.into(), session::user().into()];
     execute_as_owner(include_str!("../../sql/readiness/keep_freeze.sql"), &arguments)?;
     Ok(id)
 }
@@ -152,7 +173,8 @@ fn freeze_releases(
 #[search_path(pg_catalog, pg_temp)]
 fn end_freeze(p_freeze: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     session::require_writable("end a freeze")?;
-    let id = p_freeze.ok_or(ServerError::NullArgument { argument: "p_freeze", example: END_EXAMPLE })?;
+    let id =
+        p_freeze.ok_or(ServerError::NullArgument { argument: "p_freeze", example: END_EXAMPLE })?;
     match execute_as_owner(include_str!("../../sql/readiness/end_freeze.sql"), &[id.into()])? {
         None => Err(unknown_id(Kind::Freeze, id).into()),
         Some(_) => Ok(()),

@@ -40,7 +40,9 @@ fn accept_finding(
     }
     let found = Report::make()?.findings;
     // Findings are sorted: the first of several with the name is the worst.
-    let Some(severity) = found.iter().find(|known| known.key() == finding).map(|known| known.severity.as_str()) else {
+    let Some(severity) =
+        found.iter().find(|known| known.key() == finding).map(|known| known.severity.as_str())
+    else {
         let known: Vec<String> = found.iter().map(Finding::key).collect();
         let near = similar(finding, known.iter().map(String::as_str));
         return Err(RlsError::UnknownFinding { finding: finding.to_owned(), similar: near }.into());
@@ -48,7 +50,8 @@ fn accept_finding(
     let by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
-            let arguments = [finding.into(), by.into(), reason.into(), expires_at.into(), severity.into()];
+            let arguments =
+                [finding.into(), by.into(), reason.into(), expires_at.into(), severity.into()];
             client.update(include_str!("../../sql/rls/accept.sql"), None, &arguments)?;
             Ok::<_, RlsError>(())
         })

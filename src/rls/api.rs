@@ -12,6 +12,7 @@ use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual, value_of};
+use crate::pg::rewrite::redact::redacted;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::Command;
 use crate::pg::xact::subtransaction::isolated;
@@ -37,7 +38,8 @@ fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<MaterializedRows<10>, E
     let mut rows = Vec::new();
     for (table, cells) in &audit.tables {
         for cell in cells {
-            let policies: Vec<String> = cell.responsible_policies.iter().map(|policy| policy.name.clone()).collect();
+            let policies: Vec<String> =
+                cell.responsible_policies.iter().map(|policy| policy.name.clone()).collect();
             let remark = [cell.verdict.remark(), cell.evidence.clone()];
             rows.push([
                 text(table.named.name.clone()),
@@ -49,7 +51,13 @@ fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<MaterializedRows<10>, E
                 text(cell.using.clone()),
                 text(cell.check.clone()),
                 policies.into_datum(),
-                text(remark.into_iter().filter(|remark| !remark.is_empty()).collect::<Vec<_>>().join(": ")),
+                text(
+                    remark
+                        .into_iter()
+                        .filter(|remark| !remark.is_empty())
+                        .collect::<Vec<_>>()
+                        .join(": "),
+                ),
             ]);
         }
     }
@@ -139,14 +147,17 @@ fn effective_rls(
     p_user: Option<&str>,
 ) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.effective_rls('public.messages', 'authenticated', '7ad0e310-c2be-f807-be7c-3ae492be0185');";
-    let relation = p_relation.ok_or(ServerError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
+    let relation =
+        p_relation.ok_or(ServerError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
     let mut audit = Audit::prepare(Some(relation))?;
     if let Some(name) = p_role
         && !audit.application.roles.iter().any(|role| role.name == name)
     {
         return Err(RlsError::NotAClientRole { role: name.to_owned() }.into());
     }
-    let Some((table, _)) = audit.tables.pop() else { return Err(RlsError::NotATable { example: EXAMPLE }.into()) };
+    let Some((table, _)) = audit.tables.pop() else {
+        return Err(RlsError::NotATable { example: EXAMPLE }.into());
+    };
     if let Some(user) = p_user {
         require_id(user, &audit.application, &table)?;
     }
@@ -204,12 +215,16 @@ fn require_id(user: &str, application: &Application, table: &Table) -> Result<()
 
 /// USING and WITH CHECK, as written and folded for the identity; `None` if the command has no such
 /// clause.
-fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Option<String>; 4], String> {
+fn effective_for(
+    table: &Table,
+    who: &Identity,
+    command: Command,
+) -> Result<[Option<String>; 4], String> {
     // The caller's own arguments may be shown, but no values derived from claims.
     let fold = |condition: Qual| match condition.fold(&Parameters::none()) {
-        ConstFolded::Always => Qual::ALWAYS,
-        ConstFolded::Never => Qual::never(),
-        ConstFolded::Depends(folded) => folded.without_values(condition, who.user.as_deref()),
+        ConstFolded::True => Qual::ALWAYS,
+        ConstFolded::False => Qual::never(),
+        ConstFolded::Residual(folded) => redacted(folded, condition, who.user.as_deref()),
     };
     let answer = who.act_within(PROBE_TIMEOUT_MS, || {
         let effective = row_security::effective(command, &table.named)?;
@@ -223,11 +238,21 @@ fn effective_for(table: &Table, who: &Identity, command: Command) -> Result<[Opt
     let conditions = match answer {
         Ok(Ok(conditions)) => conditions,
         Ok(Err(reason)) => return Err(reason.to_string()),
-        Err(Stopped::TimedOut(ms)) => return Err(format!("the policies were canceled after {ms} ms")),
-        Err(Stopped::Failed(failure)) => return Err(format!("the policies fail with {}", failure.redacted_message())),
+        Err(Stopped::TimedOut(ms)) => {
+            return Err(format!("the policies were canceled after {ms} ms"));
+        }
+        Err(Stopped::Failed(failure)) => {
+            return Err(format!("the policies fail with {}", failure.redacted_message()));
+        }
     };
-    let [using, check, using_as, check_as] = conditions.map(|condition| condition.to_sql(table.oid()));
+    let [using, check, using_as, check_as] =
+        conditions.map(|condition| condition.to_sql(table.oid()));
     let reads = command != Command::Insert;
     let writes = matches!(command, Command::Insert | Command::Update);
-    Ok([reads.then_some(using), writes.then_some(check), reads.then_some(using_as), writes.then_some(check_as)])
+    Ok([
+        reads.then_some(using),
+        writes.then_some(check),
+        reads.then_some(using_as),
+        writes.then_some(check_as),
+    ])
 }

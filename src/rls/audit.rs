@@ -39,9 +39,15 @@ impl Audit {
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
         let tables = table::tables(&application, only, &policy::compared_columns(&facts))?;
-        let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+        let types =
+            tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
         application.learn_owner_type(types);
-        Ok(Self { application, policies, facts, tables: tables.into_iter().map(|table| (table, Vec::new())).collect() })
+        Ok(Self {
+            application,
+            policies,
+            facts,
+            tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
+        })
     }
 
     /// Audits all tables that client roles reach, or one.
@@ -63,8 +69,11 @@ impl Audit {
             let examined = match table.is_reachable() {
                 true => in_time(table).and_then(|()| {
                     memory::in_temporary_context(|| {
-                        let mut examination =
-                            Examination::new(table, application, of_table(policies, table, |policy| policy.relation));
+                        let mut examination = Examination::new(
+                            table,
+                            application,
+                            of_table(policies, table, |policy| policy.relation),
+                        );
                         *cells = cells_without_claims(&mut examination, &mut accounts)?;
                         Ok(Some(examination.owners))
                     })
@@ -140,7 +149,10 @@ impl Audit {
                     "failing-policies",
                     Severity::Medium,
                     Confidence::Observed,
-                    format!("Policies of the table raise an error: {} by {role}.", cell.reach.rule()),
+                    format!(
+                        "Policies of the table raise an error: {} by {role}.",
+                        cell.reach.rule()
+                    ),
                     error.clone(),
                 ),
                 Verdict::Inconclusive(why) => about(
@@ -153,9 +165,12 @@ impl Audit {
                 _ => continue,
             };
             if once.insert((finding.rule, finding.evidence.clone())) {
-                let known = findings.iter_mut().find(|known: &&mut Finding| known.rule == finding.rule);
+                let known =
+                    findings.iter_mut().find(|known: &&mut Finding| known.rule == finding.rule);
                 match known {
-                    Some(known) => known.evidence = format!("{}; {}", known.evidence, finding.evidence),
+                    Some(known) => {
+                        known.evidence = format!("{}; {}", known.evidence, finding.evidence)
+                    }
                     None => findings.push(finding),
                 }
             }
@@ -194,24 +209,36 @@ impl Audit {
                 because(table, &responsible_policies)
             ),
             evidence: evidence.join("; "),
-            remediation: remediation::of_leak(&self.application, table, reach, &responsible_policies),
+            remediation: remediation::of_leak(
+                &self.application,
+                table,
+                reach,
+                &responsible_policies,
+            ),
             cache_key: None,
         })
     }
 
     /// The finding of an open table without owner columns.
     fn public(&self, table: &Table, reach: Reach, cells: &[&Cell]) -> Option<Finding> {
-        let open: Vec<&Cell> =
-            cells.iter().filter(|cell| matches!(cell.verdict, Verdict::Public(_))).copied().collect();
+        let open: Vec<&Cell> = cells
+            .iter()
+            .filter(|cell| matches!(cell.verdict, Verdict::Public(_)))
+            .copied()
+            .collect();
         let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
         let responsible_policies = responsible_policies(open.iter().copied());
         let who: BTreeSet<String> =
             open.iter().map(|cell| crate::pg::xact::sec_context::role_name(cell.role)).collect();
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
         let (rule, severity, what) = match reach {
-            Reach::Read => ("public-read", Severity::Info, "read it; the table has no owner column"),
+            Reach::Read => {
+                ("public-read", Severity::Info, "read it; the table has no owner column")
+            }
             Reach::Forge => ("open-insert", Severity::Medium, "insert any row"),
-            Reach::Destroy => ("open-delete", Severity::High, "delete its rows; the table has no owner column"),
+            Reach::Destroy => {
+                ("open-delete", Severity::High, "delete its rows; the table has no owner column")
+            }
             _ => ("open-update", Severity::High, "change its rows; the table has no owner column"),
         };
         Some(Finding {
@@ -221,7 +248,10 @@ impl Audit {
             object: object(table, &responsible_policies),
             relation: Some(table.oid().to_u32()),
             policy: (responsible_policies.len() == 1).then(|| responsible_policies[0].oid.to_u32()),
-            detail: format!("Every session of {who} can {what}{}.", because(table, &responsible_policies)),
+            detail: format!(
+                "Every session of {who} can {what}{}.",
+                because(table, &responsible_policies)
+            ),
             evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
             remediation: (reach != Reach::Read)
                 .then(|| remediation::of_open_write(table, &responsible_policies))
@@ -242,36 +272,50 @@ fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys:
 /// Downgrades verdicts that rest on facts the audit cannot reproduce. A safe verdict becomes
 /// INCONCLUSIVE if a policy reads a setting outside crewsnow_ops.claims, because clients may set it. A
 /// leak becomes SUSPECTED if a policy reads the connection, which differs from that of a request.
-fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], application: &Application) {
+fn doubt(
+    cells: &mut [Cell],
+    policies: &[Policy],
+    facts: &[ClauseFacts],
+    application: &Application,
+) {
     let is_known = |setting: &&String| {
         let setting = setting.to_ascii_lowercase();
         setting.starts_with("request.jwt.")
-            || ["role", "is_superuser", "server_version", "server_version_num"].contains(&setting.as_str())
+            || ["role", "is_superuser", "server_version", "server_version_num"]
+                .contains(&setting.as_str())
             || application.claims.iter().any(|(known, _)| known.eq_ignore_ascii_case(&setting))
     };
-    let connection_note = "a policy reads session_user or the client address, which differ in a request";
+    let connection_note =
+        "a policy reads session_user or the client address, which differ in a request";
     let of: Vec<(&Policy, Vec<&ClauseFacts>)> = policies
         .iter()
         .map(|policy| (policy, facts.iter().filter(|clause| clause.policy == policy.oid).collect()))
         .collect();
     for cell in cells {
-        let about: Vec<&(&Policy, Vec<&ClauseFacts>)> =
-            of.iter().filter(|(policy, _)| policy.applies_to(reach_probe::command(cell.reach), cell.role)).collect();
+        let about: Vec<&(&Policy, Vec<&ClauseFacts>)> = of
+            .iter()
+            .filter(|(policy, _)| policy.applies_to(reach_probe::command(cell.reach), cell.role))
+            .collect();
         let asking: Vec<&Policy> = about
             .iter()
             .filter(|(_, clauses)| clauses.iter().any(|clause| clause.facts.reads_connection))
             .map(|(policy, _)| *policy)
             .collect();
         if let Verdict::Leak(confidence, _) | Verdict::Public(confidence) = &mut cell.verdict {
-            let is_asking = |responsible: &Policy| asking.iter().any(|policy| policy.oid == responsible.oid);
-            let is_let = !cell.responsible_policies.is_empty() && cell.responsible_policies.iter().all(is_asking);
+            let is_asking =
+                |responsible: &Policy| asking.iter().any(|policy| policy.oid == responsible.oid);
+            let is_let = !cell.responsible_policies.is_empty()
+                && cell.responsible_policies.iter().all(is_asking);
             if is_let || asking.iter().any(|policy| !policy.is_permissive) {
                 *confidence = Confidence::Suspected;
                 cell.add(connection_note);
             }
             continue;
         }
-        if !matches!(cell.verdict, Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared) {
+        if !matches!(
+            cell.verdict,
+            Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared
+        ) {
             continue;
         }
         let clauses = || about.iter().flat_map(|(_, clauses)| clauses);
@@ -279,14 +323,17 @@ fn doubt(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts], applica
             .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
             .find(|setting| !is_known(setting));
         if let Some(setting) = unknown {
-            let why = format!("a policy reads the setting {setting}, which is not in crewsnow_ops.claims");
+            let why = format!(
+                "a policy reads the setting {setting}, which is not in crewsnow_ops.claims"
+            );
             cell.verdict = Verdict::Inconclusive(why);
         } else if !asking.is_empty() {
             cell.verdict = Verdict::Inconclusive(connection_note.to_owned());
         } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
             && clauses().any(|clause| clause.facts.reads_time)
         {
-            cell.verdict = Verdict::Inconclusive("closed at present, but a policy reads the time".to_owned());
+            cell.verdict =
+                Verdict::Inconclusive("closed at present, but a policy reads the time".to_owned());
         }
     }
 }
@@ -319,8 +366,10 @@ fn not_audited(table: &Table, application: &Application, why: &str) -> Vec<Cell>
 }
 
 fn responsible_policies<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Policy> {
-    let responsible_policies: BTreeMap<u32, &Policy> =
-        cells.flat_map(|cell| &cell.responsible_policies).map(|policy| (policy.oid.to_u32(), policy)).collect();
+    let responsible_policies: BTreeMap<u32, &Policy> = cells
+        .flat_map(|cell| &cell.responsible_policies)
+        .map(|policy| (policy.oid.to_u32(), policy))
+        .collect();
     responsible_policies.into_values().cloned().collect()
 }
 
@@ -350,7 +399,8 @@ fn because(table: &Table, responsible_policies: &[Policy]) -> String {
 
 /// Identity, qual and evidence of a cell.
 fn facts(cell: &Cell) -> String {
-    let seen = if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
+    let seen =
+        if cell.evidence.is_empty() { String::new() } else { format!(" ({})", cell.evidence) };
     format!("as {}: {}{seen}", cell.identity, shown(cell))
 }
 
@@ -359,6 +409,8 @@ fn shown(cell: &Cell) -> String {
     match cell.reach {
         Reach::Read | Reach::Destroy => format!("USING {}", cell.using),
         Reach::Forge => format!("WITH CHECK {}", cell.check),
-        Reach::Tamper | Reach::TakeOver | Reach::Plant => format!("USING {} WITH CHECK {}", cell.using, cell.check),
+        Reach::Tamper | Reach::TakeOver | Reach::Plant => {
+            format!("USING {} WITH CHECK {}", cell.using, cell.check)
+        }
     }
 }

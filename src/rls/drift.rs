@@ -19,14 +19,18 @@ fn inconclusive(report: &Report) -> [Vec<String>; 2] {
     let rules = report.findings.iter().filter(|finding| finding.rule == "inconclusive");
     [
         tables.map(|(table, _)| table.named.name.clone()).collect(),
-        rules.filter_map(|finding| finding.object.strip_prefix("rule ").map(str::to_owned)).collect(),
+        rules
+            .filter_map(|finding| finding.object.strip_prefix("rule ").map(str::to_owned))
+            .collect(),
     ]
 }
 
 /// Findings and verdicts as arrays, one per column.
 fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
-    let open: Vec<&Finding> = report.findings.iter().filter(|finding| finding.rule != "inconclusive").collect();
-    let mut keys: Vec<(String, String)> = open.iter().map(|f| (f.key(), f.severity.as_str().to_owned())).collect();
+    let open: Vec<&Finding> =
+        report.findings.iter().filter(|finding| finding.rule != "inconclusive").collect();
+    let mut keys: Vec<(String, String)> =
+        open.iter().map(|f| (f.key(), f.severity.as_str().to_owned())).collect();
     keys.sort();
     keys.dedup_by(|a, b| a.0 == b.0);
     let (findings, severities): (Vec<String>, Vec<String>) = keys.into_iter().unzip();
@@ -38,7 +42,8 @@ fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
             reaches.push(reach.rule().to_owned());
             roles.push(sec_context::role_name(pg_sys::Oid::from(role)));
             verdicts.push(cell.verdict.as_str().to_owned());
-            conditions.push(without_user(&format!("USING {} WITH CHECK {}", cell.using, cell.check)));
+            conditions
+                .push(without_user(&format!("USING {} WITH CHECK {}", cell.using, cell.check)));
         }
     }
     vec![
@@ -72,7 +77,9 @@ fn without_user(condition: &str) -> String {
 fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("store an audit")?;
     let report = Report::make()?;
-    let unmet = report.checklist().iter().filter(|requirement| requirement.status != "SECURE").count() as i32;
+    let unmet =
+        report.checklist().iter().filter(|requirement| requirement.status != "SECURE").count()
+            as i32;
     let run = builtins::new_uuid();
     let by = session::user();
     as_owner(|| {
@@ -96,10 +103,14 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<QueryRows, ErrorReport> {
         arguments.extend(columns(&report));
         arguments.extend(inconclusive(&report).map(DatumWithOid::from));
         // Rules whose findings are verdicts on a table.
-        let verdict_rules =
-            Reach::ALL.iter().map(|reach| reach.rule()).chain(super::report::audit_report::OPEN.iter().copied());
-        let verdict_rules: Vec<String> =
-            verdict_rules.chain(["public-read", "exempt-role", "failing-policies"]).map(str::to_owned).collect();
+        let verdict_rules = Reach::ALL
+            .iter()
+            .map(|reach| reach.rule())
+            .chain(super::report::audit_report::OPEN.iter().copied());
+        let verdict_rules: Vec<String> = verdict_rules
+            .chain(["public-read", "exempt-role", "failing-policies"])
+            .map(str::to_owned)
+            .collect();
         arguments.push(verdict_rules.into());
         Ok::<_, RlsError>(QueryRows::of(include_str!("../../sql/rls/drift.sql"), &arguments))
     })?;
@@ -113,6 +124,9 @@ mod tests {
     #[test]
     fn quals_lose_the_user_hash() {
         assert_eq!(without_user("(owner = 'user 2bd88dfe'::uuid)"), "(owner = 'me'::uuid)");
-        assert_eq!(without_user("(kind = 'user account') OR user "), "(kind = 'user account') OR user ");
+        assert_eq!(
+            without_user("(kind = 'user account') OR user "),
+            "(kind = 'user account') OR user "
+        );
     }
 }

@@ -82,10 +82,13 @@ impl SqlError for RlsError {
         use PgSqlErrorCode as Code;
         match self {
             Self::Unreadable { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            Self::NoReason { .. } | Self::InvalidExpiry { .. } | Self::SameUser { .. } | Self::InvalidRowKey { .. } => {
-                Code::ERRCODE_INVALID_PARAMETER_VALUE
+            Self::NoReason { .. }
+            | Self::InvalidExpiry { .. }
+            | Self::SameUser { .. }
+            | Self::InvalidRowKey { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => {
+                Code::ERRCODE_UNDEFINED_OBJECT
             }
-            Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::NotAUserId { .. } => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::Server(error) => error.sqlstate(),
@@ -94,20 +97,29 @@ impl SqlError for RlsError {
 
     fn detail(&self) -> Option<String> {
         Some(match self {
-            Self::NoReason { .. } => "Reports show the reason in place of the finding. Nothing was accepted.".into(),
+            Self::NoReason { .. } => {
+                "Reports show the reason in place of the finding. Nothing was accepted.".into()
+            }
             Self::InvalidExpiry { .. } => "An acceptance must expire. Nothing was accepted.".into(),
-            Self::UnknownFinding { similar, .. } if similar.is_empty() => "Nothing was accepted.".into(),
+            Self::UnknownFinding { similar, .. } if similar.is_empty() => {
+                "Nothing was accepted.".into()
+            }
             Self::UnknownFinding { similar, .. } => {
                 format!("Nothing was accepted. Similar findings: {}.", quoted_list(similar, "and"))
             }
             Self::SameUser { .. } => "A user always reaches their own rows.".into(),
-            Self::NotAClientRole { .. } => "The settings crewsnow_ops.anonymous_role and crewsnow_ops.user_role \
+            Self::NotAClientRole { .. } => {
+                "The settings crewsnow_ops.anonymous_role and crewsnow_ops.user_role \
                  name the client roles."
-                .into(),
+                    .into()
+            }
             Self::NotAUserId { type_, .. } => format!("User ids are of type {type_}."),
-            Self::NotATable { .. } => "Only tables store rows. crewsnow_ops.trace_access traces views.".into(),
+            Self::NotATable { .. } => {
+                "Only tables store rows. crewsnow_ops.trace_access traces views.".into()
+            }
             Self::InvalidRowKey { .. } => {
-                "A key is a JSON object of column names and values that match exactly one row.".into()
+                "A key is a JSON object of column names and values that match exactly one row."
+                    .into()
             }
             Self::Unreadable { .. } => return None,
             Self::Server(error) => return error.detail(),
@@ -122,7 +134,9 @@ impl SqlError for RlsError {
             | Self::SameUser { example }
             | Self::NotATable { example }
             | Self::InvalidRowKey { example, .. } => (*example).into(),
-            Self::UnknownFinding { .. } => "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into(),
+            Self::UnknownFinding { .. } => {
+                "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into()
+            }
             Self::NotAClientRole { .. } => "SHOW crewsnow_ops.user_role;".into(),
             Self::NotAUserId { example, .. } => example.clone(),
             Self::Server(error) => return error.hint(),

@@ -95,7 +95,8 @@ pub enum Reach {
 
 impl Reach {
     /// All, in the order of reports.
-    pub const ALL: [Self; 6] = [Self::Read, Self::Tamper, Self::TakeOver, Self::Plant, Self::Forge, Self::Destroy];
+    pub const ALL: [Self; 6] =
+        [Self::Read, Self::Tamper, Self::TakeOver, Self::Plant, Self::Forge, Self::Destroy];
 
     /// The rule that reports it; also the word in reports.
     #[must_use]
@@ -191,7 +192,9 @@ impl Verdict {
     #[must_use]
     pub fn confidence(&self) -> Option<Confidence> {
         match self {
-            Self::Closed | Self::Isolated | Self::Exempt | Self::NoAccess => Some(Confidence::Proved),
+            Self::Closed | Self::Isolated | Self::Exempt | Self::NoAccess => {
+                Some(Confidence::Proved)
+            }
             Self::IsolatedIn(_) | Self::Shared => Some(Confidence::Observed),
             Self::Public(confidence) | Self::Leak(confidence, _) => Some(*confidence),
             Self::Failing(_) => Some(Confidence::Observed),
@@ -250,7 +253,12 @@ impl Finding {
 /// Sorts by severity and confidence, then by rule and object.
 pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
-        (a.severity, a.confidence, a.rule, &a.object).cmp(&(b.severity, b.confidence, b.rule, &b.object))
+        (a.severity, a.confidence, a.rule, &a.object).cmp(&(
+            b.severity,
+            b.confidence,
+            b.rule,
+            &b.object,
+        ))
     });
 }
 
@@ -287,13 +295,19 @@ mod tests {
 
     #[test]
     fn words_are_read_as_they_are_written() {
-        for severity in [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info] {
+        for severity in
+            [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info]
+        {
             assert_eq!(Severity::parse(severity.as_str()), severity);
         }
         for confidence in [Confidence::Proved, Confidence::Observed, Confidence::Suspected] {
             assert_eq!(Confidence::parse(confidence.as_str()), confidence);
         }
-        assert_eq!(Severity::parse("severe"), Severity::Critical, "an unknown word is not overlooked");
+        assert_eq!(
+            Severity::parse("severe"),
+            Severity::Critical,
+            "an unknown word is not overlooked"
+        );
         assert_eq!(Confidence::parse("sure"), Confidence::Suspected);
     }
 

@@ -57,7 +57,11 @@ pub fn latest() -> Result<Option<Latest>, RlsError> {
                 return Ok(None);
             }
             let row = rows.first();
-            Ok(Some(Latest { unmet: row.get(1)?.unwrap_or(0), age: row.get(2)?.unwrap_or(0), worst: row.get(3)? }))
+            Ok(Some(Latest {
+                unmet: row.get(1)?.unwrap_or(0),
+                age: row.get(2)?.unwrap_or(0),
+                worst: row.get(3)?,
+            }))
         })
     })
 }

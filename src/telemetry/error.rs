@@ -67,26 +67,35 @@ impl SqlError for TelemetryError {
             | Self::InvalidPayload { .. }
             | Self::InvalidStatusCode(_)
             | Self::InvalidMaxRows(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::UnreadablePartition(_) | Self::UnloggedPartition(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::UnreadablePartition(_) | Self::UnloggedPartition(_) => {
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED
+            }
             Self::Server(error) => error.sqlstate(),
         }
     }
 
     fn detail(&self) -> Option<String> {
         Some(match self {
-            Self::EventsAreAppendOnly => "Counted columns cannot change. Erasing personal data is allowed: user_id, \
+            Self::EventsAreAppendOnly => {
+                "Counted columns cannot change. Erasing personal data is allowed: user_id, \
                  endpoint, ip_address, user_agent, and payload keys other than status_code."
-                .into(),
+                    .into()
+            }
             Self::InvalidSketch(_) => {
-                "Only crewsnow_ops.latency_sketch and crewsnow_ops.merge_sketches make sketches.".into()
+                "Only crewsnow_ops.latency_sketch and crewsnow_ops.merge_sketches make sketches."
+                    .into()
             }
             Self::InvalidQuantile(_) => "A quantile is a number from 0 to 1.".into(),
-            Self::InvalidDuration(_) => "An execution time is 0 to 86400000 milliseconds, 24 hours.".into(),
+            Self::InvalidDuration(_) => {
+                "An execution time is 0 to 86400000 milliseconds, 24 hours.".into()
+            }
             Self::InvalidText { length, .. } => {
                 format!("The value has {length} bytes. Nothing was written.")
             }
             Self::InvalidPayload { seen } => format!("The value is {seen}. Nothing was written."),
-            Self::InvalidStatusCode(_) => "An HTTP status code is 100 to 599. Nothing was written.".into(),
+            Self::InvalidStatusCode(_) => {
+                "An HTTP status code is 100 to 599. Nothing was written.".into()
+            }
             Self::UnreadablePartition(_) => {
                 "A partition must be a plain table with the columns and types of event_log. \
                  Counts without it would be wrong."
@@ -102,18 +111,24 @@ impl SqlError for TelemetryError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::EventsAreAppendOnly => "UPDATE event_log SET user_id = NULL, ip_address = NULL, user_agent = NULL \
+            Self::EventsAreAppendOnly => {
+                "UPDATE event_log SET user_id = NULL, ip_address = NULL, user_agent = NULL \
                  WHERE user_id = '…'; \
                  To remove old events: SELECT * FROM crewsnow_ops.apply_event_retention();"
-                .into(),
-            Self::InvalidSketch(_) | Self::InvalidQuantile(_) => "SELECT crewsnow_ops.sketch_quantile(\
+                    .into()
+            }
+            Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
+                "SELECT crewsnow_ops.sketch_quantile(\
                  crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;"
-                .into(),
+                    .into()
+            }
             Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {
                 "SELECT log_system_event('sync_failed', NULL, '{\"tries\": 3}', 41.5);".into()
             }
             Self::InvalidText { example, .. } => (*example).into(),
-            Self::InvalidStatusCode(_) => "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into(),
+            Self::InvalidStatusCode(_) => {
+                "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into()
+            }
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
             Self::UnreadablePartition(name) => format!("\\d+ {name}"),
             Self::UnloggedPartition(name) => {

@@ -57,7 +57,8 @@ mod tests {
         Spi::run("INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'early', date_trunc('day', now(), 'UTC') + interval '36 hours')")
             .expect("an early row");
         // In a transaction block the roll-up makes no partitions, so the test calls their function.
-        crate::access::as_owner(crate::telemetry::rollup::roll_up::make_partitions).expect("partitions");
+        crate::access::as_owner(crate::telemetry::rollup::roll_up::make_partitions)
+            .expect("partitions");
         let bounds = "SELECT string_agg(pg_get_expr(relpartbound, oid), ' ' ORDER BY relname) FROM pg_class
             WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
             AND relname LIKE 'event_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD') || '%'";
@@ -69,8 +70,9 @@ mod tests {
     #[pg_test]
     fn a_webhook_is_recorded_once() {
         let record = |outcome: &str| {
-            let sql =
-                format!("SELECT crewsnow_ops.record_stripe_webhook('evt_once', 'invoice.paid', {outcome}, 'because')");
+            let sql = format!(
+                "SELECT crewsnow_ops.record_stripe_webhook('evt_once', 'invoice.paid', {outcome}, 'because')"
+            );
             let attempts = Spi::get_one::<i32>(&sql).expect("recorded").expect("not NULL");
             let state = text(
                 "SELECT status || ' ' || coalesce(error_message, '-') FROM processed_events WHERE event_id = 'evt_once'",
@@ -83,7 +85,10 @@ mod tests {
         assert_eq!(record("true"), "2 processed -");
         assert_eq!(record("true"), "3 processed -", "a redelivery");
         assert_eq!(record("false"), "4 processed -", "what was processed stays so");
-        assert_eq!(text("SELECT count(*)::text FROM processed_events WHERE event_id = 'evt_once'"), "1");
+        assert_eq!(
+            text("SELECT count(*)::text FROM processed_events WHERE event_id = 'evt_once'"),
+            "1"
+        );
         assert_eq!(text("SELECT sum(total_events)::text FROM stripe_webhook_monitoring"), "1");
     }
 
@@ -103,10 +108,8 @@ mod tests {
         assert_eq!(text(left), "1 1");
     }
 
-    const LOG: &str =
-        "SELECT log_system_event('logged', '11111111-1111-4111-8111-111111111111', '{\"a\": 1}', 1.5, 'f')";
-    const CALL: &str =
-        "SELECT crewsnow_ops.record_edge_call('f', 1.5, 503, NULL, '/f', '10.0.0.1', 'curl', '{\"a\": 1}')";
+    const LOG: &str = "SELECT log_system_event('logged', '11111111-1111-4111-8111-111111111111', '{\"a\": 1}', 1.5, 'f')";
+    const CALL: &str = "SELECT crewsnow_ops.record_edge_call('f', 1.5, 503, NULL, '/f', '10.0.0.1', 'curl', '{\"a\": 1}')";
 
     /// Makes the partition of today: an insert without the executor needs one.
     fn make_today() {
@@ -142,7 +145,10 @@ mod tests {
         assert_eq!(last_event(), logged);
         Spi::run(CALL).expect("a call");
         assert_eq!(last_event(), called);
-        assert_eq!(text("SELECT total_calls || ' ' || error_5xx_count FROM edge_functions_monitoring"), "4 2");
+        assert_eq!(
+            text("SELECT total_calls || ' ' || error_5xx_count FROM edge_functions_monitoring"),
+            "4 2"
+        );
         Spi::run("SELECT log_system_event('bare', p_payload => NULL)").expect("an event");
         assert_eq!(last_event(), "today bare t t t");
     }
@@ -159,7 +165,10 @@ mod tests {
             "ALTER TABLE event_log ADD COLUMN region text NOT NULL DEFAULT 'alps'",
             "SELECT (count(*) FILTER (WHERE region = 'alps') = 1)::text FROM event_log",
         );
-        with("ALTER TABLE event_log DROP COLUMN region", "SELECT (count(*) = 2)::text FROM event_log");
+        with(
+            "ALTER TABLE event_log DROP COLUMN region",
+            "SELECT (count(*) = 2)::text FROM event_log",
+        );
         with(
             "ALTER TABLE event_log ALTER created_at SET DEFAULT '2001-01-01'",
             "SELECT (min(created_at) = '2001-01-01')::text FROM event_log",
@@ -193,7 +202,10 @@ mod tests {
             "SELECT (max(execution_time_ms) = 2 AND min(execution_time_ms) = 2)::text FROM event_log",
         );
         Spi::run("ALTER TABLE event_log ALTER execution_time_ms TYPE numeric").expect("as it was");
-        with("ALTER TABLE event_log DROP CONSTRAINT event_log_check", "SELECT (count(*) = 9)::text FROM event_log");
+        with(
+            "ALTER TABLE event_log DROP CONSTRAINT event_log_check",
+            "SELECT (count(*) = 9)::text FROM event_log",
+        );
     }
 
     #[pg_test(error = "new row for relation \"today\" violates check constraint \"not_logged\"")]
@@ -204,7 +216,9 @@ mod tests {
         Spi::run(LOG).expect("refused");
     }
 
-    #[pg_test(error = "new row for relation \"today\" violates check constraint \"event_log_check\"")]
+    #[pg_test(
+        error = "new row for relation \"today\" violates check constraint \"event_log_check\""
+    )]
     fn a_constraint_is_recognized_by_its_expression() {
         make_today();
         Spi::run(
@@ -217,7 +231,8 @@ mod tests {
 
     fn set_role(and: &str) {
         make_today();
-        Spi::run("CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION log_system_event TO somebody").expect("a role");
+        Spi::run("CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION log_system_event TO somebody")
+            .expect("a role");
         Spi::run(and).expect("prepared");
         Spi::run("SET LOCAL ROLE somebody").expect("somebody");
     }
@@ -230,7 +245,9 @@ mod tests {
 
     #[pg_test(error = "new row violates row-level security policy for table \"event_log\"")]
     fn policies_are_enforced() {
-        set_role("GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL SECURITY");
+        set_role(
+            "GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL SECURITY",
+        );
         Spi::run(LOG).expect("refused");
     }
 }

@@ -25,8 +25,10 @@ impl Instant {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-        let (year, rest) = date.rsplit_once('-').and_then(|(rest, day)| Some((rest.rsplit_once('-')?, day)))?;
-        let (year, month, day): (i64, i64, i64) = (year.0.parse().ok()?, year.1.parse().ok()?, rest.parse().ok()?);
+        let (year, rest) =
+            date.rsplit_once('-').and_then(|(rest, day)| Some((rest.rsplit_once('-')?, day)))?;
+        let (year, month, day): (i64, i64, i64) =
+            (year.0.parse().ok()?, year.1.parse().ok()?, rest.parse().ok()?);
         let mut parts = time.splitn(3, ':');
         let hour: i64 = parts.next()?.parse().ok()?;
         let minute: i64 = parts.next()?.parse().ok()?;
@@ -36,8 +38,11 @@ impl Instant {
         let shifted = if month > 2 { year } else { year - 1 };
         let of_era = shifted.rem_euclid(400);
         let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-        let days = shifted.div_euclid(400) * DAYS_OF_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-        Some(Self((days - DAYS_TO_2000) * DAY + ((hour * 60 + minute) * 60 + second) * SECOND + fraction))
+        let days = shifted.div_euclid(400) * DAYS_OF_ERA + of_era * 365 + of_era / 4 - of_era / 100
+            + of_year;
+        Some(Self(
+            (days - DAYS_TO_2000) * DAY + ((hour * 60 + minute) * 60 + second) * SECOND + fraction,
+        ))
     }
 }
 
@@ -67,7 +72,9 @@ impl Serialize for Instant {
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("\"{text}\" is not an ISO 8601 time in UTC")))
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!("\"{text}\" is not an ISO 8601 time in UTC"))
+        })
     }
 }
 
@@ -87,7 +94,9 @@ mod tests {
             assert_eq!(Instant(moment).to_string(), text);
             assert_eq!(Instant::parse(text), Some(Instant(moment)));
         }
-        for text in ["", "2000-01-01", "2000-01-01T00:00:00Z", "now", "2000-01-01T00:00:00.000000+00"] {
+        for text in
+            ["", "2000-01-01", "2000-01-01T00:00:00Z", "now", "2000-01-01T00:00:00.000000+00"]
+        {
             assert_eq!(Instant::parse(text), None, "{text}");
         }
     }

@@ -55,6 +55,11 @@ mod tests {
         assert_eq!(minute_of(-1), -MINUTE, "before 2000");
         let window = Window::ending(10 * MINUTE + 5, 10);
         assert_eq!(window.minutes().count(), 11);
-        assert!(window.holds(0) && window.holds(10 * MINUTE) && !window.holds(11 * MINUTE) && !window.holds(-MINUTE));
+        assert!(
+            window.holds(0)
+                && window.holds(10 * MINUTE)
+                && !window.holds(11 * MINUTE)
+                && !window.holds(-MINUTE)
+        );
     }
 }

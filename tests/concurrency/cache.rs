@@ -64,7 +64,10 @@ fn savepoint(cluster: &Cluster) {
     );
     assert!(is_on(&mut a, "messaging"));
     run(&mut a, "ROLLBACK TO s");
-    assert!(!is_on(&mut a, "messaging"), "ROLLBACK TO forgets what came after the savepoint, and only that");
+    assert!(
+        !is_on(&mut a, "messaging"),
+        "ROLLBACK TO forgets what came after the savepoint, and only that"
+    );
     run(&mut a, "SELECT update_feature_flag('messaging', true); RELEASE s");
     assert!(is_on(&mut a, "messaging"));
     let caught = "DO $$ BEGIN
@@ -89,7 +92,10 @@ fn repeatable_read(cluster: &Cluster) {
     run(&mut b, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM feature_flags");
     run(&mut a, "SELECT update_feature_flag('messaging', false)");
     assert!(!is_on(&mut b, "messaging"), "a kill reaches old snapshots too");
-    assert_eq!(value(&mut b, "SELECT is_enabled FROM feature_flags WHERE flag_key = 'messaging'"), "t");
+    assert_eq!(
+        value(&mut b, "SELECT is_enabled FROM feature_flags WHERE flag_key = 'messaging'"),
+        "t"
+    );
     run(&mut b, "COMMIT");
     assert!(!is_on(&mut b, "messaging"), "and stays");
     assert!(!is_on(&mut c, "messaging"));
@@ -158,7 +164,10 @@ fn truncate(cluster: &Cluster) {
     run(&mut a, "TRUNCATE feature_flags");
     assert!(!is_on(&mut b, "messaging"));
     assert_eq!(
-        value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation = 'TRUNCATE' AND after IS NULL"),
+        value(
+            &mut a,
+            "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation = 'TRUNCATE' AND after IS NULL"
+        ),
         "13"
     );
     run(&mut a, "INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('messaging', true)");
@@ -206,7 +215,11 @@ fn invalidation_during_load(cluster: &Cluster) {
         run(&mut a, &format!("SELECT update_feature_flag('messaging', {is_enabled})"));
         let flipped = Instant::now();
         let (mut b, began, loaded) = loading.join().expect("the first evaluation");
-        assert_eq!(is_on(&mut b, "messaging"), is_enabled, "round {round}: the flip was lost in the load");
+        assert_eq!(
+            is_on(&mut b, "messaging"),
+            is_enabled,
+            "round {round}: the flip was lost in the load"
+        );
         during += u32::from(began < flipped && flipped < loaded);
     }
     assert!(during > 30, "only {during} of 300 flips came during a load");
@@ -222,8 +235,12 @@ fn parallel_workers(cluster: &Cluster) {
          SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off",
     );
     let query = "SELECT count(*) FROM users WHERE is_feature_enabled_for_user('tracker_pro', id)";
-    let plan = harness::rows(&mut a, &format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}")).join("\n");
-    assert!(plan.contains("Workers Launched: 2") && plan.contains("Filter: is_feature_enabled"), "{plan}");
+    let plan = harness::rows(&mut a, &format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}"))
+        .join("\n");
+    assert!(
+        plan.contains("Workers Launched: 2") && plan.contains("Filter: is_feature_enabled"),
+        "{plan}"
+    );
     assert_eq!(value(&mut a, query), "0");
     run(&mut a, "SELECT update_feature_flag('tracker_pro', true, 50)");
     let half: u32 = value(&mut a, query).parse().expect("a number");
@@ -233,7 +250,10 @@ fn parallel_workers(cluster: &Cluster) {
         &mut a,
         "BEGIN; UPDATE feature_flags SET rollout_percentage = 100, target_premium_only = true WHERE flag_key = 'tracker_pro'",
     );
-    run(&mut a, "INSERT INTO crewsnow_ops.user_context (user_id, is_premium) SELECT id, true FROM users LIMIT 1000");
+    run(
+        &mut a,
+        "INSERT INTO crewsnow_ops.user_context (user_id, is_premium) SELECT id, true FROM users LIMIT 1000",
+    );
     assert_eq!(value(&mut a, query), "1000");
     run(&mut a, "ROLLBACK");
     assert_eq!(value(&mut a, query), half.to_string());
@@ -260,15 +280,24 @@ fn policies_checks_triggers_and_views(cluster: &Cluster) {
     run(&mut b, "SET ROLE anon_everywhere");
     for is_enabled in [true, false, true] {
         run(&mut a, &format!("SELECT update_feature_flag('messaging', {is_enabled})"));
-        assert_eq!(value(&mut b, "SELECT count(*) FROM filtered"), if is_enabled { "1" } else { "0" });
-        assert_eq!(value(&mut a, "SELECT messaging FROM flags_seen"), if is_enabled { "t" } else { "f" });
+        assert_eq!(
+            value(&mut b, "SELECT count(*) FROM filtered"),
+            if is_enabled { "1" } else { "0" }
+        );
+        assert_eq!(
+            value(&mut a, "SELECT messaging FROM flags_seen"),
+            if is_enabled { "t" } else { "f" }
+        );
         run(&mut a, "INSERT INTO defaulted (id) VALUES (1)");
         match is_enabled {
             true => run(&mut a, "INSERT INTO guarded VALUES (1)"),
             false => assert_eq!(sqlstate(&mut a, "INSERT INTO guarded VALUES (1)"), "23514"),
         }
     }
-    assert_eq!(value(&mut a, "SELECT string_agg(is_on::text, ' ') FROM defaulted"), "true false true");
+    assert_eq!(
+        value(&mut a, "SELECT string_agg(is_on::text, ' ') FROM defaulted"),
+        "true false true"
+    );
 }
 
 /// What rewrites the table or its indexes moves the rows, not the flags.

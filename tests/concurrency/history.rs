@@ -40,7 +40,8 @@ fn no_change_without_a_row() {
     for writer in writers {
         writer.join().expect("a writer ends");
     }
-    let total: usize = value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history").parse().expect("a number");
+    let total: usize =
+        value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history").parse().expect("a number");
     assert!(total > WRITERS * CHANGES / 4, "{total}");
     // Each row begins with what the row before it ended with, and the last one is the flag.
     let broken = rows(
@@ -86,8 +87,11 @@ fn every_way_to_change_a_flag_is_in_the_trail() {
     run(&mut a, "SELECT update_feature_flag('messaging', false)");
     run(&mut a, "UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging'");
     run(&mut a, "INSERT INTO feature_flags (flag_key) VALUES ('by_insert')");
-    let mut copy = a.copy_in("COPY feature_flags (flag_key, feature_category) FROM STDIN").expect("COPY starts");
-    std::io::Write::write_all(&mut copy, b"by_copy_1\tbeta\nby_copy_2\tcore\n").expect("rows are sent");
+    let mut copy = a
+        .copy_in("COPY feature_flags (flag_key, feature_category) FROM STDIN")
+        .expect("COPY starts");
+    std::io::Write::write_all(&mut copy, b"by_copy_1\tbeta\nby_copy_2\tcore\n")
+        .expect("rows are sent");
     assert_eq!(copy.finish().expect("COPY ends"), 2);
     run(
         &mut a,
@@ -102,7 +106,10 @@ fn every_way_to_change_a_flag_is_in_the_trail() {
         "CREATE VIEW flags AS SELECT * FROM feature_flags; UPDATE flags SET rollout_percentage = 7 WHERE flag_key = 'by_merge'",
     );
     run(&mut a, "DELETE FROM feature_flags WHERE flag_key = 'by_insert'");
-    let trail = rows(&mut a, "SELECT operation, flag_key FROM crewsnow_ops.flag_history ORDER BY changed_at");
+    let trail = rows(
+        &mut a,
+        "SELECT operation, flag_key FROM crewsnow_ops.flag_history ORDER BY changed_at",
+    );
     let expected = [
         "UPDATE|messaging",
         "UPDATE|messaging",

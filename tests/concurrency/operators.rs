@@ -41,7 +41,9 @@ fn update_and_restore_do_not_deadlock(cluster: &Cluster) {
 fn old_snapshots_are_refused(cluster: &Cluster) {
     let mut a = cluster.create_database("old_snapshots");
     for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
-        for sql in ["SELECT crewsnow_ops.restore_feature_flags(now(), 'x')", "TRUNCATE feature_flags"] {
+        for sql in
+            ["SELECT crewsnow_ops.restore_feature_flags(now(), 'x')", "TRUNCATE feature_flags"]
+        {
             run(&mut a, &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1"));
             assert_eq!(sqlstate(&mut a, sql), "25001", "{isolation}: {sql}");
             run(&mut a, "ROLLBACK");
@@ -49,7 +51,9 @@ fn old_snapshots_are_refused(cluster: &Cluster) {
         // Flipping one flag is safe: a conflict is the server's own error.
         run(
             &mut a,
-            &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT update_feature_flag('messaging', false); COMMIT"),
+            &format!(
+                "BEGIN ISOLATION LEVEL {isolation}; SELECT update_feature_flag('messaging', false); COMMIT"
+            ),
         );
         assert!(!is_on(&mut a, "messaging"));
         run(&mut a, "SELECT update_feature_flag('messaging', true)");
@@ -87,8 +91,7 @@ fn a_trigger_that_flips_keeps_its_hands_off_the_attribution(cluster: &Cluster) {
          CREATE TRIGGER aa_follow BEFORE UPDATE ON feature_flags FOR EACH ROW EXECUTE FUNCTION follow();
          SELECT update_feature_flag('tracker_pro', true, 25, 'ada')",
     );
-    let by =
-        "SELECT string_agg(flag_key || ' ' || updated_by, ', ' ORDER BY changed_at) FROM crewsnow_ops.flag_history";
+    let by = "SELECT string_agg(flag_key || ' ' || updated_by, ', ' ORDER BY changed_at) FROM crewsnow_ops.flag_history";
     assert_eq!(value(&mut a, by), "voice_messages trigger, tracker_pro ada");
     run(
         &mut a,
@@ -98,7 +101,10 @@ fn a_trigger_that_flips_keeps_its_hands_off_the_attribution(cluster: &Cluster) {
         &mut a,
         "UPDATE feature_flags SET description = 'x' WHERE flag_key IN ('messaging', 'boost_station', 'basic_matching')",
     );
-    run(&mut a, "SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'INC-42')");
+    run(
+        &mut a,
+        "SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'INC-42')",
+    );
     let reasons = "SELECT count(*) FROM crewsnow_ops.flag_history
         WHERE flag_key IN ('messaging', 'boost_station', 'basic_matching') AND reason = 'INC-42'";
     assert_eq!(value(&mut a, reasons), "3");
@@ -106,11 +112,15 @@ fn a_trigger_that_flips_keeps_its_hands_off_the_attribution(cluster: &Cluster) {
 
 fn everything_removed_can_be_restored(cluster: &Cluster) {
     for removal in ["DELETE FROM feature_flags", "TRUNCATE feature_flags"] {
-        let mut a = cluster.create_database(if removal.starts_with('T') { "truncated" } else { "deleted" });
+        let mut a =
+            cluster.create_database(if removal.starts_with('T') { "truncated" } else { "deleted" });
         let before = value(&mut a, "SELECT clock_timestamp()");
         run(&mut a, removal);
         assert_eq!(
-            value(&mut a, &format!("SELECT crewsnow_ops.restore_feature_flags('{before}', 'undo')")),
+            value(
+                &mut a,
+                &format!("SELECT crewsnow_ops.restore_feature_flags('{before}', 'undo')")
+            ),
             "13",
             "{removal}"
         );
@@ -125,9 +135,18 @@ fn everything_removed_can_be_restored(cluster: &Cluster) {
         assert!(!is_on(&mut a, "messaging"));
     }
     let mut a = cluster.create_database("backdated");
-    run(&mut a, "INSERT INTO feature_flags (flag_key, created_at) VALUES ('old', '-infinity'), ('new', 'infinity')");
-    assert_eq!(sqlstate(&mut a, "SELECT crewsnow_ops.restore_feature_flags('1980-01-01', 'x')"), "22023");
-    assert_eq!(sqlstate(&mut a, "SELECT crewsnow_ops.restore_feature_flags('infinity', 'x')"), "22023");
+    run(
+        &mut a,
+        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('old', '-infinity'), ('new', 'infinity')",
+    );
+    assert_eq!(
+        sqlstate(&mut a, "SELECT crewsnow_ops.restore_feature_flags('1980-01-01', 'x')"),
+        "22023"
+    );
+    assert_eq!(
+        sqlstate(&mut a, "SELECT crewsnow_ops.restore_feature_flags('infinity', 'x')"),
+        "22023"
+    );
     assert_eq!(value(&mut a, "SELECT count(*) FROM feature_flags"), "15");
 }
 
@@ -144,13 +163,20 @@ fn restore_gives_back_everything(cluster: &Cluster) {
          UPDATE feature_flags SET flag_key = 'basic_matching' WHERE flag_key = 'tmp';
          UPDATE feature_flags SET flag_key = 'renamed', created_by = 'mallory', created_at = '2020-01-01' WHERE flag_key = 'tracker_pro'",
     );
-    let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
-    assert_eq!(value(&mut a, &format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')")), "3");
+    let before =
+        "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
+    assert_eq!(
+        value(&mut a, &format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'undo')")),
+        "3"
+    );
     let difference = "SELECT id, flag_key, flag_name, description, is_enabled, rollout_percentage, created_by, created_at FROM feature_flags
         EXCEPT SELECT id, flag_key, flag_name, description, is_enabled, rollout_percentage, created_by, created_at FROM as_it_was";
     assert!(rows(&mut a, difference).is_empty());
     assert_eq!(value(&mut a, "SELECT count(*) FROM notes"), "13");
-    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation <> 'UPDATE'"), "0");
+    assert_eq!(
+        value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history WHERE operation <> 'UPDATE'"),
+        "0"
+    );
 }
 
 /// An owner may alter anything. What is broken is off; the server stands.
@@ -185,7 +211,10 @@ fn altered_tables_read_as_off(cluster: &Cluster) {
 
 fn times_in_the_future(cluster: &Cluster) {
     let mut a = cluster.create_database("future");
-    run(&mut a, "INSERT INTO feature_flags (flag_key, updated_at) VALUES ('ski_lift_map', 'infinity')");
+    run(
+        &mut a,
+        "INSERT INTO feature_flags (flag_key, updated_at) VALUES ('ski_lift_map', 'infinity')",
+    );
     run(
         &mut a,
         "CREATE TABLE was AS SELECT updated_at FROM feature_flags WHERE flag_key = 'ski_lift_map'; SELECT update_feature_flag('ski_lift_map', true)",
@@ -197,7 +226,13 @@ fn times_in_the_future(cluster: &Cluster) {
         &mut a,
         "SET session_replication_role = replica; UPDATE feature_flags SET is_enabled = false, updated_at = '2020-01-01' WHERE flag_key = 'messaging'",
     );
-    assert_eq!(value(&mut a, "SELECT min(changed_at) > now() - interval '1 hour' FROM crewsnow_ops.flag_history"), "t");
+    assert_eq!(
+        value(
+            &mut a,
+            "SELECT min(changed_at) > now() - interval '1 hour' FROM crewsnow_ops.flag_history"
+        ),
+        "t"
+    );
 }
 
 /// The flags may belong to another role than the trail.

@@ -31,7 +31,8 @@ pub struct Random(pub u64);
 impl Random {
     /// A number from 0 to below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -41,13 +42,21 @@ fn name(flag: usize) -> String {
 }
 
 /// Flips one flag, by every way there is, and sometimes takes it back.
-fn write(mut session: Client, flag: usize, mut random: Random, until: Instant, log: Arc<Mutex<Vec<Commit>>>) {
+fn write(
+    mut session: Client,
+    flag: usize,
+    mut random: Random,
+    until: Instant,
+    log: Arc<Mutex<Vec<Commit>>>,
+) {
     let key = name(flag);
     let mut value = true;
     while Instant::now() < until {
         let change = match random.below(3) {
             0 => format!("SELECT update_feature_flag('{key}', {})", !value),
-            1 => format!("UPDATE feature_flags SET is_enabled = {} WHERE flag_key = '{key}'", !value),
+            1 => {
+                format!("UPDATE feature_flags SET is_enabled = {} WHERE flag_key = '{key}'", !value)
+            }
             _ => format!(
                 "DELETE FROM feature_flags WHERE flag_key = '{key}'; INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{key}', {})",
                 !value
@@ -68,10 +77,18 @@ fn write(mut session: Client, flag: usize, mut random: Random, until: Instant, l
                 let sent = Instant::now();
                 run(&mut session, "COMMIT");
                 value = !value;
-                log.lock().expect("the log").push(Commit { sent, acknowledged: Instant::now(), value });
+                log.lock().expect("the log").push(Commit {
+                    sent,
+                    acknowledged: Instant::now(),
+                    value,
+                });
             }
         }
-        assert_eq!(is_on(&mut session, &key), value, "a session sees what it committed and not what it took back");
+        assert_eq!(
+            is_on(&mut session, &key),
+            value,
+            "a session sees what it committed and not what it took back"
+        );
         std::thread::sleep(Duration::from_micros(random.below(2_000)));
     }
 }
@@ -79,7 +96,8 @@ fn write(mut session: Client, flag: usize, mut random: Random, until: Instant, l
 fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<Read> {
     let mut reads = Vec::new();
     while Instant::now() < until {
-        let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"][random.below(3) as usize];
+        let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"]
+            [random.below(3) as usize];
         let in_transaction = random.below(3) == 0;
         if in_transaction {
             run(&mut session, &format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1"));
@@ -99,21 +117,33 @@ fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<Read> {
 
 /// Whether a read may have given its value: some commit of that value was visible at some instant of the read.
 fn is_explained(read: &Read, commits: &[Commit]) -> bool {
-    let began_with = commits.partition_point(|commit| commit.acknowledged <= read.began).saturating_sub(1);
-    commits[began_with..].iter().take_while(|commit| commit.sent <= read.ended).any(|commit| commit.value == read.value)
+    let began_with =
+        commits.partition_point(|commit| commit.acknowledged <= read.began).saturating_sub(1);
+    commits[began_with..]
+        .iter()
+        .take_while(|commit| commit.sent <= read.ended)
+        .any(|commit| commit.value == read.value)
 }
 
 #[test]
 fn no_stale_and_no_dirty_read() {
     let cluster = Cluster::start("random", "");
     let mut a = cluster.create_database("random");
-    let seed =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let seed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos() as u64;
     println!("seed {seed}");
     let start = Instant::now();
     let logs: Vec<Arc<Mutex<Vec<Commit>>>> = (0..FLAGS)
         .map(|flag| {
-            run(&mut a, &format!("INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{}', true)", name(flag)));
+            run(
+                &mut a,
+                &format!(
+                    "INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{}', true)",
+                    name(flag)
+                ),
+            );
             Arc::new(Mutex::new(vec![Commit { sent: start, acknowledged: start, value: true }]))
         })
         .collect();
@@ -133,7 +163,8 @@ fn no_stale_and_no_dirty_read() {
     for writer in writers {
         writer.join().expect("a writer ends");
     }
-    let commits: Vec<Vec<Commit>> = logs.iter().map(|log| log.lock().expect("the log").clone()).collect();
+    let commits: Vec<Vec<Commit>> =
+        logs.iter().map(|log| log.lock().expect("the log").clone()).collect();
     let (mut reads, mut wrong) = (0, 0);
     for reader in readers {
         for read in reader.join().expect("a reader ends") {
@@ -159,7 +190,9 @@ fn the_check_finds_stale_and_dirty_reads() {
     let read = |began, ended, value| Read { flag: 0, began: at(began), ended: at(ended), value };
     assert!(is_explained(&read(1, 2, true), &commits));
     assert!(!is_explained(&read(1, 2, false), &commits), "dirty");
-    assert!(is_explained(&read(9, 11, true), &commits) && is_explained(&read(9, 11, false), &commits));
+    assert!(
+        is_explained(&read(9, 11, true), &commits) && is_explained(&read(9, 11, false), &commits)
+    );
     assert!(is_explained(&read(11, 13, true), &commits));
     assert!(!is_explained(&read(13, 14, true), &commits), "stale");
     assert!(is_explained(&read(13, 14, false), &commits));

@@ -48,7 +48,8 @@ const BOTH_SIDES: &str = "
             GROUP BY 1) AS raw) AS webhook_rows";
 
 fn probe(session: &mut Client, whose: &str) {
-    let row = session.query_one(BOTH_SIDES, &[]).unwrap_or_else(|e| panic!("{whose}: {}", explain(&e)));
+    let row =
+        session.query_one(BOTH_SIDES, &[]).unwrap_or_else(|e| panic!("{whose}: {}", explain(&e)));
     for (view, raw) in [(0, 1), (2, 3), (4, 5)] {
         let (view, raw) = (row.get::<_, Option<String>>(view), row.get::<_, Option<String>>(raw));
         assert_eq!(view, raw, "{whose}: the view, and the rows of the same snapshot");
@@ -78,11 +79,20 @@ fn events(random: &mut Random) -> String {
 }
 
 fn webhook(random: &mut Random) -> String {
-    let (id, outcome) = (random.below(3_000), ["true", "true", "false", "NULL"][random.below(4) as usize]);
-    format!("SELECT crewsnow_ops.record_stripe_webhook('evt_{id}', 'invoice.paid', {outcome}, 'because')")
+    let (id, outcome) =
+        (random.below(3_000), ["true", "true", "false", "NULL"][random.below(4) as usize]);
+    format!(
+        "SELECT crewsnow_ops.record_stripe_webhook('evt_{id}', 'invoice.paid', {outcome}, 'because')"
+    )
 }
 
-fn write(mut session: Client, writer: u64, mut random: Random, until: Instant, written: &AtomicU64) {
+fn write(
+    mut session: Client,
+    writer: u64,
+    mut random: Random,
+    until: Instant,
+    written: &AtomicU64,
+) {
     let mut round = 0;
     while Instant::now() < until {
         round += 1;
@@ -93,7 +103,10 @@ fn write(mut session: Client, writer: u64, mut random: Random, until: Instant, w
                 0 => {
                     run(&mut session, "SAVEPOINT s");
                     run(&mut session, &events(&mut random));
-                    run(&mut session, if random.below(2) == 0 { "ROLLBACK TO s" } else { "RELEASE s" });
+                    run(
+                        &mut session,
+                        if random.below(2) == 0 { "ROLLBACK TO s" } else { "RELEASE s" },
+                    );
                 }
                 1 => run(&mut session, &webhook(&mut random)),
                 2 => {
@@ -129,7 +142,10 @@ fn roll_up(cluster: &Cluster, mut random: Random, until: Instant) -> u64 {
         let mut session = cluster.connect("exact");
         loop {
             let most = [1, 40, 100_000][random.below(3) as usize];
-            if session.batch_execute(&format!("SELECT * FROM crewsnow_ops.roll_up_events({most})")).is_err() {
+            if session
+                .batch_execute(&format!("SELECT * FROM crewsnow_ops.roll_up_events({most})"))
+                .is_err()
+            {
                 break;
             }
             done += 1;
@@ -165,7 +181,8 @@ fn probe_at_random(mut session: Client, whose: &str, mut random: Random, until: 
     let mut probes = 0;
     while Instant::now() < until {
         let levels = if whose.contains("standby") { 2 } else { 3 };
-        let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"][random.below(levels) as usize];
+        let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"]
+            [random.below(levels) as usize];
         run(&mut session, &format!("BEGIN ISOLATION LEVEL {isolation}"));
         for _ in 0..1 + random.below(4) {
             probe(&mut session, whose);
@@ -179,22 +196,29 @@ fn probe_at_random(mut session: Client, whose: &str, mut random: Random, until: 
 
 #[test]
 fn the_views_are_exact_at_every_instant() {
-    let cluster = Arc::new(Cluster::start("exact", "max_prepared_transactions = 20\nautovacuum_naptime = 1s"));
+    let cluster = Arc::new(Cluster::start(
+        "exact",
+        "max_prepared_transactions = 20\nautovacuum_naptime = 1s",
+    ));
     let mut a = cluster.create_database("exact");
     // A partition that holds now, with ranges of few blocks, so that all kinds of them come about.
     let day = "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('today') TO ('tomorrow');
         CREATE INDEX ON today USING brin (tx, created_at) WITH (pages_per_range = 2)";
     run(&mut a, day);
     let standby = Cluster::standby("exact_standby", &cluster);
-    let seed =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let seed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos() as u64;
     println!("seed {seed}");
     let until = Instant::now() + DURATION;
     let written = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let (session, written) = (cluster.connect("exact"), Arc::clone(&written));
-            std::thread::spawn(move || write(session, writer, Random(seed ^ writer), until, &written))
+            std::thread::spawn(move || {
+                write(session, writer, Random(seed ^ writer), until, &written)
+            })
         })
         .collect();
     let rolling: Vec<_> = (0..ROLL_UPS)
@@ -214,22 +238,28 @@ fn the_views_are_exact_at_every_instant() {
             } else {
                 (cluster.connect("exact"), "a session")
             };
-            std::thread::spawn(move || probe_at_random(session, whose, Random(seed ^ (300 + i)), until))
+            std::thread::spawn(move || {
+                probe_at_random(session, whose, Random(seed ^ (300 + i)), until)
+            })
         })
         .collect();
     for writer in writers {
         writer.join().unwrap_or_else(|_| panic!("a writer failed, seed {seed}"));
     }
-    let done: u64 = rolling.into_iter().map(|thread| thread.join().expect("a rolling-up session ends")).sum();
+    let done: u64 =
+        rolling.into_iter().map(|thread| thread.join().expect("a rolling-up session ends")).sum();
     let killed = killer.join().expect("the killer ends");
     vacuum.join().expect("VACUUM ends");
-    let probes: u64 =
-        probing.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panic!("a probe failed, seed {seed}"))).sum();
+    let probes: u64 = probing
+        .into_iter()
+        .map(|thread| thread.join().unwrap_or_else(|_| panic!("a probe failed, seed {seed}")))
+        .sum();
     probe(&mut a, "before the last roll-up");
     while value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
     probe(&mut a, "after the last roll-up");
     // Everything is in the counts, once: they say what the rows say without anything being read from the rows.
-    let counted = "SELECT sum(calls), sum(errors_5xx), sum(over_5s) FROM crewsnow_ops.event_rollups";
+    let counted =
+        "SELECT sum(calls), sum(errors_5xx), sum(over_5s) FROM crewsnow_ops.event_rollups";
     let raw = "SELECT count(*), count(*) FILTER (WHERE payload ->> 'status_code' LIKE '5%'), count(*) FILTER (WHERE execution_time_ms > 5000)
         FROM event_log WHERE function_name IS NOT NULL";
     assert_eq!(rows(&mut a, counted), rows(&mut a, raw), "seed {seed}");
@@ -251,13 +281,18 @@ fn the_views_are_exact_at_every_instant() {
 fn the_probe_finds_a_row_that_is_not_counted() {
     let cluster = Cluster::start("probe", "");
     let mut a = cluster.create_database("probe");
-    run(&mut a, "SELECT crewsnow_ops.record_edge_call('f', 1, 200); SELECT * FROM crewsnow_ops.roll_up_events()");
+    run(
+        &mut a,
+        "SELECT crewsnow_ops.record_edge_call('f', 1, 200); SELECT * FROM crewsnow_ops.roll_up_events()",
+    );
     probe(&mut a, "as it should be");
     run(&mut a, "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1)");
     probe(&mut a, "the trigger knows better");
     run(&mut a, "ALTER TABLE event_log DISABLE TRIGGER event_log_before_insert");
     run(&mut a, "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1)");
-    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(&mut a, "without the trigger")));
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        probe(&mut a, "without the trigger")
+    }));
     assert!(found.is_err(), "a row was missing from the view and the probe did not see it");
     // And what mends it.
     run(&mut a, "SELECT crewsnow_ops.rebuild_rollups()");

@@ -8,7 +8,11 @@ fn the_demo() {
     let cluster = Cluster::start("demo", "");
     let began = Instant::now();
     let mut a = cluster.create_demo("crewsnow", false);
-    assert!(began.elapsed() < Duration::from_secs(60), "it loads in under a minute: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "it loads in under a minute: {:?}",
+        began.elapsed()
+    );
     assert_eq!(value(&mut a, "SELECT count(*) FROM auth.users"), "5000");
     assert_eq!(value(&mut a, "SELECT count(*) FROM users"), "5000");
     assert_eq!(value(&mut a, "SELECT count(*) FROM messages"), "200000");
@@ -35,7 +39,10 @@ fn policies(cluster: &Cluster) {
          AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')",
     );
     assert!(open.is_empty(), "tables without row-level security: {open:?}");
-    let (user, other) = ("SELECT sender_id FROM messages GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1", "OFFSET 500");
+    let (user, other) = (
+        "SELECT sender_id FROM messages GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1",
+        "OFFSET 500",
+    );
     let (user, other) = (value(&mut a, user), value(&mut a, &format!("{user} {other}")));
     let mine = format!(
         "SELECT count(*) FROM messages JOIN matches ON matches.id = match_id WHERE '{user}' IN (user1_id, user2_id)"
@@ -49,9 +56,16 @@ fn policies(cluster: &Cluster) {
     );
     assert_eq!(value(&mut a, "SELECT auth.uid()"), user);
     assert_eq!(value(&mut a, "SELECT auth.role()"), "authenticated");
-    assert_eq!(value(&mut a, "SELECT count(*) FROM messages"), mine, "a user reads the messages of their own matches");
+    assert_eq!(
+        value(&mut a, "SELECT count(*) FROM messages"),
+        mine,
+        "a user reads the messages of their own matches"
+    );
     assert_ne!(mine, "0");
-    assert_eq!(value(&mut a, &format!("SELECT count(*) FROM consents WHERE user_id = '{other}'")), "0");
+    assert_eq!(
+        value(&mut a, &format!("SELECT count(*) FROM consents WHERE user_id = '{other}'")),
+        "0"
+    );
     assert_eq!(
         sqlstate(
             &mut a,
@@ -90,15 +104,25 @@ fn incident(cluster: &Cluster) {
 /// The monitoring shows the incident, and counts what the application's own tables hold.
 fn monitoring(cluster: &Cluster) {
     let mut a = cluster.connect("crewsnow");
-    for (replayed, own) in [("event_log", "edge_function_calls"), ("processed_events", "stripe_events")] {
+    for (replayed, own) in
+        [("event_log", "edge_function_calls"), ("processed_events", "stripe_events")]
+    {
         assert_eq!(
             value(&mut a, &format!("SELECT count(*) FROM {replayed}")),
             value(&mut a, &format!("SELECT count(*) FROM {own}")),
             "{replayed}"
         );
     }
-    assert_eq!(value(&mut a, "SELECT sum(calls) FROM crewsnow_ops.event_rollups"), "20000", "all is rolled up");
-    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.webhook_journal"), "0", "all is rolled up");
+    assert_eq!(
+        value(&mut a, "SELECT sum(calls) FROM crewsnow_ops.event_rollups"),
+        "20000",
+        "all is rolled up"
+    );
+    assert_eq!(
+        value(&mut a, "SELECT count(*) FROM crewsnow_ops.webhook_journal"),
+        "0",
+        "all is rolled up"
+    );
     // In one statement, because the window moves on with the clock.
     let differing = "SELECT function_name FROM edge_functions_monitoring AS v FULL JOIN (
             SELECT function_name, count(*) AS calls, count(*) FILTER (WHERE status_code >= 500) AS errors,
@@ -123,16 +147,21 @@ fn monitoring(cluster: &Cluster) {
         WHERE (v.total_requests, v.error_5xx_count) IS DISTINCT FROM (coalesce(r.calls, 0), coalesce(r.errors, 0))
             OR v.error_rate_pct IS DISTINCT FROM coalesce(round(100.0 * r.errors / r.calls, 2), 0)";
     assert!(rows(&mut a, differing).is_empty());
-    let failing =
-        "SELECT DISTINCT function_name FROM error_rate_monitoring WHERE error_status LIKE 'ALERT%' ORDER BY 1";
+    let failing = "SELECT DISTINCT function_name FROM error_rate_monitoring WHERE error_status LIKE 'ALERT%' ORDER BY 1";
     assert_eq!(rows(&mut a, failing), ["create-checkout", "stripe-webhook"]);
     let webhooks = "SELECT DISTINCT webhook_status FROM stripe_webhook_monitoring";
     assert_eq!(rows(&mut a, webhooks), ["ALERT: Webhook failure > 5% sur 10min"]);
     let waiting = "SELECT max(waiting_events) = (SELECT count(*) FROM stripe_events
         WHERE status = 'received' AND received_at < now() - interval '5 minutes') FROM stripe_webhook_monitoring";
     assert_eq!(value(&mut a, waiting), "t");
-    let board = rows(&mut a, "SELECT signal, status FROM crewsnow_ops.dashboard WHERE signal <> 'Connections'");
-    assert_eq!(board, ["Performance|✅ OK", "Error Rate|🚨 HIGH", "Webhooks|🚨 FAILING", "Security|✅ OK"]);
+    let board = rows(
+        &mut a,
+        "SELECT signal, status FROM crewsnow_ops.dashboard WHERE signal <> 'Connections'",
+    );
+    assert_eq!(
+        board,
+        ["Performance|✅ OK", "Error Rate|🚨 HIGH", "Webhooks|🚨 FAILING", "Security|✅ OK"]
+    );
 }
 
 fn user_context_is_in_step(cluster: &Cluster) {

@@ -23,7 +23,9 @@ fn commands(lines: &[&str]) -> Vec<Command> {
         match line.strip_prefix("```") {
             Some(kind) => in_console = kind == "console",
             None if in_console => match (line.strip_prefix("$ "), commands.last_mut()) {
-                (Some(text), _) => commands.push(Command { text: text.to_owned(), answer: n + 1..n + 1 }),
+                (Some(text), _) => {
+                    commands.push(Command { text: text.to_owned(), answer: n + 1..n + 1 })
+                }
                 (None, Some(command)) => command.answer.end = n + 1,
                 (None, None) => panic!("an answer without a command: {line}"),
             },
@@ -72,7 +74,8 @@ fn pages_in(folder: &Path) -> Vec<PathBuf> {
 fn every_console_block_shows_the_real_answer() {
     let rewrites = harness::rewrites("UPDATE_DOCS");
     let cluster = Cluster::start("docs", "timezone = 'UTC'");
-    let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)).into();
+    let mut pages: Vec<_> =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)).into();
     pages.retain(|page| page.exists());
     pages.extend(pages_in(&root().join("docs")));
     let mut count = 0;
@@ -89,10 +92,15 @@ fn every_console_block_shows_the_real_answer() {
         let mut answers = Vec::new();
         for Command { text, answer } in commands {
             let mut shell = cluster.client_program("bash", &database);
-            let output = both(&shell.arg("-c").arg(&text).stdin(Stdio::null()).output().expect("bash runs"));
-            let (found, shown) = (trimmed(output.lines()), trimmed(lines[answer.clone()].iter().copied()));
+            let output =
+                both(&shell.arg("-c").arg(&text).stdin(Stdio::null()).output().expect("bash runs"));
+            let (found, shown) =
+                (trimmed(output.lines()), trimmed(lines[answer.clone()].iter().copied()));
             if found != shown {
-                wrong.push(format!("{}\n$ {text}\nsays {shown:#?}\nanswers {found:#?}", page.display()));
+                wrong.push(format!(
+                    "{}\n$ {text}\nsays {shown:#?}\nanswers {found:#?}",
+                    page.display()
+                ));
                 answers.push((answer, output));
             }
             count += 1;
@@ -128,11 +136,15 @@ fn every_setting_is_documented() {
         &mut client,
         "SELECT name, current_setting(name) FROM pg_settings WHERE name ~ '^crewsnow_ops\\.' ORDER BY name",
     );
-    let page = std::fs::read_to_string(root().join("docs/settings.md")).expect("the table of settings");
+    let page =
+        std::fs::read_to_string(root().join("docs/settings.md")).expect("the table of settings");
     let documented: Vec<_> = page
         .lines()
         .filter(|line| line.starts_with("| `crewsnow_ops."))
-        .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect::<Vec<_>>()[1..3].join("|"))
+        .map(|line| {
+            line.split('|').map(|cell| cell.trim().trim_matches('`')).collect::<Vec<_>>()[1..3]
+                .join("|")
+        })
         .collect();
     assert!(!settings.is_empty());
     assert_eq!(settings, documented);

@@ -49,7 +49,8 @@ fn code(source: &str) -> String {
 
 /// The module that a file defines.
 fn module_of(file: &str) -> ModulePath {
-    let mut parts: ModulePath = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    let mut parts: ModulePath =
+        file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if parts.last().is_some_and(|last| last == "mod" || last == "lib") {
         parts.pop();
     }
@@ -60,7 +61,8 @@ fn module_of(file: &str) -> ModulePath {
 fn expand(prefix: &[String], tree: &str, paths: &mut Vec<ModulePath>) {
     let tree = tree.trim();
     let segments = |text: &str| {
-        let names = text.split("::").map(str::trim).filter(|name| !name.is_empty() && *name != "self");
+        let names =
+            text.split("::").map(str::trim).filter(|name| !name.is_empty() && *name != "self");
         names.map(str::to_owned).collect::<Vec<_>>()
     };
     let Some(open) = tree.find('{') else {
@@ -93,7 +95,10 @@ fn paths_in(code: &str) -> Vec<ModulePath> {
     for item in code.split_inclusive(';') {
         let statement = item.rfind("use ").filter(|at| {
             let before = item[..*at].trim_end();
-            before.is_empty() || before.ends_with(['}', ')', '{']) || before.ends_with("pub") || before.ends_with(']')
+            before.is_empty()
+                || before.ends_with(['}', ')', '{'])
+                || before.ends_with("pub")
+                || before.ends_with(']')
         });
         match statement {
             Some(at) => {
@@ -127,13 +132,15 @@ fn absolute(path: &[String], module: &[String]) -> Option<ModulePath> {
 
 /// Each file of a source tree with the files that it imports.
 fn imports(sources: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
-    let modules: BTreeMap<ModulePath, &String> = sources.keys().map(|file| (module_of(file), file)).collect();
+    let modules: BTreeMap<ModulePath, &String> =
+        sources.keys().map(|file| (module_of(file), file)).collect();
     let mut graph = BTreeMap::new();
     for (file, source) in sources {
         let module = module_of(file);
         let mut imported = BTreeSet::new();
         for path in paths_in(&code(source)).iter().filter_map(|path| absolute(path, &module)) {
-            let longest = (1..=path.len()).rev().find_map(|length| modules.get(&path[..length].to_vec()));
+            let longest =
+                (1..=path.len()).rev().find_map(|length| modules.get(&path[..length].to_vec()));
             imported.extend(longest.filter(|other| **other != file).map(|other| (*other).clone()));
         }
         graph.insert(file.clone(), imported);
@@ -224,7 +231,8 @@ fn sources() -> BTreeMap<String, String> {
     let mut found = Vec::new();
     files(&root, &mut found);
     let is_rust = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "rs");
-    let relative = |path: &Path| path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+    let relative =
+        |path: &Path| path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
     let outside = |file: &String| !file.ends_with("server_tests.rs");
     let all = found.iter().filter(is_rust).map(|path| (relative(path), text(path)));
     all.filter(|(file, _)| outside(file)).collect()
@@ -256,8 +264,10 @@ fn a_broken_arrow_is_named() {
     assert!(sideways.contains("src/health/mask.rs must not import src/rls/model.rs"), "{sideways}");
     let inline = broken(&[("pg/clock.rs", "fn f() { crate::readiness::api::decide() }")]);
     assert!(inline.contains("src/pg/clock.rs must not import src/readiness/api.rs"), "{inline}");
-    let circle =
-        broken(&[("flags/bucket.rs", "use super::model::Flag;"), ("flags/model.rs", "use super::bucket::bucket;")]);
+    let circle = broken(&[
+        ("flags/bucket.rs", "use super::model::Flag;"),
+        ("flags/model.rs", "use super::bucket::bucket;"),
+    ]);
     assert!(circle.contains("circle: flags/bucket.rs → flags/model.rs"), "{circle}");
     let impure = broken(&[("flags/model.rs", "use pgrx::prelude::*;")]);
     assert!(impure.contains("src/flags/model.rs is pure and must not name pgrx"), "{impure}");

@@ -1,4 +1,5 @@
-//! No test file is left out: every file under tests/ must be one that a runner runs, found by looking, not by a list.
+//! Rules about the sources themselves: no test or SQL file is left out, and `unsafe` stays where it
+//! is allowed.
 
 mod layers;
 mod style;
@@ -22,13 +23,18 @@ fn text(path: &Path) -> String {
 fn sources(directory: &Path) -> String {
     let mut found = Vec::new();
     files(directory, &mut found);
-    found.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")).map(|path| text(path)).collect()
+    found
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .map(|path| text(path))
+        .collect()
 }
 
 /// The modules that a Rust file declares.
 fn modules(source: &str) -> BTreeSet<String> {
-    let declaration =
-        |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
+    let declaration = |line: &str| {
+        line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned)
+    };
     source.lines().filter_map(declaration).collect()
 }
 
@@ -42,7 +48,8 @@ fn every_test_file_is_run() {
     assert!(found.len() > 10, "the test files were found");
     let mut forgotten = Vec::new();
     for path in found {
-        let relative = path.strip_prefix(&tests).expect("below tests").to_string_lossy().into_owned();
+        let relative =
+            path.strip_prefix(&tests).expect("below tests").to_string_lossy().into_owned();
         let parts: Vec<&str> = relative.split('/').collect();
         let is_run = match parts.as_slice() {
             ["harness", "Cargo.toml"] | ["harness", "src", "lib.rs"] => true,
@@ -56,7 +63,8 @@ fn every_test_file_is_run() {
             }
             [suite, "main.rs"] => manifest.contains(&format!("path = \"../{suite}/main.rs\"")),
             [suite, file] if file.ends_with(".rs") => {
-                modules(&text(&tests.join(suite).join("main.rs"))).contains(file.trim_end_matches(".rs"))
+                modules(&text(&tests.join(suite).join("main.rs")))
+                    .contains(file.trim_end_matches(".rs"))
             }
             ["rls", "rules", rule] => root.join(format!("sql/rls/rules/{rule}")).exists(),
             [suite, file] => sources(&tests.join(suite)).contains(&format!("{file}\"")),
@@ -103,10 +111,37 @@ fn every_sql_file_is_used() {
         let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
         // Health checks and rules are named without their folder and ending.
         let short = name.trim_end_matches(".sql");
-        let short =
-            ["sql/health/", "sql/rls/rules/"].iter().find_map(|folder| short.strip_prefix(folder)).unwrap_or(short);
+        let short = ["sql/health/", "sql/rls/rules/"]
+            .iter()
+            .find_map(|folder| short.strip_prefix(folder))
+            .unwrap_or(short);
         sources.contains(&name) || sources.contains(&format!("\"{short}\""))
     };
     let unused: Vec<_> = sql.iter().filter(|path| !is_used(path)).collect();
     assert!(unused.is_empty(), "{unused:?}");
+}
+
+/// Whether a line of Rust uses the keyword `unsafe`, comments aside.
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+}
+
+/// `Cargo.toml` denies unsafe code, but an attribute could allow it again anywhere.
+#[test]
+fn unsafe_code_is_in_pg_and_one_hot_path() {
+    let root = harness::root().join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    let outside: Vec<_> = found
+        .iter()
+        .filter(|path| {
+            path.extension().is_some_and(|e| e == "rs") && text(path).lines().any(is_unsafe)
+        })
+        .map(|path| path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned())
+        .filter(|path| !path.starts_with("pg/"))
+        .collect();
+    assert_eq!(outside, ["flags/evaluate.rs"]);
+    assert!(is_unsafe("    unsafe { work() } // why") && is_unsafe("#[unsafe(no_mangle)]"));
+    assert!(!is_unsafe("// unsafe") && !is_unsafe("unsafe_code = \"deny\""));
 }

@@ -13,7 +13,14 @@ fn every_script_answers_as_expected() {
     fs::create_dir_all(&results).expect("a directory for the results");
     let mut scripts: Vec<_> = fs::read_dir(folder.join("sql"))
         .expect("the scripts")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().trim_end_matches(".sql").to_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .trim_end_matches(".sql")
+                .to_owned()
+        })
         .collect();
     scripts.sort();
     assert!(!scripts.is_empty());
@@ -36,7 +43,8 @@ fn every_script_answers_as_expected() {
         if harness::rewrites("UPDATE_EXPECTED") {
             fs::copy(&result, &expected).expect("the expected file is written");
         }
-        let diff = Command::new("diff").arg("-u").args([&expected, &result]).output().expect("diff runs");
+        let diff =
+            Command::new("diff").arg("-u").args([&expected, &result]).output().expect("diff runs");
         if !diff.status.success() {
             print!("{}", harness::both(&diff));
             failed.push(script);

@@ -19,7 +19,14 @@ fn source(path: &str) -> String {
 fn names(directory: &str) -> BTreeSet<String> {
     fs::read_dir(root().join(directory))
         .unwrap_or_else(|e| panic!("{directory}: {e}"))
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().trim_end_matches(".sql").to_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .trim_end_matches(".sql")
+                .to_owned()
+        })
         .collect()
 }
 
@@ -55,14 +62,21 @@ fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
     let (clients, identity, users): (Vec<u32>, Vec<u32>, Vec<u32>) =
         (parameters.get(0), parameters.get(1), parameters.get(2));
     let (settings, schemas): (Vec<String>, Vec<u32>) = (parameters.get(3), parameters.get(4));
-    let mut transaction = client.build_transaction().read_only(true).start().expect("a transaction");
+    let mut transaction =
+        client.build_transaction().read_only(true).start().expect("a transaction");
     transaction
         .batch_execute("SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off")
         .expect("a search path");
-    let types = [Type::OID_ARRAY, Type::OID_ARRAY, Type::OID_ARRAY, Type::TEXT_ARRAY, Type::OID_ARRAY];
-    let statement = transaction.prepare_typed(statement, &types).unwrap_or_else(|e| panic!("{rule}: {}", explain(&e)));
-    let columns: Vec<_> =
-        statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect();
+    let types =
+        [Type::OID_ARRAY, Type::OID_ARRAY, Type::OID_ARRAY, Type::TEXT_ARRAY, Type::OID_ARRAY];
+    let statement = transaction
+        .prepare_typed(statement, &types)
+        .unwrap_or_else(|e| panic!("{rule}: {}", explain(&e)));
+    let columns: Vec<_> = statement
+        .columns()
+        .iter()
+        .map(|column| (column.name().to_owned(), column.type_().clone()))
+        .collect();
     let expected = [
         ("severity", Type::TEXT),
         ("confidence", Type::TEXT),
@@ -75,17 +89,28 @@ fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
         ("remediation", Type::TEXT),
         ("cache_key", Type::TEXT),
     ];
-    assert_eq!(columns, expected.map(|(name, kind)| (name.to_owned(), kind)), "{rule}: the columns of a rule");
+    assert_eq!(
+        columns,
+        expected.map(|(name, kind)| (name.to_owned(), kind)),
+        "{rule}: the columns of a rule"
+    );
     let found = transaction
         .query(&statement, &[&clients, &identity, &users, &settings, &schemas])
         .unwrap_or_else(|e| panic!("{rule}: {}", explain(&e)));
     let found = found.iter().map(|row| {
         let (severity, confidence): (String, String) = (row.get(0), row.get(1));
-        assert!(["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"].contains(&severity.as_str()), "{rule}: {severity}");
+        assert!(
+            ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"].contains(&severity.as_str()),
+            "{rule}: {severity}"
+        );
         assert!(["PROVED", "SUSPECTED"].contains(&confidence.as_str()), "{rule}: {confidence}");
         let (detail, evidence): (&str, &str) = (row.get(6), row.get(7));
-        assert!(!detail.is_empty() && !evidence.is_empty(), "{rule}: detail and evidence are not empty");
-        let address = (row.get::<_, Option<u32>>(3).unwrap_or(0), row.get::<_, Option<u32>>(4).unwrap_or(0));
+        assert!(
+            !detail.is_empty() && !evidence.is_empty(),
+            "{rule}: detail and evidence are not empty"
+        );
+        let address =
+            (row.get::<_, Option<u32>>(3).unwrap_or(0), row.get::<_, Option<u32>>(4).unwrap_or(0));
         Finding { severity, object: row.get(2), address, remediation: row.get(8) }
     });
     found.collect()
@@ -111,7 +136,8 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
     let mut statement = source(&format!("sql/rls/rules/{rule}.sql"));
     let script = source(&format!("tests/rls/rules/{rule}.sql"));
     if let Some(version) = script.lines().find_map(|line| line.strip_prefix("-- version: ")) {
-        statement = statement.replace("current_setting('server_version_num')", &format!("'{version}'"));
+        statement =
+            statement.replace("current_setting('server_version_num')", &format!("'{version}'"));
     }
     let expected: BTreeSet<_> = script
         .lines()
@@ -125,7 +151,8 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
     let found = findings(&mut client, rule, &statement);
     // `expect` lines list all findings of the rule. Without them, the comments on objects do.
     if expected.is_empty() {
-        let addresses: BTreeSet<_> = found.iter().map(|finding| (finding.severity.clone(), finding.address)).collect();
+        let addresses: BTreeSet<_> =
+            found.iter().map(|finding| (finding.severity.clone(), finding.address)).collect();
         let wanted = expected_findings(&mut client);
         let missed: Vec<_> = wanted
             .difference(&addresses)
@@ -162,8 +189,13 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
         return Err(format!("{rule}: a role without rights sees {:?}", describe(&seen)));
     }
     // The auditor may not run any remediation, so each must name the role that may.
-    if let Some(finding) = seen.iter().find(|f| f.remediation.as_ref().is_some_and(|sql| !sql.starts_with("-- as "))) {
-        return Err(format!("{rule}: the remediation of {} does not name the role that may run it", finding.object));
+    if let Some(finding) =
+        seen.iter().find(|f| f.remediation.as_ref().is_some_and(|sql| !sql.starts_with("-- as ")))
+    {
+        return Err(format!(
+            "{rule}: the remediation of {} does not name the role that may run it",
+            finding.object
+        ));
     }
     drop(auditor);
     for finding in &found {
@@ -176,7 +208,10 @@ fn check(cluster: &Cluster, rule: &str) -> Result<(), String> {
     let remaining = findings(&mut client, rule, &statement);
     for finding in found.iter().filter(|finding| finding.remediation.is_some()) {
         if remaining.iter().any(|r| r.object == finding.object && r.severity == finding.severity) {
-            return Err(format!("{rule}: the remediation of {} does not remove the finding", finding.object));
+            return Err(format!(
+                "{rule}: the remediation of {} does not remove the finding",
+                finding.object
+            ));
         }
     }
     Ok(())
@@ -191,7 +226,9 @@ fn hostile_names(cluster: &Cluster) {
     for rule in names("sql/rls/rules") {
         for finding in findings(&mut client, &rule, &source(&format!("sql/rls/rules/{rule}.sql"))) {
             // CREATE INDEX CONCURRENTLY cannot run in a transaction.
-            if let Some(remediation) = finding.remediation.filter(|sql| !sql.contains("CONCURRENTLY")) {
+            if let Some(remediation) =
+                finding.remediation.filter(|sql| !sql.contains("CONCURRENTLY"))
+            {
                 run(&mut client, &format!("BEGIN;\n{remediation}\n;ROLLBACK"));
                 tried += 1;
             }
@@ -212,7 +249,12 @@ fn clean_up(cluster: &Cluster) {
          ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator', 'auditor')",
     );
     for role in ["anon", "authenticated", "authenticator"] {
-        run(&mut client, &format!("ALTER ROLE {role} NOINHERIT NOSUPERUSER NOBYPASSRLS; ALTER ROLE {role} RESET ALL"));
+        run(
+            &mut client,
+            &format!(
+                "ALTER ROLE {role} NOINHERIT NOSUPERUSER NOBYPASSRLS; ALTER ROLE {role} RESET ALL"
+            ),
+        );
     }
     for role in roles {
         run(&mut client, &format!("DROP ROLE {role}"));
@@ -251,10 +293,13 @@ fn the_demo_is_clean_and_its_leaks_are_found() {
     let cluster = Cluster::start("rls_demo", "");
     let mut found = [false, true].map(|leaks| {
         let mut client = cluster.create_demo(if leaks { "leaks" } else { "clean" }, leaks);
-        let rules = names("sql/rls/rules").into_iter().map(|rule| (source(&format!("sql/rls/rules/{rule}.sql")), rule));
+        let rules = names("sql/rls/rules")
+            .into_iter()
+            .map(|rule| (source(&format!("sql/rls/rules/{rule}.sql")), rule));
         let found = rules.flat_map(|(statement, rule)| {
-            let found =
-                findings(&mut client, &rule, &statement).into_iter().filter(|finding| finding.severity != "INFO");
+            let found = findings(&mut client, &rule, &statement)
+                .into_iter()
+                .filter(|finding| finding.severity != "INFO");
             found.map(|f| format!("{rule}: {} {}", f.severity, f.object)).collect::<Vec<_>>()
         });
         found.collect::<BTreeSet<_>>()
@@ -279,7 +324,7 @@ fn the_demo_is_clean_and_its_leaks_are_found() {
 
 #[test]
 fn every_rule_is_run_and_documented() {
-    let registry = source("src/rls/rules.rs");
+    let registry = source("src/rls/rules/mod.rs");
     let rules = names("sql/rls/rules");
     for rule in &rules {
         assert!(registry.contains(&format!("    \"{rule}\"\n")), "{rule} is not in the rule list");
@@ -288,10 +333,17 @@ fn every_rule_is_run_and_documented() {
         assert!((1..=4).contains(&comment), "{rule} starts with one to four lines of comment");
     }
     let page = source("docs/rls-rules.md");
-    let sections: Vec<_> = page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n')).collect();
+    let sections: Vec<_> =
+        page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n')).collect();
     assert!(sections.iter().map(|(rule, _)| *rule).eq(&rules), "one section per rule, in order");
     // Each section has the same shape.
-    let parts = ["```sql\n", "**Found when** ", "**Correct as it is", "**Remediation** ", "**Splinter lint:** "];
+    let parts = [
+        "```sql\n",
+        "**Found when** ",
+        "**Correct as it is",
+        "**Remediation** ",
+        "**Splinter lint:** ",
+    ];
     for (rule, section) in sections {
         let places: Vec<_> = parts.iter().map(|part| section.find(part)).collect();
         assert!(places.iter().all(Option::is_some), "{rule}: {parts:?} are at {places:?}");
@@ -305,7 +357,8 @@ fn every_rule_is_run_and_documented() {
 fn the_table_of_rules_lists_every_rule_and_its_severities() {
     let page = source("docs/rls-rules.md");
     let rows = page.lines().filter(|line| line.starts_with("| ["));
-    let listed: Vec<Vec<_>> = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
+    let listed: Vec<Vec<_>> =
+        rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
     let expected = names("sql/rls/rules").into_iter().map(|rule| {
         let statement = source(&format!("sql/rls/rules/{rule}.sql"));
         let mut severities = vec!["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"];

@@ -46,7 +46,9 @@ struct Tally {
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
 /// The verdict against what was reached: `Some` says what is wrong.
@@ -63,8 +65,11 @@ fn judge(verdict: &str, reached: &Reached) -> Option<&'static str> {
 /// Rows that are somebody's, and in no column one's own.
 fn foreign<'a>(table: &'a Table, owners: &[String], who: &Person) -> Vec<&'a Row> {
     let is_foreign = |row: &&Row| {
-        let is_mine = |owner: &String| who.user.as_ref().is_some_and(|me| row.get(owner) == format!("'{me}'"));
-        owners.is_empty() || owners.iter().any(|owner| row.get(owner) != "NULL") && !owners.iter().any(is_mine)
+        let is_mine = |owner: &String| {
+            who.user.as_ref().is_some_and(|me| row.get(owner) == format!("'{me}'"))
+        };
+        owners.is_empty()
+            || owners.iter().any(|owner| row.get(owner) != "NULL") && !owners.iter().any(is_mine)
     };
     table.rows.iter().filter(is_foreign).collect()
 }
@@ -138,7 +143,8 @@ impl Surface {
     }
 }
 
-const REACHES: &[&str] = &["read-leak", "tampering", "take-over", "planted-rows", "forged-rows", "destruction"];
+const REACHES: &[&str] =
+    &["read-leak", "tampering", "take-over", "planted-rows", "forged-rows", "destruction"];
 
 /// What comparing needs.
 struct Comparison<'a> {
@@ -152,25 +158,35 @@ impl Comparison<'_> {
         let none = Vec::new();
         let cells = self.cells.get(&table.name).unwrap_or(&none);
         let owners = self.surface.owners(table);
-        if table.has_owner == owners.is_empty() || owners.iter().any(|owner| owner != "owner" && owner != "other") {
+        if table.has_owner == owners.is_empty()
+            || owners.iter().any(|owner| owner != "owner" && owner != "other")
+        {
             tally.wrong.push(format!("{}: owners {owners:?}\n{}", table.name, table.summary));
             return;
         }
         let mut read: HashMap<String, Reached> = HashMap::new();
         for cell in cells {
-            let Some(who) = self.people.iter().find(|who| who.label == cell.identity && who.role == cell.role) else {
+            let Some(who) =
+                self.people.iter().find(|who| who.label == cell.identity && who.role == cell.role)
+            else {
                 tally.wrong.push(format!("{}: nobody is {cell:?}", table.name));
                 continue;
             };
             tally.compared += 1;
             *tally.verdicts.entry(format!("{} {}", cell.reach, cell.verdict)).or_default() += 1;
             if !self.surface.expects(table, who, &cell.reach) {
-                tally.wrong.push(format!("{}: no verdict was due: {cell:?}\n{}", table.name, table.summary));
+                tally.wrong.push(format!(
+                    "{}: no verdict was due: {cell:?}\n{}",
+                    table.name, table.summary
+                ));
                 continue;
             }
             if self.surface.exempt.contains(&(table.name.clone(), cell.role.clone())) {
                 if cell.verdict != "EXEMPT" {
-                    tally.wrong.push(format!("{}: the role is exempt: {cell:?}\n{}", table.name, table.summary));
+                    tally.wrong.push(format!(
+                        "{}: the role is exempt: {cell:?}\n{}",
+                        table.name, table.summary
+                    ));
                 }
                 continue;
             }
@@ -199,13 +215,22 @@ impl Comparison<'_> {
                 wrong = self.audience(sessions, table, who, cell, &reached);
             }
             if let Some(wrong) = wrong {
-                tally.wrong.push(format!("{}: {wrong}: {cell:?}\n{reached:?}\n{}", table.name, table.summary));
+                tally.wrong.push(format!(
+                    "{}: {wrong}: {cell:?}\n{reached:?}\n{}",
+                    table.name, table.summary
+                ));
             }
         }
         self.nothing_is_missing(table, cells, tally);
     }
 
-    fn reached(&self, sessions: &mut Sessions, table: &Table, who: &Person, reach: &str) -> Reached {
+    fn reached(
+        &self,
+        sessions: &mut Sessions,
+        table: &Table,
+        who: &Person,
+        reach: &str,
+    ) -> Reached {
         let owners = self.surface.owners(table);
         let rows = foreign(table, owners, who);
         let mut all = Reached::default();
@@ -221,7 +246,13 @@ impl Comparison<'_> {
             }
             _ => {
                 for owner in owners {
-                    all.extend(sessions.plant(who, table, rows.clone(), owner, &victims(table, owners, who)));
+                    all.extend(sessions.plant(
+                        who,
+                        table,
+                        rows.clone(),
+                        owner,
+                        &victims(table, owners, who),
+                    ));
                 }
             }
         }
@@ -229,11 +260,18 @@ impl Comparison<'_> {
     }
 
     /// What is reached with a row that the policies may like better than the one there is; `None` where nothing is chosen.
-    fn chosen(&self, sessions: &mut Sessions, table: &Table, who: &Person, reach: &str) -> Option<Reached> {
+    fn chosen(
+        &self,
+        sessions: &mut Sessions,
+        table: &Table,
+        who: &Person,
+        reach: &str,
+    ) -> Option<Reached> {
         let owners = self.surface.owners(table);
         let rows = foreign(table, owners, who);
         let me = who.user.as_ref().map(|me| format!("'{me}'"));
-        let has_people = rows.first().is_some_and(|row| row.columns.iter().any(|(name, _)| *name == "people"));
+        let has_people =
+            rows.first().is_some_and(|row| row.columns.iter().any(|(name, _)| *name == "people"));
         // Whom a list of people has in it, and another person whose row it is not, where policies may look.
         let mut lists = vec![String::new()];
         if let (Some(me), true) = (&me, has_people) {
@@ -244,10 +282,13 @@ impl Comparison<'_> {
         }
         let name = &table.name;
         let updates = |owners: &[(&str, &str)]| -> Vec<String> {
-            let owners: String = owners.iter().map(|(column, value)| format!(", {column} = {value}")).collect();
+            let owners: String =
+                owners.iter().map(|(column, value)| format!(", {column} = {value}")).collect();
             lists
                 .iter()
-                .map(|list| format!("UPDATE {name} SET team = @team@, is_public = @public@{owners}{list}"))
+                .map(|list| {
+                    format!("UPDATE {name} SET team = @team@, is_public = @public@{owners}{list}")
+                })
                 .collect()
         };
         let mut all = Reached::default();
@@ -255,9 +296,12 @@ impl Comparison<'_> {
             "tampering" => all.extend(sessions.sweep(who, table, &rows, "", &updates(&[]))),
             "take-over" => {
                 let me = me?;
-                let both: Vec<(&str, &str)> = owners.iter().map(|owner| (owner.as_str(), me.as_str())).collect();
-                let mut statements: Vec<String> =
-                    owners.iter().flat_map(|owner| updates(&[(owner.as_str(), me.as_str())])).collect();
+                let both: Vec<(&str, &str)> =
+                    owners.iter().map(|owner| (owner.as_str(), me.as_str())).collect();
+                let mut statements: Vec<String> = owners
+                    .iter()
+                    .flat_map(|owner| updates(&[(owner.as_str(), me.as_str())]))
+                    .collect();
                 if both.len() > 1 {
                     statements.extend(updates(&both));
                 }
@@ -277,19 +321,30 @@ impl Comparison<'_> {
                 let mut of: Vec<Row> = rows.iter().map(|row| row.chosen(&[])).collect();
                 for victim in victims(table, owners, who).iter().filter(|_| !owners.is_empty()) {
                     let id = format!("'{victim}'");
-                    of.extend(rows.first().map(|row| row.chosen(&[("owner", &id), ("other", &id)])));
+                    of.extend(
+                        rows.first().map(|row| row.chosen(&[("owner", &id), ("other", &id)])),
+                    );
                 }
                 if let (Some(me), true) = (&me, has_people) {
                     let list = format!("ARRAY[{me}]::uuid[]");
-                    let mut also: Vec<Row> = of.iter().map(|row| row.chosen(&[("people", &list)])).collect();
+                    let mut also: Vec<Row> =
+                        of.iter().map(|row| row.chosen(&[("people", &list)])).collect();
                     if !owners.iter().any(|owner| owner == "other") {
-                        also.extend(of.iter().map(|row| row.chosen(&[("other", row.get("owner"))])));
+                        also.extend(
+                            of.iter().map(|row| row.chosen(&[("other", row.get("owner"))])),
+                        );
                         also.extend(of.iter().map(|row| row.chosen(&[("other", me)])));
                     }
                     of.extend(also);
                 }
                 let statements: Vec<String> = of.iter().map(|row| row.insert(name, 1000)).collect();
-                all.extend(sessions.sweep(who, table, rows.get(..1).unwrap_or_default(), "", &statements));
+                all.extend(sessions.sweep(
+                    who,
+                    table,
+                    rows.get(..1).unwrap_or_default(),
+                    "",
+                    &statements,
+                ));
                 all.extend(sessions.forge_in_turn(who, table, &rows, owners));
             }
             _ => return None,
@@ -308,10 +363,19 @@ impl Comparison<'_> {
     ) -> Option<&'static str> {
         if cell.verdict == "LEAK" && cell.remark.starts_with("anyone who signs up") {
             // A new account, or an anonymous sign-in.
-            let new = if who.label.contains("anonymous sign-in") { "anonymous sign-in" } else { "new account" };
-            let stranger = self.people.iter().find(|person| person.label.contains(new)).expect("somebody new");
+            let new = if who.label.contains("anonymous sign-in") {
+                "anonymous sign-in"
+            } else {
+                "new account"
+            };
+            let stranger =
+                self.people.iter().find(|person| person.label.contains(new)).expect("somebody new");
             let rows = foreign(table, self.surface.owners(table), stranger);
-            return sessions.read(stranger, table, &rows).rows.is_empty().then_some("a new account reaches nothing");
+            return sessions
+                .read(stranger, table, &rows)
+                .rows
+                .is_empty()
+                .then_some("a new account reaches nothing");
         }
         let is_for_all = cell.verdict == "LEAK" && cell.remark.starts_with("every user");
         if !is_for_all && cell.verdict != "SHARED" {
@@ -319,14 +383,14 @@ impl Comparison<'_> {
         }
         let owners = self.surface.owners(table);
         let (mut also, mut all) = (false, true);
-        for other in self
-            .people
-            .iter()
-            .filter(|other| other.user.is_some() && other.user != who.user && other.label.contains(" as user "))
-        {
+        for other in self.people.iter().filter(|other| {
+            other.user.is_some() && other.user != who.user && other.label.contains(" as user ")
+        }) {
             let theirs = foreign(table, owners, other);
-            let theirs: Vec<&Row> =
-                theirs.into_iter().filter(|row| foreign(table, owners, who).iter().any(|of| of.id == row.id)).collect();
+            let theirs: Vec<&Row> = theirs
+                .into_iter()
+                .filter(|row| foreign(table, owners, who).iter().any(|of| of.id == row.id))
+                .collect();
             let seen = sessions.read(other, table, &theirs);
             also |= seen.rows.intersection(&reached.rows).next().is_some();
             all &= seen.rows.len() == theirs.len();
@@ -344,18 +408,21 @@ impl Comparison<'_> {
     fn nothing_is_missing(&self, table: &Table, cells: &[Cell], tally: &mut Tally) {
         for reach in REACHES {
             for role in ["anon", "authenticated"] {
-                let of: Vec<&Cell> = cells.iter().filter(|cell| cell.reach == *reach && cell.role == role).collect();
-                let asked = self
-                    .people
-                    .iter()
-                    .find(|who| who.role == role && (role == "anon" || who.label.contains("new account")));
+                let of: Vec<&Cell> =
+                    cells.iter().filter(|cell| cell.reach == *reach && cell.role == role).collect();
+                let asked = self.people.iter().find(|who| {
+                    who.role == role && (role == "anon" || who.label.contains("new account"))
+                });
                 let expected = self.surface.expects(table, asked.expect("somebody"), reach);
                 let has_stranger = of.iter().any(|cell| cell.identity.contains("new account"));
-                let is_new =
-                    |cell: &Cell| cell.identity.contains("new account") || cell.identity.contains("anonymous sign-in");
+                let is_new = |cell: &Cell| {
+                    cell.identity.contains("new account")
+                        || cell.identity.contains("anonymous sign-in")
+                };
                 let is_open = of.iter().any(|cell| is_new(cell) && cell.verdict == "LEAK");
                 let users = of.iter().filter(|cell| cell.identity.contains(" as user ")).count();
-                let is_exempt = self.surface.exempt.contains(&(table.name.clone(), role.to_owned()));
+                let is_exempt =
+                    self.surface.exempt.contains(&(table.name.clone(), role.to_owned()));
                 let is_complete = match role {
                     "anon" => of.len() == 2,
                     _ => has_stranger && (is_open || is_exempt || !table.has_owner || users == 2),
@@ -377,12 +444,15 @@ fn verdicts_are_what_sessions_see() {
     let seed = number("CREWSNOW_RLS_SEED").unwrap_or(SEED);
     let count = number("CREWSNOW_RLS_TABLES").unwrap_or(2_000) as usize;
     println!("seed {seed}, {count} tables");
-    let cluster =
-        Cluster::start("rls_property", "autovacuum = off\nmax_locks_per_transaction = 1000\nshared_buffers = 256MB");
+    let cluster = Cluster::start(
+        "rls_property",
+        "autovacuum = off\nmax_locks_per_transaction = 1000\nshared_buffers = 256MB",
+    );
     let mut client = cluster.create_database("property");
     run(&mut client, include_str!("app.sql"));
     let mut random = Random(seed);
-    let tables: Vec<Table> = (0..count).map(|number| policies::table(&mut random, number)).collect();
+    let tables: Vec<Table> =
+        (0..count).map(|number| policies::table(&mut random, number)).collect();
     let began = Instant::now();
     for tables in tables.chunks(50) {
         run(&mut client, &tables.iter().map(|table| table.sql.as_str()).collect::<String>());
@@ -426,14 +496,24 @@ fn audit(cluster: &Cluster) -> (HashMap<String, Vec<Cell>>, bool) {
         let parts: Vec<String> = row.split('|').map(str::to_owned).collect();
         let [relation, reach, role, identity, verdict, confidence, remark] =
             <[String; 7]>::try_from(parts).expect("seven columns");
-        cells.entry(relation).or_default().push(Cell { reach, role, identity, verdict, confidence, remark });
+        cells.entry(relation).or_default().push(Cell {
+            reach,
+            role,
+            identity,
+            verdict,
+            confidence,
+            remark,
+        });
     }
     println!(
         "audited in {:.1} s: {} verdicts",
         began.elapsed().as_secs_f64(),
         cells.values().map(Vec::len).sum::<usize>()
     );
-    let claims = rows(&mut client, "SELECT coalesce(current_setting('request.jwt.claims', true), ''), current_user");
+    let claims = rows(
+        &mut client,
+        "SELECT coalesce(current_setting('request.jwt.claims', true), ''), current_user",
+    );
     (cells, claims == ["|postgres"])
 }
 
@@ -462,7 +542,11 @@ fn report(seed: u64, count: usize, tallies: Vec<Tally>) {
     }
     assert!(all.wrong.is_empty(), "{} disagreements, seed {seed}, {count} tables", all.wrong.len());
     assert!(all.compared > 5 * count, "too little was compared: {}", all.compared);
-    assert!(untold * 50 <= all.compared, "too much could not be told: {untold} of {}", all.compared);
+    assert!(
+        untold * 50 <= all.compared,
+        "too much could not be told: {untold} of {}",
+        all.compared
+    );
     assert!(all.chosen > count, "too little was tried with chosen rows: {}", all.chosen);
     assert!(all.failing_unseen * 50 <= all.compared, "too often FAILING: {}", all.failing_unseen);
 }

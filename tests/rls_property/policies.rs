@@ -169,8 +169,9 @@ impl Shapes {
     }
 
     fn policy(&self, random: &mut Random, name: &str, number: usize) -> String {
-        let command =
-            *random.pick(&["ALL", "ALL", "SELECT", "SELECT", "SELECT", "INSERT", "UPDATE", "UPDATE", "DELETE"]);
+        let command = *random.pick(&[
+            "ALL", "ALL", "SELECT", "SELECT", "SELECT", "INSERT", "UPDATE", "UPDATE", "DELETE",
+        ]);
         let kind = if random.percent(20) { "RESTRICTIVE" } else { "PERMISSIVE" };
         let to = *random.pick(&[
             "public",
@@ -210,8 +211,10 @@ pub fn table(random: &mut Random, number: usize) -> Table {
     }
     columns += ", team integer, is_public boolean, note text";
     let is_partitioned = random.percent(5);
-    let mut made =
-        vec![format!("CREATE TABLE {name} ({columns}){}", if is_partitioned { " PARTITION BY HASH (id)" } else { "" })];
+    let mut made = vec![format!(
+        "CREATE TABLE {name} ({columns}){}",
+        if is_partitioned { " PARTITION BY HASH (id)" } else { "" }
+    )];
     if is_partitioned {
         for part in 0..2 {
             made.push(format!(
@@ -253,7 +256,9 @@ fn privileges(random: &mut Random, name: &str, role: &str, has_owner: bool) -> V
         12..14 => vec![format!("GRANT SELECT ON {name} TO {role}")],
         14..16 => vec![format!("GRANT INSERT, UPDATE, DELETE ON {name} TO {role}")],
         16 => vec![format!("GRANT SELECT (id, note), UPDATE (note) ON {name} TO {role}")],
-        17 if has_owner => vec![format!("GRANT SELECT, DELETE, INSERT (id, note), UPDATE (note) ON {name} TO {role}")],
+        17 if has_owner => vec![format!(
+            "GRANT SELECT, DELETE, INSERT (id, note), UPDATE (note) ON {name} TO {role}"
+        )],
         _ => vec![],
     }
 }
@@ -275,8 +280,10 @@ fn rows(random: &mut Random, has_owner: bool, has_other: bool) -> Vec<Row> {
             let is_nobodys = id > 2 && random.percent(15);
             let other = if id > 2 { random.below(7) } else { id + 3 };
             columns.push(("other", if is_nobodys { "NULL".to_owned() } else { person(other) }));
-            columns
-                .push(("people", format!("ARRAY[{}, {}]::uuid[]", person(random.below(7)), person(random.below(7)))));
+            columns.push((
+                "people",
+                format!("ARRAY[{}, {}]::uuid[]", person(random.below(7)), person(random.below(7))),
+            ));
         }
         columns.push(("team", team(random)));
         columns.push(("is_public", (*random.pick(&["true", "false", "false", "NULL"])).to_owned()));
@@ -293,7 +300,11 @@ impl Row {
         let values: Vec<String> = self
             .columns
             .iter()
-            .map(|(name, value)| if *name == "id" { (self.id + offset).to_string() } else { value.clone() })
+            .map(
+                |(name, value)| {
+                    if *name == "id" { (self.id + offset).to_string() } else { value.clone() }
+                },
+            )
             .collect();
         format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "))
     }
@@ -308,7 +319,10 @@ impl Row {
                 .find(|(column, _)| *column == name)
                 .map_or(value.clone(), |(_, value)| (*value).to_owned()),
         };
-        Self { id: self.id, columns: self.columns.iter().map(|(name, old)| (*name, value(name, old))).collect() }
+        Self {
+            id: self.id,
+            columns: self.columns.iter().map(|(name, old)| (*name, value(name, old))).collect(),
+        }
     }
 
     /// A column's literal.

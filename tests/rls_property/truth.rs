@@ -21,12 +21,21 @@ pub struct Person {
 
 /// Everybody who asks. The accounts are those of app.sql, with the claims that Supabase makes of them.
 pub fn people(client: &mut Client) -> Vec<Person> {
-    let somebody =
-        |label: String, role, user: Option<String>, claims: Option<String>| Person { label, role, user, claims };
+    let somebody = |label: String, role, user: Option<String>, claims: Option<String>| Person {
+        label,
+        role,
+        user,
+        claims,
+    };
     let stranger = "5f0c8bb6-58c5-4f6a-9d6e-0c5c1d1b9f3a";
     let mut people = vec![
         somebody("anon without claims".into(), "anon", None, None),
-        somebody("anon with the anonymous key".into(), "anon", None, Some(r#"{"role": "anon"}"#.into())),
+        somebody(
+            "anon with the anonymous key".into(),
+            "anon",
+            None,
+            Some(r#"{"role": "anon"}"#.into()),
+        ),
     ];
     let claims = |id: &str, email: &str, app: &str, own: &str, is_anonymous: &str| {
         format!(
@@ -35,7 +44,12 @@ pub fn people(client: &mut Client) -> Vec<Person> {
         )
     };
     let new = claims(stranger, "", "{}", "{}", "false");
-    people.push(somebody("authenticated as a new account".into(), "authenticated", Some(stranger.into()), Some(new)));
+    people.push(somebody(
+        "authenticated as a new account".into(),
+        "authenticated",
+        Some(stranger.into()),
+        Some(new),
+    ));
     let guest = claims(stranger, "", "{}", "{}", "true");
     let label = "authenticated as an anonymous sign-in".into();
     people.push(somebody(label, "authenticated", Some(stranger.into()), Some(guest)));
@@ -52,7 +66,12 @@ pub fn people(client: &mut Client) -> Vec<Person> {
             .expect("an account");
         let text = |i: usize| row.get::<_, String>(i);
         let claims = claims(&id, &text(1), &text(2), &text(3), &text(4));
-        people.push(somebody(format!("authenticated as user {}", text(0)), "authenticated", Some(id), Some(claims)));
+        people.push(somebody(
+            format!("authenticated as user {}", text(0)),
+            "authenticated",
+            Some(id),
+            Some(claims),
+        ));
     }
     people
 }
@@ -87,7 +106,13 @@ impl Sessions {
     }
 
     /// Runs a statement as somebody on these rows alone: how many it reached.
-    fn attempt(&mut self, who: &Person, table: &Table, before: &str, statement: &str) -> Result<u64, String> {
+    fn attempt(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        before: &str,
+        statement: &str,
+    ) -> Result<u64, String> {
         let mut sql = format!("BEGIN; {before}; ");
         let client = match &who.claims {
             None => &mut self.bare,
@@ -116,7 +141,8 @@ impl Sessions {
             }
             Err(error) => {
                 client.batch_execute("ROLLBACK").expect("a transaction ends");
-                let code = error.as_db_error().map(|e| e.code().code().to_owned()).unwrap_or_default();
+                let code =
+                    error.as_db_error().map(|e| e.code().code().to_owned()).unwrap_or_default();
                 let is_denial = code == "42501" && explain(&error).contains("row-level security");
                 match code.as_str() {
                     _ if is_denial => Ok(0),
@@ -130,14 +156,24 @@ impl Sessions {
     }
 
     /// Which of some rows a statement reaches, which has `@id@` where it names the row.
-    fn each(&mut self, who: &Person, table: &Table, rows: &[&Row], change: &str, statement: &str) -> Reached {
+    fn each(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        rows: &[&Row],
+        change: &str,
+        statement: &str,
+    ) -> Reached {
         let name = &table.name;
-        let ids = |rows: &[&Row]| rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>().join(", ");
+        let ids = |rows: &[&Row]| {
+            rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>().join(", ")
+        };
         let mut reached = Reached::default();
         if rows.is_empty() {
             return reached;
         }
-        let before = |kept: &[&Row]| format!("DELETE FROM {name} WHERE id NOT IN ({}){change}", ids(kept));
+        let before =
+            |kept: &[&Row]| format!("DELETE FROM {name} WHERE id NOT IN ({}){change}", ids(kept));
         // All at once, where that tells: none, or all.
         match self.attempt(who, table, &before(rows), statement) {
             Ok(count) if count == rows.len() as u64 && rows.len() > 1 => {
@@ -174,7 +210,13 @@ impl Sessions {
         self.each(who, table, rows, "", &format!("UPDATE {} SET note = 'x'", table.name))
     }
 
-    pub fn take_over(&mut self, who: &Person, table: &Table, rows: &[&Row], column: &str) -> Reached {
+    pub fn take_over(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        rows: &[&Row],
+        column: &str,
+    ) -> Reached {
         let Some(me) = &who.user else { return Reached::default() };
         self.each(who, table, rows, "", &format!("UPDATE {} SET {column} = '{me}'", table.name))
     }
@@ -229,17 +271,34 @@ impl Sessions {
     }
 
     /// Rows of several owners that are somebody else's in whichever of the columns, and one's own in the others.
-    pub fn forge_in_turn(&mut self, who: &Person, table: &Table, rows: &[&Row], owners: &[String]) -> Reached {
+    pub fn forge_in_turn(
+        &mut self,
+        who: &Person,
+        table: &Table,
+        rows: &[&Row],
+        owners: &[String],
+    ) -> Reached {
         let mut reached = Reached::default();
         // Somebody who exists, as the column may refer to the accounts.
-        let known = rows.iter().flat_map(|row| owners.iter().map(|owner| row.get(owner))).find(|id| *id != "NULL");
-        let somebody = known.map_or("'00000000-0000-4000-8000-000000000001'".to_owned(), ToString::to_string);
-        let (Some(row), true, Some(me)) = (rows.first(), owners.len() > 1, &who.user) else { return reached };
+        let known = rows
+            .iter()
+            .flat_map(|row| owners.iter().map(|owner| row.get(owner)))
+            .find(|id| *id != "NULL");
+        let somebody =
+            known.map_or("'00000000-0000-4000-8000-000000000001'".to_owned(), ToString::to_string);
+        let (Some(row), true, Some(me)) = (rows.first(), owners.len() > 1, &who.user) else {
+            return reached;
+        };
         let me = format!("'{me}'");
         let is_for_any = owners.iter().all(|victim| {
-            let ids = owners.iter().map(|owner| (owner.as_str(), if owner == victim { &somebody } else { &me }));
+            let ids = owners
+                .iter()
+                .map(|owner| (owner.as_str(), if owner == victim { &somebody } else { &me }));
             let row = row.chosen(&ids.map(|(owner, id)| (owner, id.as_str())).collect::<Vec<_>>());
-            !self.sweep(who, table, &rows[..1], "", &[row.insert(&table.name, 1000)]).rows.is_empty()
+            !self
+                .sweep(who, table, &rows[..1], "", &[row.insert(&table.name, 1000)])
+                .rows
+                .is_empty()
         });
         if is_for_any {
             reached.rows.insert(row.id);
@@ -248,9 +307,15 @@ impl Sessions {
     }
 
     /// Rows that are their own by a column, or would be if they were theirs, and what makes them so.
-    pub fn own<'a>(who: &Person, table: &'a Table, foreign: Vec<&'a Row>, column: &str) -> (Vec<&'a Row>, String) {
+    pub fn own<'a>(
+        who: &Person,
+        table: &'a Table,
+        foreign: Vec<&'a Row>,
+        column: &str,
+    ) -> (Vec<&'a Row>, String) {
         let Some(me) = &who.user else { return (Vec::new(), String::new()) };
-        let own: Vec<&Row> = table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
+        let own: Vec<&Row> =
+            table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
         match own.is_empty() {
             false => (own, String::new()),
             // They have just signed up: what if they had made one.

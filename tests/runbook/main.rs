@@ -1,13 +1,15 @@
-//! The runbook, verbatim and in its order, against the demo application: bash and psql do what the
-//! on-call engineer does. UPDATE_EXPECTED=1 rewrites the answers in statements.txt, except those with
-//! placeholders, which still fail the suite; read the difference before you commit it.
+//! The runbook, verbatim and in its order, against the demo application: bash and psql run it as the
+//! on-call engineer does.
+//!
+//! UPDATE_EXPECTED=1 rewrites the answers in statements.txt; read the difference before you commit
+//! it. Answers with placeholders are not rewritten and still fail the suite.
 
 use harness::{Cluster, both, root, run, sqlstate, value};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-/// How many SQL statements the runbook has.
+/// Number of SQL statements in the runbook.
 const STATEMENTS: usize = 37;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +27,7 @@ struct Statement {
     state: State,
     text: String,
     answer: Vec<Expected>,
-    /// The line of statements.txt that each line of the answer is.
+    /// The line of each line of the answer in statements.txt.
     answer_lines: Vec<usize>,
     checks: Vec<(String, String)>,
     needs: Option<String>,
@@ -35,14 +37,14 @@ struct Statement {
 #[derive(Debug)]
 struct Expected {
     line: String,
-    /// Whether more such lines may follow it.
+    /// Whether more lines of this form may follow.
     repeats: bool,
 }
 
-/// What stands for any text, or none.
+/// Stands for any text, or none.
 const ANYTHING: &str = "<anything>";
 
-/// What stands for something that depends on the time, and the characters that it is of.
+/// A placeholder for text that depends on the time, and the characters that it admits.
 type Placeholder = (&'static str, fn(char) -> bool);
 const PLACEHOLDERS: [Placeholder; 4] = [
     (ANYTHING, |_| true),
@@ -63,37 +65,39 @@ impl Expected {
     }
 
     fn fits_cell(expected: &str, found: &str) -> bool {
-        let placeholder =
-            PLACEHOLDERS.iter().find_map(|(name, is_of)| Some((*name, expected.split_once(name)?, is_of)));
+        let placeholder = PLACEHOLDERS
+            .iter()
+            .find_map(|(name, is_of)| Some((*name, expected.split_once(name)?, is_of)));
         match placeholder {
             None => expected == found,
             Some((name, (before, after), is_of)) => found
                 .strip_prefix(before)
                 .and_then(|rest| rest.strip_suffix(after))
-                .is_some_and(|varying| (name == ANYTHING || !varying.is_empty()) && varying.chars().all(is_of)),
+                .is_some_and(|varying| {
+                    (name == ANYTHING || !varying.is_empty()) && varying.chars().all(is_of)
+                }),
         }
     }
 
-    /// Whether this is the line, whatever the widths of the columns.
+    /// Whether this is the line. The widths of columns do not matter.
     fn fits(&self, found: &str) -> bool {
         let is_rule = |line: &str| line.starts_with('-') && line.chars().all(|c| "-+".contains(c));
         let separator = if is_rule(&self.line) && is_rule(found) { '+' } else { '|' };
         let (expected, found): (Vec<_>, Vec<_>) =
             (self.line.split(separator).collect(), found.split(separator).collect());
         expected.len() == found.len()
-            && expected
-                .iter()
-                .zip(&found)
-                .all(|(expected, found)| separator == '+' || Self::fits_cell(expected.trim(), found.trim()))
+            && expected.iter().zip(&found).all(|(expected, found)| {
+                separator == '+' || Self::fits_cell(expected.trim(), found.trim())
+            })
     }
 }
 
-/// Whether something in an answer depends on the time.
+/// Whether an answer depends on the time.
 fn varies(expected: &[Expected]) -> bool {
     expected.iter().any(|line| line.repeats || line.has_placeholder())
 }
 
-/// Whether an answer is the expected one: to the letter, unless something in it depends on the time.
+/// Whether an answer is the expected one, to the letter unless it depends on the time.
 fn is_as_expected(expected: &[Expected], answer: &[String]) -> bool {
     if !varies(expected) {
         return expected.iter().map(|line| &line.line).eq(answer);
@@ -178,7 +182,7 @@ fn with_answers(file: &str, answers: &[(Vec<usize>, Vec<String>)]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Types the statement: whether it worked, and what was answered.
+/// Runs the statement. Returns whether it worked, and the lines of the answer.
 fn type_in(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
     let output = if statement.is_session {
         let mut child = cluster
@@ -189,13 +193,21 @@ fn type_in(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
             .stderr(Stdio::piped())
             .spawn()
             .expect("psql runs");
-        child.stdin.take().expect("its input").write_all(statement.text.as_bytes()).expect("typing");
+        child
+            .stdin
+            .take()
+            .expect("its input")
+            .write_all(statement.text.as_bytes())
+            .expect("typing");
         child.wait_with_output().expect("psql ends")
     } else {
         let mut shell = cluster.client_program("bash", "crewsnow");
         shell.arg("-c").arg(&statement.text).stdin(Stdio::null()).output().expect("bash runs")
     };
-    (output.status.success(), both(&output).lines().map(|line| line.trim_end().to_owned()).collect())
+    (
+        output.status.success(),
+        both(&output).lines().map(|line| line.trim_end().to_owned()).collect(),
+    )
 }
 
 #[test]
@@ -219,7 +231,11 @@ fn the_runbook_works_as_it_is_written() {
                 }
                 let expected = &statement.answer;
                 let is_expected = is_as_expected(expected, &answer);
-                if worked && !is_expected && !varies(expected) && harness::rewrites("UPDATE_EXPECTED") {
+                if worked
+                    && !is_expected
+                    && !varies(expected)
+                    && harness::rewrites("UPDATE_EXPECTED")
+                {
                     println!("{title}: rewritten");
                     rewritten.push((statement.answer_lines.clone(), answer_as_typed));
                 } else if !worked || !is_expected {
@@ -233,9 +249,11 @@ fn the_runbook_works_as_it_is_written() {
                 }
             }
             State::Pending | State::Erratum => {
-                assert!(statement.needs.is_some(), "{title} is pending and says nothing of why");
+                assert!(statement.needs.is_some(), "{title} is pending and gives no reason");
                 if worked {
-                    failures.push(format!("{title} works now: promote it to live, with its answer\n{answer:#?}"));
+                    failures.push(format!(
+                        "{title} works now: promote it to live, with its answer\n{answer:#?}"
+                    ));
                 }
             }
         }
@@ -256,20 +274,44 @@ fn rewriting_changes_answers_alone() {
 }
 
 #[test]
-fn placeholders_are_not_anything() {
-    let expected = ["=>  name | at", "=> --+--", "=>+ <word> | <time>", "=> (<number> rows)"].map(Expected::of);
-    let answer = |rows: &[&str]| -> Vec<String> { rows.iter().map(|row| (*row).to_owned()).collect() };
+fn placeholders_admit_their_own_characters_only() {
+    let expected = ["=>  name | at", "=> --+--", "=>+ <word> | <time>", "=> (<number> rows)"]
+        .map(Expected::of);
+    let answer =
+        |rows: &[&str]| -> Vec<String> { rows.iter().map(|row| (*row).to_owned()).collect() };
     let (head, rule, row) = (" name |   at", "------+-----", " a-b  | 2026-01-02 03:04:05.6+00");
     assert!(is_as_expected(&expected, &answer(&[head, rule, row, row, "(2 rows)"])));
     assert!(!is_as_expected(&expected, &answer(&[head, rule, "(0 rows)"])), "not a row");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " a-b  | ", "(2 rows)"])), "an empty cell");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])), "a number for a word");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])), "more than was expected");
-    assert!(!is_as_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])), "a warning before it");
-    let expected = ["=>  name | at", "=> --+--", "=>+ <anything> | <time>", "=> (<number> rows)"].map(Expected::of);
-    assert!(is_as_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])), "anything may be nothing");
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])), "but not another cell");
-    assert!(!is_as_expected(&[Expected::of("=>  t")], &answer(&["t"])), "without placeholders every space counts");
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, " a-b  | ", "(2 rows)"])),
+        "an empty cell"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])),
+        "a number for a word"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])),
+        "more than was expected"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])),
+        "a warning before it"
+    );
+    let expected = ["=>  name | at", "=> --+--", "=>+ <anything> | <time>", "=> (<number> rows)"]
+        .map(Expected::of);
+    assert!(
+        is_as_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])),
+        "anything may be nothing"
+    );
+    assert!(
+        !is_as_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])),
+        "but not another cell"
+    );
+    assert!(
+        !is_as_expected(&[Expected::of("=>  t")], &answer(&["t"])),
+        "without placeholders every space counts"
+    );
 }
 
 #[test]
@@ -279,40 +321,49 @@ fn statements_are_numbered_without_gaps() {
     }
 }
 
-/// The one statement that is not PostgreSQL. The function stands in for the real one, with its signature, on a server without the
-/// extension: as typed there is no FROM that `status` could come from; with FROM it works.
+/// One statement of the runbook is not PostgreSQL: without FROM, `status` resolves to nothing. With
+/// FROM it works. A function with the signature of the real one replaces it, on a server without the
+/// extension.
 #[test]
-fn the_erratum_both_ways() {
+fn the_erratum_works_with_from_only() {
     let cluster = Cluster::start("erratum", "");
     cluster.create_empty_database("stock");
     let mut client = cluster.connect("stock");
     run(
         &mut client,
         "CREATE FUNCTION audit_all_rls_policies()
-         RETURNS TABLE (table_name text, policy_name text, policy_cmd text, roles text[], status text, security_level text, issues text[])
-         LANGUAGE sql AS $$ VALUES ('t', 'p', 'SELECT', '{}'::text[], 'VULNERABLE', 'HIGH', '{}'::text[]),
-                                   ('u', 'p', 'SELECT', '{}'::text[], 'SECURE', 'LOW', '{}'::text[]) $$",
+         RETURNS TABLE (table_name text, policy_name text, policy_cmd text, roles text[],
+             status text, security_level text, issues text[])
+         LANGUAGE sql AS $$
+             VALUES ('t', 'p', 'SELECT', '{}'::text[], 'VULNERABLE', 'HIGH', '{}'::text[]),
+                    ('u', 'p', 'SELECT', '{}'::text[], 'SECURE', 'LOW', '{}'::text[]) $$",
     );
-    let erratum: Vec<_> = statements().into_iter().filter(|statement| statement.state == State::Erratum).collect();
+    let erratum: Vec<_> =
+        statements().into_iter().filter(|statement| statement.state == State::Erratum).collect();
     assert_eq!(erratum.len(), 1, "one erratum");
     let typed = erratum[0].text.trim().trim_start_matches("psql -c \"").trim_end_matches('"');
     assert_eq!(sqlstate(&mut client, typed), "42703");
-    let mended = typed.replacen("SELECT ", "SELECT * FROM ", 1);
-    assert_eq!(mended, "SELECT * FROM audit_all_rls_policies() WHERE status != 'SECURE';");
-    let rows = harness::rows(&mut client, &mended);
+    let corrected = typed.replacen("SELECT ", "SELECT * FROM ", 1);
+    assert_eq!(corrected, "SELECT * FROM audit_all_rls_policies() WHERE status != 'SECURE';");
+    let rows = harness::rows(&mut client, &corrected);
     assert_eq!(rows, ["t|p|SELECT|{}|VULNERABLE|HIGH|{}"]);
 }
 
-/// A kill switch holds in the database itself: with messaging off, no client can write a message.
+/// A kill switch works in the database itself: with messaging off, no client can write a message.
 #[test]
 fn the_kill_switch_reaches_the_policies() {
     let cluster = Cluster::start("kill_switch", "");
     let mut client = cluster.create_demo("crewsnow", false);
-    let sender = value(&mut client, "SELECT user1_id FROM matches WHERE unmatched_at IS NULL ORDER BY id LIMIT 1");
+    let sender = value(
+        &mut client,
+        "SELECT user1_id FROM matches WHERE unmatched_at IS NULL ORDER BY id LIMIT 1",
+    );
     let write = format!(
-        "BEGIN; SET LOCAL ROLE authenticated; SET LOCAL request.jwt.claims = '{{\"sub\": \"{sender}\", \"role\": \"authenticated\"}}';
+        "BEGIN; SET LOCAL ROLE authenticated;
+         SET LOCAL request.jwt.claims = '{{\"sub\": \"{sender}\", \"role\": \"authenticated\"}}';
          INSERT INTO messages (match_id, sender_id, content)
-         SELECT id, '{sender}', 'On se voit au Brévent ?' FROM matches WHERE '{sender}' IN (user1_id, user2_id) AND unmatched_at IS NULL LIMIT 1;
+         SELECT id, '{sender}', 'On se voit au Brévent ?' FROM matches
+         WHERE '{sender}' IN (user1_id, user2_id) AND unmatched_at IS NULL LIMIT 1;
          COMMIT"
     );
     run(&mut client, &write);
@@ -323,17 +374,26 @@ fn the_kill_switch_reaches_the_policies() {
     run(&mut client, &write);
 }
 
-/// make run shows exactly the live statements, with their real answers.
+/// `make run` shows exactly the live statements, with their real answers.
 #[test]
 fn make_run_walks_through_the_live_statements() {
     let script = root().join("dev/walk.sh");
     let cluster = Cluster::start("walk", "");
     cluster.create_database("crewsnow");
-    let shown = both(&cluster.client_program(script, "crewsnow").stdin(Stdio::null()).output().expect("walk.sh runs"));
+    let shown = both(
+        &cluster
+            .client_program(script, "crewsnow")
+            .stdin(Stdio::null())
+            .output()
+            .expect("walk.sh runs"),
+    );
     for statement in statements() {
         let prompt = if statement.is_session { "crewsnow=#" } else { "$" };
         let typed = format!("{prompt} {}", statement.text.trim());
         assert_eq!(shown.contains(&typed), statement.state == State::Live, "{typed}\n{shown}");
     }
-    assert!(shown.contains("premium_subscriptions: was enabled at 100 %, is now disabled at 100 %"), "{shown}");
+    assert!(
+        shown.contains("premium_subscriptions: was enabled at 100 %, is now disabled at 100 %"),
+        "{shown}"
+    );
 }

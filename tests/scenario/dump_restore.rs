@@ -33,12 +33,20 @@ fn everything(client: &mut Client) -> Vec<Vec<String>> {
 /// Dumps a database with these options, and restores it into a new one: with psql, or with pg_restore and its options.
 pub fn dump_and_restore(cluster: &Cluster, from: &str, to: &str, dump: &[&str], restore: &[&str]) {
     let file = cluster.scratch().join(format!("{to}.dump"));
-    must_run(cluster.client_program(program("pg_dump"), from).args(dump).arg("-f").arg(&file).arg(from));
+    must_run(
+        cluster.client_program(program("pg_dump"), from).args(dump).arg("-f").arg(&file).arg(from),
+    );
     cluster.create_empty_database(to);
     if restore.is_empty() {
         must_run(cluster.psql(to).args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&file));
     } else {
-        must_run(cluster.client_program(program("pg_restore"), to).args(restore).args(["-e", "-d", to]).arg(&file));
+        must_run(
+            cluster
+                .client_program(program("pg_restore"), to)
+                .args(restore)
+                .args(["-e", "-d", to])
+                .arg(&file),
+        );
     }
 }
 
@@ -65,11 +73,16 @@ fn a_restored_database_has_the_same_flags() {
         assert_eq!(found[2], expected[2], "{name}: users");
         // Restored in parallel, flags may come before their history; the trail then also says that they were loaded.
         match name {
-            "directory" => assert!(expected[1].iter().all(|row| found[1].contains(row)), "{name}: trail"),
+            "directory" => {
+                assert!(expected[1].iter().all(|row| found[1].contains(row)), "{name}: trail")
+            }
             _ => assert_eq!(found[1], expected[1], "{name}: trail"),
         }
         assert!(!is_on(&mut restored, "messaging"), "{name}: a pulled kill switch stays pulled");
-        assert!(is_on(&mut restored, "group_matching") && !is_on(&mut restored, "voice_messages"), "{name}");
+        assert!(
+            is_on(&mut restored, "group_matching") && !is_on(&mut restored, "voice_messages"),
+            "{name}"
+        );
         assert_the_history_matches_the_flags(&mut restored, name);
         // Life goes on: changes, history, and another dump.
         run(
@@ -85,11 +98,15 @@ fn a_restored_database_has_the_same_flags() {
 
 fn assert_the_history_matches_the_flags(client: &mut Client, name: &str) {
     // Whole rows but for bookkeeping, so that a new column cannot be left out.
-    let rows =
-        |source: &str| format!("SELECT to_jsonb(r.*) - '{{updated_at,last_checked_at}}'::text[] FROM {source} AS r");
+    let rows = |source: &str| {
+        format!(
+            "SELECT to_jsonb(r.*) - '{{updated_at,last_checked_at}}'::text[] FROM {source} AS r"
+        )
+    };
     let (flags, history) = (rows("feature_flags"), rows("crewsnow_ops.flag_state_at('infinity')"));
-    let difference =
-        format!("SELECT count(*) FROM (({flags} EXCEPT {history}) UNION ALL ({history} EXCEPT {flags})) AS d");
+    let difference = format!(
+        "SELECT count(*) FROM (({flags} EXCEPT {history}) UNION ALL ({history} EXCEPT {flags})) AS d"
+    );
     assert_eq!(value(client, &difference), "0", "{name}: the latest history rows are the flags");
 }
 
@@ -126,7 +143,9 @@ fn nothing_touched_and_everything_gone() {
     let found = everything(&mut cluster.connect("untouched_copy"));
     assert_eq!(found, everything(&mut untouched));
     assert!(found[1].is_empty(), "an untouched installation has no history, restored or not");
-    for (database, removal) in [("deleted", "DELETE FROM feature_flags"), ("truncated", "TRUNCATE feature_flags")] {
+    for (database, removal) in
+        [("deleted", "DELETE FROM feature_flags"), ("truncated", "TRUNCATE feature_flags")]
+    {
         let mut gone = cluster.create_database(database);
         run(&mut gone, removal);
         let copy = format!("{database}_copy");
@@ -144,8 +163,12 @@ fn removed_and_brought_back() {
     let cluster = Cluster::start("dump_back", "deadlock_timeout = '100ms'");
     let mut source = cluster.create_database("source");
     run(&mut source, "DELETE FROM feature_flags");
-    let before = "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
-    assert_eq!(value(&mut source, &format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'back')")), "13");
+    let before =
+        "(SELECT min(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history)";
+    assert_eq!(
+        value(&mut source, &format!("SELECT crewsnow_ops.restore_feature_flags({before}, 'back')")),
+        "13"
+    );
     run(&mut source, "SELECT update_feature_flag('messaging', false)");
     let expected = everything(&mut source);
     assert_eq!(expected[1].len(), 27);
@@ -186,7 +209,10 @@ fn side_by_side() {
     run(&mut flags, &format!("{}; COMMIT", made_again("boost_station")));
     waiting.join().expect("the trail is restored");
     assert_eq!(
-        value(&mut flags, "SELECT count(*) FROM feature_flags WHERE flag_key IN ('messaging', 'boost_station')"),
+        value(
+            &mut flags,
+            "SELECT count(*) FROM feature_flags WHERE flag_key IN ('messaging', 'boost_station')"
+        ),
         "2"
     );
 }
@@ -206,7 +232,9 @@ fn only_a_restore_replaces_launch_flags() {
         "INSERT INTO feature_flags (flag_key) VALUES ('messaging')",
         "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2020-01-01')",
         &format!("INSERT INTO feature_flags (id, flag_key) VALUES ('{id}', 'other')"),
-        &format!("INSERT INTO feature_flags (id, flag_key, created_at) VALUES ('{id}', 'other', '2020-01-01')"),
+        &format!(
+            "INSERT INTO feature_flags (id, flag_key, created_at) VALUES ('{id}', 'other', '2020-01-01')"
+        ),
     ] {
         assert_eq!(harness::sqlstate(&mut op, insert), "23505", "{insert}");
     }
@@ -232,10 +260,16 @@ fn only_a_restore_replaces_launch_flags() {
         ),
     );
     assert_eq!(
-        value(&mut a, "SELECT feature_category || ' ' || flag_name FROM feature_flags WHERE flag_key = 'messaging'"),
+        value(
+            &mut a,
+            "SELECT feature_category || ' ' || flag_name FROM feature_flags WHERE flag_key = 'messaging'"
+        ),
         "core Messaging"
     );
-    assert_eq!(rows(&mut a, "SELECT operation, current_user_name FROM crewsnow_ops.flag_history"), ["UPDATE|op"]);
+    assert_eq!(
+        rows(&mut a, "SELECT operation, current_user_name FROM crewsnow_ops.flag_history"),
+        ["UPDATE|op"]
+    );
     // Nobody's trigger runs with the owner's rights.
     run(
         &mut op,
@@ -252,9 +286,11 @@ fn only_a_restore_replaces_launch_flags() {
     assert_eq!(rows(&mut op, "SELECT DISTINCT name FROM public.ran_as"), ["op"]);
     // The owner's removal of a launch flag in favour of a backdated one is in the trail.
     run(&mut a, "DROP TRIGGER aa_note ON feature_flags; DROP TRIGGER zz_note ON feature_flags");
-    run(&mut a, "INSERT INTO feature_flags (flag_key, created_at) VALUES ('user_registration', '2020-01-01')");
-    let trail =
-        "SELECT operation FROM crewsnow_ops.flag_history WHERE flag_key = 'user_registration' ORDER BY changed_at";
+    run(
+        &mut a,
+        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('user_registration', '2020-01-01')",
+    );
+    let trail = "SELECT operation FROM crewsnow_ops.flag_history WHERE flag_key = 'user_registration' ORDER BY changed_at";
     assert_eq!(rows(&mut a, trail), ["DELETE", "INSERT"]);
 }
 
@@ -285,6 +321,10 @@ fn a_restored_database_remembers_its_audits() {
         assert_eq!(all(&mut restored), expected, "{copy}");
         assert!(rows(&mut restored, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(), "{copy}");
         run(&mut restored, "ALTER POLICY own ON public.notes USING (true)");
-        assert_ne!(value(&mut restored, "SELECT count(*) FROM crewsnow_ops.rls_drift()"), "0", "{copy}");
+        assert_ne!(
+            value(&mut restored, "SELECT count(*) FROM crewsnow_ops.rls_drift()"),
+            "0",
+            "{copy}"
+        );
     }
 }

@@ -9,7 +9,8 @@ const WRITE: &str = "INSERT INTO event_log (event_type, function_name) SELECT 'x
 const CALLS: &str = "SELECT total_calls FROM edge_functions_monitoring";
 const ROLL_UP: &str = "SELECT * FROM crewsnow_ops.roll_up_events()";
 /// A partition that holds now, with ranges of few blocks.
-const TODAY: &str = "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('yesterday') TO ('tomorrow');
+const TODAY: &str =
+    "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('yesterday') TO ('tomorrow');
     CREATE INDEX today_idx ON today USING brin (tx, created_at) WITH (pages_per_range = 4);";
 
 fn calls(client: &mut Client) -> String {
@@ -19,7 +20,8 @@ fn calls(client: &mut Client) -> String {
 /// Pages that were never logged have no position in the WAL, and may hold anything.
 #[test]
 fn what_is_not_logged_is_counted_too() {
-    let mut cluster = Cluster::start("unlogged", "allow_in_place_tablespaces = on\nmax_wal_senders = 0");
+    let mut cluster =
+        Cluster::start("unlogged", "allow_in_place_tablespaces = on\nmax_wal_senders = 0");
     let mut a = cluster.create_database("unlogged");
     run(&mut a, TODAY);
     run(&mut a, WRITE);
@@ -94,7 +96,10 @@ fn strays_stay_in_sight() {
     let mut a = cluster.create_database("strays");
     run(&mut a, TODAY);
     run(&mut a, "ALTER TABLE event_log DISABLE TRIGGER event_log_before_insert");
-    run(&mut a, "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1000000000000000)");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1000000000000000)",
+    );
     run(&mut a, "ALTER TABLE event_log ENABLE ALWAYS TRIGGER event_log_before_insert");
     for round in 0..4 {
         assert_eq!(calls(&mut a), "1", "round {round}");
@@ -120,7 +125,11 @@ fn events_are_written_while_their_index_is_remade() {
     run(&mut old, "BEGIN; SELECT log_system_event('x', p_function_name => 'f')");
     let mut b = cluster.connect("reindex");
     let remaking = std::thread::spawn(move || run(&mut b, "REINDEX INDEX CONCURRENTLY today_idx"));
-    while value(&mut a, "SELECT count(*) FROM pg_index WHERE indrelid = 'today'::regclass AND NOT indisvalid") == "0" {
+    while value(
+        &mut a,
+        "SELECT count(*) FROM pg_index WHERE indrelid = 'today'::regclass AND NOT indisvalid",
+    ) == "0"
+    {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     run(&mut a, "SELECT log_system_event('x', p_function_name => 'f') FROM generate_series(1, 3)");

@@ -43,7 +43,9 @@ pub fn in_background(mut session: Client, sql: &str) -> std::thread::JoinHandle<
     let sql = sql.to_owned();
     std::thread::spawn(move || match session.batch_execute(&sql) {
         Ok(()) => None,
-        Err(error) => Some(error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())),
+        Err(error) => {
+            Some(error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))
+        }
     })
 }
 
@@ -70,7 +72,8 @@ pub fn let_time_pass(client: &mut Client, interval: &str) {
             "INSERT INTO original_views VALUES ('{view}', pg_get_viewdef('pg_catalog.{view}'::regclass)) ON CONFLICT DO NOTHING"
         );
         run(client, &keep);
-        let mut definition = value(client, &format!("SELECT definition FROM original_views WHERE name = '{view}'"));
+        let mut definition =
+            value(client, &format!("SELECT definition FROM original_views WHERE name = '{view}'"));
         for column in columns {
             let (_, name) = column.split_once('.').expect("a column of a function");
             // PostgreSQL 18 omits the prefix where it is not needed.
@@ -78,7 +81,8 @@ pub fn let_time_pass(client: &mut Client, interval: &str) {
                 .into_iter()
                 .flat_map(|column| [",", "\n"].map(|end| (column, format!(" {column}{end}"), end)))
                 .find(|(_, written, _)| definition.contains(written));
-            let (column, written, end) = written.unwrap_or_else(|| panic!("{column} in {definition}"));
+            let (column, written, end) =
+                written.unwrap_or_else(|| panic!("{column} in {definition}"));
             let shifted = format!(" {column} - interval '{interval}' AS {name}{end}");
             definition = definition.replacen(&written, &shifted, 1);
         }
@@ -101,9 +105,15 @@ fn a_plain_reader_never_gets_a_false_ok() {
     let hidden = metric_in(&HIDDEN);
     let found = rows(
         &mut b,
-        &format!("SELECT metric, status FROM performance_health_check() WHERE {hidden} ORDER BY metric COLLATE \"C\""),
+        &format!(
+            "SELECT metric, status FROM performance_health_check() WHERE {hidden} ORDER BY metric COLLATE \"C\""
+        ),
     );
-    assert_eq!(found, HIDDEN.map(|name| format!("{name}|SKIPPED")), "a hidden check is SKIPPED and has no other row");
+    assert_eq!(
+        found,
+        HIDDEN.map(|name| format!("{name}|SKIPPED")),
+        "a hidden check is SKIPPED and has no other row"
+    );
     // A plain role sees slots and prepared transactions but not sessions: OK would cover only
     // these.
     for metric in ["Xmin Horizon", "Sequences", "Statement Statistics"] {
@@ -113,14 +123,23 @@ fn a_plain_reader_never_gets_a_false_ok() {
     let reasons = "SELECT count(*) FROM performance_health_check() WHERE status = 'SKIPPED' AND (evidence IS NULL OR recommendation IS NULL)";
     assert_eq!(value(&mut b, reasons), "0", "a SKIPPED row has its reason");
     assert_eq!(
-        value(&mut b, "SELECT state FROM connection_monitoring ORDER BY connection_count DESC LIMIT 1"),
+        value(
+            &mut b,
+            "SELECT state FROM connection_monitoring ORDER BY connection_count DESC LIMIT 1"
+        ),
         "(hidden)"
     );
     assert_eq!(
-        value(&mut b, "SELECT sum(hidden) > 0 AND sum(idle_in_transaction) = 0 FROM crewsnow_ops.connections"),
+        value(
+            &mut b,
+            "SELECT sum(hidden) > 0 AND sum(idle_in_transaction) = 0 FROM crewsnow_ops.connections"
+        ),
         "t"
     );
-    assert_eq!(value(&mut b, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"), "1");
+    assert_eq!(
+        value(&mut b, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"),
+        "1"
+    );
     // The next commands of SKIPPED rows help.
     let commands = rows(
         &mut b,
@@ -172,7 +191,9 @@ fn assert_reports_are_read_only(client: &mut Client, name: &str) {
     );
     assert_eq!(skipped, Vec::<String>::new(), "{name}");
     run(client, "ROLLBACK");
-    for sql in ["SELECT crewsnow_ops.sample_health()", "SELECT crewsnow_ops.terminate_session(1, now())"] {
+    for sql in
+        ["SELECT crewsnow_ops.sample_health()", "SELECT crewsnow_ops.terminate_session(1, now())"]
+    {
         assert_eq!(sqlstate(client, &format!("BEGIN READ ONLY; {sql}")), "25006", "{name}: {sql}");
         run(client, "ROLLBACK");
     }
@@ -184,10 +205,16 @@ fn health_reports_write_nothing() {
     let mut a = cluster.create_database("health");
     assert_reports_are_read_only(&mut a, "primary");
     // No transaction id is assigned, though each check runs in a subtransaction.
-    run(&mut a, "BEGIN; SELECT * FROM performance_health_check(); SELECT * FROM crewsnow_ops.full_health_check()");
+    run(
+        &mut a,
+        "BEGIN; SELECT * FROM performance_health_check(); SELECT * FROM crewsnow_ops.full_health_check()",
+    );
     assert_eq!(value(&mut a, "SELECT txid_current_if_assigned() IS NULL"), "t");
     // The settings of the caller are restored.
-    assert_eq!(value(&mut a, "SELECT current_setting('lock_timeout') || current_setting('jit')"), "0on");
+    assert_eq!(
+        value(&mut a, "SELECT current_setting('lock_timeout') || current_setting('jit')"),
+        "0on"
+    );
     run(&mut a, "ROLLBACK");
     // Rows come in the order of urgency, and ranks have no gaps.
     let order = "SELECT bool_and(severity_rank = n) AND array_agg(status ORDER BY n) = array_agg(status ORDER BY array_position(ARRAY['CRITICAL', 'WARNING', 'SKIPPED', 'OK'], status))
@@ -207,7 +234,11 @@ fn health_reports_work_on_a_standby() {
     let mut b = standby.connect("health");
     assert_reports_are_read_only(&mut b, "standby");
     assert_eq!((status(&mut a, "Replay"), status(&mut b, "Replay")), ("OK".into(), "OK".into()));
-    assert_eq!(status(&mut a, "Replication"), "OK", "the standby is connected and has replayed all");
+    assert_eq!(
+        status(&mut a, "Replication"),
+        "OK",
+        "the standby is connected and has replayed all"
+    );
 
     run(&mut b, "SELECT pg_wal_replay_pause()");
     wait_until("the pause", || status(&mut b, "Replay") == "WARNING");
@@ -217,9 +248,15 @@ fn health_reports_work_on_a_standby() {
     wait_until("the next command helped", || status(&mut b, "Replay") == "OK");
 
     // Commits wait for two standbys, and one is connected.
-    run_each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT pg_reload_conf()");
+    run_each(
+        &mut a,
+        "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT pg_reload_conf()",
+    );
     wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
-    assert_eq!(worst(&mut a, "Replication", "current_value || ' ' || threshold"), "1 synchronous standbys >= 2");
+    assert_eq!(
+        worst(&mut a, "Replication", "current_value || ' ' || threshold"),
+        "1 synchronous standbys >= 2"
+    );
     run_each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()");
     wait_until("one is enough", || status(&mut a, "Replication") == "OK");
     run_each(&mut a, "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
@@ -238,17 +275,29 @@ fn health_reports_work_on_a_standby() {
     run(&mut idle, "BEGIN; SELECT 1");
     let pid = value(&mut idle, "SELECT pg_backend_pid()");
     let_time_pass(&mut a, "400 seconds");
-    wait_until("time passes on the standby, too", || status(&mut b, "Idle in Transaction") == "WARNING");
+    wait_until("time passes on the standby, too", || {
+        status(&mut b, "Idle in Transaction") == "WARNING"
+    });
     let terminate = worst(&mut b, "Idle in Transaction", "next_command");
     assert_eq!(terminate, format!("SELECT pg_terminate_backend({pid});"));
     run(&mut b, &terminate);
     wait_until("the next command helped", || status(&mut b, "Idle in Transaction") == "OK");
     primary.stop("immediate");
-    wait_until("the receiver is gone", || worst(&mut b, "Replay", "current_value").starts_with("not connected"));
+    wait_until("the receiver is gone", || {
+        worst(&mut b, "Replay", "current_value").starts_with("not connected")
+    });
     assert_eq!(status(&mut b, "Replay"), "WARNING");
     // Promoted: the samples are of the other role.
-    must_run(server_command("pg_ctl").arg("-D").arg(standby.scratch().join("data")).args(["-w", "promote"]));
-    run(&mut b, "UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '1 minute'");
+    must_run(
+        server_command("pg_ctl")
+            .arg("-D")
+            .arg(standby.scratch().join("data"))
+            .args(["-w", "promote"]),
+    );
+    run(
+        &mut b,
+        "UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '1 minute'",
+    );
     assert_eq!(status(&mut b, "Replay"), "OK");
     assert!(
         worst(&mut b, "Rollbacks", "since").starts_with("lifetime"),
@@ -269,9 +318,13 @@ fn a_crash_makes_no_index_look_unused() {
     run(&mut a, "VACUUM ANALYZE used");
     let unused = "SELECT status || coalesce(' ' || evidence, '') FROM crewsnow_ops.full_health_check() WHERE metric = 'Unused Indexes'";
     // The query of the check, satisfied with statistics of five seconds instead of seven days.
-    let sql = std::fs::read_to_string(root().join("sql/health/full/unused_indexes.sql")).expect("the check");
+    let sql = std::fs::read_to_string(root().join("sql/health/full/unused_indexes.sql"))
+        .expect("the check");
     assert!(sql.contains("interval '7 days'"));
-    let sql = format!("SELECT c.status FROM ({}\n) AS c", sql.replace("interval '7 days'", "interval '5 seconds'"));
+    let sql = format!(
+        "SELECT c.status FROM ({}\n) AS c",
+        sql.replace("interval '7 days'", "interval '5 seconds'")
+    );
     run(
         &mut a,
         "SELECT crewsnow_ops.sample_health(); UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '1 minute'",
@@ -287,7 +340,11 @@ fn a_crash_makes_no_index_look_unused() {
         "the precondition of this test"
     );
     assert_eq!(value(&mut a, &sql), "SKIPPED", "the statistics are seconds old");
-    assert!(value(&mut a, unused).starts_with("SKIPPED the statistics are 00:00:00 old"), "{}", value(&mut a, unused));
+    assert!(
+        value(&mut a, unused).starts_with("SKIPPED the statistics are 00:00:00 old"),
+        "{}",
+        value(&mut a, unused)
+    );
     assert!(
         worst(&mut a, "Rollbacks", "since").starts_with("lifetime"),
         "a sample from before the crash does not compare"
@@ -332,7 +389,8 @@ fn a_failing_check_is_one_skipped_row() {
     let all = value(&mut a, count);
     let skipped = "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'";
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
-    let columns = value(&mut a, "SELECT pg_get_function_result('crewsnow_ops.blocking_tree_now'::regproc)");
+    let columns =
+        value(&mut a, "SELECT pg_get_function_result('crewsnow_ops.blocking_tree_now'::regproc)");
     // The check reads this function, which a superuser can replace.
     let tree = |body: &str| {
         format!(
@@ -345,7 +403,10 @@ fn a_failing_check_is_one_skipped_row() {
 
     run(&mut a, &tree("PERFORM pg_sleep(20)"));
     let started = Instant::now();
-    assert_eq!(rows(&mut a, skipped), ["Blocked Sessions|it took longer than 1000 ms and was stopped"]);
+    assert_eq!(
+        rows(&mut a, skipped),
+        ["Blocked Sessions|it took longer than 1000 ms and was stopped"]
+    );
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     // The same inside a transaction, which continues.
     run(&mut a, "BEGIN; CREATE TABLE kept (id int)");
@@ -360,11 +421,15 @@ fn a_failing_check_is_one_skipped_row() {
     let pid = value(&mut a, "SELECT pg_backend_pid()");
     let mut b = cluster.connect("health");
     let running = std::thread::spawn(move || {
-        let error = a.simple_query("SELECT count(*) FROM performance_health_check()").expect_err("it is cancelled");
+        let error = a
+            .simple_query("SELECT count(*) FROM performance_health_check()")
+            .expect_err("it is cancelled");
         assert_eq!(error.code().map(|code| code.code()), Some("57014"), "{}", explain(&error));
         (rows(&mut a, "SELECT 'usable'"), a)
     });
-    let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
+    let sleeps = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
+    );
     wait_until("the slow check", || value(&mut b, &sleeps) == "1");
     assert_eq!(value(&mut b, &format!("SELECT pg_cancel_backend({pid})")), "t");
     let (usable, mut a) = running.join().expect("cancelled");
@@ -386,7 +451,10 @@ fn a_failing_check_is_one_skipped_row() {
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
     run(&mut lock, "ROLLBACK");
     // Without current counters only the checks that need them are SKIPPED.
-    run(&mut a, "SET allow_system_table_mods = on; ALTER VIEW pg_catalog.pg_stat_wal RENAME TO gone");
+    run(
+        &mut a,
+        "SET allow_system_table_mods = on; ALTER VIEW pg_catalog.pg_stat_wal RENAME TO gone",
+    );
     let unknown = rows(
         &mut a,
         "SELECT metric FROM performance_health_check() WHERE evidence LIKE '%pg_stat_wal%' AND status = 'SKIPPED' ORDER BY 1",
@@ -406,7 +474,11 @@ fn a_failing_check_is_one_skipped_row() {
             "WAL Rate"
         ]
     );
-    assert_eq!(value(&mut a, &format!("SELECT count(*) FROM ({skipped}) AS s")), "10", "the other checks go on");
+    assert_eq!(
+        value(&mut a, &format!("SELECT count(*) FROM ({skipped}) AS s")),
+        "10",
+        "the other checks go on"
+    );
     run(&mut a, "ALTER VIEW pg_catalog.gone RENAME TO pg_stat_wal");
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
 }

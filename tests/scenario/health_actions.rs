@@ -38,11 +38,13 @@ fn session_actions_end_the_intended_sessions_only() {
 
 fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
     let mut op = connect_named(cluster, "op", "oncall");
-    let (mut victim, mut bystander) = (connect_named(cluster, "app", "web"), connect_named(cluster, "app", "web"));
+    let (mut victim, mut bystander) =
+        (connect_named(cluster, "app", "web"), connect_named(cluster, "app", "web"));
     let call = terminate(&mut victim);
     let pid = value(&mut victim, "SELECT pg_backend_pid()");
     // The pid belongs to another session now.
-    let other = format!("SELECT crewsnow_ops.terminate_session({pid}, (SELECT now() - interval '1 day'))");
+    let other =
+        format!("SELECT crewsnow_ops.terminate_session({pid}, (SELECT now() - interval '1 day'))");
     assert_eq!(sqlstate(&mut op, &other), "55000");
     for sql in [
         "SELECT crewsnow_ops.terminate_session(NULL, now())".to_owned(),
@@ -52,7 +54,11 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
     }
     let own = terminate(&mut op);
     assert_eq!(sqlstate(&mut op, &own), "22023", "the own session");
-    assert_eq!(sqlstate(&mut cluster.connect_as("reader", "actions"), &call), "42501", "a reader may not end sessions");
+    assert_eq!(
+        sqlstate(&mut cluster.connect_as("reader", "actions"), &call),
+        "42501",
+        "a reader may not end sessions"
+    );
     let checkpointer = "SELECT format('SELECT crewsnow_ops.terminate_session(%s, %L)', pid, backend_start) FROM pg_stat_activity WHERE backend_type = ";
     let other_call = value(a, &format!("{checkpointer}'checkpointer'"));
     assert_eq!(sqlstate(&mut op, &other_call), "22023", "a background process");
@@ -78,7 +84,10 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
         a,
         "SELECT * FROM crewsnow_ops.disconnect_sessions(p_older_than => '1 microsecond', p_application => 'pg_receivewal', p_include_superusers => true, p_dry_run => false)",
     );
-    assert!(receiver.try_wait().expect("its state").is_none(), "disconnect_sessions leaves replication alone, too");
+    assert!(
+        receiver.try_wait().expect("its state").is_none(),
+        "disconnect_sessions leaves replication alone, too"
+    );
     receiver.kill().expect("it ends");
     let _ = receiver.wait();
     // The session of a superuser.
@@ -86,7 +95,11 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
     let other_call = terminate(&mut root);
     assert_eq!(sqlstate(&mut op, &other_call), "42501");
     assert!(is_alive(&mut victim) && is_alive(&mut bystander) && is_alive(&mut root));
-    assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.session_actions"), "0", "no session was ended");
+    assert_eq!(
+        value(a, "SELECT count(*) FROM crewsnow_ops.session_actions"),
+        "0",
+        "no session was ended"
+    );
     // The intended session ends, and no other.
     assert_eq!(value(&mut op, &call), "t");
     assert!(!is_alive(&mut victim) && is_alive(&mut bystander));
@@ -106,7 +119,10 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
     assert_eq!(value(a, &other_call), "t", "a superuser may end it");
     assert!(!is_alive(&mut root));
     // Only a superuser can change the records.
-    for sql in ["DELETE FROM crewsnow_ops.session_actions", "UPDATE crewsnow_ops.session_actions SET asked_by = 'x'"] {
+    for sql in [
+        "DELETE FROM crewsnow_ops.session_actions",
+        "UPDATE crewsnow_ops.session_actions SET asked_by = 'x'",
+    ] {
         assert_eq!(sqlstate(&mut op, sql), "42501", "{sql}");
     }
     run(a, "DELETE FROM crewsnow_ops.session_actions");
@@ -122,7 +138,13 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
     ] {
         assert_eq!(sqlstate(&mut op, sql), "22023", "{sql}");
     }
-    assert_eq!(sqlstate(&mut op, "SELECT * FROM crewsnow_ops.disconnect_sessions('app', p_dry_run => NULL)"), "22004");
+    assert_eq!(
+        sqlstate(
+            &mut op,
+            "SELECT * FROM crewsnow_ops.disconnect_sessions('app', p_dry_run => NULL)"
+        ),
+        "22004"
+    );
     let (mut web, mut also, mut job) = (
         connect_named(cluster, "app", "web"),
         connect_named(cluster, "app", "web"),
@@ -131,10 +153,14 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
     let mut root = connect_named(cluster, "postgres", "web");
     run(a, "CREATE DATABASE elsewhere");
     let mut elsewhere = cluster.connect_as("job", "elsewhere");
-    let shown = "SELECT count(*), string_agg(DISTINCT action, ',') FROM crewsnow_ops.disconnect_sessions";
+    let shown =
+        "SELECT count(*), string_agg(DISTINCT action, ',') FROM crewsnow_ops.disconnect_sessions";
     // A dry run is the default.
     assert_eq!(rows(&mut op, &format!("{shown}('app')")), ["2|would be disconnected"]);
-    assert_eq!(rows(&mut op, &format!("{shown}(p_database => 'elsewhere')")), ["1|would be disconnected"]);
+    assert_eq!(
+        rows(&mut op, &format!("{shown}(p_database => 'elsewhere')")),
+        ["1|would be disconnected"]
+    );
     assert_eq!(
         rows(&mut op, &format!("{shown}('job', 'batch', 'actions', '1 microsecond')")),
         ["1|would be disconnected"],
@@ -146,7 +172,11 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
         ["0|NULL"],
         "no session is that old"
     );
-    assert_eq!(rows(&mut op, &format!("{shown}('op', p_dry_run => false)")), ["0|NULL"], "never the own session");
+    assert_eq!(
+        rows(&mut op, &format!("{shown}('op', p_dry_run => false)")),
+        ["0|NULL"],
+        "never the own session"
+    );
     assert!([&mut web, &mut also, &mut job, &mut root, &mut elsewhere].into_iter().all(is_alive));
     assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.session_actions"), "0");
     // Without the dry run.
@@ -157,12 +187,20 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
     );
     assert!(!is_alive(&mut web) && !is_alive(&mut also));
     assert!([&mut job, &mut root, &mut elsewhere].into_iter().all(is_alive));
-    assert_eq!(rows(&mut op, &format!("{shown}(p_database => 'elsewhere', p_dry_run => false)")), ["1|disconnected"]);
+    assert_eq!(
+        rows(&mut op, &format!("{shown}(p_database => 'elsewhere', p_dry_run => false)")),
+        ["1|disconnected"]
+    );
     assert!(!is_alive(&mut elsewhere) && is_alive(&mut job));
-    assert_eq!(rows(&mut op, &format!("{shown}(p_role => 'job', p_dry_run => false)")), ["1|disconnected"]);
+    assert_eq!(
+        rows(&mut op, &format!("{shown}(p_role => 'job', p_dry_run => false)")),
+        ["1|disconnected"]
+    );
     assert!(!is_alive(&mut job));
     // Sessions of superusers: only if a superuser includes them.
-    let including = format!("{shown}(p_application => 'web', p_dry_run => false, p_include_superusers => true)");
+    let including = format!(
+        "{shown}(p_application => 'web', p_dry_run => false, p_include_superusers => true)"
+    );
     assert_eq!(sqlstate(&mut op, &including), "42501");
     assert!(is_alive(&mut root));
     assert_eq!(rows(a, &including), ["1|disconnected"]);
@@ -183,7 +221,8 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
     // A session that cannot end is not reported as ended.
     let mut stuck = connect_named(cluster, "app", "stuck");
     let pid = value(&mut stuck, "SELECT pg_backend_pid()");
-    let signal = |name: &str| harness::must_run(std::process::Command::new("kill").args([name, &pid]));
+    let signal =
+        |name: &str| harness::must_run(std::process::Command::new("kill").args([name, &pid]));
     signal("-STOP");
     assert_eq!(
         rows(&mut op, &format!("{shown}(p_application => 'stuck', p_dry_run => false)")),

@@ -5,8 +5,16 @@ use postgres::types::Type;
 use std::path::PathBuf;
 
 /// Columns of a check, in this order. All are text.
-const COLUMNS: [&str; 8] =
-    ["status", "object", "current_value", "threshold", "evidence", "recommendation", "next_command", "since"];
+const COLUMNS: [&str; 8] = [
+    "status",
+    "object",
+    "current_value",
+    "threshold",
+    "evidence",
+    "recommendation",
+    "next_command",
+    "since",
+];
 
 /// The queries of all checks: those of fast and full, and the one that both reports share.
 fn checks() -> Vec<PathBuf> {
@@ -36,15 +44,18 @@ fn every_check_returns_the_columns_of_a_finding() {
             false => &[Type::JSONB, Type::TIMESTAMPTZ, Type::JSONB],
         };
         let columns: Vec<_> = match client.prepare_typed(&sql, parameters) {
-            Ok(statement) => {
-                statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect()
-            }
+            Ok(statement) => statement
+                .columns()
+                .iter()
+                .map(|column| (column.name().to_owned(), column.type_().clone()))
+                .collect(),
             Err(error) => {
                 wrong.push(format!("{}: {}", path.display(), explain(&error)));
                 continue;
             }
         };
-        let expected: Vec<_> = COLUMNS.iter().map(|name| ((*name).to_owned(), Type::TEXT)).collect();
+        let expected: Vec<_> =
+            COLUMNS.iter().map(|name| ((*name).to_owned(), Type::TEXT)).collect();
         if columns != expected {
             wrong.push(format!("{}: {columns:?}", path.display()));
         }

@@ -25,7 +25,8 @@ fn run_next_command(client: &mut Client, metric: &str) {
 
 #[test]
 fn neglected_objects_are_reported() {
-    let cluster = Cluster::start("hygiene", "autovacuum = off\narchive_mode = on\narchive_command = 'true'");
+    let cluster =
+        Cluster::start("hygiene", "autovacuum = off\narchive_mode = on\narchive_command = 'true'");
     let mut a = cluster.create_database("health");
     run(
         &mut a,
@@ -55,7 +56,11 @@ fn neglected_objects_are_reported() {
         ("Unindexed Foreign Keys", &["WARNING table public.child"]),
         (
             "Duplicate Indexes",
-            &["WARNING index public.copied", "WARNING index public.short", "WARNING index public.twice"],
+            &[
+                "WARNING index public.copied",
+                "WARNING index public.short",
+                "WARNING index public.twice",
+            ],
         ),
         ("Missing Primary Keys", &["WARNING table public.nameless"]),
         ("Unvalidated Constraints", &["WARNING table public.child"]),
@@ -68,7 +73,8 @@ fn neglected_objects_are_reported() {
         // A session writes its counters a moment later.
         wait_until(metric, || {
             let found = found(&mut a, metric);
-            found.len() == expected.len() && found.iter().zip(expected).all(|(f, e)| f.starts_with(e))
+            found.len() == expected.len()
+                && found.iter().zip(expected).all(|(f, e)| f.starts_with(e))
         });
     }
     run(
@@ -102,7 +108,8 @@ fn neglected_objects_are_reported() {
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
     let mut reader = cluster.connect_as("reader", "health");
     assert!(found(&mut reader, "Integer Keys")[0].starts_with("SKIPPED the statistics of "));
-    let grant = "SELECT next_command FROM crewsnow_ops.full_health_check() WHERE metric = 'Integer Keys'";
+    let grant =
+        "SELECT next_command FROM crewsnow_ops.full_health_check() WHERE metric = 'Integer Keys'";
     let grant = value(&mut reader, grant);
     run(&mut a, &grant);
     assert_eq!(found(&mut reader, "Integer Keys"), ["OK "]);
@@ -111,7 +118,8 @@ fn neglected_objects_are_reported() {
 /// Bloat, sequential scans and unused indexes; the checks of usage need statistics of a week.
 #[test]
 fn usage_checks_need_a_week_of_statistics() {
-    let cluster = Cluster::start("hygiene_week", "autovacuum = off\nmaintenance_work_mem = '256MB'");
+    let cluster =
+        Cluster::start("hygiene_week", "autovacuum = off\nmaintenance_work_mem = '256MB'");
     let mut a = cluster.create_database("health");
     run(
         &mut a,
@@ -121,7 +129,10 @@ fn usage_checks_need_a_week_of_statistics() {
     assert_eq!(found(&mut a, "Table Bloat"), ["WARNING table public.large"]);
     let used = ["Unused Indexes", "Sequential Scans"];
     for metric in used {
-        assert!(found(&mut a, metric)[0].starts_with("SKIPPED the statistics are 00:0"), "{metric}");
+        assert!(
+            found(&mut a, metric)[0].starts_with("SKIPPED the statistics are 00:0"),
+            "{metric}"
+        );
     }
     run(
         &mut a,

@@ -48,7 +48,10 @@ fn full_disks_are_reported() {
         let directory = path.join("tablespace");
         std::fs::create_dir(&directory).expect("a directory");
         must_run(
-            Command::new("chown").arg("--reference").arg(cluster.scratch().join("data/PG_VERSION")).arg(&directory),
+            Command::new("chown")
+                .arg("--reference")
+                .arg(cluster.scratch().join("data/PG_VERSION"))
+                .arg(&directory),
         );
         run(&mut a, &format!("CREATE TABLESPACE {name} LOCATION '{}'", directory.display()));
     }
@@ -58,9 +61,14 @@ fn full_disks_are_reported() {
         )
     };
     assert_eq!(rows(&mut a, &row_of("space")), ["OK|0 % used, 0.0 GB free"]);
-    assert_eq!(rows(&mut a, &row_of("files")), ["OK|0 % used, 0.0 GB free"], "another file system, of the same size");
+    assert_eq!(
+        rows(&mut a, &row_of("files")),
+        ["OK|0 % used, 0.0 GB free"],
+        "another file system, of the same size"
+    );
     let fill = |name: &str, megabytes: f64| {
-        std::fs::write(space.0.join(name), vec![0_u8; (megabytes * 1_048_576.0) as usize]).expect("room");
+        std::fs::write(space.0.join(name), vec![0_u8; (megabytes * 1_048_576.0) as usize])
+            .expect("room");
     };
     fill("most", 18.3);
     assert_eq!(rows(&mut a, &row_of("space")), ["WARNING|91 % used, 0.0 GB free"]);
@@ -77,14 +85,18 @@ fn full_disks_are_reported() {
     assert!(worst(&mut a, "Disk Space", "evidence").ends_with(", 93 % of the files it can hold"));
     // A plain role sees the locations of tablespaces, but not data_directory.
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
-    assert_eq!(status(&mut cluster.connect_as("reader", "health"), "Disk Space"), "WARNING SKIPPED OK");
+    assert_eq!(
+        status(&mut cluster.connect_as("reader", "health"), "Disk Space"),
+        "WARNING SKIPPED OK"
+    );
     drop(cluster);
 }
 
 /// One worker for all tables, and a table that keeps it busy.
 #[test]
 fn busy_autovacuum_workers_are_reported() {
-    let cluster = Cluster::start("rare_autovacuum", "autovacuum_max_workers = 1\nautovacuum_naptime = '1s'");
+    let cluster =
+        Cluster::start("rare_autovacuum", "autovacuum_max_workers = 1\nautovacuum_naptime = '1s'");
     let mut a = cluster.create_database("health");
     let metric = "Autovacuum Workers";
     assert_eq!(status(&mut a, metric), "OK");
@@ -102,14 +114,30 @@ fn busy_autovacuum_workers_are_reported() {
     assert!(worst(&mut a, "Autovacuum Lag", "evidence").contains(" vacuums it now"));
     // A hundred thousand transactions later it vacuums to prevent wraparound, and does not yield.
     run(&mut a, "SET synchronous_commit = off");
-    run(&mut a, "DO $$ BEGIN FOR i IN 1 .. 100100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$");
-    run(&mut a, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'");
-    wait_until("another kind of vacuum", || worst(&mut a, metric, "evidence").contains("(to prevent wraparound)"));
+    run(
+        &mut a,
+        "DO $$ BEGIN FOR i IN 1 .. 100100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$",
+    );
+    run(
+        &mut a,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'",
+    );
+    wait_until("another kind of vacuum", || {
+        worst(&mut a, metric, "evidence").contains("(to prevent wraparound)")
+    });
     assert_eq!(status(&mut a, metric), "WARNING");
-    assert!(worst(&mut a, metric, "recommendation").starts_with("A vacuum to prevent wraparound does not yield"));
+    assert!(
+        worst(&mut a, metric, "recommendation")
+            .starts_with("A vacuum to prevent wraparound does not yield")
+    );
     // A vacuum does not hold back other vacuums, however long it takes.
     crate::health::let_time_pass(&mut a, "25 hours");
-    assert_eq!(status(&mut a, "Xmin Horizon"), "OK", "{}", worst(&mut a, "Xmin Horizon", "evidence"));
+    assert_eq!(
+        status(&mut a, "Xmin Horizon"),
+        "OK",
+        "{}",
+        worst(&mut a, "Xmin Horizon", "evidence")
+    );
     // Its victims get a query as the next command: terminate_session does not end a worker.
     let waiter = crate::health::in_background(cluster.connect("health"), "TRUNCATE slow");
     wait_until("TRUNCATE waits for it", || status(&mut a, "Blocked Sessions") == "WARNING");
@@ -160,7 +188,9 @@ fn all_checks_together_take_at_most_five_seconds() {
     );
     run(
         &mut a,
-        &format!("SET allow_system_table_mods = on; CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity AS {slow}"),
+        &format!(
+            "SET allow_system_table_mods = on; CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity AS {slow}"
+        ),
     );
     let started = Instant::now();
     run(&mut a, "CREATE TEMPORARY TABLE found AS SELECT * FROM performance_health_check()");
@@ -193,14 +223,23 @@ fn unread_sequences_are_skipped() {
     run(&mut b, "ROLLBACK; DROP SEQUENCE used_up");
     assert_eq!(status(&mut a, "Sequences"), "OK");
     // More sequences than the fast check reads: the used ones come first.
-    run(&mut a, "DO $$ BEGIN FOR i IN 1 .. 210 LOOP EXECUTE format('CREATE SEQUENCE s%s AS int', i); END LOOP; END $$");
+    run(
+        &mut a,
+        "DO $$ BEGIN FOR i IN 1 .. 210 LOOP EXECUTE format('CREATE SEQUENCE s%s AS int', i); END LOOP; END $$",
+    );
     assert_eq!(status(&mut a, "Sequences"), "SKIPPED");
-    run(&mut cluster.connect("health"), "SELECT setval('s210', 2147483646) FROM generate_series(1, 100)");
+    run(
+        &mut cluster.connect("health"),
+        "SELECT setval('s210', 2147483646) FROM generate_series(1, 100)",
+    );
     wait_until("its use is counted", || status(&mut a, "Sequences") == "CRITICAL SKIPPED");
     let next = "SELECT next_command FROM performance_health_check() WHERE metric = 'Sequences' AND status = 'SKIPPED'";
     let next = value(&mut a, next);
     assert_eq!(value(&mut a, &next.replace('*', "object")), "sequence public.s210");
-    run(&mut a, "DO $$ BEGIN FOR i IN 201 .. 210 LOOP EXECUTE format('DROP SEQUENCE s%s', i); END LOOP; END $$");
+    run(
+        &mut a,
+        "DO $$ BEGIN FOR i IN 201 .. 210 LOOP EXECUTE format('DROP SEQUENCE s%s', i); END LOOP; END $$",
+    );
     assert_eq!(status(&mut a, "Sequences"), "OK");
 }
 
@@ -216,6 +255,7 @@ fn every_check_is_documented() {
         .flat_map(|names| names.split(", "))
         .collect();
     let metrics = rows(&mut a, "SELECT DISTINCT metric FROM crewsnow_ops.full_health_check()");
-    let missing: Vec<_> = metrics.iter().filter(|metric| !named.contains(&metric.as_str())).collect();
+    let missing: Vec<_> =
+        metrics.iter().filter(|metric| !named.contains(&metric.as_str())).collect();
     assert!(metrics.len() > 45 && missing.is_empty(), "{missing:?}");
 }

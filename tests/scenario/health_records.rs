@@ -14,10 +14,16 @@ fn rates_cover_the_time_since_a_comparable_sample() {
     run(&mut a, "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator')");
     let mut op = cluster.connect_as("op", "health");
     let since = |client: &mut Client| worst(client, "Rollbacks", "since");
-    let age = |by: &str| format!("UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '{by}'");
+    let age = |by: &str| {
+        format!("UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '{by}'")
+    };
     assert!(since(&mut a).starts_with("lifetime since "), "{}", since(&mut a));
     assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "t");
-    assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "f", "five seconds have not passed");
+    assert_eq!(
+        value(&mut op, "SELECT crewsnow_ops.sample_health()"),
+        "f",
+        "five seconds have not passed"
+    );
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.health_samples"), "1");
     assert!(since(&mut a).starts_with("lifetime"), "the sample is too young");
     run(&mut a, &age("20 seconds"));
@@ -39,7 +45,10 @@ fn rates_cover_the_time_since_a_comparable_sample() {
     // After a reset the counters do not compare.
     run(&mut a, "SELECT pg_stat_reset()");
     wait_until("the reset", || since(&mut a).starts_with("lifetime"));
-    assert!(worst(&mut a, "Checkpoints", "since").starts_with("last"), "the counters of checkpoints were not reset");
+    assert!(
+        worst(&mut a, "Checkpoints", "since").starts_with("last"),
+        "the counters of checkpoints were not reset"
+    );
     run(&mut a, "SELECT pg_stat_reset_shared('bgwriter'); SELECT pg_stat_reset_shared('wal')");
     if value(&mut a, "SELECT to_regclass('pg_stat_checkpointer') IS NOT NULL") == "t" {
         run(&mut a, "SELECT pg_stat_reset_shared('checkpointer')");
@@ -94,7 +103,9 @@ fn refreshes_are_recorded() {
     // A refresh that was rolled back does not count.
     run_each(
         &mut a,
-        &format!("{age} '3 hours'; BEGIN; REFRESH MATERIALIZED VIEW kpi; REFRESH MATERIALIZED VIEW before; ROLLBACK"),
+        &format!(
+            "{age} '3 hours'; BEGIN; REFRESH MATERIALIZED VIEW kpi; REFRESH MATERIALIZED VIEW before; ROLLBACK"
+        ),
     );
     assert_eq!(status(&mut a, metric), "WARNING");
     run(&mut a, "REFRESH MATERIALIZED VIEW kpi; REFRESH MATERIALIZED VIEW before");
@@ -128,14 +139,24 @@ fn refreshes_are_recorded() {
 
     // If the record fails, the refresh succeeds with a WARNING.
     run(&mut a, "ALTER TABLE crewsnow_ops.matview_refreshes RENAME TO elsewhere");
-    let output = both(&cluster.psql("health").args(["-c", "REFRESH MATERIALIZED VIEW kpi"]).output().expect("psql"));
+    let output = both(
+        &cluster
+            .psql("health")
+            .args(["-c", "REFRESH MATERIALIZED VIEW kpi"])
+            .output()
+            .expect("psql"),
+    );
     assert!(
-        output.starts_with("WARNING:  crewsnow_ops could not note") && output.contains("REFRESH MATERIALIZED VIEW"),
+        output.starts_with("WARNING:  crewsnow_ops could not note")
+            && output.contains("REFRESH MATERIALIZED VIEW"),
         "{output}"
     );
     run(&mut a, "CREATE MATERIALIZED VIEW another AS SELECT 2 AS n");
     assert_eq!(value(&mut a, "SELECT n FROM another"), "2");
     assert_eq!(status(&mut a, metric), "SKIPPED", "without the table the age is unknown");
-    run(&mut a, "ALTER TABLE crewsnow_ops.elsewhere RENAME TO matview_refreshes; DROP MATERIALIZED VIEW another");
+    run(
+        &mut a,
+        "ALTER TABLE crewsnow_ops.elsewhere RENAME TO matview_refreshes; DROP MATERIALIZED VIEW another",
+    );
     assert_eq!(status(&mut a, metric), "OK");
 }

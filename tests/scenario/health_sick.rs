@@ -10,7 +10,8 @@ use postgres::Client;
 use std::io::Write;
 
 /// Makes the samples a minute older than they are.
-const A_MINUTE_LATER: &str = "UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '1 minute'";
+const A_MINUTE_LATER: &str =
+    "UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '1 minute'";
 
 /// Takes a sample and lets a minute pass.
 fn sample(client: &mut Client) {
@@ -31,7 +32,10 @@ fn catalog_problems_go_after_the_next_command() {
     let cluster = Cluster::start("sick_catalogs", "");
     let mut a = cluster.create_database("health");
 
-    run(&mut a, "CREATE TABLE orders (id serial PRIMARY KEY); SELECT setval('orders_id_seq', 2126000000)");
+    run(
+        &mut a,
+        "CREATE TABLE orders (id serial PRIMARY KEY); SELECT setval('orders_id_seq', 2126000000)",
+    );
     run(
         &mut a,
         "CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY); SELECT setval('events_id_seq', 1900000000)",
@@ -58,7 +62,8 @@ fn catalog_problems_go_after_the_next_command() {
     assert_eq!(status(&mut a, "Sequences"), "OK", "the next command helped");
 
     run(&mut a, "CREATE TABLE users (email text); INSERT INTO users VALUES ('a'), ('a')");
-    a.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)").expect_err("a duplicate");
+    a.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)")
+        .expect_err("a duplicate");
     assert_eq!(status(&mut a, "Invalid Indexes"), "WARNING");
     run(&mut a, "DELETE FROM users");
     run_next_command(&mut a, "Invalid Indexes");
@@ -80,7 +85,8 @@ fn catalog_problems_go_after_the_next_command() {
 
 #[test]
 fn settings_and_used_up_limits_are_reported() {
-    let cluster = Cluster::start("sick_settings", "max_connections = 20\nmax_locks_per_transaction = 10");
+    let cluster =
+        Cluster::start("sick_settings", "max_connections = 20\nmax_locks_per_transaction = 10");
     let mut a = cluster.create_database("health");
     assert_eq!(status(&mut a, "Restart"), "WARNING", "it has just been started");
 
@@ -91,13 +97,19 @@ fn settings_and_used_up_limits_are_reported() {
     wait_until("the settings", || status(&mut a, "Autovacuum Workers") == "CRITICAL");
     run_next_command(&mut a, "Autovacuum Workers");
     wait_until("the setting", || status(&mut a, "Autovacuum Workers") == "OK");
-    assert_eq!(worst(&mut a, "Pending Settings", "status || ' ' || evidence"), "WARNING max_connections");
+    assert_eq!(
+        worst(&mut a, "Pending Settings", "status || ' ' || evidence"),
+        "WARNING max_connections"
+    );
     run(&mut a, "ALTER SYSTEM RESET max_connections");
     let file = cluster.scratch().join("data/postgresql.conf");
     let write = || std::fs::OpenOptions::new().append(true).open(&file).expect("postgresql.conf");
     assert_eq!(status(&mut a, "Configuration Errors"), "OK");
     writeln!(write(), "work_mem = 'nonsense'").expect("a bad line");
-    assert_eq!(worst(&mut a, "Configuration Errors", "status || ' ' || object"), "WARNING work_mem");
+    assert_eq!(
+        worst(&mut a, "Configuration Errors", "status || ' ' || object"),
+        "WARNING work_mem"
+    );
     writeln!(write(), "work_mem = '4MB'").expect("a better one");
 
     assert_eq!(status(&mut a, "Lock Table"), "OK");
@@ -117,7 +129,11 @@ fn settings_and_used_up_limits_are_reported() {
     run(&mut a, "CREATE ROLE worker LOGIN CONNECTION LIMIT 1");
     let worker = cluster.connect_as("worker", "health");
     wait_until("the others are gone", || status(&mut a, "Connections") == "CRITICAL OK");
-    assert_eq!(worst(&mut a, "Connections", "object"), "role worker", "the limit of a role counts, too");
+    assert_eq!(
+        worst(&mut a, "Connections", "object"),
+        "role worker",
+        "the limit of a role counts, too"
+    );
     drop(worker);
 }
 
@@ -128,7 +144,10 @@ fn rates_of_the_window_are_reported() {
         "deadlock_timeout = '50ms'\nshared_buffers = '16MB'\ncheckpoint_timeout = '1h'\nautovacuum = off",
     );
     let mut a = cluster.create_database("health");
-    run(&mut a, "CREATE TABLE pair (id int PRIMARY KEY, v int); INSERT INTO pair VALUES (1, 0), (2, 0)");
+    run(
+        &mut a,
+        "CREATE TABLE pair (id int PRIMARY KEY, v int); INSERT INTO pair VALUES (1, 0), (2, 0)",
+    );
     run(
         &mut a,
         "CREATE TABLE large (t text) WITH (fillfactor = 10); INSERT INTO large SELECT repeat('x', 700) FROM generate_series(1, 12000)",
@@ -147,7 +166,11 @@ fn rates_of_the_window_are_reported() {
     for metric in metrics {
         assert_eq!(status(&mut a, metric), "OK", "{metric}");
         assert!(
-            worst(&mut a, metric, "since").contains(if metric == "Avg Query Time" { "since" } else { "last" }),
+            worst(&mut a, metric, "since").contains(if metric == "Avg Query Time" {
+                "since"
+            } else {
+                "last"
+            }),
             "{metric}"
         );
     }
@@ -195,7 +218,8 @@ fn rates_of_the_window_are_reported() {
     // Without pg_stat_statements the mean is per transaction: ten of five seconds, and those of
     // logins.
     sample(&mut a);
-    let sleepers: Vec<_> = (0..10).map(|_| in_background(cluster.connect("health"), "SELECT pg_sleep(5)")).collect();
+    let sleepers: Vec<_> =
+        (0..10).map(|_| in_background(cluster.connect("health"), "SELECT pg_sleep(5)")).collect();
     assert!(sleepers.into_iter().all(|sleeper| sleeper.join().expect("a sleeper").is_none()));
     wait_until("slow transactions", || status(&mut a, "Avg Query Time") == "CRITICAL");
     assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per transaction"));
@@ -249,7 +273,10 @@ fn retained_wal_is_reported() {
     assert_eq!(metrics.map(|metric| status(&mut a, metric)), ["WARNING", "OK", "OK", "OK"]);
 
     // Commits wait for a standby that is not connected. The session of the test must not commit.
-    run_each(&mut a, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()");
+    run_each(
+        &mut a,
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()",
+    );
     wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
     // A plain role sees, too, that no standby is connected.
     run(
@@ -265,19 +292,26 @@ fn retained_wal_is_reported() {
 /// Transaction ids that run out, and a damaged block on disk.
 #[test]
 fn wraparound_and_damaged_blocks_are_reported() {
-    let mut cluster = Cluster::start("sick_damage", "autovacuum = off\nautovacuum_freeze_max_age = 2000000000");
+    let mut cluster =
+        Cluster::start("sick_damage", "autovacuum = off\nautovacuum_freeze_max_age = 2000000000");
     let mut a = cluster.create_database("health");
     assert_eq!(status(&mut a, "Wraparound"), "OK");
     run(&mut a, "SELECT pg_create_logical_replication_slot('forgotten', 'pgoutput')");
     assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
-    run(&mut a, "CREATE TABLE precious (id int); INSERT INTO precious SELECT generate_series(1, 1000); CHECKPOINT");
+    run(
+        &mut a,
+        "CREATE TABLE precious (id int); INSERT INTO precious SELECT generate_series(1, 1000); CHECKPOINT",
+    );
     let path = value(&mut a, "SELECT pg_relation_filepath('precious')");
     drop(a);
     cluster.stop("fast");
     let data = cluster.scratch().join("data");
     // It fails where checksums are on already.
-    let _ =
-        server_command("pg_checksums").args(["--enable", "--no-sync", "-D"]).arg(&data).output().expect("pg_checksums");
+    let _ = server_command("pg_checksums")
+        .args(["--enable", "--no-sync", "-D"])
+        .arg(&data)
+        .output()
+        .expect("pg_checksums");
     // 1,450 million transactions later.
     let pages = data.join("pg_xact/0566");
     std::fs::write(&pages, vec![0_u8; 262_144]).expect("their states");
@@ -285,13 +319,21 @@ fn wraparound_and_damaged_blocks_are_reported() {
     let mut file = std::fs::read(data.join(&path)).expect("the table");
     file[4000..4100].fill(0xff);
     std::fs::write(data.join(&path), file).expect("the damage");
-    harness::must_run(std::process::Command::new("chown").arg("--reference").arg(data.join("PG_VERSION")).arg(&pages));
+    harness::must_run(
+        std::process::Command::new("chown")
+            .arg("--reference")
+            .arg(data.join("PG_VERSION"))
+            .arg(&pages),
+    );
     cluster.boot();
     let mut a = cluster.connect("health");
     assert_eq!(worst(&mut a, "Wraparound", "status"), "CRITICAL");
     let freeze = "SELECT next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
     assert_eq!(value(&mut a, freeze), "VACUUM (FREEZE, VERBOSE);");
-    assert_eq!(worst(&mut a, "Xmin Horizon", "status || ' ' || object"), "CRITICAL replication slot forgotten");
+    assert_eq!(
+        worst(&mut a, "Xmin Horizon", "status || ' ' || object"),
+        "CRITICAL replication slot forgotten"
+    );
     run_next_command(&mut a, "Xmin Horizon");
     assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
 

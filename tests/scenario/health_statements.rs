@@ -10,17 +10,20 @@ const PRELOAD: &str = "shared_preload_libraries = 'pg_stat_statements'";
 
 /// Servers without contrib lack the extension.
 fn can_be_created(client: &mut Client) -> bool {
-    value(client, "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'") == "1"
+    value(client, "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'")
+        == "1"
 }
 
 /// A statement that has been running for over a second is shown, masked.
 fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
     let sleeper = in_background(cluster.connect("health"), "SELECT 'S3CRET', pg_sleep(60)");
-    let running =
-        "SELECT pid, query_snippet, total_time_ms >= 1000, finding FROM analyze_slow_queries() WHERE pid IS NOT NULL";
+    let running = "SELECT pid, query_snippet, total_time_ms >= 1000, finding FROM analyze_slow_queries() WHERE pid IS NOT NULL";
     wait_until("it is slow", || rows(a, running).len() == 1);
     let found = rows(a, running);
-    assert!(found[0].ends_with("|SELECT ?, pg_sleep(?)|t|running, waits for Timeout:PgSleep"), "{found:?}");
+    assert!(
+        found[0].ends_with("|SELECT ?, pg_sleep(?)|t|running, waits for Timeout:PgSleep"),
+        "{found:?}"
+    );
     let cancel = value(
         a,
         "SELECT substring(optimization_suggestion FROM 'SELECT .*') FROM analyze_slow_queries() WHERE pid IS NOT NULL",
@@ -77,7 +80,10 @@ fn slow_statements_are_those_of_the_window() {
     );
     let advice = "SELECT optimization_suggestion FROM analyze_slow_queries() WHERE query_hash = '(no statistics)'";
     assert_eq!(value(&mut a, advice), "CREATE EXTENSION pg_stat_statements;");
-    run(&mut a, "CREATE SCHEMA \"Odd place\"; CREATE EXTENSION pg_stat_statements SCHEMA \"Odd place\"");
+    run(
+        &mut a,
+        "CREATE SCHEMA \"Odd place\"; CREATE EXTENSION pg_stat_statements SCHEMA \"Odd place\"",
+    );
     assert_eq!(status(&mut a, "Statement Statistics"), "OK");
     assert_eq!(rows(&mut a, advice), Vec::<String>::new());
 
@@ -91,7 +97,13 @@ fn slow_statements_are_those_of_the_window() {
     assert_eq!(status(&mut reader, "Slow Queries"), "SKIPPED");
     assert_eq!(status(&mut reader, "Statement Statistics"), "SKIPPED");
     assert!(worst(&mut reader, "Avg Query Time", "current_value").ends_with("per transaction"));
-    assert_eq!(value(&mut reader, "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"), "1");
+    assert_eq!(
+        value(
+            &mut reader,
+            "SELECT count(*) FROM analyze_slow_queries() WHERE query_hash = '(hidden)'"
+        ),
+        "1"
+    );
 
     // Before the sample: the most expensive statement of the lifetime.
     let before = "SELECT pg_sleep(3), 'S3CRET' AS before";
@@ -123,13 +135,20 @@ fn slow_statements_are_those_of_the_window() {
     assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per statement"));
     // Ten different statements: an alias alone would not make them differ.
     let sleeps: Vec<_> = (0..10)
-        .map(|n| in_background(cluster.connect("health"), &format!("SELECT pg_sleep(1.1){}", ", 1".repeat(n))))
+        .map(|n| {
+            in_background(
+                cluster.connect("health"),
+                &format!("SELECT pg_sleep(1.1){}", ", 1".repeat(n)),
+            )
+        })
         .collect();
     assert!(sleeps.into_iter().all(|sleep| sleep.join().expect("a sleeper").is_none()));
     assert_eq!(status(&mut a, "Slow Queries"), "WARNING");
     assert_ne!(status(&mut a, "Avg Query Time"), "OK");
-    let leaks =
-        rows(&mut a, "SELECT r::text FROM analyze_slow_queries() AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'");
+    let leaks = rows(
+        &mut a,
+        "SELECT r::text FROM analyze_slow_queries() AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'",
+    );
     assert_eq!(leaks, Vec::<String>::new());
     // The reports reset no statistics.
     assert_eq!(value(&mut a, reset), since);
@@ -137,7 +156,8 @@ fn slow_statements_are_those_of_the_window() {
     // If the samples are locked, figures cover the lifetime.
     let mut lock = cluster.connect("health");
     run(&mut lock, "BEGIN; LOCK TABLE crewsnow_ops.statement_samples IN ACCESS EXCLUSIVE MODE");
-    let lifetime = "SELECT DISTINCT left(\"window\", 8) FROM analyze_slow_queries() WHERE pid IS NULL";
+    let lifetime =
+        "SELECT DISTINCT left(\"window\", 8) FROM analyze_slow_queries() WHERE pid IS NULL";
     assert_eq!(rows(&mut a, lifetime), ["lifetime"]);
     run(&mut lock, "ROLLBACK");
     assert_eq!(rows(&mut a, lifetime), ["since 20"]);

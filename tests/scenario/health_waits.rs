@@ -43,14 +43,20 @@ fn the_tree_shows_a_queue_behind_an_alter_table() {
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
     let mut plain = cluster.connect_as("reader", "health");
     assert_eq!(
-        value(&mut plain, "SELECT string_agg(path, ', ' ORDER BY depth) FROM crewsnow_ops.blocking_tree"),
+        value(
+            &mut plain,
+            "SELECT string_agg(path, ', ' ORDER BY depth) FROM crewsnow_ops.blocking_tree"
+        ),
         format!("{r}, {r} > {d}, {r} > {d} > {s}")
     );
     assert_eq!(status(&mut a, "Blocked Sessions"), "OK", "a short wait is normal");
     let_time_pass(&mut a, "40 seconds");
     assert_eq!(status(&mut a, "Blocked Sessions"), "WARNING");
     assert_eq!(worst(&mut a, "Blocked Sessions", "object"), format!("pid {r}"));
-    assert!(worst(&mut a, "Blocked Sessions", "current_value").starts_with("2 blocked, longest 00:00:4"));
+    assert!(
+        worst(&mut a, "Blocked Sessions", "current_value")
+            .starts_with("2 blocked, longest 00:00:4")
+    );
     assert_eq!(
         worst(&mut plain, "Blocked Sessions", "next_command"),
         "GRANT pg_monitor TO reader;",
@@ -58,9 +64,15 @@ fn the_tree_shows_a_queue_behind_an_alter_table() {
     );
     let shown = "SELECT query FROM crewsnow_ops.blocking_tree WHERE depth <> 1 ORDER BY depth";
     assert_eq!(rows(&mut a, shown), ["SELECT ?, count(*) FROM queue"; 2], "masked");
-    assert!(worst(&mut a, "Blocked Sessions", "evidence").ends_with("\nquery: SELECT ?, count(*) FROM queue"));
-    for from in ["crewsnow_ops.blocking_tree", "performance_health_check()", "analyze_slow_queries()"] {
-        let leaks = format!("SELECT count(*) FROM {from} AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'");
+    assert!(
+        worst(&mut a, "Blocked Sessions", "evidence")
+            .ends_with("\nquery: SELECT ?, count(*) FROM queue")
+    );
+    for from in
+        ["crewsnow_ops.blocking_tree", "performance_health_check()", "analyze_slow_queries()"]
+    {
+        let leaks =
+            format!("SELECT count(*) FROM {from} AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'");
         assert_eq!(value(&mut a, &leaks), "0", "{from}");
     }
     let terminate = worst(&mut a, "Blocked Sessions", "next_command");
@@ -136,8 +148,10 @@ fn a_queue_of_a_hundred_is_one_level_deep() {
             let mut session = cluster.connect("health");
             std::thread::spawn(move || {
                 let started = Instant::now();
-                let found =
-                    rows(&mut session, "SELECT max(victims), count(*), max(depth) FROM crewsnow_ops.blocking_tree");
+                let found = rows(
+                    &mut session,
+                    "SELECT max(victims), count(*), max(depth) FROM crewsnow_ops.blocking_tree",
+                );
                 (found, started.elapsed())
             })
         })
@@ -157,7 +171,10 @@ fn a_queue_of_a_hundred_is_one_level_deep() {
     ] {
         assert_eq!(status(&mut a, metric), expected, "{metric}");
     }
-    assert_eq!(worst(&mut a, "Wait Profile", "next_command"), "SELECT * FROM crewsnow_ops.blocking_tree;");
+    assert_eq!(
+        worst(&mut a, "Wait Profile", "next_command"),
+        "SELECT * FROM crewsnow_ops.blocking_tree;"
+    );
     let_time_pass(&mut a, "10 minutes");
     assert_eq!(status(&mut a, "Blocked Sessions"), "CRITICAL");
     let terminate = worst(&mut a, "Blocked Sessions", "next_command");
@@ -178,8 +195,11 @@ fn old_sessions_are_reported_without_their_data() {
     let mut idle = cluster.connect("health");
     run(&mut idle, &format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT {literals}"));
     let mut failed = cluster.connect("health");
-    failed.batch_execute(&format!("BEGIN; SELECT {literals}, 1 / 0")).expect_err("a failed transaction");
-    let active = in_background(cluster.connect("health"), &format!("SELECT {literals}, pg_sleep(600)"));
+    failed
+        .batch_execute(&format!("BEGIN; SELECT {literals}, 1 / 0"))
+        .expect_err("a failed transaction");
+    let active =
+        in_background(cluster.connect("health"), &format!("SELECT {literals}, pg_sleep(600)"));
     wait_until("it runs", || {
         value(&mut a, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"
     });
@@ -190,9 +210,15 @@ fn old_sessions_are_reported_without_their_data() {
     let_time_pass(&mut a, "2000 seconds");
     assert_eq!(metrics.map(|metric| status(&mut a, metric)), ["WARNING", "WARNING", "OK", "OK"]);
     let_time_pass(&mut a, "25 hours");
-    assert_eq!(metrics.map(|metric| status(&mut a, metric)), ["CRITICAL", "CRITICAL", "OK", "WARNING"]);
     assert_eq!(
-        value(&mut a, "SELECT count(*) FROM performance_health_check() WHERE metric = 'Idle in Transaction'"),
+        metrics.map(|metric| status(&mut a, metric)),
+        ["CRITICAL", "CRITICAL", "OK", "WARNING"]
+    );
+    assert_eq!(
+        value(
+            &mut a,
+            "SELECT count(*) FROM performance_health_check() WHERE metric = 'Idle in Transaction'"
+        ),
         "2"
     );
     // A session that began its transaction long ago but has just run a statement.
@@ -216,15 +242,20 @@ fn old_sessions_are_reported_without_their_data() {
         "crewsnow_ops.connections",
         "connection_monitoring",
     ] {
-        let leaks = rows(&mut a, &format!("SELECT r::text FROM {from} AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'"));
+        let leaks = rows(
+            &mut a,
+            &format!("SELECT r::text FROM {from} AS r WHERE r::text LIKE '%' || 'S3' || 'CRET%'"),
+        );
         assert!(leaks.is_empty(), "{from}: {leaks:?}");
     }
-    let shown =
-        "SELECT count(*) FROM performance_health_check() WHERE evidence LIKE '%query: %SELECT ? AS a, ? AS b, ? AS c%'";
+    let shown = "SELECT count(*) FROM performance_health_check() WHERE evidence LIKE '%query: %SELECT ? AS a, ? AS b, ? AS c%'";
     assert_eq!(value(&mut a, shown), "3", "the statements are shown, masked");
     let shown = "SELECT count(*) FROM analyze_slow_queries() WHERE query_snippet LIKE 'SELECT ? AS a, %' AND finding LIKE 'running%'";
     assert_eq!(value(&mut a, shown), "1");
-    assert_eq!(value(&mut a, "SELECT crewsnow_ops.mask_literals($$SELECT 'a', 1 FROM t$$)"), "SELECT ?, ? FROM t");
+    assert_eq!(
+        value(&mut a, "SELECT crewsnow_ops.mask_literals($$SELECT 'a', 1 FROM t$$)"),
+        "SELECT ?, ? FROM t"
+    );
 
     // The next commands end these sessions and no other.
     for metric in ["Long Queries", "Idle in Transaction", "Idle in Transaction"] {

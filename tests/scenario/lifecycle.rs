@@ -12,8 +12,14 @@ fn a_prepared_schema_makes_the_installation_fail() {
     run(&mut a, "DROP SCHEMA crewsnow_ops; CREATE TABLE feature_flags (id int)");
     assert_eq!(sqlstate(&mut a, "CREATE EXTENSION crewsnow_ops"), "42P07");
     run(&mut a, "DROP TABLE feature_flags; CREATE EXTENSION crewsnow_ops");
-    run(&mut a, "CREATE ROLE builder LOGIN; GRANT CREATE ON DATABASE squatted TO builder; DROP EXTENSION crewsnow_ops");
-    assert_eq!(sqlstate(&mut cluster.connect_as("builder", "squatted"), "CREATE EXTENSION crewsnow_ops"), "42501");
+    run(
+        &mut a,
+        "CREATE ROLE builder LOGIN; GRANT CREATE ON DATABASE squatted TO builder; DROP EXTENSION crewsnow_ops",
+    );
+    assert_eq!(
+        sqlstate(&mut cluster.connect_as("builder", "squatted"), "CREATE EXTENSION crewsnow_ops"),
+        "42501"
+    );
 }
 
 #[test]
@@ -23,7 +29,10 @@ fn another_encoding_is_refused_at_once() {
     run(&mut a, "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
     let mut latin = cluster.connect("latin");
     assert_eq!(sqlstate(&mut latin, "CREATE EXTENSION crewsnow_ops"), "0A000");
-    assert_eq!(value(&mut latin, "SELECT count(*) FROM pg_namespace WHERE nspname = 'crewsnow_ops'"), "0");
+    assert_eq!(
+        value(&mut latin, "SELECT count(*) FROM pg_namespace WHERE nspname = 'crewsnow_ops'"),
+        "0"
+    );
 }
 
 /// Supabase grants everything on new objects to its API roles by default. Nothing of it may stick to the flags.
@@ -70,7 +79,10 @@ fn removal_leaves_nothing() {
     run(&mut a, "SELECT log_system_event('x'); DROP EXTENSION crewsnow_ops");
     assert_eq!(rows(&mut a, everything), before);
     // Nor in the session that has used it: what it kept is not of the one that comes next.
-    run(&mut a, "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; SELECT ops.log_system_event('y')");
+    run(
+        &mut a,
+        "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; SELECT ops.log_system_event('y')",
+    );
     assert_eq!(value(&mut a, "SELECT event_type FROM ops.event_log"), "y");
     run(
         &mut a,
@@ -102,7 +114,10 @@ fn preloaded() {
     let mut b = cluster.connect("preloaded");
     for is_enabled in [false, true] {
         run(&mut a, &format!("SELECT update_feature_flag('messaging', {is_enabled})"));
-        assert_eq!((is_on(&mut a, "messaging"), is_on(&mut b, "messaging")), (is_enabled, is_enabled));
+        assert_eq!(
+            (is_on(&mut a, "messaging"), is_on(&mut b, "messaging")),
+            (is_enabled, is_enabled)
+        );
     }
 }
 

@@ -24,6 +24,7 @@ mod rls_hostile;
 mod rls_places;
 mod rls_teams;
 mod telemetry;
+mod timeouts;
 
 /// Tables that are made to trip up an audit.
 const HOSTILE: &str = include_str!("rls_hostile.sql");

@@ -47,7 +47,8 @@ fn every_state_of_a_system_reads_as_a_person_would_say_it() {
         ),
         (
             "erroring",
-            traffic("100", "CASE WHEN n % 4 = 0 THEN 503 ELSE 200 END") + &webhooks(1, 500, "'processed'"),
+            traffic("100", "CASE WHEN n % 4 = 0 THEN 503 ELSE 200 END")
+                + &webhooks(1, 500, "'processed'"),
             ["OK|HIGH|OK|0|t|NULL", "✅ OK|🚨 HIGH|✅ OK|NULL|NULL|NULL"],
         ),
         (
@@ -57,14 +58,25 @@ fn every_state_of_a_system_reads_as_a_person_would_say_it() {
         ),
         (
             "failing",
-            traffic("100", "200") + &webhooks(1, 500, "CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'processed' END"),
-            ["OK|OK|FAILING|0|f|ALERT: Webhook failure > 5% sur 10min", "✅ OK|✅ OK|🚨 FAILING|NULL|NULL|NULL"],
+            traffic("100", "200")
+                + &webhooks(1, 500, "CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'processed' END"),
+            [
+                "OK|OK|FAILING|0|f|ALERT: Webhook failure > 5% sur 10min",
+                "✅ OK|✅ OK|🚨 FAILING|NULL|NULL|NULL",
+            ],
         ),
         (
             "backlog",
             traffic("100", "200")
-                + &webhooks(1, 500, "CASE WHEN n BETWEEN 20 AND 30 THEN 'received' ELSE 'processed' END"),
-            ["OK|OK|OK|0|f|ALERT: 11 webhooks received but not processed", "✅ OK|✅ OK|🚨 BACKLOG|NULL|NULL|NULL"],
+                + &webhooks(
+                    1,
+                    500,
+                    "CASE WHEN n BETWEEN 20 AND 30 THEN 'received' ELSE 'processed' END",
+                ),
+            [
+                "OK|OK|OK|0|f|ALERT: 11 webhooks received but not processed",
+                "✅ OK|✅ OK|🚨 BACKLOG|NULL|NULL|NULL",
+            ],
         ),
     ] {
         let mut a = cluster.create_database(name);
@@ -74,7 +86,10 @@ fn every_state_of_a_system_reads_as_a_person_would_say_it() {
         for state in ["uncounted", "counted"] {
             let found = statuses(&mut a);
             for (found, expected) in found.iter().zip(expected) {
-                assert!(found.starts_with(expected), "{name}, {state}: {found}, expected {expected}");
+                assert!(
+                    found.starts_with(expected),
+                    "{name}, {state}: {found}, expected {expected}"
+                );
             }
             assert_eq!(found.len(), 2);
             run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
@@ -117,7 +132,8 @@ fn p95_is_within_one_percent() {
         "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
          CREATE TABLE durations AS SELECT execution_time_ms AS ms, function_name, created_at FROM event_log; ANALYZE durations",
     );
-    let plan = rows(&mut a, "EXPLAIN SELECT crewsnow_ops.latency_sketch(ms) FROM durations").join("\n");
+    let plan =
+        rows(&mut a, "EXPLAIN SELECT crewsnow_ops.latency_sketch(ms) FROM durations").join("\n");
     assert!(plan.contains("Partial Aggregate") && plan.contains("Workers Planned"), "{plan}");
     assert_eq!(
         value(

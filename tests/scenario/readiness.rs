@@ -22,7 +22,10 @@ fn make_healthy(client: &mut Client) {
          SELECT crewsnow_ops.record_evidence(name, true) FROM crewsnow_ops.criteria WHERE gate = \
          'launch' AND measures && '{evidence,open-incidents,recent-escalations}'",
     );
-    run(client, "SELECT crewsnow_ops.record_edge_call('send-message', 40, 200) FROM generate_series(1, 20)");
+    run(
+        client,
+        "SELECT crewsnow_ops.record_edge_call('send-message', 40, 200) FROM generate_series(1, 20)",
+    );
 }
 
 /// Runs `check` in a transaction that first runs `statements`, and rolls it back.
@@ -70,7 +73,11 @@ fn each_fault_fails_its_criterion(a: &mut Client) {
             "NO_GO|75|1|0|f",
             "at 'Ada writes': 42501: ",
         ),
-        ("DROP FUNCTION e2e.first_evening()", "NO_GO|75|1|0|f", "function e2e.first_evening() no longer exists"),
+        (
+            "DROP FUNCTION e2e.first_evening()",
+            "NO_GO|75|1|0|f",
+            "function e2e.first_evening() no longer exists",
+        ),
         (
             "SELECT crewsnow_ops.remove_e2e_test('first evening')",
             "NO_GO|75|1|0|f",
@@ -208,13 +215,18 @@ fn each_fault_fails_its_criterion(a: &mut Client) {
             (
                 decision,
                 value(a, &format!("SELECT array_to_string(reasons, E'\\n') {last}")),
-                rows(a, &format!("SELECT unnest(next_actions) FROM (SELECT next_actions {last}) AS d")),
+                rows(
+                    a,
+                    &format!("SELECT unnest(next_actions) FROM (SELECT next_actions {last}) AS d"),
+                ),
             )
         });
         assert_eq!(decision, expected, "{fault}: {reasons}");
         assert!(reasons.contains(reason), "{fault}: {reasons}");
         assert!(
-            commands.iter().all(|command| command.starts_with("SELECT ") && command.contains("; -- ")),
+            commands
+                .iter()
+                .all(|command| command.starts_with("SELECT ") && command.contains("; -- ")),
             "{commands:?}"
         );
     }
@@ -303,7 +315,10 @@ fn each_launch_fault_fails_its_criterion(a: &mut Client) {
     // The suggested command restores the plan.
     run(a, "SELECT update_feature_flag('boost_station', true, 50)");
     let step = value(a, "SELECT next_steps[1] FROM make_launch_decision()");
-    assert_eq!(step, "SELECT public.update_feature_flag('boost_station', true, 100); -- flags-as-planned");
+    assert_eq!(
+        step,
+        "SELECT public.update_feature_flag('boost_station', true, 100); -- flags-as-planned"
+    );
     run(a, &step);
     assert_eq!(rows(a, LAUNCH), ["🚀 READY FOR LAUNCH|100|0|0|t"]);
     // A decision ends when a scheduled freeze begins.
@@ -326,8 +341,16 @@ fn criteria_are_checked_and_protected(a: &mut Client) {
             "1",
             "BLOCKER criteria: the weights of the criteria add up to 70, not to 100",
         ),
-        ("UPDATE crewsnow_ops.criteria SET is_enabled = false", "1", "BLOCKER criteria: no criterion is enabled"),
-        ("UPDATE crewsnow_ops.criteria SET is_blocker = false", "1", "BLOCKER criteria: no criterion is a blocker"),
+        (
+            "UPDATE crewsnow_ops.criteria SET is_enabled = false",
+            "1",
+            "BLOCKER criteria: no criterion is enabled",
+        ),
+        (
+            "UPDATE crewsnow_ops.criteria SET is_blocker = false",
+            "1",
+            "BLOCKER criteria: no criterion is a blocker",
+        ),
     ] {
         let sql = "SELECT decision, critical_blockers, reasons[1], next_actions[1] FROM \
             make_go_no_go_decision()";
@@ -383,7 +406,10 @@ fn releases_have_their_own_evidence(a: &mut Client) {
     run(a, "SELECT crewsnow_ops.record_evidence('monitoring', true, '{}', '30 minutes', 'v2')");
     // Evidence of another release does not count.
     assert_eq!(
-        rows(a, "SELECT gate, release, decision, is_go FROM crewsnow_ops.decide('go_no_go', ' v2 ')"),
+        rows(
+            a,
+            "SELECT gate, release, decision, is_go FROM crewsnow_ops.decide('go_no_go', ' v2 ')"
+        ),
         ["go_no_go|v2|GO|t"]
     );
     let alone = "DELETE FROM crewsnow_ops.evidence WHERE criterion = 'monitoring' AND release IS \
@@ -398,17 +424,24 @@ fn releases_have_their_own_evidence(a: &mut Client) {
         "evidence of a release counts for that release only"
     );
     // Only evidence of the same scope answers failing evidence.
-    for (answer, decision) in [("NULL", "GO_WITH_CAUTION"), ("'v2'", "GO_WITH_CAUTION"), ("'v9'", "GO")] {
+    for (answer, decision) in
+        [("NULL", "GO_WITH_CAUTION"), ("'v2'", "GO_WITH_CAUTION"), ("'v9'", "GO")]
+    {
         let records = format!(
             "SELECT crewsnow_ops.record_evidence('monitoring', false, '{{}}', p_release => 'v9');
              SELECT crewsnow_ops.record_evidence('monitoring', true, '{{}}', p_release => {answer})"
         );
-        let decided = with(a, &records, |a| value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v9')"));
+        let decided = with(a, &records, |a| {
+            value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v9')")
+        });
         assert_eq!(decided, decision, "{answer}");
     }
     run(a, "SELECT crewsnow_ops.record_evidence('monitoring', false, '{}', p_release => 'v3')");
     assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v2')"), "GO");
-    assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v3')"), "GO_WITH_CAUTION");
+    assert_eq!(
+        value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go', 'v3')"),
+        "GO_WITH_CAUTION"
+    );
     assert_eq!(value(a, "SELECT decision FROM crewsnow_ops.decide('go_no_go')"), "GO");
 }
 
@@ -452,7 +485,8 @@ fn require_go_stops_a_pipeline(cluster: &Cluster, a: &mut Client) {
     let (code, output) = gate("v3");
     assert!(code == Some(3) || code == Some(1), "{code:?} {output}");
     assert!(
-        output.contains("NG002: GO_WITH_CAUTION of v3, 80 of 100 points") && !output.contains("deployed"),
+        output.contains("NG002: GO_WITH_CAUTION of v3, 80 of 100 points")
+            && !output.contains("deployed"),
         "{output}"
     );
     assert!(
@@ -484,12 +518,16 @@ fn concurrent_sessions_count(cluster: &Cluster, a: &mut Client) {
          pg_sleep(2)'; SELECT crewsnow_ops.register_e2e_test('slow', 'public.takes_its_time()')",
     );
     let mut session = cluster.connect("demo");
-    let decider =
-        std::thread::spawn(move || value(&mut session, "SELECT reasons[1] FROM crewsnow_ops.decide('go_no_go', 'v5')"));
+    let decider = std::thread::spawn(move || {
+        value(&mut session, "SELECT reasons[1] FROM crewsnow_ops.decide('go_no_go', 'v5')")
+    });
     std::thread::sleep(Duration::from_millis(700));
     run(a, "SELECT crewsnow_ops.record_evidence('no-rls-leak', false, '{}', p_release => 'v5')");
     let reason = decider.join().expect("a decider");
-    assert!(reason.starts_with("BLOCKER no-rls-leak: FAILED: postgres recorded a failure at "), "{reason}");
+    assert!(
+        reason.starts_with("BLOCKER no-rls-leak: FAILED: postgres recorded a failure at "),
+        "{reason}"
+    );
     run(a, "SELECT crewsnow_ops.remove_e2e_test('slow')");
     // Two concurrent decisions store a row each.
     let count = "SELECT count(*) FROM crewsnow_ops.decisions";
@@ -498,13 +536,18 @@ fn concurrent_sessions_count(cluster: &Cluster, a: &mut Client) {
         .map(|_| {
             let mut session = cluster.connect("demo");
             std::thread::spawn(move || {
-                value(&mut session, "SELECT concat_ws('|', decision, decision_id) FROM make_go_no_go_decision()")
+                value(
+                    &mut session,
+                    "SELECT concat_ws('|', decision, decision_id) FROM make_go_no_go_decision()",
+                )
             })
         })
         .collect();
-    let decisions: Vec<String> = deciders.into_iter().map(|decider| decider.join().expect("a decider")).collect();
+    let decisions: Vec<String> =
+        deciders.into_iter().map(|decider| decider.join().expect("a decider")).collect();
     assert!(
-        decisions.iter().all(|decision| decision.starts_with("GO|")) && decisions[0] != decisions[1],
+        decisions.iter().all(|decision| decision.starts_with("GO|"))
+            && decisions[0] != decisions[1],
         "{decisions:?}"
     );
     assert_eq!(value(a, count), (before + 2).to_string());
@@ -515,12 +558,14 @@ fn read_only_sessions_decide_without_a_record(cluster: &Cluster, a: &mut Client)
     let before = value(a, count);
     let decide = "BEGIN READ ONLY; SELECT decision, decision_id IS NULL FROM \
         make_go_no_go_decision(); COMMIT";
-    let decide_on =
-        |cluster: &Cluster| both(&cluster.psql("demo").args(["-X", "-At", "-c", decide]).output().expect("psql"));
+    let decide_on = |cluster: &Cluster| {
+        both(&cluster.psql("demo").args(["-X", "-At", "-c", decide]).output().expect("psql"))
+    };
     let output = decide_on(cluster);
     assert!(
         output.contains("NO_GO|t")
-            && output.contains("NOTICE:  the decision is not recorded: the transaction is read-only"),
+            && output
+                .contains("NOTICE:  the decision is not recorded: the transaction is read-only"),
         "{output}"
     );
     assert_eq!(value(a, count), before);
@@ -534,8 +579,14 @@ fn read_only_sessions_decide_without_a_record(cluster: &Cluster, a: &mut Client)
     assert!(output.contains("GO|t") && output.contains("NOTICE"), "{output}");
     let seen = "SELECT measurements FROM crewsnow_ops.explain_decision() WHERE criterion = \
         'e2e-tests'";
-    assert!(value(&mut b, seen).starts_with("1 test passed: "), "the standby explains a decision of the primary");
-    assert_eq!(sqlstate(&mut b, "SELECT crewsnow_ops.record_evidence('monitoring', true)"), "25006");
+    assert!(
+        value(&mut b, seen).starts_with("1 test passed: "),
+        "the standby explains a decision of the primary"
+    );
+    assert_eq!(
+        sqlstate(&mut b, "SELECT crewsnow_ops.record_evidence('monitoring', true)"),
+        "25006"
+    );
     assert_eq!(sqlstate(&mut b, "SELECT * FROM crewsnow_ops.run_e2e_tests()"), "25006");
     // An expired run of the primary does not count.
     run(

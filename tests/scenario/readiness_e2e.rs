@@ -11,7 +11,10 @@ fn misbehaving_tests_fail_clearly_and_leave_nothing_behind() {
     let cluster = Cluster::start("readiness_tests", "");
     let mut a = supabase(&cluster, "tests");
     run(&mut a, include_str!("readiness.sql"));
-    let names = rows(&mut a, "SELECT proname FROM pg_proc WHERE pronamespace = 'trial'::regnamespace ORDER BY 1");
+    let names = rows(
+        &mut a,
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'trial'::regnamespace ORDER BY 1",
+    );
     for name in &names {
         let sql = format!(
             "SELECT crewsnow_ops.register_e2e_test('{name}', 'trial.{name}()', \
@@ -19,7 +22,10 @@ fn misbehaving_tests_fail_clearly_and_leave_nothing_behind() {
         );
         run(&mut a, &sql);
     }
-    run(&mut a, "DROP FUNCTION trial.is_dropped(); ALTER FUNCTION trial.is_anothers() OWNER TO anon");
+    run(
+        &mut a,
+        "DROP FUNCTION trial.is_dropped(); ALTER FUNCTION trial.is_anothers() OWNER TO anon",
+    );
     let expected = [
         ("asks_the_temporary_table", "42P01: relation \"receipts\" does not exist"),
         ("bails_out", "Bail out!  no database"),
@@ -57,29 +63,49 @@ fn misbehaving_tests_fail_clearly_and_leave_nothing_behind() {
     ];
     assert_eq!(names.len(), expected.len());
     let began = Instant::now();
-    let results = rows(&mut a, "SELECT test || ': ' || coalesce(error, 'OK') FROM crewsnow_ops.run_e2e_tests()");
+    let results = rows(
+        &mut a,
+        "SELECT test || ': ' || coalesce(error, 'OK') FROM crewsnow_ops.run_e2e_tests()",
+    );
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    let results: Vec<String> = results.into_iter().map(|result| result.replace(&"x".repeat(993), "xx")).collect();
-    let expected_results: Vec<String> = expected.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    let results: Vec<String> =
+        results.into_iter().map(|result| result.replace(&"x".repeat(993), "xx")).collect();
+    let expected_results: Vec<String> =
+        expected.iter().map(|(name, error)| format!("{name}: {error}")).collect();
     assert_eq!(results, expected_results);
     let steps = "SELECT failed_step, (SELECT string_agg(s ->> 'step', ',') FROM \
         jsonb_array_elements(steps) AS s) FROM crewsnow_ops.run_e2e_tests('stops_half_way')";
     assert_eq!(rows(&mut a, steps), ["see nothing|its plan,begin,see it,see nothing"]);
     assert_eq!(value(&mut a, "SELECT count(*) FROM trial.things"), "0");
-    assert_eq!(value(&mut a, "SELECT count(*) FROM pg_prepared_statements WHERE name = 'left_behind'"), "0");
+    assert_eq!(
+        value(&mut a, "SELECT count(*) FROM pg_prepared_statements WHERE name = 'left_behind'"),
+        "0"
+    );
     assert_eq!(value(&mut a, "SELECT to_regproc('trial.drops_itself') IS NOT NULL"), "t");
-    assert_eq!(value(&mut a, "SELECT current_user || session_user || current_setting('role')"), "postgrespostgresnone");
+    assert_eq!(
+        value(&mut a, "SELECT current_user || session_user || current_setting('role')"),
+        "postgrespostgresnone"
+    );
     // A decision survives each of them.
     for (name, error) in expected {
         let alone = "UPDATE crewsnow_ops.criteria SET is_enabled = name IN ('e2e-tests', \
             'monitoring'), weight = CASE name WHEN 'e2e-tests' THEN 80 ELSE 20 END WHERE gate = \
             'go_no_go'";
-        let decision =
-            with(&mut a, &format!("{alone}; DELETE FROM crewsnow_ops.e2e_tests WHERE name <> '{name}'"), |a| {
-                value(a, "SELECT concat_ws(' ', decision, reasons[1]) FROM make_go_no_go_decision()")
-            });
+        let decision = with(
+            &mut a,
+            &format!("{alone}; DELETE FROM crewsnow_ops.e2e_tests WHERE name <> '{name}'"),
+            |a| {
+                value(
+                    a,
+                    "SELECT concat_ws(' ', decision, reasons[1]) FROM make_go_no_go_decision()",
+                )
+            },
+        );
         match error {
-            "OK" => assert!(decision.starts_with("GO_WITH_CAUTION WARNING monitoring"), "{name}: {decision}"),
+            "OK" => assert!(
+                decision.starts_with("GO_WITH_CAUTION WARNING monitoring"),
+                "{name}: {decision}"
+            ),
             "P0001: xx…" => assert!(decision.len() < 1_200, "{}", decision.len()),
             error => assert!(
                 decision.starts_with("NO_GO BLOCKER e2e-tests: FAILED: 1 of 1 test failed: ")
@@ -106,9 +132,18 @@ fn registration_grants_no_privileges(cluster: &Cluster, a: &mut Client) {
         "CREATE FUNCTION lead.plan() RETURNS TABLE (step text, role text, statement text) LANGUAGE \
          sql AS $$ VALUES ('x', 'postgres', 'CREATE TABLE public.taken ()') $$",
     );
-    assert_eq!(sqlstate(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'postgres')"), "42501");
     assert_eq!(
-        sqlstate(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')"),
+        sqlstate(
+            &mut lead,
+            "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'postgres')"
+        ),
+        "42501"
+    );
+    assert_eq!(
+        sqlstate(
+            &mut lead,
+            "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')"
+        ),
         "42501"
     );
     run(&mut lead, "SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()')");
@@ -116,7 +151,8 @@ fn registration_grants_no_privileges(cluster: &Cluster, a: &mut Client) {
     assert_eq!(value(a, error), "\"lead\" is not a member of role \"postgres\"");
     // The owner of a function gains nothing when another user registers it.
     run(a, "SELECT crewsnow_ops.remove_e2e_test('x')");
-    let registered = a.batch_execute("SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')");
+    let registered = a
+        .batch_execute("SELECT crewsnow_ops.register_e2e_test('x', 'lead.plan()', 'service_role')");
     assert!(
         explain(&registered.expect_err("the owner is not a member"))
             .contains("\"lead\" is not a member of role \"service_role\"")

@@ -19,7 +19,8 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
         "CREATE SCHEMA ann AUTHORIZATION ann; GRANT USAGE ON SCHEMA ann TO PUBLIC; CREATE \
         ROLE somebody LOGIN",
     );
-    let (mut ann, mut bob) = (cluster.connect_as("ann", "waivers"), cluster.connect_as("bob", "waivers"));
+    let (mut ann, mut bob) =
+        (cluster.connect_as("ann", "waivers"), cluster.connect_as("bob", "waivers"));
     let blockers = "SELECT critical_blockers, warnings FROM make_go_no_go_decision()";
     assert_eq!(rows(&mut ann, blockers), ["2|2"]);
     let waive = "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'staging is down', now() + \
@@ -34,7 +35,10 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
     ));
     let approve = format!("SELECT crewsnow_ops.approve_waiver('{id}')");
     let actions = "SELECT array_to_string(next_actions, E'\\n') FROM make_go_no_go_decision()";
-    assert!(value(&mut ann, actions).contains(&format!("{approve}; -- e2e-tests: by a user other than ann")));
+    assert!(
+        value(&mut ann, actions)
+            .contains(&format!("{approve}; -- e2e-tests: by a user other than ann"))
+    );
     assert_eq!(sqlstate(&mut ann, &approve), "42501");
     run(
         &mut ann,
@@ -43,15 +47,21 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
             {approve} $$"
         ),
     );
-    assert_eq!(sqlstate(&mut cluster.connect_as("somebody", "waivers"), "SELECT ann.harmless()"), "42501");
+    assert_eq!(
+        sqlstate(&mut cluster.connect_as("somebody", "waivers"), "SELECT ann.harmless()"),
+        "42501"
+    );
     assert_eq!(sqlstate(&mut bob, "SELECT ann.harmless()"), "42501");
     run(&mut bob, &approve);
     assert_eq!(sqlstate(&mut bob, &approve), "42704", "only once");
     assert_eq!(rows(&mut ann, blockers), ["1|3"]);
     assert!(
-        value(&mut ann, reason).starts_with("WAIVED e2e-tests: NO_EVIDENCE: no test is registered (waiver until 20")
+        value(&mut ann, reason)
+            .starts_with("WAIVED e2e-tests: NO_EVIDENCE: no test is registered (waiver until 20")
     );
-    assert!(value(&mut ann, reason).ends_with("Z, requested by ann, approved by bob: staging is down)"));
+    assert!(
+        value(&mut ann, reason).ends_with("Z, requested by ann, approved by bob: staging is down)")
+    );
     let shown = "SELECT waiver FROM crewsnow_ops.explain_decision() WHERE criterion = 'e2e-tests'";
     assert!(value(&mut bob, shown).contains("approved by bob"));
     let until = "SELECT valid_until < now() + interval '2 hours' FROM crewsnow_ops.decisions ORDER \
@@ -86,8 +96,14 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
     let id = value(&mut ann, waive);
     assert!(value(&mut ann, reason).starts_with("WAIVED e2e-tests"));
     run(&mut bob, &format!("SELECT crewsnow_ops.revoke_waiver('{id}')"));
-    assert!(value(&mut ann, reason).starts_with("WARNING e2e-tests: NO_EVIDENCE: no test is registered"));
-    assert_eq!(rows(&mut a, &format!("SELECT revoked_by FROM crewsnow_ops.waivers WHERE id = '{id}'")), ["bob"]);
+    assert!(
+        value(&mut ann, reason)
+            .starts_with("WARNING e2e-tests: NO_EVIDENCE: no test is registered")
+    );
+    assert_eq!(
+        rows(&mut a, &format!("SELECT revoked_by FROM crewsnow_ops.waivers WHERE id = '{id}'")),
+        ["bob"]
+    );
     // A waiver of a release counts for that release only.
     run(
         &mut ann,
@@ -95,9 +111,14 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
         interval '1 day', 'v1')",
     );
     let of = |release: &str| {
-        format!("SELECT array_to_string(reasons, ' ') FROM crewsnow_ops.decide('go_no_go', '{release}')")
+        format!(
+            "SELECT array_to_string(reasons, ' ') FROM crewsnow_ops.decide('go_no_go', '{release}')"
+        )
     };
-    assert!(value(&mut ann, &of("v1")).contains("WAIVED e2e-tests") && !value(&mut ann, &of("v2")).contains("WAIVED"));
+    assert!(
+        value(&mut ann, &of("v1")).contains("WAIVED e2e-tests")
+            && !value(&mut ann, &of("v2")).contains("WAIVED")
+    );
 }
 
 #[test]
@@ -124,12 +145,22 @@ fn a_dump_restores_changes_records_and_decisions() {
          SELECT crewsnow_ops.freeze_releases('why', now(), now() + interval '1 day');
          SELECT decision FROM make_launch_decision()",
     );
-    let tables =
-        ["criteria", "launch_plan", "checklist_items", "e2e_tests", "evidence", "waivers", "freezes", "decisions"];
+    let tables = [
+        "criteria",
+        "launch_plan",
+        "checklist_items",
+        "e2e_tests",
+        "evidence",
+        "waivers",
+        "freezes",
+        "decisions",
+    ];
     let all = |client: &mut Client| -> Vec<Vec<String>> {
         tables
             .iter()
-            .map(|table| rows(client, &format!("SELECT t::text FROM crewsnow_ops.{table} AS t ORDER BY 1")))
+            .map(|table| {
+                rows(client, &format!("SELECT t::text FROM crewsnow_ops.{table} AS t ORDER BY 1"))
+            })
             .collect()
     };
     let mut expected = all(&mut a);
@@ -177,7 +208,10 @@ fn invalid_arguments_fail_and_change_nothing() {
         ("record_evidence('monitorin', true)", "42704"),
         ("record_evidence('monitoring', true, '[]')", "22023"),
         ("record_evidence('monitoring', true, '1')", "22023"),
-        ("record_evidence('monitoring', true, jsonb_build_object('a', repeat('x', 300000)))", "22023"),
+        (
+            "record_evidence('monitoring', true, jsonb_build_object('a', repeat('x', 300000)))",
+            "22023",
+        ),
         ("record_evidence('monitoring', true, '{}', '5 hours')", "22023"),
         ("record_evidence('monitoring', true, '{}', '0')", "22023"),
         ("record_evidence('monitoring', true, '{}', '-1 hour')", "22023"),
@@ -227,7 +261,11 @@ fn invalid_arguments_fail_and_change_nothing() {
         }
     }
     for function in ["approve_waiver", "revoke_waiver", "end_freeze", "explain_decision"] {
-        assert_eq!(sqlstate(&mut a, &format!("SELECT crewsnow_ops.{function}({id})")), "42704", "{function}");
+        assert_eq!(
+            sqlstate(&mut a, &format!("SELECT crewsnow_ops.{function}({id})")),
+            "42704",
+            "{function}"
+        );
     }
     assert_eq!(rows(&mut a, before), ["0|0|0|0"], "nothing was changed");
     // Without any setup, a decision still answers.
@@ -240,7 +278,9 @@ fn invalid_arguments_fail_and_change_nothing() {
     let lists = "SELECT checklist, count(*), count(DISTINCT phase) FROM crewsnow_ops.checklist() \
         GROUP BY 1 ORDER BY 1";
     assert_eq!(rows(&mut a, lists), ["feature-flag-review|5|1", "post-incident|12|3"]);
-    for command in rows(&mut a, "SELECT command FROM crewsnow_ops.checklist() WHERE command IS NOT NULL") {
+    for command in
+        rows(&mut a, "SELECT command FROM crewsnow_ops.checklist() WHERE command IS NOT NULL")
+    {
         run(&mut a, &command);
     }
 }

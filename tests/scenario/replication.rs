@@ -17,13 +17,19 @@ fn a_standby_evaluates() {
     let primary = Cluster::start("primary", "");
     let mut a = primary.create_database("ops");
     run(&mut a, "SELECT update_feature_flag('advanced_filters', true, 100)");
-    run(&mut a, "INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', true)");
+    run(
+        &mut a,
+        "INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', true)",
+    );
     let standby = Cluster::standby("standby", &primary);
     let mut b = standby.connect("ops");
     assert_eq!(value(&mut b, "SELECT pg_is_in_recovery()"), "t");
     assert!(is_on(&mut b, "messaging"));
     assert_eq!(
-        value(&mut b, "SELECT is_feature_enabled_for_user('advanced_filters', '11111111-1111-4111-8111-111111111111')"),
+        value(
+            &mut b,
+            "SELECT is_feature_enabled_for_user('advanced_filters', '11111111-1111-4111-8111-111111111111')"
+        ),
         "t"
     );
     // Sessions that have the flags in memory hear of a flip, in a transaction or not.
@@ -39,12 +45,19 @@ fn a_standby_evaluates() {
         milliseconds.push(committed.elapsed().as_secs_f64() * 1000.0);
     }
     milliseconds.sort_by(f64::total_cmp);
-    println!("flip to visible on a standby: median {:.2} ms of {}", milliseconds[50], milliseconds.len());
+    println!(
+        "flip to visible on a standby: median {:.2} ms of {}",
+        milliseconds[50],
+        milliseconds.len()
+    );
     assert!(!is_on(&mut transaction, "messaging"));
     run(&mut transaction, "ROLLBACK");
     // Reading what was and why works; changing says what to do.
     assert_eq!(value(&mut b, "SELECT count(*) FROM crewsnow_ops.flag_state_at(now())"), "13");
-    assert_eq!(value(&mut b, "SELECT crewsnow_ops.explain_feature_flag('messaging') ->> 'reason'"), "DISABLED");
+    assert_eq!(
+        value(&mut b, "SELECT crewsnow_ops.explain_feature_flag('messaging') ->> 'reason'"),
+        "DISABLED"
+    );
     for sql in [
         "SELECT update_feature_flag('messaging', true)",
         "SELECT crewsnow_ops.restore_feature_flags(now() - interval '1 hour', 'x')",
@@ -57,7 +70,12 @@ fn a_standby_evaluates() {
     // After a failover it is the primary, in the same session.
     drop(a);
     drop(primary);
-    must_run(server_command("pg_ctl").arg("-D").arg(standby.scratch().join("data")).args(["-w", "promote"]));
+    must_run(
+        server_command("pg_ctl")
+            .arg("-D")
+            .arg(standby.scratch().join("data"))
+            .args(["-w", "promote"]),
+    );
     run(&mut b, "SELECT update_feature_flag('messaging', true)");
     assert!(is_on(&mut b, "messaging"));
 }
@@ -72,12 +90,18 @@ fn a_logical_subscriber_evaluates() {
         &mut publisher,
         "SELECT update_feature_flag('messaging', false); DELETE FROM feature_flags WHERE flag_key = 'voice_messages'",
     );
-    run(&mut publisher, "CREATE PUBLICATION flags FOR TABLE feature_flags, crewsnow_ops.user_context");
+    run(
+        &mut publisher,
+        "CREATE PUBLICATION flags FOR TABLE feature_flags, crewsnow_ops.user_context",
+    );
     assert!(is_on(&mut subscriber, "messaging"));
     // The publisher's flags take the place of the subscriber's own.
     run(&mut subscriber, "TRUNCATE feature_flags");
     let connection = format!("host={} user=postgres dbname=publisher", cluster.socket().display());
-    run(&mut subscriber, &format!("CREATE SUBSCRIPTION flags CONNECTION '{connection}' PUBLICATION flags"));
+    run(
+        &mut subscriber,
+        &format!("CREATE SUBSCRIPTION flags CONNECTION '{connection}' PUBLICATION flags"),
+    );
     let rows_of = "SELECT string_agg(f::text, ' ' ORDER BY flag_key) FROM feature_flags AS f";
     let expected = value(&mut publisher, rows_of);
     wait_until("the first copy", || value(&mut subscriber, rows_of) == expected);

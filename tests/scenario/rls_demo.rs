@@ -43,10 +43,16 @@ fn nothing_is_wrong(client: &mut Client) {
         "SELECT relation, reach, identity, remark FROM crewsnow_ops.rls_matrix() WHERE verdict IN ('LEAK', 'FAILING', 'EXEMPT')",
     );
     assert!(untold.is_empty(), "{untold:?}");
-    let bad = rows(client, "SELECT * FROM audit_all_rls_policies() WHERE status NOT IN ('SECURE', 'PUBLIC_READ_OK')");
+    let bad = rows(
+        client,
+        "SELECT * FROM audit_all_rls_policies() WHERE status NOT IN ('SECURE', 'PUBLIC_READ_OK')",
+    );
     assert!(bad.is_empty(), "{bad:?}");
     assert_eq!(
-        rows(client, "SELECT table_name FROM audit_all_rls_policies() WHERE status = 'PUBLIC_READ_OK'"),
+        rows(
+            client,
+            "SELECT table_name FROM audit_all_rls_policies() WHERE status = 'PUBLIC_READ_OK'"
+        ),
         ["public.stations"]
     );
     let bad = rows(client, "SELECT * FROM generate_rls_checklist() WHERE status <> 'SECURE'");
@@ -73,12 +79,15 @@ fn each_leak_is_found(client: &mut Client) {
         "SELECT DISTINCT object FROM crewsnow_ops.audit_rls() WHERE severity <> 'INFO' AND accepted_until IS NULL",
     );
     for object in &findings {
-        let known = LEAKS.iter().any(|(_, leak)| leak == object) || object == "table public.ride_points_old";
+        let known = LEAKS.iter().any(|(_, leak)| leak == object)
+            || object == "table public.ride_points_old";
         assert!(known, "a false alarm: {object} in {findings:?}");
     }
     assert!(value(client, LAST_LINE).contains("CHECKS FAILED"));
-    let vulnerable =
-        rows(client, "SELECT DISTINCT table_name FROM audit_all_rls_policies() WHERE status = 'VULNERABLE' ORDER BY 1");
+    let vulnerable = rows(
+        client,
+        "SELECT DISTINCT table_name FROM audit_all_rls_policies() WHERE status = 'VULNERABLE' ORDER BY 1",
+    );
     for table in [
         "crash_reports",
         "edge_function_calls",
@@ -103,7 +112,8 @@ fn corrections_are_proved(client: &mut Client) {
         "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND severity <> 'INFO'",
     );
     assert!(proofs.len() >= LEAKS.len(), "{proofs:?}");
-    let unproved: Vec<_> = proofs.iter().filter(|proof| !proof.contains("|PROVED: closes it")).collect();
+    let unproved: Vec<_> =
+        proofs.iter().filter(|proof| !proof.contains("|PROVED: closes it")).collect();
     assert!(unproved.is_empty(), "{unproved:#?}");
     let mut after = rows(client, "SELECT * FROM crewsnow_ops.rls_matrix()");
     let mut before = before;
@@ -152,7 +162,10 @@ fn traces_tell_the_way(client: &mut Client) {
     );
     assert_eq!(
         through,
-        ["anon with the anonymous key|YES|{\"Rides are private\"}", "anon without claims|YES|{\"Rides are private\"}"]
+        [
+            "anon with the anonymous key|YES|{\"Rides are private\"}",
+            "anon without claims|YES|{\"Rides are private\"}"
+        ]
     );
     // A real session confirms it.
     run(client, "BEGIN; SET LOCAL ROLE anon");
@@ -186,7 +199,8 @@ fn reports_are_discreet(client: &mut Client) {
     // A trace names nobody but the two that it was asked about.
     let pair = value(client, "SELECT min(id::text) || ' ' || max(id::text) FROM users");
     let (a, b) = pair.split_once(' ').expect("two users");
-    let text = rows(client, &format!("SELECT * FROM crewsnow_ops.trace_access('{a}', '{b}')")).join("\n");
+    let text =
+        rows(client, &format!("SELECT * FROM crewsnow_ops.trace_access('{a}', '{b}')")).join("\n");
     let others: Vec<_> = uuids(&text).into_iter().filter(|id| id != a && id != b).collect();
     assert!(others.is_empty(), "{others:?}");
 }
@@ -194,17 +208,24 @@ fn reports_are_discreet(client: &mut Client) {
 fn uuids(text: &str) -> Vec<String> {
     let is_part = |c: char| c.is_ascii_hexdigit() || c == '-';
     let words = text.split(|c: char| !is_part(c));
-    words.filter(|word| word.len() == 36 && word.matches('-').count() == 4).map(str::to_owned).collect()
+    words
+        .filter(|word| word.len() == 36 && word.matches('-').count() == 4)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn drift_and_acceptance(client: &mut Client) {
     run(client, "SELECT crewsnow_ops.record_rls_audit()");
-    assert!(rows(client, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(), "nothing has changed");
+    assert!(
+        rows(client, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(),
+        "nothing has changed"
+    );
     run(client, "CREATE POLICY open ON users FOR SELECT TO authenticated USING (true)");
     let drift = rows(client, "SELECT change, object FROM crewsnow_ops.rls_drift()");
-    for change in
-        ["WIDENED|read-leak on public.users by authenticated", "OPENED|read-leak policy \"open\" on public.users"]
-    {
+    for change in [
+        "WIDENED|read-leak on public.users by authenticated",
+        "OPENED|read-leak policy \"open\" on public.users",
+    ] {
         assert!(drift.contains(&change.to_owned()), "{change}: {drift:?}");
     }
     // Accepted, it is no failure; until then, and no longer.
@@ -219,7 +240,10 @@ fn drift_and_acceptance(client: &mut Client) {
     assert!(row.starts_with("SECURE") && row.contains("accepted until"), "{row}");
     run(client, "SELECT pg_sleep(4.1)");
     assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED", "an acceptance expires");
-    assert_eq!(value(client, "SELECT status FROM audit_all_rls_policies() WHERE policy_name = 'open'"), "VULNERABLE");
+    assert_eq!(
+        value(client, "SELECT status FROM audit_all_rls_policies() WHERE policy_name = 'open'"),
+        "VULNERABLE"
+    );
     run(client, "DROP POLICY open ON users");
     assert!(rows(client, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(), "it is as it was");
     assert_eq!(sqlstate(client, accept), "42704", "what is not found cannot be accepted");
@@ -233,7 +257,10 @@ fn drift_and_acceptance(client: &mut Client) {
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     run(client, "ALTER POLICY also ON users TO anon; GRANT SELECT ON users TO anon");
     assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED", "what is new is not accepted");
-    run(client, "DROP POLICY open ON users; DROP POLICY also ON users; REVOKE SELECT ON users FROM anon");
+    run(
+        client,
+        "DROP POLICY open ON users; DROP POLICY also ON users; REVOKE SELECT ON users FROM anon",
+    );
 }
 
 /// With all corrections made as they are proposed, the worst of what is left is a warning, and users still see what is theirs.
@@ -264,11 +291,17 @@ fn corrected_it_is_sound(client: &mut Client) {
         ),
     );
     for table in ["crash_reports", "ride_points", "profile_photos"] {
-        assert_ne!(value(client, &format!("SELECT count(*) FROM {table} WHERE user_id = '{user}'")), "0", "{table}");
+        assert_ne!(
+            value(client, &format!("SELECT count(*) FROM {table} WHERE user_id = '{user}'")),
+            "0",
+            "{table}"
+        );
         assert_eq!(
             value(
                 client,
-                &format!("SELECT count(*) FROM {table} WHERE user_id <> '{user}' AND '{table}' <> 'profile_photos'")
+                &format!(
+                    "SELECT count(*) FROM {table} WHERE user_id <> '{user}' AND '{table}' <> 'profile_photos'"
+                )
             ),
             "0",
             "{table}"

@@ -55,7 +55,8 @@ fn verdicts_on_writing() {
 
 /// A real session writes what the audit says that one can, and not what it says that one cannot.
 fn made_rows_are_rows(a: &mut Client) {
-    let (user, other) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
+    let (user, other) =
+        ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
     for (statement, state) in [
         (format!("INSERT INTO in_crew VALUES ('{other}', 1)"), ""),
         (format!("INSERT INTO in_crew VALUES ('{other}', 3)"), "42501"),
@@ -68,7 +69,9 @@ fn made_rows_are_rows(a: &mut Client) {
     ] {
         run(
             a,
-            &format!("BEGIN; SET LOCAL request.jwt.claims = '{{\"sub\": \"{user}\"}}'; SET LOCAL ROLE authenticated"),
+            &format!(
+                "BEGIN; SET LOCAL request.jwt.claims = '{{\"sub\": \"{user}\"}}'; SET LOCAL ROLE authenticated"
+            ),
         );
         match state {
             "" => run(a, &statement),
@@ -106,10 +109,15 @@ fn keys_of_other_types() {
     assert_eq!(verdict(&mut a, "public.named"), "LEAK");
     assert_eq!(verdict(&mut a, "public.own"), "ISOLATED");
     let error = a
-        .batch_execute("SELECT * FROM crewsnow_ops.effective_rls('public.own', 'authenticated', 'not a uuid')")
+        .batch_execute(
+            "SELECT * FROM crewsnow_ops.effective_rls('public.own', 'authenticated', 'not a uuid')",
+        )
         .expect_err("it is no id");
     let error = error.as_db_error().expect("the server's");
-    assert_eq!((error.code().code(), error.detail()), ("22P02", Some("The ids of users are of type uuid.")));
+    assert_eq!(
+        (error.code().code(), error.detail()),
+        ("22P02", Some("The ids of users are of type uuid."))
+    );
     run(&mut a, error.hint().expect("a statement that can be typed"));
 }
 
@@ -135,7 +143,10 @@ fn numbers_without_accounts(cluster: &Cluster) {
         "SELECT relation, verdict FROM crewsnow_ops.rls_matrix() WHERE reach = 'read-leak' AND identity = 'clerk as a new account' ORDER BY 1",
     );
     assert_eq!(told, ["shop.open|LEAK", "shop.orders|ISOLATED"]);
-    assert_eq!(sqlstate(&mut a, "SELECT * FROM crewsnow_ops.effective_rls('shop.orders', 'clerk', 'x')"), "22P02");
+    assert_eq!(
+        sqlstate(&mut a, "SELECT * FROM crewsnow_ops.effective_rls('shop.orders', 'clerk', 'x')"),
+        "22P02"
+    );
 }
 
 /// What was accepted is not what it has become, what is not listed is counted, and what was not looked at has not been closed.
@@ -143,7 +154,8 @@ fn numbers_without_accounts(cluster: &Cluster) {
 fn what_is_shown_is_all() {
     let cluster = Cluster::start("rls_shown", "");
     let mut a = supabase(&cluster, "shown");
-    let narrow = "USING (EXISTS (SELECT FROM private.people AS p WHERE p.user_id = (SELECT auth.uid())))";
+    let narrow =
+        "USING (EXISTS (SELECT FROM private.people AS p WHERE p.user_id = (SELECT auth.uid())))";
     run(
         &mut a,
         &format!(
@@ -157,7 +169,8 @@ fn what_is_shown_is_all() {
     let finding = "SELECT severity, accepted_until IS NOT NULL, detail LIKE '%accepted it until%when it was HIGH: it is worse now.'
         FROM crewsnow_ops.audit_rls() WHERE finding = 'read-leak policy \"p\" on public.docs'";
     let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"p\" on public.docs', 'staff only', now() + interval '1 day')";
-    let kept = "SELECT count(*) FROM crewsnow_ops.dashboard AS d WHERE d::text LIKE '%read-leak policy%'";
+    let kept =
+        "SELECT count(*) FROM crewsnow_ops.dashboard AS d WHERE d::text LIKE '%read-leak policy%'";
     assert_eq!(rows(&mut a, finding), ["HIGH|f|f"]);
     run(&mut a, accept);
     assert_eq!(rows(&mut a, finding), ["HIGH|t|f"]);
@@ -187,7 +200,10 @@ fn more_than_are_listed(a: &mut Client) {
         "SELECT count(*), max(detail) FILTER (WHERE object = 'rule rls-off') FROM crewsnow_ops.audit_rls() WHERE rule = 'rls-off'",
     );
     assert_eq!(listed, ["201|5 more findings beside the 200 listed."]);
-    run(a, "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('DROP TABLE public.open_%s', n); END LOOP; END $$");
+    run(
+        a,
+        "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('DROP TABLE public.open_%s', n); END LOOP; END $$",
+    );
 }
 
 fn what_was_not_looked_at(a: &mut Client) {
@@ -204,7 +220,10 @@ fn what_was_not_looked_at(a: &mut Client) {
         "SELECT change, object, after FROM crewsnow_ops.rls_drift() WHERE object LIKE '%public.docs%' AND object !~ '^(per-row|unindexed)' ORDER BY 1, 2",
     );
     assert!(drift.len() >= 8, "{drift:#?}");
-    assert!(drift.iter().all(|d| d.starts_with("CHANGED|") && d.contains("|INCONCLUSIVE")), "{drift:#?}");
+    assert!(
+        drift.iter().all(|d| d.starts_with("CHANGED|") && d.contains("|INCONCLUSIVE")),
+        "{drift:#?}"
+    );
     run(a, "RESET crewsnow_ops.audit_time; DROP TABLE public.aaa");
 }
 
@@ -228,6 +247,10 @@ fn constraints_are_tried_as_the_owner(cluster: &Cluster, a: &mut Client) {
         "SELECT rule, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation LIKE '%ADD CONSTRAINT%'",
     );
     assert!(proofs.len() == 1 && proofs[0].contains("|PROVED"), "{proofs:?}");
-    let log = std::fs::read_to_string(cluster.scratch().join("data/server.log")).expect("the server's log");
-    assert!(!log.contains("WARNING:  ran with a superuser's rights"), "a function of the table's owner");
+    let log = std::fs::read_to_string(cluster.scratch().join("data/server.log"))
+        .expect("the server's log");
+    assert!(
+        !log.contains("WARNING:  ran with a superuser's rights"),
+        "a function of the table's owner"
+    );
 }

@@ -79,10 +79,17 @@ fn policies_that_fight_back() {
         &mut a,
         "DROP TABLE public.sleeping, public.sleeping_by_row, public.busy, public.stubborn, public.immutable_sleep",
     );
-    assert_eq!(value(&mut a, "SELECT count(*) > 100 FROM audit_all_rls_policies(), generate_rls_checklist()"), "t");
+    assert_eq!(
+        value(
+            &mut a,
+            "SELECT count(*) > 100 FROM audit_all_rls_policies(), generate_rls_checklist()"
+        ),
+        "t"
+    );
     names_stay_names(&mut a);
     assert_eq!(traces(&mut a), before);
-    let log = std::fs::read_to_string(cluster.scratch().join("data/server.log")).expect("the server's log");
+    let log = std::fs::read_to_string(cluster.scratch().join("data/server.log"))
+        .expect("the server's log");
     assert!(!log.contains("STOLEN"), "a policy ran as a superuser");
     assert!(!log.contains("PANIC") && !log.contains("terminated by signal"), "the server crashed");
 }
@@ -96,7 +103,10 @@ fn names_stay_names(a: &mut Client) {
     );
     assert_eq!(proofs.len(), 3, "{proofs:#?}");
     assert!(proofs.iter().all(|proof| proof.contains("|PROVED")), "{proofs:#?}");
-    assert_eq!(value(a, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'Robert%'"), "1");
+    assert_eq!(
+        value(a, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'Robert%'"),
+        "1"
+    );
     let shown = rows(
         a,
         "SELECT using_as_user FROM crewsnow_ops.effective_rls('columns', 'authenticated', '00000000-0000-4000-8000-000000000001') WHERE command = 'SELECT'",
@@ -124,7 +134,10 @@ fn a_table_that_somebody_has_locked(cluster: &Cluster, a: &mut Client) {
     let mut b = cluster.connect("hostile");
     run(&mut b, "BEGIN; LOCK TABLE public.sound IN ACCESS EXCLUSIVE MODE");
     let began = Instant::now();
-    assert_eq!(rows(a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('sound')"), ["INCONCLUSIVE"]);
+    assert_eq!(
+        rows(a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('sound')"),
+        ["INCONCLUSIVE"]
+    );
     let own = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('users') WHERE reach = 'read-leak' AND role = 'authenticated'";
     assert_eq!(rows(a, own), ["ISOLATED"], "the others are judged");
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
@@ -135,13 +148,18 @@ fn a_table_that_somebody_has_locked(cluster: &Cluster, a: &mut Client) {
 fn a_reader_gains_nothing(cluster: &Cluster, a: &mut Client) {
     run(a, "CREATE ROLE r LOGIN; SELECT crewsnow_ops.grant_access('r', 'reader')");
     let mut r = cluster.connect_as("r", "hostile");
-    for table in ["by_reset", "by_exception", "immutable_reset", "immutable_write", "sound", "raising"] {
+    for table in
+        ["by_reset", "by_exception", "immutable_reset", "immutable_write", "sound", "raising"]
+    {
         assert_eq!(sqlstate(&mut r, &format!("SELECT FROM public.{table}")), "42501", "{table}");
         let sql = READ.replace('%', &format!("'{table}'"));
         assert_eq!(rows(&mut r, &sql), rows(a, &sql), "{table}");
     }
     assert_eq!(
-        value(&mut r, "SELECT concat(current_user, ' ', session_user, ' ', current_setting('is_superuser'))"),
+        value(
+            &mut r,
+            "SELECT concat(current_user, ' ', session_user, ' ', current_setting('is_superuser'))"
+        ),
         "r r off"
     );
     assert_eq!(value(a, "SELECT count(*) FROM private.stolen"), "0");
@@ -154,7 +172,10 @@ fn a_cancel_is_honoured() {
     let mut a = supabase(&cluster, "cancel");
     run(&mut a, HOSTILE);
     run(&mut a, "SET crewsnow_ops.audit_time = '10min'; SET statement_timeout = '1200ms'");
-    for sql in ["SELECT count(*) FROM crewsnow_ops.rls_matrix()", "SELECT run_day1_database_security_audit()"] {
+    for sql in [
+        "SELECT count(*) FROM crewsnow_ops.rls_matrix()",
+        "SELECT run_day1_database_security_audit()",
+    ] {
         let began = Instant::now();
         assert_eq!(sqlstate(&mut a, sql), "57014", "{sql}");
         assert!(began.elapsed() < Duration::from_secs(5), "{sql}: {:?}", began.elapsed());
@@ -197,7 +218,8 @@ fn a_large_table() {
         run(&mut a, &format!("VACUUM ANALYZE public.{table}"));
     }
     let read = "SELECT seq_scan || ' ' || coalesce(idx_scan, 0) || ' ' || seq_tup_read FROM pg_stat_user_tables WHERE relname = 'proved'";
-    let blocks = "SELECT heap_blks_read + heap_blks_hit FROM pg_statio_user_tables WHERE relname = 'proved'";
+    let blocks =
+        "SELECT heap_blks_read + heap_blks_hit FROM pg_statio_user_tables WHERE relname = 'proved'";
     run(&mut a, "SELECT pg_stat_force_next_flush(); SELECT 1");
     let (before, before_blocks) = (value(&mut a, read), value(&mut a, blocks));
     let began = Instant::now();
@@ -225,13 +247,19 @@ fn a_large_table() {
     println!(
         "proved in {took:?}: scans, index scans and rows {before} -> {after}, blocks {before_blocks} -> {after_blocks}"
     );
-    let number = |text: &str| text.rsplit(' ').next().and_then(|n| n.parse::<i64>().ok()).expect("a number");
-    assert!(number(&after_blocks) - number(&before_blocks) < 200, "{before_blocks} -> {after_blocks}");
+    let number =
+        |text: &str| text.rsplit(' ').next().and_then(|n| n.parse::<i64>().ok()).expect("a number");
+    assert!(
+        number(&after_blocks) - number(&before_blocks) < 200,
+        "{before_blocks} -> {after_blocks}"
+    );
     assert!(number(&after) - number(&before) <= 12_000, "{before} -> {after}");
     assert!(took < Duration::from_secs(2), "{took:?}");
     let began = Instant::now();
-    let verdicts =
-        rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('opaque') WHERE reach = 'read-leak'");
+    let verdicts = rows(
+        &mut a,
+        "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('opaque') WHERE reach = 'read-leak'",
+    );
     println!("not to be proved: {verdicts:?} in {:?}", began.elapsed());
     assert_eq!(verdicts, ["INCONCLUSIVE"]);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
@@ -252,14 +280,22 @@ fn owners_of_tables_gain_and_see_nothing() {
         "SELECT m.* FROM crewsnow_ops.rls_matrix() AS m".to_owned(),
         "SELECT f.* FROM crewsnow_ops.audit_rls() AS f".to_owned(),
         format!("SELECT t.* FROM crewsnow_ops.trace_access('{first}', '{second}') AS t"),
-        format!("SELECT t.* FROM crewsnow_ops.trace_row('public.docs', '{{\"user_id\": \"{first}\"}}') AS t"),
-        format!("SELECT e.* FROM crewsnow_ops.effective_rls('public.mails', 'authenticated', '{first}') AS e"),
+        format!(
+            "SELECT t.* FROM crewsnow_ops.trace_row('public.docs', '{{\"user_id\": \"{first}\"}}') AS t"
+        ),
+        format!(
+            "SELECT e.* FROM crewsnow_ops.effective_rls('public.mails', 'authenticated', '{first}') AS e"
+        ),
     ];
     for call in calls {
         let told = rows(&mut a, &format!("SELECT to_jsonb(s) FROM ({call}) AS s"));
         assert!(!told.is_empty(), "{call}");
         assert!(!told.join("\n").contains("secret"), "{call}: {told:#?}");
-        assert_eq!(value(&mut a, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'"), "f", "{call}");
+        assert_eq!(
+            value(&mut a, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'"),
+            "f",
+            "{call}"
+        );
     }
     let verdict = |a: &mut Client, table: &str, reach: &str| {
         let sql = format!(
@@ -267,7 +303,11 @@ fn owners_of_tables_gain_and_see_nothing() {
         );
         value(a, &sql)
     };
-    assert_eq!(verdict(&mut a, "flagged", "read-leak"), "INCONCLUSIVE", "a setting that clients make");
+    assert_eq!(
+        verdict(&mut a, "flagged", "read-leak"),
+        "INCONCLUSIVE",
+        "a setting that clients make"
+    );
     assert_eq!(verdict(&mut a, "clocked", "read-leak"), "INCONCLUSIVE", "a matter of time");
     assert_eq!(verdict(&mut a, "whole", "take-over"), "INCONCLUSIVE", "rows as a whole");
     assert_eq!(verdict(&mut a, "garbage", "read-leak"), "LEAK", "what is no id is nobody's");

@@ -5,9 +5,9 @@ use crate::rls_hostile::supabase;
 use harness::{Cluster, rows, run, sqlstate, value};
 use postgres::Client;
 
-const LAST_LINE: &str = "SELECT regexp_replace(@ops@run_day1_database_security_audit(), '.*\\n', '')";
-const VERDICTS: &str =
-    "SELECT relation, reach, role, identity, verdict FROM crewsnow_ops.rls_matrix() ORDER BY 1, 2, 3, 4";
+const LAST_LINE: &str =
+    "SELECT regexp_replace(@ops@run_day1_database_security_audit(), '.*\\n', '')";
+const VERDICTS: &str = "SELECT relation, reach, role, identity, verdict FROM crewsnow_ops.rls_matrix() ORDER BY 1, 2, 3, 4";
 
 fn last_line(client: &mut Client) -> String {
     value(client, &LAST_LINE.replace("@ops@", "public."))
@@ -39,13 +39,14 @@ fn in_any_session_and_transaction() {
     let expected = rows(&mut a, VERDICTS);
     assert!(expected.len() > 20, "{expected:?}");
     assert!(
-        expected
-            .iter()
-            .any(|row| row == "public.open_notes|read-leak|authenticated|authenticated as a new account|LEAK"),
+        expected.iter().any(|row| row
+            == "public.open_notes|read-leak|authenticated|authenticated as a new account|LEAK"),
         "{expected:?}"
     );
     assert!(
-        expected.iter().all(|row| row.contains("|LEAK") == row.starts_with("public.open_notes|read-leak")),
+        expected
+            .iter()
+            .all(|row| row.contains("|LEAK") == row.starts_with("public.open_notes|read-leak")),
         "{expected:?}"
     );
     let settings = [
@@ -99,7 +100,10 @@ fn in_any_session_and_transaction() {
 
 /// Of what is kept of older audits nothing is left behind.
 fn the_last_hundred_runs(a: &mut Client) {
-    run(a, "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; END $$");
+    run(
+        a,
+        "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; END $$",
+    );
     assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.rls_runs"), "100");
     for table in ["rls_run_findings", "rls_run_verdicts"] {
         let sql = format!(
@@ -165,18 +169,33 @@ fn on_a_standby() {
     run(&mut a, "SELECT crewsnow_ops.record_rls_audit()");
     let standby = Cluster::standby("rls_standby", &primary);
     let mut b = standby.connect("ops");
-    wait_until("the standby has caught up", || value(&mut b, "SELECT count(*) FROM crewsnow_ops.rls_runs") == "1");
+    wait_until("the standby has caught up", || {
+        value(&mut b, "SELECT count(*) FROM crewsnow_ops.rls_runs") == "1"
+    });
     assert_eq!(value(&mut b, "SELECT pg_is_in_recovery()"), "t");
     assert_eq!(rows(&mut b, VERDICTS), expected);
     assert!(last_line(&mut b).contains("1 critical"));
     assert!(rows(&mut b, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty());
-    assert_ne!(value(&mut b, "SELECT count(*) FROM audit_all_rls_policies(), generate_rls_checklist()"), "0");
+    assert_ne!(
+        value(&mut b, "SELECT count(*) FROM audit_all_rls_policies(), generate_rls_checklist()"),
+        "0"
+    );
     let (u, v) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
-    let doors = rows(&mut b, &format!("SELECT object, verdict, proof FROM crewsnow_ops.trace_access('{u}', '{v}')"));
+    let doors = rows(
+        &mut b,
+        &format!("SELECT object, verdict, proof FROM crewsnow_ops.trace_access('{u}', '{v}')"),
+    );
     assert_eq!(doors, ["table public.open_notes|LEAK|not tried: the transaction is read-only"]);
-    assert_ne!(value(&mut b, "SELECT count(*) FROM crewsnow_ops.trace_row('open_notes', '{\"id\": 1}')"), "0");
-    let finding = value(&mut b, "SELECT finding FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'");
-    assert!(value(&mut b, &format!("SELECT crewsnow_ops.prove_remediation('{finding}')")).starts_with("not tried"));
+    assert_ne!(
+        value(&mut b, "SELECT count(*) FROM crewsnow_ops.trace_row('open_notes', '{\"id\": 1}')"),
+        "0"
+    );
+    let finding =
+        value(&mut b, "SELECT finding FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'");
+    assert!(
+        value(&mut b, &format!("SELECT crewsnow_ops.prove_remediation('{finding}')"))
+            .starts_with("not tried")
+    );
     for sql in [
         "SELECT crewsnow_ops.record_rls_audit()".to_owned(),
         format!("SELECT crewsnow_ops.accept_finding('{finding}', 'x', now() + interval '1 day')"),
@@ -195,7 +214,10 @@ fn without_clients_nothing_has_passed() {
         "CREATE TABLE public.notes (id integer, user_id uuid, note text); INSERT INTO public.notes VALUES (1, gen_random_uuid(), 'x')",
     );
     assert_ne!(last_line(&mut a), "ALL CHECKS PASSED");
-    assert_eq!(rows(&mut a, "SELECT severity FROM crewsnow_ops.audit_rls() WHERE rule = 'no-clients'"), ["HIGH"]);
+    assert_eq!(
+        rows(&mut a, "SELECT severity FROM crewsnow_ops.audit_rls() WHERE rule = 'no-clients'"),
+        ["HIGH"]
+    );
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.rls_matrix()"), "0");
     for sql in [
         "SELECT count(*) FROM audit_all_rls_policies()",
@@ -205,11 +227,20 @@ fn without_clients_nothing_has_passed() {
         run(&mut a, sql);
     }
     // Roles, but neither accounts nor a function that tells who asks.
-    run(&mut a, "CREATE ROLE anon; CREATE ROLE authenticated; GRANT SELECT ON public.notes TO anon");
+    run(
+        &mut a,
+        "CREATE ROLE anon; CREATE ROLE authenticated; GRANT SELECT ON public.notes TO anon",
+    );
     assert!(last_line(&mut a).contains("CHECKS FAILED"), "{}", last_line(&mut a));
-    assert_eq!(rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('notes')"), ["LEAK"]);
+    assert_eq!(
+        rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('notes')"),
+        ["LEAK"]
+    );
     run(&mut a, "ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY");
-    assert_eq!(rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('notes')"), ["CLOSED"]);
+    assert_eq!(
+        rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('notes')"),
+        ["CLOSED"]
+    );
     another_application(&cluster);
 }
 
@@ -260,7 +291,10 @@ fn another_application(cluster: &Cluster) {
         &mut a,
         "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND rule IN ('read-leak', 'forged-rows')",
     );
-    assert!(proofs.len() >= 2 && proofs.iter().all(|proof| proof.contains("|PROVED")), "{proofs:#?}");
+    assert!(
+        proofs.len() >= 2 && proofs.iter().all(|proof| proof.contains("|PROVED")),
+        "{proofs:#?}"
+    );
     let users = rows(
         &mut a,
         "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('shop.orders') WHERE identity LIKE '% as user %'",

@@ -27,7 +27,10 @@ fn teams() {
             "team_notes",
             "EXISTS (SELECT FROM public.members AS m JOIN public.team_of AS o ON o.team_id = m.team_id WHERE m.user_id = (SELECT auth.uid()) AND o.user_id = n.user_id)",
         ),
-        ("member_notes", "EXISTS (SELECT FROM public.members AS m WHERE m.user_id = (SELECT auth.uid()))"),
+        (
+            "member_notes",
+            "EXISTS (SELECT FROM public.members AS m WHERE m.user_id = (SELECT auth.uid()))",
+        ),
         (
             "friend_notes",
             "user_id IN (SELECT friend_id FROM public.friends WHERE friends.user_id = (SELECT auth.uid()))",

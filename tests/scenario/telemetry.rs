@@ -15,8 +15,7 @@ const ANSWERS: &str = "
     UNION ALL SELECT 'webhooks', NULL, sum(total_events), sum(failed_events), NULL, NULL, NULL FROM stripe_webhook_monitoring
     ORDER BY 1, 2";
 /// All that is counted, in minutes and days.
-const COUNTED: &str =
-    "SELECT function_name, minute, calls, errors_5xx, over_5s, latency FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
+const COUNTED: &str = "SELECT function_name, minute, calls, errors_5xx, over_5s, latency FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
 
 /// Events of five days and of now, some counted and some not, in partitions and in the default one.
 const DAYS: &str = "
@@ -46,7 +45,13 @@ pub fn is_counted(client: &mut Client) {
     assert_eq!(rows(client, &counted), rows(client, &raw));
 }
 
-fn dump_and_restore(cluster: &Cluster, from: &str, to: &str, dump: &[&str], restore: &[&str]) -> Client {
+fn dump_and_restore(
+    cluster: &Cluster,
+    from: &str,
+    to: &str,
+    dump: &[&str],
+    restore: &[&str],
+) -> Client {
     dump_restore::dump_and_restore(cluster, from, to, dump, restore);
     cluster.connect(to)
 }
@@ -58,15 +63,27 @@ fn a_restored_database_answers_and_counts_the_same() {
     run(&mut source, "SELECT * FROM crewsnow_ops.roll_up_events()");
     run(&mut source, DAYS);
     assert!(
-        value(&mut source, "SELECT count(*) FROM crewsnow_ops.event_log_default").parse::<u32>().expect("a number") > 0
+        value(&mut source, "SELECT count(*) FROM crewsnow_ops.event_log_default")
+            .parse::<u32>()
+            .expect("a number")
+            > 0
     );
     // A payload that is small where it is stored and large in itself must be refused at once, not by the restore.
     run(
         &mut source,
         "CREATE TABLE large (p jsonb); INSERT INTO large SELECT jsonb_build_object('x', repeat('a', 5000000))",
     );
-    assert_eq!(sqlstate(&mut source, "INSERT INTO event_log (event_type, payload) SELECT 'x', p FROM large"), "23514");
-    let partitions = value(&mut source, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass");
+    assert_eq!(
+        sqlstate(
+            &mut source,
+            "INSERT INTO event_log (event_type, payload) SELECT 'x', p FROM large"
+        ),
+        "23514"
+    );
+    let partitions = value(
+        &mut source,
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass",
+    );
     let ways: [(&str, &[&str], &[&str]); 4] = [
         ("plain", &[], &[]),
         ("inserts", &["--inserts", "--rows-per-insert=100"], &[]),
@@ -79,9 +96,18 @@ fn a_restored_database_answers_and_counts_the_same() {
         let mut restored = dump_and_restore(&cluster, "source", name, dump, restore);
         let found = all(&mut restored);
         let after = all(&mut source);
-        assert!(found == before || found == after, "{name}: {:?}\n{:?}\n{:?}", before[2], found[2], after[2]);
+        assert!(
+            found == before || found == after,
+            "{name}: {:?}\n{:?}\n{:?}",
+            before[2],
+            found[2],
+            after[2]
+        );
         assert_eq!(
-            value(&mut restored, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass"),
+            value(
+                &mut restored,
+                "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass"
+            ),
             partitions
         );
         // It keeps counting right, and its triggers came along.
@@ -94,7 +120,8 @@ fn a_restored_database_answers_and_counts_the_same() {
             "INSERT INTO event_log (event_type, function_name, tx) SELECT 'x', 'spoof', 1 FROM generate_series(1, 3)",
         );
         is_counted(&mut restored);
-        let spoofs = "SELECT total_calls FROM edge_functions_monitoring WHERE function_name = 'spoof'";
+        let spoofs =
+            "SELECT total_calls FROM edge_functions_monitoring WHERE function_name = 'spoof'";
         assert_eq!(value(&mut restored, spoofs), "3");
         // And it can be dumped again.
         let again = format!("{name}_again");
@@ -122,7 +149,10 @@ fn restored_on_another_day() {
     run(&mut b, "SELECT crewsnow_ops.record_edge_call('new', 1, 200)");
     is_counted(&mut b);
     assert_eq!(
-        rows(&mut b, "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups GROUP BY 1 ORDER BY 1"),
+        rows(
+            &mut b,
+            "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups GROUP BY 1 ORDER BY 1"
+        ),
         ["new|1", "old|9", "older|4"]
     );
     assert_eq!(value(&mut b, "SELECT count(*) FROM crewsnow_ops.event_log_20200101"), "9");
@@ -218,7 +248,8 @@ fn retention_drops_counted_days_and_nothing_else() {
     let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
         .map(|_| {
-            let (mut session, is_over) = (cluster.connect("retention"), std::sync::Arc::clone(&is_over));
+            let (mut session, is_over) =
+                (cluster.connect("retention"), std::sync::Arc::clone(&is_over));
             std::thread::spawn(move || {
                 while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
                     run(&mut session, "INSERT INTO event_log (event_type) VALUES ('x')");
@@ -248,12 +279,18 @@ fn retention_drops_counted_days_and_nothing_else() {
     assert_eq!(value(&mut b, calls), "203");
     run(&mut b, "SELECT crewsnow_ops.rebuild_rollups()");
     assert_eq!(value(&mut b, calls), "203");
-    assert_eq!(sqlstate(&mut a, "BEGIN; SELECT * FROM crewsnow_ops.apply_event_retention()"), "25001");
+    assert_eq!(
+        sqlstate(&mut a, "BEGIN; SELECT * FROM crewsnow_ops.apply_event_retention()"),
+        "25001"
+    );
     run(&mut a, "ROLLBACK");
     run(&mut a, "SET crewsnow_ops.rollup_retention = '1d'");
     run(&mut a, retain);
     assert_eq!(
-        value(&mut a, "SELECT min(minute) >= now() - interval '1 day 1 minute' FROM crewsnow_ops.event_rollups"),
+        value(
+            &mut a,
+            "SELECT min(minute) >= now() - interval '1 day 1 minute' FROM crewsnow_ops.event_rollups"
+        ),
         "t"
     );
     // An ordinary user cannot shorten it.
@@ -315,16 +352,25 @@ fn a_subscriber_counts_what_it_receives() {
         &mut publisher,
         "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 10)",
     );
-    let connection = format!("host={} user=postgres dbname=publisher", publisher_cluster.socket().display());
-    run(&mut subscriber, &format!("CREATE SUBSCRIPTION events CONNECTION '{connection}' PUBLICATION events"));
+    let connection =
+        format!("host={} user=postgres dbname=publisher", publisher_cluster.socket().display());
+    run(
+        &mut subscriber,
+        &format!("CREATE SUBSCRIPTION events CONNECTION '{connection}' PUBLICATION events"),
+    );
     let calls = "SELECT sum(total_calls) FROM edge_functions_monitoring";
-    let webhooks = "SELECT sum(total_events) || ' ' || sum(failed_events) FROM stripe_webhook_monitoring";
-    let mut wait = |sql: &str, expected: &str| wait_until(sql, || value(&mut subscriber, sql) == expected);
+    let webhooks =
+        "SELECT sum(total_events) || ' ' || sum(failed_events) FROM stripe_webhook_monitoring";
+    let mut wait =
+        |sql: &str, expected: &str| wait_until(sql, || value(&mut subscriber, sql) == expected);
     wait(calls, "10");
     wait("SELECT is_complete FROM crewsnow_ops.roll_up_events()", "t");
     run(&mut publisher, "SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
     run(&mut publisher, "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', NULL)");
-    run(&mut publisher, "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', false)");
+    run(
+        &mut publisher,
+        "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', false)",
+    );
     wait(calls, "11");
     wait(webhooks, "1 1");
     run(&mut subscriber, "SELECT * FROM crewsnow_ops.roll_up_events()");
@@ -371,13 +417,19 @@ fn odd_surroundings() {
     run(&mut b, "SELECT log_system_event('x'); ALTER SCHEMA public RENAME TO renamed");
     run(&mut b, "SELECT renamed.log_system_event('x')");
     // A delivery after a failure is no old backlog.
-    run(&mut b, "ALTER SCHEMA renamed RENAME TO public; SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)");
+    run(
+        &mut b,
+        "ALTER SCHEMA renamed RENAME TO public; SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)",
+    );
     run(
         &mut b,
         "UPDATE processed_events SET received_at = now() - interval '2 hours', processed_at = now() - interval '2 hours'",
     );
     run(&mut b, "SELECT crewsnow_ops.record_stripe_webhook('r', 'x', NULL)");
-    assert_eq!(value(&mut b, "SELECT DISTINCT webhook_status FROM stripe_webhook_monitoring"), "OK");
+    assert_eq!(
+        value(&mut b, "SELECT DISTINCT webhook_status FROM stripe_webhook_monitoring"),
+        "OK"
+    );
 }
 
 /// Bounded roll-ups: many calls that do a part each end where one that does all ends.
@@ -394,10 +446,16 @@ fn a_bounded_roll_up_is_resumed() {
     );
     let mut calls = 0;
     loop {
-        let answer = rows(&mut a, "SELECT events_counted, is_complete FROM crewsnow_ops.roll_up_events(20000)");
+        let answer = rows(
+            &mut a,
+            "SELECT events_counted, is_complete FROM crewsnow_ops.roll_up_events(20000)",
+        );
         let (counted, is_complete) = answer[0].split_once('|').expect("two columns");
         assert!(counted.parse::<u32>().expect("a number") < 40_000, "{answer:?}");
-        assert_eq!(value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"), "90000");
+        assert_eq!(
+            value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"),
+            "90000"
+        );
         calls += 1;
         assert!(calls < 50, "it does not end");
         if is_complete == "t" {
@@ -412,7 +470,10 @@ fn a_bounded_roll_up_is_resumed() {
         "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one' FROM generate_series(1, 60000);
          INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two' FROM generate_series(1, 60000)",
     );
-    run(&mut a, "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)",
+    );
     for call in 0.. {
         assert!(call < 500, "it does not end");
         if value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events(1000)") == "t" {
@@ -421,8 +482,7 @@ fn a_bounded_roll_up_is_resumed() {
     }
     is_counted(&mut a);
     // In the steady state a view reads the blocks of the last range, not the table.
-    let read =
-        "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
+    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
     run(&mut a, "SELECT pg_stat_force_next_flush()");
     let before: i64 = value(&mut a, read).parse().expect("a number");
     run(&mut a, "SELECT * FROM edge_functions_monitoring; SELECT pg_stat_force_next_flush()");

@@ -34,7 +34,9 @@ pub fn findings(metric: &'static str, _: &Known) -> Result<Vec<Finding>, HealthE
         let mut places = Vec::new();
         for row in client.select(include_str!("../../../sql/health/disk_paths.sql"), None, &[])? {
             places.extend(
-                row.get::<String>(1)?.map(|what| Ok::<_, HealthError>((what, row.get::<String>(2)?))).transpose()?,
+                row.get::<String>(1)?
+                    .map(|what| Ok::<_, HealthError>((what, row.get::<String>(2)?)))
+                    .transpose()?,
             );
         }
         Ok::<_, HealthError>(places)
@@ -48,12 +50,17 @@ pub fn findings(metric: &'static str, _: &Known) -> Result<Vec<Finding>, HealthE
                 pgrx::spi::quote_identifier(crate::pg::xact::sec_context::current_user())
             )),
             recommendation: Some("Let this role see where the server's files are.".to_owned()),
-            ..Finding::skipped(metric, "where the server's files are is hidden from this role".to_owned())
+            ..Finding::skipped(
+                metric,
+                "where the server's files are is hidden from this role".to_owned(),
+            )
         });
     }
     for (what, path) in places {
         let Some(path) = path else { continue };
-        let (Ok(system), Ok(directory)) = (rustix::fs::statvfs(path.as_str()), rustix::fs::stat(path.as_str())) else {
+        let (Ok(system), Ok(directory)) =
+            (rustix::fs::statvfs(path.as_str()), rustix::fs::stat(path.as_str()))
+        else {
             findings.push(Finding {
                 object: Some(what),
                 ..Finding::skipped(metric, format!("{path} could not be looked at"))

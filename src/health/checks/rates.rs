@@ -27,9 +27,12 @@ impl<'a> Span<'a> {
         // Counters of different lives do not compare: after a reset or a crash the figure is of the life since then.
         let compares = |earlier: &Map<String, Value>| {
             earlier.get("counting_since") == now.get("counting_since")
-                && earlier.iter().all(|(key, value)| value.as_f64().is_none_or(|value| value <= number(now, key)))
+                && earlier.iter().all(|(key, value)| {
+                    value.as_f64().is_none_or(|value| value <= number(now, key))
+                })
         };
-        let earlier = earlier.and_then(|(earlier, age)| Some((earlier.get(part)?.as_object()?, age)));
+        let earlier =
+            earlier.and_then(|(earlier, age)| Some((earlier.get(part)?.as_object()?, age)));
         if let Some((earlier, age)) = earlier.filter(|(earlier, _)| compares(earlier)) {
             let seconds = age.max(0.001);
             let since = match seconds {
@@ -179,7 +182,8 @@ pub fn temp_files(metric: &'static str, known: &Known) -> Result<Vec<Finding>, H
             evidence: format!("{files} temporary files, {}", size(bytes)),
             advice: (
                 "Sorts and hashes do not fit work_mem and go to disk, which is slow and may fill it: find the statements, raise work_mem for their role.",
-                "SELECT * FROM analyze_slow_queries() ORDER BY temp_mb_per_call DESC NULLS LAST;".to_owned(),
+                "SELECT * FROM analyze_slow_queries() ORDER BY temp_mb_per_call DESC NULLS LAST;"
+                    .to_owned(),
             ),
         }
     })
@@ -207,7 +211,8 @@ pub fn cache_hit(metric: &'static str, known: &Known) -> Result<Vec<Finding>, He
 pub fn session_deaths(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
     findings(metric, known, &DATABASES, |span, _| {
         let [sessions, abandoned, fatal, killed] =
-            ["sessions", "sessions_abandoned", "sessions_fatal", "sessions_killed"].map(|key| span.counted(key));
+            ["sessions", "sessions_abandoned", "sessions_fatal", "sessions_killed"]
+                .map(|key| span.counted(key));
         let deaths = abandoned + fatal + killed;
         Judged {
             status: match () {
@@ -238,7 +243,11 @@ pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, 
         let least = if span.is_window() { 2.0 } else { 10.0 };
         let max_wal_size = session::max_wal_size();
         Judged {
-            status: if requested > timed && requested >= least { Status::Warning } else { Status::Ok },
+            status: if requested > timed && requested >= least {
+                Status::Warning
+            } else {
+                Status::Ok
+            },
             value: format!("{requested} requested, {timed} timed"),
             threshold: "<= 50 % requested",
             evidence: format!(
@@ -248,7 +257,10 @@ pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, 
             ),
             advice: (
                 "Writing forces checkpoints, and each makes more writing (full pages), in waves that users feel: raise max_wal_size.",
-                format!("ALTER SYSTEM SET max_wal_size = '{}MB';\nSELECT pg_reload_conf();", 2 * max_wal_size),
+                format!(
+                    "ALTER SYSTEM SET max_wal_size = '{}MB';\nSELECT pg_reload_conf();",
+                    2 * max_wal_size
+                ),
             ),
         }
     })
@@ -259,12 +271,18 @@ pub fn wal_rate(metric: &'static str, known: &Known) -> Result<Vec<Finding>, Hea
     findings(metric, known, &["wal"], |span, known| {
         let position = |counters: &Value| counters.pointer("/lsn/position").and_then(Value::as_f64);
         let moved = || {
-            let (now, earlier) = (&known.now.as_ref().ok()?.parsed, &known.earlier.as_ref()?.counters.parsed);
-            (now.get("in_recovery") == earlier.get("in_recovery")).then_some(position(now)? - position(earlier)?)
+            let (now, earlier) =
+                (&known.now.as_ref().ok()?.parsed, &known.earlier.as_ref()?.counters.parsed);
+            (now.get("in_recovery") == earlier.get("in_recovery"))
+                .then_some(position(now)? - position(earlier)?)
         };
         let bytes = span.earlier.and_then(|_| moved()).unwrap_or_else(|| span.counted("bytes"));
         Judged {
-            status: if span.is_window() && bytes >= 50e6 * span.seconds { Status::Warning } else { Status::Ok },
+            status: if span.is_window() && bytes >= 50e6 * span.seconds {
+                Status::Warning
+            } else {
+                Status::Ok
+            },
             value: format!("{}/s", size(bytes / span.seconds)),
             threshold: "< 50 MB/s",
             evidence: format!(
@@ -275,7 +293,8 @@ pub fn wal_rate(metric: &'static str, known: &Known) -> Result<Vec<Finding>, Hea
             ),
             advice: (
                 "Standbys, archive and disk must keep up with it: find the statements that write.",
-                "SELECT * FROM analyze_slow_queries() ORDER BY wal_bytes_per_call DESC NULLS LAST;".to_owned(),
+                "SELECT * FROM analyze_slow_queries() ORDER BY wal_bytes_per_call DESC NULLS LAST;"
+                    .to_owned(),
             ),
         }
     })
@@ -294,17 +313,27 @@ mod tests {
                 .map(|s| (s.is_window(), s.counted("a"), s.seconds, s.since));
             span.expect("a part that is counted")
         };
-        assert_eq!(of(json!({ "a": 4, "counting_since": 100.5 }), 60.2), (true, 6.0, 60.2, "last 60 s".to_owned()));
+        assert_eq!(
+            of(json!({ "a": 4, "counting_since": 100.5 }), 60.2),
+            (true, 6.0, 60.2, "last 60 s".to_owned())
+        );
         assert_eq!(of(json!({ "a": 4, "counting_since": 100.5 }), 290.0).3, "last 5 min");
         let lifetime = (false, 10.0, 899.5, "lifetime since 1970".to_owned());
         assert_eq!(of(json!({ "a": 4, "counting_since": 100.0 }), 60.0), lifetime, "reset since");
-        assert_eq!(of(json!({ "a": 11, "counting_since": 100.5 }), 60.0), lifetime, "counters do not run backwards");
+        assert_eq!(
+            of(json!({ "a": 11, "counting_since": 100.5 }), 60.0),
+            lifetime,
+            "counters do not run backwards"
+        );
         assert!(Span::of("others", &now, None).is_none());
     }
 
     #[test]
     fn sizes() {
-        assert_eq!([0.0, 10_239.0, 10_240.0, 3.5e9].map(size), ["0 bytes", "10239 bytes", "10 kB", "3338 MB"]);
+        assert_eq!(
+            [0.0, 10_239.0, 10_240.0, 3.5e9].map(size),
+            ["0 bytes", "10239 bytes", "10 kB", "3338 MB"]
+        );
         assert_eq!(percent(1.0, 3.0, 1).as_deref(), Some("33.3 %"));
         assert_eq!(percent(0.0, 0.0, 1), None);
     }

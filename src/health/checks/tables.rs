@@ -29,7 +29,9 @@ impl Tables {
     /// Looks at all of them.
     pub fn read() -> Result<Self, HealthError> {
         let (mut seen, mut statistics) = (Self::default(), TableStatistics::default());
-        relations::each(|relation| seen.take(relation, |relation| statistics.dead_and_inserted(relation)));
+        relations::each(|relation| {
+            seen.take(relation, |relation| statistics.dead_and_inserted(relation))
+        })?;
         Ok(seen)
     }
 
@@ -71,12 +73,20 @@ pub fn lag(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthEr
 
 /// The check "Invalid Indexes".
 pub fn invalid_indexes(metric: &'static str, _: &Known) -> Result<Vec<Finding>, HealthError> {
-    let found = relations::invalid_indexes();
+    let found = relations::invalid_indexes()?;
     if found.is_empty() {
         let none = || Some("0".to_owned());
-        return Ok(vec![Finding { current_value: none(), threshold: none(), ..Finding::ok(metric) }]);
+        return Ok(vec![Finding {
+            current_value: none(),
+            threshold: none(),
+            ..Finding::ok(metric)
+        }]);
     }
-    context::ask(metric, include_str!("../../../sql/health/fast/invalid_indexes.sql"), &[found.into()])
+    context::ask(
+        metric,
+        include_str!("../../../sql/health/fast/invalid_indexes.sql"),
+        &[found.into()],
+    )
 }
 
 /// The check "Database Size", as of the last vacuum or analyze of each table: to measure it every file would have to be looked at.
@@ -84,7 +94,10 @@ pub fn size(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthE
     Ok(vec![match &known.tables {
         Ok(tables) => Finding {
             object: Some(format!("database {}", session::database())),
-            current_value: Some(format!("{} (estimate)", gigabytes(tables.blocks * u64::from(pg_sys::BLCKSZ)))),
+            current_value: Some(format!(
+                "{} (estimate)",
+                gigabytes(tables.blocks * u64::from(pg_sys::BLCKSZ))
+            )),
             evidence: Some(format!("{} tables, {} indexes", tables.tables, tables.indexes)),
             ..Finding::ok(metric)
         },
@@ -100,7 +113,13 @@ mod tests {
     fn what_is_counted() {
         let mut seen = Tables::default();
         let mut of = |oid: u32, kind: u8, is_temporary: bool, counted: Option<(i64, i64)>| {
-            let relation = Relation { oid: pg_sys::Oid::from(oid), kind, is_temporary, pages: 10, is_shared: false };
+            let relation = Relation {
+                oid: pg_sys::Oid::from(oid),
+                kind,
+                is_temporary,
+                pages: 10,
+                is_shared: false,
+            };
             let mut asked = false;
             seen.take(&relation, |_| {
                 asked = true;
@@ -118,7 +137,10 @@ mod tests {
         for (oid, kind) in [(7, b'i'), (8, b'S'), (9, b'v'), (10, b'p'), (11, b'I')] {
             of(oid, kind, false, None);
         }
-        assert_eq!(seen.much_to_clean.iter().map(|oid| oid.to_u32()).collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(
+            seen.much_to_clean.iter().map(|oid| oid.to_u32()).collect::<Vec<_>>(),
+            [2, 3, 4]
+        );
         assert_eq!((seen.tables, seen.indexes, seen.blocks), (4, 1, 70));
     }
 }

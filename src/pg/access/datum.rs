@@ -1,8 +1,8 @@
-//! Bytes behind datums, without any assumption about the database's encoding.
+//! Bytes behind datums, without an assumption about the encoding of the database.
 
 use pgrx::pg_sys;
 
-/// The element types of arrays that are read.
+/// Element type of an array.
 #[derive(Clone, Copy)]
 pub enum ElementType {
     /// text
@@ -18,24 +18,31 @@ pub enum ElementType {
 /// # Safety
 /// `datum` must be a varlena.
 pub unsafe fn varlena_bytes(datum: pg_sys::Datum) -> Vec<u8> {
-    // SAFETY: the caller vouches for a varlena; the detoasted copy lives in the current memory context.
+    // SAFETY: as the caller vouches; a detoasted copy lives in the current memory context.
     unsafe {
         let packed = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-        std::slice::from_raw_parts(pgrx::vardata_any(packed).cast::<u8>(), pgrx::varsize_any_exhdr(packed)).to_vec()
+        std::slice::from_raw_parts(
+            pgrx::vardata_any(packed).cast::<u8>(),
+            pgrx::varsize_any_exhdr(packed),
+        )
+        .to_vec()
     }
 }
 
-/// Works with the bytes of a varlena, in place where they are neither compressed nor stored elsewhere.
+/// Calls `work` with the bytes of a varlena; only a compressed or external value is copied.
 ///
 /// # Safety
 /// `datum` must be a varlena.
 pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> R) -> R {
-    // SAFETY: the caller vouches for a varlena; a detoasted copy lives until it is freed here.
+    // SAFETY: as the caller vouches; a detoasted copy lives until it is freed here.
     unsafe {
         let original = datum.cast_mut_ptr::<pg_sys::varlena>();
         let is_plain = !pgrx::varatt_is_1b_e(original) && !pgrx::varatt_is_4b_c(original);
         let plain = if is_plain { original } else { pg_sys::pg_detoast_datum_packed(original) };
-        let bytes = std::slice::from_raw_parts(pgrx::vardata_any(plain).cast::<u8>(), pgrx::varsize_any_exhdr(plain));
+        let bytes = std::slice::from_raw_parts(
+            pgrx::vardata_any(plain).cast::<u8>(),
+            pgrx::varsize_any_exhdr(plain),
+        );
         let result = work(bytes);
         if plain != original {
             pg_sys::pfree(plain.cast());
@@ -44,9 +51,9 @@ pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> 
     }
 }
 
-/// A numeric: `number` divided by ten to the power of `places`, written with so many decimal places.
+/// The numeric `number / 10^places`, with that many decimal places.
 pub fn decimal(number: i64, places: u16) -> pg_sys::Datum {
-    // SAFETY: makes a numeric in the current memory context, out of numbers alone.
+    // SAFETY: takes integers and returns a numeric in the current memory context.
     unsafe { pg_sys::Datum::from(pg_sys::int64_div_fast_to_numeric(number, places.into())) }
 }
 
@@ -55,11 +62,11 @@ pub fn decimal(number: i64, places: u16) -> pg_sys::Datum {
 /// # Safety
 /// `datum` must be a uuid.
 pub unsafe fn uuid_bytes(datum: pg_sys::Datum) -> [u8; 16] {
-    // SAFETY: a uuid datum points to 16 bytes; unaligned reads are fine for bytes.
+    // SAFETY: a uuid datum points to 16 bytes; bytes need no alignment.
     unsafe { *datum.cast_mut_ptr::<[u8; 16]>() }
 }
 
-/// The elements of an array, whatever its dimensions, without its NULLs.
+/// The elements of an array of any dimensions, without NULLs.
 ///
 /// # Safety
 /// `datum` must be an array of `element`.
@@ -72,15 +79,27 @@ pub unsafe fn array_elements(datum: pg_sys::Datum, element: ElementType) -> Vec<
     let mut values: *mut pg_sys::Datum = std::ptr::null_mut();
     let mut nulls: *mut bool = std::ptr::null_mut();
     let mut count = 0;
-    // SAFETY: the caller vouches for the array's type; the server allocates `count` values and null marks.
+    // SAFETY: as the caller vouches; the server allocates `count` values and NULL flags.
     unsafe {
         let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
-        pg_sys::deconstruct_array(array, oid, length, is_by_value, alignment as _, &mut values, &mut nulls, &mut count);
-        (0..usize::try_from(count).unwrap_or(0)).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
+        pg_sys::deconstruct_array(
+            array,
+            oid,
+            length,
+            is_by_value,
+            alignment as _,
+            &mut values,
+            &mut nulls,
+            &mut count,
+        );
+        (0..usize::try_from(count).unwrap_or(0))
+            .filter(|i| !*nulls.add(*i))
+            .map(|i| *values.add(i))
+            .collect()
     }
 }
 
-/// A column of rows, the first is 1.
+/// The pg_attribute of a column; the first column is 1.
 ///
 /// # Safety
 /// The descriptor must have a column of this number.

@@ -1,4 +1,5 @@
-//! Reading a table as the system does: no privileges, no row-level security, no SPI, no transaction id.
+//! Table scans as the server runs them on catalogs: no privileges, no row-level security, no SPI,
+//! no transaction id.
 
 use super::datum;
 use super::slot;
@@ -6,47 +7,58 @@ use super::slot::RowInPlace;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// The lock of a query.
+/// The lock that a SELECT takes.
 pub(crate) const ACCESS_SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
 
-/// A scan of one table. The lock is held only as long as the scan.
+/// A scan of one table. The lock is released when the scan ends.
 pub struct TableScan {
     relation: pg_sys::Relation,
     scan: pg_sys::SysScanDesc,
 }
 
 impl TableScan {
-    /// Starts a scan of the whole table under a snapshot taken now: it sees what was committed last and this
-    /// transaction's own changes, even under REPEATABLE READ and in a parallel worker. `None` when there is no such table.
+    /// Starts a scan of the whole table under a snapshot taken now: it sees the latest commits and
+    /// this transaction's own changes, even under REPEATABLE READ and in a parallel worker. `None`
+    /// if the table was dropped.
     pub fn open(table: pg_sys::Oid) -> Option<Self> {
         Self::open_then(table, || ())
     }
 
-    /// Starts a scan of the whole table under the statement's own snapshot. `None` when there is no such table.
+    /// Starts a scan of the whole table under the statement's snapshot; `None` if the table was
+    /// dropped.
     pub fn open_for_statement(table: pg_sys::Oid) -> Option<Self> {
         let relation = open_table(table)?;
         // SAFETY: the relation is open and a statement is running, so a snapshot is active.
         unsafe {
             let (none, snapshot) = (std::ptr::null_mut(), pg_sys::GetActiveSnapshot());
-            let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, snapshot, 0, none);
+            let scan =
+                pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, snapshot, 0, none);
             Some(Self { relation, scan })
         }
     }
 
-    /// As [`TableScan::open`], and calls `locked` between locking the table and taking the snapshot: an invalidation that arrives
-    /// after `locked` may concern rows that this scan does not see, one that arrived before cannot.
+    /// As [`TableScan::open`], and calls `locked` between locking the table and taking the
+    /// snapshot. The scan sees all rows whose invalidation arrived before that call; rows of a
+    /// later invalidation it may miss.
     pub fn open_then(table: pg_sys::Oid, locked: impl FnOnce()) -> Option<Self> {
         let relation = open_table(table)?;
         locked();
-        // SAFETY: the relation is open; a NULL snapshot asks for a new catalog snapshot.
+        // SAFETY: the relation is open; a NULL snapshot requests a new catalog snapshot.
         unsafe {
             let none = std::ptr::null_mut();
-            let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, none, 0, none.cast());
+            let scan = pg_sys::systable_beginscan(
+                relation,
+                pg_sys::InvalidOid,
+                false,
+                none,
+                0,
+                none.cast(),
+            );
             Some(Self { relation, scan })
         }
     }
 
-    /// The column called `name`, if the table has it with this type.
+    /// Number of the column `name`; `None` if it is missing or has another type.
     pub fn column(&self, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
         // SAFETY: the relation is open, so its descriptor is valid.
         column_number(unsafe { &*(*self.relation).rd_att }, name, type_)
@@ -55,17 +67,19 @@ impl TableScan {
     /// The next row, valid until the next call.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Row<'_>> {
-        // SAFETY: the scan is open; the tuple stays pinned until the next call or the end of the scan.
+        // SAFETY: the scan is open; the tuple stays pinned until the next call or the end of the
+        // scan.
         unsafe {
             let tuple = pg_sys::systable_getnext(self.scan).as_mut()?;
             Some(Row { tuple, descriptor: &*(*self.relation).rd_att })
         }
     }
 
-    /// The next row, valid until the next call, with all its columns: cheaper than asking for them one by one.
+    /// The next row, valid until the next call, with all columns decoded at once: cheaper than one
+    /// accessor call for each.
     pub fn next_in_place(&mut self) -> Option<RowInPlace<'_>> {
-        // SAFETY: the scan is open; its slot holds the row that it returned last. One guard for all of it, as nothing in here needs to be
-        // dropped.
+        // SAFETY: the scan is open; its slot holds the row that it returned last. One guard for
+        // both calls; no value in here needs to be dropped.
         unsafe {
             let columns = (*(*self.relation).rd_att).natts;
             let is_found = pg_sys::ffi::pg_guard_ffi_boundary(|| {
@@ -80,7 +94,9 @@ impl TableScan {
     }
 }
 
-/// The server's functions without pgrx's guard, for use within one.
+copied_for!("pg15" "pg16" "pg17" "pg18": "systable_getnext of access/genam.h");
+
+/// Server functions without pgrx's guard, for calls inside of one guard.
 mod unguarded {
     use pgrx::pg_sys::*;
 
@@ -89,22 +105,33 @@ mod unguarded {
     }
 }
 
-/// Looks up the row whose first column, the uuid called `name`, is `key`, under the statement's own snapshot, and reads it.
-pub fn read_by_uuid<R>(table: pg_sys::Oid, name: &CStr, key: &[u8; 16], read: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
+/// Reads the row whose first column, the uuid `name`, is `key`, under the statement's snapshot.
+/// `None` if there is no such row, table or column.
+pub fn read_by_uuid<R>(
+    table: pg_sys::Oid,
+    name: &CStr,
+    key: &[u8; 16],
+    read: impl FnOnce(&Row<'_>) -> R,
+) -> Option<R> {
     let relation = open_table(table)?;
-    // SAFETY: the relation is open. The scan key points to `key`, which this function borrows for longer than the scan lives.
+    // SAFETY: the relation is open. The scan key points to `key`, which this function borrows for
+    // longer than the scan lives.
     let mut scan = unsafe {
         if column_number(&*(*relation).rd_att, name, pg_sys::UUIDOID) != Some(1) {
             pg_sys::relation_close(relation, ACCESS_SHARE);
             return None;
         }
-        // Asking the relation each time survives REINDEX CONCURRENTLY, which replaces the index.
+        // Looked up for each call, because REINDEX CONCURRENTLY replaces the index.
         if !(*relation).rd_indexvalid {
             pg_sys::RelationGetIndexList(relation);
         }
         let index = (*relation).rd_pkindex;
         let indexed = starts_with_first_column(index);
-        let snapshot = if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot() } else { std::ptr::null_mut() };
+        let snapshot = if pg_sys::ActiveSnapshotSet() {
+            pg_sys::GetActiveSnapshot()
+        } else {
+            std::ptr::null_mut()
+        };
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
             &mut scan_key,
@@ -119,8 +146,9 @@ pub fn read_by_uuid<R>(table: pg_sys::Oid, name: &CStr, key: &[u8; 16], read: im
     scan.next().map(|row| read(&row))
 }
 
-/// Starts a scan of the rows whose first column, the timestamptz called `name`, is at least `since`, under the statement's own snapshot.
-/// `None` when there is no such table or column.
+/// Starts a scan of the rows whose first column, the timestamptz `name`, is at least `since`
+/// (microseconds since 2000), under the statement's snapshot. `None` if there is no such table or
+/// column.
 pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableScan> {
     let relation = open_table(table)?;
     // SAFETY: the relation is open; the key is a value, copied by the scan.
@@ -130,7 +158,8 @@ pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableSc
             return None;
         }
         let mut indexes = indexes_of(relation).into_iter();
-        let index = indexes.find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
+        let index =
+            indexes.find(|index| starts_with_first_column(*index)).unwrap_or(pg_sys::InvalidOid);
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(
             &mut scan_key,
@@ -145,19 +174,25 @@ pub fn open_since(table: pg_sys::Oid, name: &CStr, since: i64) -> Option<TableSc
     }
 }
 
-/// A column that was altered to another type is as good as gone: its bytes would be misread.
-pub(crate) fn column_number(descriptor: &pg_sys::TupleDescData, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
+/// Number of a column; `None` for another type, too, because its bytes would be misread.
+pub(crate) fn column_number(
+    descriptor: &pg_sys::TupleDescData,
+    name: &CStr,
+    type_: pg_sys::Oid,
+) -> Option<i16> {
     let descriptor = std::ptr::from_ref(descriptor).cast_mut();
-    // SAFETY: a valid descriptor and a NUL-terminated name; the number is 0 or negative for no user column, and then not asked for.
+    // SAFETY: a valid descriptor and a NUL-terminated name. The type is read for user columns only,
+    // whose numbers are positive.
     unsafe {
         let number = pg_sys::SPI_fnumber(descriptor, name.as_ptr());
         (number > 0 && pg_sys::SPI_gettypeid(descriptor, number) == type_).then_some(number as i16)
     }
 }
 
-/// Opens and locks a table; `None` if it is gone or has become something else.
+/// Opens and locks a table; `None` if it was dropped or is not an ordinary table.
 fn open_table(table: pg_sys::Oid) -> Option<pg_sys::Relation> {
-    // SAFETY: try_relation_open answers NULL for a relation that is gone; an open one has a valid rd_rel.
+    // SAFETY: try_relation_open returns NULL for a dropped relation; an open one has a valid
+    // rd_rel.
     unsafe {
         let relation = pg_sys::try_relation_open(table, ACCESS_SHARE);
         if relation.is_null() {
@@ -171,7 +206,7 @@ fn open_table(table: pg_sys::Oid) -> Option<pg_sys::Relation> {
     }
 }
 
-/// The role that owns a table, if there is such a table.
+/// The owner of a table; `None` if it was dropped.
 pub fn owner_of(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
     let relation = open_table(table)?;
     // SAFETY: the relation is open until it is closed here.
@@ -182,16 +217,18 @@ pub fn owner_of(table: pg_sys::Oid) -> Option<pg_sys::Oid> {
     }
 }
 
-/// The indexes of a table.
+/// The oids of all indexes of a table, also of invalid ones.
 ///
 /// # Safety
 /// The relation must be open and locked.
 pub(crate) unsafe fn indexes_of(relation: pg_sys::Relation) -> Vec<pg_sys::Oid> {
-    // SAFETY: as the caller vouches. The list is NULL or has as many oids as it says, which live until it is freed.
+    // SAFETY: as the caller vouches. The list is NULL or has `length` oids, which live until it is
+    // freed.
     unsafe {
         let list = pg_sys::RelationGetIndexList(relation);
         let Some(contents) = list.as_ref() else { return Vec::new() };
-        let oids = (0..contents.length as usize).map(|i| (*contents.elements.add(i)).oid_value).collect();
+        let oids =
+            (0..contents.length as usize).map(|i| (*contents.elements.add(i)).oid_value).collect();
         pg_sys::list_free(list);
         oids
     }
@@ -202,7 +239,8 @@ fn starts_with_first_column(index: pg_sys::Oid) -> bool {
     if index == pg_sys::InvalidOid {
         return false;
     }
-    // SAFETY: the index's table is locked, so the index that its relation cache entry names exists; every index has a column.
+    // SAFETY: the table is locked, so the index that its relation cache entry names exists; every
+    // index has a column.
     unsafe {
         let index = pg_sys::index_open(index, ACCESS_SHARE);
         let definition = &*(*index).rd_index;
@@ -217,7 +255,7 @@ fn starts_with_first_column(index: pg_sys::Oid) -> bool {
 
 impl Drop for TableScan {
     fn drop(&mut self) {
-        // While an error unwinds, the server releases snapshot, pin and lock itself.
+        // While an error unwinds, the server releases snapshot, pin and lock.
         if std::thread::panicking() {
             return;
         }
@@ -229,19 +267,19 @@ impl Drop for TableScan {
     }
 }
 
-/// A row of a [`TableScan`]. Each accessor answers `None` for NULL and for a column that is not there.
+/// A row of a [`TableScan`]. Each accessor returns `None` for NULL and for a missing column.
 pub struct Row<'a> {
     tuple: &'a mut pg_sys::HeapTupleData,
     descriptor: &'a pg_sys::TupleDescData,
 }
 
 impl Row<'_> {
-    /// The column called `name`, if the row has it with this type.
+    /// Number of the column `name`; `None` if it is missing or has another type.
     pub fn column(&self, name: &CStr, type_: pg_sys::Oid) -> Option<i16> {
         column_number(self.descriptor, name, type_)
     }
 
-    /// Where its fixed part begins, which for a catalog is one of the server's structs.
+    /// Pointer to the fixed part, which for a catalog is one of the server's structs.
     pub(crate) fn as_struct<T>(&self) -> *const T {
         // SAFETY: the tuple is valid as long as the row.
         unsafe { pg_sys::GETSTRUCT(std::ptr::from_ref(self.tuple).cast_mut()).cast() }
@@ -264,59 +302,70 @@ impl Row<'_> {
         (!is_null).then_some(datum)
     }
 
-    /// A boolean column.
+    /// Value of a boolean column.
     pub fn boolean(&self, column: i16) -> Option<bool> {
         self.datum(column).map(|d| d.value() as u8 != 0)
     }
 
-    /// An integer column.
+    /// Value of an int4 or "char" column.
     pub fn integer(&self, column: i16) -> Option<i32> {
         self.datum(column).map(|d| d.value() as i32)
     }
 
-    /// An int8 or timestamptz column.
+    /// Value of an int8 or timestamptz column.
     pub fn int8(&self, column: i16) -> Option<i64> {
         self.datum(column).map(|d| d.value() as i64)
     }
 
-    /// Works with the bytes of a column of variable length, in place where they lie uncompressed.
+    /// Calls `work` with the bytes of a column of variable length; only a compressed or external
+    /// value is copied.
     pub fn with_bytes<R>(&self, column: i16, work: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        // SAFETY: the caller names a column of variable length; the tuple is valid as long as the row.
+        // SAFETY: the caller names a column of variable length; the tuple is valid as long as the
+        // row.
         self.datum(column).map(|d| unsafe { datum::with_varlena(d, work) })
     }
 
-    /// An oid column.
+    /// Value of an oid column.
     pub fn oid(&self, column: i16) -> Option<pg_sys::Oid> {
         self.datum(column).map(|d| pg_sys::Oid::from(d.value() as u32))
     }
 
-    /// The bytes of a text column, in the database's encoding.
+    /// Bytes of a text column, in the encoding of the database.
     pub fn text(&self, column: i16) -> Option<Vec<u8>> {
         // SAFETY: the caller names a text column.
         self.datum(column).map(|d| unsafe { datum::varlena_bytes(d) })
     }
 
-    /// The elements of a text[] column, without its NULLs.
+    /// Elements of a text[] column, without NULLs.
     pub fn text_array(&self, column: i16) -> Option<Vec<Vec<u8>>> {
         // SAFETY: the caller names a text[] column, so the elements are text.
         self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Text).into_iter().map(|e| datum::varlena_bytes(e)).collect()
+            datum::array_elements(d, datum::ElementType::Text)
+                .into_iter()
+                .map(|e| datum::varlena_bytes(e))
+                .collect()
         })
     }
 
-    /// The elements of an int2[] column, without its NULLs.
+    /// Elements of an int2[] column, without NULLs.
     pub fn int2_array(&self, column: i16) -> Option<Vec<i16>> {
         // SAFETY: the caller names an int2[] column, so the elements are int2.
         self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Int2).into_iter().map(|e| e.value() as i16).collect()
+            datum::array_elements(d, datum::ElementType::Int2)
+                .into_iter()
+                .map(|e| e.value() as i16)
+                .collect()
         })
     }
 
-    /// The elements of a uuid[] column, without its NULLs.
+    /// Elements of a uuid[] column, without NULLs.
     pub fn uuid_array(&self, column: i16) -> Option<Vec<[u8; 16]>> {
         // SAFETY: the caller names a uuid[] column, so the elements are uuids.
         self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Uuid).into_iter().map(|e| datum::uuid_bytes(e)).collect()
+            datum::array_elements(d, datum::ElementType::Uuid)
+                .into_iter()
+                .map(|e| datum::uuid_bytes(e))
+                .collect()
         })
     }
 }

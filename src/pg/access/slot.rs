@@ -1,14 +1,14 @@
-//! A row where it lies, its columns read all at once.
+//! Rows in a tuple slot, with all columns decoded at once.
 
 use pgrx::pg_sys;
 
-/// A row where it lies, valid until the next one is read. Accessors answer `None` for NULL.
+/// The row in a slot, valid until the next one is read. Accessors return `None` for NULL.
 pub struct RowInPlace<'a> {
     slot: &'a pg_sys::TupleTableSlot,
 }
 
 impl<'a> RowInPlace<'a> {
-    /// The row in a slot, of whose columns the first `tts_nvalid` have been read.
+    /// The row in a slot; columns beyond the first `tts_nvalid` read as NULL.
     pub(crate) fn new(slot: &'a pg_sys::TupleTableSlot) -> Self {
         Self { slot }
     }
@@ -22,27 +22,30 @@ impl<'a> RowInPlace<'a> {
         unsafe { (!*self.slot.tts_isnull.add(index)).then(|| *self.slot.tts_values.add(index)) }
     }
 
-    /// An int8 or timestamptz column.
+    /// Value of an int8 or timestamptz column.
     pub fn int8(&self, column: i16) -> Option<i64> {
         self.datum(column).map(|datum| datum.value() as i64)
     }
 
-    /// An integer column.
+    /// Value of an int4 column.
     pub fn integer(&self, column: i16) -> Option<i32> {
         self.datum(column).map(|datum| datum.value() as i32)
     }
 
-    /// Works with the bytes of a column of variable length, in place where they lie uncompressed.
+    /// Calls `work` with the bytes of a column of variable length; only a compressed or external
+    /// value is copied.
     pub fn with_bytes<R>(&self, column: i16, work: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        // SAFETY: the caller names a column of variable length, whose value is valid as long as the row.
+        // SAFETY: the caller names a column of variable length; the value is valid as long as the
+        // row.
         self.datum(column).map(|datum| unsafe { super::datum::with_varlena(datum, work) })
     }
 }
 
-/// Reads the first `columns` columns of the row in a slot.
+/// Decodes the first `columns` columns of the row in a slot.
 ///
 /// # Safety
-/// The slot must hold a row of at least so many columns, and be used within pgrx's guard.
+/// The slot must hold a row of at least that many columns. The caller must be inside of pgrx's
+/// guard.
 pub(crate) unsafe fn read_columns(slot: *mut pg_sys::TupleTableSlot, columns: i32) {
     // SAFETY: as the caller vouches.
     unsafe {
@@ -52,6 +55,9 @@ pub(crate) unsafe fn read_columns(slot: *mut pg_sys::TupleTableSlot, columns: i3
     }
 }
 
+copied_for!("pg15" "pg16" "pg17" "pg18": "slot_getsomeattrs_int of executor/tuptable.h");
+
+/// Server functions without pgrx's guard, for calls inside of one guard.
 mod unguarded {
     use pgrx::pg_sys::*;
 

@@ -1,25 +1,27 @@
-//! The partitions of a table.
+//! Partitions of a table that is partitioned by ranges of a timestamptz, and locks on them.
 
 use crate::pg::access::scan;
 use crate::pg::xact::{subtransaction, timeout};
 use pgrx::{PgSqlErrorCode, pg_sys};
 
-/// A partition that holds rows.
+/// A leaf partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
-    /// Its oid.
+    /// `pg_class.oid`.
     pub table: pg_sys::Oid,
-    /// Where its range ends, in microseconds since 2000; `None` for the default partition and one without an end.
+    /// Exclusive upper bound in microseconds since 2000; `None` for the default partition and for
+    /// MAXVALUE.
     pub end: Option<i64>,
     /// Whether it is the default partition.
     pub is_default: bool,
 }
 
-/// The partitions of a table partitioned by ranges of a timestamptz, in their order, the default one last. The table stays locked
-/// (ACCESS SHARE) until the transaction ends, as for a query; nothing can be detached meanwhile.
+/// The partitions of a table in the order of their ranges, the default partition last. ACCESS SHARE
+/// on the table is held until the transaction ends, as for a query, so that no partition can be
+/// detached.
 pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
-    // SAFETY: the lock keeps the descriptor valid; it is read before the relation is closed. Index arrays have `nindexes` entries,
-    // bounds `ndatums`, one column each.
+    // SAFETY: the lock keeps the descriptor valid; it is read before the relation is closed. The
+    // array of indexes has `nindexes` entries, that of bounds `ndatums`, with one column each.
     unsafe {
         let relation = pg_sys::try_relation_open(parent, scan::ACCESS_SHARE);
         if relation.is_null() {
@@ -30,8 +32,11 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
             return Vec::new();
         }
         let descriptor = &*pg_sys::RelationGetPartitionDesc(relation, true);
-        let mut partitions: Vec<Partition> = ranges(descriptor).map(|(_, partition)| partition).collect();
-        if let Some(bounds) = descriptor.boundinfo.as_ref().filter(|bounds| bounds.default_index >= 0) {
+        let mut partitions: Vec<Partition> =
+            ranges(descriptor).map(|(_, partition)| partition).collect();
+        if let Some(bounds) =
+            descriptor.boundinfo.as_ref().filter(|bounds| bounds.default_index >= 0)
+        {
             let table = *descriptor.oids.add(bounds.default_index as usize);
             partitions.push(Partition { table, end: None, is_default: true });
         }
@@ -40,30 +45,40 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
     }
 }
 
-/// The ranges of a table's partitions, as far as they have a beginning (in microseconds since 2000), in their order.
+/// The lower bounds (in microseconds since 2000; `None` for MINVALUE) and the partitions, in the
+/// order of the ranges, without the default partition.
 ///
 /// # Safety
 /// The descriptor must be of a table partitioned by ranges of one timestamptz, and stay valid.
-unsafe fn ranges(descriptor: &pg_sys::PartitionDescData) -> impl Iterator<Item = (Option<i64>, Partition)> {
-    // SAFETY: index arrays have `nindexes` entries, bounds `ndatums`, one column each.
+unsafe fn ranges(
+    descriptor: &pg_sys::PartitionDescData,
+) -> impl Iterator<Item = (Option<i64>, Partition)> {
+    // SAFETY: the array of indexes has `nindexes` entries, that of bounds `ndatums`, with one
+    // column each.
     unsafe {
         let is_range = |bounds: &&pg_sys::PartitionBoundInfoData| bounds.strategy as u8 == b'r';
         descriptor.boundinfo.as_ref().filter(is_range).into_iter().flat_map(move |bounds| {
             let bound = |i: usize| {
                 let is_value = i < bounds.ndatums as usize
-                    && **bounds.kind.add(i) == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
+                    && **bounds.kind.add(i)
+                        == pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE;
                 is_value.then(|| (**bounds.datums.add(i)).value() as i64)
             };
             (0..bounds.nindexes.max(0) as usize).filter_map(move |i| {
                 let index = usize::try_from(*bounds.indexes.add(i)).ok()?;
-                let partition = Partition { table: *descriptor.oids.add(index), end: bound(i), is_default: false };
+                let partition = Partition {
+                    table: *descriptor.oids.add(index),
+                    end: bound(i),
+                    is_default: false,
+                };
                 Some((i.checked_sub(1).and_then(bound), partition))
             })
         })
     }
 }
 
-/// The partition whose range, with a beginning and an end, holds a time; `None` also while one is being detached.
+/// The partition whose range, bounded on both sides, contains a time; `None` also while a partition
+/// is being detached.
 ///
 /// # Safety
 /// The relation must be open, and be a table partitioned by ranges of one timestamptz.
@@ -80,22 +95,27 @@ pub(crate) unsafe fn holding(relation: pg_sys::Relation, time: i64) -> Option<pg
     }
 }
 
-/// Locks a table as for DROP or ATTACH, if nobody is using it. Never waits.
+/// Takes ACCESS EXCLUSIVE on a table, as DROP or ATTACH does, unless another session has a lock on
+/// it. Never waits.
 pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
     // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+    unsafe {
+        pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE)
+    }
 }
 
-/// How long others may have to wait behind somebody who waits for a table of their own, in milliseconds.
-const PATIENCE: i32 = 200;
+/// Lock timeout in milliseconds: other sessions queue behind a waiting ACCESS EXCLUSIVE lock.
+const LOCK_TIMEOUT: i32 = 200;
 
-/// Locks a table as for DROP, waiting no longer than 0.2 s: others wait behind it meanwhile.
+/// Takes ACCESS EXCLUSIVE on a table, as DROP does; false after 0.2 s of waiting.
 pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
     const CANCELLED: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
-    let (locked, has_expired) = timeout::with_timeout(PATIENCE, || {
+    let (locked, has_expired) = timeout::with_timeout(LOCK_TIMEOUT, || {
         subtransaction::catching(&[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, CANCELLED], || {
             // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-            unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+            unsafe {
+                pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE)
+            }
         })
     });
     match locked {
@@ -105,19 +125,27 @@ pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
     }
 }
 
-/// Locks a table as VACUUM does, if nobody else maintains it. Never waits.
+/// Takes SHARE UPDATE EXCLUSIVE on a table, as VACUUM does, unless another session maintains it.
+/// Never waits.
 pub fn try_lock_for_maintenance(table: pg_sys::Oid) -> bool {
     // SAFETY: a lock by oid; the server releases it at the end of the transaction.
-    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
+    unsafe {
+        pg_sys::ConditionalLockRelationOid(
+            table,
+            pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE,
+        )
+    }
 }
 
-/// Takes [`try_lock_for_maintenance`] back.
+/// Releases the lock of [`try_lock_for_maintenance`].
 pub fn unlock_after_maintenance(table: pg_sys::Oid) {
-    // SAFETY: as often as it was locked.
-    unsafe { pg_sys::UnlockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) };
+    // SAFETY: releases one lock for each that was taken.
+    unsafe {
+        pg_sys::UnlockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE)
+    };
 }
 
-/// Whether the user's own transaction goes on after this statement, and with it every lock that it takes.
+/// Whether a transaction block is open, which holds all locks of this statement beyond its end.
 pub fn is_in_transaction_block() -> bool {
     // SAFETY: reads backend-local state.
     unsafe { pg_sys::IsTransactionBlock() }

@@ -1,9 +1,37 @@
-//! What a role may do, by the server's own word.
+//! Privileges of roles, by the server's own checks.
 
-use crate::pg::rewrite::row_security::Command;
 use pgrx::pg_sys;
 
-/// Whether a role has a privilege on a column, by itself or with the table.
+/// A command on the rows of a table, and the privilege of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Command {
+    /// SELECT
+    Select,
+    /// INSERT
+    Insert,
+    /// UPDATE
+    Update,
+    /// DELETE
+    Delete,
+}
+
+impl Command {
+    /// All commands, in the order of reports.
+    pub const ALL: [Self; 4] = [Self::Select, Self::Insert, Self::Update, Self::Delete];
+
+    /// The keyword.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Whether a role has a privilege on a column, directly or through the table.
 pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Command) -> bool {
     let mode = pg_sys::AclMode::from(match command {
         Command::Select => pg_sys::ACL_SELECT,
@@ -11,7 +39,7 @@ pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Co
         Command::Update => pg_sys::ACL_UPDATE,
         Command::Delete => pg_sys::ACL_DELETE,
     });
-    // SAFETY: looks up access lists; raises for a table that is gone.
+    // SAFETY: looks up access lists; raises for a dropped table.
     unsafe {
         let ok = pg_sys::AclResult::ACLCHECK_OK;
         pg_sys::pg_class_aclcheck(table, role, mode) == ok
@@ -19,10 +47,10 @@ pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Co
     }
 }
 
-/// Whether a role may use what is in a schema.
+/// Whether a role has USAGE on a schema; false for a dropped schema.
 pub fn may_use_schema(role: pg_sys::Oid, schema: pg_sys::Oid) -> bool {
     let mode = pg_sys::AclMode::from(pg_sys::ACL_USAGE);
-    // SAFETY: looks up the schema, NULL for one that is gone, and its access list.
+    // SAFETY: looks up the schema, NULL if it was dropped, and its access list.
     unsafe {
         if pg_sys::get_namespace_name(schema).is_null() {
             return false;
@@ -35,45 +63,49 @@ pub fn may_use_schema(role: pg_sys::Oid, schema: pg_sys::Oid) -> bool {
     }
 }
 
-/// Whether a column is computed from others.
+/// Whether a column is GENERATED ALWAYS AS an expression.
 pub fn is_generated(table: pg_sys::Oid, column: i16) -> bool {
-    // SAFETY: looks up the column; raises for one that is gone.
+    // SAFETY: looks up the column; raises for a dropped one.
     unsafe { pg_sys::get_attgenerated(table, column) != 0 }
 }
 
-/// Whether a column must have a value.
+/// Whether a column is NOT NULL; false for a dropped column.
 pub fn is_not_null(table: pg_sys::Oid, column: i16) -> bool {
-    // SAFETY: looks up the column, whose fixed part is read before it is let go.
+    // SAFETY: looks up the column; the fixed part is read before the row is released.
     unsafe {
         let row = pg_sys::SearchSysCacheAttNum(table, column);
         if row.is_null() {
             return false;
         }
-        let is_not_null = (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_attribute>()).attnotnull;
+        let is_not_null =
+            (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_attribute>()).attnotnull;
         pg_sys::ReleaseSysCache(row);
         is_not_null
     }
 }
 
-/// Whether row-level security, where it is on, does not hold for a role.
+/// Whether a role bypasses the row-level security of a table on which it is enabled.
 pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
-    // SAFETY: looks up the table and the role; with no_error it raises nothing for a policy that is off.
-    unsafe { pg_sys::check_enable_rls(table, role, true) == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32 }
+    // SAFETY: looks up the table and the role; with no_error, row_security = off raises nothing.
+    unsafe {
+        pg_sys::check_enable_rls(table, role, true)
+            == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32
+    }
 }
 
-/// Whether a role has the privileges of another, by membership; of everybody's (0) in any case.
+/// Whether a role has the privileges of another, by membership; always true for PUBLIC (oid 0).
 pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
-    // SAFETY: looks up memberships; roles that are gone are nobody's.
+    // SAFETY: looks up memberships; a dropped role has none.
     other == pg_sys::InvalidOid || unsafe { pg_sys::has_privs_of_role(role, other) }
 }
 
-/// Whether a role could act as another: by membership, as SET ROLE has it, or as a superuser.
+/// Whether a role can SET ROLE to another: by membership, or as a superuser.
 pub fn can_act_as(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     #[cfg(feature = "pg15")]
     use pg_sys::is_member_of_role as can_set_role;
-    // From 16 on a membership may be without it.
+    // Since 16, a membership may be granted WITH SET FALSE.
     #[cfg(not(feature = "pg15"))]
     use pg_sys::member_can_set_role as can_set_role;
-    // SAFETY: looks up memberships; roles that are gone are nobody's.
+    // SAFETY: looks up memberships; a dropped role has none.
     unsafe { can_set_role(member, role) }
 }

@@ -1,14 +1,16 @@
-//! The state of an aggregate, which lives as long as the group that it is of.
+//! The state of an aggregate, which lives as long as its group.
 
 use pgrx::prelude::*;
 use pgrx::{Internal, PgMemoryContexts};
 
-/// The state of this aggregate's group, made if there is none yet. `fcinfo` is the server's own, as pgrx hands it over.
+/// The state of this aggregate's group, created on first use. `fcinfo` is the server's, as pgrx
+/// passes it.
 #[allow(clippy::not_unsafe_ptr_arg_deref)]
 pub fn state<T: Default>(state: &mut Internal, fcinfo: pg_sys::FunctionCallInfo) -> &mut T {
     let mut context = std::ptr::null_mut();
-    // SAFETY: the server calls transition functions with their call information. The functions that use this take and return
-    // `internal`, so that SQL can call them as parts of their aggregate only, and all parts of one use the same type.
+    // SAFETY: the server calls transition functions with their call information. The callers take
+    // and return `internal`, so SQL can run them only as parts of their aggregate, and all parts of
+    // one aggregate use the same type.
     unsafe {
         if pg_sys::AggCheckCallContext(fcinfo, &mut context) == 0 {
             context = pg_sys::CurrentMemoryContext;
@@ -17,8 +19,8 @@ pub fn state<T: Default>(state: &mut Internal, fcinfo: pg_sys::FunctionCallInfo)
     }
 }
 
-/// The state, if the group has one.
+/// The state; `None` if the group has none yet.
 pub fn existing_state<T>(state: &Internal) -> Option<&T> {
-    // SAFETY: as above.
+    // SAFETY: as in `state`.
     unsafe { state.get::<T>() }
 }

@@ -1,5 +1,7 @@
-//! Arguments as the server passes them: looked at where they lie, handed on as they are. pgrx's own types would copy each numeric, and
-//! parse each jsonb into a tree that cannot hold every number.
+//! Arguments as the server passes them: read in place and passed on unchanged.
+//!
+//! pgrx's own types would copy each numeric, and parse each jsonb into a tree that cannot hold
+//! every number.
 
 use crate::pg::access::datum;
 use pgrx::datum::DatumWithOid;
@@ -20,20 +22,21 @@ macro_rules! argument {
             }
         }
 
-        // SAFETY: the SQL type is what it says, whatever the value; it is only looked at as that.
+        // SAFETY: the SQL declaration gives the argument this type, and it is read as that type
+        // only.
         unsafe impl<'fcx> pgrx::callconv::ArgAbi<'fcx> for $name {
             unsafe fn unbox_arg_unchecked(arg: pgrx::callconv::Arg<'_, 'fcx>) -> Self {
-                // SAFETY: as the caller vouches; without a value there is none to look at.
+                // SAFETY: guaranteed by the caller; NULL is never read.
                 unsafe { arg.unbox_arg_using_from_datum().unwrap_or(Self(pg_sys::Datum::null())) }
             }
 
             unsafe fn unbox_nullable_arg(arg: pgrx::callconv::Arg<'_, 'fcx>) -> pgrx::nullable::Nullable<Self> {
-                // SAFETY: as the caller vouches.
+                // SAFETY: guaranteed by the caller.
                 unsafe { arg.unbox_arg_using_from_datum().into() }
             }
         }
 
-        // SAFETY: describes the SQL type and nothing else.
+        // SAFETY: the constants only name the SQL type.
         unsafe impl SqlTranslatable for $name {
             const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!($name);
             const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
@@ -42,18 +45,19 @@ macro_rules! argument {
         }
 
         impl $name {
-            /// As a bound parameter.
+            /// A bound parameter; `None` is NULL.
             pub fn bind<'a>(value: Option<Self>) -> DatumWithOid<'a> {
                 match value {
-                    // SAFETY: the value is of this type, and valid as long as the call that it is an argument of.
+                    // SAFETY: the value is of this type, and valid during the call that it was
+                    // passed to.
                     Some(Self(datum)) => unsafe { DatumWithOid::new(datum, $oid) },
                     None => DatumWithOid::null_oid($oid),
                 }
             }
 
-            /// Works with its bytes, in place where they are neither compressed nor stored elsewhere.
+            /// Works with the bytes, in place if they are neither compressed nor in a TOAST table.
             pub fn with_bytes<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
-                // SAFETY: both types are of variable length.
+                // SAFETY: jsonb and numeric are varlena types.
                 unsafe { datum::with_varlena(self.0, work) }
             }
         }
@@ -61,43 +65,49 @@ macro_rules! argument {
 }
 
 argument!(
-    /// A jsonb.
+    /// A jsonb argument.
     Jsonb,
     "jsonb",
     pg_sys::JSONBOID
 );
 argument!(
-    /// A numeric.
+    /// A numeric argument.
     Numeric,
     "numeric",
     pg_sys::NUMERICOID
 );
 
 impl Jsonb {
-    /// One out of text, which must be JSON: an error of ours otherwise.
+    /// Parses JSON text of our own making; 22P02 for any other text.
     pub fn parse(text: &str) -> Self {
         let text = std::ffi::CString::new(text).unwrap_or_default();
-        // SAFETY: the function takes a NUL-terminated string, which it does not keep.
-        let value = unsafe { pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
-        Self(value.unwrap_or_else(|| pgrx::error!("jsonb_in() gave NULL")))
+        // SAFETY: the function takes a NUL-terminated string and does not keep it.
+        let value = unsafe {
+            pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())])
+        };
+        Self(value.unwrap_or_else(|| pgrx::error!("jsonb_in() returned NULL")))
     }
 
-    /// Both together, as `||` does it.
+    /// `self || other`, as SQL's operator merges them.
     pub fn concat(self, other: Self) -> Self {
         // SAFETY: the function takes two jsonb.
-        let value =
-            unsafe { pgrx::direct_function_call_as_datum(pg_sys::jsonb_concat, &[Some(self.0), Some(other.0)]) };
-        Self(value.unwrap_or_else(|| pgrx::error!("jsonb_concat() gave NULL")))
+        let value = unsafe {
+            pgrx::direct_function_call_as_datum(
+                pg_sys::jsonb_concat,
+                &[Some(self.0), Some(other.0)],
+            )
+        };
+        Self(value.unwrap_or_else(|| pgrx::error!("jsonb_concat() returned NULL")))
     }
 
-    /// Bytes of the value, uncompressed.
+    /// The size in bytes, uncompressed.
     pub fn size(self) -> usize {
         // SAFETY: the value is a jsonb.
         unsafe { pg_sys::toast_raw_datum_size(self.0) as usize }
     }
 }
 
-/// As SQL writes it.
+/// The number as SQL displays it.
 impl std::fmt::Display for Numeric {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use pgrx::FromDatum;

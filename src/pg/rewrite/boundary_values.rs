@@ -1,4 +1,5 @@
-//! Values of a type, as texts: those of a list, those that another type's fit, and those beside and between others.
+//! Values of a type, as texts: members of an array, conversions from another type, and boundary
+//! values beside and between known ones.
 
 use super::qual::{text_of, value_of};
 use crate::pg::builtins;
@@ -7,28 +8,38 @@ use pgrx::pg_sys;
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 
-/// How many are told beside others.
-const MOST: usize = 24;
+/// Number of boundary values.
+const MAX_NEIGHBOURS: usize = 24;
 
-/// The members of an array, without NULL.
+/// The elements of an array, without NULLs.
 pub fn members(array: pg_sys::Datum, type_: pg_sys::Oid) -> Vec<pg_sys::Datum> {
-    // SAFETY: an array of this type; as many values as the server says.
+    // SAFETY: an array of this type; the server allocates `count` values and NULL flags.
     unsafe {
         let (mut length, mut by_value, mut align) = (0, false, 0);
         pg_sys::get_typlenbyvalalign(type_, &mut length, &mut by_value, &mut align);
         let array: *mut pg_sys::ArrayType = pg_sys::pg_detoast_datum(array.cast_mut_ptr()).cast();
         let (mut values, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
-        pg_sys::deconstruct_array(array, type_, length.into(), by_value, align, &mut values, &mut nulls, &mut count);
+        pg_sys::deconstruct_array(
+            array,
+            type_,
+            length.into(),
+            by_value,
+            align,
+            &mut values,
+            &mut nulls,
+            &mut count,
+        );
         (0..count as usize).filter(|i| !*nulls.add(*i)).map(|i| *values.add(i)).collect()
     }
 }
 
-/// An array with one member, as a text.
+/// The text of an array with one element.
 pub fn list(member: &str) -> String {
     format!("{{\"{}\"}}", member.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A value of one type as texts of another: both whole numbers beside a fraction, none where there is none.
+/// A value of one type as texts of another. A fraction gives both neighbouring integers; a value
+/// that the type does not accept gives none.
 pub fn fitting(type_: pg_sys::Oid, from: pg_sys::Oid, text: &str) -> Vec<String> {
     // SAFETY: looks up the types.
     let (base, from) = unsafe { (pg_sys::getBaseType(type_), pg_sys::getBaseType(from)) };
@@ -43,7 +54,7 @@ pub fn fitting(type_: pg_sys::Oid, from: pg_sys::Oid, text: &str) -> Vec<String>
     texts.into_iter().filter(|text| is_same || is_value(type_, text)).collect()
 }
 
-/// Whether a text stands for a value of a type.
+/// Whether the input function of a type accepts a text.
 pub fn is_value(type_: pg_sys::Oid, text: &str) -> bool {
     let Ok(text) = CString::new(text) else { return false };
     match subtransaction::rolled_back(AssertUnwindSafe(|| value_of(type_, &text))) {
@@ -53,14 +64,15 @@ pub fn is_value(type_: pg_sys::Oid, text: &str) -> bool {
     }
 }
 
-/// Whether values beside others are known of a type.
+/// Whether [`neighbours`] knows values of a type.
 pub fn has_neighbours(type_: pg_sys::Oid) -> bool {
     // SAFETY: looks up the type.
     let base = unsafe { pg_sys::getBaseType(type_) };
     !neighbours(base, &[], true).is_empty()
 }
 
-/// Values of a type that are not these, and if their order matters, those beside and between them.
+/// A value of a type that is none of these; if their order matters, values below, between and above
+/// them, too.
 pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Vec<String> {
     let numbers = |smallest: i64, largest: i64, step: i64| {
         let mut known: Vec<i64> = values.iter().filter_map(|value| value.parse().ok()).collect();
@@ -69,7 +81,11 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
     let moments = |step: i64, smallest: i64, largest: i64| {
         let number = |value: &String| {
             let value = value_of(type_, &CString::new(value.as_str()).ok()?);
-            let value = if type_ == pg_sys::DATEOID { i64::from(value.value() as i32) } else { value.value() as i64 };
+            let value = if type_ == pg_sys::DATEOID {
+                i64::from(value.value() as i32)
+            } else {
+                value.value() as i64
+            };
             (value > smallest && value < largest).then_some(value)
         };
         let mut known: Vec<i64> = values.iter().filter_map(number).collect();
@@ -83,22 +99,28 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
         pg_sys::INT4OID => texts(numbers(i32::MIN.into(), i32::MAX.into(), 1)),
         pg_sys::INT8OID => texts(numbers(i64::MIN, i64::MAX, 1)),
         pg_sys::NUMERICOID | pg_sys::FLOAT4OID | pg_sys::FLOAT8OID => {
-            let mut known: Vec<f64> =
-                values.iter().filter_map(|value| value.parse().ok()).filter(|v: &f64| v.is_finite()).collect();
+            let mut known: Vec<f64> = values
+                .iter()
+                .filter_map(|value| value.parse().ok())
+                .filter(|v: &f64| v.is_finite())
+                .collect();
             known.sort_by(f64::total_cmp);
-            let mut found: Vec<f64> = known.windows(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();
+            let mut found: Vec<f64> =
+                known.windows(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();
             found.push(known.last().map_or(1.0, |last| last + 1.0));
             found.push(known.first().map_or(0.0, |first| first - 1.0));
-            found.truncate(if is_ordered { MOST } else { 1 });
+            found.truncate(if is_ordered { MAX_NEIGHBOURS } else { 1 });
             found.iter().map(f64::to_string).collect()
         }
         pg_sys::DATEOID => moments(1, i32::MIN.into(), i32::MAX.into()),
-        // A day, in microseconds.
-        pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => moments(86_400_000_000, i64::MIN / 2, i64::MAX / 2),
+        // Steps of a day, in microseconds.
+        pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => {
+            moments(86_400_000_000, i64::MIN / 2, i64::MAX / 2)
+        }
         pg_sys::TEXTOID | pg_sys::VARCHAROID => {
             let mut found: Vec<String> = values.iter().map(|value| format!("{value}a")).collect();
             found.push(if values.is_empty() { "a".to_owned() } else { String::new() });
-            found.truncate(if is_ordered { MOST } else { 1 });
+            found.truncate(if is_ordered { MAX_NEIGHBOURS } else { 1 });
             found
         }
         pg_sys::UUIDOID => vec![builtins::new_uuid().to_string()],
@@ -106,8 +128,14 @@ pub fn neighbours(type_: pg_sys::Oid, values: &[String], is_ordered: bool) -> Ve
     }
 }
 
-/// Whole numbers beside and between others, or only one that is none of them.
-fn beside(known: &mut Vec<i64>, smallest: i64, largest: i64, step: i64, is_ordered: bool) -> Vec<i64> {
+/// Integers below, between and above others; without an order only one above.
+fn beside(
+    known: &mut Vec<i64>,
+    smallest: i64,
+    largest: i64,
+    step: i64,
+    is_ordered: bool,
+) -> Vec<i64> {
     known.sort_unstable();
     known.dedup();
     let mut found = vec![known.last().map_or(0, |last| last.saturating_add(step))];
@@ -117,6 +145,6 @@ fn beside(known: &mut Vec<i64>, smallest: i64, largest: i64, step: i64, is_order
     }
     found.retain(|number| (smallest..=largest).contains(number) && !known.contains(number));
     found.dedup();
-    found.truncate(MOST);
+    found.truncate(MAX_NEIGHBOURS);
     found
 }

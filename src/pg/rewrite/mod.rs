@@ -2,6 +2,7 @@
 
 pub mod boundary_values;
 pub mod candidate_values;
+pub(crate) mod list;
 pub mod policy_expr;
 pub mod qual;
 pub mod redact;

@@ -1,92 +1,96 @@
-//! What an expression of a policy is made of.
+//! Facts about a policy expression: columns, functions, relations and identities that it uses.
 
-use super::qual::{elements, text_of};
+use super::list::elements;
+use super::qual::text_of;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{IntoDatum, is_a, pg_guard};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_void};
 
-/// Functions whose result tells who asks, and the settings that say so too.
-pub struct Identity<'a> {
-    /// The functions.
+/// Functions and settings that return the identity of a request.
+pub struct IdentitySources<'a> {
+    /// Functions, as listed in crewsnow_ops.identity_functions; the first returns the user id.
     pub functions: &'a [pg_sys::Oid],
-    /// The settings.
+    /// Settings that carry claims.
     pub settings: &'a [String],
-    /// Those of them that are a user's id.
+    /// The settings among them that carry the user id.
     pub ids: &'a [String],
 }
 
-/// What was found in an expression.
+/// Facts found in an expression.
 #[derive(Debug, Default, Clone)]
-pub struct Facts {
-    /// Columns of the policy's own table.
+pub struct ExprFacts {
+    /// Columns of the policy's table (`attnum`).
     pub columns: BTreeSet<i16>,
-    /// Functions that are called.
+    /// Oids of called functions.
     pub functions: BTreeSet<u32>,
-    /// Operators that are applied.
+    /// Oids of applied operators.
     pub operators: BTreeSet<u32>,
-    /// How often an identity function is called.
+    /// Number of calls of identity functions.
     pub identity_calls: i32,
-    /// How often of these for each row: not inside a scalar sub-query of its own.
+    /// Number of these calls that run for each row, because no scalar sub-query wraps them.
     pub unwrapped_identity_calls: i32,
-    /// Tables read in sub-queries.
+    /// Oids of relations read in sub-queries.
     pub relations: BTreeSet<u32>,
-    /// Those of them read in sub-queries that do not look at the row.
+    /// Oids of relations read in uncorrelated sub-queries.
     pub uncorrelated_relations: BTreeSet<u32>,
-    /// Constants that are keys into claims.
+    /// Constants used as keys into claims.
     pub claim_keys: BTreeSet<String>,
-    /// Constants given to current_setting().
+    /// Constant arguments of current_setting().
     pub settings: BTreeSet<String>,
-    /// Whether current_user or its like is read.
+    /// Whether it reads current_user, session_user or a synonym.
     pub uses_session_user: bool,
-    /// Whether the time is read.
+    /// Whether it reads the time.
     pub reads_time: bool,
-    /// Whether it is read who has logged in, or from where, which is another one in a request than in an audit.
+    /// Whether it reads the login role, an address, a port or the process id, which differ between
+    /// a request and an audit.
     pub reads_connection: bool,
     /// Constants that an identity is compared with.
     pub literal_identities: BTreeSet<String>,
-    /// Columns that must equal an identity.
+    /// Columns that are compared with an identity for equality.
     pub owner_columns: BTreeSet<i16>,
-    /// Those of them that must equal a user's id, and not their address or team.
+    /// The columns among them that are compared with a user id, and not with an email address or
+    /// team.
     pub user_columns: BTreeSet<i16>,
-    /// Whether a VOLATILE function is called.
+    /// Whether it calls a VOLATILE function.
     pub is_volatile: bool,
 }
 
 struct Walk<'a> {
-    identity: &'a Identity<'a>,
-    facts: &'a mut Facts,
-    /// How many queries deep.
+    identity: &'a IdentitySources<'a>,
+    facts: &'a mut ExprFacts,
+    /// Nesting depth of queries.
     level: u32,
-    /// Inside a scalar sub-query that does not look at the row, which runs once a statement.
+    /// Inside an uncorrelated scalar sub-query, which runs once a statement.
     is_once: bool,
-    /// Inside a sub-query that does not look at the row.
+    /// Inside an uncorrelated sub-query.
     is_uncorrelated: bool,
 }
 
-/// An expression of a policy, about the first table of its range table. It lives as long as the memory context that it was made in.
+/// A policy expression on the first entry of its range table. Lives in the memory context that was
+/// current when it was parsed.
 #[derive(Clone, Copy)]
 pub struct Expression(*mut pg_sys::Node);
 
 impl Expression {
-    /// One that the catalog holds as pg_node_tree.
+    /// Parses the text of a pg_node_tree.
     pub fn parse(tree: &CStr) -> Self {
-        // SAFETY: the server reads what it wrote, and raises for anything else.
+        // SAFETY: a NUL-terminated text; the server raises for anything that is not a node.
         Self(unsafe { pg_sys::stringToNode(tree.as_ptr()).cast() })
     }
 
-    /// Adds what it is made of to `facts`.
-    pub fn collect(self, identity: &Identity<'_>, facts: &mut Facts) {
+    /// Adds the facts of the expression to `facts`.
+    pub fn collect(self, identity: &IdentitySources<'_>, facts: &mut ExprFacts) {
         let mut walk = Walk { identity, facts, level: 0, is_once: false, is_uncorrelated: false };
-        // SAFETY: a valid expression; the walk outlives the visit.
+        // SAFETY: a valid expression; the context outlives the walk.
         unsafe {
-            visit(self.0, (&raw mut walk).cast());
+            collect_facts(self.0, (&raw mut walk).cast());
             facts.is_volatile |= pg_sys::contain_volatile_functions(self.0);
         }
     }
 
-    /// It with its constants propagated and its inlinable SQL functions inlined, as the planner would. IMMUTABLE functions are called, so
-    /// call it with the rights of a client.
+    /// The expression with constants propagated and SQL functions inlined, as the planner does.
+    /// Runs IMMUTABLE functions: call it with the privileges of a client.
     pub fn simplified(self) -> Self {
         // SAFETY: works on a copy of a valid expression.
         unsafe {
@@ -95,9 +99,9 @@ impl Expression {
         }
     }
 
-    /// The boolean constant that it is; `Some(None)` is NULL.
+    /// The value, if the expression is a boolean constant; `Some(None)` is NULL.
     pub fn constant(self) -> Option<Option<bool>> {
-        // SAFETY: the tag says which struct it is.
+        // SAFETY: the tag says which struct a node is.
         unsafe {
             if !is_a(self.0, NodeTag::T_Const) {
                 return None;
@@ -108,19 +112,20 @@ impl Expression {
     }
 }
 
-/// An expression of a table that the catalog holds as pg_node_tree, as SQL: as pg_get_expr() writes it.
-pub fn written(tree: &str, relation: pg_sys::Oid) -> String {
+/// The SQL of a pg_node_tree on a relation, by pg_get_expr().
+pub fn deparsed(tree: &str, relation: pg_sys::Oid) -> String {
     let arguments = [tree.into_datum(), relation.into_datum()];
     // SAFETY: the function takes a text and an oid, and returns a text or NULL.
-    unsafe { pgrx::direct_function_call::<String>(pg_sys::pg_get_expr, &arguments) }.unwrap_or_default()
+    unsafe { pgrx::direct_function_call::<String>(pg_sys::pg_get_expr, &arguments) }
+        .unwrap_or_default()
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     if node.is_null() {
         return false;
     }
-    // SAFETY: the tag says which struct the node is; the context is the walk that `collect` began.
+    // SAFETY: the tag says which struct the node is; the context is the walk of `collect`.
     unsafe {
         let walk = &mut *context.cast::<Walk<'_>>();
         match (*node).type_ {
@@ -134,16 +139,19 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
             NodeTag::T_FuncExpr => {
                 let call = &*node.cast::<pg_sys::FuncExpr>();
                 walk.facts.functions.insert(call.funcid.to_u32());
-                // now(), transaction_timestamp() and statement_timestamp(), by their fixed oids.
+                // Fixed oids of now(), transaction_timestamp() and statement_timestamp().
                 walk.facts.reads_time |= [1299, 2647, 2648].contains(&call.funcid.to_u32());
-                // inet_client_addr(), inet_client_port(), inet_server_addr(), inet_server_port() and pg_backend_pid(), likewise.
-                walk.facts.reads_connection |= [2196, 2197, 2198, 2199, 2026].contains(&call.funcid.to_u32());
+                // Fixed oids of inet_client_addr(), inet_client_port(), inet_server_addr(),
+                // inet_server_port() and pg_backend_pid().
+                walk.facts.reads_connection |=
+                    [2196, 2197, 2198, 2199, 2026].contains(&call.funcid.to_u32());
                 if walk.identity.functions.contains(&call.funcid) {
                     walk.facts.identity_calls += 1;
                     walk.facts.unwrapped_identity_calls += i32::from(!walk.is_once);
                 }
                 if is_current_setting(call.funcid)
-                    && let Some(setting) = elements(call.args).first().and_then(|argument| text(*argument))
+                    && let Some(setting) =
+                        elements(call.args).first().and_then(|argument| text(*argument))
                 {
                     walk.facts.settings.insert(setting);
                 }
@@ -151,10 +159,11 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
             NodeTag::T_OpExpr | NodeTag::T_DistinctExpr | NodeTag::T_NullIfExpr => {
                 let call = &*node.cast::<pg_sys::OpExpr>();
                 walk.facts.operators.insert(call.opno.to_u32());
-                // NULLIF compares to leave something out.
-                if let ([left, right], false) =
-                    (elements::<pg_sys::Node>(call.args).as_slice(), is_a(node, NodeTag::T_NullIfExpr))
-                {
+                // The comparison of a NULLIF removes a value and does not require it.
+                if let ([left, right], false) = (
+                    elements::<pg_sys::Node>(call.args).as_slice(),
+                    is_a(node, NodeTag::T_NullIfExpr),
+                ) {
                     walk.operator(call.opno, *left, *right);
                 }
             }
@@ -177,19 +186,23 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
                 let op = (*node.cast::<pg_sys::SQLValueFunction>()).op;
                 walk.facts.reads_time |= matches!(op, SVFOP_CURRENT_DATE..=SVFOP_LOCALTIMESTAMP_N);
                 walk.facts.reads_connection |= op == SVFOP_SESSION_USER;
-                walk.facts.uses_session_user |=
-                    matches!(op, SVFOP_CURRENT_ROLE | SVFOP_CURRENT_USER | SVFOP_USER | SVFOP_SESSION_USER);
+                walk.facts.uses_session_user |= matches!(
+                    op,
+                    SVFOP_CURRENT_ROLE | SVFOP_CURRENT_USER | SVFOP_USER | SVFOP_SESSION_USER
+                );
             }
             NodeTag::T_SubLink => {
                 let link = &*node.cast::<pg_sys::SubLink>();
-                visit(link.testexpr, context);
+                collect_facts(link.testexpr, context);
                 let walk = &mut *context.cast::<Walk<'_>>();
-                let is_correlated = looks_out(link.subselect, walk.level + 1)
-                    || (!link.testexpr.is_null() && pg_sys::contain_vars_of_level(link.testexpr, walk.level as i32));
+                let is_correlated = has_outer_references(link.subselect, walk.level + 1)
+                    || (!link.testexpr.is_null()
+                        && pg_sys::contain_vars_of_level(link.testexpr, walk.level as i32));
                 let before = (walk.is_once, walk.is_uncorrelated);
                 walk.is_uncorrelated |= !is_correlated;
-                walk.is_once |= !is_correlated && link.subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK;
-                visit(link.subselect, context);
+                walk.is_once |=
+                    !is_correlated && link.subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK;
+                collect_facts(link.subselect, context);
                 let walk = &mut *context.cast::<Walk<'_>>();
                 (walk.is_once, walk.is_uncorrelated) = before;
                 return false;
@@ -205,30 +218,35 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
                     }
                 }
                 walk.level += 1;
-                pg_sys::query_tree_walker(query, Some(visit), context, 0);
+                pg_sys::query_tree_walker(query, Some(collect_facts), context, 0);
                 (*context.cast::<Walk<'_>>()).level -= 1;
                 return false;
             }
             _ => {}
         }
-        pg_sys::expression_tree_walker(node, Some(visit), context)
+        pg_sys::expression_tree_walker(node, Some(collect_facts), context)
     }
 }
 
 impl Walk<'_> {
     /// # Safety
     /// Both must be valid expressions.
-    unsafe fn operator(&mut self, operator: pg_sys::Oid, left: *mut pg_sys::Node, right: *mut pg_sys::Node) {
+    unsafe fn operator(
+        &mut self,
+        operator: pg_sys::Oid,
+        left: *mut pg_sys::Node,
+        right: *mut pg_sys::Node,
+    ) {
         // SAFETY: as the caller vouches.
         unsafe {
             match operator_name(operator).as_str() {
-                "->" | "->>" | "#>" | "#>>" if tells_identity(left, self.identity) => {
+                "->" | "->>" | "#>" | "#>>" if is_identity(left, self.identity) => {
                     self.facts.claim_keys.extend(text(stripped(right)));
                 }
                 "=" => {
                     for (one, other) in [(left, right), (right, left)] {
                         let one = stripped(one);
-                        if !tells_identity(other, self.identity) {
+                        if !is_identity(other, self.identity) {
                             continue;
                         }
                         if is_a(one, NodeTag::T_Const) {
@@ -237,7 +255,7 @@ impl Walk<'_> {
                             let var = &*one.cast::<pg_sys::Var>();
                             if var.varlevelsup == self.level && var.varno == 1 && var.varattno > 0 {
                                 self.facts.owner_columns.insert(var.varattno);
-                                if tells_user(other, self.identity) {
+                                if is_user_id(other, self.identity) {
                                     self.facts.user_columns.insert(var.varattno);
                                 }
                             }
@@ -251,7 +269,7 @@ impl Walk<'_> {
 }
 
 fn is_current_setting(function: pg_sys::Oid) -> bool {
-    // current_setting(text) and current_setting(text, boolean), by their fixed oids.
+    // Fixed oids of current_setting(text) and current_setting(text, boolean).
     [2077, 3294].contains(&function.to_u32())
 }
 
@@ -259,16 +277,20 @@ fn operator_name(operator: pg_sys::Oid) -> String {
     // SAFETY: NULL for an unknown operator, else a NUL-terminated copy.
     unsafe {
         let name = pg_sys::get_opname(operator);
-        if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
+        if name.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
     }
 }
 
-/// The expression without casts that change nothing in its meaning.
+/// The expression without the casts around it, explicit and implicit ones.
 ///
 /// # Safety
 /// The expression must be valid.
 unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: the tag says which struct it is.
+    // SAFETY: the tag says which struct a node is.
     unsafe {
         while !node.is_null() {
             node = match (*node).type_ {
@@ -292,63 +314,68 @@ unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     node
 }
 
-/// Whether an expression calls an identity function or reads a setting with claims, and looks at no row.
+/// Whether an expression calls an identity function or reads a setting with claims, and reads no
+/// row.
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn tells_identity(node: *mut pg_sys::Node, identity: &Identity<'_>) -> bool {
+unsafe fn is_identity(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
     let mut search = Search { identity, found: false };
     // SAFETY: as the caller vouches.
     unsafe {
-        seek(node, (&raw mut search).cast());
+        find_identity(node, (&raw mut search).cast());
         search.found && !pg_sys::contain_var_clause(node)
     }
 }
 
-/// Whether an expression that tells an identity tells a user's id: by the first of the functions, a setting that is one, or the claim sub.
+/// Whether an identity expression is the user id: by the first identity function, a setting that
+/// carries the id, or the claim `sub`.
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn tells_user(node: *mut pg_sys::Node, identity: &Identity<'_>) -> bool {
+unsafe fn is_user_id(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
     let mut search = Search { identity, found: false };
     // SAFETY: as the caller vouches.
-    unsafe { seek_user(node, (&raw mut search).cast()) };
+    unsafe { find_user_id(node, (&raw mut search).cast()) };
     search.found
 }
 
 struct Search<'a> {
-    identity: &'a Identity<'a>,
+    identity: &'a IdentitySources<'a>,
     found: bool,
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn seek_user(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+unsafe extern "C-unwind" fn find_user_id(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     if node.is_null() {
         return false;
     }
-    // SAFETY: the tag says which struct the node is; the context is the search of `tells_user`.
+    // SAFETY: the tag says which struct the node is; the context is the search of `is_user_id`.
     unsafe {
         let search = &mut *context.cast::<Search<'_>>();
         search.found |= match (*node).type_ {
             NodeTag::T_FuncExpr => {
-                search.identity.functions.first() == Some(&(*node.cast::<pg_sys::FuncExpr>()).funcid)
+                search.identity.functions.first()
+                    == Some(&(*node.cast::<pg_sys::FuncExpr>()).funcid)
             }
             NodeTag::T_Const => constant_text(node.cast()).is_some_and(|text| {
                 text == "sub" || search.identity.ids.iter().any(|id| text.eq_ignore_ascii_case(id))
             }),
-            NodeTag::T_Query => return pg_sys::query_tree_walker(node.cast(), Some(seek_user), context, 0),
+            NodeTag::T_Query => {
+                return pg_sys::query_tree_walker(node.cast(), Some(find_user_id), context, 0);
+            }
             _ => false,
         };
-        search.found || pg_sys::expression_tree_walker(node, Some(seek_user), context)
+        search.found || pg_sys::expression_tree_walker(node, Some(find_user_id), context)
     }
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn seek(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+unsafe extern "C-unwind" fn find_identity(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     if node.is_null() {
         return false;
     }
-    // SAFETY: the tag says which struct the node is; the context is the search of `tells_identity`.
+    // SAFETY: the tag says which struct the node is; the context is the search of `is_identity`.
     unsafe {
         let search = &mut *context.cast::<Search<'_>>();
         match (*node).type_ {
@@ -364,28 +391,30 @@ unsafe extern "C-unwind" fn seek(node: *mut pg_sys::Node, context: *mut c_void) 
                     return true;
                 }
             }
-            NodeTag::T_Query => return pg_sys::query_tree_walker(node.cast(), Some(seek), context, 0),
+            NodeTag::T_Query => {
+                return pg_sys::query_tree_walker(node.cast(), Some(find_identity), context, 0);
+            }
             _ => {}
         }
-        pg_sys::expression_tree_walker(node, Some(seek), context)
+        pg_sys::expression_tree_walker(node, Some(find_identity), context)
     }
 }
 
-/// Whether a sub-query looks at a row outside of it, from `level` queries up.
+/// Whether a sub-query refers to one of the `level` queries around it.
 ///
 /// # Safety
 /// The sub-query must be valid.
-unsafe fn looks_out(query: *mut pg_sys::Node, level: u32) -> bool {
-    // SAFETY: as the caller vouches; given a query, the server counts levels from inside of it.
+unsafe fn has_outer_references(query: *mut pg_sys::Node, level: u32) -> bool {
+    // SAFETY: as the caller vouches; for a query, the server counts levels from inside of it.
     unsafe { (1..=level as i32).any(|level| pg_sys::contain_vars_of_level(query, level)) }
 }
 
-/// The text that a constant of a string type is.
+/// The text of a constant; `None` for NULL and for any other expression.
 ///
 /// # Safety
 /// The expression must be valid.
 unsafe fn text(node: *mut pg_sys::Node) -> Option<String> {
-    // SAFETY: the tag says which struct it is.
+    // SAFETY: the tag says which struct a node is.
     unsafe { is_a(node, NodeTag::T_Const).then(|| constant_text(node.cast())).flatten() }
 }
 

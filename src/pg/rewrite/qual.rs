@@ -1,59 +1,73 @@
-//! Conditions in the server's own form: what row-level security adds to a statement, folded, compared and written as SQL.
+//! Quals as the server represents them: the conditions that row-level security adds to a statement.
+//! They can be folded, compared, substituted into and deparsed to SQL.
 
-use super::row_security::Origin;
+use super::list::elements;
+use super::vars::columns_of;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, c_int, c_void};
 
-// Its callback has no arguments in pgrx's declaration for 15, and another name from 16 on.
+copied_for!("pg15" "pg16" "pg17" "pg18": "expression_tree_mutator of nodes/nodeFuncs.h");
+
+// pgrx declares the callback without arguments for 15; from 16 on the symbol has another name.
 unsafe extern "C-unwind" {
     #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
-    fn expression_tree_mutator(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node;
+    fn expression_tree_mutator(
+        node: *mut pg_sys::Node,
+        mutator: Mutator,
+        context: *mut c_void,
+    ) -> *mut pg_sys::Node;
 }
-pub(crate) type Mutator = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
+pub(crate) type Mutator =
+    unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
 
-/// Conditions on the row of one table, all of which must hold. In it the table is the first of the range table. It lives as long as the
-/// memory context that was current when it was made.
+/// An implicit AND of conditions on the row of one table, which is the first entry of the range
+/// table. Lives in the memory context that was current when it was built.
 #[derive(Clone, Copy)]
 pub struct Qual(pub(crate) *mut pg_sys::List);
 
-impl ConstFolded {
-    /// Both.
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Never, _) | (_, Self::Never) => Self::Never,
-            (Self::Always, left) | (left, Self::Always) => left,
-            (Self::Depends(one), Self::Depends(other)) => Self::Depends(one.and(other)),
-        }
-    }
-}
+/// From where a substituted column comes: its number in the qual, the index of the range table
+/// entry, the column number there, and the type.
+pub type Origin = (i16, i32, i16, pg_sys::Oid);
 
-/// Values for `$1` and so on.
+/// Bound values for `$1`, `$2` and so on.
 pub struct Parameters {
     pub(crate) list: pg_sys::ParamListInfo,
     pub(crate) types: Vec<pg_sys::Oid>,
 }
 
-/// What is left of a condition once all that a session knows is put in.
+/// A qual after constant folding with all values that the session supplies.
 #[derive(Clone, Copy)]
 pub enum ConstFolded {
-    /// It holds for every row.
-    Always,
-    /// It holds for no row.
-    Never,
-    /// It depends on the row.
-    Depends(Qual),
+    /// Holds for every row.
+    True,
+    /// Holds for no row: FALSE or NULL.
+    False,
+    /// Depends on the row.
+    Residual(Qual),
+}
+
+impl ConstFolded {
+    /// The conjunction of both.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::True, left) | (left, Self::True) => left,
+            (Self::Residual(one), Self::Residual(other)) => Self::Residual(one.and(other)),
+        }
+    }
 }
 
 impl Parameters {
-    /// None.
+    /// For a statement without parameters.
     pub fn none() -> Self {
         Self { list: std::ptr::null_mut(), types: Vec::new() }
     }
 
-    /// These values, of these types.
+    /// Each value with its type. The values are not copied.
     pub fn new(values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Self {
-        // SAFETY: the server allocates room for as many values as are written.
+        // SAFETY: the server allocates as many parameters as are written.
         unsafe {
             let list = pg_sys::makeParamList(values.len() as c_int);
             let places = (*list).params.as_mut_ptr();
@@ -70,7 +84,7 @@ impl Parameters {
     }
 }
 
-/// The value of a type that a text stands for. Raises what the type's input function raises.
+/// Parses a text with the input function of a type. Raises the errors of that function.
 pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
     let (mut input, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
     // SAFETY: the text is NUL-terminated and only read.
@@ -80,16 +94,16 @@ pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
     }
 }
 
-/// The value of a type that a text stands for, as a bound parameter.
+/// As [`value_of`], as a bound parameter.
 pub fn bound_value_of<'a>(type_: pg_sys::Oid, text: &CStr) -> pgrx::datum::DatumWithOid<'a> {
-    // SAFETY: a value of this type, in the current memory context.
+    // SAFETY: the value is of this type, in the current memory context.
     unsafe { pgrx::datum::DatumWithOid::new(value_of(type_, text), type_) }
 }
 
-/// A value as its type writes it.
+/// The text of a value, by the output function of its type.
 pub fn text_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> String {
     let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
-    // SAFETY: a type's output function gives a NUL-terminated text, which is copied.
+    // SAFETY: an output function returns a NUL-terminated text, which is copied.
     unsafe {
         pg_sys::getTypeOutputInfo(type_, &mut output, &mut is_varlena);
         let text = pg_sys::OidOutputFunctionCall(output, value);
@@ -97,64 +111,53 @@ pub fn text_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> String {
     }
 }
 
-/// The elements of a list of pointers.
-///
-/// # Safety
-/// The list must be NIL or one of pointers to `T`.
-pub(crate) unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
-    if list.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: a list that is not NIL has so many cells.
-    unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).ptr_value.cast()).collect() }
-}
-
 impl Qual {
-    /// The condition that always holds.
+    /// The empty AND, which holds for every row.
     pub const ALWAYS: Self = Self(std::ptr::null_mut());
 
-    /// A single expression, about the first table of its range table.
+    /// A qual of one expression on the first entry of its range table.
     pub fn one(expression: *mut pg_sys::Node) -> Self {
         // SAFETY: makes a list that holds the pointer.
         unsafe { Self(pg_sys::lappend(std::ptr::null_mut(), expression.cast())) }
     }
 
-    /// Whether there is nothing to hold.
+    /// Whether it is the empty AND.
     pub fn is_empty(self) -> bool {
         self.0.is_null()
     }
 
-    /// The condition that never holds.
+    /// A qual that holds for no row.
     pub fn never() -> Self {
         // SAFETY: makes a constant.
         Self::one(unsafe { pg_sys::makeBoolConst(false, false) })
     }
 
-    /// Whether it is written as `other` is.
+    /// Whether both are the same expression tree.
     pub fn is_same(self, other: Self) -> bool {
         // SAFETY: lists of valid expressions.
         unsafe { pg_sys::equal(self.0.cast(), other.0.cast()) }
     }
 
-    /// Whether `other` holds for every row for which `self` does; both folded. What cannot be proved is `false`.
+    /// Whether the server can prove that `other` holds for every row for which `self` holds. Both
+    /// must be folded.
     pub fn implies(self, other: Self) -> bool {
         // SAFETY: both are implicit ANDs of valid expressions.
         unsafe { !self.is_empty() && pg_sys::predicate_implied_by(other.0, self.0, false) }
     }
 
-    /// Both.
+    /// The conjunction of both.
     pub fn and(self, other: Self) -> Self {
-        // SAFETY: makes a list; the expressions, which nothing changes where they are, are those of both.
+        // SAFETY: makes a list that shares the expressions, which are never changed in place.
         unsafe { Self(pg_sys::list_concat_copy(self.0, other.0)) }
     }
 
-    /// What must hold, one by one.
+    /// The ANDed conditions, each as a qual.
     pub fn terms(self) -> Vec<Self> {
         // SAFETY: a list of expressions.
         unsafe { elements(self.0) }.into_iter().map(Self::one).collect()
     }
 
-    /// It without what it says again.
+    /// The qual without repeated conditions.
     pub fn distinct(self) -> Self {
         let mut distinct: Vec<Self> = Vec::new();
         let terms = self.terms();
@@ -163,13 +166,18 @@ impl Qual {
                 distinct.push(*term);
             }
         }
-        if distinct.len() == terms.len() { self } else { distinct.into_iter().fold(Self::ALWAYS, Self::and) }
+        if distinct.len() == terms.len() {
+            self
+        } else {
+            distinct.into_iter().fold(Self::ALWAYS, Self::and)
+        }
     }
 
-    /// What is left of it in this session: its STABLE functions are called, as the planner calls them for its estimates, and constants
-    /// propagated. May raise whatever those functions raise.
+    /// Folds the qual for this session: STABLE functions are called, as the planner calls them for
+    /// estimates, and constants are propagated. Raises the errors of those functions.
     pub fn fold(self, parameters: &Parameters) -> ConstFolded {
-        // SAFETY: works on copies of valid expressions; the planner's state is as its own caller makes it, and only read.
+        // SAFETY: works on copies of valid expressions. The planner's state has the fields that
+        // estimate_expression_value() reads.
         unsafe {
             let root = new_node::<pg_sys::PlannerInfo>(NodeTag::T_PlannerInfo);
             (*root).glob = new_node(NodeTag::T_PlannerGlobal);
@@ -189,22 +197,22 @@ impl Qual {
                 }
             };
             if left.is_null() {
-                ConstFolded::Always
+                ConstFolded::True
             } else if elements(left).iter().any(is_false) {
-                ConstFolded::Never
+                ConstFolded::False
             } else {
-                ConstFolded::Depends(Self(left))
+                ConstFolded::Residual(Self(left))
             }
         }
     }
 
-    /// Whether no row for which `self` holds can satisfy `other`; both folded. What cannot be proved is `false`.
+    /// Whether the server can prove that no row satisfies both. Both must be folded.
     pub fn refutes(self, other: Self) -> bool {
         // SAFETY: both are implicit ANDs of valid expressions.
         unsafe { !self.is_empty() && pg_sys::predicate_refuted_by(other.0, self.0, false) }
     }
 
-    /// Its alternatives, where it is one condition that has some.
+    /// The ORed conditions of a qual that is a single OR; otherwise the qual itself.
     pub fn alternatives(self) -> Vec<Self> {
         // SAFETY: a list of valid expressions; the tag says which struct each is.
         unsafe {
@@ -212,32 +220,39 @@ impl Qual {
                 && is_a(*only, NodeTag::T_BoolExpr)
                 && (*only.cast::<pg_sys::BoolExpr>()).boolop == pg_sys::BoolExprType::OR_EXPR
             {
-                return elements((*only.cast::<pg_sys::BoolExpr>()).args).into_iter().map(Self::one).collect();
+                return elements((*only.cast::<pg_sys::BoolExpr>()).args)
+                    .into_iter()
+                    .map(Self::one)
+                    .collect();
             }
         }
         vec![self]
     }
 
-    /// Whether it reads other tables, or this one again.
+    /// Whether it contains a sub-query.
     pub fn has_sub_queries(self) -> bool {
         // SAFETY: a list of valid expressions.
         unsafe { pg_sys::checkExprHasSubLink(self.0.cast()) }
     }
 
-    /// Whether it looks at the row at all.
+    /// Whether it reads a column of the row.
     pub fn reads_row(self) -> bool {
         // SAFETY: a list of valid expressions, in which the row is of level 0.
         unsafe { pg_sys::contain_vars_of_level(self.0.cast(), 0) }
     }
 
-    /// The condition that the row would have to meet if one of its columns had this value instead; `None` where it looks at the row as a
-    /// whole.
-    pub fn with_column(self, column: i16, type_: pg_sys::Oid, value: pg_sys::Datum) -> Option<Self> {
-        self.with_value(column, type_, Some(value))
+    /// The qual with a constant in place of a column; `None` if it contains a whole-row reference.
+    pub fn substitute(self, column: i16, type_: pg_sys::Oid, value: pg_sys::Datum) -> Option<Self> {
+        self.substitute_nullable(column, type_, Some(value))
     }
 
-    /// The same with a value that may be NULL.
-    pub fn with_value(self, column: i16, type_: pg_sys::Oid, value: Option<pg_sys::Datum>) -> Option<Self> {
+    /// As [`Qual::substitute`], with a value that may be NULL.
+    pub fn substitute_nullable(
+        self,
+        column: i16,
+        type_: pg_sys::Oid,
+        value: Option<pg_sys::Datum>,
+    ) -> Option<Self> {
         if self.reads_whole_row() {
             return None;
         }
@@ -247,34 +262,37 @@ impl Qual {
             pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
             let collation = pg_sys::get_typcollation(type_);
             let (is_null, value) = (value.is_none(), value.unwrap_or(pg_sys::Datum::null()));
-            let constant = pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
+            let constant =
+                pg_sys::makeConst(type_, -1, collation, length.into(), value, is_null, by_value);
             Some(self.with_expressions(&[(column, constant.cast())]))
         }
     }
 
-    /// It about a row that is put together: with columns of other tables in place of its own.
+    /// The qual with columns of other range table entries in place of its own.
     pub(crate) fn with_origins(self, origins: &[Origin]) -> Self {
-        // SAFETY: makes references to columns of these types.
+        // SAFETY: makes Vars of these types.
         unsafe {
-            let expressions = origins.iter().map(|(column, place, number, type_)| {
+            let expressions = origins.iter().map(|(column, entry, number, type_)| {
                 let collation = pg_sys::get_typcollation(*type_);
-                (*column, pg_sys::makeVar(*place, *number, *type_, -1, collation, 0).cast())
+                (*column, pg_sys::makeVar(*entry, *number, *type_, -1, collation, 0).cast())
             });
             self.with_expressions(&expressions.collect::<Vec<_>>())
         }
     }
 
-    /// It with these expressions in place of columns.
+    /// The qual with these expressions in place of columns.
     ///
     /// # Safety
-    /// They must be of the columns' types, and the condition must not look at the row as a whole.
+    /// Each must be of the column's type, and the qual must not contain a whole-row reference.
     unsafe fn with_expressions(self, expressions: &[(i16, *mut pg_sys::Expr)]) -> Self {
-        // SAFETY: the list is a copy; without references to the whole row no range table entry is needed.
+        // SAFETY: the list is a copy; without whole-row references no range table entry is needed.
         unsafe {
-            let targets = expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
-                let entry = pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
-                pg_sys::lappend(targets, entry.cast())
-            });
+            let targets =
+                expressions.iter().fold(std::ptr::null_mut(), |targets, (column, expression)| {
+                    let entry =
+                        pg_sys::makeTargetEntry(*expression, *column, std::ptr::null_mut(), false);
+                    pg_sys::lappend(targets, entry.cast())
+                });
             let mut has_sublinks = true;
             let node = pg_sys::ReplaceVarsFromTargetList(
                 copy(self.0).cast(),
@@ -292,32 +310,48 @@ impl Qual {
         }
     }
 
-    /// Values of columns with which it would hold, as far as it is made of columns that must have a value: `status = 'draft'`, `is_public`.
-    /// Where it has alternatives, those of the first that is. It must be folded.
+    /// Column values that satisfy the conditions of the form `status = 'draft'`, `is_public` or
+    /// `NOT is_public`, on columns that `may_set` admits. From an OR, the first branch with such a
+    /// form is taken. The qual must be folded.
     pub fn choices(self, may_set: &dyn Fn(i16) -> bool) -> Vec<Choice> {
         // SAFETY: a list of valid expressions.
-        unsafe { elements(self.0).into_iter().filter_map(|term| choices(term, may_set)).flatten().collect() }
+        unsafe {
+            elements(self.0)
+                .into_iter()
+                .filter_map(|term| choices(term, may_set))
+                .flatten()
+                .collect()
+        }
     }
 
-    /// It with these values in place of columns.
+    /// The qual with these values in place of columns.
     pub fn with_choices(self, choices: &[Choice]) -> Option<Self> {
-        choices.iter().try_fold(self, |changed, (column, type_, value)| changed.with_column(*column, *type_, *value))
+        choices.iter().try_fold(self, |changed, (column, type_, value)| {
+            changed.substitute(*column, *type_, *value)
+        })
     }
 
-    /// Whether it looks at the row as a whole.
+    /// The columns that it reads; `None` if it contains a whole-row reference.
+    pub fn columns(self) -> Option<BTreeSet<i16>> {
+        // SAFETY: a list of valid expressions.
+        unsafe { columns_of(self.0.cast(), 0) }
+    }
+
+    /// Whether it contains a whole-row reference.
     fn reads_whole_row(self) -> bool {
         let mut found = false;
-        // SAFETY: a list of valid expressions; the walker writes to `found` alone.
+        // SAFETY: a list of valid expressions; the walker writes to nothing but `found`.
         unsafe { find_whole_row(self.0.cast(), (&raw mut found).cast()) };
         found
     }
 
-    /// It as SQL, for a table.
+    /// The qual as SQL on this table; empty if the table was dropped.
     pub fn to_sql(self, table: pg_sys::Oid) -> String {
         if self.is_empty() {
             return "true".to_owned();
         }
-        // SAFETY: the table exists, as the condition is about it; the text is NUL-terminated and copied.
+        // SAFETY: get_rel_name() returns NULL for a dropped table; the text is NUL-terminated and
+        // copied.
         unsafe {
             let name = pg_sys::get_rel_name(table);
             if name.is_null() {
@@ -334,7 +368,7 @@ impl Qual {
 /// A column, its type, and a value for it.
 pub type Choice = (i16, pg_sys::Oid, pg_sys::Datum);
 
-/// What one term asks for; `None` where it is of another kind.
+/// The choices of one condition; `None` if it has another form.
 ///
 /// # Safety
 /// The expression must be valid.
@@ -343,7 +377,8 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
     unsafe {
         let column = |node: *mut pg_sys::Node| {
             let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
-            (var.varno == 1 && var.varlevelsup == 0 && var.varattno > 0 && may_set(var.varattno)).then_some(var)
+            (var.varno == 1 && var.varlevelsup == 0 && var.varattno > 0 && may_set(var.varattno))
+                .then_some(var)
         };
         match (*term).type_ {
             NodeTag::T_Var => {
@@ -354,8 +389,12 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
                 let call = &*term.cast::<pg_sys::OpExpr>();
                 let arguments = elements::<pg_sys::Node>(call.args);
                 let [left, right] = arguments.as_slice() else { return None };
-                let (var, other) = column(*left).map(|var| (var, *right)).or(column(*right).map(|var| (var, *left)))?;
-                if !is_a(other, NodeTag::T_Const) || !pg_sys::op_mergejoinable(call.opno, var.vartype) {
+                let (var, other) = column(*left)
+                    .map(|var| (var, *right))
+                    .or(column(*right).map(|var| (var, *left)))?;
+                if !is_a(other, NodeTag::T_Const)
+                    || !pg_sys::op_mergejoinable(call.opno, var.vartype)
+                {
                     return None;
                 }
                 let constant = &*other.cast::<pg_sys::Const>();
@@ -370,10 +409,16 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
                         let var = column(*only)?;
                         Some(vec![(var.varattno, var.vartype, false.into())])
                     }
-                    (pg_sys::BoolExprType::OR_EXPR, _) => terms.into_iter().find_map(|term| choices(term, may_set)),
-                    (pg_sys::BoolExprType::AND_EXPR, _) => {
-                        Some(terms.into_iter().filter_map(|term| choices(term, may_set)).flatten().collect())
+                    (pg_sys::BoolExprType::OR_EXPR, _) => {
+                        terms.into_iter().find_map(|term| choices(term, may_set))
                     }
+                    (pg_sys::BoolExprType::AND_EXPR, _) => Some(
+                        terms
+                            .into_iter()
+                            .filter_map(|term| choices(term, may_set))
+                            .flatten()
+                            .collect(),
+                    ),
                     _ => None,
                 }
             }
@@ -405,13 +450,17 @@ unsafe fn new_node<T>(tag: NodeTag) -> *mut T {
     }
 }
 
-/// `(SELECT f())` in place of `f()` is how policies have a function called once a statement; the planner does not look into it.
+/// Replaces `(SELECT f())` by `f()`. Policies write the former for one call a statement, but
+/// constant folding does not descend into a SubLink.
 #[pg_guard]
-unsafe extern "C-unwind" fn unwrap(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
+unsafe extern "C-unwind" fn unwrap(
+    node: *mut pg_sys::Node,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
     if node.is_null() {
         return node;
     }
-    // SAFETY: the tag says which struct the node is; the mutator hands on copies of valid nodes.
+    // SAFETY: the tag says which struct the node is; the mutator passes copies of valid nodes.
     unsafe {
         if is_a(node, NodeTag::T_SubLink)
             && let Some(expression) = scalar_without_from(node.cast())
@@ -422,23 +471,32 @@ unsafe extern "C-unwind" fn unwrap(node: *mut pg_sys::Node, context: *mut c_void
     }
 }
 
-/// The server's own walk through an expression, whose errors (one that is too deep) must unwind what is Rust's on the way.
+/// The server's expression_tree_mutator() within a guard: its errors, such as a stack that is too
+/// deep, must unwind the Rust frames of the mutator.
 ///
 /// # Safety
 /// The node must be valid, and the context the mutator's.
-pub(crate) unsafe fn mutate(node: *mut pg_sys::Node, mutator: Mutator, context: *mut c_void) -> *mut pg_sys::Node {
+pub(crate) unsafe fn mutate(
+    node: *mut pg_sys::Node,
+    mutator: Mutator,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
     // SAFETY: as the caller vouches.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context)) }
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context))
+    }
 }
 
-/// What a scalar sub-query without FROM returns, if it depends on nothing around it.
+/// The result expression of a scalar sub-query that has no FROM and no outer references.
 ///
 /// # Safety
 /// The node must be valid.
 unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys::Node> {
     // SAFETY: as the caller vouches; a target list holds target entries.
     unsafe {
-        if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK || !is_a((*link).subselect, NodeTag::T_Query) {
+        if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK
+            || !is_a((*link).subselect, NodeTag::T_Query)
+        {
             return None;
         }
         let query = &*(*link).subselect.cast::<pg_sys::Query>();
@@ -456,7 +514,8 @@ unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys:
         let targets = elements::<pg_sys::TargetEntry>(query.targetList);
         let [target] = targets.as_slice() else { return None };
         let expression: *mut pg_sys::Node = (**target).expr.cast();
-        (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level))).then_some(expression)
+        (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level)))
+            .then_some(expression)
     }
 }
 

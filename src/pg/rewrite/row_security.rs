@@ -1,91 +1,69 @@
-//! Asking the server what its row-level security makes of a statement of the current user, and running a query under what it said.
+//! Reads the quals that the server's row-level security adds to a statement of the current user,
+//! and runs queries under given quals.
 
-use super::qual::{Parameters, Qual, elements};
+use super::list::elements;
+use super::qual::{Origin, Parameters, Qual};
 use crate::pg::access::datum::column;
+pub use crate::pg::catalog::privilege::Command;
 use pgrx::spi::quote_identifier;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 
-// The server's utils/datum.h, which pgrx leaves out.
+copied_for!("pg15" "pg16" "pg17" "pg18": "datumCopy of utils/datum.h");
+
+// From utils/datum.h, which pgrx does not declare.
 unsafe extern "C-unwind" {
     fn datumCopy(value: pg_sys::Datum, is_by_value: bool, length: i32) -> pg_sys::Datum;
 }
 
-/// A command on a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Command {
-    /// SELECT
-    Select,
-    /// INSERT
-    Insert,
-    /// UPDATE
-    Update,
-    /// DELETE
-    Delete,
-}
-
-impl Command {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Select, Self::Insert, Self::Update, Self::Delete];
-
-    /// As SQL writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Select => "SELECT",
-            Self::Insert => "INSERT",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-        }
-    }
-}
-
-/// Why the server's answer says nothing about a table.
+/// Reason why the quals of a table decide nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecidable {
-    /// A rewrite rule of the table makes something else of the command.
-    #[error("a rewrite rule makes something else of the command")]
+    /// A rule of the table replaces the command.
+    #[error("a rewrite rule replaces the command")]
     Rewritten,
-    /// What it would be for another value of a column cannot be told.
-    #[error("a policy looks at the row as a whole")]
+    /// A whole-row reference: no column value can be substituted.
+    #[error("a policy refers to the row as a whole")]
     WholeRow,
-    /// Running it would cost too much.
-    #[error("looking at every row would cost too much")]
+    /// The planner expects a query to cost more than its limit.
+    #[error("reading every row would cost too much")]
     TooExpensive,
 }
 
-/// What the server enforces for the current user.
+/// The quals that the server enforces for the current user's command.
 #[derive(Clone, Copy)]
 pub struct Effective {
-    /// Which existing rows the command reaches.
+    /// Qual that existing rows must satisfy.
     pub using: Qual,
-    /// Which rows it may leave behind.
+    /// Qual that new rows must satisfy.
     pub check: Qual,
 }
 
-/// A table and a column of it, as statements name them.
+/// A table as statements name it.
 pub struct RelationRef {
-    /// The table's oid.
+    /// `pg_class.oid`.
     pub table: pg_sys::Oid,
-    /// Quoted and qualified.
+    /// The qualified and quoted name.
     pub name: String,
-    /// Some column.
+    /// The name of any column, unquoted.
     pub column: String,
 }
 
-/// What the server enforces for the current user's command on a table: its own analysis and rewriting of the statement, so that policies'
-/// combination, roles, ownership and exemptions are its own. Nothing is run, no privilege is looked at.
+/// The quals for a command of the current user on a table. The server itself analyses and rewrites
+/// a statement, and so decides about the combination of policies, roles, ownership and exemptions.
+/// The statement is not run, and privileges are not checked.
 pub fn effective(command: Command, on: &RelationRef) -> Result<Effective, Undecidable> {
     let name = &on.name;
     let sql = match command {
         Command::Select => format!("SELECT FROM {name}"),
         Command::Insert => format!("INSERT INTO {name} DEFAULT VALUES"),
-        // Neither reads a column, so the policies of SELECT do not narrow it: as wide as it can be had.
+        // Reads no column, so that the policies for SELECT do not narrow the command.
         Command::Update => format!("UPDATE {name} SET {} = DEFAULT", quote_identifier(&on.column)),
         Command::Delete => format!("DELETE FROM {name}"),
     };
     let query = analysed(&CString::new(sql).unwrap_or_default(), &Parameters::none())?;
-    // SAFETY: the server made the query; a statement on one table has it in its range table, else a rule has replaced it.
+    // SAFETY: the server made the query. If the table is missing in the range table, a rule
+    // replaced the statement.
     unsafe {
         let (index, table) = table_of(query).ok_or(Undecidable::Rewritten)?;
         if (*table).relid != on.table {
@@ -93,8 +71,10 @@ pub fn effective(command: Command, on: &RelationRef) -> Result<Effective, Undeci
         }
         let mut check: *mut pg_sys::List = std::ptr::null_mut();
         for option in elements::<pg_sys::WithCheckOption>((*query).withCheckOptions) {
-            let is_policy =
-                matches!((*option).kind, pg_sys::WCOKind::WCO_RLS_INSERT_CHECK | pg_sys::WCOKind::WCO_RLS_UPDATE_CHECK);
+            let is_policy = matches!(
+                (*option).kind,
+                pg_sys::WCOKind::WCO_RLS_INSERT_CHECK | pg_sys::WCOKind::WCO_RLS_UPDATE_CHECK
+            );
             if is_policy && !(*option).qual.is_null() {
                 check = pg_sys::lappend(check, (*option).qual.cast());
             }
@@ -109,15 +89,15 @@ pub fn effective(command: Command, on: &RelationRef) -> Result<Effective, Undeci
     }
 }
 
-/// The condition that a policy alone would be for the current user: what it reads in sub-queries is under the current user's own row-level
-/// security, as it is when the server adds it to a statement.
+/// The qual of a single policy for the current user. Relations in its sub-queries are under the
+/// current user's row-level security, as in a statement to which the server adds the policy.
 ///
 /// `expression` is the text of a pg_node_tree.
 pub fn policy_condition(on: &RelationRef, expression: &CStr) -> Result<Qual, Undecidable> {
     let sql = CString::new(format!("SELECT FROM {}", on.name)).unwrap_or_default();
     let query = parsed(&sql, &Parameters::none())?;
-    // SAFETY: the expression comes from pg_policy and is about the table, which is the first and only one in the range table of the
-    // statement; locks on what it reads are taken as for a statement from a rule.
+    // SAFETY: the expression is from pg_policy and on the table, which is the only entry in the
+    // range table of the statement. Its relations are locked as those of a rule's statement.
     unsafe {
         (*(*query).jointree).quals = pg_sys::stringToNode(expression.as_ptr()).cast();
         (*query).hasSubLinks = true;
@@ -129,19 +109,19 @@ pub fn policy_condition(on: &RelationRef, expression: &CStr) -> Result<Qual, Und
     }
 }
 
-/// A query and its values: `SELECT` from one table, which comes first.
+/// A `SELECT` whose first range table entry is the table of a qual.
 pub struct RowQuery<'a> {
-    /// The statement.
+    /// The text of the statement.
     pub sql: &'a str,
-    /// Its values.
+    /// Its parameters.
     pub parameters: Parameters,
 }
 
 impl RowQuery<'_> {
-    /// Its WHERE clause.
+    /// The WHERE clause; [`Qual::ALWAYS`] without one.
     pub fn condition(&self) -> Result<Qual, Undecidable> {
         let query = unsecured(&CString::new(self.sql).unwrap_or_default(), &self.parameters)?;
-        // SAFETY: the server made the query; an absent WHERE is an empty condition.
+        // SAFETY: the server made the query; quals are NULL without a WHERE clause.
         unsafe {
             let quals = (*(*query).jointree).quals;
             if quals.is_null() {
@@ -151,15 +131,21 @@ impl RowQuery<'_> {
         }
     }
 
-    /// Runs it, with `condition` in place of the table's own row-level security and without a look at privileges on the table; at most
-    /// `most` rows. `Err` if the planner expects it to cost more than `cost`.
+    /// Runs the query with `condition` in place of the table's row-level security and without
+    /// privilege checks on the table, for at most `most` rows. `Err` if the planner expects a cost
+    /// above `cost`.
     ///
     /// The values are copied into the current memory context.
-    pub fn rows(&self, condition: Qual, most: u64, cost: f64) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
+    pub fn rows(
+        &self,
+        condition: Qual,
+        most: u64,
+        cost: f64,
+    ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = unsecured(&sql, &self.parameters)?;
-        // SAFETY: the server made the query, and plans and runs it as it does any; the condition is about the first table. What is left
-        // open by an error ends with the subtransaction that every caller is in.
+        // SAFETY: the server made the query; the condition is on its first range table entry. After
+        // an error, the subtransaction of the caller releases all resources.
         unsafe {
             let (_, table) = table_of(query).ok_or(Undecidable::Rewritten)?;
             (*table).securityQuals = match condition.is_empty() {
@@ -172,20 +158,18 @@ impl RowQuery<'_> {
     }
 }
 
-/// A query that puts a row together from several tables and lists: `SELECT … FROM` a list.
+/// A `SELECT` that composes rows from several tables and lists of values in FROM.
 pub struct RowComposition<'a> {
-    /// The statement.
+    /// The text of the statement.
     pub sql: &'a str,
-    /// Its values.
+    /// Its parameters.
     pub parameters: Parameters,
 }
 
-/// From where a column comes: its number in the condition, the place in FROM, the number there, and its type.
-pub type Origin = (i16, i32, i16, pg_sys::Oid);
-
 impl RowComposition<'_> {
-    /// The first of the rows that meets a condition, whose columns come from where `origins` say, and the others from what stands first in FROM.
-    /// No privilege is looked at but those of the condition's own sub-queries.
+    /// The first composed row that satisfies a condition. `origins` maps columns of the condition
+    /// to entries in FROM; other columns are those of the first entry. Privileges are checked only
+    /// for sub-queries of the condition.
     ///
     /// The values are copied into the current memory context.
     pub fn first(
@@ -197,22 +181,24 @@ impl RowComposition<'_> {
         let sql = CString::new(self.sql).unwrap_or_default();
         let query = unsecured(&sql, &self.parameters)?;
         let condition = condition.with_origins(origins);
-        // SAFETY: as in `RowQuery::rows`; the condition is about what stands in FROM.
+        // SAFETY: as in `RowQuery::rows`; the condition refers to entries in FROM only.
         unsafe {
             require_nothing(query);
             let from = &mut *(*query).jointree;
             let before = pg_sys::make_ands_implicit(from.quals.cast());
-            from.quals = pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
+            from.quals =
+                pg_sys::make_ands_explicit(pg_sys::list_concat(before, condition.0)).cast();
             Ok(run(query, &sql, &self.parameters, 1, cost)?.into_iter().next())
         }
     }
 }
 
-/// Plans and runs a query, for so many rows at most, and copies their values into the current memory context.
+/// Plans and runs a query for at most `most` rows, and copies their values into the current memory
+/// context.
 ///
 /// # Safety
-/// The query must be the server's, apart from conditions and columns about what it reads. What is left open by an error ends with the
-/// subtransaction that every caller is in.
+/// The server must have made the query; added conditions and columns may refer to its range table
+/// only. The caller must be in a subtransaction, which releases all resources after an error.
 pub(crate) unsafe fn run(
     query: *mut pg_sys::Query,
     sql: &CStr,
@@ -220,10 +206,10 @@ pub(crate) unsafe fn run(
     most: u64,
     cost: f64,
 ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
-    // SAFETY: as the caller vouches; the server plans and runs it as it does any.
+    // SAFETY: as the caller vouches; the calls are those of the server for a statement of a cursor.
     unsafe {
         (*query).hasSubLinks = true;
-        // Its conditions may be older than the subtransaction that locked what they read.
+        // The subtransaction that locked the relations of its conditions may have ended.
         pg_sys::AcquireRewriteLocks(query, true, false);
         let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
         let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, parameters.list);
@@ -268,7 +254,7 @@ pub(crate) unsafe fn run(
     }
 }
 
-/// A statement as the server understands it, with what the current user's row-level security adds.
+/// Parses, analyses and rewrites a statement, with the current user's row-level security.
 fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
     let query = parsed(sql, parameters)?;
     // SAFETY: the server's own parse analysis made the query and took its locks.
@@ -278,36 +264,47 @@ fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, U
     }
 }
 
-/// A statement as the server understands it, without row-level security. It is only made, not planned: that calls functions.
-pub(crate) fn unsecured(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
+/// As [`analysed`], without row-level security. The statement is not planned as the superuser,
+/// because planning calls functions.
+pub(crate) fn unsecured(
+    sql: &CStr,
+    parameters: &Parameters,
+) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
         analysed(sql, parameters)
     })
 }
 
-/// A statement with its names resolved. That is done as the superuser who always exists: who may use a schema is not the question, and
-/// nothing is run.
+/// Parses and analyses a statement. Names are resolved as the bootstrap superuser: USAGE on schemas
+/// is not under test, and no user code runs.
 fn parsed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
-        // SAFETY: a NUL-terminated statement and as many types as it is told.
+        // SAFETY: a NUL-terminated statement, and `count` types.
         unsafe {
             let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
             let Some(raw) = raw.first() else { return Err(Undecidable::Rewritten) };
             let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
-            Ok(pg_sys::parse_analyze_fixedparams(*raw, sql.as_ptr(), types, count, std::ptr::null_mut()))
+            Ok(pg_sys::parse_analyze_fixedparams(
+                *raw,
+                sql.as_ptr(),
+                types,
+                count,
+                std::ptr::null_mut(),
+            ))
         }
     })
 }
 
-/// The table that a statement is about, and its place in the range table.
+/// The target or first table of a statement, with its index in the range table.
 ///
 /// # Safety
 /// The query must be valid.
 unsafe fn table_of(query: *mut pg_sys::Query) -> Option<(i32, *mut pg_sys::RangeTblEntry)> {
-    // SAFETY: as the caller vouches; a range table holds range table entries.
+    // SAFETY: as the caller vouches; a range table is a list of range table entries.
     unsafe {
         let tables = elements::<pg_sys::RangeTblEntry>((*query).rtable);
-        let is_table = |table: *mut pg_sys::RangeTblEntry| (*table).rtekind == pg_sys::RTEKind::RTE_RELATION;
+        let is_table =
+            |table: *mut pg_sys::RangeTblEntry| (*table).rtekind == pg_sys::RTEKind::RTE_RELATION;
         if (*query).resultRelation > 0 {
             let table = *tables.get((*query).resultRelation as usize - 1)?;
             return Some(((*query).resultRelation, table));
@@ -317,12 +314,13 @@ unsafe fn table_of(query: *mut pg_sys::Query) -> Option<(i32, *mut pg_sys::Range
     }
 }
 
-/// Has the executor look at no privilege on the tables that a query reads by itself; whether the role has them was looked at before.
+/// Makes the executor skip privilege checks on the tables of a query, but not of its sub-queries.
+/// The audit has compared the privileges of the role before.
 ///
 /// # Safety
 /// The query must be valid.
 pub(crate) unsafe fn require_nothing(query: *mut pg_sys::Query) {
-    // SAFETY: as the caller vouches; a range table holds range table entries.
+    // SAFETY: as the caller vouches; a range table is a list of range table entries.
     unsafe {
         for table in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
             if (*table).rtekind != pg_sys::RTEKind::RTE_RELATION {
@@ -341,7 +339,8 @@ pub(crate) unsafe fn require_nothing(query: *mut pg_sys::Query) {
     }
 }
 
-/// Takes rows from the executor. The receiver comes first, so that a pointer to it is one to the whole.
+/// Receives rows from the executor. The receiver is the first field, so that a pointer to it is a
+/// pointer to the struct.
 #[repr(C)]
 struct Collector {
     receiver: pg_sys::DestReceiver,
@@ -350,8 +349,12 @@ struct Collector {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver: *mut pg_sys::DestReceiver) -> bool {
-    // SAFETY: the executor hands back the receiver that it was given, and a slot with as many columns as its descriptor says.
+unsafe extern "C-unwind" fn receive(
+    slot: *mut pg_sys::TupleTableSlot,
+    receiver: *mut pg_sys::DestReceiver,
+) -> bool {
+    // SAFETY: the executor passes the receiver of the query, and a slot with the columns of its
+    // descriptor.
     unsafe {
         let collector = &mut *receiver.cast::<Collector>();
         let descriptor = (*slot).tts_tupleDescriptor;
@@ -362,8 +365,10 @@ unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver:
         let before = pg_sys::MemoryContextSwitchTo(collector.context);
         let row = (0..count)
             .map(|i| {
-                let (column, value) = (column(descriptor, i + 1), *(*slot).tts_values.add(i as usize));
-                (!*(*slot).tts_isnull.add(i as usize)).then(|| datumCopy(value, column.attbyval, column.attlen.into()))
+                let (column, value) =
+                    (column(descriptor, i + 1), *(*slot).tts_values.add(i as usize));
+                (!*(*slot).tts_isnull.add(i as usize))
+                    .then(|| datumCopy(value, column.attbyval, column.attlen.into()))
             })
             .collect();
         pg_sys::MemoryContextSwitchTo(before);
@@ -373,7 +378,12 @@ unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, receiver:
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn start(_receiver: *mut pg_sys::DestReceiver, _operation: i32, _columns: pg_sys::TupleDesc) {}
+unsafe extern "C-unwind" fn start(
+    _receiver: *mut pg_sys::DestReceiver,
+    _operation: i32,
+    _columns: pg_sys::TupleDesc,
+) {
+}
 
 #[pg_guard]
 unsafe extern "C-unwind" fn nothing(_receiver: *mut pg_sys::DestReceiver) {}

@@ -1,11 +1,11 @@
-//! Which columns of a row an expression looks at.
+//! The columns of a row that an expression reads.
 
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
 use std::ffi::c_void;
 
-/// Whether an expression looks at no row.
+/// Whether an expression reads no column of the row.
 ///
 /// # Safety
 /// The expression must be valid.
@@ -14,7 +14,7 @@ pub(crate) unsafe fn is_fixed(node: *mut pg_sys::Node) -> bool {
     unsafe { columns_of(node, 0).is_some_and(|columns| columns.is_empty()) }
 }
 
-/// The expression without casts that leave its value as it is.
+/// The expression without relabelling and I/O casts around it.
 ///
 /// # Safety
 /// The expression must be valid.
@@ -36,17 +36,22 @@ struct Columns {
     found: BTreeSet<i16>,
 }
 
-/// The columns of the row that an expression, or a query inside of it, looks at from so many queries deep; `None` if it looks at it as a whole,
-/// or at more than its columns.
+/// The columns of the row `level` queries up that an expression or its sub-queries read; `None` if
+/// there is a whole-row reference or a system column.
 ///
 /// # Safety
 /// The expression must be valid.
 pub(crate) unsafe fn columns_of(node: *mut pg_sys::Node, level: u32) -> Option<BTreeSet<i16>> {
     let mut columns = Columns { level, found: BTreeSet::new() };
-    // SAFETY: as the caller vouches; the walk is over when the columns are looked at.
+    // SAFETY: as the caller vouches; the walk ends before the columns are read.
     unsafe {
         if !node.is_null() && is_a(node, NodeTag::T_Query) {
-            pg_sys::query_tree_walker(node.cast(), Some(find_columns), (&raw mut columns).cast(), 0);
+            pg_sys::query_tree_walker(
+                node.cast(),
+                Some(find_columns),
+                (&raw mut columns).cast(),
+                0,
+            );
         } else {
             find_columns(node, (&raw mut columns).cast());
         }

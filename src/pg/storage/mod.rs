@@ -1,4 +1,4 @@
-//! Storage: block ranges, BRIN summaries, inserts without the executor.
+//! Heap and BRIN pages without the executor: block scans, summaries, inserts.
 
 pub mod block_scan;
 pub mod brin;

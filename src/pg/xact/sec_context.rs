@@ -1,20 +1,22 @@
-//! Who is acting, and acting as somebody else for the length of a closure.
+//! The current user and security context, and changing them for the length of a closure.
 
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 
-// What SHOW role answers while a role is set; the server's utils/guc.h, which pgrx leaves out.
+copied_for!("pg15" "pg16" "pg17" "pg18": "role_string of utils/guc.h");
+
+// The value that SHOW role displays while a role is set; pgrx leaves it out.
 unsafe extern "C" {
     static mut role_string: *mut c_char;
 }
 
-/// The name of the role that the current code runs as (`current_user`).
+/// `current_user`: the role whose privileges count now.
 pub fn current_user() -> String {
     // SAFETY: reads a backend-local variable.
     role_name(unsafe { pg_sys::GetUserId() })
 }
 
-/// The name of a role; empty if it was dropped.
+/// The name of a role; empty if the role was dropped.
 pub fn role_name(role: pg_sys::Oid) -> String {
     // SAFETY: with noerr a dropped one gives NULL instead of an error.
     let name = unsafe { pg_sys::GetUserNameFromId(role, true) };
@@ -32,13 +34,15 @@ struct Restore {
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        // SAFETY: puts back what `as_role` saved.
+        // SAFETY: restores what the function that made this value has read.
         unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
     }
 }
 
-/// Runs `work` as `role`, as the server's own referential-integrity triggers do: SET ROLE and SET SESSION AUTHORIZATION are
-/// refused meanwhile, and the caller's identity comes back however `work` ends.
+/// Runs `work` with the privileges of `role`, as the server's referential-integrity triggers do.
+///
+/// Meanwhile SET ROLE and SET SESSION AUTHORIZATION are refused. The previous role is restored
+/// when `work` ends, also by an error.
 pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;
@@ -51,13 +55,13 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Runs `work` as `role` if the current user is a superuser, and as the current user otherwise.
+/// Runs `work` as `role` if the current user is a superuser, otherwise as the current user.
 pub fn demote_superuser_to<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     // SAFETY: looks up the current user.
     if unsafe { pg_sys::superuser() } { as_role(role, work) } else { work() }
 }
 
-/// The session's role as SET ROLE has set it.
+/// Restores the role that SET ROLE had set, and the value that SHOW role displayed.
 struct RestoreRole {
     role: pg_sys::Oid,
     shown: *mut c_char,
@@ -65,32 +69,41 @@ struct RestoreRole {
 
 impl Drop for RestoreRole {
     fn drop(&mut self) {
-        // SAFETY: puts back what `as_client` saved. Without a role, the second argument is not looked at.
+        // SAFETY: restores what `sandboxed` has read. Without a role the second argument is
+        // ignored.
         unsafe {
             role_string = self.shown;
-            pg_sys::SetCurrentRoleId(self.role, self.role != pg_sys::InvalidOid && pg_sys::superuser_arg(self.role));
+            pg_sys::SetCurrentRoleId(
+                self.role,
+                self.role != pg_sys::InvalidOid && pg_sys::superuser_arg(self.role),
+            );
         }
     }
 }
 
-/// Where requests are played, in a subtransaction that is undone. See [`sandboxed`].
+/// A subtransaction that is undone, in which code runs as clients. See [`sandboxed`].
 pub struct Sandbox {
     context: i32,
     user: pg_sys::Oid,
-    /// What SHOW role answers lies here, as long as it may be asked for.
+    /// Owns the names that `role_string` points to while the sandbox exists.
     names: std::cell::RefCell<Vec<CString>>,
 }
 
 impl Sandbox {
-    /// From here on things run as a client's request would: as `role`, with these settings.
+    /// From here on code runs as a client's request would: as `role`, with these settings.
     ///
-    /// What is called cannot get out of the role: SET ROLE and its like are refused, and so is what would outlast it (temporary tables,
-    /// deferred triggers, LISTEN). The setting `role` says what it says after SET ROLE, so that a policy cannot tell a play from a request
-    /// by it.
-    pub fn enter<'a>(&self, role: pg_sys::Oid, settings: impl IntoIterator<Item = &'a (CString, CString)>) {
+    /// Code cannot leave the role: SET ROLE and its like are refused. Effects that would outlast
+    /// the sandbox are refused, too: temporary tables, deferred triggers, LISTEN. SHOW role answers
+    /// as after SET ROLE, so a policy cannot use it to tell a sandbox from a request.
+    pub fn enter<'a>(
+        &self,
+        role: pg_sys::Oid,
+        settings: impl IntoIterator<Item = &'a (CString, CString)>,
+    ) {
         let name = CString::new(role_name(role)).unwrap_or_default();
         for (name, value) in settings {
-            // SAFETY: both are NUL-terminated and copied by the server, which takes the change back with the subtransaction.
+            // SAFETY: both are NUL-terminated and copied by the server. The change ends with the
+            // subtransaction.
             unsafe {
                 pg_sys::set_config_option(
                     name.as_ptr(),
@@ -104,7 +117,8 @@ impl Sandbox {
                 );
             }
         }
-        // SAFETY: sets backend-local variables, put back by `RestoreRole`; the name, which moves into the stage, outlives the subtransaction.
+        // SAFETY: sets backend-local variables, which `RestoreRole` restores. The sandbox keeps the
+        // name longer than the subtransaction lasts.
         unsafe {
             pg_sys::SetUserIdAndSecContext(self.user, 0);
             pg_sys::SetCurrentRoleId(role, pg_sys::superuser_arg(role));
@@ -112,34 +126,38 @@ impl Sandbox {
         }
         self.names.borrow_mut().push(name);
         let confined = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-        // SAFETY: sets backend-local variables, put back by `Restore`.
+        // SAFETY: sets backend-local variables, which `Restore` restores.
         unsafe { pg_sys::SetUserIdAndSecContext(role, self.context | confined as i32) };
     }
 }
 
-/// Runs `work`, which may act as clients by [`Sandbox::enter`], in a subtransaction that is undone however it ends.
+/// Runs `work` in a subtransaction that is undone even if it succeeds. [`Sandbox::enter`] lets it
+/// act as a client.
 pub fn sandboxed<R>(work: impl FnOnce(&Sandbox) -> R) -> Result<R, super::subtransaction::Failure> {
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);
     // SAFETY: reads backend-local variables.
     unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
-    let stage = Sandbox { context, user, names: std::cell::RefCell::default() };
-    // Dropped last: setting the role also sets the user.
+    let sandbox = Sandbox { context, user, names: std::cell::RefCell::default() };
+    // Dropped last, because restoring the role also sets the user.
     let _restore = Restore { user, context };
     // SAFETY: reads backend-local variables.
-    let _restore_role = unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
-    super::subtransaction::rolled_back(std::panic::AssertUnwindSafe(|| work(&stage)))
+    let _restore_role =
+        unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
+    super::subtransaction::rolled_back(std::panic::AssertUnwindSafe(|| work(&sandbox)))
 }
 
-/// Runs `work` as a client's request would run, in a subtransaction that is undone however it ends: as `role`, with these settings, and
-/// read-only, were it only a number drawn from a sequence.
+/// Runs `work` as a client's request would run: as `role`, with these settings, in a subtransaction
+/// that is undone even if it succeeds.
+///
+/// The subtransaction is read-only. So even sequences, which no rollback resets, do not advance.
 pub fn as_client<R>(
     role: pg_sys::Oid,
     settings: &[(CString, CString)],
     work: impl FnOnce() -> R + std::panic::UnwindSafe + std::panic::RefUnwindSafe,
 ) -> Result<R, super::subtransaction::Failure> {
-    sandboxed(|stage| {
+    sandboxed(|sandbox| {
         let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
-        stage.enter(role, settings.iter().chain([&read_only]));
+        sandbox.enter(role, settings.iter().chain([&read_only]));
         work()
     })
 }

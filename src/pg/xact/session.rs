@@ -1,9 +1,10 @@
-//! What kind of session and transaction this is.
+//! Facts about this session, its transaction and its server.
 
 use crate::pg::error::ServerError;
 use pgrx::pg_sys;
 
-/// Refuses to go on where nothing can be written, and says what to do instead.
+/// 25006 on a standby and in a read-only transaction. `action` is a verb with its object, for the
+/// message.
 pub fn require_writable(action: &'static str) -> Result<(), ServerError> {
     // SAFETY: reads shared-memory state and a backend-local variable.
     let (standby, read_only) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::XactReadOnly) };
@@ -16,24 +17,25 @@ pub fn require_writable(action: &'static str) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Whether something can be written here and now.
+/// Whether this transaction can write.
 pub fn is_writable() -> bool {
     require_writable("").is_ok()
 }
 
-/// Whether this is a standby.
+/// Whether the server is a standby.
 pub fn is_standby() -> bool {
     // SAFETY: reads shared-memory state.
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-/// Whether whoever has logged in, or the role that they have set, acts by themselves, and no SECURITY DEFINER function for them.
+/// Whether the privileges are those of the user who logged in, or of the role set by SET ROLE. A
+/// SECURITY DEFINER function changes them.
 pub fn is_in_person() -> bool {
     // SAFETY: reads backend-local variables.
     unsafe { pg_sys::GetUserId() == pg_sys::GetOuterUserId() }
 }
 
-/// Refuses to go on in a transaction that sees a past state of the flags, where what it does would miss what it does not see.
+/// 25001 in a REPEATABLE READ or SERIALIZABLE transaction, whose snapshot hides later commits.
 pub fn require_latest_snapshot(action: &'static str) -> Result<(), ServerError> {
     // SAFETY: reads a backend-local variable.
     let isolation = unsafe { pg_sys::XactIsoLevel };
@@ -43,24 +45,29 @@ pub fn require_latest_snapshot(action: &'static str) -> Result<(), ServerError> 
     Ok(())
 }
 
-/// Forgets what this transaction has seen of the server's statistics: what comes next sees them as they are now.
+/// Discards this transaction's snapshot of the server's statistics. The next read takes a new one.
 pub fn forget_statistics() {
     // SAFETY: frees backend-local memory.
     unsafe { pg_sys::pgstat_clear_snapshot() };
 }
 
-/// The name of the user who logged in (`session_user`).
+/// `session_user`: the user who logged in.
 pub fn user() -> String {
     // SAFETY: reads a backend-local variable.
     super::sec_context::role_name(unsafe { pg_sys::GetSessionUserId() })
 }
 
-/// This session's database.
+/// The name of this session's database.
 pub fn database() -> String {
-    // SAFETY: a session that runs functions has a database; its name is a copy in the current memory context.
+    // SAFETY: a session that runs functions has a database. The name is a copy in the current
+    // memory context.
     unsafe {
         let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
-        if name.is_null() { String::new() } else { std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned() }
+        if name.is_null() {
+            String::new()
+        } else {
+            std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
     }
 }
 
@@ -78,28 +85,32 @@ pub fn max_wal_size() -> i64 {
 
 /// `checkpoint_timeout`, in seconds.
 pub fn checkpoint_timeout() -> String {
-    // SAFETY: every server has this setting, which all may read; its text is valid until the next call, and copied.
+    // SAFETY: each role may read this setting. Its text is valid until the next call, and copied.
     unsafe {
         let setting = pg_sys::GetConfigOption(c"checkpoint_timeout".as_ptr(), true, false);
-        if setting.is_null() { String::new() } else { std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned() }
+        if setting.is_null() {
+            String::new()
+        } else {
+            std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned()
+        }
     }
 }
 
-/// This session's process.
+/// The process id of this session's backend.
 pub fn own_pid() -> i32 {
     // SAFETY: reads a backend-local variable.
     unsafe { pg_sys::MyProcPid }
 }
 
-/// Whether a setting has a value in this session, were it the empty one.
+/// Whether a setting exists in this session; its value may be empty.
 pub fn has_setting(name: &std::ffi::CStr) -> bool {
     // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL.
     unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
 }
 
-/// The server's version, as it says it.
+/// `server_version`, for example `15.20 (Debian 15.20-0+deb12u1)`.
 pub fn server_version() -> String {
-    // SAFETY: a setting that every server has; NUL-terminated and copied.
+    // SAFETY: each server has this setting. Its text is NUL-terminated and copied.
     unsafe { owned(pg_sys::GetConfigOption(c"server_version".as_ptr(), true, false)) }
 }
 
@@ -109,6 +120,6 @@ unsafe fn owned(text: *const std::ffi::c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: as the caller vouches.
+    // SAFETY: guaranteed by the caller.
     unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

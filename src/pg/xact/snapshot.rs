@@ -1,11 +1,13 @@
-//! What the running statement sees, and which database this is.
+//! The snapshot of the running statement, transaction ids, and the identity of the database.
 
 use crate::pg::access::datum;
 use pgrx::pg_sys;
 
-/// The active snapshot in the form of the type pg_snapshot. On a standby it names no transaction in progress.
+/// The active snapshot as the bytes of a pg_snapshot value. On a standby it lists no transaction in
+/// progress.
 pub fn active_snapshot() -> Option<Vec<u8>> {
-    // SAFETY: with an active snapshot the function cannot fail; what it returns is a varlena in the current memory context.
+    // SAFETY: with an active snapshot the function cannot fail. It returns a varlena in the current
+    // memory context.
     unsafe {
         if !pg_sys::ActiveSnapshotSet() {
             return None;
@@ -15,16 +17,16 @@ pub fn active_snapshot() -> Option<Vec<u8>> {
     }
 }
 
-/// This transaction's id, if it has one yet.
+/// This transaction's id; `None` until it writes.
 pub fn own_transaction() -> Option<u64> {
     // SAFETY: reads backend-local state.
     let transaction = unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value;
     (transaction != 0).then_some(transaction)
 }
 
-/// This transaction's id, which it gets now if it has none.
+/// This transaction's id, assigned now if it has none. 25006 where the transaction cannot write.
 pub fn assign_transaction() -> u64 {
-    // SAFETY: raises where nothing can be written, and else only assigns an id.
+    // SAFETY: assigns an id, or raises where the transaction cannot write.
     unsafe { pg_sys::GetTopFullTransactionId() }.value
 }
 
@@ -32,7 +34,7 @@ struct Active;
 
 impl Drop for Active {
     fn drop(&mut self) {
-        // While an error unwinds, the server puts the snapshots right itself.
+        // While an error unwinds, the server itself restores the snapshots.
         if !std::thread::panicking() {
             // SAFETY: pops what `with_latest_snapshot` pushed.
             unsafe { pg_sys::PopActiveSnapshot() };
@@ -40,9 +42,9 @@ impl Drop for Active {
     }
 }
 
-/// Runs `work` under a snapshot taken now, which sees this transaction's own changes too.
+/// Runs `work` under a snapshot taken now, which also sees this transaction's own changes.
 pub fn with_latest_snapshot<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: both are made for each other; `Active` pops it however `work` ends.
+    // SAFETY: `Active` pops the snapshot that is pushed here.
     let _active = unsafe {
         pg_sys::CommandCounterIncrement();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
@@ -51,13 +53,14 @@ pub fn with_latest_snapshot<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// The cluster's identifier and the database's oid: another pair means that the data came from elsewhere.
+/// The cluster's identifier and the database's oid. Another pair means that the data was restored
+/// or copied from another database.
 pub fn identity() -> (i64, pg_sys::Oid) {
     // SAFETY: reads shared memory and a backend-local variable.
     unsafe { (pg_sys::GetSystemIdentifier() as i64, pg_sys::MyDatabaseId) }
 }
 
-/// When the transaction began, as now() says, in microseconds since 2000-01-01 00:00 UTC.
+/// now(): the start of the transaction, in microseconds since 2000-01-01 00:00 UTC.
 pub fn transaction_start() -> i64 {
     // SAFETY: reads a backend-local variable.
     unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }

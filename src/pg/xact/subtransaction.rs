@@ -1,30 +1,84 @@
-//! Something that may fail without the transaction failing with it.
+//! Work that may fail without the transaction failing with it, and the classes of its failures.
 
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
+use std::ffi::CStr;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-/// The server's function that raises what comes from outside.
-const INTERRUPTS: &str = "ProcessInterrupts";
+copied_for!("pg15" "pg16" "pg17" "pg18": "INTERRUPT_FUNCTION and SANDBOX_FORMATS");
 
-/// How something failed.
+/// The C function in which the server looks for interrupts and raises them.
+///
+/// SQLSTATE alone cannot tell an interrupt: work can raise 57014 with RAISE. The server's flags
+/// cannot either, because `ProcessInterrupts` resets `QueryCancelPending` and the timeout's
+/// indicator before it raises. The name of the raising C function is part of each error report.
+/// It is never translated, SQL cannot set it, and a parallel worker's report keeps it. The name
+/// depends on the server's source alone, hence `copied_for!` and `server_tests` on each major.
+const INTERRUPT_FUNCTION: &str = "ProcessInterrupts";
+
+/// Formats of the errors with which the server enforces the security context of
+/// [`as_client`](super::sec_context::as_client): the keys of its message catalog.
+///
+/// SQLSTATE 42501 also stands for a missing privilege, and the C function that refuses SET raises
+/// both. The report's untranslated `message_id` would tell, but pgrx drops it. So a message is
+/// compared with these formats as the server's catalog translates them at that moment.
+const SANDBOX_FORMATS: [&CStr; 6] = [
+    c"cannot set parameter \"%s\" within security-definer function",
+    c"cannot set parameter \"%s\" within security-restricted operation",
+    c"cannot execute %s within security-restricted operation",
+    c"cannot create temporary table within security-restricted operation",
+    c"cannot create a cursor WITH HOLD within security-restricted operation",
+    c"cannot fire deferred trigger within security-restricted operation",
+];
+
+/// A format in the language in which this session reports errors now (`lc_messages`).
+fn translated(format: &CStr) -> String {
+    // The C library's function, which a server built with --enable-nls calls for each message.
+    // Where it is not the C library's, messages are compared untranslated.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    let translation = {
+        use std::ffi::c_char;
+        unsafe extern "C" {
+            fn dgettext(domain: *const c_char, format: *const c_char) -> *mut c_char;
+        }
+        let domain =
+            [c"postgres-".to_bytes(), pg_sys::PG_MAJORVERSION.to_bytes_with_nul()].concat();
+        // SAFETY: both are NUL-terminated. The result is a catalog's text or `format` itself.
+        unsafe { CStr::from_ptr(dgettext(domain.as_ptr().cast(), format.as_ptr())) }
+    };
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let translation = format;
+    translation.to_string_lossy().into_owned()
+}
+
+/// Whether `message` is `format` with some text in place of its `%s`, if it has one.
+fn fits(message: &str, format: &str) -> bool {
+    match format.split_once("%s") {
+        None => message == format,
+        Some((head, tail)) => message.strip_prefix(head).is_some_and(|rest| rest.ends_with(tail)),
+    }
+}
+
+/// A caught error.
 #[derive(Debug)]
 pub struct Failure {
-    /// The SQLSTATE.
+    /// The SQLSTATE; one that pgrx does not know becomes XX000.
     pub code: PgSqlErrorCode,
-    /// The message.
+    /// The primary message, in the language of `lc_messages`.
     pub message: String,
     detail: Option<String>,
     hint: Option<String>,
-    /// Where the server raised it.
+    /// The C or Rust function that raised it.
     function: Option<String>,
+    is_sandbox_violation: bool,
 }
 
 impl Failure {
-    /// Fails with it after all.
+    /// Raises the error again.
     pub fn raise(self) -> ! {
-        // Whoever catches it next must know it as what it is.
-        let function = if self.is_interrupt() { INTERRUPTS } else { pgrx::function_name!() };
+        // An outer catcher must recognize an interrupt, too.
+        let function =
+            if self.is_interrupt() { INTERRUPT_FUNCTION } else { pgrx::function_name!() };
         let mut report = ErrorReport::new(self.code, self.message, function);
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -41,12 +95,14 @@ impl Failure {
         if self.is_interrupt() { self.raise() } else { self }
     }
 
-    /// Whether it is about the session and not about what was tried: somebody wants it to stop, or it has to. What was tried can raise the same
-    /// by itself, but not from where the server looks for interrupts.
+    /// Whether the session was asked to stop: by a cancel, a timeout or a shutdown. See
+    /// `INTERRUPT_FUNCTION`.
+    ///
+    /// The server raises a shutdown as FATAL, which nothing catches. It arrives here only from a
+    /// parallel worker, whose reports the leader raises as ERROR.
     #[must_use]
     pub fn is_interrupt(&self) -> bool {
-        let is_interrupt = self.function.as_deref() == Some(INTERRUPTS);
-        is_interrupt
+        self.function.as_deref() == Some(INTERRUPT_FUNCTION)
             && matches!(
                 self.code,
                 PgSqlErrorCode::ERRCODE_QUERY_CANCELED
@@ -56,31 +112,28 @@ impl Failure {
             )
     }
 
-    /// Whether it failed because of how [`as_client`](super::sec_context::as_client) confines it, where a request would not have.
+    /// Whether the work failed because [`as_client`](super::sec_context::as_client) confines it.
+    /// A client's request would not have failed. See `SANDBOX_FORMATS`.
     #[must_use]
     pub fn is_sandbox_violation(&self) -> bool {
-        match self.code {
-            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION => true,
-            // Where messages are translated, it is said to fail.
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
-                self.message.contains("within security-definer function")
-                    || self.message.contains("within security-restricted operation")
-            }
-            _ => false,
-        }
+        self.is_sandbox_violation
     }
 
-    /// The SQLSTATE and the message, where that is about objects. One about values may quote what stands in rows or claims.
+    /// The SQLSTATE and the message. A message that may quote rows or claims is withheld: that of
+    /// data exceptions (22), constraint violations (23) and RAISE (P0).
     #[must_use]
     pub fn redacted_message(&self) -> String {
         let state = self.state();
         match state.get(..2) {
-            Some("22" | "23" | "P0") => format!("{state}, whose message may hold values of rows"),
+            Some("22" | "23" | "P0") => {
+                format!("{state} (message withheld: it may contain row data)")
+            }
             _ => format!("{state}: {}", self.message),
         }
     }
 
-    /// Whether it is about the moment: a lock that somebody else holds, memory, too many connections. It says nothing about what was tried.
+    /// Whether the same work may succeed later: a lock that was not available (55P03), a
+    /// conflict (40), missing resources (53) or a system error (58).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         let state = self.state();
@@ -94,24 +147,35 @@ impl Failure {
         (0..5).map(|i| char::from(((code >> (6 * i)) & 0x3f) as u8 + b'0')).collect()
     }
 
-    fn of(error: &CaughtError) -> Self {
+    /// Classifies at once: later, the rollback may have put back another `lc_messages`.
+    fn caught(error: &CaughtError) -> Self {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
         | CaughtError::RustPanic { ereport: report, .. }) = error;
+        let (code, message) = (report.sql_error_code(), report.message());
+        let is_sandbox_violation = match code {
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION => true,
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
+                SANDBOX_FORMATS.iter().any(|format| fits(message, &translated(format)))
+            }
+            _ => false,
+        };
         Self {
-            code: report.sql_error_code(),
-            message: report.message().to_owned(),
+            code,
+            message: message.to_owned(),
             detail: report.detail().map(str::to_owned),
             hint: report.hint().map(str::to_owned),
             function: report.function_name().map(str::to_owned),
+            is_sandbox_violation,
         }
     }
 }
 
 /// Runs `attempt` in a subtransaction, which is kept if the result is `Ok`.
 ///
-/// As the server's own procedural languages do it: the subtransaction ends here in either way, and memory context and resource owner are
-/// put back. An error that `attempt` lets pass leaves it open, to be aborted with the transaction.
+/// The server's procedural languages do the same: the subtransaction ends here either way, and
+/// memory context and resource owner are restored. An error that `attempt` lets pass leaves the
+/// subtransaction open, to be aborted with the transaction.
 fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     // SAFETY: the subtransaction that is begun is the one that is ended.
     unsafe {
@@ -130,7 +194,8 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     }
 }
 
-/// Runs `work` in a subtransaction, undone if it fails with one of these errors; any other is passed on.
+/// Runs `work` in a subtransaction, undone if it fails with one of these errors; any other error
+/// is passed on.
 pub fn catching<R>(
     errors: &[PgSqlErrorCode],
     work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
@@ -138,22 +203,30 @@ pub fn catching<R>(
     enclosed(|| {
         let mut attempt = PgTryBuilder::new(|| Ok(work()));
         for error in errors {
-            attempt = attempt.catch_when(*error, |error| Err(Failure::of(&error)));
+            attempt = attempt.catch_when(*error, |error| Err(Failure::caught(&error)));
         }
         attempt.execute()
     })
 }
 
-/// Runs `work` in a subtransaction, undone if it fails in whatever way.
-pub fn try_in_subxact<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
-    enclosed(|| PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute())
+/// Runs `work` in a subtransaction, undone if it fails. Catches interrupts, too.
+pub fn try_in_subxact<R>(
+    work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
+) -> Result<R, Failure> {
+    enclosed(|| {
+        PgTryBuilder::new(|| Ok(work()))
+            .catch_others(|error| Err(Failure::caught(&error)))
+            .execute()
+    })
 }
 
-/// Runs `work` in a subtransaction that is undone however it ends.
+/// Runs `work` in a subtransaction that is undone even if it succeeds. Catches interrupts, too.
 pub fn rolled_back<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     let result = enclosed(|| {
         Err::<std::convert::Infallible, _>(
-            PgTryBuilder::new(|| Ok(work())).catch_others(|error| Err(Failure::of(&error))).execute(),
+            PgTryBuilder::new(|| Ok(work()))
+                .catch_others(|error| Err(Failure::caught(&error)))
+                .execute(),
         )
     });
     match result {
@@ -161,7 +234,21 @@ pub fn rolled_back<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> 
     }
 }
 
-/// Runs `work` in a subtransaction, so that only `work` fails with it. Interrupts are raised again.
+/// Runs `work` in a subtransaction, undone if it fails. Interrupts are raised again.
 pub fn isolated<R>(work: impl FnOnce() -> R) -> Result<R, Failure> {
     try_in_subxact(std::panic::AssertUnwindSafe(work)).map_err(Failure::rethrow_interrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_message_fits_its_format_around_the_value() {
+        assert!(fits("cannot set \"role\" here", "cannot set \"%s\" here"));
+        assert!(fits("kann nicht", "kann nicht"));
+        assert!(!fits("kann nicht!", "kann nicht"));
+        assert!(!fits("cannot set \"role\" there", "cannot set \"%s\" here"));
+        assert!(!fits("a b", "a b%sa b"), "head and tail do not overlap");
+    }
 }

@@ -1,22 +1,28 @@
-//! A limit on how long something may take, within a statement that goes on.
+//! A time limit for a part of a statement.
 
 use super::subtransaction::{Failure, try_in_subxact};
 use crate::pg::backend_local::BackendLocal;
 use pgrx::pg_sys;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// `USER_TIMEOUT`, from which the server numbers the timeouts of extensions.
-#[cfg(not(any(feature = "pg17", feature = "pg18")))]
+copied_for!("pg15" "pg16" "pg17" "pg18": "USER_TIMEOUT and the functions of utils/timeout.h");
+
+/// The first id that the server leaves to extensions. A smaller number would silently replace one
+/// of the server's own handlers.
+#[cfg(any(feature = "pg15", feature = "pg16"))]
 const USER_TIMEOUT: i32 = 12;
-/// The same, after 17 got transaction_timeout.
+/// 17 has added TRANSACTION_TIMEOUT.
 #[cfg(any(feature = "pg17", feature = "pg18"))]
 const USER_TIMEOUT: i32 = 13;
+/// The same number on each system that PostgreSQL runs on.
 const SIGINT: i32 = 2;
 
+/// Whether the running time limit has expired.
 static EXPIRED: AtomicBool = AtomicBool::new(false);
+/// The id that the server gave this backend's timeout; `None` until the first use.
 static TIMEOUT: BackendLocal<Option<i32>> = BackendLocal::new(None);
 
-// The server's utils/timeout.h, which pgrx leaves out, and the C library's.
+// utils/timeout.h, which pgrx leaves out, and the C library.
 unsafe extern "C-unwind" {
     fn RegisterTimeout(id: i32, handler: unsafe extern "C-unwind" fn()) -> i32;
     fn enable_timeout_every(id: i32, first: i64, milliseconds: i32);
@@ -25,14 +31,14 @@ unsafe extern "C-unwind" {
     fn kill(process: i32, signal: i32) -> i32;
 }
 
-/// As the server's own statement_timeout does it: a signal to itself, which cancels at the next safe point.
+/// Sends this process the signal that cancels a query, as the server's statement_timeout does.
 unsafe extern "C-unwind" fn expire() {
     EXPIRED.store(true, Ordering::Relaxed);
     // SAFETY: both may be called in a signal handler.
     unsafe { kill(getpid(), SIGINT) };
 }
 
-/// Whether a limit holds.
+/// Whether a time limit is running in this backend.
 static IS_ARMED: AtomicBool = AtomicBool::new(false);
 
 struct Running;
@@ -47,27 +53,28 @@ struct Armed(i32);
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        // SAFETY: switches off what `within` switched on.
+        // SAFETY: switches off what `with_timeout` switched on.
         unsafe { disable_timeout(self.0, false) };
     }
 }
 
-/// Runs `work`, which is cancelled with 57014 once it has taken so long; and whether it came to that.
+/// Runs `work` and cancels it with 57014 after `milliseconds`. Also returns whether the time limit
+/// expired.
 ///
-/// Within another limit it is that one that holds: there is one clock.
+/// Inside another time limit only the outer one counts, because a backend has one clock for both.
 pub fn with_timeout<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool) {
     if IS_ARMED.swap(true, Ordering::Relaxed) {
         return (work(), false);
     }
     let _running = Running;
     let registered = TIMEOUT.with(|timeout| {
-        // SAFETY: a handler that may run at any time, registered once in the life of this process.
+        // SAFETY: the handler may run at any time. It is registered once in a process's life.
         *timeout.get_or_insert_with(|| unsafe { RegisterTimeout(USER_TIMEOUT, expire) })
     });
     let Some(timeout) = registered else { return (work(), false) };
     EXPIRED.store(false, Ordering::Relaxed);
     let milliseconds = milliseconds.max(1);
-    // Again and again, as a function may catch the first.
+    // Repeated, because a function may catch the first cancel.
     // SAFETY: registered above.
     unsafe {
         let first = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds) * 1_000;
@@ -78,7 +85,7 @@ pub fn with_timeout<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool)
     drop(armed);
     let has_expired = EXPIRED.swap(false, Ordering::Relaxed);
     if has_expired {
-        // It may have expired just when the work had ended: then nothing is left to cancel.
+        // The limit may have expired just as the work ended. Its cancel must not hit later work.
         // SAFETY: a flag of this process.
         unsafe { pg_sys::QueryCancelPending = 0 };
     }
@@ -90,7 +97,7 @@ pub fn with_timeout<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool)
 pub enum Stopped {
     /// The work was cancelled after so many milliseconds.
     TimedOut(i32),
-    /// The work failed.
+    /// The work failed, and not by an interrupt.
     Failed(Failure),
 }
 
@@ -105,8 +112,13 @@ impl std::fmt::Display for Stopped {
 
 /// Runs `work` in a subtransaction for at most `milliseconds`. Interrupts are raised again.
 pub fn isolated_within<R>(milliseconds: i32, work: impl FnOnce() -> R) -> Result<R, Stopped> {
-    let (result, has_expired) = with_timeout(milliseconds, || try_in_subxact(std::panic::AssertUnwindSafe(work)));
+    let (result, has_expired) =
+        with_timeout(milliseconds, || try_in_subxact(std::panic::AssertUnwindSafe(work)));
     result.map_err(|failure| {
-        if has_expired { Stopped::TimedOut(milliseconds) } else { Stopped::Failed(failure.rethrow_interrupt()) }
+        if has_expired {
+            Stopped::TimedOut(milliseconds)
+        } else {
+            Stopped::Failed(failure.rethrow_interrupt())
+        }
     })
 }

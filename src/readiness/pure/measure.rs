@@ -71,10 +71,17 @@ impl Measure {
     #[must_use]
     pub fn needs_evidence(self) -> bool {
         match self {
-            Self::AlertRules | Self::DeliveryQueue | Self::OpenIncidents | Self::RecentEscalations | Self::Evidence => {
-                true
-            }
-            Self::Tests | Self::Rls | Self::Webhooks | Self::Telemetry | Self::Freeze | Self::Flags => false,
+            Self::AlertRules
+            | Self::DeliveryQueue
+            | Self::OpenIncidents
+            | Self::RecentEscalations
+            | Self::Evidence => true,
+            Self::Tests
+            | Self::Rls
+            | Self::Webhooks
+            | Self::Telemetry
+            | Self::Freeze
+            | Self::Flags => false,
         }
     }
 }
@@ -86,7 +93,8 @@ mod tests {
     #[test]
     fn the_check_constraint_lists_every_measure() {
         let schema = include_str!("../../../sql/schema/50_readiness.sql");
-        let (_, constraint) = schema.split_once("criteria_measures_check CHECK (").expect("the constraint");
+        let (_, constraint) =
+            schema.split_once("criteria_measures_check CHECK (").expect("the constraint");
         let (_, list) = constraint.split_once("ARRAY[").expect("its list");
         let (list, _) = list.split_once(']').expect("the end of its list");
         let listed: Vec<_> = list.split(',').map(|name| name.trim().trim_matches('\'')).collect();

@@ -172,7 +172,9 @@ impl Criterion {
         let any = |outcome| self.measurements.iter().any(|m| m.outcome_at(now) == outcome);
         match &self.recorded {
             _ if any(Outcome::Failed) || self.objection.is_some() => CriterionStatus::Failed,
-            _ if any(Outcome::NoData) || self.measurements.is_empty() => CriterionStatus::NoEvidence,
+            _ if any(Outcome::NoData) || self.measurements.is_empty() => {
+                CriterionStatus::NoEvidence
+            }
             _ if !any(Outcome::NeedsEvidence) => CriterionStatus::Met,
             Some(evidence) if now < evidence.fresh_until => CriterionStatus::Met,
             Some(_) => CriterionStatus::Expired,

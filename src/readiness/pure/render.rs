@@ -28,7 +28,10 @@ fn unmet_details(criterion: &Criterion, now: Instant) -> String {
     details.extend(with_outcome(Outcome::Failed).chain(with_outcome(Outcome::NoData)));
     match &criterion.recorded {
         Some(evidence) if criterion.status(now) == CriterionStatus::Expired => {
-            details.push(format!("evidence by {} of {} has expired", evidence.by, evidence.recorded_at));
+            details.push(format!(
+                "evidence by {} of {} has expired",
+                evidence.by, evidence.recorded_at
+            ));
         }
         Some(_) => {}
         None => details.extend(with_outcome(Outcome::NeedsEvidence)),
@@ -42,10 +45,13 @@ pub fn waiver(criterion: &Criterion, snapshot: &Snapshot) -> Option<String> {
     let waiver = criterion.waiver.as_ref()?;
     let state = match criterion.waiver_in_force(snapshot.taken_at) {
         Some(_) => format!("until {}", waiver.expires_at),
-        None if waiver.expires_at <= snapshot.taken_at => format!("expired at {}", waiver.expires_at),
+        None if waiver.expires_at <= snapshot.taken_at => {
+            format!("expired at {}", waiver.expires_at)
+        }
         None => "not approved".to_owned(),
     };
-    let approved = waiver.approved_by.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
+    let approved =
+        waiver.approved_by.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
     Some(format!("{state}, requested by {}{approved}: {}", waiver.requested_by, waiver.reason))
 }
 
@@ -59,7 +65,9 @@ pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     for criterion in &snapshot.criteria {
         let name = &criterion.name;
         if criterion.is_met(now) {
-            lines.extend(criterion.caveats().map(|caveat| (4, format!("WARNING {name}: MET, but {caveat}"))));
+            lines.extend(
+                criterion.caveats().map(|caveat| (4, format!("WARNING {name}: MET, but {caveat}"))),
+            );
             continue;
         }
         let (rank, label) = match criterion.waiver_in_force(now) {
@@ -95,7 +103,8 @@ pub fn actions(criterion: &Criterion, snapshot: &Snapshot) -> Vec<String> {
     if let Some(evidence) = &criterion.objection {
         actions.push(format!("SELECT * FROM crewsnow_ops.evidence WHERE id = '{}';", evidence.id));
     }
-    let lacks_evidence = criterion.recorded.is_none() || criterion.status(now) == CriterionStatus::Expired;
+    let lacks_evidence =
+        criterion.recorded.is_none() || criterion.status(now) == CriterionStatus::Expired;
     let is_unmet = |outcome: Outcome| match outcome {
         Outcome::Met => false,
         Outcome::NeedsEvidence => lacks_evidence,
@@ -124,7 +133,8 @@ pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
         let rank = if criterion.is_blocker && !is_waived { 1 } else { 2 };
         for command in actions(criterion, snapshot) {
             // Some commands bring a comment of their own.
-            let comment = if command.contains("; -- ") { String::new() } else { format!(" -- {name}") };
+            let comment =
+                if command.contains("; -- ") { String::new() } else { format!(" -- {name}") };
             commands.push((rank, format!("{command}{comment}")));
         }
         let is_pending = !criterion.is_met(now) && !is_waived;
@@ -141,7 +151,8 @@ pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
         }
     }
     if commands.is_empty() {
-        commands.push((3, "SELECT * FROM crewsnow_ops.dashboard; -- watch the deployment".to_owned()));
+        commands
+            .push((3, "SELECT * FROM crewsnow_ops.dashboard; -- watch the deployment".to_owned()));
     }
     commands.sort_by_key(|(rank, _)| *rank);
     // A line break would end the comment and make its rest a command.
@@ -176,7 +187,9 @@ pub fn recommendation(snapshot: &Snapshot, verdict: &Verdict) -> String {
             format!("Do not deploy: {} of 100 points, {unmet} not met.", verdict.score)
         }
         Decision::Blocked => {
-            let blocks = |criterion: &Criterion| criterion.is_blocker && criterion.waiver_in_force(now).is_none();
+            let blocks = |criterion: &Criterion| {
+                criterion.is_blocker && criterion.waiver_in_force(now).is_none()
+            };
             let mut blockers = names(&|criterion| !criterion.is_met(now) && blocks(criterion));
             if blockers.is_empty() {
                 blockers = verdict.faults.join("; ");

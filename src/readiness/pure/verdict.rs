@@ -71,7 +71,9 @@ impl Verdict {
                 let met = criterion.measurements.iter().filter(|m| m.outcome == Outcome::Met);
                 let ends = met.filter_map(|measurement| measurement.fresh_until);
                 verdict.valid_until = ends.fold(verdict.valid_until, Instant::min);
-                if let Some(evidence) = criterion.recorded.as_ref().filter(|_| criterion.depends_on_evidence(now)) {
+                if let Some(evidence) =
+                    criterion.recorded.as_ref().filter(|_| criterion.depends_on_evidence(now))
+                {
                     verdict.valid_until = verdict.valid_until.min(evidence.fresh_until);
                 }
                 continue;

@@ -47,7 +47,10 @@ pub fn classify_foreign_row(
     let mut reached = 0;
     let others: Vec<String> = examination.owners.iter().chain(&accounts.sample).cloned().collect();
     for id in others {
-        if Some(id.as_str()) == identity.user.as_deref() || tried.contains(&id) || tried.len() == MAX_OTHERS {
+        if Some(id.as_str()) == identity.user.as_deref()
+            || tried.contains(&id)
+            || tried.len() == MAX_OTHERS
+        {
             continue;
         }
         let other = accounts.identity(examination.application, role, &id);
@@ -64,7 +67,10 @@ pub fn classify_foreign_row(
         }
     }
     if !tried.is_empty() && reached == tried.len() {
-        let evidence = format!("{} and {} other users reached the same row of another user", identity.label, reached);
+        let evidence = format!(
+            "{} and {} other users reached the same row of another user",
+            identity.label, reached
+        );
         return (Verdict::Leak(observed, Audience::EveryUser), evidence);
     }
     // If no other account could be tried, a qual that ignores the row still shows that all rows are
@@ -93,7 +99,8 @@ fn classify_by_team(
     let shared = |more: String| (Verdict::Shared, format!("not every user reaches it{more}"));
     let teams = accounts.teams(examination.application);
     let outsiders = identity.user.as_ref().and_then(|me| teams.outsiders(me));
-    let Some((members, outsiders)) = outsiders.filter(|(_, outsiders)| !outsiders.is_empty()) else {
+    let Some((members, outsiders)) = outsiders.filter(|(_, outsiders)| !outsiders.is_empty())
+    else {
         return shared(String::new());
     };
     let probe = examination.probe(identity);
@@ -119,14 +126,18 @@ fn classify_by_team(
         .collect();
     if reached.len() >= 2 && reached.iter().all(|does| *does) {
         let evidence = format!(
-            "{} and {} others, no two of whom share a team in {}, reached the same row of another user",
+            "{} and {} others, no two of whom share a team in {}, \
+             reached the same row of another user",
             identity.label,
             reached.len(),
             members.table
         );
         return (Verdict::Leak(Confidence::Suspected, Audience::EveryUser), evidence);
     }
-    shared(format!("; the identity also reaches a row of a user who shares no team with it in {}", members.table))
+    shared(format!(
+        "; the identity also reaches a row of a user who shares no team with it in {}",
+        members.table
+    ))
 }
 
 /// Classifies a candidate row that an identity can write: a leak to all, or only to some.
@@ -139,16 +150,19 @@ pub(crate) fn classify_candidate(
 ) -> (Verdict, String) {
     let observed = Confidence::Observed;
     let columns: Vec<i16> = chosen.iter().map(|(column, ..)| *column).collect();
-    let ability = match candidate_rows::column_names(&examination.probe(identity), &columns).as_str() {
-        "" => "could write such a row".to_owned(),
-        columns => format!("could write such a row, choosing {columns}"),
-    };
+    let ability =
+        match candidate_rows::column_names(&examination.probe(identity), &columns).as_str() {
+            "" => "could write such a row".to_owned(),
+            columns => format!("could write such a row, choosing {columns}"),
+        };
     let evidence = format!("{} {ability}", identity.label);
     if examination.table.owners.is_empty() {
         return (Verdict::Public(observed), evidence);
     }
     let Some(role) = examination.role(identity) else { return (Verdict::Shared, String::new()) };
-    let Some(me) = &identity.user else { return (Verdict::Leak(observed, Audience::Anonymous), evidence) };
+    let Some(me) = &identity.user else {
+        return (Verdict::Leak(observed, Audience::Anonymous), evidence);
+    };
     if !identity.is_account {
         return (Verdict::Leak(observed, Audience::AnyAccount), evidence);
     }
@@ -158,7 +172,9 @@ pub(crate) fn classify_candidate(
             continue;
         }
         let other = accounts.identity(examination.application, role, id);
-        let Ok(Ok(does)) = can_write_candidate(examination, &other, reach, chosen) else { continue };
+        let Ok(Ok(does)) = can_write_candidate(examination, &other, reach, chosen) else {
+            continue;
+        };
         tried.push(id);
         able += usize::from(does);
         if able < tried.len() {
@@ -183,7 +199,9 @@ fn can_write_candidate(
     let others = examination.other_owners(identity);
     identity.act_within(PROBE_TIMEOUT_MS, || {
         let Effective { using, check } = examination.effective(identity, reach)?;
-        let with_chosen = |check: Qual, (column, type_, value): &ColumnValue| check.with_value(*column, *type_, *value);
+        let with_chosen = |check: Qual, (column, type_, value): &ColumnValue| {
+            check.substitute_nullable(*column, *type_, *value)
+        };
         let check = chosen.iter().try_fold(check, with_chosen).ok_or(Undecidable::WholeRow)?;
         candidate_rows::can_write(&probe, reach, &Effective { using, check }, &others)
     })
@@ -224,7 +242,7 @@ pub fn reaches_row(
 fn has_row_independent_arm(examination: &Examination<'_>, identity: &Identity, qual: Qual) -> bool {
     let probe = examination.probe(identity);
     let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
-        let ConstFolded::Depends(folded) = probe.cache.fold(qual) else { return Ok(true) };
+        let ConstFolded::Residual(folded) = probe.cache.fold(qual) else { return Ok(true) };
         for arm in folded.alternatives() {
             if !arm.reads_row() && probe.first_row(&RowScope::Foreign, arm, MAX_COST)?.is_some() {
                 return Ok(true);
@@ -249,7 +267,8 @@ pub fn responsible_policies(
     }
     let probe = examination.probe(identity);
     let is_about_new = matches!(reach, Reach::Forge | Reach::TakeOver | Reach::Plant);
-    let is_candidate = |policy: &&Policy| policy.is_permissive && policy.applies_to(command(reach), identity.role);
+    let is_candidate =
+        |policy: &&Policy| policy.is_permissive && policy.applies_to(command(reach), identity.role);
     let applicable: Vec<&Policy> = examination.policies.iter().filter(is_candidate).collect();
     let lets_through = |policy: &Policy| {
         let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
@@ -262,17 +281,19 @@ pub fn responsible_policies(
                     };
                     let Some(user) = user else { break };
                     let value = value_of(owner.type_, &c_string(&user));
-                    qual = qual.with_column(owner.number, owner.type_, value).unwrap_or(qual);
+                    qual = qual.substitute(owner.number, owner.type_, value).unwrap_or(qual);
                 }
             }
             match probe.cache.fold(qual) {
-                ConstFolded::Always => Ok(true),
-                ConstFolded::Never => Ok(false),
-                ConstFolded::Depends(_) => match row {
+                ConstFolded::True => Ok(true),
+                ConstFolded::False => Ok(false),
+                ConstFolded::Residual(_) => match row {
                     Some(row) => Ok(probe.first_row(&RowScope::At(row), qual, f64::MAX)?.is_some()),
                     None if is_about_new => {
                         let chosen = with_chosen_columns(&probe, qual, command(reach));
-                        Ok(chosen.is_some_and(|chosen| matches!(probe.cache.fold(chosen), ConstFolded::Always)))
+                        Ok(chosen.is_some_and(|chosen| {
+                            matches!(probe.cache.fold(chosen), ConstFolded::True)
+                        }))
                     }
                     None => Ok(false),
                 },
@@ -280,7 +301,10 @@ pub fn responsible_policies(
         });
         matches!(answer, Ok(Ok(true)))
     };
-    let responsible: Vec<Policy> =
-        applicable.iter().filter(|policy| lets_through(policy)).map(|policy| (*policy).clone()).collect();
+    let responsible: Vec<Policy> = applicable
+        .iter()
+        .filter(|policy| lets_through(policy))
+        .map(|policy| (*policy).clone())
+        .collect();
     if responsible.is_empty() { applicable.into_iter().cloned().collect() } else { responsible }
 }

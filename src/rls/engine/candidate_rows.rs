@@ -76,7 +76,8 @@ pub fn try_candidates(
     let candidate = match isolated(|| search.find(reach, effective, owners)) {
         Ok(candidate) => candidate?,
         Err(failure) => {
-            let why = format!("evaluating a candidate row failed with {}", failure.redacted_message());
+            let why =
+                format!("evaluating a candidate row failed with {}", failure.redacted_message());
             return Ok(ProbeResult::Verdict(Verdict::Inconclusive(why)));
         }
     };
@@ -84,7 +85,8 @@ pub fn try_candidates(
         Candidate::Passes(chosen) => ProbeResult::Candidate(chosen),
         Candidate::NonePasses => result,
         Candidate::Undecided(columns) => ProbeResult::Verdict(Verdict::Inconclusive(format!(
-            "the writer chooses {}, and no candidate row shows whether the policies accept a value of it",
+            "the writer chooses {}, and no candidate row shows whether the policies accept a \
+             value of it",
             column_names(probe, &columns)
         ))),
     })
@@ -104,8 +106,11 @@ pub fn can_write(
 /// Quoted column names, separated by commas.
 pub fn column_names(probe: &Probe<'_>, columns: &[i16]) -> String {
     let table = probe.table.oid();
-    let names: Vec<String> =
-        columns.iter().filter_map(|column| lookup::column_name(table, *column)).map(quote_identifier).collect();
+    let names: Vec<String> = columns
+        .iter()
+        .filter_map(|column| lookup::column_name(table, *column))
+        .map(quote_identifier)
+        .collect();
     names.join(", ")
 }
 
@@ -122,7 +127,12 @@ struct CandidateSearch<'a> {
 impl<'a> CandidateSearch<'a> {
     /// Searches for a row that this reach lets pass, by changing existing rows or from scratch. The
     /// new owner of a planted or forged row is one of `victims`, or an unused id if there is none.
-    fn find(&self, reach: Reach, effective: &Effective, victims: &[String]) -> Result<Candidate, Undecidable> {
+    fn find(
+        &self,
+        reach: Reach,
+        effective: &Effective,
+        victims: &[String],
+    ) -> Result<Candidate, Undecidable> {
         let owners = &self.probe.table.owners;
         let unused_id = owners.first().map(|owner| unused_id_of_type(owner.type_, 1));
         let victims = if victims.is_empty() { unused_id.as_slice() } else { victims };
@@ -179,12 +189,18 @@ impl<'a> CandidateSearch<'a> {
                 // Copies of foreign rows keep the combination of owners that the data has; rows
                 // from scratch have the victim in every owner column.
                 attempts.push(insert(Some(RowScope::Foreign), vec![Vec::new()]));
-                let all = |user: &String| owners.iter().map(|owner| owner_value(owner, user)).collect();
+                let all =
+                    |user: &String| owners.iter().map(|owner| owner_value(owner, user)).collect();
                 attempts.push(insert(None, victims.iter().map(all).collect()));
             }
             Reach::TakeOver => {
-                attempts.extend(settable.iter().filter_map(|owner| Some(on_foreign_rows(vec![self.as_own(owner)?]))));
-                let all: NewOwners = settable.iter().filter_map(|owner| self.as_own(owner)).collect();
+                attempts.extend(
+                    settable
+                        .iter()
+                        .filter_map(|owner| Some(on_foreign_rows(vec![self.as_own(owner)?]))),
+                );
+                let all: NewOwners =
+                    settable.iter().filter_map(|owner| self.as_own(owner)).collect();
                 if all.len() > 1 {
                     attempts.push(on_foreign_rows(all));
                 }
@@ -192,17 +208,20 @@ impl<'a> CandidateSearch<'a> {
             Reach::Plant => {
                 for owner in settable {
                     let Some(me) = self.as_own(owner) else { continue };
-                    let index = owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
+                    let index =
+                        owners.iter().position(|other| other.number == owner.number).unwrap_or(0);
                     let own = RowScope::Own(index);
                     // An identity without rows is probed with foreign rows as if it owned them.
-                    let (rows, using) = match self.probe.first_row(&own, Qual::ALWAYS, f64::MAX)?.is_some() {
-                        true => (own, effective.using),
-                        false => {
-                            let using = effective.using.with_column(me.0, me.1, me.2);
-                            (RowScope::Foreign, using.ok_or(Undecidable::WholeRow)?)
-                        }
-                    };
-                    let new_owners = victims.iter().map(|user| vec![owner_value(owner, user)]).collect();
+                    let (rows, using) =
+                        match self.probe.first_row(&own, Qual::ALWAYS, f64::MAX)?.is_some() {
+                            true => (own, effective.using),
+                            false => {
+                                let using = effective.using.substitute(me.0, me.1, me.2);
+                                (RowScope::Foreign, using.ok_or(Undecidable::WholeRow)?)
+                            }
+                        };
+                    let new_owners =
+                        victims.iter().map(|user| vec![owner_value(owner, user)]).collect();
                     attempts.push(Attempt { rows: Some(rows), using, new_owners });
                 }
             }
@@ -216,7 +235,11 @@ impl<'a> CandidateSearch<'a> {
 
     /// With several owner columns, another user in one of them can be intended: a message names its
     /// reader. It is a forgery if another user passes in each of them, one at a time.
-    fn forge_in_each_column(&self, check: Qual, victims: &[String]) -> Result<Option<Candidate>, Undecidable> {
+    fn forge_in_each_column(
+        &self,
+        check: Qual,
+        victims: &[String],
+    ) -> Result<Option<Candidate>, Undecidable> {
         let owners = &self.probe.table.owners;
         let mut chosen = Vec::new();
         for victim_column in owners {
@@ -247,9 +270,9 @@ impl<'a> CandidateSearch<'a> {
         for new_owners in new_owners {
             let check = check.with_choices(new_owners).ok_or(Undecidable::WholeRow)?;
             let check = match self.probe.cache.fold(check) {
-                ConstFolded::Always => return Ok(Candidate::Passes(Vec::new())),
-                ConstFolded::Never => continue,
-                ConstFolded::Depends(check) => check,
+                ConstFolded::True => return Ok(Candidate::Passes(Vec::new())),
+                ConstFolded::False => continue,
+                ConstFolded::Residual(check) => check,
             };
             if tried.iter().any(|known| known.is_same(check)) {
                 continue;
@@ -271,7 +294,7 @@ impl<'a> CandidateSearch<'a> {
             !self.probe.table.owners.iter().any(|owner| owner.number == column)
                 && self.probe.may_write(column, self.command)
         };
-        let values = check.wishes(self.probe.table.oid(), &may_set)?;
+        let values = CandidateValues::collect(check, self.probe.table.oid(), &may_set)?;
         // Without a column to choose, the candidates are the existing rows, which were probed
         // before.
         if values.columns.is_empty() && !sources.is_empty() {
@@ -283,14 +306,18 @@ impl<'a> CandidateSearch<'a> {
             return Ok(Candidate::Passes(chosen));
         }
         // Columns in expressions with unknown accepting values: copied from existing rows instead.
-        let known: Vec<&Column> = listed.iter().filter(|column| !column.is_opaque).copied().collect();
+        let known: Vec<&Column> =
+            listed.iter().filter(|column| !column.is_opaque).copied().collect();
         if known.len() < listed.len()
             && let Some(chosen) = self.compose(check, &known, sources, 0)?
         {
             return Ok(Candidate::Passes(chosen));
         }
-        if values.parts() > 0 && self.compose(check.relaxed(&values), &listed, sources, values.parts())?.is_some() {
-            let columns = values.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
+        if values.residuals() > 0
+            && self.compose(values.relax(check), &listed, sources, values.residuals())?.is_some()
+        {
+            let columns =
+                values.columns.iter().filter(|column| column.is_opaque).map(|column| column.number);
             return Ok(Candidate::Undecided(columns.collect()));
         }
         Ok(Candidate::NonePasses)
@@ -309,16 +336,19 @@ impl<'a> CandidateSearch<'a> {
     ) -> Result<Option<Vec<ColumnValue>>, Undecidable> {
         let read = qual.columns().ok_or(Undecidable::WholeRow)?;
         let is_copied = |number: &&i16| {
-            **number < CandidateValues::part(0) && !listed.iter().any(|column| column.number == **number)
+            **number < CandidateValues::residual_column(0)
+                && !listed.iter().any(|column| column.number == **number)
         };
         let copied: Vec<i16> = read.iter().filter(is_copied).copied().collect();
         let mut query = Composition::new(self.probe);
         if !sources.is_empty() {
             query.add_rows("t", sources);
         }
-        let copied: Vec<i16> = copied.into_iter().filter(|number| !self.keeps_value(*number, sources)).collect();
+        let copied: Vec<i16> =
+            copied.into_iter().filter(|number| !self.keeps_value(*number, sources)).collect();
         if !copied.is_empty() {
-            let donors = self.probe.find_rows(&RowScope::Any, Qual::ALWAYS, MAX_SOURCE_ROWS, f64::MAX)?;
+            let donors =
+                self.probe.find_rows(&RowScope::Any, Qual::ALWAYS, MAX_SOURCE_ROWS, f64::MAX)?;
             if donors.is_empty() {
                 return Ok(None);
             }

@@ -5,8 +5,8 @@ use super::rows::{ColumnValue, RowId};
 use crate::pg::catalog::lookup;
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::candidate_values::{CandidateValues, Column};
-use crate::pg::rewrite::qual::{Parameters, Qual, text_of, value_of};
-use crate::pg::rewrite::row_security::{Origin, RowComposition, Undecidable};
+use crate::pg::rewrite::qual::{Origin, Parameters, Qual, text_of, value_of};
+use crate::pg::rewrite::row_security::{RowComposition, Undecidable};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 use std::collections::BTreeMap;
@@ -49,13 +49,17 @@ impl<'a> Composition<'a> {
         // Grouped by table: rows of different partitions can have the same ctid.
         let mut lists: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         for (table, ctid) in rows {
-            lists.entry(table.to_u32()).or_default().push(format!("\"{}\"", text_of(pg_sys::TIDOID, *ctid)));
+            lists
+                .entry(table.to_u32())
+                .or_default()
+                .push(format!("\"{}\"", text_of(pg_sys::TIDOID, *ctid)));
         }
         let array = lookup::array_type(pg_sys::TIDOID);
         let mut any = Vec::new();
         for (table, list) in lists {
             let table = self.bind(pg_sys::OIDOID, pg_sys::Oid::from(table).into());
-            let list = self.bind(array, value_of(array, &c_string(&format!("{{{}}}", list.join(",")))));
+            let list =
+                self.bind(array, value_of(array, &c_string(&format!("{{{}}}", list.join(",")))));
             any.push(format!(
                 "({alias}.ctid OPERATOR(pg_catalog.=) ANY ({list}) \
                  AND {alias}.tableoid OPERATOR(pg_catalog.=) {table})"
@@ -98,8 +102,15 @@ impl<'a> Composition<'a> {
     /// Adds a part of the qual that is taken as true, false and NULL.
     pub(super) fn add_residual(&mut self, number: usize) {
         self.candidates *= 3;
-        self.from.push(format!("(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"));
-        self.origins.push((CandidateValues::part(number), self.from.len() as i32, 1, pg_sys::BOOLOID));
+        self.from.push(format!(
+            "(VALUES (true), (false), (CAST(NULL AS pg_catalog.bool))) AS p{number} (v)"
+        ));
+        self.origins.push((
+            CandidateValues::residual_column(number),
+            self.from.len() as i32,
+            1,
+            pg_sys::BOOLOID,
+        ));
     }
 
     /// The chosen columns of the first composed row that satisfies a qual.
@@ -113,12 +124,19 @@ impl<'a> Composition<'a> {
         };
         let sql = match self.from.as_slice() {
             [] => "SELECT".to_owned(),
-            from => format!("SELECT {} FROM {}{filter}", self.select_list.join(", "), from.join(", ")),
+            from => {
+                format!("SELECT {} FROM {}{filter}", self.select_list.join(", "), from.join(", "))
+            }
         };
-        let composition = RowComposition { sql: &sql, parameters: Parameters::new(&self.parameters) };
+        let composition =
+            RowComposition { sql: &sql, parameters: Parameters::new(&self.parameters) };
         let row = composition.first(qual, &self.origins, MAX_COST)?;
         let chosen = |row: Vec<_>| {
-            self.origins.iter().zip(row).map(|((number, .., type_), value)| (*number, *type_, value)).collect()
+            self.origins
+                .iter()
+                .zip(row)
+                .map(|((number, .., type_), value)| (*number, *type_, value))
+                .collect()
         };
         Ok(row.map(chosen))
     }

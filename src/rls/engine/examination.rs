@@ -48,13 +48,18 @@ impl<'a> Examination<'a> {
     /// A probe of the table that shares results with earlier probes of the same identity.
     pub(crate) fn probe<'b>(&'b self, identity: &'b Identity) -> Probe<'b> {
         let known = self.probe_caches.borrow().get(identity).map(Rc::clone);
-        let cache =
-            known.unwrap_or_else(|| Rc::clone(self.probe_caches.borrow_mut().entry(identity.clone()).or_default()));
+        let cache = known.unwrap_or_else(|| {
+            Rc::clone(self.probe_caches.borrow_mut().entry(identity.clone()).or_default())
+        });
         Probe { table: self.table, identity, cache }
     }
 
     /// The quals that the server enforces for the identity's role, not yet folded with its claims.
-    pub(crate) fn effective(&self, identity: &Identity, reach: Reach) -> Result<Effective, Undecidable> {
+    pub(crate) fn effective(
+        &self,
+        identity: &Identity,
+        reach: Reach,
+    ) -> Result<Effective, Undecidable> {
         let key = (identity.role, command(reach));
         if let Some(known) = self.effective_quals.borrow().get(&key) {
             return Ok(*known);
@@ -72,7 +77,11 @@ impl<'a> Examination<'a> {
 
     /// The users whom own rows are given to: the other owners, or an unused id if there are none.
     pub(crate) fn victims(&self, other_owners: &[String]) -> Vec<String> {
-        if other_owners.is_empty() { vec![self.application.unused_id()] } else { other_owners.to_vec() }
+        if other_owners.is_empty() {
+            vec![self.application.unused_id()]
+        } else {
+            other_owners.to_vec()
+        }
     }
 
     /// The client role of an identity.

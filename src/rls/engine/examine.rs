@@ -11,6 +11,7 @@ use super::reach_probe::{
 };
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
+use crate::pg::rewrite::redact::redacted;
 use crate::pg::rewrite::row_security::{Effective, Undecidable};
 use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::timeout::Stopped;
@@ -43,19 +44,35 @@ pub fn cells_without_claims(
     accounts: &mut AccountPool,
 ) -> Result<Vec<Cell>, RlsError> {
     let (table, application) = (examination.table, examination.application);
-    let owners = isolated(|| table.sample_owners(application, OWNER_SAMPLE)).map_err(|failure| {
-        RlsError::Unreadable { table: table.named.name.clone(), reason: failure.redacted_message() }
-    })??;
+    let owners =
+        isolated(|| table.sample_owners(application, OWNER_SAMPLE)).map_err(|failure| {
+            RlsError::Unreadable {
+                table: table.named.name.clone(),
+                reason: failure.redacted_message(),
+            }
+        })??;
     examination.owners = accounts.load_existing(application, owners)?;
     let mut cells = Vec::new();
-    for (role_index, role) in application.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous) {
-        examine_as(examination, role_index, &application.without_claims(role), &mut cells, accounts);
+    for (role_index, role) in
+        application.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous)
+    {
+        examine_as(
+            examination,
+            role_index,
+            &application.without_claims(role),
+            &mut cells,
+            accounts,
+        );
     }
     Ok(cells)
 }
 
 /// Adds the cells of all other identities.
-pub fn add_remaining_cells(examination: &Examination<'_>, cells: &mut Vec<Cell>, accounts: &mut AccountPool) {
+pub fn add_remaining_cells(
+    examination: &Examination<'_>,
+    cells: &mut Vec<Cell>,
+    accounts: &mut AccountPool,
+) {
     let application = examination.application;
     for (role_index, role) in application.roles.iter().enumerate() {
         if role.is_anonymous {
@@ -64,7 +81,13 @@ pub fn add_remaining_cells(examination: &Examination<'_>, cells: &mut Vec<Cell>,
         }
         examine_as(examination, role_index, &application.new_account(role), cells, accounts);
         if examination.distinguishes_anonymous_sign_in {
-            examine_as(examination, role_index, &application.anonymous_sign_in(role), cells, accounts);
+            examine_as(
+                examination,
+                role_index,
+                &application.anonymous_sign_in(role),
+                cells,
+                accounts,
+            );
         }
         if examination.table.owners.is_empty() {
             continue;
@@ -125,7 +148,9 @@ fn examine_as(
 /// Lowers the confidence of a leak to SUSPECTED if a trigger may prevent it.
 fn apply_trigger_caveat(examination: &Examination<'_>, cell: &mut Cell) {
     let Some(caveat) = examination.table.trigger_caveat(cell.reach) else { return };
-    let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else { return };
+    let (Verdict::Leak(confidence, _) | Verdict::Public(confidence)) = &mut cell.verdict else {
+        return;
+    };
     *confidence = Confidence::Suspected;
     cell.add(&caveat);
 }
@@ -151,35 +176,46 @@ pub(crate) fn probe_reach(
 ) -> Result<Option<ReachOutcome>, Verdict> {
     let probe = examination.probe(identity);
     let others = examination.other_owners(identity);
-    let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<ReachOutcome>, Undecidable> {
-        let effective = examination.effective(identity, reach)?;
-        let on_existing_rows = match reach {
-            Reach::Plant => probe_plant_on_any(&probe, &effective, &examination.victims(&others))?,
-            _ => probe_existing_rows(&probe, reach, &effective, &others)?,
-        };
-        let Some((result, qual)) = on_existing_rows else { return Ok(None) };
-        let result = try_candidates(&probe, reach, &effective, &others, result)?;
-        probe.run_sub_queries(&effective)?;
-        let me = identity.user.as_deref();
-        let folded = |qual: Qual| match probe.cache.fold(qual) {
-            ConstFolded::Always => Qual::ALWAYS,
-            ConstFolded::Never => Qual::never(),
-            ConstFolded::Depends(folded) => folded.without_values(qual, me),
-        };
-        Ok(Some(ReachOutcome { result, using: folded(effective.using), check: folded(effective.check), qual }))
-    });
+    let answer =
+        identity.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<ReachOutcome>, Undecidable> {
+            let effective = examination.effective(identity, reach)?;
+            let on_existing_rows = match reach {
+                Reach::Plant => {
+                    probe_plant_on_any(&probe, &effective, &examination.victims(&others))?
+                }
+                _ => probe_existing_rows(&probe, reach, &effective, &others)?,
+            };
+            let Some((result, qual)) = on_existing_rows else { return Ok(None) };
+            let result = try_candidates(&probe, reach, &effective, &others, result)?;
+            probe.run_sub_queries(&effective)?;
+            let me = identity.user.as_deref();
+            let folded = |qual: Qual| match probe.cache.fold(qual) {
+                ConstFolded::True => Qual::ALWAYS,
+                ConstFolded::False => Qual::never(),
+                ConstFolded::Residual(folded) => redacted(folded, qual, me),
+            };
+            Ok(Some(ReachOutcome {
+                result,
+                using: folded(effective.using),
+                check: folded(effective.check),
+                qual,
+            }))
+        });
     match answer {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(reason)) => Err(reason.into()),
-        Err(Stopped::TimedOut(ms)) => Err(Verdict::Inconclusive(format!("the policies were canceled after {ms} ms"))),
-        Err(Stopped::Failed(failure)) if failure.is_sandbox_violation() => Err(Verdict::Inconclusive(format!(
-            "the policies do something that the audit does not allow: {}",
-            failure.message
-        ))),
-        Err(Stopped::Failed(failure)) if failure.is_transient() => Err(Verdict::Inconclusive(format!(
-            "the probe failed with a transient error: {}",
-            failure.redacted_message()
-        ))),
+        Err(Stopped::TimedOut(ms)) => {
+            Err(Verdict::Inconclusive(format!("the policies were canceled after {ms} ms")))
+        }
+        Err(Stopped::Failed(failure)) if failure.is_sandbox_violation() => {
+            Err(Verdict::Inconclusive(format!(
+                "the policies do something that the audit does not allow: {}",
+                failure.message
+            )))
+        }
+        Err(Stopped::Failed(failure)) if failure.is_transient() => Err(Verdict::Inconclusive(
+            format!("the probe failed with a transient error: {}", failure.redacted_message()),
+        )),
         Err(Stopped::Failed(failure)) => Err(Verdict::Failing(failure.redacted_message())),
     }
 }
@@ -240,7 +276,9 @@ fn judge(
     let mut row = None;
     (cell.verdict, cell.evidence) = match outcome.result {
         ProbeResult::Verdict(verdict) => (verdict, String::new()),
-        ProbeResult::Candidate(chosen) => classify_candidate(examination, identity, reach, &chosen, accounts),
+        ProbeResult::Candidate(chosen) => {
+            classify_candidate(examination, identity, reach, &chosen, accounts)
+        }
         ProbeResult::Row(found) => {
             row = Some(found);
             classify_foreign_row(examination, identity, reach, found, outcome.qual, accounts)
@@ -257,13 +295,16 @@ fn judge(
 fn with_masked_user(sql: &str, user: &str) -> String {
     let masked = masked(user);
     if user.chars().all(|c| c.is_ascii_digit() || c == '-') {
-        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'));
+        let is_part = |c: Option<char>| {
+            c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))
+        };
         let mut text = String::new();
         let mut rest = sql;
         while let Some(start) = rest.find(user) {
             let (before, after) = (&rest[..start], &rest[start + user.len()..]);
             text += before;
-            let is_whole = !is_part(before.chars().last().or(text.chars().last())) && !is_part(after.chars().next());
+            let is_whole = !is_part(before.chars().last().or(text.chars().last()))
+                && !is_part(after.chars().next());
             text += if is_whole { &masked } else { user };
             rest = after;
         }

@@ -38,7 +38,12 @@ pub enum ProbeResult {
 impl ProbeResult {
     /// Whether no foreign row was found to be reached.
     pub fn is_safe(&self) -> bool {
-        !matches!(self, Self::Row(_) | Self::Candidate(_) | Self::Verdict(Verdict::Leak(..) | Verdict::Public(_)))
+        !matches!(
+            self,
+            Self::Row(_)
+                | Self::Candidate(_)
+                | Self::Verdict(Verdict::Leak(..) | Verdict::Public(_))
+        )
     }
 
     /// Whether this result shows a wider reach, or is less certain that there is none.
@@ -77,25 +82,36 @@ impl<'a> Probe<'a> {
             .table
             .owners
             .iter()
-            .map(|owner| (format!("t.{}", quote_identifier(&owner.name)), owner.type_, &owner.operators))
+            .map(|owner| {
+                (format!("t.{}", quote_identifier(&owner.name)), owner.type_, &owner.operators)
+            })
             .collect();
         let me = self.identity.user.as_deref();
         match scope {
             RowScope::At((table, ctid)) => {
-                terms.push(format!("t.tableoid OPERATOR(pg_catalog.=) {}", bind(pg_sys::OIDOID, (*table).into())));
-                terms.push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *ctid)));
+                terms.push(format!(
+                    "t.tableoid OPERATOR(pg_catalog.=) {}",
+                    bind(pg_sys::OIDOID, (*table).into())
+                ));
+                terms
+                    .push(format!("t.ctid OPERATOR(pg_catalog.=) {}", bind(pg_sys::TIDOID, *ctid)));
             }
             RowScope::Any => {}
             RowScope::Own(index) => {
                 let (column, type_, [equal, _]) = owners.get(*index)?;
-                terms.push(format!("{column} {equal} {}", bind(*type_, value_of(*type_, &c_string(me?)))));
+                terms.push(format!(
+                    "{column} {equal} {}",
+                    bind(*type_, value_of(*type_, &c_string(me?)))
+                ));
             }
             RowScope::Foreign | RowScope::OwnedBy(_) => {
                 if let RowScope::OwnedBy(users) = scope {
                     let (column, type_, [equal, _]) = owners.first()?;
                     let array = lookup::array_type(*type_);
-                    let list: Vec<String> =
-                        users.iter().map(|user| format!("\"{}\"", user.replace(['"', '\\'], ""))).collect();
+                    let list: Vec<String> = users
+                        .iter()
+                        .map(|user| format!("\"{}\"", user.replace(['"', '\\'], "")))
+                        .collect();
                     let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
                     terms.push(format!("{column} {equal} ANY ({})", bind(array, list)));
                 }
@@ -116,7 +132,11 @@ impl<'a> Probe<'a> {
                 }
             }
         }
-        let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
+        let filter = if terms.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", terms.join(" AND "))
+        };
         Some((
             format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name),
             Parameters::new(&values),
@@ -124,7 +144,12 @@ impl<'a> Probe<'a> {
     }
 
     /// The first row in a scope that satisfies a qual, at no more than this planner cost.
-    pub fn first_row(&self, scope: &RowScope<'_>, qual: Qual, cost: f64) -> Result<Option<RowId>, Undecidable> {
+    pub fn first_row(
+        &self,
+        scope: &RowScope<'_>,
+        qual: Qual,
+        cost: f64,
+    ) -> Result<Option<RowId>, Undecidable> {
         Ok(self.find_rows(scope, qual, 1, cost)?.pop())
     }
 
@@ -147,12 +172,12 @@ impl<'a> Probe<'a> {
     /// Whether a qual alone rules out every foreign row.
     pub fn excludes_foreign_rows(&self, qual: Qual) -> Result<bool, Undecidable> {
         Ok(match self.cache.fold(qual) {
-            ConstFolded::Always => false,
-            ConstFolded::Never => true,
-            ConstFolded::Depends(folded) => match self.foreign_qual()? {
-                ConstFolded::Always => false,
-                ConstFolded::Never => true,
-                ConstFolded::Depends(foreign) => folded.refutes(foreign),
+            ConstFolded::True => false,
+            ConstFolded::False => true,
+            ConstFolded::Residual(folded) => match self.foreign_qual()? {
+                ConstFolded::True => false,
+                ConstFolded::False => true,
+                ConstFolded::Residual(foreign) => folded.refutes(foreign),
             },
         })
     }
@@ -161,7 +186,7 @@ impl<'a> Probe<'a> {
     pub(crate) fn foreign_qual(&self) -> Result<ConstFolded, Undecidable> {
         self.cache.foreign_qual(|| {
             let Some((sql, parameters)) = self.query(&RowScope::Foreign) else {
-                return Ok(ConstFolded::Never);
+                return Ok(ConstFolded::False);
             };
             let foreign = RowQuery { sql: &sql, parameters };
             Ok(foreign.condition()?.fold(&foreign.parameters))
@@ -183,7 +208,9 @@ impl<'a> Probe<'a> {
     /// The verdict after a search without a hit: ISOLATED among the rows that were there, or
     /// INCONCLUSIVE if there was none.
     pub fn no_row_found(&self, owners: &[String]) -> Result<Verdict, Undecidable> {
-        if owners.is_empty() && self.first_row(&RowScope::Foreign, Qual::ALWAYS, f64::MAX)?.is_none() {
+        if owners.is_empty()
+            && self.first_row(&RowScope::Foreign, Qual::ALWAYS, f64::MAX)?.is_none()
+        {
             return Ok(Verdict::Inconclusive("the table has no rows of other users".to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
@@ -200,9 +227,9 @@ impl<'a> Probe<'a> {
     /// Whether a row is owned by the identity.
     pub fn is_own(&self, row: RowId) -> Result<bool, Undecidable> {
         let foreign = match self.foreign_qual()? {
-            ConstFolded::Depends(qual) => qual,
-            ConstFolded::Always => return Ok(false),
-            ConstFolded::Never => return Ok(true),
+            ConstFolded::Residual(qual) => qual,
+            ConstFolded::True => return Ok(false),
+            ConstFolded::False => return Ok(true),
         };
         Ok(self.first_row(&RowScope::At(row), foreign, f64::MAX)?.is_none())
     }
@@ -210,7 +237,8 @@ impl<'a> Probe<'a> {
     /// Whether the role may write a column. Self-test tables count as granted.
     pub(crate) fn may_write(&self, column: i16, command: Command) -> bool {
         let table = self.table.oid();
-        (self.table.is_self_test || privilege::on_column(self.identity.role, table, column, command))
+        (self.table.is_self_test
+            || privilege::on_column(self.identity.role, table, column, command))
             && !privilege::is_generated(table, column)
     }
 }

@@ -59,7 +59,8 @@ impl CachedRows {
     fn answers(&self, scope: &RowScopeKey, terms: &[Qual], limits: (u64, f64)) -> bool {
         let is_required = |term: &Qual| terms.iter().any(|required| required.is_same(*term));
         let is_empty_superset = self.rows.is_empty() && self.scope.includes(scope);
-        let is_same_probe = self.limits == limits && self.terms.len() == terms.len() && self.scope == *scope;
+        let is_same_probe =
+            self.limits == limits && self.terms.len() == terms.len() && self.scope == *scope;
         (is_empty_superset || is_same_probe) && self.terms.iter().all(is_required)
     }
 }
@@ -67,7 +68,7 @@ impl CachedRows {
 impl ProbeCache {
     /// [`Qual::fold`] without parameters, term by term.
     pub fn fold(&self, qual: Qual) -> ConstFolded {
-        let mut result = ConstFolded::Always;
+        let mut result = ConstFolded::True;
         for term in qual.terms() {
             let is_same = |known: &&(Qual, ConstFolded)| known.0.is_same(term);
             let known = self.folded.borrow().iter().find(is_same).map(|known| known.1);
@@ -82,7 +83,10 @@ impl ProbeCache {
     }
 
     /// The folded qual of foreign rows; `compute` runs at most once.
-    pub fn foreign_qual<E>(&self, compute: impl FnOnce() -> Result<ConstFolded, E>) -> Result<ConstFolded, E> {
+    pub fn foreign_qual<E>(
+        &self,
+        compute: impl FnOnce() -> Result<ConstFolded, E>,
+    ) -> Result<ConstFolded, E> {
         if let Some(known) = *self.foreign_qual.borrow() {
             return Ok(known);
         }
@@ -102,7 +106,9 @@ impl ProbeCache {
         let scope = RowScopeKey::new(scope);
         let qual = qual.distinct();
         let terms = qual.terms();
-        if let Some(known) = self.found.borrow().iter().find(|known| known.answers(&scope, &terms, limits)) {
+        if let Some(known) =
+            self.found.borrow().iter().find(|known| known.answers(&scope, &terms, limits))
+        {
             return Ok(known.rows.clone());
         }
         let rows = search(qual)?;

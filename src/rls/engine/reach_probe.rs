@@ -47,7 +47,10 @@ pub fn reach_qual(
     let (table, role) = (probe.table, probe.identity.role);
     let may_set_owner = |command| {
         table.is_self_test
-            || table.owners.iter().any(|owner| privilege::on_column(role, table.oid(), owner.number, command))
+            || table
+                .owners
+                .iter()
+                .any(|owner| privilege::on_column(role, table.oid(), owner.number, command))
     };
     Ok(match reach {
         Reach::Read | Reach::Destroy => Some(using),
@@ -57,40 +60,48 @@ pub fn reach_qual(
         Reach::TakeOver | Reach::Plant => {
             // An identity without a user owns no rows and cannot become an owner.
             let me = probe.identity.user.as_deref();
-            let new_owner = if reach == Reach::TakeOver { me } else { victim.filter(|_| me.is_some()) };
-            let (Some(owner), Some(user)) = (table.owners.get(column), new_owner) else { return Ok(None) };
+            let new_owner =
+                if reach == Reach::TakeOver { me } else { victim.filter(|_| me.is_some()) };
+            let (Some(owner), Some(user)) = (table.owners.get(column), new_owner) else {
+                return Ok(None);
+            };
             if !privilege::on_column(role, table.oid(), owner.number, Command::Update) {
                 return Ok(None);
             }
             let value = value_of(owner.type_, &c_string(user));
-            let check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+            let check =
+                check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
             Some(using.and(check))
         }
     })
 }
 
 /// Whether foreign rows satisfy a qual. `owners` are users who own some of them.
-pub fn probe_foreign_rows(probe: &Probe<'_>, qual: Qual, owners: &[String]) -> Result<ProbeResult, Undecidable> {
+pub fn probe_foreign_rows(
+    probe: &Probe<'_>,
+    qual: Qual,
+    owners: &[String],
+) -> Result<ProbeResult, Undecidable> {
     let folded = match probe.cache.fold(qual) {
         // True for one account's claims need not mean true for all: a row has to show it.
-        ConstFolded::Always if probe.identity.is_account => {
+        ConstFolded::True if probe.identity.is_account => {
             return Ok(match probe.first_row(&RowScope::Foreign, qual, f64::MAX)? {
                 Some(row) => ProbeResult::Row(row),
                 None => ProbeResult::Verdict(probe.no_row_found(owners)?),
             });
         }
-        ConstFolded::Always => {
+        ConstFolded::True => {
             return Ok(ProbeResult::Verdict(match probe.table.owners.is_empty() {
                 true => Verdict::Public(Confidence::Proved),
                 false => Verdict::Leak(Confidence::Proved, probe.audience()),
             }));
         }
-        ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Closed)),
-        ConstFolded::Depends(folded) => folded,
+        ConstFolded::False => return Ok(ProbeResult::Verdict(Verdict::Closed)),
+        ConstFolded::Residual(folded) => folded,
     };
     if probe.identity.user.is_some()
         && !probe.table.owners.is_empty()
-        && let ConstFolded::Depends(foreign) = probe.foreign_qual()?
+        && let ConstFolded::Residual(foreign) = probe.foreign_qual()?
         && folded.refutes(foreign)
     {
         return Ok(ProbeResult::Verdict(Verdict::Isolated));
@@ -108,7 +119,8 @@ pub fn probe_foreign_rows(probe: &Probe<'_>, qual: Qual, owners: &[String]) -> R
         Err(Undecidable::TooExpensive) => Ok(ProbeResult::Verdict(match owners.len() {
             0 => Verdict::from(Undecidable::TooExpensive),
             n => Verdict::Inconclusive(format!(
-                "no row of {n} sampled owners is reached; reading all rows would exceed the cost limit"
+                "no row of {n} sampled owners is reached; reading all rows would exceed the \
+                 cost limit"
             )),
         })),
         Err(reason) => Err(reason),
@@ -130,14 +142,19 @@ pub fn prove_forgery(probe: &Probe<'_>, check: Qual) -> Option<Verdict> {
                 true => unused_id_of_type(owner.type_, 1),
                 false => probe.identity.user.clone()?,
             };
-            changed = changed.with_column(owner.number, owner.type_, value_of(owner.type_, &c_string(&id)))?;
+            changed = changed.substitute(
+                owner.number,
+                owner.type_,
+                value_of(owner.type_, &c_string(&id)),
+            )?;
         }
         let chosen = with_chosen_columns(probe, changed, Command::Insert)?;
-        Some(matches!(probe.cache.fold(chosen), ConstFolded::Always))
+        Some(matches!(probe.cache.fold(chosen), ConstFolded::True))
     };
     // With several owner columns, another user in one of them can be intended: a message names its
     // reader. Another user in any of them cannot.
-    let passes_in_each = owners.len() > 1 && (0..owners.len()).all(|i| passes_with(&|j| i == j) == Some(true));
+    let passes_in_each =
+        owners.len() > 1 && (0..owners.len()).all(|i| passes_with(&|j| i == j) == Some(true));
     // False for an unused id may still be true for the id of a friend, so false proves nothing.
     let is_open = passes_in_each || passes_with(&|_| true)?;
     is_open.then(|| Verdict::Leak(Confidence::Proved, probe.audience()))
@@ -146,7 +163,7 @@ pub fn prove_forgery(probe: &Probe<'_>, check: Qual) -> Option<Verdict> {
 /// A WITH CHECK qual after the writer has set all columns but the owner columns to values that it
 /// accepts; `None` if a value cannot be put in.
 pub fn with_chosen_columns(probe: &Probe<'_>, check: Qual, command: Command) -> Option<Qual> {
-    let ConstFolded::Depends(folded) = probe.cache.fold(check) else { return Some(check) };
+    let ConstFolded::Residual(folded) = probe.cache.fold(check) else { return Some(check) };
     let table = probe.table.oid();
     let may_set = |column: i16| {
         !probe.table.owners.iter().any(|owner| owner.number == column)
@@ -171,7 +188,7 @@ pub fn probe_changed_rows(
             return Ok(None);
         };
         let value = value_of(owner.type_, &c_string(me));
-        check = check.with_column(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+        check = check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
     }
     let Some(chosen) = with_chosen_columns(probe, check, Command::Update) else { return Ok(None) };
     let qual = effective.using.and(chosen);
@@ -191,7 +208,9 @@ pub fn probe_plant_on_any(
     let victims = if victims.is_empty() { unused_id.as_slice() } else { victims };
     let mut worst: Option<(ProbeResult, Qual)> = None;
     let columns = owner_columns(probe, Reach::Plant);
-    for (column, victim) in columns.flat_map(|column| victims.iter().map(move |victim| (column, victim))) {
+    for (column, victim) in
+        columns.flat_map(|column| victims.iter().map(move |victim| (column, victim)))
+    {
         let qual = reach_qual(probe, Reach::Plant, effective, Some(victim), column)?;
         let Some(qual) = qual else { continue };
         let result = probe_plant(probe, effective, victim, column)?;
@@ -218,10 +237,12 @@ pub fn probe_plant(
         return Ok(ProbeResult::Verdict(Verdict::Closed));
     };
     match probe.cache.fold(qual) {
-        ConstFolded::Never => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
-        ConstFolded::Always if !probe.identity.is_account && !qual.has_sub_queries() => return proved(),
-        ConstFolded::Always => {}
-        ConstFolded::Depends(folded) => {
+        ConstFolded::False => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
+        ConstFolded::True if !probe.identity.is_account && !qual.has_sub_queries() => {
+            return proved();
+        }
+        ConstFolded::True => {}
+        ConstFolded::Residual(folded) => {
             let Some((sql, parameters)) = probe.query(&own_rows) else {
                 return Ok(ProbeResult::Verdict(Verdict::Closed));
             };
@@ -230,7 +251,7 @@ pub fn probe_plant(
             // checked.
             if !probe.identity.is_account
                 && !qual.has_sub_queries()
-                && let ConstFolded::Depends(own) = own.condition()?.fold(&own.parameters)
+                && let ConstFolded::Residual(own) = own.condition()?.fold(&own.parameters)
                 && own.implies(folded)
             {
                 return proved();
@@ -244,11 +265,13 @@ pub fn probe_plant(
         });
     }
     // An identity without rows is probed with foreign rows as if it owned them.
-    let as_own = probe.table.owners.get(column).zip(probe.identity.user.as_deref()).and_then(|(owner, me)| {
-        let value = |user: &str| value_of(owner.type_, &c_string(user));
-        let using = effective.using.with_column(owner.number, owner.type_, value(me))?;
-        Some(using.and(effective.check.with_column(owner.number, owner.type_, value(victim))?))
-    });
+    let as_own = probe.table.owners.get(column).zip(probe.identity.user.as_deref()).and_then(
+        |(owner, me)| {
+            let value = |user: &str| value_of(owner.type_, &c_string(user));
+            let using = effective.using.substitute(owner.number, owner.type_, value(me))?;
+            Some(using.and(effective.check.substitute(owner.number, owner.type_, value(victim))?))
+        },
+    );
     let as_own = as_own.ok_or(Undecidable::WholeRow)?;
     Ok(match probe.first_row(&RowScope::Foreign, as_own, MAX_COST)? {
         Some(row) => ProbeResult::Row(row),

@@ -6,6 +6,7 @@ use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::{Qual, text_of, value_of};
 use crate::pg::rewrite::row_security::Undecidable;
+use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::audit::Audit;
@@ -54,7 +55,8 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
     let tried = subtransaction::rolled_back(AssertUnwindSafe(|| {
         // Adding a constraint checks all rows and may call functions of the table's owner. Do not run
         // those as a superuser.
-        let owner = proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
+        let owner =
+            proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
         let result = match owner {
             Some(owner) => sec_context::demote_superuser_to(owner, || Spi::run(script)),
             None => Spi::run(script),
@@ -66,14 +68,20 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
         Err(failure) if failure.is_interrupt() => failure.raise(),
         Err(failure) => format!("not tried: {}", failure.message),
         Ok(Err(why)) => format!("tried; INCONCLUSIVE: {why}"),
-        Ok(Ok((true, _))) => "DOES NOT CLOSE IT: another policy or privilege still allows it".to_owned(),
+        Ok(Ok((true, _))) => {
+            "DOES NOT CLOSE IT: another policy or privilege still allows it".to_owned()
+        }
         Ok(Ok((false, after))) => match (before, after) {
-            (Some(true), Some(true)) => "PROVED: closes it, and the owner still sees their rows".to_owned(),
+            (Some(true), Some(true)) => {
+                "PROVED: closes it, and the owner still sees their rows".to_owned()
+            }
             (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees their rows".to_owned(),
             (Some(false), Some(true)) => {
                 "PROVED: closes it, and the owner now sees their rows, unlike before".to_owned()
             }
-            (Some(false), _) => "PROVED: closes it; the owner did not see their rows before either".to_owned(),
+            (Some(false), _) => {
+                "PROVED: closes it; the owner did not see their rows before either".to_owned()
+            }
             (None, _) => "PROVED: closes it".to_owned(),
         },
     }
@@ -103,7 +111,10 @@ pub fn row_by_key(
     example: &'static str,
 ) -> Result<(RowId, Vec<String>), RlsError> {
     let Value::Object(key) = key else {
-        return Err(RlsError::InvalidRowKey { reason: "it is not a JSON object".to_owned(), example });
+        return Err(RlsError::InvalidRowKey {
+            reason: "it is not a JSON object".to_owned(),
+            example,
+        });
     };
     if key.is_empty() {
         return Err(RlsError::InvalidRowKey { reason: "it names no column".to_owned(), example });
@@ -121,15 +132,28 @@ pub fn row_by_key(
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let value = subtransaction::try_in_subxact(AssertUnwindSafe(|| value_of(type_, &c_string(&text))))
+        let value = isolated(|| value_of(type_, &c_string(&text)))
             .map_err(|failure| RlsError::InvalidRowKey { reason: failure.message, example })?;
         values.push((type_, value));
-        terms.push(format!("t.{} OPERATOR(pg_catalog.=) ${}", quote_identifier(name), values.len()));
+        terms.push(format!(
+            "t.{} OPERATOR(pg_catalog.=) ${}",
+            quote_identifier(name),
+            values.len()
+        ));
     }
-    let owner = table.owners.iter().map(|owner| format!(", t.{}", quote_identifier(&owner.name))).collect::<String>();
-    let sql = format!("SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}", table.named.name, terms.join(" AND "));
+    let owner = table
+        .owners
+        .iter()
+        .map(|owner| format!(", t.{}", quote_identifier(&owner.name)))
+        .collect::<String>();
+    let sql = format!(
+        "SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}",
+        table.named.name,
+        terms.join(" AND ")
+    );
     let rows = application.rows(&table.named.name, &sql, &values, 2);
-    let rows = rows.map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?;
+    let rows =
+        rows.map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?;
     match rows.as_slice() {
         [row] => match row.as_slice() {
             [Some(relation), Some(place), owners @ ..] => {
@@ -151,7 +175,8 @@ pub fn row_by_key(
 #[pg_extern(sql = false)]
 fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     const EXAMPLE: &str = "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL;";
-    let finding = p_finding.ok_or(ServerError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
+    let finding =
+        p_finding.ok_or(ServerError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
     let report = Report::make()?;
     let Some(found) = report.findings.iter().find(|known| known.key() == finding) else {
         let near = similar(finding, report.findings.iter().map(|known| known.object.as_str()));
@@ -160,8 +185,12 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     let Some(script) = &found.remediation else {
         return Ok("not tried: the finding has no remediation; a person has to decide".to_owned());
     };
-    let table =
-        report.audit.tables.iter().map(|(table, _)| table).find(|table| found.relation == Some(table.oid().to_u32()));
+    let table = report
+        .audit
+        .tables
+        .iter()
+        .map(|(table, _)| table)
+        .find(|table| found.relation == Some(table.oid().to_u32()));
     let owner = match table {
         Some(table) => some_owner(&report, table)?,
         None => None,
@@ -169,10 +198,19 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     // A view or function has no rows of its own. Rows of a partition are seen through its parent.
     let is_of_table = found.policy.is_some() || found.object.starts_with("table ");
     let whole = table.map(|table| ancestor(table.oid())).transpose()?;
-    let whole = report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
-    let keeps = || whole.filter(|_| is_of_table).zip(owner.as_ref()).and_then(|(table, owner)| sees_own(table, owner));
+    let whole =
+        report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
+    let keeps = || {
+        whole
+            .filter(|_| is_of_table)
+            .zip(owner.as_ref())
+            .and_then(|(table, owner)| sees_own(table, owner))
+    };
     let reaches = || is_found_again(&report, found);
-    Ok(prove(script, &Proof { reaches: &reaches, keeps: &keeps, table: found.relation.map(pg_sys::Oid::from) }))
+    Ok(prove(
+        script,
+        &Proof { reaches: &reaches, keeps: &keeps, table: found.relation.map(pg_sys::Oid::from) },
+    ))
 }
 
 /// Whether the finding still exists. Only its rule or table is audited again, because the remediation
@@ -185,15 +223,17 @@ fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
             let _facts = policy::cache_facts(policy::clause_facts(&policies, &application));
             rules::evaluate(&[rule], &application)
         }
-        (None, Some(table)) => {
-            Audit::run(Some(pg_sys::Oid::from(table))).map_err(|error| error.to_string())?.findings()
-        }
+        (None, Some(table)) => Audit::run(Some(pg_sys::Oid::from(table)))
+            .map_err(|error| error.to_string())?
+            .findings(),
         (None, None) => Report::make().map_err(|error| error.to_string())?.findings,
     };
     // A failing or inconclusive audit proves nothing.
-    let is_blind =
-        |known: &&Finding| ["inconclusive", "failing-policies", "audit-self-test-failed"].contains(&known.rule);
-    let is_new = |known: &&Finding| !report.findings.iter().any(|before| before.key() == known.key());
+    let is_blind = |known: &&Finding| {
+        ["inconclusive", "failing-policies", "audit-self-test-failed"].contains(&known.rule)
+    };
+    let is_new =
+        |known: &&Finding| !report.findings.iter().any(|before| before.key() == known.key());
     if let Some(blind) = again.iter().filter(is_blind).find(is_new) {
         return Err(blind.evidence.clone());
     }
@@ -208,7 +248,11 @@ fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
 fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, RlsError> {
     Spi::connect(|client| {
         let sql = include_str!("../../../sql/rls/ancestor.sql");
-        Ok(client.select(sql, Some(1), &[table.into()])?.first().get_one::<pg_sys::Oid>()?.unwrap_or(table))
+        Ok(client
+            .select(sql, Some(1), &[table.into()])?
+            .first()
+            .get_one::<pg_sys::Oid>()?
+            .unwrap_or(table))
     })
 }
 
@@ -222,9 +266,15 @@ pub fn related(
     let here = [(pg_sys::OIDOID, relation.into()), (pg_sys::TIDOID, place)];
     let parents = Spi::connect(|client| {
         let mut parents = Vec::new();
-        for row in client.select(include_str!("../../../sql/rls/parents.sql"), None, &[table.oid().into()])? {
+        for row in client.select(
+            include_str!("../../../sql/rls/parents.sql"),
+            None,
+            &[table.oid().into()],
+        )? {
             let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-            let (Some(parent), Some(type_)) = (row.get::<pg_sys::Oid>(1)?, row.get::<pg_sys::Oid>(5)?) else {
+            let (Some(parent), Some(type_)) =
+                (row.get::<pg_sys::Oid>(1)?, row.get::<pg_sys::Oid>(5)?)
+            else {
                 continue;
             };
             parents.push((parent, type_, text(2)?, text(3)?, text(4)?));
@@ -246,7 +296,9 @@ pub fn related(
             );
             let rows = application.rows(&name, &sql, &[(type_, value)], 20)?;
             users.extend(
-                rows.iter().filter_map(|row| row.first().copied().flatten()).map(|user| text_of(owner.type_, user)),
+                rows.iter()
+                    .filter_map(|row| row.first().copied().flatten())
+                    .map(|user| text_of(owner.type_, user)),
             );
         }
     }

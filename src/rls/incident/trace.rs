@@ -98,45 +98,69 @@ impl Trace {
     ) -> Option<AccessPath> {
         let probe = Probe::new(table, who);
         let victims = [self.victim.clone()];
-        let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<Reached>, Undecidable> {
-            let effective = row_security::effective(command(reach), &table.named)?;
-            for column in owner_columns(&probe, reach) {
-                let Some(condition) = reach_qual(&probe, reach, &effective, Some(&self.victim), column)? else {
-                    continue;
-                };
-                if reach == Reach::Plant {
-                    match probe_plant(&probe, &effective, &self.victim, column)? {
-                        ProbeResult::Row(place) => return Ok(Some((vec![place], Vec::new(), condition))),
-                        found if !found.is_safe() => return Ok(Some((Vec::new(), Vec::new(), condition))),
-                        _ => continue,
+        let answer =
+            who.act_within(PROBE_TIMEOUT_MS, || -> Result<Option<Reached>, Undecidable> {
+                let effective = row_security::effective(command(reach), &table.named)?;
+                for column in owner_columns(&probe, reach) {
+                    let Some(condition) =
+                        reach_qual(&probe, reach, &effective, Some(&self.victim), column)?
+                    else {
+                        continue;
+                    };
+                    if reach == Reach::Plant {
+                        match probe_plant(&probe, &effective, &self.victim, column)? {
+                            ProbeResult::Row(place) => {
+                                return Ok(Some((vec![place], Vec::new(), condition)));
+                            }
+                            found if !found.is_safe() => {
+                                return Ok(Some((Vec::new(), Vec::new(), condition)));
+                            }
+                            _ => continue,
+                        }
+                    }
+                    let places =
+                        probe.find_rows(&RowScope::OwnedBy(&victims), condition, 1001, f64::MAX)?;
+                    if !places.is_empty() {
+                        return Ok(Some((
+                            places,
+                            owners_of_foreign_rows(&probe, condition, MAX_FOREIGN_ROWS)?,
+                            condition,
+                        )));
                     }
                 }
-                let places = probe.find_rows(&RowScope::OwnedBy(&victims), condition, 1001, f64::MAX)?;
-                if !places.is_empty() {
-                    return Ok(Some((places, owners_of_foreign_rows(&probe, condition, MAX_FOREIGN_ROWS)?, condition)));
-                }
-            }
-            Ok(None)
-        });
+                Ok(None)
+            });
         let (places, others, condition) = match answer {
             Ok(Ok(found)) => found?,
-            Ok(Err(reason)) => return Some(self.inconclusive(table, who, reach, reason.to_string())),
+            Ok(Err(reason)) => {
+                return Some(self.inconclusive(table, who, reach, reason.to_string()));
+            }
             Err(stopped) => return Some(self.inconclusive(table, who, reach, stopped.to_string())),
         };
         let mut examination = Examination::new(table, &self.application, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
         examination.owners.dedup();
         examination.owners.truncate(6);
-        examination.owners = self.accounts.load_existing(&self.application, examination.owners.clone()).ok()?;
+        examination.owners =
+            self.accounts.load_existing(&self.application, examination.owners.clone()).ok()?;
         let role = self.application.roles.iter().find(|role| role.oid == who.role)?;
         let stranger = self.application.new_account(role);
-        let is_for_all = |place: &RowId| matches!(reaches_row(&examination, &stranger, reach, *place), Ok(Some(true)));
+        let is_for_all = |place: &RowId| {
+            matches!(reaches_row(&examination, &stranger, reach, *place), Ok(Some(true)))
+        };
         let (verdict, evidence) = match places.first() {
             Some(place) if who.is_account && is_for_all(place) => (
                 Verdict::Leak(Confidence::Observed, Audience::AnyAccount),
                 format!("{} reached the same row", stranger.label),
             ),
-            Some(place) => classify_foreign_row(&examination, who, reach, *place, condition, &mut self.accounts),
+            Some(place) => classify_foreign_row(
+                &examination,
+                who,
+                reach,
+                *place,
+                condition,
+                &mut self.accounts,
+            ),
             None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
         };
         let responsible = responsible_policies(&examination, who, reach, places.first().copied());
@@ -207,15 +231,21 @@ impl Trace {
             let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
                 let effective = row_security::effective(command(reach), &table.named)?;
                 for column in owner_columns(&probe, reach) {
-                    let Some(condition) = reach_qual(&probe, reach, &effective, Some(&victims[0]), column)? else {
+                    let Some(condition) =
+                        reach_qual(&probe, reach, &effective, Some(&victims[0]), column)?
+                    else {
                         continue;
                     };
                     let does = match reach {
                         Reach::Plant => !matches!(
                             probe_plant(&probe, &effective, &victims[0], column)?,
-                            ProbeResult::Verdict(Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed)
+                            ProbeResult::Verdict(
+                                Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed
+                            )
                         ),
-                        _ => probe.first_row(&RowScope::OwnedBy(&victims), condition, f64::MAX)?.is_some(),
+                        _ => probe
+                            .first_row(&RowScope::OwnedBy(&victims), condition, f64::MAX)?
+                            .is_some(),
                     };
                     if does {
                         return Ok(true);
@@ -229,17 +259,27 @@ impl Trace {
                 Err(stopped) => Err(stopped.to_string()),
             }
         };
-        prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) })
+        prove_remediation::prove(
+            script,
+            &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) },
+        )
     }
 
     /// Views that show the reader rows of the victim.
-    fn paths_of_views(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
+    fn paths_of_views(
+        &mut self,
+        role: &Role,
+        reader: &Identity,
+    ) -> Result<Vec<AccessPath>, RlsError> {
         let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.application.new_account(role);
         let views: Vec<(String, String, Vec<String>)> = Spi::connect(|client| {
-            let arguments = [role.oid.into(), self.application.schemas.clone().into(), users.key_type.into()];
+            let arguments =
+                [role.oid.into(), self.application.schemas.clone().into(), users.key_type.into()];
             let mut views = Vec::new();
-            for row in client.select(include_str!("../../../sql/rls/views.sql"), None, &arguments)? {
+            for row in
+                client.select(include_str!("../../../sql/rls/views.sql"), None, &arguments)?
+            {
                 views.push((
                     row.get(1)?.unwrap_or_default(),
                     row.get(2)?.unwrap_or_default(),
@@ -251,21 +291,34 @@ impl Trace {
         let mut paths = Vec::new();
         for (name, kind, columns) in views {
             let count_query = |column: &String| {
-                include_str!("../../../sql/rls/count_in_view.sql").replace("@view@", &name).replace("@column@", column)
+                include_str!("../../../sql/rls/count_in_view.sql")
+                    .replace("@view@", &name)
+                    .replace("@column@", column)
             };
-            let count = |who: &Identity, sql: &str| count_as(who, sql, users.key_type, &self.victim).unwrap_or(0);
+            let count = |who: &Identity, sql: &str| {
+                count_as(who, sql, users.key_type, &self.victim).unwrap_or(0)
+            };
             // The column with the most matches.
             let asked = columns.iter().map(count_query).map(|sql| (count(reader, &sql), sql)).max();
             let Some((rows, sql)) = asked.filter(|(rows, _)| *rows > 0) else { continue };
             let is_for_all = count(&stranger, &sql) > 0;
             let kind = if kind == "m" { "materialized view" } else { "view" };
-            paths.push(self.object_path((kind, format!("{kind} {name}"), sql), rows, is_for_all, reader));
+            paths.push(self.object_path(
+                (kind, format!("{kind} {name}"), sql),
+                rows,
+                is_for_all,
+                reader,
+            ));
         }
         Ok(paths)
     }
 
     /// Functions that return data of the victim to the reader.
-    fn paths_of_functions(&mut self, role: &Role, reader: &Identity) -> Result<Vec<AccessPath>, RlsError> {
+    fn paths_of_functions(
+        &mut self,
+        role: &Role,
+        reader: &Identity,
+    ) -> Result<Vec<AccessPath>, RlsError> {
         let Some(users) = self.application.users.clone() else { return Ok(Vec::new()) };
         let stranger = self.application.new_account(role);
         let unused = self.application.unused_id();
@@ -277,22 +330,31 @@ impl Trace {
                 self.application.identity_functions.clone().into(),
             ];
             let mut functions = Vec::new();
-            for row in client.select(include_str!("../../../sql/rls/functions.sql"), None, &arguments)? {
+            for row in
+                client.select(include_str!("../../../sql/rls/functions.sql"), None, &arguments)?
+            {
                 functions.push((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default()));
             }
             Ok::<_, RlsError>(functions)
         })?;
         let mut paths = Vec::new();
         for (call, name) in functions {
-            let sql = include_str!("../../../sql/rls/count_from_function.sql").replace("@function@", &call);
-            let count = |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
+            let sql = include_str!("../../../sql/rls/count_from_function.sql")
+                .replace("@function@", &call);
+            let count =
+                |who: &Identity, user: &str| count_as(who, &sql, users.key_type, user).unwrap_or(0);
             // A function that returns as much for an unused id does not depend on the user.
             let rows = count(reader, &self.victim);
             if rows == 0 || count(reader, &unused) >= rows {
                 continue;
             }
             let is_for_all = count(&stranger, &self.victim) > 0;
-            paths.push(self.object_path(("function", format!("function {name}"), sql), rows, is_for_all, reader));
+            paths.push(self.object_path(
+                ("function", format!("function {name}"), sql),
+                rows,
+                is_for_all,
+                reader,
+            ));
         }
         Ok(paths)
     }
@@ -305,8 +367,9 @@ impl Trace {
         reader: &str,
     ) -> Result<(), RlsError> {
         let Some(sql) = path.count_query.take() else { return Ok(()) };
-        let about =
-            found.iter().find(|finding| finding.object.ends_with(&path.object) && finding.remediation.is_some());
+        let about = found.iter().find(|finding| {
+            finding.object.ends_with(&path.object) && finding.remediation.is_some()
+        });
         let (Some(finding), Some(users), Some(role)) =
             (about, self.application.users.clone(), self.application.user_role().cloned())
         else {
@@ -318,8 +381,10 @@ impl Trace {
         // A permission error counts as closed.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
-        path.proof =
-            Some(prove_remediation::prove(script, &Proof { reaches: &reaches, keeps: Proof::NO_OWNER, table: None }));
+        path.proof = Some(prove_remediation::prove(
+            script,
+            &Proof { reaches: &reaches, keeps: Proof::NO_OWNER, table: None },
+        ));
         Ok(())
     }
 
@@ -365,8 +430,14 @@ fn count_as(who: &Identity, sql: &str, type_: pg_sys::Oid, user: &str) -> Result
 }
 
 /// The owners of the foreign rows that meet a qual.
-fn owners_of_foreign_rows(probe: &Probe<'_>, condition: Qual, most: u64) -> Result<Vec<String>, Undecidable> {
-    let (Some((sql, parameters)), Some(owner)) = (probe.query(&RowScope::Foreign), probe.table.owners.first()) else {
+fn owners_of_foreign_rows(
+    probe: &Probe<'_>,
+    condition: Qual,
+    most: u64,
+) -> Result<Vec<String>, Undecidable> {
+    let (Some((sql, parameters)), Some(owner)) =
+        (probe.query(&RowScope::Foreign), probe.table.owners.first())
+    else {
         return Ok(Vec::new());
     };
     let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
@@ -396,8 +467,10 @@ fn trace_access(
     let accounts = AccountPool::find(&application)?;
     let policies = policy::policies(None)?;
     let facts = policy::clause_facts(&policies, &application);
-    let tables = crate::rls::target::table::tables(&application, None, &policy::compared_columns(&facts))?;
-    let types = tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+    let tables =
+        crate::rls::target::table::tables(&application, None, &policy::compared_columns(&facts))?;
+    let types =
+        tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
     application.learn_owner_type(types);
     let mut trace = Trace { application, accounts, victim };
     let mut paths = Vec::new();
@@ -409,8 +482,11 @@ fn trace_access(
         };
         for who in &identities {
             for table in tables.iter().filter(|table| !table.owners.is_empty()) {
-                let of: Vec<Policy> =
-                    policies.iter().filter(|policy| policy.relation == table.oid()).cloned().collect();
+                let of: Vec<Policy> = policies
+                    .iter()
+                    .filter(|policy| policy.relation == table.oid())
+                    .cloned()
+                    .collect();
                 paths.extend(crate::pg::memory::in_temporary_context(|| {
                     trace.paths_of_table(table, &of, place, who, true)
                 }));
@@ -429,7 +505,9 @@ fn trace_access(
     remove_duplicates(&mut paths);
     let touched: Vec<u32> = tables
         .iter()
-        .filter(|table| paths.iter().any(|path| path.object == format!("table {}", table.named.name)))
+        .filter(|table| {
+            paths.iter().any(|path| path.object == format!("table {}", table.named.name))
+        })
         .map(|table| table.oid().to_u32())
         .collect();
     // Findings of catalog rules about the same tables.
@@ -437,7 +515,9 @@ fn trace_access(
         let concerns = finding.relation.is_some_and(|relation| touched.contains(&relation));
         if concerns
             && finding.severity <= Severity::Medium
-            && !paths.iter().any(|path| finding.object.ends_with(&path.object) || path.object == finding.object)
+            && !paths
+                .iter()
+                .any(|path| finding.object.ends_with(&path.object) || path.object == finding.object)
         {
             paths.push(AccessPath {
                 kind: "rule",
@@ -457,7 +537,9 @@ fn trace_access(
         }
     }
     let rank = |path: &AccessPath| {
-        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"].iter().position(|verdict| *verdict == path.verdict)
+        ["LEAK", "PROVED", "SUSPECTED", "INCONCLUSIVE", "SHARED"]
+            .iter()
+            .position(|verdict| *verdict == path.verdict)
     };
     paths.sort_by(|a, b| (rank(a), &a.object, a.reach).cmp(&(rank(b), &b.object, b.reach)));
     Ok(rows(paths))

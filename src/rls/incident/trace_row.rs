@@ -27,7 +27,10 @@ const OTHERS: usize = 20;
 
 /// The identities that reach one row. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Result<MaterializedRows<9>, ErrorReport> {
+fn trace_row(
+    p_relation: Option<pg_sys::Oid>,
+    p_key: Option<pgrx::JsonB>,
+) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let relation = p_relation.ok_or_else(|| null("p_relation"))?;
@@ -36,10 +39,14 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
     let Some((table, _)) = audit.tables.first() else {
         return Err(RlsError::NotATable { example: EXAMPLE }.into());
     };
-    let (place, owners) = prove_remediation::row_by_key(&audit.application, table, &key.0, EXAMPLE)?;
+    let (place, owners) =
+        prove_remediation::row_by_key(&audit.application, table, &key.0, EXAMPLE)?;
     let mut accounts = AccountPool::find(&audit.application)?;
     let mut examination = Examination::new(table, &audit.application, &audit.policies);
-    let compared = policy::compared_columns(&policy::clause_facts(&policy::policies(None)?, &audit.application));
+    let compared = policy::compared_columns(&policy::clause_facts(
+        &policy::policies(None)?,
+        &audit.application,
+    ));
     let columns = crate::rls::target::owners::owner_columns(&audit.application, &compared);
     // Related users, and a sample of unrelated ones.
     let mut tried = prove_remediation::related(&audit.application, table, place, &columns)?;
@@ -82,16 +89,22 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                 };
                 // Related users may be allowed to see the row. Requests without an account and new
                 // accounts are not.
-                let is_leak = verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
-                let script = remediation::of_leak(&audit.application, table, reach, &responsible).filter(|_| is_leak);
+                let is_leak =
+                    verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
+                let script = remediation::of_leak(&audit.application, table, reach, &responsible)
+                    .filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
                     let reaches = || {
                         // A new examination: cached quals predate the remediation.
-                        let mut again = Examination::new(table, &audit.application, &audit.policies);
+                        let mut again =
+                            Examination::new(table, &audit.application, &audit.policies);
                         again.owners.clone_from(&examination.owners);
                         reaches_row(&again, who, reach, place).map(|reaches| reaches == Some(true))
                     };
-                    let owner = examination.owners.first().map(|id| accounts.identity(&audit.application, role, id));
+                    let owner = examination
+                        .owners
+                        .first()
+                        .map(|id| accounts.identity(&audit.application, role, id));
                     let keeps = || {
                         owner
                             .as_ref()
@@ -103,7 +116,8 @@ fn trace_row(p_relation: Option<pg_sys::Oid>, p_key: Option<pgrx::JsonB>) -> Res
                         &Proof { reaches: &reaches, keeps: &keeps, table: Some(table.oid()) },
                     )
                 });
-                let mut row = row_of(table, reach, role, (&who.label, verdict), &responsible, evidence);
+                let mut row =
+                    row_of(table, reach, role, (&who.label, verdict), &responsible, evidence);
                 (row[7], row[8]) = (script.and_then(text), proof.and_then(text));
                 found.push(row);
             }
@@ -124,7 +138,8 @@ fn row_of(
     responsible_policies: &[Policy],
     evidence: String,
 ) -> [Option<pg_sys::Datum>; 9] {
-    let through: Vec<String> = responsible_policies.iter().map(|policy| policy.name.clone()).collect();
+    let through: Vec<String> =
+        responsible_policies.iter().map(|policy| policy.name.clone()).collect();
     [
         text(if table.is_secured { "policy" } else { "grant" }),
         text(reach.rule()),

@@ -39,21 +39,33 @@ impl Report {
         }
         if audit.application.roles.is_empty() {
             let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names an existing role. Nothing was audited.";
-            findings.push(general("no-clients", Severity::High, why, "SHOW crewsnow_ops.user_role;".to_owned()));
+            findings.push(general(
+                "no-clients",
+                Severity::High,
+                why,
+                "SHOW crewsnow_ops.user_role;".to_owned(),
+            ));
         }
         for (what, why) in audit.application.unresolved_settings() {
             findings.push(Finding {
                 rule: "inconclusive",
                 confidence: Confidence::Suspected,
                 object: what.to_owned(),
-                ..general("inconclusive", Severity::Info, "Checks that depend on it were skipped.", why)
+                ..general(
+                    "inconclusive",
+                    Severity::Info,
+                    "Checks that depend on it were skipped.",
+                    why,
+                )
             });
         }
         findings.extend(rules::findings(&audit.application));
         model::sort(&mut findings);
         let accepted = store::acceptances()?;
         for finding in &mut findings {
-            if let Some(acceptance) = accepted.get(&finding.key()).filter(|word| finding.severity < word.severity) {
+            if let Some(acceptance) =
+                accepted.get(&finding.key()).filter(|word| finding.severity < word.severity)
+            {
                 finding.detail += &format!(
                     " {} accepted it until {} when it was {}. It is worse now.",
                     acceptance.by,
@@ -67,7 +79,9 @@ impl Report {
 
     /// The acceptance of a finding, unless it expired or the finding became worse.
     pub fn acceptance(&self, finding: &Finding) -> Option<&Acceptance> {
-        self.accepted.get(&finding.key()).filter(|acceptance| finding.severity >= acceptance.severity)
+        self.accepted
+            .get(&finding.key())
+            .filter(|acceptance| finding.severity >= acceptance.severity)
     }
 
     /// The findings without an acceptance.
@@ -80,23 +94,30 @@ impl Report {
     pub fn policies(&self) -> Vec<PolicyRow> {
         let mut rows = Vec::new();
         for (table, _) in &self.audit.tables {
-            let of_table: Vec<&Policy> =
-                self.audit.policies.iter().filter(|policy| policy.relation == table.oid()).collect();
+            let of_table: Vec<&Policy> = self
+                .audit
+                .policies
+                .iter()
+                .filter(|policy| policy.relation == table.oid())
+                .collect();
             // An inconclusive table makes its policies inconclusive, too.
             let is_inconclusive = |finding: &Finding| match finding.rule {
                 "inconclusive" => finding.relation == Some(table.oid().to_u32()),
                 rule => rule == "audit-self-test-failed",
             };
             for policy in &of_table {
-                let is_of =
-                    |finding: &&Finding| finding.policy == Some(policy.oid.to_u32()) || is_inconclusive(finding);
+                let is_of = |finding: &&Finding| {
+                    finding.policy == Some(policy.oid.to_u32()) || is_inconclusive(finding)
+                };
                 let findings = self.findings.iter().filter(is_of);
                 rows.push(self.policy_row(table, Some(policy), findings.collect()));
             }
             let findings: Vec<&Finding> = self
                 .findings
                 .iter()
-                .filter(|finding| finding.relation == Some(table.oid().to_u32()) && finding.policy.is_none())
+                .filter(|finding| {
+                    finding.relation == Some(table.oid().to_u32()) && finding.policy.is_none()
+                })
                 .collect();
             if of_table.is_empty()
                 || !table.is_secured
@@ -108,23 +129,39 @@ impl Report {
         rows
     }
 
-    fn policy_row(&self, table: &Table, policy: Option<&Policy>, findings: Vec<&Finding>) -> PolicyRow {
+    fn policy_row(
+        &self,
+        table: &Table,
+        policy: Option<&Policy>,
+        findings: Vec<&Finding>,
+    ) -> PolicyRow {
         let mut issues = Vec::new();
         let mut is_public = false;
         let mut status = "SECURE";
         for finding in findings {
             if let Some(acceptance) = self.acceptance(finding) {
-                issues.push(format!("accepted until {} by {}: {}", acceptance.until, acceptance.by, finding.detail));
+                issues.push(format!(
+                    "accepted until {} by {}: {}",
+                    acceptance.until, acceptance.by, finding.detail
+                ));
                 is_public |= finding.rule == "public-read";
                 continue;
             }
-            issues.push(format!("{} {}: {}", finding.severity.as_str(), finding.rule, finding.detail));
+            issues.push(format!(
+                "{} {}: {}",
+                finding.severity.as_str(),
+                finding.rule,
+                finding.detail
+            ));
             let is_certain = finding.confidence != Confidence::Suspected;
             status = match (finding.severity, finding.rule) {
-                (_, "inconclusive" | "audit-self-test-failed") if status != "VULNERABLE" => "NEEDS_REVIEW",
+                (_, "inconclusive" | "audit-self-test-failed") if status != "VULNERABLE" => {
+                    "NEEDS_REVIEW"
+                }
                 (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
                 _ if status == "VULNERABLE" => status,
-                (Severity::Critical | Severity::High | Severity::Medium, _) | (_, "public-read") => "NEEDS_REVIEW",
+                (Severity::Critical | Severity::High | Severity::Medium, _)
+                | (_, "public-read") => "NEEDS_REVIEW",
                 _ => status,
             };
         }
@@ -132,7 +169,9 @@ impl Report {
             status = "PUBLIC_READ_OK";
         }
         if policy.is_none() && !table.is_secured && issues.is_empty() {
-            issues.push("row-level security is off; no client role has privileges on the table".to_owned());
+            issues.push(
+                "row-level security is off; no client role has privileges on the table".to_owned(),
+            );
         }
         PolicyRow {
             table: table.named.name.clone(),

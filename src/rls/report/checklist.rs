@@ -39,7 +39,12 @@ impl Report {
                 ));
             }
             if finding.rule == "inconclusive" && finding.relation.is_none() {
-                rows.push(self.requirement("Every rule was evaluated", &finding.object, vec![finding], None));
+                rows.push(self.requirement(
+                    "Every rule was evaluated",
+                    &finding.object,
+                    vec![finding],
+                    None,
+                ));
             }
         }
         rows
@@ -51,13 +56,16 @@ impl Report {
 
     fn checks_identity(&self, table: &Table) -> bool {
         self.audit.facts.iter().any(|clause| {
-            clause.relation == table.oid() && (clause.facts.identity_calls > 0 || !clause.facts.claim_keys.is_empty())
+            clause.relation == table.oid()
+                && (clause.facts.identity_calls > 0 || !clause.facts.claim_keys.is_empty())
         })
     }
 
     fn rls_is_enabled(&self, table: &Table) -> Requirement {
         let (status, recommendation) = match (table.is_secured, self.policies_of(table).next()) {
-            (false, _) => ("MISSING", format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name)),
+            (false, _) => {
+                ("MISSING", format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name))
+            }
             (true, None) => ("SECURE", "No policy: client roles reach no row.".to_owned()),
             (true, Some(_)) => ("SECURE", "Nothing to do.".to_owned()),
         };
@@ -89,7 +97,9 @@ impl Report {
         let of: Vec<&Finding> = self
             .findings
             .iter()
-            .filter(|finding| finding.relation == Some(table.oid().to_u32()) && is_of_matrix(finding.rule))
+            .filter(|finding| {
+                finding.relation == Some(table.oid().to_u32()) && is_of_matrix(finding.rule)
+            })
             .filter(|finding| match finding.rule {
                 "public-read" => reaches.contains(&Reach::Read),
                 rule if OPEN.contains(&rule) => !reaches.contains(&Reach::Read),
@@ -97,12 +107,17 @@ impl Report {
             })
             .collect();
         let mut row = self.requirement(requirement, &table.named.name, of, Some(table));
-        let unknown = cells.iter().filter(|cell| reaches.contains(&cell.reach)).find_map(|cell| match &cell.verdict {
-            Verdict::Inconclusive(why) => Some(format!("Inconclusive: {why}.")),
-            Verdict::Failing(error) => Some(format!("The policies fail with {error}.")),
-            Verdict::Exempt => Some("A client role is exempt from row-level security.".to_owned()),
-            _ => None,
-        });
+        let unknown =
+            cells.iter().filter(|cell| reaches.contains(&cell.reach)).find_map(|cell| match &cell
+                .verdict
+            {
+                Verdict::Inconclusive(why) => Some(format!("Inconclusive: {why}.")),
+                Verdict::Failing(error) => Some(format!("The policies fail with {error}.")),
+                Verdict::Exempt => {
+                    Some("A client role is exempt from row-level security.".to_owned())
+                }
+                _ => None,
+            });
         if let (Some(why), "SECURE") = (unknown, row.status) {
             (row.status, row.recommendation) = ("NEEDS_REVIEW", why);
         }
@@ -122,7 +137,8 @@ impl Report {
             match self.acceptance(finding) {
                 Some(acceptance) => texts.push(accepted_text(acceptance)),
                 None => {
-                    let is_certain = finding.confidence != Confidence::Suspected && finding.severity <= Severity::High;
+                    let is_certain = finding.confidence != Confidence::Suspected
+                        && finding.severity <= Severity::High;
                     if is_certain || status != "VULNERABLE" {
                         status = if is_certain { "VULNERABLE" } else { "NEEDS_REVIEW" };
                     }
@@ -136,7 +152,11 @@ impl Report {
             status,
             policy_exists: on.is_some_and(|table| self.policies_of(table).next().is_some()),
             auth_uid_check: on.is_some_and(|table| self.checks_identity(table)),
-            recommendation: if texts.is_empty() { "Nothing to do.".to_owned() } else { texts.join("\n") },
+            recommendation: if texts.is_empty() {
+                "Nothing to do.".to_owned()
+            } else {
+                texts.join("\n")
+            },
         }
     }
 }

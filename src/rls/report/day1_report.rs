@@ -7,28 +7,37 @@ impl Report {
     /// The text of run_day1_database_security_audit.
     pub fn day1(&self, database: &str, server: &str) -> String {
         let mut text = format!("Security audit of database {database}, PostgreSQL {server}\n");
-        let names: Vec<&str> = self.audit.application.roles.iter().map(|role| role.name.as_str()).collect();
+        let names: Vec<&str> =
+            self.audit.application.roles.iter().map(|role| role.name.as_str()).collect();
         let policies = self.audit.policies.len();
-        text +=
-            &format!("Client roles: {}; {} tables, {policies} policies\n", names.join(", "), self.audit.tables.len());
+        text += &format!(
+            "Client roles: {}; {} tables, {policies} policies\n",
+            names.join(", "),
+            self.audit.tables.len()
+        );
         for (title, rules) in SECTIONS {
-            let of: Vec<&Finding> = self.findings.iter().filter(|finding| rules.contains(&finding.rule)).collect();
-            let open: Vec<&&Finding> = of.iter().filter(|finding| self.acceptance(finding).is_none()).collect();
+            let of: Vec<&Finding> =
+                self.findings.iter().filter(|finding| rules.contains(&finding.rule)).collect();
+            let open: Vec<&&Finding> =
+                of.iter().filter(|finding| self.acceptance(finding).is_none()).collect();
             let failed = open.iter().filter(|finding| finding.severity <= Severity::Medium).count();
             let is_of = |finding: &&Finding| match finding.object.strip_prefix("rule ") {
                 Some(rule) => rules.contains(&rule),
                 None => rules.contains(&"read-leak"),
             };
-            let inconclusive = self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
+            let inconclusive =
+                self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
             text += &match failed {
                 0 if inconclusive > 0 => format!("\n[{inconclusive} INCONCLUSIVE] {title}\n"),
                 0 => format!("\n[ok] {title}\n"),
                 n => format!("\n[{n} FAILED] {title}\n"),
             };
-            for finding in
-                of.iter().filter(|finding| finding.severity < Severity::Info || finding.rule == "public-read")
-            {
-                let accepted = self.acceptance(finding).map(|acceptance| format!(" ({})", accepted_text(acceptance)));
+            for finding in of.iter().filter(|finding| {
+                finding.severity < Severity::Info || finding.rule == "public-read"
+            }) {
+                let accepted = self
+                    .acceptance(finding)
+                    .map(|acceptance| format!(" ({})", accepted_text(acceptance)));
                 text += &format!(
                     "  {} {} {}: {}{}\n",
                     finding.severity.as_str(),
@@ -37,12 +46,17 @@ impl Report {
                     finding.detail,
                     accepted.unwrap_or_default()
                 );
-                if let (Some(remediation), None) = (&finding.remediation, self.acceptance(finding)) {
-                    text += &remediation.lines().map(|line| format!("      {line}\n")).collect::<String>();
+                if let (Some(remediation), None) = (&finding.remediation, self.acceptance(finding))
+                {
+                    text += &remediation
+                        .lines()
+                        .map(|line| format!("      {line}\n"))
+                        .collect::<String>();
                 }
             }
         }
-        let inconclusive: Vec<&Finding> = self.open().filter(|finding| finding.rule == "inconclusive").collect();
+        let inconclusive: Vec<&Finding> =
+            self.open().filter(|finding| finding.rule == "inconclusive").collect();
         if !inconclusive.is_empty() {
             text += &format!("\n[{} INCONCLUSIVE]\n", inconclusive.len());
             for finding in &inconclusive {
@@ -54,7 +68,10 @@ impl Report {
         text += &match (counts.iter().sum::<usize>(), inconclusive.len()) {
             (0, 0) => "\nALL CHECKS PASSED".to_owned(),
             (0, n) => format!("\nNO CHECK FAILED, {n} INCONCLUSIVE"),
-            (n, _) => format!("\n{n} CHECKS FAILED: {} critical, {} high, {} medium", counts[0], counts[1], counts[2]),
+            (n, _) => format!(
+                "\n{n} CHECKS FAILED: {} critical, {} high, {} medium",
+                counts[0], counts[1], counts[2]
+            ),
         };
         text
     }
@@ -132,7 +149,13 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "Privileges that row-level security does not restrict",
-        &["privileges-beyond-rls", "default-privileges", "exposed-column", "key-oracle", "cascade-past-rls"],
+        &[
+            "privileges-beyond-rls",
+            "default-privileges",
+            "exposed-column",
+            "key-oracle",
+            "cascade-past-rls",
+        ],
     ),
     (
         "Schema and server",
@@ -155,7 +178,10 @@ mod tests {
 
     #[test]
     fn every_rule_is_in_one_section() {
-        let ids = rules::RULES.iter().map(|rule| rule.id).chain(Reach::ALL.iter().map(|reach| reach.rule()));
+        let ids = rules::RULES
+            .iter()
+            .map(|rule| rule.id)
+            .chain(Reach::ALL.iter().map(|reach| reach.rule()));
         for id in ids.chain(OPEN.iter().copied()).chain([
             "public-read",
             "failing-policies",

@@ -11,7 +11,8 @@ use pgrx::spi::quote_identifier;
 fn own(application: &Application, table: &Table) -> Option<String> {
     let identity = application.identity.as_ref()?;
     // An owner column of another type cannot be compared with the identity function.
-    let type_ = application.identity_functions.first().map(|function| lookup::return_type(*function));
+    let type_ =
+        application.identity_functions.first().map(|function| lookup::return_type(*function));
     let names: Vec<String> = table
         .owners
         .iter()
@@ -31,7 +32,11 @@ fn script(table: &Table, statements: &[String]) -> Option<String> {
         return None;
     }
     let script = statements.join("\n");
-    Some(if table.is_own { script } else { format!("-- as {}:\n{script}", table.owner.replace(['\n', '\r'], " ")) })
+    Some(if table.is_own {
+        script
+    } else {
+        format!("-- as {}:\n{script}", table.owner.replace(['\n', '\r'], " "))
+    })
 }
 
 /// Remediation of a leak.

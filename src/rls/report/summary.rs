@@ -28,12 +28,15 @@ pub enum AuditSummary {
 pub fn summarize() -> Result<AuditSummary, RlsError> {
     let report = Report::make()?;
     let open: Vec<&Finding> = report.open().collect();
-    let is_inconclusive =
-        |finding: &Finding| matches!(finding.rule, "inconclusive" | "audit-self-test-failed" | "no-clients");
+    let is_inconclusive = |finding: &Finding| {
+        matches!(finding.rule, "inconclusive" | "audit-self-test-failed" | "no-clients")
+    };
     let is_leak = |finding: &Finding| {
         let is_certain = finding.confidence != Confidence::Suspected && !is_inconclusive(finding);
         // A table without owners may be meant to be public.
-        let is_reach = is_of_matrix(finding.rule) && finding.rule != "public-read" && finding.severity < Severity::Info;
+        let is_reach = is_of_matrix(finding.rule)
+            && finding.rule != "public-read"
+            && finding.severity < Severity::Info;
         is_certain && (finding.severity <= Severity::High || is_reach)
     };
     let keys = |which: &dyn Fn(&Finding) -> bool| -> Vec<String> {
@@ -48,14 +51,24 @@ pub fn summarize() -> Result<AuditSummary, RlsError> {
         return Ok(AuditSummary::Inconclusive(inconclusive));
     }
     let is_reached = |verdict: &Verdict| !matches!(verdict, Verdict::NoAccess);
-    let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(|cell| is_reached(&cell.verdict)));
+    let tables = report
+        .audit
+        .tables
+        .iter()
+        .filter(|(_, cells)| cells.iter().any(|cell| is_reached(&cell.verdict)));
     let tables = tables.count();
     if tables == 0 {
         return Ok(AuditSummary::Inconclusive(vec!["requests reach no table".to_owned()]));
     }
     let accepted = |finding: &Finding| {
         let acceptance = report.acceptance(finding).filter(|_| is_leak(finding))?;
-        Some(format!("{} by {} until {}: {}", finding.key(), acceptance.by, acceptance.until, acceptance.reason))
+        Some(format!(
+            "{} by {} until {}: {}",
+            finding.key(),
+            acceptance.by,
+            acceptance.until,
+            acceptance.reason
+        ))
     };
     let accepted = report.findings.iter().filter_map(accepted).collect();
     let weaknesses = open.iter().filter(|finding| finding.severity < Severity::Low).count();

@@ -155,7 +155,8 @@ impl Rule {
     fn findings(&self, application: &Application) -> Result<Vec<Finding>, RlsError> {
         let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
         let users: Vec<pg_sys::Oid> = application.users.iter().map(|users| users.table).collect();
-        let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
+        let settings: Vec<String> =
+            application.claims.iter().map(|(setting, _)| setting.clone()).collect();
         let arguments: [DatumWithOid<'_>; 5] = [
             roles.into(),
             application.identity_functions.clone().into(),
@@ -184,9 +185,12 @@ impl Rule {
             }
             if let (MAX_FINDINGS, Some(last)) = (found.len(), found.last().cloned()) {
                 // The list is full, so count the rest.
-                let counting =
-                    format!("SELECT count(*) FROM ({}) AS f", self.sql.trim_end().trim_end_matches(LAST_LINE));
-                let all: i64 = client.select(&counting, None, &arguments)?.first().get_one()?.unwrap_or(0);
+                let counting = format!(
+                    "SELECT count(*) FROM ({}) AS f",
+                    self.sql.trim_end().trim_end_matches(LAST_LINE)
+                );
+                let all: i64 =
+                    client.select(&counting, None, &arguments)?.first().get_one()?.unwrap_or(0);
                 let more = all - MAX_FINDINGS as i64;
                 if more > 0 {
                     found.push(Finding {

@@ -29,10 +29,16 @@ impl AccountPool {
     }
 
     /// Looks up ids and returns those that belong to an account.
-    pub fn load_existing(&mut self, application: &Application, ids: Vec<String>) -> Result<Vec<String>, RlsError> {
-        let missing: Vec<String> = ids.iter().filter(|id| !self.accounts.contains_key(*id)).cloned().collect();
+    pub fn load_existing(
+        &mut self,
+        application: &Application,
+        ids: Vec<String>,
+    ) -> Result<Vec<String>, RlsError> {
+        let missing: Vec<String> =
+            ids.iter().filter(|id| !self.accounts.contains_key(*id)).cloned().collect();
         if !missing.is_empty() {
-            let mut found: HashMap<String, Account> = application.accounts(&missing)?.into_iter().collect();
+            let mut found: HashMap<String, Account> =
+                application.accounts(&missing)?.into_iter().collect();
             for id in missing {
                 let account = found.remove(&id);
                 self.accounts.insert(id, account);

@@ -41,7 +41,8 @@ pub struct UsersTable {
 }
 
 /// Columns of the accounts table that go into claims, as Supabase Auth puts them.
-const CLAIM_COLUMNS: [&CStr; 4] = [c"email", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
+const CLAIM_COLUMNS: [&CStr; 4] =
+    [c"email", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
 
 /// The application, as the settings and the catalog describe it.
 #[derive(Debug, Default)]
@@ -70,7 +71,8 @@ impl Application {
     /// Reads the settings and the catalog.
     pub fn read() -> Result<Self, RlsError> {
         let (anonymous, user) = (settings::anonymous_role(), settings::user_role());
-        let names: Vec<String> = [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
+        let names: Vec<String> =
+            [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
         as_owner(|| {
             let roles: Vec<Role> = names
                 .into_iter()
@@ -79,10 +81,13 @@ impl Application {
                     Some(Role { oid, is_anonymous: name == anonymous && name != user, name })
                 })
                 .collect();
-            let functions: Vec<Option<pg_sys::Oid>> =
-                settings::identity_functions().iter().map(|name| lookup::function_called(name)).collect();
-            let is_reached =
-                |schema: &pg_sys::Oid| roles.iter().any(|role| privilege::may_use_schema(role.oid, *schema));
+            let functions: Vec<Option<pg_sys::Oid>> = settings::identity_functions()
+                .iter()
+                .map(|name| lookup::function_called(name))
+                .collect();
+            let is_reached = |schema: &pg_sys::Oid| {
+                roles.iter().any(|role| privilege::may_use_schema(role.oid, *schema))
+            };
             let schemas = lookup::schemas_of_users().into_iter().filter(is_reached).collect();
             Ok(Self {
                 identity: functions.first().copied().flatten().map(lookup::signature),
@@ -107,17 +112,20 @@ impl Application {
         self.roles.iter().find(|role| !role.is_anonymous)
     }
 
-    /// Settings that name something that does not exist: what they concern, and why it matters.
+    /// Settings that name something that does not exist: the objects they concern and a reason.
     pub fn unresolved_settings(&self) -> Vec<(&'static str, String)> {
         let mut unresolved = Vec::new();
         if self.user_role().is_none() && self.anonymous().is_some() {
             let name = settings::user_role();
-            unresolved
-                .push(("signed-in users", format!("crewsnow_ops.user_role names \"{name}\", which is not a role")));
+            unresolved.push((
+                "signed-in users",
+                format!("crewsnow_ops.user_role names \"{name}\", which is not a role"),
+            ));
         }
         if self.users.is_none() && !settings::users_table().is_empty() {
-            let why = "crewsnow_ops.users_table does not name a table with a single-column primary key of a \
-                       built-in type: owner columns are found by policies and column names alone";
+            let why = "crewsnow_ops.users_table does not name a table with a single-column \
+                       primary key of a built-in type: owner columns are found by policies and \
+                       column names alone";
             unresolved.push(("accounts", why.to_owned()));
         }
         unresolved
@@ -189,10 +197,11 @@ impl Application {
         }
     }
 
-    /// Type of user ids: that of the accounts' key, else of the identity function, else of most
-    /// owner columns.
+    /// Type of user ids, taken from the accounts' key, else from the identity function, else from
+    /// most owner columns.
     pub fn id_type(&self) -> Option<pg_sys::Oid> {
-        let function = || self.identity_functions.first().map(|function| lookup::return_type(*function));
+        let function =
+            || self.identity_functions.first().map(|function| lookup::return_type(*function));
         self.users.as_ref().map(|users| users.key_type).or_else(function).or(self.owner_type)
     }
 
@@ -254,18 +263,34 @@ impl Application {
         }
     }
 
-    fn claims_of(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Map<String, Value> {
-        let claim =
-            |column: &str| account.and_then(|account| account.get(column)).filter(|value| !value.is_null()).cloned();
+    fn claims_of(
+        &self,
+        role: &Role,
+        id: &str,
+        account: Option<&Map<String, Value>>,
+    ) -> Map<String, Value> {
+        let claim = |column: &str| {
+            account
+                .and_then(|account| account.get(column))
+                .filter(|value| !value.is_null())
+                .cloned()
+        };
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), id.into());
         claims.insert("role".to_owned(), role.name.clone().into());
         claims.insert("aud".to_owned(), role.name.clone().into());
         claims.insert("aal".to_owned(), "aal1".into());
         claims.insert("email".to_owned(), claim("email").unwrap_or_else(|| "".into()));
-        claims.insert("app_metadata".to_owned(), claim("raw_app_meta_data").unwrap_or_else(|| Map::new().into()));
-        claims.insert("user_metadata".to_owned(), claim("raw_user_meta_data").unwrap_or_else(|| Map::new().into()));
-        claims.insert("is_anonymous".to_owned(), claim("is_anonymous").unwrap_or(Value::Bool(false)));
+        claims.insert(
+            "app_metadata".to_owned(),
+            claim("raw_app_meta_data").unwrap_or_else(|| Map::new().into()),
+        );
+        claims.insert(
+            "user_metadata".to_owned(),
+            claim("raw_user_meta_data").unwrap_or_else(|| Map::new().into()),
+        );
+        claims
+            .insert("is_anonymous".to_owned(), claim("is_anonymous").unwrap_or(Value::Bool(false)));
         claims
     }
 
@@ -282,7 +307,9 @@ impl Application {
         most: u64,
     ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, RlsError> {
         let Some(role) = self.user_role().or(self.anonymous()) else { return Ok(Vec::new()) };
-        let query = || RowQuery { sql, parameters: Parameters::new(values) }.rows(Qual::ALWAYS, most, f64::MAX);
+        let query = || {
+            RowQuery { sql, parameters: Parameters::new(values) }.rows(Qual::ALWAYS, most, f64::MAX)
+        };
         let reason = match as_client_within(PROBE_TIMEOUT_MS, role.oid, &[], query) {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(undecidable)) => undecidable.to_string(),
@@ -313,11 +340,17 @@ impl Application {
         let Some(users) = &self.users else {
             return Ok(ids.iter().map(|id| (id.clone(), Map::new())).collect());
         };
-        let columns: Vec<(&CStr, pg_sys::Oid)> =
-            CLAIM_COLUMNS.into_iter().filter_map(|name| Some((name, users.column(name)?))).collect();
-        let names: String = columns.iter().map(|(name, _)| format!(", u.{}", name.to_string_lossy())).collect();
+        let columns: Vec<(&CStr, pg_sys::Oid)> = CLAIM_COLUMNS
+            .into_iter()
+            .filter_map(|name| Some((name, users.column(name)?)))
+            .collect();
+        let names: String =
+            columns.iter().map(|(name, _)| format!(", u.{}", name.to_string_lossy())).collect();
         let key = quote_identifier(&users.key);
-        let sql = format!("SELECT u.{key}{names} FROM {} AS u WHERE u.{key} OPERATOR(pg_catalog.=) $1", users.name);
+        let sql = format!(
+            "SELECT u.{key}{names} FROM {} AS u WHERE u.{key} OPERATOR(pg_catalog.=) $1",
+            users.name
+        );
         let mut accounts = Vec::new();
         for id in ids {
             let Ok(value) = isolated(|| value_of(users.key_type, &c_string(id))) else { continue };
@@ -325,7 +358,10 @@ impl Application {
             let Some(row) = rows.first() else { continue };
             let values = row.iter().skip(1).zip(&columns);
             let account = values.map(|(value, (name, type_))| {
-                (name.to_string_lossy().into_owned(), value.map_or(Value::Null, |value| json_of(*type_, value)))
+                (
+                    name.to_string_lossy().into_owned(),
+                    value.map_or(Value::Null, |value| json_of(*type_, value)),
+                )
             });
             accounts.push((id.clone(), account.collect()));
         }
@@ -358,7 +394,9 @@ impl UsersTable {
 fn json_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> Value {
     let text = text_of(type_, value);
     match type_ {
-        pg_sys::JSONOID | pg_sys::JSONBOID => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        pg_sys::JSONOID | pg_sys::JSONBOID => {
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        }
         pg_sys::BOOLOID => Value::Bool(text == "t"),
         _ => Value::String(text),
     }

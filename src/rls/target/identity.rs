@@ -42,8 +42,9 @@ pub(super) fn as_client_within<R>(
     settings: &[(CString, CString)],
     work: impl FnOnce() -> R,
 ) -> Result<R, Stopped> {
-    let (result, has_expired) =
-        with_timeout(milliseconds, || sec_context::as_client(role, settings, AssertUnwindSafe(work)));
+    let (result, has_expired) = with_timeout(milliseconds, || {
+        sec_context::as_client(role, settings, AssertUnwindSafe(work))
+    });
     result.map_err(|failure| match has_expired {
         true => Stopped::TimedOut(milliseconds),
         false => Stopped::Failed(failure.rethrow_interrupt()),

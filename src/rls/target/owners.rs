@@ -49,7 +49,10 @@ impl OwnerColumn {
 /// The owner columns by table. In order of preference: columns that reference the accounts by
 /// foreign key, also through tables whose own key does; columns that policies compare with the
 /// request's user (`compared`); columns with a telling name and type.
-pub fn owner_columns(application: &Application, compared: &HashMap<u32, Vec<i16>>) -> HashMap<u32, Vec<OwnerColumn>> {
+pub fn owner_columns(
+    application: &Application,
+    compared: &HashMap<u32, Vec<i16>>,
+) -> HashMap<u32, Vec<OwnerColumn>> {
     let accounts = application.users.as_ref().and_then(|users| {
         let (number, type_) = lookup::key(users.table)?;
         Some(((users.table.to_u32(), number), type_))
@@ -57,7 +60,9 @@ pub fn owner_columns(application: &Application, compared: &HashMap<u32, Vec<i16>
     let constraints = constraint::keys_and_references();
     let mut known: BTreeMap<ColumnKey, &'static str> = BTreeMap::new();
     if let Some((key, _)) = accounts {
-        known.extend(references(key, &constraints).into_iter().map(|column| (column, "foreign key")));
+        known.extend(
+            references(key, &constraints).into_iter().map(|column| (column, "foreign key")),
+        );
     }
     // Policies also compare lists of users and ids of teams; their types rule those out.
     let can_be_id = |type_: pg_sys::Oid| {
@@ -76,7 +81,9 @@ pub fn owner_columns(application: &Application, compared: &HashMap<u32, Vec<i16>
     let mut owners: HashMap<u32, Vec<OwnerColumn>> = HashMap::new();
     for ((table, number), basis) in known {
         let oid = pg_sys::Oid::from(table);
-        let (Some(name), Some(type_)) = (lookup::column_name(oid, number), lookup::column_type(oid, number)) else {
+        let (Some(name), Some(type_)) =
+            (lookup::column_name(oid, number), lookup::column_type(oid, number))
+        else {
             continue;
         };
         // Only built-in types and texts of extensions (citext): comparing others would run code of
@@ -98,11 +105,18 @@ fn references(accounts: ColumnKey, constraints: &[Constraint]) -> BTreeSet<Colum
         .collect();
     let mut referencing: HashMap<ColumnKey, Vec<(ColumnKey, bool)>> = HashMap::new();
     for constraint in constraints {
-        let (Some((table, columns)), [column]) = (&constraint.to, constraint.columns.as_slice()) else { continue };
+        let (Some((table, columns)), [column]) = (&constraint.to, constraint.columns.as_slice())
+        else {
+            continue;
+        };
         let [referenced] = columns.as_slice() else { continue };
         let from = constraint.table.to_u32();
-        let is_key = !constraint.is_of_partition && primary.get(&from) == Some(&[*column].as_slice());
-        referencing.entry((table.to_u32(), *referenced)).or_default().push(((from, *column), is_key));
+        let is_key =
+            !constraint.is_of_partition && primary.get(&from) == Some(&[*column].as_slice());
+        referencing
+            .entry((table.to_u32(), *referenced))
+            .or_default()
+            .push(((from, *column), is_key));
     }
     let mut found = BTreeSet::from([accounts]);
     let mut keys = BTreeSet::from([accounts]);
@@ -128,7 +142,9 @@ fn named_columns(
     let referencing: BTreeSet<ColumnKey> = constraints
         .iter()
         .filter(|constraint| constraint.to.is_some())
-        .flat_map(|constraint| constraint.columns.iter().map(|column| (constraint.table.to_u32(), *column)))
+        .flat_map(|constraint| {
+            constraint.columns.iter().map(|column| (constraint.table.to_u32(), *column))
+        })
         .collect();
     let mut best: HashMap<u32, (usize, i16)> = HashMap::new();
     for column in constraint::columns_called(&OWNER_NAMES) {

@@ -8,7 +8,7 @@ use crate::pg::catalog::privilege;
 use crate::pg::cstring::c_string;
 use crate::pg::memory;
 use crate::pg::rewrite::policy_expr;
-use crate::pg::rewrite::policy_expr::{Expression, Facts, Identity};
+use crate::pg::rewrite::policy_expr::{ExprFacts, Expression, IdentitySources};
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
@@ -55,8 +55,16 @@ impl Policy {
     }
 
     /// The qual of this policy alone, for new rows or for existing ones; `None` if it has none.
-    pub fn qual(&self, on: &RelationRef, is_about_new_rows: bool) -> Result<Option<Qual>, Undecidable> {
-        let tree = if is_about_new_rows { self.check.as_ref().or(self.using.as_ref()) } else { self.using.as_ref() };
+    pub fn qual(
+        &self,
+        on: &RelationRef,
+        is_about_new_rows: bool,
+    ) -> Result<Option<Qual>, Undecidable> {
+        let tree = if is_about_new_rows {
+            self.check.as_ref().or(self.using.as_ref())
+        } else {
+            self.using.as_ref()
+        };
         tree.map(|tree| row_security::policy_condition(on, &c_string(tree))).transpose()
     }
 }
@@ -66,12 +74,17 @@ pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, RlsError> 
     Spi::connect(|client| {
         let tables = relation.map(|relation| vec![relation]);
         let mut policies = Vec::new();
-        for row in client.select(include_str!("../../../sql/rls/policies.sql"), None, &[tables.into()])? {
+        for row in
+            client.select(include_str!("../../../sql/rls/policies.sql"), None, &[tables.into()])?
+        {
             policies.push(Policy {
                 oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 relation: row.get(2)?.unwrap_or(pg_sys::InvalidOid),
                 name: row.get(3)?.unwrap_or_default(),
-                command: row.get::<String>(4)?.and_then(|command| command.chars().next()).unwrap_or('*'),
+                command: row
+                    .get::<String>(4)?
+                    .and_then(|command| command.chars().next())
+                    .unwrap_or('*'),
                 is_permissive: row.get(5)?.unwrap_or(true),
                 roles: row.get(6)?.unwrap_or_default(),
                 using: row.get::<String>(7)?.map(Rc::from),
@@ -96,7 +109,7 @@ pub struct ClauseFacts {
     /// true, false or null; `None` if the clause is not a constant.
     pub constant: Option<&'static str>,
     /// The functions, columns and settings that the expression uses.
-    pub facts: Facts,
+    pub facts: ExprFacts,
     /// Settings named in the bodies of the functions that it calls.
     pub inner_settings: Vec<String>,
     /// Whether the clause, or a function that it calls, reads the claim is_anonymous.
@@ -142,7 +155,9 @@ impl FactsCache {
     }
 
     fn sql_texts(&self) -> &[String] {
-        self.sql_texts.get_or_init(|| self.facts.iter().map(|clause| sql_text(&clause.tree, clause.relation)).collect())
+        self.sql_texts.get_or_init(|| {
+            self.facts.iter().map(|clause| sql_text(&clause.tree, clause.relation)).collect()
+        })
     }
 
     /// Owner columns of all tables.
@@ -160,10 +175,19 @@ const BATCH_SIZE: usize = 100;
 
 /// Collects the facts about every clause of the policies.
 pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[ClauseFacts]> {
-    let settings: Vec<String> = application.claims.iter().map(|(setting, _)| setting.clone()).collect();
-    let ids: Vec<String> =
-        application.claims.iter().filter(|(_, claim)| claim == "sub").map(|(setting, _)| setting.clone()).collect();
-    let identity = Identity { functions: &application.identity_functions, settings: &settings, ids: &ids };
+    let settings: Vec<String> =
+        application.claims.iter().map(|(setting, _)| setting.clone()).collect();
+    let ids: Vec<String> = application
+        .claims
+        .iter()
+        .filter(|(_, claim)| claim == "sub")
+        .map(|(setting, _)| setting.clone())
+        .collect();
+    let identity = IdentitySources {
+        functions: &application.identity_functions,
+        settings: &settings,
+        ids: &ids,
+    };
     let client = application.user_role().or(application.anonymous()).map(|role| role.oid);
     let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
@@ -175,7 +199,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
                 clause,
                 tree: Rc::clone(tree),
                 constant: None,
-                facts: Facts::default(),
+                facts: ExprFacts::default(),
                 inner_settings: Vec::new(),
                 distinguishes_anonymous_sign_in: false,
             });
@@ -191,8 +215,9 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
             let Some(client) = client else { return };
             // If one clause fails or times out, the batch does; then each is simplified alone.
             let simple = simplify(&expressions, client, &identity).unwrap_or_else(|| {
-                let one =
-                    |expression: &Expression| simplify(&[*expression], client, &identity).unwrap_or_default().pop();
+                let one = |expression: &Expression| {
+                    simplify(&[*expression], client, &identity).unwrap_or_default().pop()
+                };
                 expressions.iter().map(|expression| one(expression).unwrap_or_default()).collect()
             });
             for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
@@ -215,10 +240,13 @@ type Body = (Vec<String>, bool, bool);
 /// Adds facts from the text of the functions that the clauses call directly. Functions that those
 /// call in turn are not read.
 fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
-    let known = |function: &u32| application.identity_functions.contains(&pg_sys::Oid::from(*function));
+    let known =
+        |function: &u32| application.identity_functions.contains(&pg_sys::Oid::from(*function));
     let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
-    let mut called: Vec<u32> =
-        called.filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function)).copied().collect();
+    let mut called: Vec<u32> = called
+        .filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function))
+        .copied()
+        .collect();
     called.sort_unstable();
     called.dedup();
     if called.is_empty() {
@@ -228,9 +256,11 @@ fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
     let read = || -> Result<HashMap<u32, Body>, RlsError> {
         Spi::connect(|client| {
             let mut found = HashMap::new();
-            for row in
-                client.select(include_str!("../../../sql/rls/function_bodies.sql"), None, &[oids.clone().into()])?
-            {
+            for row in client.select(
+                include_str!("../../../sql/rls/function_bodies.sql"),
+                None,
+                &[oids.clone().into()],
+            )? {
                 let function: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
                 let is = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
                 found.insert(function.to_u32(), (row.get(2)?.unwrap_or_default(), is(3)?, is(4)?));
@@ -255,7 +285,7 @@ fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
 
 /// SQL text of a clause; empty if it fails, such as by a lock timeout on the table.
 fn sql_text(tree: &str, relation: pg_sys::Oid) -> String {
-    isolated(|| policy_expr::written(tree, relation)).unwrap_or_default()
+    isolated(|| policy_expr::deparsed(tree, relation)).unwrap_or_default()
 }
 
 /// Facts inside of SQL functions that the planner would inline, and the constant that each clause
@@ -264,11 +294,11 @@ fn sql_text(tree: &str, relation: pg_sys::Oid) -> String {
 fn simplify(
     expressions: &[Expression],
     client: pg_sys::Oid,
-    identity: &Identity<'_>,
-) -> Option<Vec<(Facts, Option<&'static str>)>> {
+    identity: &IdentitySources<'_>,
+) -> Option<Vec<(ExprFacts, Option<&'static str>)>> {
     let simplify = |expression: &Expression| {
         let simple = expression.simplified();
-        let mut inner = Facts::default();
+        let mut inner = ExprFacts::default();
         simple.collect(identity, &mut inner);
         let constant = simple.constant().map(|value| match value {
             Some(true) => "true",
@@ -283,7 +313,7 @@ fn simplify(
 
 /// Merges facts of inlined functions. Columns and calls are left out: after inlining they are no
 /// longer those of the policy.
-fn merge_inlined(facts: &mut Facts, inner: Facts) {
+fn merge_inlined(facts: &mut ExprFacts, inner: ExprFacts) {
     facts.functions.extend(inner.functions);
     facts.operators.extend(inner.operators);
     facts.claim_keys.extend(inner.claim_keys);
@@ -341,7 +371,9 @@ fn rls_policy_facts() -> Result<
     pg_sys::panic::ErrorReport,
 > {
     let cached = FactsCache::get()?;
-    let oids = |oids: std::collections::BTreeSet<u32>| oids.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>();
+    let oids = |oids: std::collections::BTreeSet<u32>| {
+        oids.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>()
+    };
     let rows: Vec<_> = cached
         .facts
         .iter()
@@ -377,7 +409,10 @@ fn rls_policy_facts() -> Result<
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn rls_owner_columns() -> Result<
-    TableIterator<'static, (name!(relation, pg_sys::Oid), name!(attnum, i16), name!(basis, &'static str))>,
+    TableIterator<
+        'static,
+        (name!(relation, pg_sys::Oid), name!(attnum, i16), name!(basis, &'static str)),
+    >,
     pg_sys::panic::ErrorReport,
 > {
     let cached = FactsCache::get()?;

@@ -90,12 +90,19 @@ impl Table {
         match names.as_slice() {
             [] => None,
             [name] => Some(format!("the BEFORE trigger {name} may correct or reject the row")),
-            names => Some(format!("the BEFORE triggers {} may correct or reject the row", names.join(", "))),
+            names => Some(format!(
+                "the BEFORE triggers {} may correct or reject the row",
+                names.join(", ")
+            )),
         }
     }
 
     /// Up to `most` distinct owners of the rows, as texts, by the first owner column.
-    pub fn sample_owners(&self, application: &Application, most: usize) -> Result<Vec<String>, RlsError> {
+    pub fn sample_owners(
+        &self,
+        application: &Application,
+        most: usize,
+    ) -> Result<Vec<String>, RlsError> {
         let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
         let (name, table) = (quote_identifier(&column.name), &self.named.name);
         let sql = format!("SELECT t.{name} FROM {table} AS t WHERE t.{name} IS NOT NULL");

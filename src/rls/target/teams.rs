@@ -31,8 +31,9 @@ impl Teams {
     /// Reads the tables with a user and a team in each row, where the pair is unique.
     pub fn find(application: &Application) -> Result<Self, RlsError> {
         let users = owner_columns(application, &HashMap::new());
-        let user_columns =
-            users.iter().flat_map(|(table, columns)| columns.iter().map(|column| (*table, column.number)));
+        let user_columns = users
+            .iter()
+            .flat_map(|(table, columns)| columns.iter().map(|column| (*table, column.number)));
         let (relations, columns): (Vec<pg_sys::Oid>, Vec<i16>) =
             user_columns.map(|(table, number)| (pg_sys::Oid::from(table), number)).unzip();
         let found = as_owner(|| {
@@ -41,7 +42,9 @@ impl Teams {
                 let mut found = Vec::new();
                 for row in client.select(sql, None, &[relations.into(), columns.into()])? {
                     let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-                    let (Some(user), Some(team)) = (row.get::<pg_sys::Oid>(3)?, row.get::<pg_sys::Oid>(5)?) else {
+                    let (Some(user), Some(team)) =
+                        (row.get::<pg_sys::Oid>(3)?, row.get::<pg_sys::Oid>(5)?)
+                    else {
                         continue;
                     };
                     found.push((text(1)?, (text(2)?, user), (text(4)?, team)));
@@ -52,13 +55,17 @@ impl Teams {
         let mut all = Vec::new();
         for (table, (user, user_type), (team, team_type)) in found {
             let sql = format!(
-                "SELECT m.{user}, m.{team} FROM {table} AS m WHERE m.{user} IS NOT NULL AND m.{team} IS NOT NULL"
+                "SELECT m.{user}, m.{team} FROM {table} AS m \
+                 WHERE m.{user} IS NOT NULL AND m.{team} IS NOT NULL"
             );
             let mut teams: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             // A table that cannot be read adds no members.
             for row in application.rows(&table, &sql, &[], MAX_MEMBERS).unwrap_or_default() {
                 if let [Some(user), Some(team)] = row.as_slice() {
-                    teams.entry(text_of(user_type, *user)).or_default().insert(text_of(team_type, *team));
+                    teams
+                        .entry(text_of(user_type, *user))
+                        .or_default()
+                        .insert(text_of(team_type, *team));
                 }
             }
             all.push(Members { table, teams });
@@ -76,7 +83,8 @@ impl Teams {
                 _ => false,
             })
         };
-        let outsiders = members.teams.keys().filter(|other| *other != user && !share_team(user, other));
+        let outsiders =
+            members.teams.keys().filter(|other| *other != user && !share_team(user, other));
         Some((members, outsiders.take(MAX_OUTSIDERS).cloned().collect()))
     }
 }
@@ -88,7 +96,8 @@ impl Members {
         let mut separate = Vec::new();
         for user in users {
             let Some(teams) = self.teams.get(user) else { continue };
-            if separate.len() < MAX_SEPARATE_USERS && teams.iter().all(|team| !taken.contains(team)) {
+            if separate.len() < MAX_SEPARATE_USERS && teams.iter().all(|team| !taken.contains(team))
+            {
                 taken.extend(teams);
                 separate.push(user.clone());
             }

@@ -51,8 +51,12 @@ pub fn first_character(jsonb: &[u8], key: &[u8]) -> Option<u8> {
                     let number = data.get(start.next_multiple_of(4)..end)?;
                     // The varlena header comes first. Its short form is one byte, with the lowest or
                     // highest bit set, depending on the byte order.
-                    let is_short = number.first()? & if cfg!(target_endian = "little") { 0x01 } else { 0x80 } != 0;
-                    Some(ondisk_numeric::first_character(number.get(if is_short { 1 } else { 4 }..)?))
+                    let is_short = number.first()?
+                        & if cfg!(target_endian = "little") { 0x01 } else { 0x80 }
+                        != 0;
+                    Some(ondisk_numeric::first_character(
+                        number.get(if is_short { 1 } else { 4 }..)?,
+                    ))
                 }
                 _ => None,
             };

@@ -23,7 +23,11 @@ fn parse(bytes: &[u8]) -> Option<Decimal<'_>> {
     if header & SHORT != 0 {
         // A two's complement number of seven bits.
         let weight = i32::from(((header & SHORT_WEIGHT) << 9) as i16 >> 9);
-        return Some(Decimal { is_negative: header & SHORT_NEGATIVE != 0, weight, digits: bytes.get(2..)? });
+        return Some(Decimal {
+            is_negative: header & SHORT_NEGATIVE != 0,
+            weight,
+            digits: bytes.get(2..)?,
+        });
     }
     Some(Decimal {
         is_negative: header & SPECIAL == NEGATIVE,
@@ -90,7 +94,8 @@ mod tests {
     use crate::telemetry::sketch::ddsketch::MAX_NANOSECONDS;
 
     fn short(is_negative: bool, weight: i32, digits: &[u16]) -> Vec<u8> {
-        let header = SHORT | if is_negative { SHORT_NEGATIVE } else { 0 } | (weight as u16 & SHORT_WEIGHT);
+        let header =
+            SHORT | if is_negative { SHORT_NEGATIVE } else { 0 } | (weight as u16 & SHORT_WEIGHT);
         [header].iter().chain(digits).flat_map(|word| word.to_ne_bytes()).collect()
     }
 
@@ -107,7 +112,11 @@ mod tests {
         assert_eq!(nanoseconds(&short(false, 0, &[])), Some(0));
         assert_eq!(nanoseconds(&short(false, 0, &[12, 5000])), Some(12_500_000), "12.5 ms");
         assert_eq!(nanoseconds(&short(false, -2, &[1])), Some(0), "0.00000001 ms");
-        assert_eq!(nanoseconds(&short(false, -2, &[50])), Some(1), "half a nanosecond is rounded up");
+        assert_eq!(
+            nanoseconds(&short(false, -2, &[50])),
+            Some(1),
+            "half a nanosecond is rounded up"
+        );
         assert_eq!(nanoseconds(&short(false, 1, &[8640])), Some(MAX_NANOSECONDS));
         assert_eq!(nanoseconds(&short(false, 1, &[8640, 0, 1])), None, "0.0001 ms too long");
         assert_eq!(nanoseconds(&short(false, 0, &[1; 40])), Some(1_000_100), "1.00010001…");

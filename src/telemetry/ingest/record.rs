@@ -119,8 +119,12 @@ fn check_duration(milliseconds: Option<Numeric>) -> Result<(), TelemetryError> {
 
 fn check_payload(payload: Option<Jsonb>, added: usize) -> Result<(), TelemetryError> {
     let seen = match payload {
-        Some(payload) if payload.size() + added > MAX_PAYLOAD => format!("{} kB", payload.size() / 1024),
-        Some(payload) if !payload.with_bytes(ondisk_jsonb::is_object) => "an array or a single value".into(),
+        Some(payload) if payload.size() + added > MAX_PAYLOAD => {
+            format!("{} kB", payload.size() / 1024)
+        }
+        Some(payload) if !payload.with_bytes(ondisk_jsonb::is_object) => {
+            "an array or a single value".into()
+        }
         _ => return Ok(()),
     };
     Err(TelemetryError::InvalidPayload { seen })
@@ -137,8 +141,10 @@ fn log_system_event(
     p_execution_time_ms: default!(Option<Numeric>, "NULL"),
     p_function_name: default!(Option<&str>, "NULL"),
 ) -> Result<Uuid, ErrorReport> {
-    const EXAMPLE: &str = "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');";
-    let event_type = p_event_type.ok_or(ServerError::NullArgument { argument: "p_event_type", example: EXAMPLE })?;
+    const EXAMPLE: &str =
+        "SELECT log_system_event('sign_up_failed', NULL, '{\"reason\": \"captcha\"}');";
+    let event_type = p_event_type
+        .ok_or(ServerError::NullArgument { argument: "p_event_type", example: EXAMPLE })?;
     check_text("p_event_type", Some(event_type), MAX_NAME, EXAMPLE)?;
     check_text("p_function_name", p_function_name, MAX_NAME, EXAMPLE)?;
     check_duration(p_execution_time_ms)?;
@@ -207,7 +213,8 @@ fn record_stripe_webhook(
     p_error: default!(Option<&str>, "NULL"),
     p_payload: default!(Option<Jsonb>, "NULL"),
 ) -> Result<i32, ErrorReport> {
-    const EXAMPLE: &str = "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', true);";
+    const EXAMPLE: &str =
+        "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', true);";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let event_id = p_event_id.ok_or_else(|| null("p_event_id"))?;
     let event_type = p_event_type.ok_or_else(|| null("p_event_type"))?;
@@ -220,9 +227,14 @@ fn record_stripe_webhook(
         Some(false) => "failed",
     };
     let sql = in_target_schema(include_str!("../../../sql/telemetry/record_webhook.sql"))?;
-    let arguments = [event_id.into(), event_type.into(), status.into(), p_error.into(), Jsonb::bind(p_payload)];
+    let arguments =
+        [event_id.into(), event_type.into(), status.into(), p_error.into(), Jsonb::bind(p_payload)];
     let attempts = Spi::connect_mut(|client| {
-        client.update(sql.as_str(), Some(1), &arguments)?.first().get_one::<i32>().map_err(TelemetryError::from)
+        client
+            .update(sql.as_str(), Some(1), &arguments)?
+            .first()
+            .get_one::<i32>()
+            .map_err(TelemetryError::from)
     })?;
     Ok(attempts.unwrap_or(0))
 }

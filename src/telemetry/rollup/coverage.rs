@@ -30,7 +30,8 @@ impl Coverage {
     #[must_use]
     pub fn next(now: &Self, own: Option<u64>, last: Option<u64>) -> Self {
         let xmax = last.map_or(now.xmax, |last| now.xmax.min(last.saturating_add(1)));
-        let mut in_progress: Vec<u64> = now.in_progress.iter().copied().chain(own).filter(|t| *t < xmax).collect();
+        let mut in_progress: Vec<u64> =
+            now.in_progress.iter().copied().chain(own).filter(|t| *t < xmax).collect();
         in_progress.sort_unstable();
         in_progress.dedup();
         Self { xmax, in_progress }
@@ -56,7 +57,8 @@ impl Coverage {
     #[must_use]
     pub fn from_binary(bytes: &[u8]) -> Option<Self> {
         let numbers = bytes.get(4..)?;
-        let number = |i: usize| Some(u64::from_ne_bytes(numbers.get(8 * i..8 * i + 8)?.try_into().ok()?));
+        let number =
+            |i: usize| Some(u64::from_ne_bytes(numbers.get(8 * i..8 * i + 8)?.try_into().ok()?));
         let count = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
         let in_progress = (2..2 + count).map(number).collect::<Option<_>>()?;
         Some(Self { xmax: number(1)?, in_progress })
@@ -81,9 +83,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn coverage() -> impl Strategy<Value = Coverage> {
-        (5..60_u64, prop::collection::btree_set(0..60_u64, 0..8)).prop_map(|(xmax, in_progress)| Coverage {
-            xmax,
-            in_progress: in_progress.into_iter().filter(|t| *t < xmax).collect(),
+        (5..60_u64, prop::collection::btree_set(0..60_u64, 0..8)).prop_map(|(xmax, in_progress)| {
+            Coverage { xmax, in_progress: in_progress.into_iter().filter(|t| *t < xmax).collect() }
         })
     }
 

@@ -26,7 +26,9 @@ pub fn own_table(name: &CStr) -> Result<pg_sys::Oid, TelemetryError> {
 
 /// A table of the extension's target schema.
 pub fn target_table(name: &CStr) -> Result<pg_sys::Oid, TelemetryError> {
-    lookup::target_schema().and_then(|schema| lookup::table_in(schema, name)).ok_or(ServerError::NotInstalled.into())
+    lookup::target_schema()
+        .and_then(|schema| lookup::table_in(schema, name))
+        .ok_or(ServerError::NotInstalled.into())
 }
 
 /// The row of rollup_state, as the running statement sees it.
@@ -53,11 +55,16 @@ impl RollupState {
     pub fn read() -> Result<Self, TelemetryError> {
         let binary = snapshot::active_snapshot().ok_or(ServerError::NoSnapshot)?;
         let now = Coverage::from_binary(&binary).unwrap_or_default();
-        let mut floors =
-            TableScan::open_for_statement(own_table(c"raw_event_floor")?).ok_or(ServerError::NotInstalled)?;
+        let mut floors = TableScan::open_for_statement(own_table(c"raw_event_floor")?)
+            .ok_or(ServerError::NotInstalled)?;
         let column = floors.column(c"floor", pg_sys::TIMESTAMPTZOID);
-        let floor = floors.next().zip(column).and_then(|(row, column)| row.int8(column)).unwrap_or(i64::MIN);
-        let mut states = TableScan::open_for_statement(own_table(c"rollup_state")?).ok_or(ServerError::NotInstalled)?;
+        let floor = floors
+            .next()
+            .zip(column)
+            .and_then(|(row, column)| row.int8(column))
+            .unwrap_or(i64::MIN);
+        let mut states = TableScan::open_for_statement(own_table(c"rollup_state")?)
+            .ok_or(ServerError::NotInstalled)?;
         let columns = (
             states.column(c"covered", pg_sys::PG_SNAPSHOTOID),
             states.column(c"system_identifier", pg_sys::INT8OID),
@@ -65,26 +72,38 @@ impl RollupState {
         );
         let rolled_up_at = states.column(c"rolled_up_at", pg_sys::TIMESTAMPTZOID);
         let has_strays = states.column(c"has_strays", pg_sys::BOOLOID);
-        let marks =
-            [(c"mark_tx", c"mark_lsn"), (c"newer_mark_tx", c"newer_mark_lsn")].map(|(transaction, position)| {
-                states.column(transaction, pg_sys::INT8OID).zip(states.column(position, pg_sys::PG_LSNOID))
-            });
-        let state = states.next().zip(columns.0.zip(columns.1).zip(columns.2)).and_then(|(row, columns)| {
-            let ((covered, identifier), database) = columns;
-            let identity = (row.int8(identifier)?, row.oid(database)?);
-            let marks = marks.map(|columns| {
-                let mark =
-                    columns.and_then(|(transaction, position)| Some((row.int8(transaction)?, row.int8(position)?)));
-                mark.map_or_else(WalMark::default, |(transaction, position)| WalMark {
-                    transaction: transaction as u64,
-                    position: position as u64,
-                })
-            });
-            let holds = rolled_up_at.and_then(|column| row.int8(column)).is_some_and(wal::holds_since);
-            let marks = if holds { marks } else { Default::default() };
-            let has_strays = has_strays.and_then(|column| row.boolean(column)).unwrap_or(true);
-            Some((row.with_bytes(covered, Coverage::from_binary)??, identity, marks, has_strays))
-        });
+        let marks = [(c"mark_tx", c"mark_lsn"), (c"newer_mark_tx", c"newer_mark_lsn")].map(
+            |(transaction, position)| {
+                states
+                    .column(transaction, pg_sys::INT8OID)
+                    .zip(states.column(position, pg_sys::PG_LSNOID))
+            },
+        );
+        let state = states.next().zip(columns.0.zip(columns.1).zip(columns.2)).and_then(
+            |(row, columns)| {
+                let ((covered, identifier), database) = columns;
+                let identity = (row.int8(identifier)?, row.oid(database)?);
+                let marks = marks.map(|columns| {
+                    let mark = columns.and_then(|(transaction, position)| {
+                        Some((row.int8(transaction)?, row.int8(position)?))
+                    });
+                    mark.map_or_else(WalMark::default, |(transaction, position)| WalMark {
+                        transaction: transaction as u64,
+                        position: position as u64,
+                    })
+                });
+                let holds =
+                    rolled_up_at.and_then(|column| row.int8(column)).is_some_and(wal::holds_since);
+                let marks = if holds { marks } else { Default::default() };
+                let has_strays = has_strays.and_then(|column| row.boolean(column)).unwrap_or(true);
+                Some((
+                    row.with_bytes(covered, Coverage::from_binary)??,
+                    identity,
+                    marks,
+                    has_strays,
+                ))
+            },
+        );
         Ok(match state {
             // A covered transaction or WAL position in the future means that the server was
             // restored to an earlier state.
@@ -93,8 +112,11 @@ impl RollupState {
                     && covered.xmax <= now.xmax
                     && marks.iter().all(|mark| mark.position <= wal::position()) =>
             {
-                let changed_since =
-                    if marks[0].transaction <= covered.oldest_outside() { marks[0].position } else { 0 };
+                let changed_since = if marks[0].transaction <= covered.oldest_outside() {
+                    marks[0].position
+                } else {
+                    0
+                };
                 let uncounted = match has_strays {
                     true => Wanted::default(),
                     false => Wanted { changed_since, oldest: covered.oldest_outside() },
@@ -152,9 +174,17 @@ impl Columns {
     }
 
     /// Calls `work` with the call of a row, if the row has a function name.
-    pub fn with_call(&self, row: &RowInPlace<'_>, created_at: i64, times: Times, work: impl FnOnce(&Call<'_>)) {
+    pub fn with_call(
+        &self,
+        row: &RowInPlace<'_>,
+        created_at: i64,
+        times: Times,
+        work: impl FnOnce(&Call<'_>),
+    ) {
         row.with_bytes(self.function_name, |function| {
-            let read = |number: &[u8]| ondisk_numeric::milliseconds_as_nanoseconds(number, MAX_NANOSECONDS);
+            let read = |number: &[u8]| {
+                ondisk_numeric::milliseconds_as_nanoseconds(number, MAX_NANOSECONDS)
+            };
             let nanoseconds = match times {
                 Times::Wanted => row.with_bytes(self.execution_time_ms, read).flatten(),
                 Times::Unwanted => None,
@@ -175,7 +205,9 @@ pub fn open(partition: pg_sys::Oid) -> Result<Option<(Blocks, Columns)>, Telemet
             NotReadable::NotHere => TelemetryError::UnloggedPartition(name),
         }
     };
-    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(unreadable)? else { return Ok(None) };
+    let Some(blocks) = Blocks::open(partition, c"tx", c"created_at").map_err(unreadable)? else {
+        return Ok(None);
+    };
     let columns = Columns::of(&blocks).ok_or_else(|| unreadable(NotReadable::Shape))?;
     Ok(Some((blocks, columns)))
 }
@@ -242,16 +274,23 @@ pub fn read_rollups<E>(
 where
     TelemetryError: From<E>,
 {
-    let mut rows = scan::open_since(own_table(c"event_rollups")?, c"minute", since).ok_or(ServerError::NotInstalled)?;
+    let mut rows = scan::open_since(own_table(c"event_rollups")?, c"minute", since)
+        .ok_or(ServerError::NotInstalled)?;
     let column = |name, type_| rows.column(name, type_).unwrap_or(0);
-    let (minute, function) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
-    let [calls, errors, timeouts] = [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
-    let (last_call, latency) = (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
+    let (minute, function) =
+        (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
+    let [calls, errors, timeouts] =
+        [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
+    let (last_call, latency) =
+        (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
     while let Some(row) = rows.next_in_place() {
-        let Some(minute) = row.int8(minute).filter(|minute| state.is_trusted || *minute < state.floor) else {
+        let Some(minute) =
+            row.int8(minute).filter(|minute| state.is_trusted || *minute < state.floor)
+        else {
             continue;
         };
-        let count = |column| row.int8(column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+        let count =
+            |column| row.int8(column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
         let (calls, errors, timeouts) = (count(calls), count(errors), count(timeouts));
         let last_call = row.int8(last_call).unwrap_or(minute);
         let visited = row.with_bytes(function, |function| {

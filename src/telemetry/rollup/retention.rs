@@ -68,15 +68,22 @@ fn apply() -> Result<Done, TelemetryError> {
             return Ok(Done::default());
         }
         let is_old = |partition: &&Partition| partition.end.is_some_and(|end| end <= cutoff);
-        for partition in partitions.iter().filter(|partition| partition.is_default || is_old(partition)) {
+        for partition in
+            partitions.iter().filter(|partition| partition.is_default || is_old(partition))
+        {
             if !snapshot::with_latest_snapshot(|| is_counted(partition.table, cutoff))? {
                 return Ok(Done::default());
             }
         }
         // From here on only counts answer for older events, even if this call deletes a part.
         let floor = TimestampWithTimeZone::try_from(cutoff).ok();
-        client.update(include_str!("../../../sql/telemetry/raise_event_floor.sql"), None, &[floor.into()])?;
-        let events = delete(client, include_str!("../../../sql/telemetry/delete_old_events.sql"), cutoff)?;
+        client.update(
+            include_str!("../../../sql/telemetry/raise_event_floor.sql"),
+            None,
+            &[floor.into()],
+        )?;
+        let events =
+            delete(client, include_str!("../../../sql/telemetry/delete_old_events.sql"), cutoff)?;
         let mut done = Done { events, is_complete: events < BATCH, ..Done::default() };
         let oldest = now - settings::rollup_retention() * MINUTE;
         for sql in [
@@ -90,7 +97,8 @@ fn apply() -> Result<Done, TelemetryError> {
         // Last, so that the locks are held only until the commit.
         for old in partitions.iter().filter(is_old) {
             // DROP also locks the parent, which writers hold for short moments.
-            let is_free = partition::try_lock_exclusively(old.table) && partition::lock_exclusively(log);
+            let is_free =
+                partition::try_lock_exclusively(old.table) && partition::lock_exclusively(log);
             if is_free && drop_partition(client, old.table)? {
                 done.partitions += 1;
             } else {
@@ -122,7 +130,11 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, TelemetryError> {
 
 fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool, TelemetryError> {
     let command = client
-        .select(include_str!("../../../sql/telemetry/drop_event_partition.sql"), Some(1), &[table.into()])?
+        .select(
+            include_str!("../../../sql/telemetry/drop_event_partition.sql"),
+            Some(1),
+            &[table.into()],
+        )?
         .first()
         .get_one::<String>()?;
     let Some(command) = command else { return Ok(false) };
@@ -132,6 +144,8 @@ fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool
 
 fn delete(client: &mut SpiClient<'_>, sql: &str, before: i64) -> Result<i64, TelemetryError> {
     let before = TimestampWithTimeZone::try_from(before).ok();
-    let deleted = retiring(|| client.update(sql, None, &[before.into(), BATCH.into()]).map(|rows| rows.len()))?;
+    let deleted = retiring(|| {
+        client.update(sql, None, &[before.into(), BATCH.into()]).map(|rows| rows.len())
+    })?;
     Ok(deleted as i64)
 }

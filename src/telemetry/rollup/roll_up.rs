@@ -49,7 +49,10 @@ const MAX_DEFAULT_BLOCKS: u32 = 8_192;
 #[search_path(pg_catalog, pg_temp)]
 fn roll_up_events(
     p_max_rows: default!(i32, 1000000),
-) -> Result<TableIterator<'static, (name!(events_counted, i64), name!(is_complete, bool))>, ErrorReport> {
+) -> Result<
+    TableIterator<'static, (name!(events_counted, i64), name!(is_complete, bool))>,
+    ErrorReport,
+> {
     const ACTION: &str = "roll up events";
     if p_max_rows < 1 {
         return Err(TelemetryError::InvalidMaxRows(p_max_rows).into());
@@ -60,10 +63,16 @@ fn roll_up_events(
         let counted = roll_up(i64::from(p_max_rows))?;
         // Last, so that the locks are held only until the commit.
         if !partition::is_in_transaction_block() {
-            match subtransaction::catching(&NO_PARTITION, std::panic::AssertUnwindSafe(make_partitions)) {
+            match subtransaction::catching(
+                &NO_PARTITION,
+                std::panic::AssertUnwindSafe(make_partitions),
+            ) {
                 Ok(made) => made?,
                 Err(failure) => {
-                    pgrx::warning!("cannot create partitions of event_log for the coming days: {}", failure.message);
+                    pgrx::warning!(
+                        "cannot create partitions of event_log for the coming days: {}",
+                        failure.message
+                    );
                 }
             }
         }
@@ -85,8 +94,16 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
         // Lock order: events, then state, as TRUNCATE takes them.
         partition::partitions(target_table(c"event_log")?);
         Spi::connect_mut(|client| {
-            client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
-            client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
+            client.update(
+                include_str!("../../../sql/telemetry/await_rollup_state.sql"),
+                None,
+                &[],
+            )?;
+            client.update(
+                include_str!("../../../sql/telemetry/forget_event_rollups.sql"),
+                None,
+                &[],
+            )?;
             Ok::<_, TelemetryError>(())
         })?;
         let counted = roll_up(i64::MAX)?;
@@ -98,7 +115,11 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
         Spi::connect_mut(|client| {
             // Blocks writers of webhooks, whose journal would be counted twice. Last, as they wait.
             client.update(lock?.as_str(), None, &[])?;
-            client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
+            client.update(
+                include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"),
+                None,
+                &[],
+            )?;
             client.update(recount?.as_str(), None, &[])?;
             Ok::<_, TelemetryError>(counted)
         })
@@ -124,7 +145,11 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
         }
         let state = snapshot::with_latest_snapshot(RollupState::read)?;
         if !state.is_trusted {
-            client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
+            client.update(
+                include_str!("../../../sql/telemetry/forget_event_rollups.sql"),
+                None,
+                &[],
+            )?;
         }
         let mut open: Vec<(Blocks, Columns)> = Vec::new();
         for partition in &partitions {
@@ -145,9 +170,17 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
             number(newer.position),
             has_strays.into(),
         ];
-        client.update(include_str!("../../../sql/telemetry/write_rollup_state.sql"), None, &arguments)?;
+        client.update(
+            include_str!("../../../sql/telemetry/write_rollup_state.sql"),
+            None,
+            &arguments,
+        )?;
         let limit = max_rows.into();
-        let moved = client.update(include_str!("../../../sql/telemetry/roll_up_webhooks.sql"), None, &[limit])?;
+        let moved = client.update(
+            include_str!("../../../sql/telemetry/roll_up_webhooks.sql"),
+            None,
+            &[limit],
+        )?;
         let moved = moved.first().get_one::<i64>()?.unwrap_or(0);
         client.update(include_str!("../../../sql/telemetry/sample_connections.sql"), None, &[])?;
         Ok(Counted { is_complete: counted.is_complete && moved < max_rows, ..counted })
@@ -156,7 +189,9 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
 
 /// Locks the state until the end of the transaction; false if another transaction holds it.
 pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, TelemetryError> {
-    Ok(!client.update(include_str!("../../../sql/telemetry/lock_rollup_state.sql"), None, &[])?.is_empty())
+    Ok(!client
+        .update(include_str!("../../../sql/telemetry/lock_rollup_state.sql"), None, &[])?
+        .is_empty())
 }
 
 /// Counts the finished part of the tail. Returns the new coverage, the counts, and whether stray rows
@@ -252,7 +287,9 @@ fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
 fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError> {
     let mut cells: BTreeMap<(i64, String), Cell> = tally
         .into_cells()
-        .map(|(function, minute, cell)| ((minute, String::from_utf8_lossy(&function).into_owned()), cell))
+        .map(|(function, minute, cell)| {
+            ((minute, String::from_utf8_lossy(&function).into_owned()), cell)
+        })
         .collect();
     if cells.is_empty() {
         return Ok(());
@@ -261,8 +298,12 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
     let minutes: Vec<_> = cells.keys().map(|(minute, _)| time(*minute)).collect();
     let functions: Vec<_> = cells.keys().map(|(_, function)| function.clone()).collect();
     let keys = [minutes.clone().into(), functions.clone().into()];
-    for row in client.select(include_str!("../../../sql/telemetry/known_rollups.sql"), None, &keys)? {
-        let (Some(minute), Some(function)) = (row.get::<TimestampWithTimeZone>(1)?, row.get::<String>(2)?) else {
+    for row in
+        client.select(include_str!("../../../sql/telemetry/known_rollups.sql"), None, &keys)?
+    {
+        let (Some(minute), Some(function)) =
+            (row.get::<TimestampWithTimeZone>(1)?, row.get::<String>(2)?)
+        else {
             continue;
         };
         let Some(cell) = cells.get_mut(&(minute.into_inner(), function)) else { continue };
@@ -270,10 +311,13 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
         cell.calls += count(3)?;
         cell.errors += count(4)?;
         cell.timeouts += count(5)?;
-        cell.last_call = cell.last_call.max(row.get::<TimestampWithTimeZone>(6)?.map_or(i64::MIN, |t| t.into_inner()));
+        cell.last_call = cell
+            .last_call
+            .max(row.get::<TimestampWithTimeZone>(6)?.map_or(i64::MIN, |t| t.into_inner()));
         cell.latency.merge_bytes(row.get::<&[u8]>(7)?.unwrap_or_default())?;
     }
-    let counts = |of: fn(&Cell) -> u64| cells.values().map(|cell| of(cell) as i64).collect::<Vec<_>>();
+    let counts =
+        |of: fn(&Cell) -> u64| cells.values().map(|cell| of(cell) as i64).collect::<Vec<_>>();
     let arguments = [
         minutes.into(),
         functions.into(),
@@ -295,7 +339,9 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
     let now = clock::now();
     let today = now.div_euclid(DAY) * DAY;
     let partitions = partition::partitions(log);
-    let Some(default) = partitions.iter().find(|partition| partition.is_default) else { return Ok(()) };
+    let Some(default) = partitions.iter().find(|partition| partition.is_default) else {
+        return Ok(());
+    };
     let end = partitions.iter().filter_map(|partition| partition.end).max();
     // The first partition begins with the next minute but one: the default partition already has
     // rows of the running minute.
@@ -303,8 +349,12 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
     if start >= today + DAYS_AHEAD * DAY {
         return Ok(());
     }
-    let is_small = events::open(default.table)?.is_some_and(|(blocks, _)| blocks.block_count() <= MAX_DEFAULT_BLOCKS);
-    if !is_small || !partition::try_lock_for_maintenance(log) || !partition::lock_exclusively(default.table) {
+    let is_small = events::open(default.table)?
+        .is_some_and(|(blocks, _)| blocks.block_count() <= MAX_DEFAULT_BLOCKS);
+    if !is_small
+        || !partition::try_lock_for_maintenance(log)
+        || !partition::lock_exclusively(default.table)
+    {
         return Ok(());
     }
     // Another session may have made them meanwhile.
@@ -323,14 +373,25 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
 }
 
 /// The minutes of a period with rows in the default partition, which keeps them.
-fn taken_minutes(default: pg_sys::Oid, start: i64, end: i64) -> Result<BTreeSet<i64>, TelemetryError> {
+fn taken_minutes(
+    default: pg_sys::Oid,
+    start: i64,
+    end: i64,
+) -> Result<BTreeSet<i64>, TelemetryError> {
     let mut taken = BTreeSet::new();
     if let Some((blocks, columns)) = events::open(default)? {
-        blocks.read(&blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]), Wanted::default(), |row| {
-            if let Some((_, time)) = columns.transaction_and_time(row).filter(|(_, time)| (start..end).contains(time)) {
-                taken.insert(minute_of(time));
-            }
-        });
+        blocks.read(
+            &blocks.runs(&[Bounds { number: (i64::MIN, i64::MAX), since: start }]),
+            Wanted::default(),
+            |row| {
+                if let Some((_, time)) = columns
+                    .transaction_and_time(row)
+                    .filter(|(_, time)| (start..end).contains(time))
+                {
+                    taken.insert(minute_of(time));
+                }
+            },
+        );
     }
     Ok(taken)
 }
@@ -354,7 +415,9 @@ fn free_pieces(start: i64, end: i64, taken: &BTreeSet<i64>) -> Vec<(i64, i64)> {
 
 fn make_partition(start: i64, end: i64) -> Result<(), TelemetryError> {
     let name = lookup::schema(c"crewsnow_ops").zip(TimestampWithTimeZone::try_from(start).ok());
-    let (Some((_, from)), Ok(to)) = (name, TimestampWithTimeZone::try_from(end)) else { return Ok(()) };
+    let (Some((_, from)), Ok(to)) = (name, TimestampWithTimeZone::try_from(end)) else {
+        return Ok(());
+    };
     let sql = in_target_schema(include_str!("../../../sql/telemetry/create_event_partition.sql"))?;
     Spi::connect_mut(|client| {
         let mut commands = Vec::new();
@@ -374,7 +437,8 @@ mod tests {
 
     #[test]
     fn early_rows_leave_the_rest_of_the_day_free() {
-        let minutes = |taken: &[i64]| taken.iter().map(|minute| minute * MINUTE).collect::<BTreeSet<_>>();
+        let minutes =
+            |taken: &[i64]| taken.iter().map(|minute| minute * MINUTE).collect::<BTreeSet<_>>();
         let pieces = |taken: &[i64]| {
             let pieces = free_pieces(0, DAY, &minutes(taken));
             pieces.into_iter().map(|(from, to)| (from / MINUTE, to / MINUTE)).collect::<Vec<_>>()

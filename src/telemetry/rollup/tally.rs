@@ -109,10 +109,9 @@ impl Tally {
 
     /// Function, minute and counts.
     pub fn into_cells(self) -> impl Iterator<Item = (Box<[u8]>, i64, Cell)> {
-        self.functions
-            .into_sorted()
-            .into_iter()
-            .flat_map(|(name, minutes)| minutes.into_iter().map(move |(minute, cell)| (name.clone(), minute, cell)))
+        self.functions.into_sorted().into_iter().flat_map(|(name, minutes)| {
+            minutes.into_iter().map(move |(minute, cell)| (name.clone(), minute, cell))
+        })
     }
 }
 

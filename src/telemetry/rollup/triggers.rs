@@ -47,7 +47,8 @@ pub fn retiring<R>(work: impl FnOnce() -> R) -> R {
 #[pg_trigger(sql = false)]
 fn event_log_before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     Ok(Some(raise((|| {
-        let mut row = trigger.new().ok_or(ServerError::NotATrigger("event_log_before_insert"))?.into_owned();
+        let mut row =
+            trigger.new().ok_or(ServerError::NotATrigger("event_log_before_insert"))?.into_owned();
         row.set_by_name("tx", snapshot::assign_transaction() as i64)?;
         Ok::<_, TelemetryError>(row)
     })())))
@@ -77,11 +78,17 @@ fn before_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Tele
 
 /// BEFORE TRUNCATE on event_log.
 #[pg_trigger(sql = false)]
-fn event_log_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn event_log_before_truncate<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(session::require_latest_snapshot("TRUNCATE event_log"));
     raise(as_owner(|| {
         Spi::connect_mut(|client| {
-            client.update(include_str!("../../../sql/telemetry/forget_event_rollups.sql"), None, &[])?;
+            client.update(
+                include_str!("../../../sql/telemetry/forget_event_rollups.sql"),
+                None,
+                &[],
+            )?;
             Ok::<_, TelemetryError>(())
         })
     }));
@@ -90,13 +97,23 @@ fn event_log_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<R
 
 /// BEFORE TRUNCATE on processed_events.
 #[pg_trigger(sql = false)]
-fn processed_events_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn processed_events_before_truncate<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(session::require_latest_snapshot("TRUNCATE processed_events"));
     raise(as_owner(|| {
         Spi::connect_mut(|client| {
             // Wait for a running roll-up first: the next statement must see its rows.
-            client.update(include_str!("../../../sql/telemetry/await_rollup_state.sql"), None, &[])?;
-            client.update(include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"), None, &[])?;
+            client.update(
+                include_str!("../../../sql/telemetry/await_rollup_state.sql"),
+                None,
+                &[],
+            )?;
+            client.update(
+                include_str!("../../../sql/telemetry/forget_webhook_rollups.sql"),
+                None,
+                &[],
+            )?;
             Ok::<_, TelemetryError>(())
         })
     }));
@@ -105,7 +122,9 @@ fn processed_events_before_truncate<'a>(_trigger: &'a PgTrigger<'a>) -> Result<O
 
 /// AFTER INSERT OR UPDATE OR DELETE on processed_events, each row.
 #[pg_trigger(sql = false)]
-fn processed_events_after_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
+fn processed_events_after_change<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
     raise((|| {
         let before = minute_and_failure(trigger.old())?;
         let after = minute_and_failure(trigger.new())?;
@@ -115,7 +134,9 @@ fn processed_events_after_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Optio
         for (row, sign) in [(before, -1), (after, 1)] {
             let Some((minute, is_failed)) = row else { continue };
             let minute = TimestampWithTimeZone::try_from(minute).ok();
-            as_owner(|| JOURNAL.run(&[minute.into(), sign.into(), (sign * i32::from(is_failed)).into()]))?;
+            as_owner(|| {
+                JOURNAL.run(&[minute.into(), sign.into(), (sign * i32::from(is_failed)).into()])
+            })?;
         }
         Ok(())
     })());

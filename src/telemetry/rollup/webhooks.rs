@@ -72,7 +72,10 @@ impl std::fmt::Display for Alert {
             Self::Failing => f.write_str("ALERT: Webhook failure > 5% sur 10min"),
             Self::Backlog { waiting, minutes } => {
                 let more = if *waiting >= MOST_WAITING { " or more" } else { "" };
-                write!(f, "ALERT: {waiting}{more} webhooks received but not processed, the oldest for {minutes} min")
+                write!(
+                    f,
+                    "ALERT: {waiting}{more} webhooks received but not processed, the oldest for {minutes} min"
+                )
             }
             Self::Silence { minutes, usual } => {
                 write!(f, "ALERT: No webhook for {minutes} min, the usual gap is {usual} min")
@@ -124,7 +127,8 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     let week_ago = now - DAYS_BACK * 24 * HOUR;
     let week_ago = longest_gap(active, week_ago - AROUND, week_ago + AROUND).unwrap_or(0);
     let usual = trailing.max(median).max(week_ago);
-    (silent > GAPS * usual).then_some(Alert::Silence { minutes: silent / MINUTE, usual: usual / MINUTE })
+    (silent > GAPS * usual)
+        .then_some(Alert::Silence { minutes: silent / MINUTE, usual: usual / MINUTE })
 }
 
 /// The longest time between two successive active minutes that overlaps a period; `None` without two.
@@ -142,13 +146,19 @@ mod tests {
 
     /// An active minute each `step` minutes in the hours `from` to `to` before now.
     fn active(from: i64, to: i64, step: i64) -> Vec<i64> {
-        (0..).map(|i| NOW - from * HOUR + i * step * MINUTE).take_while(|minute| *minute <= NOW - to * HOUR).collect()
+        (0..)
+            .map(|i| NOW - from * HOUR + i * step * MINUTE)
+            .take_while(|minute| *minute <= NOW - to * HOUR)
+            .collect()
     }
 
     #[test]
     fn failing_comes_first() {
         let waiting = Waiting { late: 9, since: Some(NOW - HOUR) };
-        assert_eq!(alert(Count { events: 100, failed: 6 }, waiting, None, NOW), Some(Alert::Failing));
+        assert_eq!(
+            alert(Count { events: 100, failed: 6 }, waiting, None, NOW),
+            Some(Alert::Failing)
+        );
         assert_eq!(
             alert(Count { events: 100, failed: 5 }, Waiting::default(), None, NOW),
             None,
@@ -160,12 +170,23 @@ mod tests {
     #[test]
     fn backlog() {
         let of = |late, minutes| {
-            alert(Count::default(), Waiting { late, since: Some(NOW - minutes * MINUTE) }, None, NOW)
-                .map(|a| a.to_string())
+            alert(
+                Count::default(),
+                Waiting { late, since: Some(NOW - minutes * MINUTE) },
+                None,
+                NOW,
+            )
+            .map(|a| a.to_string())
         };
         assert_eq!(of(4, 20), None);
-        assert_eq!(of(1, 61).as_deref(), Some("ALERT: 1 webhooks received but not processed, the oldest for 61 min"));
-        assert_eq!(of(5, 6).as_deref(), Some("ALERT: 5 webhooks received but not processed, the oldest for 6 min"));
+        assert_eq!(
+            of(1, 61).as_deref(),
+            Some("ALERT: 1 webhooks received but not processed, the oldest for 61 min")
+        );
+        assert_eq!(
+            of(5, 6).as_deref(),
+            Some("ALERT: 5 webhooks received but not processed, the oldest for 6 min")
+        );
         assert_eq!(
             of(MOST_WAITING, 6).as_deref(),
             Some("ALERT: 10000 or more webhooks received but not processed, the oldest for 6 min")
@@ -181,8 +202,15 @@ mod tests {
         assert_eq!(silence(&steady, NOW), Some(Alert::Silence { minutes: 60, usual: 1 }));
         assert_eq!(silence(&active(72, 1, 30), NOW), None, "an hour is two of its gaps");
         assert!(silence(&active(72, 2, 30), NOW).is_some(), "two hours are four");
-        assert_eq!(silence(&steady[..20], steady[19] + LEAST_SILENCE), None, "five minutes are nothing");
-        assert!(silence(&active(24 * 7, 24 * 4, 1), NOW).is_some(), "it does not get well by lasting");
+        assert_eq!(
+            silence(&steady[..20], steady[19] + LEAST_SILENCE),
+            None,
+            "five minutes are nothing"
+        );
+        assert!(
+            silence(&active(24 * 7, 24 * 4, 1), NOW).is_some(),
+            "it does not get well by lasting"
+        );
         assert!(silence(&active(5, 3, 1), NOW).is_some(), "not on the first day either");
         let trial = &steady[..25];
         assert!(silence(trial, trial[24] + 20 * MINUTE).is_some(), "so far it may be anything");
@@ -194,7 +222,9 @@ mod tests {
         // One webhook per minute by day. None for the last hour, as every night.
         let days: Vec<i64> = (0..8)
             .rev()
-            .flat_map(|day| active(24 * day + 9, 24 * day + 1, 1).into_iter().filter(move |m| *m <= NOW - HOUR))
+            .flat_map(|day| {
+                active(24 * day + 9, 24 * day + 1, 1).into_iter().filter(move |m| *m <= NOW - HOUR)
+            })
             .collect();
         assert_eq!(silence(&days, NOW), None);
         let noon = NOW - 4 * HOUR;

@@ -19,7 +19,9 @@ fn invalid(error: InvalidSketch) -> ErrorReport {
 pub fn nanoseconds(milliseconds: Numeric) -> Result<u64, TelemetryError> {
     milliseconds
         .with_bytes(|bytes| ondisk_numeric::milliseconds_as_nanoseconds(bytes, MAX_NANOSECONDS))
-        .ok_or_else(|| TelemetryError::InvalidDuration(milliseconds.to_string().chars().take(40).collect()))
+        .ok_or_else(|| {
+            TelemetryError::InvalidDuration(milliseconds.to_string().chars().take(40).collect())
+        })
 }
 
 #[pg_extern(schema = "crewsnow_ops", immutable, parallel_safe)]
@@ -54,7 +56,9 @@ fn latency_sketch_combine(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
     let sketch = aggregate::state::<Sketch>(&mut state, fcinfo);
-    aggregate::existing_state::<Sketch>(&other).map_or(Ok(()), |other| sketch.merge(other)).map_err(invalid)?;
+    aggregate::existing_state::<Sketch>(&other)
+        .map_or(Ok(()), |other| sketch.merge(other))
+        .map_err(invalid)?;
     Ok(state)
 }
 

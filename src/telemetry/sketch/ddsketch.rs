@@ -127,9 +127,12 @@ impl Sketch {
         let (mut next, mut lowest, mut highest) = (0, None, None);
         while left > 0 {
             let header = reader.number()?;
-            let gap =
-                usize::try_from(header >> FORM_BITS).ok().filter(|gap| *gap < BLOCKS).ok_or(InvalidSketch::Bin)?;
-            let block = Some(next + gap).filter(|block| *block < BLOCKS).ok_or(InvalidSketch::Bin)?;
+            let gap = usize::try_from(header >> FORM_BITS)
+                .ok()
+                .filter(|gap| *gap < BLOCKS)
+                .ok_or(InvalidSketch::Bin)?;
+            let block =
+                Some(next + gap).filter(|block| *block < BLOCKS).ok_or(InvalidSketch::Bin)?;
             let added = reader.add_block(Form::of(header)?, self.block_mut(block))?;
             left = left.checked_sub(added.sum).ok_or(InvalidSketch::Contradiction)?;
             if lowest.is_none() {
@@ -141,8 +144,10 @@ impl Sketch {
             next = block + 1;
         }
         reader.end()?;
-        let is_bin = |bin: Option<usize>, nanoseconds| bin.is_none_or(|bin| bin == bin_of(nanoseconds));
-        let is_consistent = is_bin(highest, head.max) && (head.zeros > 0 || is_bin(lowest, head.min));
+        let is_bin =
+            |bin: Option<usize>, nanoseconds| bin.is_none_or(|bin| bin == bin_of(nanoseconds));
+        let is_consistent =
+            is_bin(highest, head.max) && (head.zeros > 0 || is_bin(lowest, head.min));
         if is_consistent { Ok(()) } else { Err(InvalidSketch::Contradiction) }
     }
 
@@ -174,7 +179,9 @@ impl Sketch {
             write_number(&mut bytes, ((block - next) << FORM_BITS | form as usize) as u128);
             let width = form.width();
             if form == Form::Sparse {
-                let mask = (0..BLOCK).filter(|bin| counts[*bin] > 0).fold(0_u16, |mask, bin| mask | 1 << bin);
+                let mask = (0..BLOCK)
+                    .filter(|bin| counts[*bin] > 0)
+                    .fold(0_u16, |mask, bin| mask | 1 << bin);
                 bytes.extend(mask.to_le_bytes());
             }
             let written = counts.iter().filter(|count| form != Form::Sparse || **count > 0);
@@ -290,8 +297,12 @@ mod tests {
     }
 
     fn is_close(sketch: &Sketch, durations: &[u64], q: f64) {
-        let (estimate, exact) = (sketch.quantile(q).expect("not empty"), nearest_rank(durations, q) as f64);
-        assert!((estimate - exact).abs() <= RELATIVE_ERROR * exact + 1e-9, "q {q}: {estimate} against {exact}");
+        let (estimate, exact) =
+            (sketch.quantile(q).expect("not empty"), nearest_rank(durations, q) as f64);
+        assert!(
+            (estimate - exact).abs() <= RELATIVE_ERROR * exact + 1e-9,
+            "q {q}: {estimate} against {exact}"
+        );
     }
 
     #[test]
@@ -306,7 +317,11 @@ mod tests {
         let mut duration = 1_u64;
         while duration <= MAX_NANOSECONDS {
             for near in [duration - 1, duration, duration + 1] {
-                is_close(&sketch_of(&[near, near, MAX_NANOSECONDS]), &[near, near, MAX_NANOSECONDS], 0.5);
+                is_close(
+                    &sketch_of(&[near, near, MAX_NANOSECONDS]),
+                    &[near, near, MAX_NANOSECONDS],
+                    0.5,
+                );
             }
             duration = duration + 1 + duration / 200;
         }
@@ -316,14 +331,20 @@ mod tests {
 
     #[test]
     fn distributions_with_long_tails() {
-        let uniform = |n: u64| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1_u64 << 53) as f64;
-        let normal = |n| (-2.0 * uniform(2 * n + 1).ln()).sqrt() * (std::f64::consts::TAU * uniform(2 * n + 2)).cos();
+        let uniform =
+            |n: u64| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1_u64 << 53) as f64;
+        let normal = |n| {
+            (-2.0 * uniform(2 * n + 1).ln()).sqrt()
+                * (std::f64::consts::TAU * uniform(2 * n + 2)).cos()
+        };
         type Draw<'a> = &'a dyn Fn(u64) -> f64;
         let log_normal: Draw = &|n| 40e6 * (0.8 * normal(n)).exp();
         let pareto: Draw = &|n| 5e6 / (1.0 - uniform(n)).powf(1.0 / 1.2);
-        let bimodal: Draw = &|n| if n % 10 == 0 { 5e9 + 1e8 * normal(n) } else { 2e7 + 1e6 * normal(n) };
+        let bimodal: Draw =
+            &|n| if n % 10 == 0 { 5e9 + 1e8 * normal(n) } else { 2e7 + 1e6 * normal(n) };
         for draw in [log_normal, pareto, bimodal] {
-            let durations: Vec<u64> = (0..100_000).map(|n| (draw(n) as u64).min(MAX_NANOSECONDS)).collect();
+            let durations: Vec<u64> =
+                (0..100_000).map(|n| (draw(n) as u64).min(MAX_NANOSECONDS)).collect();
             let sketch = sketch_of(&durations);
             for q in [0.0, 0.001, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
                 is_close(&sketch, &durations, q);
@@ -342,7 +363,9 @@ mod tests {
         let dense = |first: u64, width: usize| {
             let mut bytes = sketch_of(&[1; 20]).encode()[..6].to_vec();
             bytes.push(1 + width.ilog2() as u8);
-            (0..BLOCK).for_each(|bin| bytes.extend(&if bin == 0 { first } else { 0 }.to_le_bytes()[..width]));
+            (0..BLOCK).for_each(|bin| {
+                bytes.extend(&if bin == 0 { first } else { 0 }.to_le_bytes()[..width])
+            });
             bytes
         };
         for (bytes, error) in [
@@ -351,7 +374,10 @@ mod tests {
             (&[2], InvalidSketch::Truncated),
             (&[2, 0, 0], InvalidSketch::TooLong),
             (&[2, 0x80, 0], InvalidSketch::Number),
-            (&[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], InvalidSketch::Number),
+            (
+                &[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
+                InvalidSketch::Number,
+            ),
             (&[2, 1, 2, 1, 1, 1, 0, 1, 0, 1], InvalidSketch::Contradiction),
             (&[2, 1, 0, 2, 1, 1, 0, 1, 0, 1], InvalidSketch::Contradiction),
             (&[&one[..], &[0, 2, 0, 1]].concat(), InvalidSketch::Contradiction),
@@ -403,10 +429,16 @@ mod tests {
     }
 
     fn durations() -> impl Strategy<Value = Vec<u64>> {
-        let duration =
-            prop_oneof![Just(0), 1..1_000_u64, 1..10_000_000_000_u64, 1..MAX_NANOSECONDS, Just(MAX_NANOSECONDS)];
+        let duration = prop_oneof![
+            Just(0),
+            1..1_000_u64,
+            1..10_000_000_000_u64,
+            1..MAX_NANOSECONDS,
+            Just(MAX_NANOSECONDS)
+        ];
         let alike = prop::collection::vec(5_000..6_000_u64, 0..1_000);
-        (prop::collection::vec(duration, 0..200), alike).prop_map(|(all, alike)| [all, alike].concat())
+        (prop::collection::vec(duration, 0..200), alike)
+            .prop_map(|(all, alike)| [all, alike].concat())
     }
 
     proptest! {

@@ -109,7 +109,9 @@ impl Used<'_> {
     pub(crate) fn first(&self) -> Option<usize> {
         match self {
             Self::Sparse(mask) => Some(mask.trailing_zeros() as usize),
-            Self::Dense { counts, width } => counts.iter().position(|byte| *byte > 0).map(|byte| byte / width),
+            Self::Dense { counts, width } => {
+                counts.iter().position(|byte| *byte > 0).map(|byte| byte / width)
+            }
         }
     }
 
@@ -117,7 +119,9 @@ impl Used<'_> {
     pub(crate) fn last(&self) -> Option<usize> {
         match self {
             Self::Sparse(mask) => mask.checked_ilog2().map(|bin| bin as usize),
-            Self::Dense { counts, width } => counts.iter().rposition(|byte| *byte > 0).map(|byte| byte / width),
+            Self::Dense { counts, width } => {
+                counts.iter().rposition(|byte| *byte > 0).map(|byte| byte / width)
+            }
         }
     }
 }
@@ -165,7 +169,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Decodes a block and adds its counts. After an error `to` is undefined.
-    pub(crate) fn add_block(&mut self, form: Form, to: &mut Block) -> Result<Added<'a>, InvalidSketch> {
+    pub(crate) fn add_block(
+        &mut self,
+        form: Form,
+        to: &mut Block,
+    ) -> Result<Added<'a>, InvalidSketch> {
         match form {
             Form::Sparse => self.add_sparse(to),
             Form::Dense1 => self.add_dense::<1>(to),
@@ -178,7 +186,8 @@ impl<'a> Reader<'a> {
     fn add_sparse(&mut self, to: &mut Block) -> Result<Added<'a>, InvalidSketch> {
         let (bits, rest) = self.0.split_first_chunk().ok_or(InvalidSketch::Truncated)?;
         let mask = u16::from_le_bytes(*bits);
-        let (counts, rest) = rest.split_at_checked(mask.count_ones() as usize).ok_or(InvalidSketch::Truncated)?;
+        let (counts, rest) =
+            rest.split_at_checked(mask.count_ones() as usize).ok_or(InvalidSketch::Truncated)?;
         self.0 = rest;
         let (mut left, mut sum) = (mask, 0);
         for count in counts {
@@ -196,8 +205,12 @@ impl<'a> Reader<'a> {
         Ok(Added { sum, used: Used::Sparse(mask) })
     }
 
-    fn add_dense<const WIDTH: usize>(&mut self, to: &mut Block) -> Result<Added<'a>, InvalidSketch> {
-        let (bytes, rest) = self.0.split_at_checked(WIDTH * BLOCK).ok_or(InvalidSketch::Truncated)?;
+    fn add_dense<const WIDTH: usize>(
+        &mut self,
+        to: &mut Block,
+    ) -> Result<Added<'a>, InvalidSketch> {
+        let (bytes, rest) =
+            self.0.split_at_checked(WIDTH * BLOCK).ok_or(InvalidSketch::Truncated)?;
         self.0 = rest;
         let (counts, _) = bytes.as_chunks::<WIDTH>();
         let number = |count: &[u8; WIDTH]| {
@@ -206,7 +219,9 @@ impl<'a> Reader<'a> {
             u64::from_le_bytes(number)
         };
         // Only 8-byte counts can overflow.
-        if WIDTH == 8 && counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(number(count))).is_none() {
+        if WIDTH == 8
+            && counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(number(count))).is_none()
+        {
             return Err(InvalidSketch::Contradiction);
         }
         let (mut sum, mut bits) = (0, 0);

@@ -1,7 +1,9 @@
 //! The rows of the monitoring views.
 
 use super::thresholds;
-use super::thresholds::{Minute, Minutes, error_status, hundredths, latency_status, microseconds, share};
+use super::thresholds::{
+    Minute, Minutes, error_status, hundredths, latency_status, microseconds, share,
+};
 use crate::access::as_owner;
 use crate::pg::access::datum::decimal;
 use crate::pg::access::scan;
@@ -70,7 +72,10 @@ fn functions(window: Window) -> Result<Functions<Cell>, TelemetryError> {
 
 /// Functions and their minutes in a window, without latency sketches; execution times only if
 /// `times` asks for them.
-pub fn minutes(window: Window, times: Times) -> Result<Functions<BTreeMap<i64, Minute>>, TelemetryError> {
+pub fn minutes(
+    window: Window,
+    times: Times,
+) -> Result<Functions<BTreeMap<i64, Minute>>, TelemetryError> {
     let state = RollupState::read()?;
     let mut minutes = Minutes::default();
     events::read_rollups(&state, window.first, |rolled| {
@@ -164,7 +169,8 @@ fn error_rates_now() -> Result<MaterializedRows<7>, ErrorReport> {
     let mut rows = Vec::new();
     for minute in window.minutes().rev() {
         for ((_, minutes), name) in functions.iter().zip(&names) {
-            if functions.len() > MAX_FUNCTIONS_WITH_EMPTY_MINUTES && !minutes.contains_key(&minute) {
+            if functions.len() > MAX_FUNCTIONS_WITH_EMPTY_MINUTES && !minutes.contains_key(&minute)
+            {
                 continue;
             }
             rows.push(row(*name, minute, minutes.get(&minute).copied().unwrap_or_default()));
@@ -179,10 +185,14 @@ fn error_rates_now() -> Result<MaterializedRows<7>, ErrorReport> {
 /// Webhooks per minute since a time.
 fn webhook_counts(since: i64) -> Result<BTreeMap<i64, Count>, TelemetryError> {
     let mut counts: BTreeMap<i64, Count> = BTreeMap::new();
-    for (table, type_) in [(c"webhook_rollups", pg_sys::INT8OID), (c"webhook_journal", pg_sys::INT4OID)] {
-        let mut rows = scan::open_since(own_table(table)?, c"minute", since).ok_or(ServerError::NotInstalled)?;
+    for (table, type_) in
+        [(c"webhook_rollups", pg_sys::INT8OID), (c"webhook_journal", pg_sys::INT4OID)]
+    {
+        let mut rows = scan::open_since(own_table(table)?, c"minute", since)
+            .ok_or(ServerError::NotInstalled)?;
         let column = |name, type_| rows.column(name, type_).unwrap_or(0);
-        let (minute, events) = (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"events", type_));
+        let (minute, events) =
+            (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"events", type_));
         let failed = column(c"failed", type_);
         while let Some(row) = rows.next_in_place() {
             let number = |column| match type_ {
@@ -204,7 +214,9 @@ fn waiting(now: i64) -> Result<Waiting, TelemetryError> {
     as_owner(|| {
         Spi::connect(|client| {
             let most = i64::try_from(webhooks::MOST_WAITING).unwrap_or(i64::MAX);
-            let row = client.select(sql.as_str(), Some(1), &[time(now - webhooks::LATE).into(), most.into()])?.first();
+            let row = client
+                .select(sql.as_str(), Some(1), &[time(now - webhooks::LATE).into(), most.into()])?
+                .first();
             let since: Option<TimestampWithTimeZone> = row.get(2)?;
             let late = row.get::<i64>(1)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
             Ok(Waiting { late, since: since.map(|since| since.into_inner()) })
@@ -230,7 +242,11 @@ impl Webhooks {
         let judged = Window::ending(now, TEN_MINUTES);
         let mut counts = webhook_counts(window.first)?;
         let last = |counts: &BTreeMap<i64, Count>| {
-            counts.iter().rev().find(|(minute, count)| **minute <= judged.current && count.events > 0).map(|(m, _)| *m)
+            counts
+                .iter()
+                .rev()
+                .find(|(minute, count)| **minute <= judged.current && count.events > 0)
+                .map(|(m, _)| *m)
         };
         let mut silence = None;
         let is_recent = |minute: i64| now - minute <= webhooks::LEAST_SILENCE;
@@ -244,10 +260,13 @@ impl Webhooks {
                 .collect();
             silence = webhooks::silence(&active, now);
         }
-        let sum =
-            counts.iter().filter(|(minute, _)| judged.holds(**minute)).fold(Count::default(), |sum, (_, count)| {
-                Count { events: sum.events + count.events, failed: sum.failed + count.failed }
-            });
+        let sum = counts.iter().filter(|(minute, _)| judged.holds(**minute)).fold(
+            Count::default(),
+            |sum, (_, count)| Count {
+                events: sum.events + count.events,
+                failed: sum.failed + count.failed,
+            },
+        );
         let waiting = waiting(now)?;
         let last_event = last(&counts);
         Ok(Self { alert: webhooks::alert(sum, waiting, silence, now), counts, waiting, last_event })

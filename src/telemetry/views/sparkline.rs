@@ -25,7 +25,11 @@ mod tests {
     fn lines() {
         assert_eq!(draw(&[], 5.0), "");
         assert_eq!(draw(&[None, Some(0.0), Some(2.5), Some(5.0)], 5.0), "·▁▄█");
-        assert_eq!(draw(&[Some(5.0), Some(100.0)], 5.0), "▁█", "above the threshold the highest value is full");
+        assert_eq!(
+            draw(&[Some(5.0), Some(100.0)], 5.0),
+            "▁█",
+            "above the threshold the highest value is full"
+        );
         assert_eq!(draw(&[Some(0.0)], 0.0), "▁");
     }
 }

@@ -22,7 +22,11 @@ pub fn latency_status(p95: Option<f64>) -> &'static str {
 /// The status of a minute: an alert if more than 5 % of more than 5 calls failed.
 #[must_use]
 pub fn error_status(calls: u64, errors: u64) -> &'static str {
-    if calls > 5 && u128::from(errors) * 100 > u128::from(calls) * 5 { "ALERT: Error rate > 5%" } else { "OK" }
+    if calls > 5 && u128::from(errors) * 100 > u128::from(calls) * 5 {
+        "ALERT: Error rate > 5%"
+    } else {
+        "OK"
+    }
 }
 
 /// A share in hundredths of a percent, rounded half up; 0 if `whole` is 0.
@@ -82,9 +86,10 @@ pub type Minutes = ByFunction<BTreeMap<i64, Minute>>;
 /// a function without execution times counts as 0.
 #[must_use]
 pub fn mean_of_means(functions: impl Iterator<Item = Minute>) -> Option<f64> {
-    let (sum, count) = functions
-        .filter(|minute| minute.calls > 0)
-        .fold((0.0, 0), |(sum, count), minute| (sum + mean(minute.sum, minute.timed) as f64 / 1e6, count + 1));
+    let (sum, count) =
+        functions.filter(|minute| minute.calls > 0).fold((0.0, 0), |(sum, count), minute| {
+            (sum + mean(minute.sum, minute.timed) as f64 / 1e6, count + 1)
+        });
     (count > 0).then(|| sum / f64::from(count))
 }
 
@@ -96,7 +101,9 @@ pub fn by_minute(
 ) -> Vec<Option<f64>> {
     window
         .minutes()
-        .map(|minute| of(&mut functions.iter().filter_map(|(_, minutes)| minutes.get(&minute).copied())))
+        .map(|minute| {
+            of(&mut functions.iter().filter_map(|(_, minutes)| minutes.get(&minute).copied()))
+        })
         .collect()
 }
 
@@ -130,7 +137,10 @@ mod tests {
         assert_eq!(microseconds(500), 1);
         assert_eq!(mean(10, 0), 0);
         let of = |calls, timed, sum| Minute { calls, errors: 0, timed, sum };
-        assert_eq!(mean_of_means([of(1, 1, 4_000_000), of(3, 0, 0), of(0, 0, 0)].into_iter()), Some(2.0));
+        assert_eq!(
+            mean_of_means([of(1, 1, 4_000_000), of(3, 0, 0), of(0, 0, 0)].into_iter()),
+            Some(2.0)
+        );
         assert_eq!(mean_of_means(std::iter::empty()), None);
     }
 }

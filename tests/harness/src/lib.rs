@@ -1,7 +1,8 @@
-//! Throw-away PostgreSQL servers for the suites, and ways to talk to them: psql as a person uses it, and real sessions.
+//! Throw-away PostgreSQL servers for the suites. Suites talk to them through psql, as a person does,
+//! and in real sessions.
 //!
-//! `dev/test.sh` says where PostgreSQL is (`CREWSNOW_PG_BIN`, with the extension installed), where servers may live (`CREWSNOW_STATE`)
-//! and, when the suites run as root, which user runs them (`CREWSNOW_SERVER_USER`).
+//! `dev/test.sh` sets `CREWSNOW_PG_BIN` (PostgreSQL with the extension installed), `CREWSNOW_STATE`
+//! (directory for servers) and `CREWSNOW_SERVER_USER` (runs the servers if the suites run as root).
 
 use postgres::{Client, NoTls};
 use std::path::{Path, PathBuf};
@@ -17,12 +18,21 @@ pub fn root() -> PathBuf {
 /// comparing them. CI must compare, so a run with `CI` set refuses to rewrite.
 pub fn rewrites(variable: &str) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    assert!(!(is_set(variable) && is_set("CI")), "{variable} is for a developer's machine, not for CI");
+    assert!(
+        !(is_set(variable) && is_set("CI")),
+        "{variable} is for a developer's machine, not for CI"
+    );
     is_set(variable)
 }
 
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
+}
+
+/// Settings for every server of a run, from `CREWSNOW_SERVER_SETTINGS`, separated by semicolons.
+fn server_settings() -> String {
+    std::env::var("CREWSNOW_SERVER_SETTINGS").unwrap_or_default().replace(';', "\n")
 }
 
 /// A program of the PostgreSQL under test.
@@ -45,24 +55,28 @@ pub fn server_command(name: &str) -> Command {
     } else {
         Command::new(program(name))
     };
-    // psqlrc and Rust's back-traces: what a server started by hand might have in its environment, and must not show to a user.
+    // A server started by hand may have this in its environment; users must see no back-traces.
     command.current_dir("/").env("RUST_BACKTRACE", "1");
     command
 }
 
-/// Runs a command that must succeed; its standard output.
+/// Runs a command that must succeed. Returns its standard output.
 pub fn must_run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}\n{}", both(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a command printed: errors and notices first, then its answer.
+/// The output of a command: errors and notices first, then the answer.
 pub fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    )
 }
 
-/// A server with an empty cluster, listening on a Unix socket alone, gone when dropped.
+/// A server with an empty cluster that listens on a Unix socket only. Dropping it stops it.
 pub struct Cluster {
     directory: PathBuf,
     running: bool,
@@ -74,7 +88,18 @@ impl Cluster {
         let cluster = Self::directory(name);
         must_run(
             server_command("initdb")
-                .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync", "-D"])
+                .args([
+                    "-U",
+                    "postgres",
+                    "-A",
+                    "trust",
+                    "-E",
+                    "UTF8",
+                    "--locale",
+                    "C.UTF-8",
+                    "--no-sync",
+                    "-D",
+                ])
                 .arg(cluster.data()),
         );
         cluster.launch(settings)
@@ -95,13 +120,20 @@ impl Cluster {
 
     fn directory(name: &str) -> Self {
         let directory = Path::new(&setting("CREWSNOW_STATE")).join(name);
-        let old = Self { directory: directory.clone(), running: directory.join("data/postmaster.pid").exists() };
+        let old = Self {
+            directory: directory.clone(),
+            running: directory.join("data/postmaster.pid").exists(),
+        };
         drop(old);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(directory.join("data")).expect("a directory for the cluster");
         std::fs::create_dir_all(directory.join("socket")).expect("a directory for the socket");
         if is_root() {
-            must_run(Command::new("chown").args(["-R", &setting("CREWSNOW_SERVER_USER")]).arg(&directory));
+            must_run(
+                Command::new("chown")
+                    .args(["-R", &setting("CREWSNOW_SERVER_USER")])
+                    .arg(&directory),
+            );
         }
         must_run(Command::new("chmod").arg("700").arg(directory.join("data")));
         Self { directory, running: false }
@@ -110,9 +142,11 @@ impl Cluster {
     fn launch(mut self, settings: &str) -> Self {
         let socket = self.socket();
         let defaults = format!(
-            "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nmax_connections = 60\nwal_level = logical\n\
-             lc_messages = 'C'\nhot_standby_feedback = on\n{settings}\n",
-            socket.display()
+            "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\n\
+             max_connections = 60\nwal_level = logical\nlc_messages = 'C'\n\
+             hot_standby_feedback = on\n{}\n{settings}\n",
+            socket.display(),
+            server_settings()
         );
         let file = self.data().join("postgresql.conf");
         let before = std::fs::read_to_string(&file).expect("postgresql.conf");
@@ -123,7 +157,7 @@ impl Cluster {
 
     /// Starts the server again, after `stop`.
     pub fn boot(&mut self) {
-        // Its own files for output: a server that inherited our pipe would keep it open.
+        // The server logs to a file: if it inherited our pipe, it would keep it open.
         must_run(
             server_command("pg_ctl")
                 .arg("-D")
@@ -137,7 +171,9 @@ impl Cluster {
 
     /// Stops the server: `fast`, or `immediate` as in a crash.
     pub fn stop(&mut self, mode: &str) {
-        must_run(server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "stop"]));
+        must_run(
+            server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "stop"]),
+        );
         self.running = false;
     }
 
@@ -196,9 +232,14 @@ impl Cluster {
     }
 
     /// A client program, connected to `database` by its environment.
-    pub fn client_program(&self, program_path: impl AsRef<std::ffi::OsStr>, database: &str) -> Command {
+    pub fn client_program(
+        &self,
+        program_path: impl AsRef<std::ffi::OsStr>,
+        database: &str,
+    ) -> Command {
         let mut command = Command::new(program_path);
-        let path = format!("{}:{}", setting("CREWSNOW_PG_BIN"), std::env::var("PATH").unwrap_or_default());
+        let path =
+            format!("{}:{}", setting("CREWSNOW_PG_BIN"), std::env::var("PATH").unwrap_or_default());
         command
             .env("PATH", path)
             .env("PGHOST", self.socket())
@@ -220,19 +261,26 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.running {
-            let _ =
-                server_command("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]).output();
+            let _ = server_command("pg_ctl")
+                .arg("-D")
+                .arg(self.data())
+                .args(["-m", "immediate", "-w", "stop"])
+                .output();
         }
     }
 }
 
-/// The servers of 16 and 18 that tests can have are old ones, with holes that the audit rightly reports. They are not what is tested.
+/// The test servers of 16 and 18 are old releases with holes that the audit rightly reports. Suites
+/// accept those findings.
 fn accept_holes_of_the_server(client: &mut Client) {
     if value(client, "SELECT current_setting('server_version_num')::integer / 10000 = 15") == "f" {
         let accept = "SELECT crewsnow_ops.accept_finding(finding, 'a server for tests', now() + interval '1 day')
             FROM crewsnow_ops.audit_rls() WHERE rule = 'server-cve'";
         run(client, accept);
-        run(client, "SELECT crewsnow_ops.record_rls_audit() WHERE EXISTS (SELECT FROM crewsnow_ops.rls_runs)");
+        run(
+            client,
+            "SELECT crewsnow_ops.record_rls_audit() WHERE EXISTS (SELECT FROM crewsnow_ops.rls_runs)",
+        );
     }
 }
 
@@ -241,7 +289,7 @@ pub fn run(client: &mut Client, sql: &str) {
     client.batch_execute(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
 }
 
-/// The one value of a query that must give one row, as text; NULL is the empty string.
+/// The value of a query that returns one row, as text. NULL is the empty string.
 pub fn value(client: &mut Client, sql: &str) -> String {
     let messages = client.simple_query(sql).unwrap_or_else(|e| panic!("{sql}: {}", explain(&e)));
     let rows: Vec<_> = messages
@@ -261,9 +309,9 @@ pub fn rows(client: &mut Client, sql: &str) -> Vec<String> {
     messages
         .iter()
         .filter_map(|message| match message {
-            postgres::SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|"))
-            }
+            postgres::SimpleQueryMessage::Row(row) => Some(
+                (0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|"),
+            ),
             _ => None,
         })
         .collect()
@@ -273,11 +321,13 @@ pub fn rows(client: &mut Client, sql: &str) -> Vec<String> {
 pub fn sqlstate(client: &mut Client, sql: &str) -> String {
     match client.batch_execute(sql) {
         Ok(()) => panic!("{sql}: should have failed"),
-        Err(e) => e.code().map(|code| code.code().to_owned()).unwrap_or_else(|| panic!("{sql}: {e}")),
+        Err(e) => {
+            e.code().map(|code| code.code().to_owned()).unwrap_or_else(|| panic!("{sql}: {e}"))
+        }
     }
 }
 
-/// An error with all that the server said.
+/// An error with its SQLSTATE, message, DETAIL and HINT.
 pub fn explain(error: &postgres::Error) -> String {
     error.as_db_error().map_or_else(
         || error.to_string(),
@@ -285,7 +335,7 @@ pub fn explain(error: &postgres::Error) -> String {
     )
 }
 
-/// Whether a flag is on, for nobody in particular.
+/// Whether a flag is on, without a user.
 pub fn is_on(client: &mut Client, flag: &str) -> bool {
     client
         .query_one("SELECT is_feature_enabled_for_user($1)", &[&flag])

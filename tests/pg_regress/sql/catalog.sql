@@ -62,7 +62,8 @@ WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
         'log_system_event', 'record_edge_call', 'mask_literals')
     AND proname NOT LIKE 'latency\_sketch\_%';
 
--- whoever has a right on anything: PUBLIC may evaluate and ask whether an event is valid, and nothing else was granted
+-- privileges of other roles than the owner: PUBLIC may evaluate flags, validate an event, and call the decision behind require_go, which
+-- demands EXECUTE on require_go; nothing else was granted
 SELECT DISTINCT m.classid::regclass, pg_describe_object(m.classid, m.objid, 0), a.grantee::regrole, a.privilege_type
 FROM members AS m
 LEFT JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
@@ -71,7 +72,7 @@ LEFT JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = 
 CROSS JOIN LATERAL aclexplode(coalesce(
     c.relacl, p.proacl, n.nspacl,
     CASE WHEN p.oid IS NOT NULL THEN acldefault('f', p.proowner) WHEN c.oid IS NOT NULL THEN acldefault('r', c.relowner) END)) AS a
-WHERE a.grantee <> coalesce(c.relowner, p.proowner, n.nspowner) AND coalesce(p.proname, '') NOT IN ('is_feature_enabled_for_user', 'is_valid_event');
+WHERE a.grantee <> coalesce(c.relowner, p.proowner, n.nspowner) AND coalesce(p.proname, '') NOT IN ('is_feature_enabled_for_user', 'is_valid_event', 'require_go_decision');
 
 -- objects that no access level mentions: the owner's alone, on purpose
 SELECT pg_describe_object(m.classid, m.objid, 0) FROM members AS m
@@ -84,6 +85,7 @@ WHERE (p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR c.o
     )
     AND coalesce(p.proname, c.relname) NOT IN
         ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags', 'access_privileges', 'event_log_default', 'is_valid_event',
+        'require_go_decision',
         'rls_self_test_leaky', 'rls_self_test_isolated')
     -- parts of the aggregates: nothing else can call them
     AND coalesce(p.proname, '') NOT LIKE 'latency\_sketch\_%';

@@ -72,6 +72,25 @@ INSERT INTO crewsnow_ops.evidence SELECT * FROM crewsnow_ops.evidence;
 UPDATE crewsnow_ops.waivers SET approved_by = 'somebody';
 DELETE FROM crewsnow_ops.evidence;
 
+-- a pipeline needs EXECUTE on require_go alone; the decision behind it demands the same
+SET SESSION AUTHORIZATION go_reader;
+SELECT crewsnow_ops.require_go('v1');
+SELECT refusal_sqlstate FROM crewsnow_ops.require_go_decision('v1', 'go_no_go');
+RESET SESSION AUTHORIZATION;
+CREATE ROLE go_pipeline LOGIN;
+GRANT USAGE ON SCHEMA crewsnow_ops TO go_pipeline;
+GRANT EXECUTE ON FUNCTION crewsnow_ops.require_go TO go_pipeline;
+SET SESSION AUTHORIZATION go_pipeline;
+SELECT crewsnow_ops.require_go('v1');
+SELECT refusal_sqlstate FROM crewsnow_ops.require_go_decision('v1', 'go_no_go');
+SELECT crewsnow_ops.require_go('v1', NULL);
+SELECT crewsnow_ops.require_go('v1', 'another');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT crewsnow_ops.require_go('v1');
+ROLLBACK;
+RESET SESSION AUTHORIZATION;
+SELECT count(*) FROM crewsnow_ops.decisions WHERE decided_by = 'go_pipeline';
+
 -- an admin changes criteria, and registers tests only as roles that the admin is a member of
 SET SESSION AUTHORIZATION go_admin;
 CREATE FUNCTION app.orders() RETURNS boolean LANGUAGE sql AS

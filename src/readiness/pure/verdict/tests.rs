@@ -18,7 +18,12 @@ fn measured(outcome: Outcome) -> Measurement {
 }
 
 fn evidence(fresh_for: i64) -> Evidence {
-    Evidence { id: "r".to_owned(), recorded_at: NOW.plus(-HOUR), fresh_until: NOW.plus(fresh_for), by: "ci".to_owned() }
+    Evidence {
+        id: "r".to_owned(),
+        recorded_at: NOW.plus(-HOUR),
+        fresh_until: NOW.plus(fresh_for),
+        by: "ci".to_owned(),
+    }
 }
 
 fn waiver(approved_by: Option<&str>, expires_in: i64) -> Waiver {
@@ -50,9 +55,14 @@ fn snapshot(gate: Gate, criteria: Vec<Criterion>) -> Snapshot {
 
 /// The built-in criteria of a release, all met.
 fn release() -> Vec<Criterion> {
-    [("e2e-tests", 25, true), ("no-rls-leak", 30, true), ("payments", 25, false), ("monitoring", 20, false)]
-        .map(|(name, weight, is_blocker)| criterion(name, weight, is_blocker, Outcome::Met))
-        .to_vec()
+    [
+        ("e2e-tests", 25, true),
+        ("no-rls-leak", 30, true),
+        ("payments", 25, false),
+        ("monitoring", 20, false),
+    ]
+    .map(|(name, weight, is_blocker)| criterion(name, weight, is_blocker, Outcome::Met))
+    .to_vec()
 }
 
 /// Each criterion is met, failed, without data, or failed and waived: 4^4 states.
@@ -69,7 +79,12 @@ fn all_states_of_the_built_in_criteria_match_a_handwritten_table() {
         let verdict = Verdict::of(&snapshot(Gate::GoNoGo, criteria));
         let met = |i| state(i) == 0;
         let blocked = [0, 1].iter().filter(|i| matches!(state(**i), 1 | 2)).count();
-        let score = [25, 30, 25, 20].iter().enumerate().filter(|(i, _)| met(*i as u32)).map(|(_, w)| w).sum::<i32>();
+        let score = [25, 30, 25, 20]
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| met(*i as u32))
+            .map(|(_, w)| w)
+            .sum::<i32>();
         let expected = match (blocked, met(0), met(1), met(2), met(3)) {
             (1.., ..) => "NO_GO",
             (_, true, true, true, true) => "GO",
@@ -105,7 +120,10 @@ fn a_waiver_of_a_blocker_needs_a_second_user() {
 #[test]
 fn a_waived_blocker_is_never_go() {
     let criteria = |is_blocker| {
-        let mut criteria = vec![criterion("a", 95, true, Outcome::Met), criterion("b", 5, is_blocker, Outcome::Failed)];
+        let mut criteria = vec![
+            criterion("a", 95, true, Outcome::Met),
+            criterion("b", 5, is_blocker, Outcome::Failed),
+        ];
         criteria[1].waiver = Some(waiver(Some("bob"), HOUR));
         snapshot(Gate::GoNoGo, criteria)
     };
@@ -122,14 +140,24 @@ fn faulty_criteria_block() {
     assert_eq!(verdict_over(vec![]).decision, Decision::Blocked);
     let mut heavy = release();
     heavy[0].weight = 26;
-    assert_eq!(verdict_over(heavy).faults, ["the weights of the criteria add up to 101, not to 100"]);
+    assert_eq!(
+        verdict_over(heavy).faults,
+        ["the weights of the criteria add up to 101, not to 100"]
+    );
     let mut light = release();
     light.iter_mut().for_each(|criterion| criterion.is_blocker = false);
     assert_eq!(verdict_over(light).faults, ["no criterion is a blocker"]);
     let mut odd = release();
     (odd[0].weight, odd[1].weight) = (-25, 80);
-    assert_eq!(verdict_over(odd).decision, Decision::Blocked, "a sum of 100 with a negative weight");
-    let huge = vec![criterion("a", i32::MAX, true, Outcome::Met), criterion("b", i32::MAX, true, Outcome::Met)];
+    assert_eq!(
+        verdict_over(odd).decision,
+        Decision::Blocked,
+        "a sum of 100 with a negative weight"
+    );
+    let huge = vec![
+        criterion("a", i32::MAX, true, Outcome::Met),
+        criterion("b", i32::MAX, true, Outcome::Met),
+    ];
     assert_eq!(verdict_over(huge).blockers, 1);
     let mut empty = release();
     empty[1].measurements.clear();
@@ -164,7 +192,10 @@ fn caveats_are_warnings_and_measurements_end_the_validity() {
     criteria[1].measurements[0].caveat = Some("accepted".to_owned());
     criteria[2].measurements[0].fresh_until = Some(NOW.plus(HOUR));
     let verdict = Verdict::of(&snapshot(Gate::GoNoGo, criteria.clone()));
-    assert_eq!((verdict.decision, verdict.warnings, verdict.valid_until), (Decision::Go, 1, NOW.plus(HOUR)));
+    assert_eq!(
+        (verdict.decision, verdict.warnings, verdict.valid_until),
+        (Decision::Go, 1, NOW.plus(HOUR))
+    );
     assert_eq!(Verdict::of(&snapshot(Gate::Launch, criteria)).decision, Decision::Caution);
 }
 
@@ -186,7 +217,8 @@ fn any_criterion() -> impl Strategy<Value = Criterion> {
     let any_evidence = || proptest::option::of((-2..3_i64).prop_map(|h| evidence(h * HOUR)));
     let objection = prop_oneof![4 => Just(None), 1 => any_evidence()];
     let approver = prop_oneof![Just(None), Just(Some("alice")), Just(Some("bob"))];
-    let waiver = proptest::option::of((approver, -2..3_i64).prop_map(|(by, h)| waiver(by, h * HOUR)));
+    let waiver =
+        proptest::option::of((approver, -2..3_i64).prop_map(|(by, h)| waiver(by, h * HOUR)));
     let measurements = proptest::collection::vec(any_measurement(), 0..3);
     (0..60_i32, any::<bool>(), measurements, any_evidence(), objection, waiver).prop_map(
         |(weight, is_blocker, measurements, recorded, objection, waiver)| Criterion {
@@ -201,15 +233,17 @@ fn any_criterion() -> impl Strategy<Value = Criterion> {
 
 fn any_snapshot() -> impl Strategy<Value = Snapshot> {
     let gate = prop_oneof![Just(Gate::GoNoGo), Just(Gate::Launch)];
-    (gate, proptest::collection::vec(any_criterion(), 0..6), any::<bool>()).prop_map(|(gate, mut criteria, even)| {
-        // Half of the snapshots have weights that add up to 100.
-        if even && !criteria.is_empty() {
-            let each = 100 / criteria.len() as i32;
-            criteria.iter_mut().for_each(|criterion| criterion.weight = each);
-            criteria[0].weight += 100 - each * criteria.len() as i32;
-        }
-        snapshot(gate, criteria)
-    })
+    (gate, proptest::collection::vec(any_criterion(), 0..6), any::<bool>()).prop_map(
+        |(gate, mut criteria, even)| {
+            // Half of the snapshots have weights that add up to 100.
+            if even && !criteria.is_empty() {
+                let each = 100 / criteria.len() as i32;
+                criteria.iter_mut().for_each(|criterion| criterion.weight = each);
+                criteria[0].weight += 100 - each * criteria.len() as i32;
+            }
+            snapshot(gate, criteria)
+        },
+    )
 }
 
 fn is_no_better(new: &Verdict, old: &Verdict) -> bool {

@@ -1,0 +1,1 @@
+SELECT indexrelid FROM pg_catalog.pg_index WHERE NOT indisvalid

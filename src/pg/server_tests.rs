@@ -1,0 +1,180 @@
+//! The glue inside the server, each test in a transaction that is rolled back.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::pg::xact::sec_context::{Sandbox, as_client, sandboxed};
+    use crate::pg::xact::subtransaction::{Failure, catching, try_in_subxact};
+    use crate::pg::xact::timeout::{Stopped, isolated_within};
+    use pgrx::prelude::*;
+
+    fn run(sql: &str) {
+        Spi::run(sql).expect(sql);
+    }
+
+    fn text(sql: &str) -> String {
+        Spi::get_one::<String>(sql).expect(sql).expect("not NULL")
+    }
+
+    fn role(name: &str) -> pg_sys::Oid {
+        crate::pg::catalog::lookup::role(name).expect("a role")
+    }
+
+    /// A client role, a table that it may not read, and one whose trigger is deferred.
+    fn a_client() -> pg_sys::Oid {
+        run("CREATE ROLE glue_client;
+            CREATE TABLE glue_secret (id integer);
+            CREATE TABLE glue_parent (id integer PRIMARY KEY);
+            INSERT INTO glue_parent VALUES (1);
+            CREATE TABLE glue_child (id integer REFERENCES glue_parent DEFERRABLE INITIALLY DEFERRED);
+            GRANT INSERT ON glue_child TO glue_client");
+        role("glue_client")
+    }
+
+    fn classes(failure: &Failure) -> String {
+        let class = match (
+            failure.is_interrupt(),
+            failure.is_sandbox_violation(),
+            failure.is_transient(),
+        ) {
+            (true, false, false) => "interrupt",
+            (false, true, false) => "sandbox",
+            (false, false, true) => "transient",
+            (false, false, false) => "ordinary",
+            several => panic!("{several:?}: {failure:?}"),
+        };
+        format!("{class} {}", failure.state())
+    }
+
+    fn in_sandbox(client: pg_sys::Oid, sql: &str) -> String {
+        let work = |sandbox: &Sandbox| {
+            sandbox.enter(client, []);
+            run(sql);
+        };
+        classes(&sandboxed(work).expect_err(sql))
+    }
+
+    /// The class of each kind of failure. SQL that raises the same SQLSTATE, or the same message,
+    /// must not pass for the server.
+    fn each_class(client: pg_sys::Oid) -> Vec<(String, &'static str)> {
+        let mut seen = Vec::new();
+        for (sql, expected) in [
+            ("SET ROLE postgres", "sandbox 42501"),
+            ("RESET SESSION AUTHORIZATION", "sandbox 42501"),
+            ("LISTEN glue", "sandbox 42501"),
+            ("CREATE TEMP TABLE glue_temp (id integer)", "sandbox 42501"),
+            (
+                "DO $$ BEGIN EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'; END $$",
+                "sandbox 42501",
+            ),
+            ("INSERT INTO glue_child VALUES (1)", "sandbox 42501"),
+            ("SELECT FROM glue_secret", "ordinary 42501"),
+            // The C function that refuses this one also refuses SET ROLE.
+            ("SET log_statement = 'all'", "ordinary 42501"),
+            ("CREATE ROLE glue_other", "ordinary 42501"),
+            ("DO $$ BEGIN RAISE SQLSTATE '42501' USING MESSAGE = 'no'; END $$", "ordinary 42501"),
+            ("SELECT 1 / 0", "ordinary 22012"),
+            (
+                "DO $$ BEGIN RAISE SQLSTATE '57014'
+                    USING MESSAGE = 'canceling statement due to user request'; END $$",
+                "ordinary 57014",
+            ),
+        ] {
+            seen.push((format!("{sql}: {}", in_sandbox(client, sql)), expected));
+        }
+        let read_only = as_client(client, &[], || run("INSERT INTO glue_child VALUES (1)"));
+        seen.push((
+            format!("writes: {}", classes(&read_only.expect_err("writes"))),
+            "sandbox 25006",
+        ));
+        let cancel = || run("SELECT pg_cancel_backend(pg_backend_pid()); SELECT pg_sleep(10)");
+        let cancelled = try_in_subxact(cancel).expect_err("cancelled");
+        seen.push((format!("cancel: {}", classes(&cancelled)), "interrupt 57014"));
+        // An outer catcher recognizes the interrupt that an inner one has raised again.
+        let again = try_in_subxact(|| {
+            if let Err(failure) = try_in_subxact(cancel) {
+                failure.raise();
+            }
+        });
+        seen.push((format!("again: {}", classes(&again.expect_err("again"))), "interrupt 57014"));
+        let stopped = match isolated_within(100, || run("SELECT pg_sleep(10)")) {
+            Err(Stopped::TimedOut(milliseconds)) => format!("timed out {milliseconds}"),
+            other => format!("{other:?}"),
+        };
+        seen.push((format!("timeout: {stopped}"), "timed out 100"));
+        seen
+    }
+
+    fn assert_each_class(client: pg_sys::Oid) {
+        for (seen, expected) in each_class(client) {
+            assert!(seen.ends_with(&format!(": {expected}")), "{seen} instead of {expected}");
+        }
+    }
+
+    fn division_by_zero() -> String {
+        let codes = [PgSqlErrorCode::ERRCODE_DIVISION_BY_ZERO];
+        catching(&codes, || run("SELECT 1 / 0")).expect_err("it fails").message
+    }
+
+    #[pg_test]
+    fn failures_have_their_class() {
+        let client = a_client();
+        assert_eq!(division_by_zero(), "division by zero");
+        assert_each_class(client);
+    }
+
+    /// glibc honours LANGUAGE in each locale but C, so the machine needs no French locale. The
+    /// servers of 16 and 18 that tests can have come without message catalogs.
+    #[cfg(feature = "pg15")]
+    #[pg_test]
+    fn failures_have_their_class_in_another_language() {
+        let client = a_client();
+        // SAFETY: this process has one thread.
+        unsafe { std::env::set_var("LANGUAGE", "fr") };
+        run("SET LOCAL lc_messages = 'C.UTF-8'");
+        assert_eq!(division_by_zero(), "division par zéro");
+        assert_each_class(client);
+    }
+
+    /// `as_client` writes the server's `role_string` for this.
+    #[pg_test]
+    fn show_role_agrees_inside_the_sandbox() {
+        let client = a_client();
+        let shown = || {
+            format!(
+                "{} {} {}",
+                text("SELECT current_setting('role')"),
+                text("SELECT setting FROM pg_settings WHERE name = 'role'"),
+                text("SELECT current_user::text")
+            )
+        };
+        let inside = || as_client(client, &[], shown);
+        let outside = shown();
+        assert!(outside.starts_with("none none "), "{outside}");
+        assert_eq!(inside().expect("runs"), "glue_client glue_client glue_client");
+        assert_eq!(shown(), outside);
+        run("CREATE ROLE glue_owner; SET LOCAL ROLE glue_owner");
+        assert_eq!(shown(), "glue_owner glue_owner glue_owner");
+        assert_eq!(inside().expect("runs"), "glue_client glue_client glue_client");
+        assert_eq!(shown(), "glue_owner glue_owner glue_owner");
+        let failed = as_client(client, &[], || run("SELECT 1 / 0"));
+        assert_eq!(failed.expect_err("it fails").state(), "22012");
+        assert_eq!(shown(), "glue_owner glue_owner glue_owner");
+        run("RESET ROLE");
+        assert_eq!(shown(), outside);
+    }
+
+    #[pg_test]
+    fn query_rows_have_the_declared_types() {
+        run("SELECT FROM crewsnow_ops.checklist('post-incident');
+            SELECT FROM crewsnow_ops.blocking_tree;
+            SELECT FROM crewsnow_ops.connections;
+            SELECT FROM connection_monitoring");
+        run("CREATE FUNCTION wrong_type(text) RETURNS TABLE (
+                checklist text, item text, phase text, due_within bigint, task text, command text
+            ) LANGUAGE c AS '$libdir/crewsnow_ops', 'checklist_wrapper'");
+        let codes = [PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH];
+        let failure = catching(&codes, || run("SELECT FROM wrong_type('post-incident')"));
+        let message = failure.expect_err("another type").message;
+        assert_eq!(message, "query returns other column types than its function declares");
+    }
+}
