@@ -44,15 +44,23 @@ COMMENT ON FUNCTION crewsnow_ops.decide(text, text) IS
 CREATE FUNCTION crewsnow_ops.require_go_decision(p_release text, p_gate text) RETURNS TABLE (
     decision_id uuid, refusal_sqlstate text, message text, detail text, hint text
 ) LANGUAGE c
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'require_go_decision_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.require_go_decision(text, text) IS
-'Internal: the decision behind crewsnow_ops.require_go, which is the function to call. Returns the id of a GO, or the SQLSTATE and texts of the error that require_go raises; a refusal is not kept. It demands EXECUTE on require_go (error 42501). Other errors as crewsnow_ops.decide.';
+    'Internal: the decision behind crewsnow_ops.require_go, which is the function to call. '
+    'Returns the id of a GO, or the SQLSTATE and texts of the error that require_go raises; a '
+    'refusal is not kept. It demands EXECUTE on require_go (error 42501). Other errors as '
+    'crewsnow_ops.decide.';
 
--- PL/pgSQL, because an SQLSTATE of the extension's own passes through Rust only as XX000. The wrapper runs with the caller's privileges,
--- so PUBLIC may execute the decision, which itself demands the privilege on the wrapper: one GRANT, on require_go, is enough.
-CREATE FUNCTION crewsnow_ops.require_go(p_release text DEFAULT NULL, p_gate text DEFAULT 'go_no_go') RETURNS uuid LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off SET standard_conforming_strings = on
+-- PL/pgSQL, because Rust can raise an SQLSTATE of the extension's own only as XX000. The wrapper
+-- runs with the caller's privileges. So PUBLIC may execute the decision, which itself demands the
+-- privilege on the wrapper: one GRANT, on require_go, is enough.
+CREATE FUNCTION crewsnow_ops.require_go(
+    p_release text DEFAULT NULL, p_gate text DEFAULT 'go_no_go'
+) RETURNS uuid LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    SET standard_conforming_strings = on
     AS $require_go$
 #variable_conflict error
 DECLARE
@@ -62,13 +70,18 @@ BEGIN
     FROM crewsnow_ops.require_go_decision(require_go.p_release, require_go.p_gate) AS d;
     IF outcome.refusal_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = outcome.refusal_sqlstate, MESSAGE = outcome.message, DETAIL = outcome.detail, HINT = outcome.hint;
+            ERRCODE = outcome.refusal_sqlstate, MESSAGE = outcome.message,
+            DETAIL = outcome.detail, HINT = outcome.hint;
     END IF;
     RETURN outcome.decision_id;
 END
 $require_go$;
 COMMENT ON FUNCTION crewsnow_ops.require_go(text, text) IS
-'Decides, and fails unless the decision is GO (or READY FOR LAUNCH), so that psql -v ON_ERROR_STOP=1 stops a pipeline. Returns the decision''s id, or NULL if it could not be kept (standby, read-only transaction). Errors: NG001 NO_GO, NG002 GO_WITH_CAUTION, each with the reasons in the DETAIL and the first command in the HINT; a refused decision is not kept (crewsnow_ops.decide keeps it). 22004 NULL gate, 22023 and 25001 as crewsnow_ops.decide.';
+    'Decides, and fails unless the decision is GO (or READY FOR LAUNCH), so that psql -v '
+    'ON_ERROR_STOP=1 stops a pipeline. Returns the decision''s id, or NULL if it could not be '
+    'kept (standby, read-only transaction). Errors: NG001 NO_GO, NG002 GO_WITH_CAUTION, each with '
+    'the reasons in the DETAIL and the first command in the HINT; a refused decision is not kept '
+    '(crewsnow_ops.decide keeps it). 22004 NULL gate, 22023 and 25001 as crewsnow_ops.decide.';
 
 CREATE FUNCTION crewsnow_ops.explain_decision(p_decision uuid DEFAULT NULL) RETURNS TABLE (
     criterion text, category text, weight integer, is_blocker boolean, status text,
