@@ -45,7 +45,7 @@ CREATE FUNCTION crewsnow_ops.require_go_decision(p_release text, p_gate text) RE
     decision_id uuid, refusal_sqlstate text, message text, detail text, hint text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
-        SET standard_conforming_strings = on
+    SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'require_go_decision_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.require_go_decision(text, text) IS
     'Internal: the decision behind crewsnow_ops.require_go, which is the function to call. Returns '
@@ -53,13 +53,14 @@ COMMENT ON FUNCTION crewsnow_ops.require_go_decision(text, text) IS
     'not kept. It demands EXECUTE on require_go (error 42501). Other errors as '
     'crewsnow_ops.decide.';
 
--- PL/pgSQL, because pgrx turns an SQLSTATE of the extension into XX000. The function runs with the
--- privileges of the caller. PUBLIC may execute require_go_decision, which itself demands EXECUTE on
--- require_go, so one GRANT is enough.
-CREATE FUNCTION crewsnow_ops.require_go(p_release text DEFAULT NULL,
-    p_gate text DEFAULT 'go_no_go') RETURNS uuid LANGUAGE plpgsql
+-- PL/pgSQL, because Rust can raise an SQLSTATE of the extension's own only as XX000. The wrapper
+-- runs with the caller's privileges. So PUBLIC may execute the decision, which itself demands the
+-- privilege on the wrapper: one GRANT, on require_go, is enough.
+CREATE FUNCTION crewsnow_ops.require_go(
+    p_release text DEFAULT NULL, p_gate text DEFAULT 'go_no_go'
+) RETURNS uuid LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
-        SET standard_conforming_strings = on
+    SET standard_conforming_strings = on
     AS $require_go$
 #variable_conflict error
 DECLARE
@@ -69,8 +70,8 @@ BEGIN
     FROM crewsnow_ops.require_go_decision(require_go.p_release, require_go.p_gate) AS d;
     IF outcome.refusal_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = outcome.refusal_sqlstate, MESSAGE = outcome.message, DETAIL = outcome.detail,
-                HINT = outcome.hint;
+            ERRCODE = outcome.refusal_sqlstate, MESSAGE = outcome.message,
+            DETAIL = outcome.detail, HINT = outcome.hint;
     END IF;
     RETURN outcome.decision_id;
 END
@@ -85,7 +86,7 @@ COMMENT ON FUNCTION crewsnow_ops.require_go(text, text) IS
 CREATE FUNCTION crewsnow_ops.explain_decision(p_decision uuid DEFAULT NULL) RETURNS TABLE (
     criterion text, category text, weight integer, is_blocker boolean, status text,
     measurements text, evidence text, fresh_until timestamptz, waiver text, if_otherwise text,
-        next_action text
+    next_action text
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'explain_decision_wrapper';

@@ -103,7 +103,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_reverses_formatting(moment in -60_000_000_000_000_000_i64..250_000_000_000_000_000) {
+        fn parsing_reverses_formatting(
+            moment in -60_000_000_000_000_000_i64..250_000_000_000_000_000,
+        ) {
             prop_assert_eq!(Instant::parse(&Instant(moment).to_string()), Some(Instant(moment)));
         }
     }

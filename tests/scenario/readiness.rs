@@ -1,5 +1,5 @@
-//! Decisions about the demo application: healthy, it is GO; each fault gives the expected verdict and
-//! reason.
+//! Decisions about the demo application: GO while it is healthy. Each fault gives the expected
+//! verdict and reason.
 
 use crate::replication::wait_until;
 use harness::{Cluster, both, rows, run, sqlstate, value};
