@@ -112,9 +112,9 @@ impl SqlError for TelemetryError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::EventsAreAppendOnly => {
-                "UPDATE event_log SET user_id = NULL, ip_address = NULL, user_agent = NULL \
+                "To erase a user: UPDATE event_log SET user_id = NULL, ip_address = NULL, user_agent = NULL \
                  WHERE user_id = '…'; \
-                 To remove old events: SELECT * FROM crewsnow_ops.apply_event_retention();"
+                 to drop old events: SELECT * FROM crewsnow_ops.apply_event_retention();"
                     .into()
             }
             Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
