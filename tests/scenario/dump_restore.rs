@@ -9,22 +9,32 @@ const FLAGS: &str = "SELECT * FROM feature_flags ORDER BY flag_key";
 const TRAIL: &str = "SELECT * FROM crewsnow_ops.flag_history ORDER BY flag_id, changed_at";
 const USERS: &str = "SELECT * FROM crewsnow_ops.user_context ORDER BY user_id";
 
-/// Everything that an operator can do to a flag and that a dump could lose.
+/// Every change of a flag that a dump could lose.
 const INCIDENT: &str = "
-    SELECT update_feature_flag('messaging', false, NULL, 'ada');              -- a kill switch is pulled
-    SELECT update_feature_flag('tracker_pro', true, 25);                      -- a rollout
-    DELETE FROM feature_flags WHERE flag_key = 'voice_messages';              -- a launch flag is removed
-    DELETE FROM feature_flags WHERE flag_key = 'group_matching';              -- another is removed and made again
+    -- a kill switch is switched off
+    SELECT update_feature_flag('messaging', false, NULL, 'ada');
+    -- a rollout
+    SELECT update_feature_flag('tracker_pro', true, 25);
+    -- a launch flag is removed
+    DELETE FROM feature_flags WHERE flag_key = 'voice_messages';
+    -- another one is removed and created again
+    DELETE FROM feature_flags WHERE flag_key = 'group_matching';
     INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('group_matching', true);
-    UPDATE feature_flags SET flag_key = 'old_boost' WHERE flag_key = 'boost_station';        -- renamed
-    UPDATE feature_flags SET flag_key = 'boost_station' WHERE flag_key = 'basic_matching';   -- takes a launch flag's key
-    SELECT update_feature_flag('problematic_feature', false, 0);              -- added
+    -- one is renamed, and another takes its key
+    UPDATE feature_flags SET flag_key = 'old_boost' WHERE flag_key = 'boost_station';
+    UPDATE feature_flags SET flag_key = 'boost_station' WHERE flag_key = 'basic_matching';
+    -- one is added
+    SELECT update_feature_flag('problematic_feature', false, 0);
     DELETE FROM feature_flags WHERE flag_key = 'ai_moderation_auto';
-    DELETE FROM feature_flags WHERE flag_key = 'maintenance_mode';            -- removed, and brought back as it was
-    SELECT crewsnow_ops.restore_feature_flags((SELECT max(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history), 'back');
-    INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', true, 'FR', '{beta}');
+    -- one is removed and restored
+    DELETE FROM feature_flags WHERE flag_key = 'maintenance_mode';
+    SELECT crewsnow_ops.restore_feature_flags(
+        (SELECT max(changed_at) - interval '1 microsecond' FROM crewsnow_ops.flag_history), 'back');
+    INSERT INTO crewsnow_ops.user_context
+        VALUES ('11111111-1111-4111-8111-111111111111', true, 'FR', '{beta}');
     UPDATE feature_flags SET last_checked_at = now() WHERE flag_key = 'messaging';
-    UPDATE feature_flags SET target_regions = '{FR,\"a,b\"}', description = E'l''été\\n\\t' WHERE flag_key = 'advanced_filters'";
+    UPDATE feature_flags SET target_regions = '{FR,\"a,b\"}', description = E'l''été\\n\\t'
+        WHERE flag_key = 'advanced_filters'";
 
 fn everything(client: &mut Client) -> Vec<Vec<String>> {
     [FLAGS, TRAIL, USERS].iter().map(|sql| rows(client, sql)).collect()
@@ -87,7 +97,8 @@ fn a_restored_database_has_the_same_flags() {
         // Life goes on: changes, history, and another dump.
         run(
             &mut restored,
-            "SELECT update_feature_flag('messaging', true); SELECT update_feature_flag('after_restore', true)",
+            "SELECT update_feature_flag('messaging', true); \
+             SELECT update_feature_flag('after_restore', true)",
         );
         assert_the_history_matches_the_flags(&mut restored, name);
     }
@@ -105,7 +116,8 @@ fn assert_the_history_matches_the_flags(client: &mut Client, name: &str) {
     };
     let (flags, history) = (rows("feature_flags"), rows("crewsnow_ops.flag_state_at('infinity')"));
     let difference = format!(
-        "SELECT count(*) FROM (({flags} EXCEPT {history}) UNION ALL ({history} EXCEPT {flags})) AS d"
+        "SELECT count(*) FROM (({flags} EXCEPT {history}) UNION ALL ({history} EXCEPT {flags})) \
+         AS d"
     );
     assert_eq!(value(client, &difference), "0", "{name}: the latest history rows are the flags");
 }
@@ -120,7 +132,8 @@ fn any_target_schema_and_any_order() {
         run(
             &mut source,
             &format!(
-                "CREATE SCHEMA {schema}; CREATE EXTENSION crewsnow_ops SCHEMA {schema}; SET search_path = {schema}"
+                "CREATE SCHEMA {schema}; CREATE EXTENSION crewsnow_ops SCHEMA {schema}; \
+                 SET search_path = {schema}"
             ),
         );
         run(&mut source, INCIDENT);
@@ -192,13 +205,16 @@ fn side_by_side() {
     let mut flags = cluster.create_database("side");
     let removed = |key: &str| {
         format!(
-            "INSERT INTO crewsnow_ops.flag_history (flag_id, changed_at, flag_key, operation, session_user_name, current_user_name, xid)
-             SELECT id, '2020-02-02', flag_key, 'DELETE', 'a', 'a', '3' FROM crewsnow_ops.launch_flags WHERE flag_key = '{key}'"
+            "INSERT INTO crewsnow_ops.flag_history (flag_id, changed_at, flag_key, operation,
+                 session_user_name, current_user_name, xid)
+             SELECT id, '2020-02-02', flag_key, 'DELETE', 'a', 'a', '3'
+                 FROM crewsnow_ops.launch_flags WHERE flag_key = '{key}'"
         )
     };
     let made_again = |key: &str| {
         format!(
-            "INSERT INTO feature_flags (flag_key, created_at, updated_at) VALUES ('{key}', '2020-02-03', '2020-02-03')"
+            "INSERT INTO feature_flags (flag_key, created_at, updated_at) \
+             VALUES ('{key}', '2020-02-03', '2020-02-03')"
         )
     };
     run(&mut flags, &format!("BEGIN; {}", made_again("messaging")));
@@ -224,7 +240,8 @@ fn only_a_restore_replaces_launch_flags() {
     let mut a = cluster.create_database("unseen");
     run(
         &mut a,
-        "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator'); GRANT TRIGGER ON feature_flags TO op; GRANT CREATE ON SCHEMA public TO op",
+        "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator'); \
+         GRANT TRIGGER ON feature_flags TO op; GRANT CREATE ON SCHEMA public TO op",
     );
     let id = value(&mut a, "SELECT id FROM feature_flags WHERE flag_key = 'messaging'");
     let mut op = cluster.connect_as("op", "unseen");
@@ -233,17 +250,23 @@ fn only_a_restore_replaces_launch_flags() {
         "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2020-01-01')",
         &format!("INSERT INTO feature_flags (id, flag_key) VALUES ('{id}', 'other')"),
         &format!(
-            "INSERT INTO feature_flags (id, flag_key, created_at) VALUES ('{id}', 'other', '2020-01-01')"
+            "INSERT INTO feature_flags (id, flag_key, created_at) \
+             VALUES ('{id}', 'other', '2020-01-01')"
         ),
     ] {
         assert_eq!(harness::sqlstate(&mut op, insert), "23505", "{insert}");
     }
     for insert in [
-        format!("INSERT INTO feature_flags (id, flag_key) VALUES ('{id}', 'basic_matching') ON CONFLICT DO NOTHING"),
         format!(
-            "INSERT INTO feature_flags (id, flag_key, created_at) VALUES ('{id}', 'basic_matching', '2020-01-01') ON CONFLICT DO NOTHING"
+            "INSERT INTO feature_flags (id, flag_key) VALUES ('{id}', 'basic_matching') \
+            ON CONFLICT DO NOTHING"
         ),
-        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2099-01-01') ON CONFLICT DO NOTHING"
+        format!(
+            "INSERT INTO feature_flags (id, flag_key, created_at) \
+             VALUES ('{id}', 'basic_matching', '2020-01-01') ON CONFLICT DO NOTHING"
+        ),
+        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('messaging', '2099-01-01') \
+         ON CONFLICT DO NOTHING"
             .into(),
     ] {
         run(&mut op, &insert);
@@ -255,14 +278,16 @@ fn only_a_restore_replaces_launch_flags() {
     run(
         &mut op,
         &format!(
-            "INSERT INTO feature_flags (id, flag_key, is_enabled) VALUES ('{id}', 'messaging', false)
+            "INSERT INTO feature_flags (id, flag_key, is_enabled)
+                 VALUES ('{id}', 'messaging', false)
              ON CONFLICT (id) DO UPDATE SET is_enabled = excluded.is_enabled"
         ),
     );
     assert_eq!(
         value(
             &mut a,
-            "SELECT feature_category || ' ' || flag_name FROM feature_flags WHERE flag_key = 'messaging'"
+            "SELECT feature_category || ' ' || flag_name FROM feature_flags \
+             WHERE flag_key = 'messaging'"
         ),
         "core Messaging"
     );
@@ -275,22 +300,28 @@ fn only_a_restore_replaces_launch_flags() {
         &mut op,
         "CREATE TABLE public.ran_as (name text);
          CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
-         $$ BEGIN INSERT INTO public.ran_as VALUES (current_user); RETURN coalesce(NEW, OLD); END $$;
-         CREATE TRIGGER aa_note BEFORE INSERT OR UPDATE OR DELETE ON feature_flags FOR EACH ROW EXECUTE FUNCTION public.note();
-         CREATE TRIGGER zz_note AFTER INSERT OR UPDATE OR DELETE ON feature_flags FOR EACH ROW EXECUTE FUNCTION public.note();
+         $$ BEGIN INSERT INTO public.ran_as VALUES (current_user); RETURN coalesce(NEW, OLD);
+         END $$;
+         CREATE TRIGGER aa_note BEFORE INSERT OR UPDATE OR DELETE ON feature_flags FOR EACH ROW
+             EXECUTE FUNCTION public.note();
+         CREATE TRIGGER zz_note AFTER INSERT OR UPDATE OR DELETE ON feature_flags FOR EACH ROW
+             EXECUTE FUNCTION public.note();
          SELECT update_feature_flag('messaging', true);
          INSERT INTO feature_flags (flag_key, created_at) VALUES ('old_flag', '2020-01-01');
          DELETE FROM feature_flags WHERE flag_key IN ('old_flag', 'boost_station');
-         SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'undo')",
+         SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags),
+             'undo')",
     );
     assert_eq!(rows(&mut op, "SELECT DISTINCT name FROM public.ran_as"), ["op"]);
     // The owner's removal of a launch flag in favour of a backdated one is in the trail.
     run(&mut a, "DROP TRIGGER aa_note ON feature_flags; DROP TRIGGER zz_note ON feature_flags");
     run(
         &mut a,
-        "INSERT INTO feature_flags (flag_key, created_at) VALUES ('user_registration', '2020-01-01')",
+        "INSERT INTO feature_flags (flag_key, created_at) \
+         VALUES ('user_registration', '2020-01-01')",
     );
-    let trail = "SELECT operation FROM crewsnow_ops.flag_history WHERE flag_key = 'user_registration' ORDER BY changed_at";
+    let trail = "SELECT operation FROM crewsnow_ops.flag_history \
+        WHERE flag_key = 'user_registration' ORDER BY changed_at";
     assert_eq!(rows(&mut a, trail), ["DELETE", "INSERT"]);
 }
 
@@ -303,7 +334,8 @@ fn a_restored_database_remembers_its_audits() {
     run(
         &mut source,
         "SELECT crewsnow_ops.record_rls_audit();
-         SELECT crewsnow_ops.accept_finding(finding, 'known; it''s \\ \"meant\"', now() + interval '30 days') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'",
+         SELECT crewsnow_ops.accept_finding(finding, 'known; it''s \\ \"meant\"',
+             now() + interval '30 days') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'",
     );
     let kept = [
         "SELECT * FROM crewsnow_ops.rls_acceptances ORDER BY 1, 2",

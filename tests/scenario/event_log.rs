@@ -5,7 +5,8 @@ use crate::telemetry::is_counted;
 use harness::{Cluster, run, sqlstate, value};
 use postgres::Client;
 
-const WRITE: &str = "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 5000);";
+const WRITE: &str = "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' \
+    FROM generate_series(1, 5000);";
 const CALLS: &str = "SELECT total_calls FROM edge_functions_monitoring";
 const ROLL_UP: &str = "SELECT * FROM crewsnow_ops.roll_up_events()";
 /// A partition that holds now, with ranges of few blocks.
@@ -43,7 +44,8 @@ fn what_is_not_logged_is_counted_too() {
     let mut a = cluster.connect("unlogged");
     run(
         &mut a,
-        "BEGIN; ALTER TABLE today SET TABLESPACE elsewhere; SELECT log_system_event('x', p_function_name => 'f'); COMMIT",
+        "BEGIN; ALTER TABLE today SET TABLESPACE elsewhere; \
+         SELECT log_system_event('x', p_function_name => 'f'); COMMIT",
     );
     assert_eq!(calls(&mut a), "5001", "moved");
     run(&mut a, "ALTER SYSTEM RESET wal_level");

@@ -14,7 +14,8 @@ fn a_prepared_schema_makes_the_installation_fail() {
     run(&mut a, "DROP TABLE feature_flags; CREATE EXTENSION crewsnow_ops");
     run(
         &mut a,
-        "CREATE ROLE builder LOGIN; GRANT CREATE ON DATABASE squatted TO builder; DROP EXTENSION crewsnow_ops",
+        "CREATE ROLE builder LOGIN; GRANT CREATE ON DATABASE squatted TO builder; \
+         DROP EXTENSION crewsnow_ops",
     );
     assert_eq!(
         sqlstate(&mut cluster.connect_as("builder", "squatted"), "CREATE EXTENSION crewsnow_ops"),
@@ -70,8 +71,11 @@ fn removal_leaves_nothing() {
     let cluster = Cluster::start("removal", "");
     cluster.create_empty_database("removal");
     let mut a = cluster.connect("removal");
-    let everything = "SELECT 'class ' || oid::regclass FROM pg_class UNION ALL SELECT 'proc ' || oid::regprocedure FROM pg_proc
-        UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp' UNION ALL SELECT 'type ' || oid::regtype FROM pg_type
+    let everything = "SELECT 'class ' || oid::regclass FROM pg_class UNION ALL
+            SELECT 'proc ' || oid::regprocedure FROM pg_proc
+        UNION ALL SELECT 'schema ' || nspname FROM pg_namespace
+            WHERE nspname !~ '^pg_(toast_)?temp' UNION ALL SELECT 'type ' || oid::regtype
+            FROM pg_type
         UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger ORDER BY 1";
     let before = rows(&mut a, everything);
     run(&mut a, "CREATE EXTENSION crewsnow_ops; SELECT update_feature_flag('messaging', false)");
@@ -81,12 +85,14 @@ fn removal_leaves_nothing() {
     // Nor in the session that has used it: what it kept is not of the one that comes next.
     run(
         &mut a,
-        "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; SELECT ops.log_system_event('y')",
+        "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; \
+         SELECT ops.log_system_event('y')",
     );
     assert_eq!(value(&mut a, "SELECT event_type FROM ops.event_log"), "y");
     run(
         &mut a,
-        "BEGIN; DROP EXTENSION crewsnow_ops; CREATE EXTENSION crewsnow_ops; SELECT log_system_event('z'); ROLLBACK",
+        "BEGIN; DROP EXTENSION crewsnow_ops; CREATE EXTENSION crewsnow_ops; \
+         SELECT log_system_event('z'); ROLLBACK",
     );
     run(&mut a, "SELECT ops.log_system_event('y')");
     assert_eq!(value(&mut a, "SELECT count(*) FROM ops.event_log WHERE event_type = 'y'"), "2");
@@ -138,7 +144,8 @@ fn errors_are_for_people() {
         ("BEGIN READ ONLY; SELECT update_feature_flag('messaging', true)", "25006"),
         ("ROLLBACK; SET ROLE caller; SELECT update_feature_flag('messaging', true)", "42501"),
         (
-            "RESET ROLE; SET statement_timeout = '100ms'; SET lock_timeout = 0; SELECT update_feature_flag('messaging', true), pg_sleep(5)",
+            "RESET ROLE; SET statement_timeout = '100ms'; SET lock_timeout = 0; \
+             SELECT update_feature_flag('messaging', true), pg_sleep(5)",
             "57014",
         ),
     ] {

@@ -19,7 +19,8 @@ fn a_standby_evaluates() {
     run(&mut a, "SELECT update_feature_flag('advanced_filters', true, 100)");
     run(
         &mut a,
-        "INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', true)",
+        "INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', \
+         true)",
     );
     let standby = Cluster::standby("standby", &primary);
     let mut b = standby.connect("ops");
@@ -28,7 +29,8 @@ fn a_standby_evaluates() {
     assert_eq!(
         value(
             &mut b,
-            "SELECT is_feature_enabled_for_user('advanced_filters', '11111111-1111-4111-8111-111111111111')"
+            "SELECT is_feature_enabled_for_user('advanced_filters', \
+             '11111111-1111-4111-8111-111111111111')"
         ),
         "t"
     );
@@ -88,7 +90,8 @@ fn a_logical_subscriber_evaluates() {
     let mut subscriber = subscriber_cluster.create_database("subscriber");
     run(
         &mut publisher,
-        "SELECT update_feature_flag('messaging', false); DELETE FROM feature_flags WHERE flag_key = 'voice_messages'",
+        "SELECT update_feature_flag('messaging', false); \
+         DELETE FROM feature_flags WHERE flag_key = 'voice_messages'",
     );
     run(
         &mut publisher,
@@ -114,7 +117,8 @@ fn a_logical_subscriber_evaluates() {
     // What arrived is in the subscriber's own trail, too.
     let trail = value(
         &mut subscriber,
-        "SELECT count(*) FROM crewsnow_ops.flag_history WHERE flag_key = 'messaging' AND operation = 'UPDATE'",
+        "SELECT count(*) FROM crewsnow_ops.flag_history \
+         WHERE flag_key = 'messaging' AND operation = 'UPDATE'",
     );
     assert_eq!(trail, "3");
     run(&mut subscriber, "DROP SUBSCRIPTION flags");

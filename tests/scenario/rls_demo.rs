@@ -34,13 +34,15 @@ fn the_demo_is_sound_and_its_leaks_are_found() {
 fn nothing_is_wrong(client: &mut Client) {
     let findings = rows(
         client,
-        "SELECT severity, finding FROM crewsnow_ops.audit_rls() WHERE severity <> 'INFO' AND accepted_until IS NULL",
+        "SELECT severity, finding FROM crewsnow_ops.audit_rls() \
+         WHERE severity <> 'INFO' AND accepted_until IS NULL",
     );
     assert!(findings.is_empty(), "{findings:?}");
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     let untold = rows(
         client,
-        "SELECT relation, reach, identity, remark FROM crewsnow_ops.rls_matrix() WHERE verdict IN ('LEAK', 'FAILING', 'EXEMPT')",
+        "SELECT relation, reach, identity, remark FROM crewsnow_ops.rls_matrix() \
+         WHERE verdict IN ('LEAK', 'FAILING', 'EXEMPT')",
     );
     assert!(untold.is_empty(), "{untold:?}");
     let bad = rows(
@@ -60,7 +62,9 @@ fn nothing_is_wrong(client: &mut Client) {
     // Two people of one match: what they share is theirs to share, and no leak.
     let doors = rows(
         client,
-        "SELECT DISTINCT verdict FROM matches AS m, crewsnow_ops.trace_access(m.user1_id, m.user2_id) WHERE m.id = (SELECT min(id::text)::uuid FROM matches WHERE unmatched_at IS NULL)",
+        "SELECT DISTINCT verdict FROM matches AS m, crewsnow_ops.trace_access(m.user1_id, \
+         m.user2_id) WHERE m.id = (SELECT min(id::text)::uuid FROM matches \
+         WHERE unmatched_at IS NULL)",
     );
     assert_eq!(doors, ["SHARED"], "{doors:?}");
 }
@@ -68,7 +72,8 @@ fn nothing_is_wrong(client: &mut Client) {
 fn each_leak_is_found(client: &mut Client) {
     for (rule, object) in LEAKS {
         let sql = format!(
-            "SELECT severity FROM crewsnow_ops.audit_rls() WHERE rule = '{rule}' AND object = '{object}' AND finding = rule || ' ' || object"
+            "SELECT severity FROM crewsnow_ops.audit_rls() \
+             WHERE rule = '{rule}' AND object = '{object}' AND finding = rule || ' ' || object"
         );
         let found = rows(client, &sql);
         assert!(found == ["CRITICAL"] || found == ["HIGH"], "{rule} {object}: {found:?}");
@@ -76,7 +81,8 @@ fn each_leak_is_found(client: &mut Client) {
     // And nothing that is not one of them: every finding is about an object that leaks.sql names.
     let findings = rows(
         client,
-        "SELECT DISTINCT object FROM crewsnow_ops.audit_rls() WHERE severity <> 'INFO' AND accepted_until IS NULL",
+        "SELECT DISTINCT object FROM crewsnow_ops.audit_rls() \
+         WHERE severity <> 'INFO' AND accepted_until IS NULL",
     );
     for object in &findings {
         let known = LEAKS.iter().any(|(_, leak)| leak == object)
@@ -86,7 +92,8 @@ fn each_leak_is_found(client: &mut Client) {
     assert!(value(client, LAST_LINE).contains("CHECKS FAILED"));
     let vulnerable = rows(
         client,
-        "SELECT DISTINCT table_name FROM audit_all_rls_policies() WHERE status = 'VULNERABLE' ORDER BY 1",
+        "SELECT DISTINCT table_name FROM audit_all_rls_policies() WHERE status = 'VULNERABLE' \
+         ORDER BY 1",
     );
     for table in [
         "crash_reports",
@@ -100,7 +107,8 @@ fn each_leak_is_found(client: &mut Client) {
     }
     let open = rows(
         client,
-        "SELECT DISTINCT identity, verdict FROM crewsnow_ops.rls_matrix('ride_stats_daily') WHERE reach = 'read-leak' AND role = 'anon' ORDER BY 1",
+        "SELECT DISTINCT identity, verdict FROM crewsnow_ops.rls_matrix('ride_stats_daily') \
+         WHERE reach = 'read-leak' AND role = 'anon' ORDER BY 1",
     );
     assert_eq!(open, ["anon with the anonymous key|LEAK", "anon without claims|LEAK"]);
 }
@@ -109,7 +117,8 @@ fn corrections_are_proved(client: &mut Client) {
     let before = rows(client, "SELECT * FROM crewsnow_ops.rls_matrix()");
     let proofs = rows(
         client,
-        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND severity <> 'INFO'",
+        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+         WHERE remediation IS NOT NULL AND severity <> 'INFO'",
     );
     assert!(proofs.len() >= LEAKS.len(), "{proofs:?}");
     let unproved: Vec<_> =
@@ -125,18 +134,23 @@ fn corrections_are_proved(client: &mut Client) {
 fn traces_tell_the_way(client: &mut Client) {
     let victim = value(
         client,
-        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 ORDER BY 1 LIMIT 1",
+        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 \
+         ORDER BY 1 LIMIT 1",
     );
     let reader = value(
         client,
         &format!(
-            "SELECT id FROM users WHERE id NOT IN (SELECT user_id FROM crash_reports) AND NOT EXISTS (SELECT FROM matches WHERE id IN (user1_id, user2_id) AND '{victim}' IN (user1_id, user2_id)) ORDER BY id DESC LIMIT 1"
+            "SELECT id FROM users WHERE id NOT IN (SELECT user_id FROM crash_reports) \
+             AND NOT EXISTS (SELECT FROM matches \
+             WHERE id IN (user1_id, user2_id) AND '{victim}' IN (user1_id, user2_id)) \
+             ORDER BY id DESC LIMIT 1"
         ),
     );
     let doors = rows(
         client,
         &format!(
-            "SELECT DISTINCT object FROM crewsnow_ops.trace_access('{reader}', '{victim}') WHERE verdict = 'LEAK' ORDER BY 1"
+            "SELECT DISTINCT object FROM crewsnow_ops.trace_access('{reader}', '{victim}') \
+             WHERE verdict = 'LEAK' ORDER BY 1"
         ),
     );
     for object in [
@@ -150,14 +164,17 @@ fn traces_tell_the_way(client: &mut Client) {
     let proofs = rows(
         client,
         &format!(
-            "SELECT object, reach, proof FROM crewsnow_ops.trace_access('{reader}', '{victim}') WHERE verdict = 'LEAK' AND remediation IS NOT NULL AND proof NOT LIKE 'PROVED%'"
+            "SELECT object, reach, proof FROM crewsnow_ops.trace_access('{reader}', '{victim}') \
+             WHERE verdict = 'LEAK' AND remediation IS NOT NULL AND proof NOT LIKE 'PROVED%'"
         ),
     );
     assert!(proofs.is_empty(), "{proofs:?}");
     let through = rows(
         client,
-        "SELECT DISTINCT identity, reaches, through FROM crewsnow_ops.trace_row('public.ride_stats_daily',
-            (SELECT jsonb_build_object('user_id', user_id, 'ride_date', ride_date) FROM ride_stats_daily ORDER BY user_id, ride_date LIMIT 1))
+        "SELECT DISTINCT identity, reaches, through
+             FROM crewsnow_ops.trace_row('public.ride_stats_daily',
+            (SELECT jsonb_build_object('user_id', user_id, 'ride_date', ride_date)
+                FROM ride_stats_daily ORDER BY user_id, ride_date LIMIT 1))
          WHERE reach = 'read-leak' AND role = 'anon' ORDER BY 1",
     );
     assert_eq!(
@@ -183,7 +200,8 @@ fn reports_are_discreet(client: &mut Client) {
         "SELECT run_day1_database_security_audit()",
         "SELECT * FROM crewsnow_ops.rls_drift()",
         "SELECT * FROM crewsnow_ops.effective_rls('messages')",
-        "SELECT t.* FROM (SELECT id FROM messages ORDER BY id LIMIT 1) AS m, crewsnow_ops.trace_row('messages', jsonb_build_object('id', m.id)) AS t",
+        "SELECT t.* FROM (SELECT id FROM messages ORDER BY id LIMIT 1) AS m, \
+         crewsnow_ops.trace_row('messages', jsonb_build_object('id', m.id)) AS t",
     ];
     run(client, "SELECT crewsnow_ops.record_rls_audit()");
     for report in reports {
@@ -230,12 +248,14 @@ fn drift_and_acceptance(client: &mut Client) {
     }
     // Accepted, it is no failure; until then, and no longer.
     assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED");
-    let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"open\" on public.users', 'for the test', clock_timestamp() + interval '4 seconds')";
+    let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"open\" on public.users', \
+        'for the test', clock_timestamp() + interval '4 seconds')";
     run(client, accept);
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     let row = value(
         client,
-        "SELECT status || array_to_string(issues, ' ') FROM audit_all_rls_policies() WHERE policy_name = 'open'",
+        "SELECT status || array_to_string(issues, ' ') FROM audit_all_rls_policies() \
+         WHERE policy_name = 'open'",
     );
     assert!(row.starts_with("SECURE") && row.contains("accepted until"), "{row}");
     run(client, "SELECT pg_sleep(4.1)");
@@ -250,9 +270,11 @@ fn drift_and_acceptance(client: &mut Client) {
     // Accepting one finding accepts no other of the same table.
     run(
         client,
-        "CREATE POLICY open ON users FOR SELECT TO authenticated USING (true); CREATE POLICY also ON users FOR SELECT TO authenticated USING (id IS NOT NULL)",
+        "CREATE POLICY open ON users FOR SELECT TO authenticated USING (true); \
+         CREATE POLICY also ON users FOR SELECT TO authenticated USING (id IS NOT NULL)",
     );
-    let accept = "SELECT crewsnow_ops.accept_finding(finding, 'for the test', now() + interval '1 day') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'";
+    let accept = "SELECT crewsnow_ops.accept_finding(finding, 'for the test', \
+        now() + interval '1 day') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'";
     run(client, accept);
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     run(client, "ALTER POLICY also ON users TO anon; GRANT SELECT ON users TO anon");
@@ -268,7 +290,8 @@ fn corrected_it_is_sound(client: &mut Client) {
     for _ in 0..3 {
         let scripts = rows(
             client,
-            "SELECT replace(remediation, E'\\n', ' ') FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND severity IN ('CRITICAL', 'HIGH', 'MEDIUM')",
+            "SELECT replace(remediation, E'\\n', ' ') FROM crewsnow_ops.audit_rls() \
+             WHERE remediation IS NOT NULL AND severity IN ('CRITICAL', 'HIGH', 'MEDIUM')",
         );
         for script in scripts {
             // Several findings may propose the same; what is done is done.
@@ -277,17 +300,20 @@ fn corrected_it_is_sound(client: &mut Client) {
     }
     let left = rows(
         client,
-        "SELECT finding, detail FROM crewsnow_ops.audit_rls() WHERE severity IN ('CRITICAL', 'HIGH', 'MEDIUM') AND accepted_until IS NULL",
+        "SELECT finding, detail FROM crewsnow_ops.audit_rls() \
+         WHERE severity IN ('CRITICAL', 'HIGH', 'MEDIUM') AND accepted_until IS NULL",
     );
     assert!(left.is_empty(), "{left:#?}");
     let user = value(
         client,
-        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 ORDER BY 1 LIMIT 1",
+        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 \
+         ORDER BY 1 LIMIT 1",
     );
     run(
         client,
         &format!(
-            "SET request.jwt.claims = '{{\"sub\": \"{user}\", \"role\": \"authenticated\"}}'; SET ROLE authenticated"
+            "SET request.jwt.claims = '{{\"sub\": \"{user}\", \"role\": \"authenticated\"}}'; \
+             SET ROLE authenticated"
         ),
     );
     for table in ["crash_reports", "ride_points", "profile_photos"] {
@@ -300,7 +326,8 @@ fn corrected_it_is_sound(client: &mut Client) {
             value(
                 client,
                 &format!(
-                    "SELECT count(*) FROM {table} WHERE user_id <> '{user}' AND '{table}' <> 'profile_photos'"
+                    "SELECT count(*) FROM {table} WHERE user_id <> '{user}' \
+                     AND '{table}' <> 'profile_photos'"
                 )
             ),
             "0",

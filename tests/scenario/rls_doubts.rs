@@ -17,7 +17,8 @@ fn verdicts_on_writing() {
     let mut a = cluster.connect("doubts");
     let tables = rows(
         &mut a,
-        "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
+             WHERE relnamespace = 'public'::regnamespace
          AND obj_description(oid, 'pg_class') ~ '^[a-z-]+ (new|guest|user|anon) ' ORDER BY 1",
     );
     assert!(tables.len() > 30, "{tables:?}");
@@ -27,8 +28,10 @@ fn verdicts_on_writing() {
         let cells = rows(
             &mut a,
             &format!(
-                "SELECT concat_ws(' ', reach, CASE WHEN identity LIKE '% as a new account' THEN 'new' WHEN identity LIKE '% as an anonymous sign-in' THEN 'guest'
-                    WHEN role = 'anon' THEN 'anon' ELSE 'user' END, verdict, coalesce(confidence, '')), coalesce(remark, '')
+                "SELECT concat_ws(' ', reach, CASE WHEN identity LIKE '% as a new account'
+                     THEN 'new' WHEN identity LIKE '% as an anonymous sign-in' THEN 'guest'
+                    WHEN role = 'anon' THEN 'anon' ELSE 'user' END, verdict,
+                        coalesce(confidence, '')), coalesce(remark, '')
                  FROM crewsnow_ops.rls_matrix('public.{name}')"
             ),
         );
@@ -42,13 +45,15 @@ fn verdicts_on_writing() {
     made_rows_are_rows(&mut a);
     let suspected = rows(
         &mut a,
-        "SELECT severity, confidence, evidence LIKE '%the BEFORE trigger \"sets it\" may correct or reject%' FROM crewsnow_ops.audit_rls()
+        "SELECT severity, confidence, evidence LIKE
+             '%the BEFORE trigger \"sets it\" may correct or reject%' FROM crewsnow_ops.audit_rls()
          WHERE rule = 'forged-rows' AND object LIKE '% on public.helped'",
     );
     assert_eq!(suspected, ["CRITICAL|SUSPECTED|t"]);
     let untold = value(
         &mut a,
-        "SELECT remark FROM crewsnow_ops.rls_matrix('public.pattern') WHERE reach = 'forged-rows' AND identity LIKE '% as a new account'",
+        "SELECT remark FROM crewsnow_ops.rls_matrix('public.pattern') \
+         WHERE reach = 'forged-rows' AND identity LIKE '% as a new account'",
     );
     assert!(untold.contains("the writer chooses code"), "{untold}");
 }
@@ -70,7 +75,8 @@ fn made_rows_are_rows(a: &mut Client) {
         run(
             a,
             &format!(
-                "BEGIN; SET LOCAL request.jwt.claims = '{{\"sub\": \"{user}\"}}'; SET LOCAL ROLE authenticated"
+                "BEGIN; SET LOCAL request.jwt.claims = '{{\"sub\": \"{user}\"}}'; \
+                 SET LOCAL ROLE authenticated"
             ),
         );
         match state {
@@ -93,17 +99,24 @@ fn keys_of_other_types() {
     }
     run(
         &mut a,
-        "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; GRANT USAGE ON SCHEMA ext TO authenticated;
-         INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
-         CREATE TABLE public.named (user_id ext.citext, note text); INSERT INTO public.named SELECT id::text FROM auth.users;
+        "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext;
+         GRANT USAGE ON SCHEMA ext TO authenticated;
+         INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
+             FROM generate_series(1, 4) AS n;
+         CREATE TABLE public.named (user_id ext.citext, note text);
+         INSERT INTO public.named SELECT id::text FROM auth.users;
          CREATE TABLE public.own (LIKE public.named); INSERT INTO public.own TABLE public.named;
-         ALTER TABLE public.named ENABLE ROW LEVEL SECURITY; ALTER TABLE public.own ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE public.named ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE public.own ENABLE ROW LEVEL SECURITY;
          GRANT SELECT ON public.named, public.own TO authenticated;
-         CREATE POLICY p ON public.named USING (user_id OPERATOR(ext.=) auth.uid()::text::ext.citext OR note IS NULL);
-         CREATE POLICY p ON public.own USING (user_id OPERATOR(ext.=) (SELECT auth.uid())::text::ext.citext)",
+         CREATE POLICY p ON public.named USING (user_id OPERATOR(ext.=)
+             auth.uid()::text::ext.citext OR note IS NULL);
+         CREATE POLICY p ON public.own USING (user_id OPERATOR(ext.=) (SELECT
+             auth.uid())::text::ext.citext)",
     );
     let verdict = |a: &mut Client, table: &str| {
-        let sql = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('@') WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
+        let sql = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('@') \
+            WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
         value(a, &sql.replace('@', table))
     };
     assert_eq!(verdict(&mut a, "public.named"), "LEAK");
@@ -127,20 +140,27 @@ fn numbers_without_accounts(cluster: &Cluster) {
     run(
         &mut a,
         "CREATE ROLE clerk; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO clerk;
-         CREATE TABLE shop.orders (id integer PRIMARY KEY, customer bigint NOT NULL); INSERT INTO shop.orders SELECT n, n FROM generate_series(1, 5) AS n;
-         CREATE TABLE shop.open (id integer PRIMARY KEY, customer bigint NOT NULL); INSERT INTO shop.open TABLE shop.orders;
-         ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.open ENABLE ROW LEVEL SECURITY;
+         CREATE TABLE shop.orders (id integer PRIMARY KEY, customer bigint NOT NULL);
+         INSERT INTO shop.orders SELECT n, n FROM generate_series(1, 5) AS n;
+         CREATE TABLE shop.open (id integer PRIMARY KEY, customer bigint NOT NULL);
+         INSERT INTO shop.open TABLE shop.orders;
+         ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.open ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON shop.orders USING (customer = current_setting('app.user_id')::bigint);
-         CREATE POLICY own ON shop.open USING (customer = current_setting('app.user_id')::bigint OR customer > 2);
+         CREATE POLICY own ON shop.open USING (customer = current_setting('app.user_id')::bigint
+             OR customer > 2);
          GRANT SELECT ON shop.orders, shop.open TO clerk;
-         ALTER DATABASE numbers SET crewsnow_ops.user_role = 'clerk'; ALTER DATABASE numbers SET crewsnow_ops.anonymous_role = '';
-         ALTER DATABASE numbers SET crewsnow_ops.users_table = ''; ALTER DATABASE numbers SET crewsnow_ops.claims = 'app.user_id=sub';
+         ALTER DATABASE numbers SET crewsnow_ops.user_role = 'clerk';
+         ALTER DATABASE numbers SET crewsnow_ops.anonymous_role = '';
+         ALTER DATABASE numbers SET crewsnow_ops.users_table = '';
+         ALTER DATABASE numbers SET crewsnow_ops.claims = 'app.user_id=sub';
          ALTER DATABASE numbers SET crewsnow_ops.identity_functions = ''",
     );
     let mut a = cluster.connect("numbers");
     let told = rows(
         &mut a,
-        "SELECT relation, verdict FROM crewsnow_ops.rls_matrix() WHERE reach = 'read-leak' AND identity = 'clerk as a new account' ORDER BY 1",
+        "SELECT relation, verdict FROM crewsnow_ops.rls_matrix() \
+         WHERE reach = 'read-leak' AND identity = 'clerk as a new account' ORDER BY 1",
     );
     assert_eq!(told, ["shop.open|LEAK", "shop.orders|ISOLATED"]);
     assert_eq!(
@@ -159,16 +179,23 @@ fn what_is_shown_is_all() {
     run(
         &mut a,
         &format!(
-            "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
-             CREATE TABLE private.people (user_id uuid); INSERT INTO private.people SELECT id FROM auth.users; GRANT SELECT ON private.people TO authenticated;
-             CREATE TABLE public.docs (user_id uuid REFERENCES auth.users); INSERT INTO public.docs SELECT id FROM auth.users;
-             ALTER TABLE public.docs ENABLE ROW LEVEL SECURITY; GRANT SELECT ON public.docs TO authenticated;
+            "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
+                 FROM generate_series(1, 4) AS n;
+             CREATE TABLE private.people (user_id uuid);
+             INSERT INTO private.people SELECT id FROM auth.users;
+             GRANT SELECT ON private.people TO authenticated;
+             CREATE TABLE public.docs (user_id uuid REFERENCES auth.users);
+             INSERT INTO public.docs SELECT id FROM auth.users;
+             ALTER TABLE public.docs ENABLE ROW LEVEL SECURITY;
+             GRANT SELECT ON public.docs TO authenticated;
              CREATE POLICY p ON public.docs FOR SELECT TO authenticated {narrow}"
         ),
     );
-    let finding = "SELECT severity, accepted_until IS NOT NULL, detail LIKE '%accepted it until%when it was HIGH: it is worse now.'
+    let finding = "SELECT severity, accepted_until IS NOT NULL,
+            detail LIKE '%accepted it until%when it was HIGH: it is worse now.'
         FROM crewsnow_ops.audit_rls() WHERE finding = 'read-leak policy \"p\" on public.docs'";
-    let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"p\" on public.docs', 'staff only', now() + interval '1 day')";
+    let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"p\" on public.docs', \
+        'staff only', now() + interval '1 day')";
     let kept =
         "SELECT count(*) FROM crewsnow_ops.dashboard AS d WHERE d::text LIKE '%read-leak policy%'";
     assert_eq!(rows(&mut a, finding), ["HIGH|f|f"]);
@@ -193,31 +220,42 @@ fn what_is_shown_is_all() {
 fn more_than_are_listed(a: &mut Client) {
     run(
         a,
-        "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('CREATE TABLE public.open_%s (id integer); GRANT SELECT ON public.open_%1$s TO anon', n); END LOOP; END $$",
+        "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE \
+         format('CREATE TABLE public.open_%s (id integer); GRANT SELECT ON public.open_%1$s TO \
+         anon', n); END LOOP; END $$",
     );
     let listed = rows(
         a,
-        "SELECT count(*), max(detail) FILTER (WHERE object = 'rule rls-off') FROM crewsnow_ops.audit_rls() WHERE rule = 'rls-off'",
+        "SELECT count(*), max(detail) FILTER (WHERE object = 'rule rls-off') \
+         FROM crewsnow_ops.audit_rls() WHERE rule = 'rls-off'",
     );
     assert_eq!(listed, ["201|5 more findings beside the 200 listed."]);
     run(
         a,
-        "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('DROP TABLE public.open_%s', n); END LOOP; END $$",
+        "DO $$ BEGIN FOR n IN 1 .. 205 LOOP EXECUTE format('DROP TABLE public.open_%s', n); \
+         END LOOP; END $$",
     );
 }
 
 fn what_was_not_looked_at(a: &mut Client) {
     run(
         a,
-        "CREATE FUNCTION private.slow() RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN true; END $$;
-         CREATE TABLE public.aaa (user_id uuid REFERENCES auth.users); INSERT INTO public.aaa SELECT id FROM auth.users;
-         ALTER TABLE public.aaa ENABLE ROW LEVEL SECURITY; GRANT SELECT ON public.aaa TO authenticated; CREATE POLICY p ON public.aaa USING (private.slow());
-         GRANT UPDATE, DELETE ON public.docs TO authenticated; CREATE POLICY q ON public.docs FOR UPDATE USING (true); CREATE POLICY r ON public.docs FOR DELETE USING (true);
+        "CREATE FUNCTION private.slow() RETURNS boolean
+             LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN true; END $$;
+         CREATE TABLE public.aaa (user_id uuid REFERENCES auth.users);
+         INSERT INTO public.aaa SELECT id FROM auth.users;
+         ALTER TABLE public.aaa ENABLE ROW LEVEL SECURITY;
+         GRANT SELECT ON public.aaa TO authenticated;
+         CREATE POLICY p ON public.aaa USING (private.slow());
+         GRANT UPDATE, DELETE ON public.docs TO authenticated;
+         CREATE POLICY q ON public.docs FOR UPDATE USING (true);
+         CREATE POLICY r ON public.docs FOR DELETE USING (true);
          SELECT crewsnow_ops.record_rls_audit(); SET crewsnow_ops.audit_time = '100ms'",
     );
     let drift = rows(
         a,
-        "SELECT change, object, after FROM crewsnow_ops.rls_drift() WHERE object LIKE '%public.docs%' AND object !~ '^(per-row|unindexed)' ORDER BY 1, 2",
+        "SELECT change, object, after FROM crewsnow_ops.rls_drift() \
+         WHERE object LIKE '%public.docs%' AND object !~ '^(per-row|unindexed)' ORDER BY 1, 2",
     );
     assert!(drift.len() >= 8, "{drift:#?}");
     assert!(
@@ -231,20 +269,28 @@ fn what_was_not_looked_at(a: &mut Client) {
 fn constraints_are_tried_as_the_owner(cluster: &Cluster, a: &mut Client) {
     run(
         a,
-        "CREATE ROLE app_owner; CREATE SCHEMA app AUTHORIZATION app_owner; GRANT USAGE ON SCHEMA auth TO app_owner; GRANT USAGE ON SCHEMA app TO authenticated; SET ROLE app_owner;
+        "CREATE ROLE app_owner; CREATE SCHEMA app AUTHORIZATION app_owner;
+         GRANT USAGE ON SCHEMA auth TO app_owner; GRANT USAGE ON SCHEMA app TO authenticated;
+         SET ROLE app_owner;
          CREATE FUNCTION app.look(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
-         BEGIN IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN RAISE WARNING 'ran with a superuser''s rights'; END IF; RETURN 1; END $$;
+         BEGIN IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+             THEN RAISE WARNING 'ran with a superuser''s rights'; END IF; RETURN 1; END $$;
          CREATE TABLE app.orders (id integer PRIMARY KEY, user_id uuid);
-         CREATE TABLE app.lines (order_id integer REFERENCES app.orders ON DELETE CASCADE, user_id uuid);
+         CREATE TABLE app.lines (order_id integer REFERENCES app.orders ON DELETE CASCADE,
+             user_id uuid);
          INSERT INTO app.orders VALUES (1); INSERT INTO app.lines VALUES (1);
          CREATE INDEX ON app.lines (order_id) WHERE app.look(1) = 1;
-         ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY; ALTER TABLE app.lines ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY p ON app.orders FOR DELETE USING (true); CREATE POLICY p ON app.lines FOR SELECT USING (user_id = auth.uid());
-         GRANT DELETE ON app.orders TO authenticated; GRANT SELECT ON app.lines TO authenticated; RESET ROLE",
+         ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE app.lines ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY p ON app.orders FOR DELETE USING (true);
+         CREATE POLICY p ON app.lines FOR SELECT USING (user_id = auth.uid());
+         GRANT DELETE ON app.orders TO authenticated; GRANT SELECT ON app.lines TO authenticated;
+         RESET ROLE",
     );
     let proofs = rows(
         &mut cluster.connect("shown"),
-        "SELECT rule, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation LIKE '%ADD CONSTRAINT%'",
+        "SELECT rule, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+         WHERE remediation LIKE '%ADD CONSTRAINT%'",
     );
     assert!(proofs.len() == 1 && proofs[0].contains("|PROVED"), "{proofs:?}");
     let log = std::fs::read_to_string(cluster.scratch().join("data/server.log"))

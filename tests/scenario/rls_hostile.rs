@@ -13,14 +13,17 @@ pub fn supabase(cluster: &Cluster, name: &str) -> Client {
     client
 }
 
-const READ: &str = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix(%) WHERE reach = 'read-leak' AND identity = 'authenticated as a new account'";
+const READ: &str = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix(%) \
+    WHERE reach = 'read-leak' AND identity = 'authenticated as a new account'";
 
 /// What must be as it was, whatever the policies do.
 fn traces(client: &mut Client) -> Vec<String> {
     rows(
         client,
-        "SELECT (SELECT count(*) FROM private.written), (SELECT count(*) FROM private.stolen), (SELECT last_value || ' ' || is_called FROM private.counted),
-            current_user, session_user, current_setting('role'), coalesce(current_setting('request.jwt.claims', true), ''),
+        "SELECT (SELECT count(*) FROM private.written), (SELECT count(*) FROM private.stolen),
+             (SELECT last_value || ' ' || is_called FROM private.counted),
+            current_user, session_user, current_setting('role'),
+                coalesce(current_setting('request.jwt.claims', true), ''),
             current_setting('crewsnow_ops.user_role'), to_regclass('pg_temp.left_behind') IS NULL",
     )
 }
@@ -35,8 +38,10 @@ fn policies_that_fight_back() {
     run(&mut a, "SET crewsnow_ops.audit_time = '10min'");
     let tables = rows(
         &mut a,
-        "SELECT relname, obj_description(oid, 'pg_class'), oid FROM pg_class WHERE relnamespace = 'public'::regnamespace
-         AND obj_description(oid, 'pg_class') ~ '^(LEAK|ISOLATED|CLOSED|FAILING|INCONCLUSIVE)' ORDER BY 1",
+        "SELECT relname, obj_description(oid, 'pg_class'), oid FROM pg_class
+             WHERE relnamespace = 'public'::regnamespace
+         AND obj_description(oid, 'pg_class') ~ '^(LEAK|ISOLATED|CLOSED|FAILING|INCONCLUSIVE)'
+             ORDER BY 1",
     );
     assert!(tables.len() > 40, "{tables:?}");
     let mut wrong = Vec::new();
@@ -57,7 +62,8 @@ fn policies_that_fight_back() {
     // A command that a rule makes something else of is not judged.
     let ruled = rows(
         &mut a,
-        "SELECT DISTINCT reach, verdict FROM crewsnow_ops.rls_matrix('ruled') WHERE role = 'authenticated' ORDER BY 1",
+        "SELECT DISTINCT reach, verdict FROM crewsnow_ops.rls_matrix('ruled') \
+         WHERE role = 'authenticated' ORDER BY 1",
     );
     assert_eq!(
         ruled,
@@ -77,7 +83,8 @@ fn policies_that_fight_back() {
     // What takes its time has been waited for.
     run(
         &mut a,
-        "DROP TABLE public.sleeping, public.sleeping_by_row, public.busy, public.stubborn, public.immutable_sleep",
+        "DROP TABLE public.sleeping, public.sleeping_by_row, public.busy, public.stubborn, \
+         public.immutable_sleep",
     );
     assert_eq!(
         value(
@@ -99,7 +106,8 @@ fn names_stay_names(a: &mut Client) {
     let proofs = rows(
         a,
         "SELECT object, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls()
-         WHERE rule = 'read-leak' AND (object LIKE '%students%' OR object LIKE '%Ünï%' OR object LIKE '%.\"select\"') ORDER BY 1",
+         WHERE rule = 'read-leak' AND (object LIKE '%students%' OR object LIKE '%Ünï%'
+             OR object LIKE '%.\"select\"') ORDER BY 1",
     );
     assert_eq!(proofs.len(), 3, "{proofs:#?}");
     assert!(proofs.iter().all(|proof| proof.contains("|PROVED")), "{proofs:#?}");
@@ -109,7 +117,8 @@ fn names_stay_names(a: &mut Client) {
     );
     let shown = rows(
         a,
-        "SELECT using_as_user FROM crewsnow_ops.effective_rls('columns', 'authenticated', '00000000-0000-4000-8000-000000000001') WHERE command = 'SELECT'",
+        "SELECT using_as_user FROM crewsnow_ops.effective_rls('columns', 'authenticated', \
+         '00000000-0000-4000-8000-000000000001') WHERE command = 'SELECT'",
     );
     assert_eq!(shown, ["(\"user \"\"id\"\" '\" = '00000000-0000-4000-8000-000000000001'::uuid)"]);
 }
@@ -120,7 +129,8 @@ fn time_is_kept(a: &mut Client) {
     let began = Instant::now();
     let untold = value(
         a,
-        "SELECT count(*) FROM crewsnow_ops.rls_matrix() WHERE verdict = 'INCONCLUSIVE' AND remark LIKE '%audit_time is used up%'",
+        "SELECT count(*) FROM crewsnow_ops.rls_matrix() \
+         WHERE verdict = 'INCONCLUSIVE' AND remark LIKE '%audit_time is used up%'",
     );
     assert!(untold.parse::<i32>().expect("a count") > 20, "{untold}");
     // The last table that was begun is looked at to its end.
@@ -138,7 +148,8 @@ fn a_table_that_somebody_has_locked(cluster: &Cluster, a: &mut Client) {
         rows(a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('sound')"),
         ["INCONCLUSIVE"]
     );
-    let own = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('users') WHERE reach = 'read-leak' AND role = 'authenticated'";
+    let own = "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('users') \
+        WHERE reach = 'read-leak' AND role = 'authenticated'";
     assert_eq!(rows(a, own), ["ISOLATED"], "the others are judged");
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     run(&mut b, "ROLLBACK");
@@ -202,10 +213,14 @@ fn a_large_table() {
     let mut a = supabase(&cluster, "large");
     run(
         &mut a,
-        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
-         CREATE FUNCTION private.opaque(p_owner uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN p_owner = auth.uid(); END $$;
-         CREATE TABLE public.proved (user_id uuid NOT NULL REFERENCES auth.users, n integer NOT NULL);
-         INSERT INTO public.proved SELECT ('00000000-0000-4000-8000-00000000000' || (1 + n % 4))::uuid, n FROM generate_series(1, 2000000) AS n;
+        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
+             FROM generate_series(1, 4) AS n;
+         CREATE FUNCTION private.opaque(p_owner uuid) RETURNS boolean
+             LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN p_owner = auth.uid(); END $$;
+         CREATE TABLE public.proved (user_id uuid NOT NULL REFERENCES auth.users,
+             n integer NOT NULL);
+         INSERT INTO public.proved SELECT ('00000000-0000-4000-8000-00000000000' || (1 + n %
+             4))::uuid, n FROM generate_series(1, 2000000) AS n;
          CREATE TABLE public.opaque (LIKE public.proved);
          INSERT INTO public.opaque SELECT * FROM public.proved;
          ALTER TABLE public.proved ENABLE ROW LEVEL SECURITY;
@@ -217,7 +232,8 @@ fn a_large_table() {
     for table in ["proved", "opaque"] {
         run(&mut a, &format!("VACUUM ANALYZE public.{table}"));
     }
-    let read = "SELECT seq_scan || ' ' || coalesce(idx_scan, 0) || ' ' || seq_tup_read FROM pg_stat_user_tables WHERE relname = 'proved'";
+    let read = "SELECT seq_scan || ' ' || coalesce(idx_scan, 0) || ' ' || seq_tup_read \
+        FROM pg_stat_user_tables WHERE relname = 'proved'";
     let blocks =
         "SELECT heap_blks_read + heap_blks_hit FROM pg_statio_user_tables WHERE relname = 'proved'";
     run(&mut a, "SELECT pg_stat_force_next_flush(); SELECT 1");
@@ -227,7 +243,8 @@ fn a_large_table() {
     let mut b = cluster.connect("large");
     let verdicts = rows(
         &mut b,
-        "SELECT DISTINCT reach, verdict, confidence FROM crewsnow_ops.rls_matrix('proved') WHERE reach <> 'planted-rows' ORDER BY 1",
+        "SELECT DISTINCT reach, verdict, confidence FROM crewsnow_ops.rls_matrix('proved') \
+         WHERE reach <> 'planted-rows' ORDER BY 1",
     );
     let took = began.elapsed();
     drop(b);
@@ -245,7 +262,8 @@ fn a_large_table() {
     // A thousand rows are looked at for users whose they are; that is one begun scan, and none to its end.
     let (after, after_blocks) = (value(&mut a, read), value(&mut a, blocks));
     println!(
-        "proved in {took:?}: scans, index scans and rows {before} -> {after}, blocks {before_blocks} -> {after_blocks}"
+        "proved in {took:?}: scans, index scans and rows {before} -> {after}, \
+         blocks {before_blocks} -> {after_blocks}"
     );
     let number =
         |text: &str| text.rsplit(' ').next().and_then(|n| n.parse::<i64>().ok()).expect("a number");
@@ -281,10 +299,12 @@ fn owners_of_tables_gain_and_see_nothing() {
         "SELECT f.* FROM crewsnow_ops.audit_rls() AS f".to_owned(),
         format!("SELECT t.* FROM crewsnow_ops.trace_access('{first}', '{second}') AS t"),
         format!(
-            "SELECT t.* FROM crewsnow_ops.trace_row('public.docs', '{{\"user_id\": \"{first}\"}}') AS t"
+            "SELECT t.* FROM crewsnow_ops.trace_row('public.docs', '{{\"user_id\": \"{first}\"}}') \
+             AS t"
         ),
         format!(
-            "SELECT e.* FROM crewsnow_ops.effective_rls('public.mails', 'authenticated', '{first}') AS e"
+            "SELECT e.* FROM crewsnow_ops.effective_rls('public.mails', 'authenticated', \
+             '{first}') AS e"
         ),
     ];
     for call in calls {
@@ -299,7 +319,8 @@ fn owners_of_tables_gain_and_see_nothing() {
     }
     let verdict = |a: &mut Client, table: &str, reach: &str| {
         let sql = format!(
-            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') WHERE reach = '{reach}' AND identity ~ 'as a new account'"
+            "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('public.{table}') \
+             WHERE reach = '{reach}' AND identity ~ 'as a new account'"
         );
         value(a, &sql)
     };

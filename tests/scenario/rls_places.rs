@@ -7,7 +7,8 @@ use postgres::Client;
 
 const LAST_LINE: &str =
     "SELECT regexp_replace(@ops@run_day1_database_security_audit(), '.*\\n', '')";
-const VERDICTS: &str = "SELECT relation, reach, role, identity, verdict FROM crewsnow_ops.rls_matrix() ORDER BY 1, 2, 3, 4";
+const VERDICTS: &str = "SELECT relation, reach, role, identity, verdict \
+    FROM crewsnow_ops.rls_matrix() ORDER BY 1, 2, 3, 4";
 
 fn last_line(client: &mut Client) -> String {
     value(client, &LAST_LINE.replace("@ops@", "public."))
@@ -17,16 +18,22 @@ fn last_line(client: &mut Client) -> String {
 pub fn leaking_tables(client: &mut Client) {
     run(
         client,
-        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
-         CREATE TABLE public.notes (id integer PRIMARY KEY, user_id uuid NOT NULL REFERENCES auth.users, note text);
+        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
+             FROM generate_series(1, 4) AS n;
+         CREATE TABLE public.notes (id integer PRIMARY KEY,
+             user_id uuid NOT NULL REFERENCES auth.users, note text);
          CREATE INDEX ON public.notes (user_id);
-         CREATE TABLE public.open_notes (LIKE public.notes INCLUDING ALL, FOREIGN KEY (user_id) REFERENCES auth.users);
+         CREATE TABLE public.open_notes (LIKE public.notes INCLUDING ALL,
+             FOREIGN KEY (user_id) REFERENCES auth.users);
          INSERT INTO public.notes SELECT row_number() OVER (), id, 'x' FROM auth.users;
          INSERT INTO public.open_notes SELECT * FROM public.notes;
-         ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY; ALTER TABLE public.open_notes ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE public.open_notes ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid()));
-         CREATE POLICY own ON public.open_notes TO authenticated USING (user_id = (SELECT auth.uid()));
-         CREATE POLICY open ON public.open_notes FOR SELECT TO authenticated USING (note IS NOT NULL);
+         CREATE POLICY own ON public.open_notes TO authenticated
+             USING (user_id = (SELECT auth.uid()));
+         CREATE POLICY open ON public.open_notes FOR SELECT TO authenticated
+             USING (note IS NOT NULL);
          GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes, public.open_notes TO authenticated",
     );
 }
@@ -58,10 +65,13 @@ fn in_any_session_and_transaction() {
         "SET enable_seqscan = off",
         "SET DateStyle = 'German'; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'",
         "SET ROLE pg_read_all_data; SET ROLE NONE",
-        "SET request.jwt.claims = '{\"sub\": \"00000000-0000-4000-8000-000000000001\", \"role\": \"authenticated\"}'",
+        "SET request.jwt.claims = '{\"sub\": \"00000000-0000-4000-8000-000000000001\", \"role\": \
+         \"authenticated\"}'",
         "SET request.jwt.claims = 'not json'",
-        "SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; SET min_parallel_table_scan_size = 0",
-        "SET statement_timeout = '1min'; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '1min'",
+        "SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; \
+         SET min_parallel_table_scan_size = 0",
+        "SET statement_timeout = '1min'; SET lock_timeout = '1s'; \
+         SET idle_in_transaction_session_timeout = '1min'",
         "SET session_replication_role = replica",
     ];
     for setting in settings {
@@ -79,7 +89,8 @@ fn in_any_session_and_transaction() {
     assert_eq!(
         value(
             &mut b,
-            "SELECT concat(current_user, ' ', current_setting('role'), ' ', current_setting('is_superuser'))"
+            "SELECT concat(current_user, ' ', current_setting('role'), ' ', \
+             current_setting('is_superuser'))"
         ),
         "authenticated authenticated off"
     );
@@ -87,7 +98,8 @@ fn in_any_session_and_transaction() {
     assert_eq!(
         value(
             &mut b,
-            "SELECT concat(current_user, ' ', current_setting('role'), ' ', current_setting('is_superuser'))"
+            "SELECT concat(current_user, ' ', current_setting('role'), ' ', \
+             current_setting('is_superuser'))"
         ),
         "postgres none on"
     );
@@ -102,12 +114,14 @@ fn in_any_session_and_transaction() {
 fn the_last_hundred_runs(a: &mut Client) {
     run(
         a,
-        "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; END $$",
+        "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; \
+         END $$",
     );
     assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.rls_runs"), "100");
     for table in ["rls_run_findings", "rls_run_verdicts"] {
         let sql = format!(
-            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS (SELECT FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) FROM crewsnow_ops.{table} AS f"
+            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS (SELECT \
+             FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) FROM crewsnow_ops.{table} AS f"
         );
         assert_eq!(value(a, &sql), "100 true", "{table}");
     }
@@ -115,19 +129,30 @@ fn the_last_hundred_runs(a: &mut Client) {
 
 /// What this transaction has made is looked at, and what it takes back is not.
 fn uncommitted(a: &mut Client) {
-    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
+    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') \
+        WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
     run(
         a,
-        "BEGIN; CREATE TABLE public.fresh (LIKE public.notes INCLUDING ALL, FOREIGN KEY (user_id) REFERENCES auth.users);
-         INSERT INTO public.fresh SELECT * FROM public.notes; GRANT SELECT ON public.fresh TO authenticated;
-         ALTER TABLE public.fresh ENABLE ROW LEVEL SECURITY; CREATE POLICY open ON public.fresh USING (true)",
+        "BEGIN; CREATE TABLE public.fresh (LIKE public.notes INCLUDING ALL,
+             FOREIGN KEY (user_id) REFERENCES auth.users);
+         INSERT INTO public.fresh SELECT * FROM public.notes;
+         GRANT SELECT ON public.fresh TO authenticated;
+         ALTER TABLE public.fresh ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY open ON public.fresh USING (true)",
     );
     assert_eq!(value(a, read), "LEAK");
     run(a, "SAVEPOINT s; ALTER POLICY open ON public.fresh USING (user_id = auth.uid())");
     assert_eq!(value(a, read), "ISOLATED");
     run(a, "ROLLBACK TO s");
     assert_eq!(value(a, read), "LEAK");
-    assert!(value(a, "SELECT crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE object LIKE '%public.fresh' AND rule = 'read-leak'").starts_with("PROVED"));
+    assert!(
+        value(
+            a,
+            "SELECT crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+        WHERE object LIKE '%public.fresh' AND rule = 'read-leak'"
+        )
+        .starts_with("PROVED")
+    );
     assert_eq!(value(a, read), "LEAK", "what was tried is taken back");
     run(a, "ROLLBACK");
     assert_eq!(value(a, "SELECT to_regclass('public.fresh') IS NULL"), "t");
@@ -211,7 +236,8 @@ fn without_clients_nothing_has_passed() {
     let mut a = cluster.create_database("bare");
     run(
         &mut a,
-        "CREATE TABLE public.notes (id integer, user_id uuid, note text); INSERT INTO public.notes VALUES (1, gen_random_uuid(), 'x')",
+        "CREATE TABLE public.notes (id integer, user_id uuid, note text); \
+         INSERT INTO public.notes VALUES (1, gen_random_uuid(), 'x')",
     );
     assert_ne!(last_line(&mut a), "ALL CHECKS PASSED");
     assert_eq!(
@@ -251,27 +277,41 @@ fn another_application(cluster: &Cluster) {
         &mut a,
         "CREATE ROLE shop_user; CREATE ROLE shop_visitor;
          CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO shop_user, shop_visitor;
-         CREATE TABLE shop.customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
-         CREATE FUNCTION shop.me() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('app.user_id', true), '')::bigint $$;
+         CREATE TABLE shop.customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             name text);
+         CREATE FUNCTION shop.me() RETURNS bigint LANGUAGE sql STABLE AS $$
+             SELECT nullif(current_setting('app.user_id', true), '')::bigint $$;
          INSERT INTO shop.customers (name) SELECT 'customer ' || n FROM generate_series(1, 5) AS n;
-         CREATE TABLE shop.orders (id integer PRIMARY KEY, customer_id bigint NOT NULL REFERENCES shop.customers, total numeric);
-         CREATE TABLE shop.carts (LIKE shop.orders INCLUDING ALL, FOREIGN KEY (customer_id) REFERENCES shop.customers);
-         CREATE TABLE shop.reviews (LIKE shop.orders INCLUDING ALL, FOREIGN KEY (customer_id) REFERENCES shop.customers);
-         INSERT INTO shop.orders SELECT id, id, 10 FROM shop.customers; INSERT INTO shop.carts TABLE shop.orders; INSERT INTO shop.reviews TABLE shop.orders;
-         ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
-         ALTER TABLE shop.carts ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.reviews ENABLE ROW LEVEL SECURITY;
+         CREATE TABLE shop.orders (id integer PRIMARY KEY,
+             customer_id bigint NOT NULL REFERENCES shop.customers, total numeric);
+         CREATE TABLE shop.carts (LIKE shop.orders INCLUDING ALL,
+             FOREIGN KEY (customer_id) REFERENCES shop.customers);
+         CREATE TABLE shop.reviews (LIKE shop.orders INCLUDING ALL,
+             FOREIGN KEY (customer_id) REFERENCES shop.customers);
+         INSERT INTO shop.orders SELECT id, id, 10 FROM shop.customers;
+         INSERT INTO shop.carts TABLE shop.orders; INSERT INTO shop.reviews TABLE shop.orders;
+         ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.carts ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.reviews ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON shop.orders USING (customer_id = shop.me());
-         CREATE POLICY own ON shop.carts USING (customer_id = nullif(current_setting('app.user_id', true), '')::bigint OR current_setting('app.user_id', true) IS NULL OR total > 5);
+         CREATE POLICY own ON shop.carts USING (customer_id =
+             nullif(current_setting('app.user_id', true), '')::bigint
+             OR current_setting('app.user_id', true) IS NULL OR total > 5);
          CREATE POLICY own ON shop.reviews USING (customer_id = shop.me()) WITH CHECK (true);
          GRANT SELECT, INSERT, UPDATE, DELETE ON shop.orders, shop.carts, shop.reviews TO shop_user;
-         ALTER DATABASE shop SET crewsnow_ops.user_role = 'shop_user'; ALTER DATABASE shop SET crewsnow_ops.anonymous_role = 'shop_visitor';
-         ALTER DATABASE shop SET crewsnow_ops.users_table = 'shop.customers'; ALTER DATABASE shop SET crewsnow_ops.claims = 'app.user_id=sub';
+         ALTER DATABASE shop SET crewsnow_ops.user_role = 'shop_user';
+         ALTER DATABASE shop SET crewsnow_ops.anonymous_role = 'shop_visitor';
+         ALTER DATABASE shop SET crewsnow_ops.users_table = 'shop.customers';
+         ALTER DATABASE shop SET crewsnow_ops.claims = 'app.user_id=sub';
          ALTER DATABASE shop SET crewsnow_ops.identity_functions = 'shop.me()'",
     );
     let mut a = cluster.connect("shop");
     let told = rows(
         &mut a,
-        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() WHERE identity = 'shop_user as a new account' AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
+        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() \
+         WHERE identity = 'shop_user as a new account' \
+         AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
     );
     assert_eq!(
         told,
@@ -289,7 +329,8 @@ fn another_application(cluster: &Cluster) {
     );
     let proofs = rows(
         &mut a,
-        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND rule IN ('read-leak', 'forged-rows')",
+        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+         WHERE remediation IS NOT NULL AND rule IN ('read-leak', 'forged-rows')",
     );
     assert!(
         proofs.len() >= 2 && proofs.iter().all(|proof| proof.contains("|PROVED")),
@@ -297,7 +338,8 @@ fn another_application(cluster: &Cluster) {
     );
     let users = rows(
         &mut a,
-        "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('shop.orders') WHERE identity LIKE '% as user %'",
+        "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('shop.orders') \
+         WHERE identity LIKE '% as user %'",
     );
     assert_eq!(users, ["ISOLATED"]);
 }

@@ -5,28 +5,37 @@ use crate::replication::wait_until;
 use harness::{Cluster, rows, run, sqlstate, value};
 use postgres::Client;
 
-const ROWS: &str = "SELECT id, event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address, user_agent, created_at
+const ROWS: &str = "SELECT id, event_type, user_id, payload, execution_time_ms, function_name,
+        endpoint, ip_address, user_agent, created_at
     FROM event_log ORDER BY id";
 const WEBHOOKS: &str = "SELECT * FROM processed_events ORDER BY event_id";
 /// What the views answer, without the columns that move with the clock.
 const ANSWERS: &str = "
-    SELECT 'edge', function_name, total_calls, avg_execution_time, p95_latency, timeout_count, error_5xx_count FROM edge_functions_monitoring
-    UNION ALL SELECT 'errors', function_name, sum(total_requests), sum(error_5xx_count), NULL, NULL, NULL FROM error_rate_monitoring GROUP BY 2
-    UNION ALL SELECT 'webhooks', NULL, sum(total_events), sum(failed_events), NULL, NULL, NULL FROM stripe_webhook_monitoring
+    SELECT 'edge', function_name, total_calls, avg_execution_time, p95_latency, timeout_count,
+        error_5xx_count FROM edge_functions_monitoring
+    UNION ALL SELECT 'errors', function_name, sum(total_requests), sum(error_5xx_count), NULL,
+        NULL, NULL FROM error_rate_monitoring GROUP BY 2
+    UNION ALL SELECT 'webhooks', NULL, sum(total_events), sum(failed_events), NULL, NULL, NULL
+        FROM stripe_webhook_monitoring
     ORDER BY 1, 2";
 /// All that is counted, in minutes and days.
-const COUNTED: &str = "SELECT function_name, minute, calls, errors_5xx, over_5s, latency FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
+const COUNTED: &str = "SELECT function_name, minute, calls, errors_5xx, over_5s, latency \
+    FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
 
 /// Events of five days and of now, some counted and some not, in partitions and in the default one.
 const DAYS: &str = "
-    INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at, user_id, ip_address)
-    SELECT 'edge_function_call', 'function-' || n % 3, abs(n) % 7000, jsonb_build_object('status_code', CASE WHEN n % 9 = 0 THEN 500 ELSE 200 END),
+    INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at,
+        user_id, ip_address)
+    SELECT 'edge_function_call', 'function-' || n % 3, abs(n) % 7000,
+        jsonb_build_object('status_code', CASE WHEN n % 9 = 0 THEN 500 ELSE 200 END),
         now() - n * interval '7 minutes', gen_random_uuid(), '10.0.0.1'
     FROM generate_series(-600, 1200) AS n;
     SELECT * FROM crewsnow_ops.roll_up_events();
     INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
-    SELECT 'edge_function_call', 'late', 3000, now() - n * interval '20 minutes' FROM generate_series(0, 200) AS n;
-    SELECT crewsnow_ops.record_stripe_webhook('evt_' || n, 'invoice.paid', n % 4 <> 0, 'because') FROM generate_series(1, 40) AS n";
+    SELECT 'edge_function_call', 'late', 3000, now() - n * interval '20 minutes'
+        FROM generate_series(0, 200) AS n;
+    SELECT crewsnow_ops.record_stripe_webhook('evt_' || n, 'invoice.paid', n % 4 <> 0, 'because')
+        FROM generate_series(1, 40) AS n";
 
 fn all(client: &mut Client) -> Vec<Vec<String>> {
     [ROWS, WEBHOOKS, ANSWERS].iter().map(|sql| rows(client, sql)).collect()
@@ -37,10 +46,12 @@ pub fn is_counted(client: &mut Client) {
     while value(client, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
     let floor = "coalesce((SELECT floor FROM crewsnow_ops.raw_event_floor), '-infinity')";
     let counted = format!(
-        "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups WHERE minute >= {floor} GROUP BY 1 ORDER BY 1"
+        "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups WHERE minute >= {floor} \
+         GROUP BY 1 ORDER BY 1"
     );
     let raw = format!(
-        "SELECT function_name COLLATE \"C\", count(*) FROM event_log WHERE function_name IS NOT NULL AND created_at >= {floor} GROUP BY 1 ORDER BY 1"
+        "SELECT function_name COLLATE \"C\", count(*) FROM event_log \
+         WHERE function_name IS NOT NULL AND created_at >= {floor} GROUP BY 1 ORDER BY 1"
     );
     assert_eq!(rows(client, &counted), rows(client, &raw));
 }
@@ -71,7 +82,8 @@ fn a_restored_database_answers_and_counts_the_same() {
     // A payload that is small where it is stored and large in itself must be refused at once, not by the restore.
     run(
         &mut source,
-        "CREATE TABLE large (p jsonb); INSERT INTO large SELECT jsonb_build_object('x', repeat('a', 5000000))",
+        "CREATE TABLE large (p jsonb); \
+         INSERT INTO large SELECT jsonb_build_object('x', repeat('a', 5000000))",
     );
     assert_eq!(
         sqlstate(
@@ -117,7 +129,8 @@ fn a_restored_database_answers_and_counts_the_same() {
         assert_eq!(sqlstate(&mut restored, "DELETE FROM event_log"), "42501", "{name}");
         run(
             &mut restored,
-            "INSERT INTO event_log (event_type, function_name, tx) SELECT 'x', 'spoof', 1 FROM generate_series(1, 3)",
+            "INSERT INTO event_log (event_type, function_name, tx) SELECT 'x', 'spoof', 1 \
+             FROM generate_series(1, 3)",
         );
         is_counted(&mut restored);
         let spoofs =
@@ -139,10 +152,14 @@ fn restored_on_another_day() {
     run(
         &mut a,
         "CREATE TABLE crewsnow_ops.event_log_20200101 (LIKE event_log INCLUDING ALL);
-         CREATE INDEX event_log_20200101_tx_created_at_idx ON crewsnow_ops.event_log_20200101 USING brin (tx, created_at);
-         ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.event_log_20200101 FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');
-         INSERT INTO event_log (event_type, function_name, created_at) SELECT 'x', 'old', '2020-01-01 12:00+00' FROM generate_series(1, 9);
-         INSERT INTO event_log (event_type, function_name, created_at) SELECT 'x', 'older', '2019-01-01 12:00+00' FROM generate_series(1, 4)",
+         CREATE INDEX event_log_20200101_tx_created_at_idx ON crewsnow_ops.event_log_20200101
+             USING brin (tx, created_at);
+         ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.event_log_20200101 FOR VALUES
+             FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');
+         INSERT INTO event_log (event_type, function_name, created_at)
+             SELECT 'x', 'old', '2020-01-01 12:00+00' FROM generate_series(1, 9);
+         INSERT INTO event_log (event_type, function_name, created_at)
+             SELECT 'x', 'older', '2019-01-01 12:00+00' FROM generate_series(1, 4)",
     );
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     let mut b = dump_and_restore(&cluster, "monday", "friday", &[], &[]);
@@ -184,7 +201,8 @@ fn clones_and_clusters_that_were_set_back_are_noticed() {
     // Another cluster's identifier.
     run(
         &mut a,
-        "UPDATE crewsnow_ops.rollup_state SET system_identifier = 1; UPDATE crewsnow_ops.event_rollups SET calls = 1000",
+        "UPDATE crewsnow_ops.rollup_state SET system_identifier = 1; \
+         UPDATE crewsnow_ops.event_rollups SET calls = 1000",
     );
     assert_eq!(value(&mut a, count), "1");
     is_counted(&mut a);
@@ -193,7 +211,8 @@ fn clones_and_clusters_that_were_set_back_are_noticed() {
     let mut c = cluster.connect("original");
     run(
         &mut c,
-        "BEGIN; SELECT crewsnow_ops.record_edge_call('lost', 1, 200); SELECT * FROM crewsnow_ops.roll_up_events()",
+        "BEGIN; SELECT crewsnow_ops.record_edge_call('lost', 1, 200); \
+         SELECT * FROM crewsnow_ops.roll_up_events()",
     );
     cluster.stop("immediate");
     cluster.boot();
@@ -209,8 +228,10 @@ fn retention_drops_counted_days_and_nothing_else() {
         "DO $$ BEGIN FOR day IN 1..5 LOOP EXECUTE format(
             'CREATE TABLE crewsnow_ops.past_%s (LIKE event_log INCLUDING ALL);
              CREATE INDEX ON crewsnow_ops.past_%s USING brin (tx, created_at);
-             ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.past_%s FOR VALUES FROM (%L) TO (%L)', day, day, day,
-            date_trunc('day', now(), 'UTC') - day * interval '1 day', date_trunc('day', now(), 'UTC') - (day - 1) * interval '1 day');
+             ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.past_%s FOR VALUES FROM (%L) TO \
+                 (%L)', day, day, day,
+            date_trunc('day', now(), 'UTC') - day * interval '1 day',
+                date_trunc('day', now(), 'UTC') - (day - 1) * interval '1 day');
          END LOOP; END $$;
          INSERT INTO event_log (event_type, function_name, created_at)
             SELECT 'x', 'f', now() - n * interval '1 hour' FROM generate_series(0, 200) AS n",
@@ -222,7 +243,8 @@ fn retention_drops_counted_days_and_nothing_else() {
     let calls = "SELECT sum(calls) FROM crewsnow_ops.event_rollups";
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '3 days')",
+        "INSERT INTO event_log (event_type, function_name, created_at) \
+         VALUES ('x', 'f', now() - interval '3 days')",
     );
     assert_eq!(rows(&mut a, retain), ["0|0|0|f"], "an old row is not counted yet");
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.raw_event_floor"), "0");
@@ -232,7 +254,8 @@ fn retention_drops_counted_days_and_nothing_else() {
     let mut b = cluster.connect("retention");
     run(
         &mut b,
-        "BEGIN; INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '4 days')",
+        "BEGIN; INSERT INTO event_log (event_type, function_name, created_at) \
+         VALUES ('x', 'f', now() - interval '4 days')",
     );
     let partly = rows(&mut a, retain);
     assert!(partly[0].starts_with("0|") && partly[0].ends_with("|f"), "{partly:?}");
@@ -263,13 +286,15 @@ fn retention_drops_counted_days_and_nothing_else() {
     writers.into_iter().for_each(|writer| writer.join().expect("a writer ends"));
     assert!(done[0].starts_with("3|") && done[0].ends_with("|t"), "{done:?}");
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
-    let kept = "SELECT min(created_at) >= date_trunc('day', now() - interval '2 days', 'UTC') FROM event_log";
+    let kept = "SELECT min(created_at) >= date_trunc('day', now() - interval '2 days', 'UTC') \
+        FROM event_log";
     assert_eq!(value(&mut a, kept), "t");
     assert_eq!(value(&mut a, calls), "203", "the counts stay");
     // A row that is later than that is kept, and not counted.
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '9 days')",
+        "INSERT INTO event_log (event_type, function_name, created_at) \
+         VALUES ('x', 'f', now() - interval '9 days')",
     );
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     assert_eq!(value(&mut a, calls), "203");
@@ -289,7 +314,8 @@ fn retention_drops_counted_days_and_nothing_else() {
     assert_eq!(
         value(
             &mut a,
-            "SELECT min(minute) >= now() - interval '1 day 1 minute' FROM crewsnow_ops.event_rollups"
+            "SELECT min(minute) >= now() - interval '1 day 1 minute' \
+             FROM crewsnow_ops.event_rollups"
         ),
         "t"
     );
@@ -346,11 +372,13 @@ fn a_subscriber_counts_what_it_receives() {
     let mut subscriber = cluster.create_database("subscriber");
     run(
         &mut publisher,
-        "CREATE PUBLICATION events FOR TABLE event_log, processed_events WITH (publish_via_partition_root)",
+        "CREATE PUBLICATION events FOR TABLE event_log, processed_events \
+         WITH (publish_via_partition_root)",
     );
     run(
         &mut publisher,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 10)",
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' \
+         FROM generate_series(1, 10)",
     );
     let connection =
         format!("host={} user=postgres dbname=publisher", publisher_cluster.socket().display());
@@ -387,21 +415,24 @@ fn odd_surroundings() {
     run(&mut a, "SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kolkata'");
     assert_eq!(rows(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["0|t"]);
     run(&mut a, "SET DateStyle = 'ISO'; SET TimeZone = 'UTC'");
-    let bounds = "SELECT count(*) FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
+    let bounds = "SELECT count(*) FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits
+            WHERE inhparent = 'event_log'::regclass)
         AND pg_get_expr(relpartbound, oid) LIKE '%TO (''%00:00:00+00'')'";
     assert_eq!(value(&mut a, bounds), "3");
     // Somebody's own partition, without an end.
     let mut b = cluster.create_database("endless");
     run(
         &mut b,
-        "DO $$ BEGIN EXECUTE format('CREATE TABLE late PARTITION OF event_log FOR VALUES FROM (%L) TO (MAXVALUE)', current_date + 1); END $$;
+        "DO $$ BEGIN EXECUTE format('CREATE TABLE late PARTITION OF event_log FOR VALUES FROM (%L) \
+             TO (MAXVALUE)', current_date + 1); END $$;
          SELECT crewsnow_ops.record_edge_call('f', 1, 200)",
     );
     assert_eq!(rows(&mut b, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["1|t"]);
     // Webhooks that are removed while somebody rolls up.
     run(
         &mut b,
-        "INSERT INTO processed_events (event_id, event_type, status) SELECT 'e' || n, 'x', 'failed' FROM generate_series(1, 10) AS n",
+        "INSERT INTO processed_events (event_id, event_type, status) \
+         SELECT 'e' || n, 'x', 'failed' FROM generate_series(1, 10) AS n",
     );
     let mut c = cluster.connect("endless");
     run(&mut c, "BEGIN; SELECT * FROM crewsnow_ops.roll_up_events()");
@@ -419,11 +450,13 @@ fn odd_surroundings() {
     // A delivery after a failure is no old backlog.
     run(
         &mut b,
-        "ALTER SCHEMA renamed RENAME TO public; SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)",
+        "ALTER SCHEMA renamed RENAME TO public; \
+         SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)",
     );
     run(
         &mut b,
-        "UPDATE processed_events SET received_at = now() - interval '2 hours', processed_at = now() - interval '2 hours'",
+        "UPDATE processed_events SET received_at = now() - interval '2 hours', \
+         processed_at = now() - interval '2 hours'",
     );
     run(&mut b, "SELECT crewsnow_ops.record_stripe_webhook('r', 'x', NULL)");
     assert_eq!(
@@ -440,7 +473,8 @@ fn a_bounded_roll_up_is_resumed() {
     run(
         &mut a,
         "DO $$ BEGIN FOR i IN 1..150 LOOP
-            INSERT INTO event_log (event_type, function_name, execution_time_ms) SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
+            INSERT INTO event_log (event_type, function_name, execution_time_ms)
+                SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
             COMMIT;
          END LOOP; END $$",
     );
@@ -467,12 +501,15 @@ fn a_bounded_roll_up_is_resumed() {
     // A transaction is counted whole, however large.
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one' FROM generate_series(1, 60000);
-         INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two' FROM generate_series(1, 60000)",
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one'
+             FROM generate_series(1, 60000);
+         INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two'
+             FROM generate_series(1, 60000)",
     );
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)",
+        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' \
+         FROM generate_series(1, 60000)",
     );
     for call in 0.. {
         assert!(call < 500, "it does not end");
@@ -482,7 +519,8 @@ fn a_bounded_roll_up_is_resumed() {
     }
     is_counted(&mut a);
     // In the steady state a view reads the blocks of the last range, not the table.
-    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
+    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables \
+        WHERE relname = 'event_log_default'";
     run(&mut a, "SELECT pg_stat_force_next_flush()");
     let before: i64 = value(&mut a, read).parse().expect("a number");
     run(&mut a, "SELECT * FROM edge_functions_monitoring; SELECT pg_stat_force_next_flush()");
