@@ -1,5 +1,5 @@
-//! Decisions about the demo application: healthy, it is GO; each fault gives the expected verdict and
-//! reason.
+//! Decisions about the demo application. The healthy demo is GO, and each fault changes the
+//! decision and the reasons as expected.
 
 use crate::replication::wait_until;
 use harness::{Cluster, both, rows, run, sqlstate, value};
@@ -196,7 +196,7 @@ fn each_fault_fails_its_criterion(a: &mut Client) {
             "GO_WITH_CAUTION|75|0|1|f",
             "WARNING payments: NO_EVIDENCE: measurement failed: ",
         ),
-        // Of two faults, neither hides the other.
+        // Two faults at once: neither hides the other.
         (
             "DROP FUNCTION e2e.first_evening(); CREATE POLICY oops ON consents TO authenticated \
              USING (true)",
@@ -416,10 +416,10 @@ fn releases_have_their_own_evidence(a: &mut Client) {
         NULL";
     let soon = "SELECT decision, valid_until - now() < '31 minutes' FROM \
         crewsnow_ops.decide('go_no_go', 'v2')";
-    assert_eq!(with(a, alone, |a| rows(a, soon)), ["GO|t"], "it ends with its evidence");
-    let of_none = "SELECT decision FROM make_go_no_go_decision()";
+    assert_eq!(with(a, alone, |a| rows(a, soon)), ["GO|t"], "the decision ends with its evidence");
+    let without_release = "SELECT decision FROM make_go_no_go_decision()";
     assert_eq!(
-        with(a, alone, |a| value(a, of_none)),
+        with(a, alone, |a| value(a, without_release)),
         "GO_WITH_CAUTION",
         "evidence of a release counts for that release only"
     );

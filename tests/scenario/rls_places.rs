@@ -1,4 +1,5 @@
-//! The audit where it has to work all the same: in an open transaction, read-only, on a standby, as a reader, without Supabase.
+//! The audit in any session: in an open transaction, read-only, on a standby, as a reader, and for
+//! applications without Supabase.
 
 use crate::replication::wait_until;
 use crate::rls_hostile::supabase;
@@ -14,7 +15,7 @@ fn last_line(client: &mut Client) -> String {
     value(client, &LAST_LINE.replace("@ops@", "public."))
 }
 
-/// Two tables, one of which leaks.
+/// Creates public.notes, which is isolated, and public.open_notes, which leaks.
 pub fn leaking_tables(client: &mut Client) {
     run(
         client,
@@ -39,7 +40,7 @@ pub fn leaking_tables(client: &mut Client) {
 }
 
 #[test]
-fn in_any_session_and_transaction() {
+fn verdicts_do_not_depend_on_the_session() {
     let cluster = Cluster::start("rls_places", "");
     let mut a = supabase(&cluster, "places");
     leaking_tables(&mut a);
@@ -81,7 +82,7 @@ fn in_any_session_and_transaction() {
         assert!(last_line(&mut b).contains("1 critical"), "{setting}: {}", last_line(&mut b));
         assert_eq!(rows(&mut b, VERDICTS), expected, "{setting}: again");
     }
-    // A role of clients, too, once it may.
+    // A client role with the access level reader gets the same verdicts.
     run(&mut a, "SELECT crewsnow_ops.grant_access('authenticated', 'reader')");
     let mut b = cluster.connect("places");
     run(&mut b, "SET ROLE authenticated");
@@ -104,14 +105,14 @@ fn in_any_session_and_transaction() {
         "postgres none on"
     );
     run(&mut a, "SELECT crewsnow_ops.revoke_access('authenticated')");
-    uncommitted(&mut a);
-    as_a_reader(&cluster, &mut a, &expected);
-    no_transaction_id(&mut a);
-    the_last_hundred_runs(&mut a);
+    uncommitted_changes_are_audited(&mut a);
+    a_reader_gets_the_same_verdicts(&cluster, &mut a, &expected);
+    reports_need_no_transaction_id(&mut a);
+    the_last_hundred_runs_are_kept(&mut a);
 }
 
-/// Of what is kept of older audits nothing is left behind.
-fn the_last_hundred_runs(a: &mut Client) {
+/// Recording a run removes the findings and verdicts of runs beyond the last hundred.
+fn the_last_hundred_runs_are_kept(a: &mut Client) {
     run(
         a,
         "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; \
@@ -120,15 +121,16 @@ fn the_last_hundred_runs(a: &mut Client) {
     assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.rls_runs"), "100");
     for table in ["rls_run_findings", "rls_run_verdicts"] {
         let sql = format!(
-            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS (SELECT \
-             FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) FROM crewsnow_ops.{table} AS f"
+            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS ( \
+                 SELECT FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) \
+             FROM crewsnow_ops.{table} AS f"
         );
         assert_eq!(value(a, &sql), "100 true", "{table}");
     }
 }
 
-/// What this transaction has made is looked at, and what it takes back is not.
-fn uncommitted(a: &mut Client) {
+/// The audit sees the transaction's own changes, and none that it has rolled back.
+fn uncommitted_changes_are_audited(a: &mut Client) {
     let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') \
         WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
     run(
@@ -149,16 +151,16 @@ fn uncommitted(a: &mut Client) {
         value(
             a,
             "SELECT crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
-        WHERE object LIKE '%public.fresh' AND rule = 'read-leak'"
+             WHERE object LIKE '%public.fresh' AND rule = 'read-leak'"
         )
         .starts_with("PROVED")
     );
-    assert_eq!(value(a, read), "LEAK", "what was tried is taken back");
+    assert_eq!(value(a, read), "LEAK", "the proof is rolled back");
     run(a, "ROLLBACK");
     assert_eq!(value(a, "SELECT to_regclass('public.fresh') IS NULL"), "t");
 }
 
-fn as_a_reader(cluster: &Cluster, a: &mut Client, expected: &[String]) {
+fn a_reader_gets_the_same_verdicts(cluster: &Cluster, a: &mut Client, expected: &[String]) {
     run(a, "CREATE ROLE r LOGIN; SELECT crewsnow_ops.grant_access('r', 'reader')");
     let mut r = cluster.connect_as("r", "places");
     assert_eq!(sqlstate(&mut r, "SELECT FROM public.notes"), "42501");
@@ -171,8 +173,8 @@ fn as_a_reader(cluster: &Cluster, a: &mut Client, expected: &[String]) {
     run(a, "RESET SESSION AUTHORIZATION");
 }
 
-/// Reading takes no transaction id, so it leaves nothing behind anywhere.
-fn no_transaction_id(a: &mut Client) {
+/// Reports write nothing, so they need no transaction id.
+fn reports_need_no_transaction_id(a: &mut Client) {
     run(a, "BEGIN");
     for sql in [
         "SELECT count(*) FROM crewsnow_ops.audit_rls()",
@@ -186,7 +188,7 @@ fn no_transaction_id(a: &mut Client) {
 }
 
 #[test]
-fn on_a_standby() {
+fn a_standby_gives_the_same_verdicts() {
     let primary = Cluster::start("rls_primary", "");
     let mut a = supabase(&primary, "ops");
     leaking_tables(&mut a);
@@ -206,11 +208,11 @@ fn on_a_standby() {
         "0"
     );
     let (u, v) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
-    let doors = rows(
+    let leaks = rows(
         &mut b,
         &format!("SELECT object, verdict, proof FROM crewsnow_ops.trace_access('{u}', '{v}')"),
     );
-    assert_eq!(doors, ["table public.open_notes|LEAK|not tried: the transaction is read-only"]);
+    assert_eq!(leaks, ["table public.open_notes|LEAK|not tried: the transaction is read-only"]);
     assert_ne!(
         value(&mut b, "SELECT count(*) FROM crewsnow_ops.trace_row('open_notes', '{\"id\": 1}')"),
         "0"
@@ -229,9 +231,9 @@ fn on_a_standby() {
     }
 }
 
-/// Where nothing can be looked at, nothing is found; that is no clean bill.
+/// Without client roles the audit finds no leak, but it does not pass either.
 #[test]
-fn without_clients_nothing_has_passed() {
+fn without_client_roles_the_audit_does_not_pass() {
     let cluster = Cluster::start("rls_nobody", "");
     let mut a = cluster.create_database("bare");
     run(
@@ -252,7 +254,7 @@ fn without_clients_nothing_has_passed() {
     ] {
         run(&mut a, sql);
     }
-    // Roles, but neither accounts nor a function that tells who asks.
+    // Client roles exist, but neither a users table nor an identity function.
     run(
         &mut a,
         "CREATE ROLE anon; CREATE ROLE authenticated; GRANT SELECT ON public.notes TO anon",
@@ -267,11 +269,11 @@ fn without_clients_nothing_has_passed() {
         rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('notes')"),
         ["CLOSED"]
     );
-    another_application(&cluster);
+    an_application_without_supabase_is_audited(&cluster);
 }
 
-/// An application that is no Supabase project: its own role, accounts with numbers, and a setting that says who asks.
-fn another_application(cluster: &Cluster) {
+/// An application with its own client roles, numeric user ids, and the user id in a setting.
+fn an_application_without_supabase_is_audited(cluster: &Cluster) {
     let mut a = cluster.create_database("shop");
     run(
         &mut a,
@@ -295,8 +297,8 @@ fn another_application(cluster: &Cluster) {
          ALTER TABLE shop.carts ENABLE ROW LEVEL SECURITY;
          ALTER TABLE shop.reviews ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON shop.orders USING (customer_id = shop.me());
-         CREATE POLICY own ON shop.carts USING (customer_id =
-             nullif(current_setting('app.user_id', true), '')::bigint
+         CREATE POLICY own ON shop.carts USING (
+             customer_id = nullif(current_setting('app.user_id', true), '')::bigint
              OR current_setting('app.user_id', true) IS NULL OR total > 5);
          CREATE POLICY own ON shop.reviews USING (customer_id = shop.me()) WITH CHECK (true);
          GRANT SELECT, INSERT, UPDATE, DELETE ON shop.orders, shop.carts, shop.reviews TO shop_user;
@@ -307,14 +309,14 @@ fn another_application(cluster: &Cluster) {
          ALTER DATABASE shop SET crewsnow_ops.identity_functions = 'shop.me()'",
     );
     let mut a = cluster.connect("shop");
-    let told = rows(
+    let verdicts = rows(
         &mut a,
         "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() \
          WHERE identity = 'shop_user as a new account' \
          AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
     );
     assert_eq!(
-        told,
+        verdicts,
         [
             "shop.carts|destruction|LEAK",
             "shop.carts|forged-rows|LEAK",

@@ -1,13 +1,14 @@
-//! Users of the same team, of another, and of none: what is reached within a team is meant, what is reached beyond it may not be.
+//! Reach within a team is SHARED. Reach beyond a team is a suspected leak.
 
 use crate::rls_hostile::supabase;
 use harness::{Cluster, rows, run};
 
 #[test]
-fn teams() {
+fn reach_beyond_a_team_is_a_suspected_leak() {
     let cluster = Cluster::start("rls_teams", "");
     let mut a = supabase(&cluster, "teams");
-    // Teams of 1 and 6, 3 and 4, 5, and 7; 2 is in none, and 1 is a friend of 3.
+    // The members of the teams are 1 and 6; 3 and 4; 5; 7. User 2 is in no team. User 1 is a friend
+    // of 3.
     run(
         &mut a,
         "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
@@ -52,7 +53,7 @@ fn teams() {
                  GRANT SELECT ON public.team_of TO authenticated",
             );
         }
-        // The first owners are 1 and 2, so that somebody is tried who is in no team.
+        // User 2 is among the first owners, so the audit tries a user without a team.
         run(
             &mut a,
             &format!(
@@ -70,7 +71,7 @@ fn teams() {
             ),
         );
     }
-    let told = |a: &mut _, table: &str| {
+    let cells = |a: &mut _, table: &str| {
         rows(
             a,
             &format!(
@@ -82,28 +83,27 @@ fn teams() {
             ),
         )
     };
-    let team = told(&mut a, "team_notes");
+    let team = cells(&mut a, "team_notes");
     assert!(
         team.iter().all(|row| row.starts_with("SHARED OBSERVED")
             && row.contains(
                 "; no row is reached of the 4 users who share no team with the identity \
-                    in public.members"
+                 in public.members"
             )),
         "{team:?}"
     );
     assert!(!team.is_empty());
     assert_eq!(
-        told(&mut a, "friend_notes"),
-        ["SHARED OBSERVED some foreign rows: not every user reaches it; \
-             the identity also reaches a row of a user who shares no team with it in \
-             public.members"]
+        cells(&mut a, "friend_notes"),
+        ["SHARED OBSERVED some foreign rows: not every user reaches it; the identity also \
+            reaches a row of a user who shares no team with it in public.members"]
     );
-    let member = told(&mut a, "member_notes");
+    let member = cells(&mut a, "member_notes");
     assert!(
         member.iter().any(|row| row.starts_with("LEAK SUSPECTED")
             && row.ends_with(
                 "no two of whom share a team in public.members, \
-                reached the same row of another user"
+                 reached the same row of another user"
             )),
         "{member:?}"
     );
