@@ -1,14 +1,16 @@
-//! Where events lie, who else is at work there, and that none of it hides one.
+//! Events stay visible and are counted once, however their partitions are stored and whatever other
+//! sessions do to them.
 
 use crate::replication::wait_until;
 use crate::telemetry::is_counted;
 use harness::{Cluster, run, sqlstate, value};
 use postgres::Client;
 
-const WRITE: &str = "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 5000);";
+const WRITE: &str = "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' \
+    FROM generate_series(1, 5000);";
 const CALLS: &str = "SELECT total_calls FROM edge_functions_monitoring";
 const ROLL_UP: &str = "SELECT * FROM crewsnow_ops.roll_up_events()";
-/// A partition that holds now, with ranges of few blocks.
+/// A partition for the current time, with a BRIN index of four blocks a range.
 const TODAY: &str =
     "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('yesterday') TO ('tomorrow');
     CREATE INDEX today_idx ON today USING brin (tx, created_at) WITH (pages_per_range = 4);";
@@ -17,15 +19,15 @@ fn calls(client: &mut Client) -> String {
     value(client, CALLS)
 }
 
-/// Pages that were never logged have no position in the WAL, and may hold anything.
+/// Pages that were not WAL-logged have no usable LSN. Their age is unknown, so they are read.
 #[test]
-fn what_is_not_logged_is_counted_too() {
+fn events_that_were_not_wal_logged_are_counted() {
     let mut cluster =
         Cluster::start("unlogged", "allow_in_place_tablespaces = on\nmax_wal_senders = 0");
     let mut a = cluster.create_database("unlogged");
     run(&mut a, TODAY);
     run(&mut a, WRITE);
-    // Twice, so that there is a position to go by.
+    // Two roll-ups, so that an LSN is stored as a starting point.
     run(&mut a, ROLL_UP);
     run(&mut a, ROLL_UP);
     assert_ne!(value(&mut a, "SELECT mark_lsn FROM crewsnow_ops.rollup_state"), "0/0");
@@ -39,11 +41,12 @@ fn what_is_not_logged_is_counted_too() {
     drop(a);
     cluster.stop("fast");
     cluster.boot();
-    // Moved without being logged, pages keep the positions that they had, whatever is added to them then.
+    // Pages that move without WAL keep their old LSN, although a row is added to them.
     let mut a = cluster.connect("unlogged");
     run(
         &mut a,
-        "BEGIN; ALTER TABLE today SET TABLESPACE elsewhere; SELECT log_system_event('x', p_function_name => 'f'); COMMIT",
+        "BEGIN; ALTER TABLE today SET TABLESPACE elsewhere; \
+         SELECT log_system_event('x', p_function_name => 'f'); COMMIT",
     );
     assert_eq!(calls(&mut a), "5001", "moved");
     run(&mut a, "ALTER SYSTEM RESET wal_level");
@@ -64,9 +67,10 @@ fn what_is_not_logged_is_counted_too() {
     is_counted(&mut a);
 }
 
-/// What is not logged does not reach a standby, which says so instead of counting without it.
+/// An unlogged partition does not reach a standby. The standby raises an error instead of counting
+/// without it.
 #[test]
-fn a_standby_names_what_it_lacks() {
+fn a_standby_names_the_partition_that_it_lacks() {
     let primary = Cluster::start("unlogging", "");
     let mut a = primary.create_database("ops");
     run(&mut a, TODAY);
@@ -80,7 +84,7 @@ fn a_standby_names_what_it_lacks() {
         wait_until("the standby has followed", || value(b, known) == persistence);
     };
     follow(&mut a, &mut b, "ALTER TABLE today SET UNLOGGED", "u");
-    let error = b.batch_execute(CALLS).expect_err("nothing can be counted");
+    let error = b.batch_execute(CALLS).expect_err("a standby lacks the partition");
     let error = error.as_db_error().expect("an error of the server");
     assert_eq!(error.code().code(), "0A000");
     assert_eq!(error.hint(), Some("On the primary: ALTER TABLE public.today SET LOGGED;"));
@@ -89,9 +93,10 @@ fn a_standby_names_what_it_lacks() {
     assert_eq!(calls(&mut b), "5000");
 }
 
-/// Rows that name a transaction of the future, from a time without the trigger, are read as long as they are there.
+/// Strays are rows with a future transaction id, written while the trigger was disabled. Views read
+/// them until they are removed.
 #[test]
-fn strays_stay_in_sight() {
+fn rows_with_future_transaction_ids_stay_visible() {
     let cluster = Cluster::start("strays", "");
     let mut a = cluster.create_database("strays");
     run(&mut a, TODAY);
@@ -114,9 +119,9 @@ fn strays_stay_in_sight() {
     assert_eq!(value(&mut a, "SELECT has_strays FROM crewsnow_ops.rollup_state"), "f");
 }
 
-/// An index that is being made is not ready for rows, and writing goes on without it.
+/// REINDEX CONCURRENTLY builds an index that is not ready yet. Inserts continue without it.
 #[test]
-fn events_are_written_while_their_index_is_remade() {
+fn events_are_written_while_their_index_is_rebuilt() {
     let cluster = Cluster::start("reindex", "");
     let mut a = cluster.create_database("reindex");
     run(&mut a, TODAY);
@@ -124,7 +129,8 @@ fn events_are_written_while_their_index_is_remade() {
     let mut old = cluster.connect("reindex");
     run(&mut old, "BEGIN; SELECT log_system_event('x', p_function_name => 'f')");
     let mut b = cluster.connect("reindex");
-    let remaking = std::thread::spawn(move || run(&mut b, "REINDEX INDEX CONCURRENTLY today_idx"));
+    let rebuilding =
+        std::thread::spawn(move || run(&mut b, "REINDEX INDEX CONCURRENTLY today_idx"));
     while value(
         &mut a,
         "SELECT count(*) FROM pg_index WHERE indrelid = 'today'::regclass AND NOT indisvalid",
@@ -134,15 +140,15 @@ fn events_are_written_while_their_index_is_remade() {
     }
     run(&mut a, "SELECT log_system_event('x', p_function_name => 'f') FROM generate_series(1, 3)");
     run(&mut old, "COMMIT");
-    remaking.join().expect("the index is remade");
+    rebuilding.join().expect("the index is rebuilt");
     run(&mut a, "SELECT log_system_event('x', p_function_name => 'f')");
     assert_eq!(calls(&mut a), "5005");
     is_counted(&mut a);
 }
 
-/// A serializable transaction has read what the view says, also where it says that there is nothing.
+/// A view takes predicate locks in a serializable transaction, even if it finds no event.
 #[test]
-fn looking_is_reading() {
+fn views_take_predicate_locks() {
     let cluster = Cluster::start("serializable", "");
     let mut a = cluster.create_database("serializable");
     run(&mut a, TODAY);
@@ -153,5 +159,9 @@ fn looking_is_reading() {
     run(&mut a, "INSERT INTO other VALUES (1)");
     run(&mut b, "SELECT log_system_event('x', p_function_name => 'f')");
     run(&mut a, "COMMIT");
-    assert_eq!(sqlstate(&mut b, "COMMIT"), "40001", "either saw the world without the other");
+    assert_eq!(
+        sqlstate(&mut b, "COMMIT"),
+        "40001",
+        "each transaction missed the write of the other"
+    );
 }

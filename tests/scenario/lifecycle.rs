@@ -1,4 +1,4 @@
-//! Installing, removing, crashing, and what a user sees when something goes wrong.
+//! Installation, removal, a crash, and the errors that users see.
 
 use harness::{Cluster, is_on, rows, run, sqlstate, value};
 
@@ -14,7 +14,8 @@ fn a_prepared_schema_makes_the_installation_fail() {
     run(&mut a, "DROP TABLE feature_flags; CREATE EXTENSION crewsnow_ops");
     run(
         &mut a,
-        "CREATE ROLE builder LOGIN; GRANT CREATE ON DATABASE squatted TO builder; DROP EXTENSION crewsnow_ops",
+        "CREATE ROLE builder LOGIN; GRANT CREATE ON DATABASE squatted TO builder; \
+         DROP EXTENSION crewsnow_ops",
     );
     assert_eq!(
         sqlstate(&mut cluster.connect_as("builder", "squatted"), "CREATE EXTENSION crewsnow_ops"),
@@ -35,9 +36,10 @@ fn another_encoding_is_refused_at_once() {
     );
 }
 
-/// Supabase grants everything on new objects to its API roles by default. Nothing of it may stick to the flags.
+/// Supabase grants all privileges on new objects to its API roles by default. The extension's
+/// objects must not keep those grants.
 #[test]
-fn default_privileges_give_nobody_anything() {
+fn default_privileges_grant_no_access() {
     let cluster = Cluster::start("defaults", "");
     cluster.create_empty_database("defaults");
     let mut a = cluster.connect("defaults");
@@ -66,34 +68,39 @@ fn default_privileges_give_nobody_anything() {
 }
 
 #[test]
-fn removal_leaves_nothing() {
+fn removal_leaves_no_object_behind() {
     let cluster = Cluster::start("removal", "");
     cluster.create_empty_database("removal");
     let mut a = cluster.connect("removal");
-    let everything = "SELECT 'class ' || oid::regclass FROM pg_class UNION ALL SELECT 'proc ' || oid::regprocedure FROM pg_proc
-        UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp' UNION ALL SELECT 'type ' || oid::regtype FROM pg_type
+    let everything = "SELECT 'class ' || oid::regclass FROM pg_class
+        UNION ALL SELECT 'proc ' || oid::regprocedure FROM pg_proc
+        UNION ALL SELECT 'schema ' || nspname FROM pg_namespace
+            WHERE nspname !~ '^pg_(toast_)?temp'
+        UNION ALL SELECT 'type ' || oid::regtype FROM pg_type
         UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger ORDER BY 1";
     let before = rows(&mut a, everything);
     run(&mut a, "CREATE EXTENSION crewsnow_ops; SELECT update_feature_flag('messaging', false)");
     assert!(rows(&mut a, everything).len() > before.len());
     run(&mut a, "SELECT log_system_event('x'); DROP EXTENSION crewsnow_ops");
     assert_eq!(rows(&mut a, everything), before);
-    // Nor in the session that has used it: what it kept is not of the one that comes next.
+    // The session's cache of the removed installation does not serve the next one.
     run(
         &mut a,
-        "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; SELECT ops.log_system_event('y')",
+        "CREATE SCHEMA ops; CREATE EXTENSION crewsnow_ops SCHEMA ops; \
+         SELECT ops.log_system_event('y')",
     );
     assert_eq!(value(&mut a, "SELECT event_type FROM ops.event_log"), "y");
     run(
         &mut a,
-        "BEGIN; DROP EXTENSION crewsnow_ops; CREATE EXTENSION crewsnow_ops; SELECT log_system_event('z'); ROLLBACK",
+        "BEGIN; DROP EXTENSION crewsnow_ops; CREATE EXTENSION crewsnow_ops; \
+         SELECT log_system_event('z'); ROLLBACK",
     );
     run(&mut a, "SELECT ops.log_system_event('y')");
     assert_eq!(value(&mut a, "SELECT count(*) FROM ops.event_log WHERE event_type = 'y'"), "2");
 }
 
 #[test]
-fn a_crash_loses_no_committed_flip_and_keeps_no_other() {
+fn a_crash_keeps_committed_flips_only() {
     let mut cluster = Cluster::start("crash", "");
     let mut a = cluster.create_database("crash");
     run(&mut a, "CHECKPOINT; SELECT update_feature_flag('messaging', false)");
@@ -106,9 +113,9 @@ fn a_crash_loses_no_committed_flip_and_keeps_no_other() {
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "1");
 }
 
-/// Preloading is optional and changes nothing.
+/// shared_preload_libraries is optional.
 #[test]
-fn preloaded() {
+fn preloading_changes_nothing() {
     let cluster = Cluster::start("preloaded", "shared_preload_libraries = 'crewsnow_ops'");
     let mut a = cluster.create_database("preloaded");
     let mut b = cluster.connect("preloaded");
@@ -121,9 +128,9 @@ fn preloaded() {
     }
 }
 
-/// The servers of this suite run with RUST_BACKTRACE=1, as a careless machine might: users see SQL errors, not Rust.
+/// The servers of this suite run with RUST_BACKTRACE=1, as a production server might.
 #[test]
-fn errors_are_for_people() {
+fn errors_are_sql_errors_without_rust_internals() {
     let cluster = Cluster::start("errors", "");
     let mut a = cluster.create_database("errors");
     run(&mut a, "CREATE ROLE caller; GRANT EXECUTE ON FUNCTION update_feature_flag TO caller");
@@ -138,16 +145,17 @@ fn errors_are_for_people() {
         ("BEGIN READ ONLY; SELECT update_feature_flag('messaging', true)", "25006"),
         ("ROLLBACK; SET ROLE caller; SELECT update_feature_flag('messaging', true)", "42501"),
         (
-            "RESET ROLE; SET statement_timeout = '100ms'; SET lock_timeout = 0; SELECT update_feature_flag('messaging', true), pg_sleep(5)",
+            "RESET ROLE; SET statement_timeout = '100ms'; SET lock_timeout = 0; \
+             SELECT update_feature_flag('messaging', true), pg_sleep(5)",
             "57014",
         ),
     ] {
         let error = a.batch_execute(sql).expect_err(sql);
         let error = error.as_db_error().expect("an error of the server");
         assert_eq!(error.code().code(), code, "{sql}: {error:?}");
-        let said = format!("{} {:?} {:?}", error.message(), error.detail(), error.hint());
+        let texts = format!("{} {:?} {:?}", error.message(), error.detail(), error.hint());
         for rust in ["backtrace", "panick", ".rs", "unwrap", "0x"] {
-            assert!(!said.contains(rust), "{sql}: {said}");
+            assert!(!texts.contains(rust), "{sql}: {texts}");
         }
     }
 }

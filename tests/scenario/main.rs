@@ -1,5 +1,5 @@
-//! The life of the extension: dump and restore, standby, subscriber, crash, install, removal; the
-//! reports of health on servers with problems.
+//! Scenarios that need servers of their own: dump and restore, standby, subscriber, crash,
+//! installation and removal, health reports of servers with problems, decisions, and RLS audits.
 
 mod dump_restore;
 mod event_log;
@@ -26,5 +26,5 @@ mod rls_teams;
 mod telemetry;
 mod timeouts;
 
-/// Tables that are made to trip up an audit.
+/// Tables with policies, names and shapes that an audit may fail on.
 const HOSTILE: &str = include_str!("rls_hostile.sql");

@@ -1,38 +1,47 @@
-//! What the views say of a system: in all states that an on-call engineer meets, and how exactly.
+//! Monitoring views: their status in each state of an application, and the accuracy of p95.
 
 use harness::{Cluster, rows, run, value};
 use postgres::Client;
 
 fn statuses(a: &mut Client) -> Vec<String> {
-    // The runbook's statements, and its alert queries.
+    // The statements and the alert queries of the runbook.
     rows(
         a,
-        "SELECT CASE WHEN (SELECT AVG(avg_execution_time) FROM edge_functions_monitoring) < 2000 THEN 'OK' ELSE 'SLOW' END,
-            CASE WHEN (SELECT MAX(error_rate_pct) FROM error_rate_monitoring) < 5 THEN 'OK' ELSE 'HIGH' END,
-            CASE WHEN (SELECT MAX(failure_rate_pct) FROM stripe_webhook_monitoring) < 5 THEN 'OK' ELSE 'FAILING' END,
+        "SELECT
+            CASE WHEN (SELECT AVG(avg_execution_time) FROM edge_functions_monitoring) < 2000
+                THEN 'OK' ELSE 'SLOW' END,
+            CASE WHEN (SELECT MAX(error_rate_pct) FROM error_rate_monitoring) < 5
+                THEN 'OK' ELSE 'HIGH' END,
+            CASE WHEN (SELECT MAX(failure_rate_pct) FROM stripe_webhook_monitoring) < 5
+                THEN 'OK' ELSE 'FAILING' END,
             (SELECT count(*) FROM edge_functions_monitoring WHERE latency_status != 'OK'),
             (SELECT count(*) > 0 FROM error_rate_monitoring WHERE error_status LIKE 'ALERT%'),
-            (SELECT min(webhook_status) FROM stripe_webhook_monitoring WHERE webhook_status LIKE 'ALERT%')
+            (SELECT min(webhook_status) FROM stripe_webhook_monitoring
+                WHERE webhook_status LIKE 'ALERT%')
          UNION ALL
-         SELECT (array_agg(status))[1], (array_agg(status))[2], (array_agg(status))[3], NULL, NULL, NULL
+         SELECT (array_agg(status))[1], (array_agg(status))[2], (array_agg(status))[3],
+             NULL, NULL, NULL
          FROM (SELECT status FROM crewsnow_ops.dashboard LIMIT 3) AS d",
     )
 }
 
 #[test]
-fn every_state_of_a_system_reads_as_a_person_would_say_it() {
+fn each_state_of_an_application_has_its_status() {
     let cluster = Cluster::start("states", "");
     let traffic = |ms: &str, status: &str| {
         format!(
-            "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at)
-             SELECT 'edge_function_call', 'f' || n % 2, {ms}, jsonb_build_object('status_code', {status}), now() - n * interval '1 second'
+            "INSERT INTO event_log
+                 (event_type, function_name, execution_time_ms, payload, created_at)
+             SELECT 'edge_function_call', 'f' || n % 2, {ms},
+                 jsonb_build_object('status_code', {status}), now() - n * interval '1 second'
              FROM generate_series(1, 500) AS n;"
         )
     };
     let webhooks = |from: i32, to: i32, status: &str| {
         format!(
             "INSERT INTO processed_events (event_id, event_type, processed_at, received_at, status)
-             SELECT 'evt_' || n, 'invoice.paid', now() - n * interval '20 seconds', now() - n * interval '20 seconds', {status}
+             SELECT 'evt_' || n, 'invoice.paid', now() - n * interval '20 seconds',
+                 now() - n * interval '20 seconds', {status}
              FROM generate_series({from}, {to}) AS n;"
         )
     };
@@ -94,16 +103,19 @@ fn every_state_of_a_system_reads_as_a_person_would_say_it() {
             assert_eq!(found.len(), 2);
             run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
         }
-        // Half-open minutes; all of the window is there, and the running minute is marked.
-        let minutes = "SELECT count(*), count(DISTINCT minute_bucket), bool_and(minute_bucket = date_trunc('minute', minute_bucket)),
-            max(minute_bucket) <= now(), min(minute_bucket) > now() - interval '12 minutes' FROM stripe_webhook_monitoring";
+        // Buckets are whole minutes. They cover the whole window, up to the current minute.
+        let minutes = "SELECT count(*), count(DISTINCT minute_bucket),
+                bool_and(minute_bucket = date_trunc('minute', minute_bucket)),
+                max(minute_bucket) <= now(), min(minute_bucket) > now() - interval '12 minutes'
+            FROM stripe_webhook_monitoring";
         assert_eq!(rows(&mut a, minutes), ["11|11|t|t|t"], "{name}");
-        let lines = "SELECT DISTINCT length(last_60_minutes) FROM crewsnow_ops.dashboard WHERE signal <> 'Security'";
+        let lines = "SELECT DISTINCT length(last_60_minutes) FROM crewsnow_ops.dashboard \
+            WHERE signal <> 'Security'";
         assert_eq!(rows(&mut a, lines), ["60"], "{name}");
     }
 }
 
-/// Distributions with long tails, against what the rows say.
+/// Compares the sketch's p95 with the exact one, for distributions with long tails.
 #[test]
 fn p95_is_within_one_percent() {
     let cluster = Cluster::start("p95", "");
@@ -111,26 +123,36 @@ fn p95_is_within_one_percent() {
     run(
         &mut a,
         "INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
-         SELECT 'x', d.name, least(86400000, greatest(0.000001, d.ms::numeric)), now() - n % 60 * interval '1 minute'
-         FROM (SELECT n, setseed(0.42), random() AS u, sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) AS z FROM generate_series(1, 60000) AS n) AS r,
-            LATERAL (VALUES ('log-normal', 40 * exp(0.8 * z)), ('pareto', 5 / power(1 - u, 1 / 1.2)),
-                ('bimodal', CASE WHEN u < 0.1 THEN 5000 + 100 * z ELSE 20 + z END), ('microseconds', 0.002 * exp(z))) AS d (name, ms)",
+         SELECT 'x', d.name, least(86400000, greatest(0.000001, d.ms::numeric)),
+             now() - n % 60 * interval '1 minute'
+         FROM (SELECT n, setseed(0.42), random() AS u,
+                sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) AS z
+            FROM generate_series(1, 60000) AS n) AS r,
+            LATERAL (VALUES ('log-normal', 40 * exp(0.8 * z)),
+                ('pareto', 5 / power(1 - u, 1 / 1.2)),
+                ('bimodal', CASE WHEN u < 0.1 THEN 5000 + 100 * z ELSE 20 + z END),
+                ('microseconds', 0.002 * exp(z))) AS d (name, ms)",
     );
     for state in ["uncounted", "counted"] {
         let worst = value(
             &mut a,
-            "SELECT max(abs(v.p95_latency - r.p95::float8) / r.p95::float8) FROM edge_functions_monitoring AS v
-             JOIN (SELECT function_name, percentile_disc(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS p95 FROM event_log GROUP BY 1) AS r
+            "SELECT max(abs(v.p95_latency - r.p95::float8) / r.p95::float8)
+             FROM edge_functions_monitoring AS v
+             JOIN (SELECT function_name,
+                    percentile_disc(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS p95
+                FROM event_log GROUP BY 1) AS r
                 USING (function_name)",
         );
         assert!(worst.parse::<f64>().expect("a number") <= 0.01, "{state}: {worst}");
         run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     }
-    // In parallel, in parts, in any order: the same bytes.
+    // Parallel, partial and reordered aggregation give the same bytes.
     run(
         &mut a,
-        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
-         CREATE TABLE durations AS SELECT execution_time_ms AS ms, function_name, created_at FROM event_log; ANALYZE durations",
+        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+         SET min_parallel_table_scan_size = 0;
+         CREATE TABLE durations AS SELECT execution_time_ms AS ms, function_name, created_at
+             FROM event_log; ANALYZE durations",
     );
     let plan =
         rows(&mut a, "EXPLAIN SELECT crewsnow_ops.latency_sketch(ms) FROM durations").join("\n");
@@ -141,8 +163,11 @@ fn p95_is_within_one_percent() {
             "SELECT count(DISTINCT s) FROM (
                 SELECT crewsnow_ops.latency_sketch(ms) FROM durations
                 UNION ALL SELECT crewsnow_ops.latency_sketch(ms ORDER BY ms DESC) FROM durations
-                UNION ALL SELECT crewsnow_ops.merge_sketches(s) FROM (SELECT crewsnow_ops.latency_sketch(ms) AS s FROM durations GROUP BY function_name, created_at) AS p
-                UNION ALL SELECT crewsnow_ops.merge_sketches(latency) FROM crewsnow_ops.event_rollups) AS all_ways (s)"
+                UNION ALL SELECT crewsnow_ops.merge_sketches(s)
+                    FROM (SELECT crewsnow_ops.latency_sketch(ms) AS s FROM durations
+                    GROUP BY function_name, created_at) AS p
+                UNION ALL SELECT crewsnow_ops.merge_sketches(latency)
+                    FROM crewsnow_ops.event_rollups) AS all_ways (s)"
         ),
         "1"
     );

@@ -28,7 +28,7 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
     let id = value(&mut ann, waive);
     let reason = "SELECT reasons[array_position(ARRAY(SELECT r LIKE '%e2e-tests%' FROM \
         unnest(reasons) AS r), true)] FROM make_go_no_go_decision()";
-    assert_eq!(rows(&mut ann, blockers), ["2|2"], "not yet");
+    assert_eq!(rows(&mut ann, blockers), ["2|2"], "an unapproved waiver does not count");
     assert!(value(&mut ann, reason).contains(
         "BLOCKER e2e-tests: NO_EVIDENCE: no test is registered (waiver not approved, requested by \
          ann: staging is down)"
@@ -53,7 +53,7 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
     );
     assert_eq!(sqlstate(&mut bob, "SELECT ann.harmless()"), "42501");
     run(&mut bob, &approve);
-    assert_eq!(sqlstate(&mut bob, &approve), "42704", "only once");
+    assert_eq!(sqlstate(&mut bob, &approve), "42704", "a waiver is approved once");
     assert_eq!(rows(&mut ann, blockers), ["1|3"]);
     assert!(
         value(&mut ann, reason)
@@ -83,7 +83,7 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
     assert_eq!(
         rows(&mut ann, "SELECT decision, critical_blockers FROM make_go_no_go_decision()"),
         ["NO_GO|1"],
-        "expired"
+        "the waiver has expired"
     );
     assert!(value(&mut ann, reason).contains("(waiver expired at 20"));
     // A criterion that does not block needs no approval. Any operator may revoke the waiver.
@@ -110,14 +110,14 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
         "SELECT crewsnow_ops.waive_criterion('e2e-tests', 'only this one', now() + \
         interval '1 day', 'v1')",
     );
-    let of = |release: &str| {
+    let reasons_of = |release: &str| {
         format!(
             "SELECT array_to_string(reasons, ' ') FROM crewsnow_ops.decide('go_no_go', '{release}')"
         )
     };
     assert!(
-        value(&mut ann, &of("v1")).contains("WAIVED e2e-tests")
-            && !value(&mut ann, &of("v2")).contains("WAIVED")
+        value(&mut ann, &reasons_of("v1")).contains("WAIVED e2e-tests")
+            && !value(&mut ann, &reasons_of("v2")).contains("WAIVED")
     );
 }
 
@@ -165,7 +165,7 @@ fn a_dump_restores_changes_records_and_decisions() {
     };
     let mut expected = all(&mut a);
     assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
-    let says = "SELECT decision, reasons FROM make_launch_decision()";
+    let decide = "SELECT decision, reasons FROM make_launch_decision()";
     let decided = rows(&mut a, "SELECT decision, reasons FROM crewsnow_ops.decisions");
     let mut from = "original".to_owned();
     // The copy is dumped and restored again.
@@ -177,9 +177,9 @@ fn a_dump_restores_changes_records_and_decisions() {
         must_run(restore.args(["--exit-on-error", "-j", "2", "-d", copy]).arg(&file));
         let mut restored = cluster.connect(copy);
         assert_eq!(all(&mut restored), expected, "{copy}");
-        assert_eq!(rows(&mut restored, says), decided, "{copy} decides the same");
-        let stays = "DELETE FROM crewsnow_ops.criteria WHERE name = 'monitoring'";
-        assert_eq!(sqlstate(&mut restored, stays), "0A000");
+        assert_eq!(rows(&mut restored, decide), decided, "{copy} decides the same");
+        let delete = "DELETE FROM crewsnow_ops.criteria WHERE name = 'monitoring'";
+        assert_eq!(sqlstate(&mut restored, delete), "0A000");
         run(&mut restored, "DELETE FROM crewsnow_ops.launch_plan WHERE flag_key = 'our_flag'");
         expected = all(&mut restored);
         from = copy.to_owned();

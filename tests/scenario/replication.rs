@@ -1,13 +1,13 @@
-//! Flags beyond one server, on PostgreSQL's own engines.
+//! Flags on a standby and on a logical subscriber.
 
 use harness::{Cluster, is_on, must_run, run, server_command, sqlstate, value};
 use std::time::{Duration, Instant};
 
-/// Waits for something that happens on another server.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits at most 30 seconds for a condition that another server fulfils.
+pub fn wait_until(condition: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
-        assert!(Instant::now() < deadline, "timed out: {what}");
+        assert!(Instant::now() < deadline, "timed out: {condition}");
         std::thread::sleep(Duration::from_micros(100));
     }
 }
@@ -19,7 +19,8 @@ fn a_standby_evaluates() {
     run(&mut a, "SELECT update_feature_flag('advanced_filters', true, 100)");
     run(
         &mut a,
-        "INSERT INTO crewsnow_ops.user_context VALUES ('11111111-1111-4111-8111-111111111111', true)",
+        "INSERT INTO crewsnow_ops.user_context \
+         VALUES ('11111111-1111-4111-8111-111111111111', true)",
     );
     let standby = Cluster::standby("standby", &primary);
     let mut b = standby.connect("ops");
@@ -28,11 +29,12 @@ fn a_standby_evaluates() {
     assert_eq!(
         value(
             &mut b,
-            "SELECT is_feature_enabled_for_user('advanced_filters', '11111111-1111-4111-8111-111111111111')"
+            "SELECT is_feature_enabled_for_user('advanced_filters', \
+             '11111111-1111-4111-8111-111111111111')"
         ),
         "t"
     );
-    // Sessions that have the flags in memory hear of a flip, in a transaction or not.
+    // A flip reaches sessions with cached flags, inside and outside a transaction.
     let mut transaction = standby.connect("ops");
     run(&mut transaction, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
     assert!(is_on(&mut transaction, "messaging"));
@@ -52,7 +54,7 @@ fn a_standby_evaluates() {
     );
     assert!(!is_on(&mut transaction, "messaging"));
     run(&mut transaction, "ROLLBACK");
-    // Reading what was and why works; changing says what to do.
+    // The history and explanations are readable. A change fails with a hint.
     assert_eq!(value(&mut b, "SELECT count(*) FROM crewsnow_ops.flag_state_at(now())"), "13");
     assert_eq!(
         value(&mut b, "SELECT crewsnow_ops.explain_feature_flag('messaging') ->> 'reason'"),
@@ -67,7 +69,7 @@ fn a_standby_evaluates() {
         assert_eq!(error.code().code(), "25006", "{sql}");
         assert!(error.message().contains("on a standby") && error.hint().is_some(), "{error:?}");
     }
-    // After a failover it is the primary, in the same session.
+    // After a promotion the same session accepts changes.
     drop(a);
     drop(primary);
     must_run(
@@ -88,35 +90,37 @@ fn a_logical_subscriber_evaluates() {
     let mut subscriber = subscriber_cluster.create_database("subscriber");
     run(
         &mut publisher,
-        "SELECT update_feature_flag('messaging', false); DELETE FROM feature_flags WHERE flag_key = 'voice_messages'",
+        "SELECT update_feature_flag('messaging', false); \
+         DELETE FROM feature_flags WHERE flag_key = 'voice_messages'",
     );
     run(
         &mut publisher,
         "CREATE PUBLICATION flags FOR TABLE feature_flags, crewsnow_ops.user_context",
     );
     assert!(is_on(&mut subscriber, "messaging"));
-    // The publisher's flags take the place of the subscriber's own.
+    // The publisher's flags replace the subscriber's.
     run(&mut subscriber, "TRUNCATE feature_flags");
     let connection = format!("host={} user=postgres dbname=publisher", cluster.socket().display());
     run(
         &mut subscriber,
         &format!("CREATE SUBSCRIPTION flags CONNECTION '{connection}' PUBLICATION flags"),
     );
-    let rows_of = "SELECT string_agg(f::text, ' ' ORDER BY flag_key) FROM feature_flags AS f";
-    let expected = value(&mut publisher, rows_of);
-    wait_until("the first copy", || value(&mut subscriber, rows_of) == expected);
+    let all_flags = "SELECT string_agg(f::text, ' ' ORDER BY flag_key) FROM feature_flags AS f";
+    let expected = value(&mut publisher, all_flags);
+    wait_until("the first copy", || value(&mut subscriber, all_flags) == expected);
     for is_enabled in [true, false, true] {
         run(&mut publisher, &format!("SELECT update_feature_flag('messaging', {is_enabled})"));
         wait_until("a flip", || is_on(&mut subscriber, "messaging") == is_enabled);
     }
     run(&mut publisher, "TRUNCATE feature_flags");
     wait_until("a TRUNCATE", || !is_on(&mut subscriber, "messaging"));
-    // What arrived is in the subscriber's own trail, too.
-    let trail = value(
+    // The subscriber's flag history records replicated changes.
+    let updates = value(
         &mut subscriber,
-        "SELECT count(*) FROM crewsnow_ops.flag_history WHERE flag_key = 'messaging' AND operation = 'UPDATE'",
+        "SELECT count(*) FROM crewsnow_ops.flag_history \
+         WHERE flag_key = 'messaging' AND operation = 'UPDATE'",
     );
-    assert_eq!(trail, "3");
+    assert_eq!(updates, "3");
     run(&mut subscriber, "DROP SUBSCRIPTION flags");
     assert_eq!(sqlstate(&mut subscriber, "DELETE FROM crewsnow_ops.flag_history"), "42501");
 }

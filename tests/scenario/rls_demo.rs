@@ -1,9 +1,10 @@
-//! The audit of the demo application: nothing to say of it as it is, and each of its leaks found, named, corrected and told by every function.
+//! The audit of the demo application. The clean demo has no finding. The reports show each leak of
+//! demo/leaks.sql, and each remediation is proved.
 
 use harness::{Cluster, rows, run, sqlstate, value};
 use postgres::Client;
 
-/// What each leak of demo/leaks.sql must be found as: rule and object.
+/// Rule and object of the finding for each leak of demo/leaks.sql.
 const LEAKS: &[(&str, &str)] = &[
     ("rls-off", "table public.crash_reports"),
     ("policy-name-lies", "policy \"Service role full access\" on public.stripe_events"),
@@ -18,31 +19,33 @@ const LEAKS: &[(&str, &str)] = &[
 const LAST_LINE: &str = "SELECT regexp_replace(run_day1_database_security_audit(), '.*\\n', '')";
 
 #[test]
-fn the_demo_is_sound_and_its_leaks_are_found() {
+fn the_clean_demo_passes_and_each_leak_is_found() {
     let cluster = Cluster::start("rls_demo", "");
     let mut clean = cluster.create_demo("clean", false);
-    nothing_is_wrong(&mut clean);
+    the_clean_demo_has_no_finding(&mut clean);
     let mut leaky = cluster.create_demo("leaky", true);
     each_leak_is_found(&mut leaky);
-    corrections_are_proved(&mut leaky);
-    traces_tell_the_way(&mut leaky);
-    reports_are_discreet(&mut leaky);
-    drift_and_acceptance(&mut clean);
-    corrected_it_is_sound(&mut leaky);
+    remediations_are_proved(&mut leaky);
+    traces_show_the_access_paths(&mut leaky);
+    reports_contain_no_row_data(&mut leaky);
+    drift_is_reported_and_acceptances_expire(&mut clean);
+    the_remediated_demo_passes(&mut leaky);
 }
 
-fn nothing_is_wrong(client: &mut Client) {
+fn the_clean_demo_has_no_finding(client: &mut Client) {
     let findings = rows(
         client,
-        "SELECT severity, finding FROM crewsnow_ops.audit_rls() WHERE severity <> 'INFO' AND accepted_until IS NULL",
+        "SELECT severity, finding FROM crewsnow_ops.audit_rls() \
+         WHERE severity <> 'INFO' AND accepted_until IS NULL",
     );
     assert!(findings.is_empty(), "{findings:?}");
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
-    let untold = rows(
+    let exposed = rows(
         client,
-        "SELECT relation, reach, identity, remark FROM crewsnow_ops.rls_matrix() WHERE verdict IN ('LEAK', 'FAILING', 'EXEMPT')",
+        "SELECT relation, reach, identity, remark FROM crewsnow_ops.rls_matrix() \
+         WHERE verdict IN ('LEAK', 'FAILING', 'EXEMPT')",
     );
-    assert!(untold.is_empty(), "{untold:?}");
+    assert!(exposed.is_empty(), "{exposed:?}");
     let bad = rows(
         client,
         "SELECT * FROM audit_all_rls_policies() WHERE status NOT IN ('SECURE', 'PUBLIC_READ_OK')",
@@ -57,26 +60,30 @@ fn nothing_is_wrong(client: &mut Client) {
     );
     let bad = rows(client, "SELECT * FROM generate_rls_checklist() WHERE status <> 'SECURE'");
     assert!(bad.is_empty(), "{bad:?}");
-    // Two people of one match: what they share is theirs to share, and no leak.
-    let doors = rows(
+    // Two users of one match share its rows. Those rows are not a leak.
+    let verdicts = rows(
         client,
-        "SELECT DISTINCT verdict FROM matches AS m, crewsnow_ops.trace_access(m.user1_id, m.user2_id) WHERE m.id = (SELECT min(id::text)::uuid FROM matches WHERE unmatched_at IS NULL)",
+        "SELECT DISTINCT verdict \
+         FROM matches AS m, crewsnow_ops.trace_access(m.user1_id, m.user2_id) \
+         WHERE m.id = (SELECT min(id::text)::uuid FROM matches WHERE unmatched_at IS NULL)",
     );
-    assert_eq!(doors, ["SHARED"], "{doors:?}");
+    assert_eq!(verdicts, ["SHARED"], "{verdicts:?}");
 }
 
 fn each_leak_is_found(client: &mut Client) {
     for (rule, object) in LEAKS {
         let sql = format!(
-            "SELECT severity FROM crewsnow_ops.audit_rls() WHERE rule = '{rule}' AND object = '{object}' AND finding = rule || ' ' || object"
+            "SELECT severity FROM crewsnow_ops.audit_rls() \
+             WHERE rule = '{rule}' AND object = '{object}' AND finding = rule || ' ' || object"
         );
         let found = rows(client, &sql);
         assert!(found == ["CRITICAL"] || found == ["HIGH"], "{rule} {object}: {found:?}");
     }
-    // And nothing that is not one of them: every finding is about an object that leaks.sql names.
+    // Every finding concerns an object of leaks.sql.
     let findings = rows(
         client,
-        "SELECT DISTINCT object FROM crewsnow_ops.audit_rls() WHERE severity <> 'INFO' AND accepted_until IS NULL",
+        "SELECT DISTINCT object FROM crewsnow_ops.audit_rls() \
+         WHERE severity <> 'INFO' AND accepted_until IS NULL",
     );
     for object in &findings {
         let known = LEAKS.iter().any(|(_, leak)| leak == object)
@@ -86,7 +93,8 @@ fn each_leak_is_found(client: &mut Client) {
     assert!(value(client, LAST_LINE).contains("CHECKS FAILED"));
     let vulnerable = rows(
         client,
-        "SELECT DISTINCT table_name FROM audit_all_rls_policies() WHERE status = 'VULNERABLE' ORDER BY 1",
+        "SELECT DISTINCT table_name FROM audit_all_rls_policies() WHERE status = 'VULNERABLE' \
+         ORDER BY 1",
     );
     for table in [
         "crash_reports",
@@ -100,16 +108,18 @@ fn each_leak_is_found(client: &mut Client) {
     }
     let open = rows(
         client,
-        "SELECT DISTINCT identity, verdict FROM crewsnow_ops.rls_matrix('ride_stats_daily') WHERE reach = 'read-leak' AND role = 'anon' ORDER BY 1",
+        "SELECT DISTINCT identity, verdict FROM crewsnow_ops.rls_matrix('ride_stats_daily') \
+         WHERE reach = 'read-leak' AND role = 'anon' ORDER BY 1",
     );
     assert_eq!(open, ["anon with the anonymous key|LEAK", "anon without claims|LEAK"]);
 }
 
-fn corrections_are_proved(client: &mut Client) {
+fn remediations_are_proved(client: &mut Client) {
     let before = rows(client, "SELECT * FROM crewsnow_ops.rls_matrix()");
     let proofs = rows(
         client,
-        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND severity <> 'INFO'",
+        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+         WHERE remediation IS NOT NULL AND severity <> 'INFO'",
     );
     assert!(proofs.len() >= LEAKS.len(), "{proofs:?}");
     let unproved: Vec<_> =
@@ -119,24 +129,29 @@ fn corrections_are_proved(client: &mut Client) {
     let mut before = before;
     before.sort();
     after.sort();
-    assert_eq!(before.len(), after.len(), "what was tried is taken back");
+    assert_eq!(before.len(), after.len(), "proofs are rolled back");
 }
 
-fn traces_tell_the_way(client: &mut Client) {
+fn traces_show_the_access_paths(client: &mut Client) {
     let victim = value(
         client,
-        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 ORDER BY 1 LIMIT 1",
+        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 \
+         ORDER BY 1 LIMIT 1",
     );
     let reader = value(
         client,
         &format!(
-            "SELECT id FROM users WHERE id NOT IN (SELECT user_id FROM crash_reports) AND NOT EXISTS (SELECT FROM matches WHERE id IN (user1_id, user2_id) AND '{victim}' IN (user1_id, user2_id)) ORDER BY id DESC LIMIT 1"
+            "SELECT id FROM users WHERE id NOT IN (SELECT user_id FROM crash_reports) \
+             AND NOT EXISTS (SELECT FROM matches \
+                 WHERE id IN (user1_id, user2_id) AND '{victim}' IN (user1_id, user2_id)) \
+             ORDER BY id DESC LIMIT 1"
         ),
     );
-    let doors = rows(
+    let leaking = rows(
         client,
         &format!(
-            "SELECT DISTINCT object FROM crewsnow_ops.trace_access('{reader}', '{victim}') WHERE verdict = 'LEAK' ORDER BY 1"
+            "SELECT DISTINCT object FROM crewsnow_ops.trace_access('{reader}', '{victim}') \
+             WHERE verdict = 'LEAK' ORDER BY 1"
         ),
     );
     for object in [
@@ -145,19 +160,22 @@ fn traces_tell_the_way(client: &mut Client) {
         "table public.ride_points_recent",
         "view public.member_directory",
     ] {
-        assert!(doors.contains(&object.to_owned()), "{object}: {doors:?}");
+        assert!(leaking.contains(&object.to_owned()), "{object}: {leaking:?}");
     }
     let proofs = rows(
         client,
         &format!(
-            "SELECT object, reach, proof FROM crewsnow_ops.trace_access('{reader}', '{victim}') WHERE verdict = 'LEAK' AND remediation IS NOT NULL AND proof NOT LIKE 'PROVED%'"
+            "SELECT object, reach, proof FROM crewsnow_ops.trace_access('{reader}', '{victim}') \
+             WHERE verdict = 'LEAK' AND remediation IS NOT NULL AND proof NOT LIKE 'PROVED%'"
         ),
     );
     assert!(proofs.is_empty(), "{proofs:?}");
     let through = rows(
         client,
-        "SELECT DISTINCT identity, reaches, through FROM crewsnow_ops.trace_row('public.ride_stats_daily',
-            (SELECT jsonb_build_object('user_id', user_id, 'ride_date', ride_date) FROM ride_stats_daily ORDER BY user_id, ride_date LIMIT 1))
+        "SELECT DISTINCT identity, reaches, through
+         FROM crewsnow_ops.trace_row('public.ride_stats_daily',
+            (SELECT jsonb_build_object('user_id', user_id, 'ride_date', ride_date)
+             FROM ride_stats_daily ORDER BY user_id, ride_date LIMIT 1))
          WHERE reach = 'read-leak' AND role = 'anon' ORDER BY 1",
     );
     assert_eq!(
@@ -167,14 +185,14 @@ fn traces_tell_the_way(client: &mut Client) {
             "anon without claims|YES|{\"Rides are private\"}"
         ]
     );
-    // A real session confirms it.
+    // A session of the client role reads the rows.
     run(client, "BEGIN; SET LOCAL ROLE anon");
     assert_ne!(value(client, "SELECT count(*) FROM ride_stats_daily"), "0");
     run(client, "ROLLBACK");
 }
 
-/// No report has a user's id, or anything of a row, in it.
-fn reports_are_discreet(client: &mut Client) {
+/// Reports contain neither ids of users nor values of rows.
+fn reports_contain_no_row_data(client: &mut Client) {
     let reports = [
         "SELECT * FROM crewsnow_ops.audit_rls()",
         "SELECT * FROM crewsnow_ops.rls_matrix()",
@@ -183,20 +201,21 @@ fn reports_are_discreet(client: &mut Client) {
         "SELECT run_day1_database_security_audit()",
         "SELECT * FROM crewsnow_ops.rls_drift()",
         "SELECT * FROM crewsnow_ops.effective_rls('messages')",
-        "SELECT t.* FROM (SELECT id FROM messages ORDER BY id LIMIT 1) AS m, crewsnow_ops.trace_row('messages', jsonb_build_object('id', m.id)) AS t",
+        "SELECT t.* FROM (SELECT id FROM messages ORDER BY id LIMIT 1) AS m, \
+         crewsnow_ops.trace_row('messages', jsonb_build_object('id', m.id)) AS t",
     ];
     run(client, "SELECT crewsnow_ops.record_rls_audit()");
     for report in reports {
         let text = rows(client, report).join("\n");
         let ids = uuids(&text);
-        assert!(ids.is_empty(), "{report} has ids in it: {ids:?}");
+        assert!(ids.is_empty(), "{report} contains ids: {ids:?}");
         for secret in ["token eyJ", "@example.", "Fatal:"] {
-            assert!(!text.contains(secret), "{report} has {secret} in it");
+            assert!(!text.contains(secret), "{report} contains {secret}");
         }
     }
     let stored = rows(client, "SELECT condition FROM crewsnow_ops.rls_run_verdicts").join("\n");
     assert!(uuids(&stored).is_empty(), "{:?}", uuids(&stored));
-    // A trace names nobody but the two that it was asked about.
+    // A trace contains no other ids than its two arguments.
     let pair = value(client, "SELECT min(id::text) || ' ' || max(id::text) FROM users");
     let (a, b) = pair.split_once(' ').expect("two users");
     let text =
@@ -214,11 +233,11 @@ fn uuids(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn drift_and_acceptance(client: &mut Client) {
+fn drift_is_reported_and_acceptances_expire(client: &mut Client) {
     run(client, "SELECT crewsnow_ops.record_rls_audit()");
     assert!(
         rows(client, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(),
-        "nothing has changed"
+        "drift without a change"
     );
     run(client, "CREATE POLICY open ON users FOR SELECT TO authenticated USING (true)");
     let drift = rows(client, "SELECT change, object FROM crewsnow_ops.rls_drift()");
@@ -228,14 +247,16 @@ fn drift_and_acceptance(client: &mut Client) {
     ] {
         assert!(drift.contains(&change.to_owned()), "{change}: {drift:?}");
     }
-    // Accepted, it is no failure; until then, and no longer.
+    // An accepted finding does not fail the audit until the acceptance expires.
     assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED");
-    let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"open\" on public.users', 'for the test', clock_timestamp() + interval '4 seconds')";
+    let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"open\" on public.users', \
+        'for the test', clock_timestamp() + interval '4 seconds')";
     run(client, accept);
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     let row = value(
         client,
-        "SELECT status || array_to_string(issues, ' ') FROM audit_all_rls_policies() WHERE policy_name = 'open'",
+        "SELECT status || array_to_string(issues, ' ') FROM audit_all_rls_policies() \
+         WHERE policy_name = 'open'",
     );
     assert!(row.starts_with("SECURE") && row.contains("accepted until"), "{row}");
     run(client, "SELECT pg_sleep(4.1)");
@@ -245,49 +266,58 @@ fn drift_and_acceptance(client: &mut Client) {
         "VULNERABLE"
     );
     run(client, "DROP POLICY open ON users");
-    assert!(rows(client, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(), "it is as it was");
-    assert_eq!(sqlstate(client, accept), "42704", "what is not found cannot be accepted");
-    // Accepting one finding accepts no other of the same table.
+    assert!(
+        rows(client, "SELECT * FROM crewsnow_ops.rls_drift()").is_empty(),
+        "drift after the change was undone"
+    );
+    assert_eq!(sqlstate(client, accept), "42704", "only a present finding can be accepted");
+    // An acceptance covers one finding, not its table.
     run(
         client,
-        "CREATE POLICY open ON users FOR SELECT TO authenticated USING (true); CREATE POLICY also ON users FOR SELECT TO authenticated USING (id IS NOT NULL)",
+        "CREATE POLICY open ON users FOR SELECT TO authenticated USING (true); \
+         CREATE POLICY also ON users FOR SELECT TO authenticated USING (id IS NOT NULL)",
     );
-    let accept = "SELECT crewsnow_ops.accept_finding(finding, 'for the test', now() + interval '1 day') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'";
+    let accept = "SELECT crewsnow_ops.accept_finding(finding, 'for the test', \
+        now() + interval '1 day') FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak'";
     run(client, accept);
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     run(client, "ALTER POLICY also ON users TO anon; GRANT SELECT ON users TO anon");
-    assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED", "what is new is not accepted");
+    assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED", "a changed finding is not accepted");
     run(
         client,
         "DROP POLICY open ON users; DROP POLICY also ON users; REVOKE SELECT ON users FROM anon",
     );
 }
 
-/// With all corrections made as they are proposed, the worst of what is left is a warning, and users still see what is theirs.
-fn corrected_it_is_sound(client: &mut Client) {
+/// The proposed remediations leave no finding above LOW, and users still read their own rows.
+fn the_remediated_demo_passes(client: &mut Client) {
     for _ in 0..3 {
         let scripts = rows(
             client,
-            "SELECT replace(remediation, E'\\n', ' ') FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND severity IN ('CRITICAL', 'HIGH', 'MEDIUM')",
+            "SELECT replace(remediation, E'\\n', ' ') FROM crewsnow_ops.audit_rls() \
+             WHERE remediation IS NOT NULL AND severity IN ('CRITICAL', 'HIGH', 'MEDIUM')",
         );
         for script in scripts {
-            // Several findings may propose the same; what is done is done.
+            // Findings may share a remediation, and its second run may fail.
             let _ = client.batch_execute(&script);
         }
     }
     let left = rows(
         client,
-        "SELECT finding, detail FROM crewsnow_ops.audit_rls() WHERE severity IN ('CRITICAL', 'HIGH', 'MEDIUM') AND accepted_until IS NULL",
+        "SELECT finding, detail FROM crewsnow_ops.audit_rls() \
+         WHERE severity IN ('CRITICAL', 'HIGH', 'MEDIUM') AND accepted_until IS NULL",
     );
     assert!(left.is_empty(), "{left:#?}");
     let user = value(
         client,
-        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 ORDER BY 1 LIMIT 1",
+        "SELECT user_id FROM crash_reports JOIN ride_points USING (user_id) GROUP BY 1 \
+         ORDER BY 1 LIMIT 1",
     );
     run(
         client,
         &format!(
-            "SET request.jwt.claims = '{{\"sub\": \"{user}\", \"role\": \"authenticated\"}}'; SET ROLE authenticated"
+            "SET request.jwt.claims = '{{\"sub\": \"{user}\", \"role\": \"authenticated\"}}'; \
+             SET ROLE authenticated"
         ),
     );
     for table in ["crash_reports", "ride_points", "profile_photos"] {
@@ -300,7 +330,8 @@ fn corrected_it_is_sound(client: &mut Client) {
             value(
                 client,
                 &format!(
-                    "SELECT count(*) FROM {table} WHERE user_id <> '{user}' AND '{table}' <> 'profile_photos'"
+                    "SELECT count(*) FROM {table} WHERE user_id <> '{user}' \
+                     AND '{table}' <> 'profile_photos'"
                 )
             ),
             "0",

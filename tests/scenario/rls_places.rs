@@ -1,4 +1,5 @@
-//! The audit where it has to work all the same: in an open transaction, read-only, on a standby, as a reader, without Supabase.
+//! The audit in any session: in an open transaction, read-only, on a standby, as a reader, and for
+//! applications without Supabase.
 
 use crate::replication::wait_until;
 use crate::rls_hostile::supabase;
@@ -7,32 +8,39 @@ use postgres::Client;
 
 const LAST_LINE: &str =
     "SELECT regexp_replace(@ops@run_day1_database_security_audit(), '.*\\n', '')";
-const VERDICTS: &str = "SELECT relation, reach, role, identity, verdict FROM crewsnow_ops.rls_matrix() ORDER BY 1, 2, 3, 4";
+const VERDICTS: &str = "SELECT relation, reach, role, identity, verdict \
+    FROM crewsnow_ops.rls_matrix() ORDER BY 1, 2, 3, 4";
 
 fn last_line(client: &mut Client) -> String {
     value(client, &LAST_LINE.replace("@ops@", "public."))
 }
 
-/// Two tables, one of which leaks.
+/// Creates public.notes, which is isolated, and public.open_notes, which leaks.
 pub fn leaking_tables(client: &mut Client) {
     run(
         client,
-        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
-         CREATE TABLE public.notes (id integer PRIMARY KEY, user_id uuid NOT NULL REFERENCES auth.users, note text);
+        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
+             FROM generate_series(1, 4) AS n;
+         CREATE TABLE public.notes (id integer PRIMARY KEY,
+             user_id uuid NOT NULL REFERENCES auth.users, note text);
          CREATE INDEX ON public.notes (user_id);
-         CREATE TABLE public.open_notes (LIKE public.notes INCLUDING ALL, FOREIGN KEY (user_id) REFERENCES auth.users);
+         CREATE TABLE public.open_notes (LIKE public.notes INCLUDING ALL,
+             FOREIGN KEY (user_id) REFERENCES auth.users);
          INSERT INTO public.notes SELECT row_number() OVER (), id, 'x' FROM auth.users;
          INSERT INTO public.open_notes SELECT * FROM public.notes;
-         ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY; ALTER TABLE public.open_notes ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE public.open_notes ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid()));
-         CREATE POLICY own ON public.open_notes TO authenticated USING (user_id = (SELECT auth.uid()));
-         CREATE POLICY open ON public.open_notes FOR SELECT TO authenticated USING (note IS NOT NULL);
+         CREATE POLICY own ON public.open_notes TO authenticated
+             USING (user_id = (SELECT auth.uid()));
+         CREATE POLICY open ON public.open_notes FOR SELECT TO authenticated
+             USING (note IS NOT NULL);
          GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes, public.open_notes TO authenticated",
     );
 }
 
 #[test]
-fn in_any_session_and_transaction() {
+fn verdicts_do_not_depend_on_the_session() {
     let cluster = Cluster::start("rls_places", "");
     let mut a = supabase(&cluster, "places");
     leaking_tables(&mut a);
@@ -58,10 +66,13 @@ fn in_any_session_and_transaction() {
         "SET enable_seqscan = off",
         "SET DateStyle = 'German'; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'",
         "SET ROLE pg_read_all_data; SET ROLE NONE",
-        "SET request.jwt.claims = '{\"sub\": \"00000000-0000-4000-8000-000000000001\", \"role\": \"authenticated\"}'",
+        "SET request.jwt.claims = '{\"sub\": \"00000000-0000-4000-8000-000000000001\", \"role\": \
+         \"authenticated\"}'",
         "SET request.jwt.claims = 'not json'",
-        "SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; SET min_parallel_table_scan_size = 0",
-        "SET statement_timeout = '1min'; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '1min'",
+        "SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; \
+         SET min_parallel_table_scan_size = 0",
+        "SET statement_timeout = '1min'; SET lock_timeout = '1s'; \
+         SET idle_in_transaction_session_timeout = '1min'",
         "SET session_replication_role = replica",
     ];
     for setting in settings {
@@ -71,7 +82,7 @@ fn in_any_session_and_transaction() {
         assert!(last_line(&mut b).contains("1 critical"), "{setting}: {}", last_line(&mut b));
         assert_eq!(rows(&mut b, VERDICTS), expected, "{setting}: again");
     }
-    // A role of clients, too, once it may.
+    // A client role with the access level reader gets the same verdicts.
     run(&mut a, "SELECT crewsnow_ops.grant_access('authenticated', 'reader')");
     let mut b = cluster.connect("places");
     run(&mut b, "SET ROLE authenticated");
@@ -79,7 +90,8 @@ fn in_any_session_and_transaction() {
     assert_eq!(
         value(
             &mut b,
-            "SELECT concat(current_user, ' ', current_setting('role'), ' ', current_setting('is_superuser'))"
+            "SELECT concat(current_user, ' ', current_setting('role'), ' ', \
+             current_setting('is_superuser'))"
         ),
         "authenticated authenticated off"
     );
@@ -87,53 +99,68 @@ fn in_any_session_and_transaction() {
     assert_eq!(
         value(
             &mut b,
-            "SELECT concat(current_user, ' ', current_setting('role'), ' ', current_setting('is_superuser'))"
+            "SELECT concat(current_user, ' ', current_setting('role'), ' ', \
+             current_setting('is_superuser'))"
         ),
         "postgres none on"
     );
     run(&mut a, "SELECT crewsnow_ops.revoke_access('authenticated')");
-    uncommitted(&mut a);
-    as_a_reader(&cluster, &mut a, &expected);
-    no_transaction_id(&mut a);
-    the_last_hundred_runs(&mut a);
+    uncommitted_changes_are_audited(&mut a);
+    a_reader_gets_the_same_verdicts(&cluster, &mut a, &expected);
+    reports_need_no_transaction_id(&mut a);
+    the_last_hundred_runs_are_kept(&mut a);
 }
 
-/// Of what is kept of older audits nothing is left behind.
-fn the_last_hundred_runs(a: &mut Client) {
+/// Recording a run removes the findings and verdicts of runs beyond the last hundred.
+fn the_last_hundred_runs_are_kept(a: &mut Client) {
     run(
         a,
-        "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; END $$",
+        "DO $$ BEGIN FOR i IN 1..103 LOOP PERFORM crewsnow_ops.record_rls_audit(); END LOOP; \
+         END $$",
     );
     assert_eq!(value(a, "SELECT count(*) FROM crewsnow_ops.rls_runs"), "100");
     for table in ["rls_run_findings", "rls_run_verdicts"] {
         let sql = format!(
-            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS (SELECT FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) FROM crewsnow_ops.{table} AS f"
+            "SELECT count(DISTINCT run) || ' ' || bool_and(EXISTS ( \
+                 SELECT FROM crewsnow_ops.rls_runs AS r WHERE r.run = f.run)) \
+             FROM crewsnow_ops.{table} AS f"
         );
         assert_eq!(value(a, &sql), "100 true", "{table}");
     }
 }
 
-/// What this transaction has made is looked at, and what it takes back is not.
-fn uncommitted(a: &mut Client) {
-    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
+/// The audit sees the transaction's own changes, and none that it has rolled back.
+fn uncommitted_changes_are_audited(a: &mut Client) {
+    let read = "SELECT verdict FROM crewsnow_ops.rls_matrix('public.fresh') \
+        WHERE reach = 'read-leak' AND identity LIKE '% as a new account'";
     run(
         a,
-        "BEGIN; CREATE TABLE public.fresh (LIKE public.notes INCLUDING ALL, FOREIGN KEY (user_id) REFERENCES auth.users);
-         INSERT INTO public.fresh SELECT * FROM public.notes; GRANT SELECT ON public.fresh TO authenticated;
-         ALTER TABLE public.fresh ENABLE ROW LEVEL SECURITY; CREATE POLICY open ON public.fresh USING (true)",
+        "BEGIN; CREATE TABLE public.fresh (LIKE public.notes INCLUDING ALL,
+             FOREIGN KEY (user_id) REFERENCES auth.users);
+         INSERT INTO public.fresh SELECT * FROM public.notes;
+         GRANT SELECT ON public.fresh TO authenticated;
+         ALTER TABLE public.fresh ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY open ON public.fresh USING (true)",
     );
     assert_eq!(value(a, read), "LEAK");
     run(a, "SAVEPOINT s; ALTER POLICY open ON public.fresh USING (user_id = auth.uid())");
     assert_eq!(value(a, read), "ISOLATED");
     run(a, "ROLLBACK TO s");
     assert_eq!(value(a, read), "LEAK");
-    assert!(value(a, "SELECT crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE object LIKE '%public.fresh' AND rule = 'read-leak'").starts_with("PROVED"));
-    assert_eq!(value(a, read), "LEAK", "what was tried is taken back");
+    assert!(
+        value(
+            a,
+            "SELECT crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+             WHERE object LIKE '%public.fresh' AND rule = 'read-leak'"
+        )
+        .starts_with("PROVED")
+    );
+    assert_eq!(value(a, read), "LEAK", "the proof is rolled back");
     run(a, "ROLLBACK");
     assert_eq!(value(a, "SELECT to_regclass('public.fresh') IS NULL"), "t");
 }
 
-fn as_a_reader(cluster: &Cluster, a: &mut Client, expected: &[String]) {
+fn a_reader_gets_the_same_verdicts(cluster: &Cluster, a: &mut Client, expected: &[String]) {
     run(a, "CREATE ROLE r LOGIN; SELECT crewsnow_ops.grant_access('r', 'reader')");
     let mut r = cluster.connect_as("r", "places");
     assert_eq!(sqlstate(&mut r, "SELECT FROM public.notes"), "42501");
@@ -146,8 +173,8 @@ fn as_a_reader(cluster: &Cluster, a: &mut Client, expected: &[String]) {
     run(a, "RESET SESSION AUTHORIZATION");
 }
 
-/// Reading takes no transaction id, so it leaves nothing behind anywhere.
-fn no_transaction_id(a: &mut Client) {
+/// Reports write nothing, so they need no transaction id.
+fn reports_need_no_transaction_id(a: &mut Client) {
     run(a, "BEGIN");
     for sql in [
         "SELECT count(*) FROM crewsnow_ops.audit_rls()",
@@ -161,7 +188,7 @@ fn no_transaction_id(a: &mut Client) {
 }
 
 #[test]
-fn on_a_standby() {
+fn a_standby_gives_the_same_verdicts() {
     let primary = Cluster::start("rls_primary", "");
     let mut a = supabase(&primary, "ops");
     leaking_tables(&mut a);
@@ -181,11 +208,11 @@ fn on_a_standby() {
         "0"
     );
     let (u, v) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
-    let doors = rows(
+    let leaks = rows(
         &mut b,
         &format!("SELECT object, verdict, proof FROM crewsnow_ops.trace_access('{u}', '{v}')"),
     );
-    assert_eq!(doors, ["table public.open_notes|LEAK|not tried: the transaction is read-only"]);
+    assert_eq!(leaks, ["table public.open_notes|LEAK|not tried: the transaction is read-only"]);
     assert_ne!(
         value(&mut b, "SELECT count(*) FROM crewsnow_ops.trace_row('open_notes', '{\"id\": 1}')"),
         "0"
@@ -204,14 +231,15 @@ fn on_a_standby() {
     }
 }
 
-/// Where nothing can be looked at, nothing is found; that is no clean bill.
+/// Without client roles the audit finds no leak, but it does not pass either.
 #[test]
-fn without_clients_nothing_has_passed() {
+fn without_client_roles_the_audit_does_not_pass() {
     let cluster = Cluster::start("rls_nobody", "");
     let mut a = cluster.create_database("bare");
     run(
         &mut a,
-        "CREATE TABLE public.notes (id integer, user_id uuid, note text); INSERT INTO public.notes VALUES (1, gen_random_uuid(), 'x')",
+        "CREATE TABLE public.notes (id integer, user_id uuid, note text); \
+         INSERT INTO public.notes VALUES (1, gen_random_uuid(), 'x')",
     );
     assert_ne!(last_line(&mut a), "ALL CHECKS PASSED");
     assert_eq!(
@@ -226,7 +254,7 @@ fn without_clients_nothing_has_passed() {
     ] {
         run(&mut a, sql);
     }
-    // Roles, but neither accounts nor a function that tells who asks.
+    // Client roles exist, but neither a users table nor an identity function.
     run(
         &mut a,
         "CREATE ROLE anon; CREATE ROLE authenticated; GRANT SELECT ON public.notes TO anon",
@@ -241,40 +269,54 @@ fn without_clients_nothing_has_passed() {
         rows(&mut a, "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('notes')"),
         ["CLOSED"]
     );
-    another_application(&cluster);
+    an_application_without_supabase_is_audited(&cluster);
 }
 
-/// An application that is no Supabase project: its own role, accounts with numbers, and a setting that says who asks.
-fn another_application(cluster: &Cluster) {
+/// An application with its own client roles, numeric user ids, and the user id in a setting.
+fn an_application_without_supabase_is_audited(cluster: &Cluster) {
     let mut a = cluster.create_database("shop");
     run(
         &mut a,
         "CREATE ROLE shop_user; CREATE ROLE shop_visitor;
          CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO shop_user, shop_visitor;
-         CREATE TABLE shop.customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
-         CREATE FUNCTION shop.me() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('app.user_id', true), '')::bigint $$;
+         CREATE TABLE shop.customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             name text);
+         CREATE FUNCTION shop.me() RETURNS bigint LANGUAGE sql STABLE AS $$
+             SELECT nullif(current_setting('app.user_id', true), '')::bigint $$;
          INSERT INTO shop.customers (name) SELECT 'customer ' || n FROM generate_series(1, 5) AS n;
-         CREATE TABLE shop.orders (id integer PRIMARY KEY, customer_id bigint NOT NULL REFERENCES shop.customers, total numeric);
-         CREATE TABLE shop.carts (LIKE shop.orders INCLUDING ALL, FOREIGN KEY (customer_id) REFERENCES shop.customers);
-         CREATE TABLE shop.reviews (LIKE shop.orders INCLUDING ALL, FOREIGN KEY (customer_id) REFERENCES shop.customers);
-         INSERT INTO shop.orders SELECT id, id, 10 FROM shop.customers; INSERT INTO shop.carts TABLE shop.orders; INSERT INTO shop.reviews TABLE shop.orders;
-         ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
-         ALTER TABLE shop.carts ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.reviews ENABLE ROW LEVEL SECURITY;
+         CREATE TABLE shop.orders (id integer PRIMARY KEY,
+             customer_id bigint NOT NULL REFERENCES shop.customers, total numeric);
+         CREATE TABLE shop.carts (LIKE shop.orders INCLUDING ALL,
+             FOREIGN KEY (customer_id) REFERENCES shop.customers);
+         CREATE TABLE shop.reviews (LIKE shop.orders INCLUDING ALL,
+             FOREIGN KEY (customer_id) REFERENCES shop.customers);
+         INSERT INTO shop.orders SELECT id, id, 10 FROM shop.customers;
+         INSERT INTO shop.carts TABLE shop.orders; INSERT INTO shop.reviews TABLE shop.orders;
+         ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.carts ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE shop.reviews ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON shop.orders USING (customer_id = shop.me());
-         CREATE POLICY own ON shop.carts USING (customer_id = nullif(current_setting('app.user_id', true), '')::bigint OR current_setting('app.user_id', true) IS NULL OR total > 5);
+         CREATE POLICY own ON shop.carts USING (
+             customer_id = nullif(current_setting('app.user_id', true), '')::bigint
+             OR current_setting('app.user_id', true) IS NULL OR total > 5);
          CREATE POLICY own ON shop.reviews USING (customer_id = shop.me()) WITH CHECK (true);
          GRANT SELECT, INSERT, UPDATE, DELETE ON shop.orders, shop.carts, shop.reviews TO shop_user;
-         ALTER DATABASE shop SET crewsnow_ops.user_role = 'shop_user'; ALTER DATABASE shop SET crewsnow_ops.anonymous_role = 'shop_visitor';
-         ALTER DATABASE shop SET crewsnow_ops.users_table = 'shop.customers'; ALTER DATABASE shop SET crewsnow_ops.claims = 'app.user_id=sub';
+         ALTER DATABASE shop SET crewsnow_ops.user_role = 'shop_user';
+         ALTER DATABASE shop SET crewsnow_ops.anonymous_role = 'shop_visitor';
+         ALTER DATABASE shop SET crewsnow_ops.users_table = 'shop.customers';
+         ALTER DATABASE shop SET crewsnow_ops.claims = 'app.user_id=sub';
          ALTER DATABASE shop SET crewsnow_ops.identity_functions = 'shop.me()'",
     );
     let mut a = cluster.connect("shop");
-    let told = rows(
+    let verdicts = rows(
         &mut a,
-        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() WHERE identity = 'shop_user as a new account' AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
+        "SELECT DISTINCT relation, reach, verdict FROM crewsnow_ops.rls_matrix() \
+         WHERE identity = 'shop_user as a new account' \
+         AND reach IN ('read-leak', 'forged-rows', 'destruction') ORDER BY 1, 2",
     );
     assert_eq!(
-        told,
+        verdicts,
         [
             "shop.carts|destruction|LEAK",
             "shop.carts|forged-rows|LEAK",
@@ -289,7 +331,8 @@ fn another_application(cluster: &Cluster) {
     );
     let proofs = rows(
         &mut a,
-        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL AND rule IN ('read-leak', 'forged-rows')",
+        "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() \
+         WHERE remediation IS NOT NULL AND rule IN ('read-leak', 'forged-rows')",
     );
     assert!(
         proofs.len() >= 2 && proofs.iter().all(|proof| proof.contains("|PROVED")),
@@ -297,7 +340,8 @@ fn another_application(cluster: &Cluster) {
     );
     let users = rows(
         &mut a,
-        "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('shop.orders') WHERE identity LIKE '% as user %'",
+        "SELECT DISTINCT verdict FROM crewsnow_ops.rls_matrix('shop.orders') \
+         WHERE identity LIKE '% as user %'",
     );
     assert_eq!(users, ["ISOLATED"]);
 }

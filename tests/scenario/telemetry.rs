@@ -1,46 +1,59 @@
-//! Telemetry through a database's life: dumped and restored, cloned, set back, retained, and with others at work.
+//! Telemetry after dump and restore, cloning, a reset of transaction ids, a crash and retention,
+//! and beside concurrent sessions.
 
 use crate::dump_restore;
 use crate::replication::wait_until;
 use harness::{Cluster, rows, run, sqlstate, value};
 use postgres::Client;
 
-const ROWS: &str = "SELECT id, event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address, user_agent, created_at
+const ROWS: &str = "SELECT id, event_type, user_id, payload, execution_time_ms, function_name,
+        endpoint, ip_address, user_agent, created_at
     FROM event_log ORDER BY id";
 const WEBHOOKS: &str = "SELECT * FROM processed_events ORDER BY event_id";
-/// What the views answer, without the columns that move with the clock.
+/// Columns of the views that do not depend on the clock.
 const ANSWERS: &str = "
-    SELECT 'edge', function_name, total_calls, avg_execution_time, p95_latency, timeout_count, error_5xx_count FROM edge_functions_monitoring
-    UNION ALL SELECT 'errors', function_name, sum(total_requests), sum(error_5xx_count), NULL, NULL, NULL FROM error_rate_monitoring GROUP BY 2
-    UNION ALL SELECT 'webhooks', NULL, sum(total_events), sum(failed_events), NULL, NULL, NULL FROM stripe_webhook_monitoring
+    SELECT 'edge', function_name, total_calls, avg_execution_time, p95_latency, timeout_count,
+        error_5xx_count FROM edge_functions_monitoring
+    UNION ALL SELECT 'errors', function_name, sum(total_requests), sum(error_5xx_count),
+        NULL, NULL, NULL FROM error_rate_monitoring GROUP BY 2
+    UNION ALL SELECT 'webhooks', NULL, sum(total_events), sum(failed_events), NULL, NULL, NULL
+        FROM stripe_webhook_monitoring
     ORDER BY 1, 2";
-/// All that is counted, in minutes and days.
-const COUNTED: &str = "SELECT function_name, minute, calls, errors_5xx, over_5s, latency FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
+/// All rollups, per function and minute.
+const COUNTED: &str = "SELECT function_name, minute, calls, errors_5xx, over_5s, latency \
+    FROM crewsnow_ops.event_rollups ORDER BY 2, 1";
 
-/// Events of five days and of now, some counted and some not, in partitions and in the default one.
+/// Events of several days, in daily partitions and the default partition. The roll-up covers only
+/// the first part of them.
 const DAYS: &str = "
-    INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at, user_id, ip_address)
-    SELECT 'edge_function_call', 'function-' || n % 3, abs(n) % 7000, jsonb_build_object('status_code', CASE WHEN n % 9 = 0 THEN 500 ELSE 200 END),
+    INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at,
+        user_id, ip_address)
+    SELECT 'edge_function_call', 'function-' || n % 3, abs(n) % 7000,
+        jsonb_build_object('status_code', CASE WHEN n % 9 = 0 THEN 500 ELSE 200 END),
         now() - n * interval '7 minutes', gen_random_uuid(), '10.0.0.1'
     FROM generate_series(-600, 1200) AS n;
     SELECT * FROM crewsnow_ops.roll_up_events();
     INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
-    SELECT 'edge_function_call', 'late', 3000, now() - n * interval '20 minutes' FROM generate_series(0, 200) AS n;
-    SELECT crewsnow_ops.record_stripe_webhook('evt_' || n, 'invoice.paid', n % 4 <> 0, 'because') FROM generate_series(1, 40) AS n";
+    SELECT 'edge_function_call', 'late', 3000, now() - n * interval '20 minutes'
+        FROM generate_series(0, 200) AS n;
+    SELECT crewsnow_ops.record_stripe_webhook('evt_' || n, 'invoice.paid', n % 4 <> 0, 'because')
+        FROM generate_series(1, 40) AS n";
 
 fn all(client: &mut Client) -> Vec<Vec<String>> {
     [ROWS, WEBHOOKS, ANSWERS].iter().map(|sql| rows(client, sql)).collect()
 }
 
-/// Everything in event_log is in the counts, once.
+/// Rolls up until coverage is complete. Asserts that the rollups count each event once.
 pub fn is_counted(client: &mut Client) {
     while value(client, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
     let floor = "coalesce((SELECT floor FROM crewsnow_ops.raw_event_floor), '-infinity')";
     let counted = format!(
-        "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups WHERE minute >= {floor} GROUP BY 1 ORDER BY 1"
+        "SELECT function_name, sum(calls) FROM crewsnow_ops.event_rollups \
+         WHERE minute >= {floor} GROUP BY 1 ORDER BY 1"
     );
     let raw = format!(
-        "SELECT function_name COLLATE \"C\", count(*) FROM event_log WHERE function_name IS NOT NULL AND created_at >= {floor} GROUP BY 1 ORDER BY 1"
+        "SELECT function_name COLLATE \"C\", count(*) FROM event_log \
+         WHERE function_name IS NOT NULL AND created_at >= {floor} GROUP BY 1 ORDER BY 1"
     );
     assert_eq!(rows(client, &counted), rows(client, &raw));
 }
@@ -68,10 +81,11 @@ fn a_restored_database_answers_and_counts_the_same() {
             .expect("a number")
             > 0
     );
-    // A payload that is small where it is stored and large in itself must be refused at once, not by the restore.
+    // A payload that is only small when compressed is refused by INSERT, not later by the restore.
     run(
         &mut source,
-        "CREATE TABLE large (p jsonb); INSERT INTO large SELECT jsonb_build_object('x', repeat('a', 5000000))",
+        "CREATE TABLE large (p jsonb); \
+         INSERT INTO large SELECT jsonb_build_object('x', repeat('a', 5000000))",
     );
     assert_eq!(
         sqlstate(
@@ -91,7 +105,7 @@ fn a_restored_database_answers_and_counts_the_same() {
         ("directory", &["-Fd"], &["-j4"]),
     ];
     for (name, dump, restore) in ways {
-        // Before and after: the clock moves on while a dump is made.
+        // The clock advances during the dump. The copy matches the source before or after it.
         let before = all(&mut source);
         let mut restored = dump_and_restore(&cluster, "source", name, dump, restore);
         let found = all(&mut restored);
@@ -110,39 +124,43 @@ fn a_restored_database_answers_and_counts_the_same() {
             ),
             partitions
         );
-        // It keeps counting right, and its triggers came along.
+        // The copy counts new events, and has the triggers.
         run(&mut restored, "SELECT crewsnow_ops.record_edge_call('after', 1, 200)");
         is_counted(&mut restored);
         assert_eq!(rows(&mut restored, ROWS).len(), before[0].len() + 1);
         assert_eq!(sqlstate(&mut restored, "DELETE FROM event_log"), "42501", "{name}");
         run(
             &mut restored,
-            "INSERT INTO event_log (event_type, function_name, tx) SELECT 'x', 'spoof', 1 FROM generate_series(1, 3)",
+            "INSERT INTO event_log (event_type, function_name, tx) SELECT 'x', 'spoof', 1 \
+             FROM generate_series(1, 3)",
         );
         is_counted(&mut restored);
         let spoofs =
             "SELECT total_calls FROM edge_functions_monitoring WHERE function_name = 'spoof'";
         assert_eq!(value(&mut restored, spoofs), "3");
-        // And it can be dumped again.
+        // The copy can be dumped and restored again.
         let again = format!("{name}_again");
         let mut again = dump_and_restore(&cluster, name, &again, &[], &[]);
         assert_eq!(rows(&mut again, ROWS), rows(&mut restored, ROWS), "{name}");
     }
 }
 
-/// As on a day when none of the dump's partitions is of today: its days are moved into the past.
+/// The dump has a partition of a past day, as if it were restored on a later day.
 #[test]
-fn restored_on_another_day() {
+fn a_dump_of_an_earlier_day_is_restored_and_counted() {
     let cluster = Cluster::start("another_day", "");
     let mut a = cluster.create_database("monday");
-    // Partitions of days that are over, as they are when a dump is older than what it is restored for.
     run(
         &mut a,
         "CREATE TABLE crewsnow_ops.event_log_20200101 (LIKE event_log INCLUDING ALL);
-         CREATE INDEX event_log_20200101_tx_created_at_idx ON crewsnow_ops.event_log_20200101 USING brin (tx, created_at);
-         ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.event_log_20200101 FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');
-         INSERT INTO event_log (event_type, function_name, created_at) SELECT 'x', 'old', '2020-01-01 12:00+00' FROM generate_series(1, 9);
-         INSERT INTO event_log (event_type, function_name, created_at) SELECT 'x', 'older', '2019-01-01 12:00+00' FROM generate_series(1, 4)",
+         CREATE INDEX event_log_20200101_tx_created_at_idx ON crewsnow_ops.event_log_20200101
+             USING brin (tx, created_at);
+         ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.event_log_20200101
+             FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');
+         INSERT INTO event_log (event_type, function_name, created_at)
+             SELECT 'x', 'old', '2020-01-01 12:00+00' FROM generate_series(1, 9);
+         INSERT INTO event_log (event_type, function_name, created_at)
+             SELECT 'x', 'older', '2019-01-01 12:00+00' FROM generate_series(1, 4)",
     );
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     let mut b = dump_and_restore(&cluster, "monday", "friday", &[], &[]);
@@ -159,7 +177,7 @@ fn restored_on_another_day() {
 }
 
 #[test]
-fn clones_and_clusters_that_were_set_back_are_noticed() {
+fn clones_and_reset_transaction_ids_are_noticed() {
     let mut cluster = Cluster::start("clones", "");
     let mut a = cluster.create_database("original");
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
@@ -169,31 +187,38 @@ fn clones_and_clusters_that_were_set_back_are_noticed() {
     run(&mut cluster.connect("postgres"), "CREATE DATABASE clone TEMPLATE original");
     let (mut a, mut b) = (cluster.connect("original"), cluster.connect("clone"));
     let expected = rows(&mut a, ANSWERS);
-    assert_eq!(rows(&mut b, ANSWERS), expected, "a clone, before it rolls up");
+    assert_eq!(
+        rows(&mut b, ANSWERS),
+        expected,
+        "a clone answers the same before its first roll-up"
+    );
     is_counted(&mut b);
-    assert_eq!(rows(&mut b, COUNTED), rows(&mut a, COUNTED), "bit by bit");
+    assert_eq!(rows(&mut b, COUNTED), rows(&mut a, COUNTED), "the same rollups, bit by bit");
     drop((a, b));
-    // The next transaction numbers are those that the counts claim to cover: what pg_resetwal does, and a careless pg_upgrade.
+    // The coverage includes the next transaction ids, as after pg_resetwal or an
+    // incorrect pg_upgrade.
     let mut a = cluster.connect("original");
     run(&mut a, "UPDATE crewsnow_ops.rollup_state SET covered = '900000:900000:'");
     run(&mut a, "SELECT crewsnow_ops.record_edge_call('new', 1, 200)");
     let count = "SELECT total_calls FROM edge_functions_monitoring WHERE function_name = 'new'";
-    assert_eq!(value(&mut a, count), "1", "not believed");
+    assert_eq!(value(&mut a, count), "1", "the views do not trust the coverage");
     is_counted(&mut a);
     assert_eq!(value(&mut a, count), "1");
-    // Another cluster's identifier.
+    // The system identifier of another cluster.
     run(
         &mut a,
-        "UPDATE crewsnow_ops.rollup_state SET system_identifier = 1; UPDATE crewsnow_ops.event_rollups SET calls = 1000",
+        "UPDATE crewsnow_ops.rollup_state SET system_identifier = 1; \
+         UPDATE crewsnow_ops.event_rollups SET calls = 1000",
     );
     assert_eq!(value(&mut a, count), "1");
     is_counted(&mut a);
     drop(a);
-    // A crash keeps what was counted with the snapshot that says so.
+    // A crash loses an uncommitted event, its rollup and its coverage together.
     let mut c = cluster.connect("original");
     run(
         &mut c,
-        "BEGIN; SELECT crewsnow_ops.record_edge_call('lost', 1, 200); SELECT * FROM crewsnow_ops.roll_up_events()",
+        "BEGIN; SELECT crewsnow_ops.record_edge_call('lost', 1, 200); \
+         SELECT * FROM crewsnow_ops.roll_up_events()",
     );
     cluster.stop("immediate");
     cluster.boot();
@@ -201,7 +226,7 @@ fn clones_and_clusters_that_were_set_back_are_noticed() {
 }
 
 #[test]
-fn retention_drops_counted_days_and_nothing_else() {
+fn retention_drops_only_counted_days() {
     let cluster = Cluster::start("retention", "");
     let mut a = cluster.create_database("retention");
     run(
@@ -209,41 +234,49 @@ fn retention_drops_counted_days_and_nothing_else() {
         "DO $$ BEGIN FOR day IN 1..5 LOOP EXECUTE format(
             'CREATE TABLE crewsnow_ops.past_%s (LIKE event_log INCLUDING ALL);
              CREATE INDEX ON crewsnow_ops.past_%s USING brin (tx, created_at);
-             ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.past_%s FOR VALUES FROM (%L) TO (%L)', day, day, day,
-            date_trunc('day', now(), 'UTC') - day * interval '1 day', date_trunc('day', now(), 'UTC') - (day - 1) * interval '1 day');
+             ALTER TABLE event_log ATTACH PARTITION crewsnow_ops.past_%s
+                FOR VALUES FROM (%L) TO (%L)',
+            day, day, day, date_trunc('day', now(), 'UTC') - day * interval '1 day',
+            date_trunc('day', now(), 'UTC') - (day - 1) * interval '1 day');
          END LOOP; END $$;
          INSERT INTO event_log (event_type, function_name, created_at)
             SELECT 'x', 'f', now() - n * interval '1 hour' FROM generate_series(0, 200) AS n",
     );
     run(&mut a, "SET crewsnow_ops.event_retention = '2d'");
     let retain = "SELECT * FROM crewsnow_ops.apply_event_retention()";
-    assert_eq!(rows(&mut a, retain), ["0|0|0|f"], "nothing is counted yet");
+    assert_eq!(rows(&mut a, retain), ["0|0|0|f"], "no event is counted yet");
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     let calls = "SELECT sum(calls) FROM crewsnow_ops.event_rollups";
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '3 days')",
+        "INSERT INTO event_log (event_type, function_name, created_at) \
+         VALUES ('x', 'f', now() - interval '3 days')",
     );
     assert_eq!(rows(&mut a, retain), ["0|0|0|f"], "an old row is not counted yet");
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.raw_event_floor"), "0");
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     assert_eq!(value(&mut a, calls), "202");
-    // A transaction that has written into an old day keeps it.
+    // A running transaction that has written to an old partition keeps that partition.
     let mut b = cluster.connect("retention");
     run(
         &mut b,
-        "BEGIN; INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '4 days')",
+        "BEGIN; INSERT INTO event_log (event_type, function_name, created_at) \
+         VALUES ('x', 'f', now() - interval '4 days')",
     );
     let partly = rows(&mut a, retain);
     assert!(partly[0].starts_with("0|") && partly[0].ends_with("|f"), "{partly:?}");
     assert_eq!(value(&mut a, "SELECT to_regclass('crewsnow_ops.past_4') IS NOT NULL"), "t");
-    // What is gone in part can be counted no more: its counts outlive even this.
+    // Days with dropped events cannot be counted again. Rebuilding keeps their rollups.
     run(&mut a, "SELECT crewsnow_ops.rebuild_rollups()");
     assert_eq!(value(&mut a, calls), "202");
     run(&mut b, "COMMIT");
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
-    assert_eq!(value(&mut a, calls), "202", "a row that comes after its day was given up");
-    // Traffic that is not counted yet is no obstacle.
+    assert_eq!(
+        value(&mut a, calls),
+        "202",
+        "an event that arrives after retention of its day is not counted"
+    );
+    // Retention drops old days although new events are not counted yet.
     run(&mut a, "SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
     let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
@@ -263,17 +296,19 @@ fn retention_drops_counted_days_and_nothing_else() {
     writers.into_iter().for_each(|writer| writer.join().expect("a writer ends"));
     assert!(done[0].starts_with("3|") && done[0].ends_with("|t"), "{done:?}");
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
-    let kept = "SELECT min(created_at) >= date_trunc('day', now() - interval '2 days', 'UTC') FROM event_log";
+    let kept = "SELECT min(created_at) >= date_trunc('day', now() - interval '2 days', 'UTC') \
+        FROM event_log";
     assert_eq!(value(&mut a, kept), "t");
-    assert_eq!(value(&mut a, calls), "203", "the counts stay");
-    // A row that is later than that is kept, and not counted.
+    assert_eq!(value(&mut a, calls), "203", "rollups of dropped days are kept");
+    // A later event of a dropped day is stored but not counted.
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'f', now() - interval '9 days')",
+        "INSERT INTO event_log (event_type, function_name, created_at) \
+         VALUES ('x', 'f', now() - interval '9 days')",
     );
     run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
     assert_eq!(value(&mut a, calls), "203");
-    // Counts of days whose events are gone are in the dump, and outlive rebuilding.
+    // A dump contains rollups of days without events. Rebuilding keeps them.
     let mut b = dump_and_restore(&cluster, "retention", "restored", &[], &[]);
     is_counted(&mut b);
     assert_eq!(value(&mut b, calls), "203");
@@ -289,24 +324,25 @@ fn retention_drops_counted_days_and_nothing_else() {
     assert_eq!(
         value(
             &mut a,
-            "SELECT min(minute) >= now() - interval '1 day 1 minute' FROM crewsnow_ops.event_rollups"
+            "SELECT min(minute) >= now() - interval '1 day 1 minute' \
+             FROM crewsnow_ops.event_rollups"
         ),
         "t"
     );
-    // An ordinary user cannot shorten it.
+    // An ordinary role cannot shorten the retention.
     run(&mut a, "CREATE ROLE somebody; SET ROLE somebody");
     assert_eq!(sqlstate(&mut a, "SET crewsnow_ops.event_retention = '1d'"), "42501");
     run(&mut a, "RESET ROLE; RESET crewsnow_ops.event_retention");
-    // TRUNCATE takes the counts of what it removes along.
+    // TRUNCATE also removes the rollups of the removed events.
     run(&mut a, "TRUNCATE event_log; SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
     assert_eq!(value(&mut a, "SELECT sum(total_calls) FROM edge_functions_monitoring"), "1");
     run(&mut a, "TRUNCATE processed_events");
     assert_eq!(value(&mut a, "SELECT sum(total_events) FROM stripe_webhook_monitoring"), "0");
 }
 
-/// A screen that is left open does not hang behind somebody's DDL, nor DDL behind it.
+/// Views and roll-ups fail after a short lock timeout instead of waiting behind DDL.
 #[test]
-fn looking_waits_for_nobody() {
+fn views_and_roll_ups_do_not_wait_for_long_locks() {
     let cluster = Cluster::start("waiting", "");
     let mut a = cluster.create_database("waiting");
     run(&mut a, "SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
@@ -324,12 +360,12 @@ fn looking_waits_for_nobody() {
     }
     run(&mut b, "ROLLBACK");
     assert_eq!(value(&mut a, "SHOW lock_timeout"), "0");
-    // While a transaction has rolled up and stays open, others write, read, and roll up in vain.
+    // During an open roll-up, other sessions write and read. Their roll-ups count nothing.
     run(&mut b, "BEGIN; SELECT * FROM crewsnow_ops.roll_up_events()");
     run(&mut a, "SET lock_timeout = '100ms'; SELECT crewsnow_ops.record_edge_call('f', 1, 200)");
     assert_eq!(value(&mut a, "SELECT total_calls FROM edge_functions_monitoring"), "2");
     assert_eq!(rows(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["0|f"]);
-    // Partitions are made only while nobody uses the default one.
+    // Partitions are created only while no other session uses the default partition.
     let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass";
     assert_eq!(value(&mut a, partitions), "1");
     run(&mut b, "COMMIT");
@@ -337,20 +373,22 @@ fn looking_waits_for_nobody() {
     assert_eq!(value(&mut a, partitions), "4");
 }
 
-/// Events that a publisher sends count on the subscriber as its own.
+/// Replicated events count on the subscriber like its own.
 #[test]
-fn a_subscriber_counts_what_it_receives() {
+fn a_subscriber_counts_replicated_events() {
     let publisher_cluster = Cluster::start("telemetry_publisher", "");
     let mut publisher = publisher_cluster.create_database("publisher");
     let cluster = Cluster::start("telemetry_subscriber", "");
     let mut subscriber = cluster.create_database("subscriber");
     run(
         &mut publisher,
-        "CREATE PUBLICATION events FOR TABLE event_log, processed_events WITH (publish_via_partition_root)",
+        "CREATE PUBLICATION events FOR TABLE event_log, processed_events \
+         WITH (publish_via_partition_root)",
     );
     run(
         &mut publisher,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'f' FROM generate_series(1, 10)",
+        "INSERT INTO event_log (event_type, function_name) \
+         SELECT 'x', 'f' FROM generate_series(1, 10)",
     );
     let connection =
         format!("host={} user=postgres dbname=publisher", publisher_cluster.socket().display());
@@ -379,29 +417,33 @@ fn a_subscriber_counts_what_it_receives() {
     run(&mut subscriber, "DROP SUBSCRIPTION events");
 }
 
-/// What others do to the partitions, and what sessions are set to, does not stop the counting.
+/// Session settings, the application's own partition, a concurrent TRUNCATE and a renamed schema.
 #[test]
-fn odd_surroundings() {
+fn counting_survives_odd_settings_partitions_and_renames() {
     let cluster = Cluster::start("odd", "");
     let mut a = cluster.create_database("odd");
     run(&mut a, "SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kolkata'");
     assert_eq!(rows(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["0|t"]);
     run(&mut a, "SET DateStyle = 'ISO'; SET TimeZone = 'UTC'");
-    let bounds = "SELECT count(*) FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
+    let bounds = "SELECT count(*) FROM pg_class
+        WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
         AND pg_get_expr(relpartbound, oid) LIKE '%TO (''%00:00:00+00'')'";
     assert_eq!(value(&mut a, bounds), "3");
-    // Somebody's own partition, without an end.
+    // The application's own partition, without an upper bound.
     let mut b = cluster.create_database("endless");
     run(
         &mut b,
-        "DO $$ BEGIN EXECUTE format('CREATE TABLE late PARTITION OF event_log FOR VALUES FROM (%L) TO (MAXVALUE)', current_date + 1); END $$;
+        "DO $$ BEGIN EXECUTE format(
+            'CREATE TABLE late PARTITION OF event_log FOR VALUES FROM (%L) TO (MAXVALUE)',
+            current_date + 1); END $$;
          SELECT crewsnow_ops.record_edge_call('f', 1, 200)",
     );
     assert_eq!(rows(&mut b, "SELECT * FROM crewsnow_ops.roll_up_events()"), ["1|t"]);
-    // Webhooks that are removed while somebody rolls up.
+    // TRUNCATE removes webhooks during a roll-up.
     run(
         &mut b,
-        "INSERT INTO processed_events (event_id, event_type, status) SELECT 'e' || n, 'x', 'failed' FROM generate_series(1, 10) AS n",
+        "INSERT INTO processed_events (event_id, event_type, status) \
+         SELECT 'e' || n, 'x', 'failed' FROM generate_series(1, 10) AS n",
     );
     let mut c = cluster.connect("endless");
     run(&mut c, "BEGIN; SELECT * FROM crewsnow_ops.roll_up_events()");
@@ -413,17 +455,19 @@ fn odd_surroundings() {
     run(&mut c, "COMMIT");
     let mut b = truncating.join().expect("TRUNCATE ends");
     assert_eq!(value(&mut b, "SELECT sum(failed_events) FROM stripe_webhook_monitoring"), "0");
-    // A schema that is renamed under a session that has prepared its statements.
+    // The schema is renamed after the session has prepared its statements.
     run(&mut b, "SELECT log_system_event('x'); ALTER SCHEMA public RENAME TO renamed");
     run(&mut b, "SELECT renamed.log_system_event('x')");
-    // A delivery after a failure is no old backlog.
+    // A new delivery of an old failed webhook is not a backlog.
     run(
         &mut b,
-        "ALTER SCHEMA renamed RENAME TO public; SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)",
+        "ALTER SCHEMA renamed RENAME TO public; \
+         SELECT crewsnow_ops.record_stripe_webhook('r', 'x', false)",
     );
     run(
         &mut b,
-        "UPDATE processed_events SET received_at = now() - interval '2 hours', processed_at = now() - interval '2 hours'",
+        "UPDATE processed_events SET received_at = now() - interval '2 hours', \
+         processed_at = now() - interval '2 hours'",
     );
     run(&mut b, "SELECT crewsnow_ops.record_stripe_webhook('r', 'x', NULL)");
     assert_eq!(
@@ -432,7 +476,7 @@ fn odd_surroundings() {
     );
 }
 
-/// Bounded roll-ups: many calls that do a part each end where one that does all ends.
+/// Several bounded roll-ups give the same rollups as one unbounded roll-up.
 #[test]
 fn a_bounded_roll_up_is_resumed() {
     let cluster = Cluster::start("bounded", "");
@@ -440,7 +484,8 @@ fn a_bounded_roll_up_is_resumed() {
     run(
         &mut a,
         "DO $$ BEGIN FOR i IN 1..150 LOOP
-            INSERT INTO event_log (event_type, function_name, execution_time_ms) SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
+            INSERT INTO event_log (event_type, function_name, execution_time_ms)
+                SELECT 'x', 'f' || n % 5, n FROM generate_series(1, 600) AS n;
             COMMIT;
          END LOOP; END $$",
     );
@@ -457,32 +502,36 @@ fn a_bounded_roll_up_is_resumed() {
             "90000"
         );
         calls += 1;
-        assert!(calls < 50, "it does not end");
+        assert!(calls < 50, "the roll-ups do not end");
         if is_complete == "t" {
             break;
         }
     }
     assert!(calls > 3, "{calls} calls were not bounded");
     is_counted(&mut a);
-    // A transaction is counted whole, however large.
+    // A transaction is counted as a whole, even beyond the bound.
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'one' FROM generate_series(1, 60000);
-         INSERT INTO event_log (event_type, function_name) SELECT 'x', 'two' FROM generate_series(1, 60000)",
+        "INSERT INTO event_log (event_type, function_name)
+             SELECT 'x', 'one' FROM generate_series(1, 60000);
+         INSERT INTO event_log (event_type, function_name)
+             SELECT 'x', 'two' FROM generate_series(1, 60000)",
     );
     run(
         &mut a,
-        "INSERT INTO event_log (event_type, function_name) SELECT 'x', 'three' FROM generate_series(1, 60000)",
+        "INSERT INTO event_log (event_type, function_name) \
+         SELECT 'x', 'three' FROM generate_series(1, 60000)",
     );
     for call in 0.. {
-        assert!(call < 500, "it does not end");
+        assert!(call < 500, "the roll-ups do not end");
         if value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events(1000)") == "t" {
             break;
         }
     }
     is_counted(&mut a);
-    // In the steady state a view reads the blocks of the last range, not the table.
-    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname = 'event_log_default'";
+    // After a roll-up, a view reads only the blocks of the last BRIN range.
+    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables \
+        WHERE relname = 'event_log_default'";
     run(&mut a, "SELECT pg_stat_force_next_flush()");
     let before: i64 = value(&mut a, read).parse().expect("a number");
     run(&mut a, "SELECT * FROM edge_functions_monitoring; SELECT pg_stat_force_next_flush()");

@@ -1,10 +1,11 @@
-//! The server's own timeouts beside the one that the extension registers. A wrong id would silently replace one of their handlers.
+//! PostgreSQL's own timeouts beside the one that the extension registers. A wrong timeout id would
+//! silently replace the handler of another timeout.
 
 use harness::{Cluster, explain, run, sqlstate, value};
 use postgres::Client;
 use std::time::{Duration, Instant};
 
-/// Runs a function with a time limit of the extension's own, which registers its timeout.
+/// Runs a function with a time limit, which registers the extension's timeout.
 fn register(client: &mut Client) {
     assert_ne!(value(client, "SELECT count(*) FROM performance_health_check()"), "0");
 }
@@ -19,7 +20,7 @@ fn ended(client: &mut Client) -> String {
         }
     }
     match client.batch_execute("SELECT 1") {
-        Ok(()) => panic!("the session lives on"),
+        Ok(()) => panic!("the server did not end the session"),
         Err(error) => {
             error.code().map(|code| code.code().to_owned()).unwrap_or_else(|| explain(&error))
         }
@@ -27,14 +28,14 @@ fn ended(client: &mut Client) -> String {
 }
 
 #[test]
-fn the_servers_timeouts_work_beside_ours() {
+fn timeouts_of_the_server_work_beside_the_extensions_own() {
     let cluster = Cluster::start("timeouts", "deadlock_timeout = '100ms'\nlog_lock_waits = on");
     let mut a = cluster.create_database("timeouts");
     let mut b = cluster.connect("timeouts");
     run(&mut a, "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1), (2)");
     register(&mut a);
     register(&mut b);
-    // Each twice: a handler that runs once may be the wrong one the next time.
+    // Two rounds, because a handler may be wrong only the second time.
     for _ in 0..2 {
         let began = Instant::now();
         run(&mut a, "SET statement_timeout = '100ms'");
@@ -47,7 +48,7 @@ fn the_servers_timeouts_work_beside_ours() {
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         register(&mut a);
     }
-    // The deadlock check runs by a timeout, too.
+    // A timeout starts the deadlock check, too.
     run(&mut a, "BEGIN; UPDATE t SET id = id WHERE id = 1");
     run(&mut b, "BEGIN; UPDATE t SET id = id WHERE id = 2");
     let waiting = std::thread::spawn(move || {
@@ -62,7 +63,11 @@ fn the_servers_timeouts_work_beside_ours() {
         waiting.join().expect("the other session"),
         outcome.err().and_then(|e| e.code().map(|c| c.code().to_owned())),
     ];
-    assert_eq!(codes.iter().flatten().collect::<Vec<_>>(), ["40P01"], "one of both fails");
+    assert_eq!(
+        codes.iter().flatten().collect::<Vec<_>>(),
+        ["40P01"],
+        "exactly one of the two sessions fails"
+    );
     run(&mut a, "SET idle_in_transaction_session_timeout = '200ms'; BEGIN");
     let idle = ended(&mut a);
     assert!(idle.contains("25P03") || idle.contains("closed"), "{idle}");
@@ -71,7 +76,7 @@ fn the_servers_timeouts_work_beside_ours() {
     run(&mut c, "SET idle_session_timeout = '200ms'");
     let idle = ended(&mut c);
     assert!(idle.contains("57P05") || idle.contains("closed"), "{idle}");
-    // transaction_timeout, which took the number 12 in 17.
+    // transaction_timeout is new in PostgreSQL 17. It moved the ids of later timeouts.
     let mut d = cluster.connect("timeouts");
     if value(&mut d, "SELECT current_setting('server_version_num')::integer >= 170000") == "t" {
         register(&mut d);
