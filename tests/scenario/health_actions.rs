@@ -212,8 +212,8 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
         ),
         [
             "op|app|web|actions|2",
-            "op|job|suite|elsewhere|1",
             "op|job|batch|actions|1",
+            "op|job|suite|elsewhere|1",
             "postgres|postgres|web|actions|1"
         ]
     );

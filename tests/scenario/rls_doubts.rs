@@ -134,7 +134,7 @@ fn owner_ids_may_have_any_type() {
     let error = error.as_db_error().expect("the server's");
     assert_eq!(
         (error.code().code(), error.detail()),
-        ("22P02", Some("The ids of users are of type uuid."))
+        ("22P02", Some("User ids are of type uuid."))
     );
     run(&mut a, error.hint().expect("a statement that can be typed"));
 }
@@ -198,7 +198,7 @@ fn acceptances_lists_and_drift_hide_no_finding() {
         ),
     );
     let finding = "SELECT severity, accepted_until IS NOT NULL,
-        detail LIKE '%accepted it until%when it was HIGH: it is worse now.'
+        detail LIKE '%accepted it until%when it was HIGH. It is worse now.'
         FROM crewsnow_ops.audit_rls() WHERE finding = 'read-leak policy \"p\" on public.docs'";
     let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"p\" on public.docs', \
         'staff only', now() + interval '1 day')";
