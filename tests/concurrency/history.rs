@@ -1,9 +1,10 @@
-//! The trail under concurrent writers: no change without its row, none rewritten, in the order in which the flag changed.
+//! The flag history under concurrent writers: one row for each change, in the order of the changes,
+//! and no row is ever rewritten.
 
 use harness::{Cluster, rows, run, sqlstate, value};
 
 #[test]
-fn no_change_without_a_row() {
+fn each_change_has_a_row_in_order() {
     let cluster = Cluster::start("history", "");
     let mut a = cluster.create_database("history");
     const WRITERS: usize = 8;
@@ -13,24 +14,34 @@ fn no_change_without_a_row() {
             let mut session = cluster.connect("history");
             std::thread::spawn(move || {
                 for n in 0..CHANGES {
-                    let (flag, percentage) =
-                        (["tracker_pro", "voice_messages", "shared"][n % 3], (writer * 13 + n) % 101);
+                    let flag = ["tracker_pro", "voice_messages", "shared"][n % 3];
+                    let percentage = (writer * 13 + n) % 101;
                     match n % 5 {
                         0 => run(
                             &mut session,
-                            &format!("BEGIN; SELECT update_feature_flag('{flag}', true, {percentage}); ROLLBACK"),
+                            &format!(
+                                "BEGIN;
+                                 SELECT update_feature_flag('{flag}', true, {percentage});
+                                 ROLLBACK"
+                            ),
                         ),
                         1 => run(
                             &mut session,
                             &format!(
-                                "UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = '{flag}'"
+                                "UPDATE feature_flags SET rollout_percentage = {percentage}
+                                 WHERE flag_key = '{flag}'"
                             ),
                         ),
-                        // A flag that writers create and delete under each other's hands.
-                        2 => run(&mut session, "DELETE FROM feature_flags WHERE flag_key = 'shared'"),
+                        // Several writers create and delete the flag `shared`.
+                        2 => {
+                            run(&mut session, "DELETE FROM feature_flags WHERE flag_key = 'shared'")
+                        }
                         _ => run(
                             &mut session,
-                            &format!("SELECT update_feature_flag('{flag}', {}, {percentage})", n % 2 == 0),
+                            &format!(
+                                "SELECT update_feature_flag('{flag}', {}, {percentage})",
+                                n % 2 == 0
+                            ),
                         ),
                     }
                 }
@@ -43,23 +54,25 @@ fn no_change_without_a_row() {
     let total: usize =
         value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history").parse().expect("a number");
     assert!(total > WRITERS * CHANGES / 4, "{total}");
-    // Each row begins with what the row before it ended with, and the last one is the flag.
+    // `before` of each row equals `after` of the previous row. The last `after` is the flag.
     let broken = rows(
         &mut a,
         "SELECT flag_key, changed_at, operation FROM (
-             SELECT *, lag(after) OVER w AS left_as, row_number() OVER w AS n
+             SELECT *, lag(after) OVER w AS previous_after, row_number() OVER w AS n
              FROM crewsnow_ops.flag_history WINDOW w AS (PARTITION BY flag_id ORDER BY changed_at)
-         ) AS h WHERE n > 1 AND before IS DISTINCT FROM left_as",
+         ) AS h WHERE n > 1 AND before IS DISTINCT FROM previous_after",
     );
     assert!(broken.is_empty(), "{broken:?}");
     let replayed = "SELECT count(*) FROM (
         (SELECT * FROM feature_flags EXCEPT SELECT * FROM crewsnow_ops.flag_state_at('infinity'))
-        UNION ALL (SELECT * FROM crewsnow_ops.flag_state_at('infinity') EXCEPT SELECT * FROM feature_flags)) AS d";
-    assert_eq!(value(&mut a, replayed), "0", "replaying the trail gives the flags");
+        UNION ALL
+        (SELECT * FROM crewsnow_ops.flag_state_at('infinity') EXCEPT SELECT * FROM feature_flags)
+        ) AS d";
+    assert_eq!(value(&mut a, replayed), "0", "replaying the history gives the flags");
 }
 
 #[test]
-fn nothing_is_rewritten_by_anybody() {
+fn no_role_can_rewrite_the_history() {
     let cluster = Cluster::start("append_only", "");
     let mut a = cluster.create_database("append_only");
     run(&mut a, "SELECT update_feature_flag('messaging', false)");
@@ -72,16 +85,17 @@ fn nothing_is_rewritten_by_anybody() {
         assert_eq!(sqlstate(&mut a, sql), "42501", "{sql}");
     }
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "1");
-    // Not even by pretending to be a replica: what is replicated is in the trail as well.
+    // Changes by logical replication, which the replica role imitates, are recorded too.
     run(
         &mut a,
-        "SET session_replication_role = replica; UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging'",
+        "SET session_replication_role = replica;
+         UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging'",
     );
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.flag_history"), "2");
 }
 
 #[test]
-fn every_way_to_change_a_flag_is_in_the_trail() {
+fn every_way_to_change_a_flag_is_recorded() {
     let cluster = Cluster::start("every_way", "");
     let mut a = cluster.create_database("every_way");
     run(&mut a, "SELECT update_feature_flag('messaging', false)");
@@ -95,18 +109,21 @@ fn every_way_to_change_a_flag_is_in_the_trail() {
     assert_eq!(copy.finish().expect("COPY ends"), 2);
     run(
         &mut a,
-        "INSERT INTO feature_flags (flag_key) VALUES ('by_copy_1') ON CONFLICT (flag_key) DO UPDATE SET description = 'upsert'",
+        "INSERT INTO feature_flags (flag_key) VALUES ('by_copy_1') ON CONFLICT (flag_key)
+         DO UPDATE SET description = 'upsert'",
     );
     run(
         &mut a,
-        "MERGE INTO feature_flags AS f USING (VALUES ('by_merge')) AS v (k) ON f.flag_key = v.k WHEN NOT MATCHED THEN INSERT (flag_key) VALUES (v.k)",
+        "MERGE INTO feature_flags AS f USING (VALUES ('by_merge')) AS v (k) ON f.flag_key = v.k
+         WHEN NOT MATCHED THEN INSERT (flag_key) VALUES (v.k)",
     );
     run(
         &mut a,
-        "CREATE VIEW flags AS SELECT * FROM feature_flags; UPDATE flags SET rollout_percentage = 7 WHERE flag_key = 'by_merge'",
+        "CREATE VIEW flags AS SELECT * FROM feature_flags;
+         UPDATE flags SET rollout_percentage = 7 WHERE flag_key = 'by_merge'",
     );
     run(&mut a, "DELETE FROM feature_flags WHERE flag_key = 'by_insert'");
-    let trail = rows(
+    let history = rows(
         &mut a,
         "SELECT operation, flag_key FROM crewsnow_ops.flag_history ORDER BY changed_at",
     );
@@ -121,5 +138,5 @@ fn every_way_to_change_a_flag_is_in_the_trail() {
         "UPDATE|by_merge",
         "DELETE|by_insert",
     ];
-    assert_eq!(trail, expected);
+    assert_eq!(history, expected);
 }

@@ -1,4 +1,4 @@
-//! Several real sessions at once.
+//! Flags and telemetry under several concurrent sessions.
 
 mod cache;
 mod history;

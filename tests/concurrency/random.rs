@@ -1,5 +1,6 @@
-//! A minute of sessions that flip, roll back and read at random. Every read is checked against what was committed when: a value that
-//! had been replaced before the read began is stale, one that was never committed is dirty.
+//! For a minute, sessions flip, roll back and read flags at random. Each read is checked against
+//! the commits. A value that was replaced before the read began is stale. A value that was never
+//! committed is dirty.
 
 use harness::{Cluster, is_on, run};
 use postgres::Client;
@@ -10,7 +11,7 @@ const FLAGS: usize = 4;
 const READERS: usize = 6;
 const DURATION: Duration = Duration::from_secs(60);
 
-/// One committed value of a flag: it became visible at some instant between `sent` and `acknowledged`.
+/// One committed value of a flag. It became visible between `sent` and `acknowledged`.
 #[derive(Clone, Copy)]
 struct Commit {
     sent: Instant,
@@ -25,11 +26,11 @@ struct Read {
     value: bool,
 }
 
-/// A small generator, so that a failure can be repeated with its seed.
+/// A generator of pseudo-random numbers. The seed of a failed run repeats its numbers.
 pub struct Random(pub u64);
 
 impl Random {
-    /// A number from 0 to below `bound`.
+    /// A number from 0 to `bound - 1`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -41,7 +42,7 @@ fn name(flag: usize) -> String {
     format!("random_{flag}")
 }
 
-/// Flips one flag, by every way there is, and sometimes takes it back.
+/// Flips one flag in one of three ways, and sometimes rolls the flip back.
 fn write(
     mut session: Client,
     flag: usize,
@@ -58,7 +59,8 @@ fn write(
                 format!("UPDATE feature_flags SET is_enabled = {} WHERE flag_key = '{key}'", !value)
             }
             _ => format!(
-                "DELETE FROM feature_flags WHERE flag_key = '{key}'; INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{key}', {})",
+                "DELETE FROM feature_flags WHERE flag_key = '{key}';
+                 INSERT INTO feature_flags (flag_key, is_enabled) VALUES ('{key}', {})",
                 !value
             ),
         };
@@ -70,7 +72,8 @@ fn write(
             1 => run(
                 &mut session,
                 &format!(
-                    "SAVEPOINT s; UPDATE feature_flags SET is_enabled = {value} WHERE flag_key = '{key}'; ROLLBACK"
+                    "SAVEPOINT s; UPDATE feature_flags SET is_enabled = {value}
+                     WHERE flag_key = '{key}'; ROLLBACK"
                 ),
             ),
             _ => {
@@ -87,7 +90,7 @@ fn write(
         assert_eq!(
             is_on(&mut session, &key),
             value,
-            "a session sees what it committed and not what it took back"
+            "a session sees its committed change and not a rolled back one"
         );
         std::thread::sleep(Duration::from_micros(random.below(2_000)));
     }
@@ -115,11 +118,11 @@ fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<Read> {
     reads
 }
 
-/// Whether a read may have given its value: some commit of that value was visible at some instant of the read.
+/// Whether some commit of the read value was visible while the read ran.
 fn is_explained(read: &Read, commits: &[Commit]) -> bool {
-    let began_with =
+    let oldest_visible =
         commits.partition_point(|commit| commit.acknowledged <= read.began).saturating_sub(1);
-    commits[began_with..]
+    commits[oldest_visible..]
         .iter()
         .take_while(|commit| commit.sent <= read.ended)
         .any(|commit| commit.value == read.value)
@@ -178,7 +181,6 @@ fn no_stale_and_no_dirty_read() {
     assert_eq!(wrong, 0, "stale or dirty reads, seed {seed}");
 }
 
-/// The check can fail: a value that is too old, and one that was never committed.
 #[test]
 fn the_check_finds_stale_and_dirty_reads() {
     let origin = Instant::now();

@@ -1,5 +1,6 @@
-//! A minute of sessions that write, take back, prepare and roll up at random, while rolling-up sessions are killed. At every probe the
-//! views say what the raw rows of the same snapshot say; at the end nothing is lost and nothing counted twice, on a standby too.
+//! For a minute, sessions write, roll back, prepare and roll up at random, and roll-ups are killed.
+//! At each comparison the views agree with the raw rows of the same snapshot. At the end each event
+//! is counted exactly once, on a standby too.
 
 use crate::random::Random;
 use harness::{Cluster, explain, rows, run, value};
@@ -11,68 +12,86 @@ use std::time::{Duration, Instant};
 const DURATION: Duration = Duration::from_secs(60);
 const WRITERS: u64 = 9;
 const ROLL_UPS: u64 = 3;
-const PROBES: u64 = 3;
+const READERS: u64 = 3;
 
-/// Both sides of every count in one statement, hence in one snapshot: what the views show, what the rows say.
+/// The counts of the views and those of the raw rows, in one statement and hence in one snapshot.
 const BOTH_SIDES: &str = "
     SELECT
-        (SELECT string_agg(concat_ws(' ', function_name, total_calls, error_5xx_count, timeout_count, extract(epoch FROM last_call),
+        (SELECT string_agg(concat_ws(' ', function_name, total_calls, error_5xx_count,
+            timeout_count, extract(epoch FROM last_call),
             avg_execution_time, max_execution_time), E'\\n' ORDER BY function_name COLLATE \"C\")
          FROM edge_functions_monitoring WHERE data_state <> 'NO_DATA') AS edge_view,
-        (SELECT string_agg(concat_ws(' ', function_name, calls, errors, slow, last, mean, longest), E'\\n' ORDER BY function_name COLLATE \"C\")
+        (SELECT string_agg(concat_ws(' ', function_name, calls, errors, slow, last, mean, longest),
+            E'\\n' ORDER BY function_name COLLATE \"C\")
          FROM (
-            SELECT function_name, count(*) AS calls, count(*) FILTER (WHERE payload ->> 'status_code' LIKE '5%') AS errors,
-                count(*) FILTER (WHERE execution_time_ms > 5000) AS slow, extract(epoch FROM max(created_at)) AS last,
-                round(avg(execution_time_ms), 3) AS mean, max(execution_time_ms)::numeric(12, 3) AS longest
+            SELECT function_name, count(*) AS calls,
+                count(*) FILTER (WHERE payload ->> 'status_code' LIKE '5%') AS errors,
+                count(*) FILTER (WHERE execution_time_ms > 5000) AS slow,
+                extract(epoch FROM max(created_at)) AS last,
+                round(avg(execution_time_ms), 3) AS mean,
+                max(execution_time_ms)::numeric(12, 3) AS longest
             FROM event_log
-            WHERE created_at >= date_trunc('minute', now()) - interval '60 minutes' AND created_at < date_trunc('minute', now()) + interval '1 minute'
+            WHERE created_at >= date_trunc('minute', now()) - interval '60 minutes'
+                AND created_at < date_trunc('minute', now()) + interval '1 minute'
                 AND function_name IS NOT NULL
             GROUP BY 1) AS raw) AS edge_rows,
-        (SELECT string_agg(concat_ws(' ', function_name, minute_bucket, total_requests, error_5xx_count), E'\\n'
-            ORDER BY function_name COLLATE \"C\", minute_bucket) FROM error_rate_monitoring WHERE total_requests > 0) AS error_view,
-        (SELECT string_agg(concat_ws(' ', function_name, minute, calls, errors), E'\\n' ORDER BY function_name COLLATE \"C\", minute)
+        (SELECT string_agg(concat_ws(' ', function_name, minute_bucket, total_requests,
+            error_5xx_count), E'\\n' ORDER BY function_name COLLATE \"C\", minute_bucket)
+         FROM error_rate_monitoring WHERE total_requests > 0) AS error_view,
+        (SELECT string_agg(concat_ws(' ', function_name, minute, calls, errors), E'\\n'
+            ORDER BY function_name COLLATE \"C\", minute)
          FROM (
             SELECT function_name, date_trunc('minute', created_at) AS minute, count(*) AS calls,
                 count(*) FILTER (WHERE payload ->> 'status_code' LIKE '5%') AS errors
             FROM event_log
-            WHERE created_at >= date_trunc('minute', now()) - interval '10 minutes' AND created_at < date_trunc('minute', now()) + interval '1 minute'
+            WHERE created_at >= date_trunc('minute', now()) - interval '10 minutes'
+                AND created_at < date_trunc('minute', now()) + interval '1 minute'
                 AND function_name IS NOT NULL
             GROUP BY 1, 2) AS raw) AS error_rows,
-        (SELECT string_agg(concat_ws(' ', minute_bucket, total_events, failed_events), E'\\n' ORDER BY minute_bucket)
+        (SELECT string_agg(concat_ws(' ', minute_bucket, total_events, failed_events), E'\\n'
+            ORDER BY minute_bucket)
          FROM stripe_webhook_monitoring WHERE total_events > 0) AS webhook_view,
         (SELECT string_agg(concat_ws(' ', minute, events, failed), E'\\n' ORDER BY minute)
          FROM (
-            SELECT date_trunc('minute', processed_at) AS minute, count(*) AS events, count(*) FILTER (WHERE status = 'failed') AS failed
+            SELECT date_trunc('minute', processed_at) AS minute, count(*) AS events,
+                count(*) FILTER (WHERE status = 'failed') AS failed
             FROM processed_events
-            WHERE processed_at >= date_trunc('minute', now()) - interval '10 minutes' AND processed_at < date_trunc('minute', now()) + interval '1 minute'
+            WHERE processed_at >= date_trunc('minute', now()) - interval '10 minutes'
+                AND processed_at < date_trunc('minute', now()) + interval '1 minute'
             GROUP BY 1) AS raw) AS webhook_rows";
 
-fn probe(session: &mut Client, whose: &str) {
-    let row =
-        session.query_one(BOTH_SIDES, &[]).unwrap_or_else(|e| panic!("{whose}: {}", explain(&e)));
+fn compare(session: &mut Client, session_name: &str) {
+    let row = session
+        .query_one(BOTH_SIDES, &[])
+        .unwrap_or_else(|e| panic!("{session_name}: {}", explain(&e)));
     for (view, raw) in [(0, 1), (2, 3), (4, 5)] {
         let (view, raw) = (row.get::<_, Option<String>>(view), row.get::<_, Option<String>>(raw));
-        assert_eq!(view, raw, "{whose}: the view, and the rows of the same snapshot");
+        assert_eq!(view, raw, "{session_name}: the view and the raw rows of its snapshot");
     }
 }
 
-/// Some events in one statement: mostly now, some late, some without a function or a time, short ones and long ones.
+/// A statement that writes 1 to 40 events: some late, some without function or duration, of various
+/// lengths.
 fn events(random: &mut Random) -> String {
     let (count, late, function) = (1 + random.below(40), random.below(100), random.below(7));
     let seed = random.below(1_000_000);
     if random.below(3) == 0 {
         let length = random.below(200);
         return format!(
-            "SELECT count(crewsnow_ops.record_edge_call('function-' || (n + {function}) % 7, (n * {seed}) % 9000 + 0.125,
-                200 + 303 * (n % 2), p_user_agent => repeat('x', {length})))
+            "SELECT count(crewsnow_ops.record_edge_call('function-' || (n + {function}) % 7,
+                (n * {seed}) % 9000 + 0.125, 200 + 303 * (n % 2),
+                p_user_agent => repeat('x', {length})))
              FROM generate_series(1, {count}) AS n"
         );
     }
     format!(
         "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at)
-         SELECT 'edge_function_call', CASE WHEN n % 11 <> 0 THEN 'function-' || (n + {function}) % 7 END,
-            CASE WHEN n % 13 <> 0 THEN round((abs(hashint8(n + {seed})) % 9000000)::numeric / 1000, 3) END,
-            jsonb_build_object('status_code', (ARRAY[200, 200, 404, 503])[1 + abs(hashint8(n + {seed} + 7)) % 4]),
+         SELECT 'edge_function_call',
+            CASE WHEN n % 11 <> 0 THEN 'function-' || (n + {function}) % 7 END,
+            CASE WHEN n % 13 <> 0
+                THEN round((abs(hashint8(n + {seed})) % 9000000)::numeric / 1000, 3) END,
+            jsonb_build_object('status_code',
+                (ARRAY[200, 200, 404, 503])[1 + abs(hashint8(n + {seed} + 7)) % 4]),
             now() - CASE WHEN {late} < 15 THEN {late} * interval '5 minutes' ELSE interval '0' END
          FROM generate_series(1, {count}) AS n"
     )
@@ -82,7 +101,8 @@ fn webhook(random: &mut Random) -> String {
     let (id, outcome) =
         (random.below(3_000), ["true", "true", "false", "NULL"][random.below(4) as usize]);
     format!(
-        "SELECT crewsnow_ops.record_stripe_webhook('evt_{id}', 'invoice.paid', {outcome}, 'because')"
+        "SELECT crewsnow_ops.record_stripe_webhook('evt_{id}',
+            'invoice.paid', {outcome}, 'because')"
     )
 }
 
@@ -110,10 +130,10 @@ fn write(
                 }
                 1 => run(&mut session, &webhook(&mut random)),
                 2 => {
-                    // Rolling up within a transaction that has written and goes on to.
+                    // The roll-up runs in a transaction that writes before and after it.
                     run(&mut session, "SELECT * FROM crewsnow_ops.roll_up_events()");
                     run(&mut session, &events(&mut random));
-                    probe(&mut session, "a writer, in its transaction");
+                    compare(&mut session, "a writer in its transaction");
                 }
                 _ => {}
             }
@@ -135,15 +155,15 @@ fn write(
     }
 }
 
-/// Rolls up until told to stop, in sessions that are killed at any moment.
+/// Rolls up until `until`, in sessions that are killed at any moment.
 fn roll_up(cluster: &Cluster, mut random: Random, until: Instant) -> u64 {
     let mut done = 0;
     while Instant::now() < until {
         let mut session = cluster.connect("exact");
         loop {
-            let most = [1, 40, 100_000][random.below(3) as usize];
+            let max_events = [1, 40, 100_000][random.below(3) as usize];
             if session
-                .batch_execute(&format!("SELECT * FROM crewsnow_ops.roll_up_events({most})"))
+                .batch_execute(&format!("SELECT * FROM crewsnow_ops.roll_up_events({max_events})"))
                 .is_err()
             {
                 break;
@@ -163,45 +183,51 @@ fn kill_roll_ups(mut session: Client, mut random: Random, until: Instant) -> u64
     while Instant::now() < until {
         std::thread::sleep(Duration::from_millis(random.below(200)));
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
-            WHERE query ~ 'roll_up_events[(][0-9]' AND pid <> pg_backend_pid() AND state = 'active' LIMIT 1) AS one";
+            WHERE query ~ 'roll_up_events[(][0-9]' AND pid <> pg_backend_pid()
+                AND state = 'active' LIMIT 1) AS one";
         killed += value(&mut session, sql).parse::<u64>().expect("a number");
     }
     killed
 }
 
-/// VACUUM notes where blocks have room: later rows go into gaps everywhere.
-fn vacuum_now_and_then(mut session: Client, until: Instant) {
+/// VACUUM records free space, so later rows fill gaps all over the table.
+fn vacuum_every_two_seconds(mut session: Client, until: Instant) {
     while Instant::now() < until {
         run(&mut session, "VACUUM event_log");
         std::thread::sleep(Duration::from_secs(2));
     }
 }
 
-fn probe_at_random(mut session: Client, whose: &str, mut random: Random, until: Instant) -> u64 {
-    let mut probes = 0;
+fn compare_at_random(
+    mut session: Client,
+    session_name: &str,
+    mut random: Random,
+    until: Instant,
+) -> u64 {
+    let mut comparisons = 0;
     while Instant::now() < until {
-        let levels = if whose.contains("standby") { 2 } else { 3 };
+        let levels = if session_name.contains("standby") { 2 } else { 3 };
         let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"]
             [random.below(levels) as usize];
         run(&mut session, &format!("BEGIN ISOLATION LEVEL {isolation}"));
         for _ in 0..1 + random.below(4) {
-            probe(&mut session, whose);
-            probes += 1;
+            compare(&mut session, session_name);
+            comparisons += 1;
             std::thread::sleep(Duration::from_millis(random.below(60)));
         }
         run(&mut session, "COMMIT");
     }
-    probes
+    comparisons
 }
 
 #[test]
-fn the_views_are_exact_at_every_instant() {
+fn the_views_agree_with_the_raw_rows_at_every_instant() {
     let cluster = Arc::new(Cluster::start(
         "exact",
         "max_prepared_transactions = 20\nautovacuum_naptime = 1s",
     ));
     let mut a = cluster.create_database("exact");
-    // A partition that holds now, with ranges of few blocks, so that all kinds of them come about.
+    // A partition of today with index ranges of two blocks, so that ranges of every kind occur.
     let day = "CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('today') TO ('tomorrow');
         CREATE INDEX ON today USING brin (tx, created_at) WITH (pages_per_range = 2)";
     run(&mut a, day);
@@ -228,18 +254,18 @@ fn the_views_are_exact_at_every_instant() {
         })
         .collect();
     let vacuum = cluster.connect("exact");
-    let vacuum = std::thread::spawn(move || vacuum_now_and_then(vacuum, until));
+    let vacuum = std::thread::spawn(move || vacuum_every_two_seconds(vacuum, until));
     let killer = cluster.connect("exact");
     let killer = std::thread::spawn(move || kill_roll_ups(killer, Random(seed ^ 200), until));
-    let probing: Vec<_> = (0..PROBES)
+    let comparing: Vec<_> = (0..READERS)
         .map(|i| {
-            let (session, whose) = if i == 0 {
-                (standby.connect("exact"), "a session of the standby")
+            let (session, session_name) = if i == 0 {
+                (standby.connect("exact"), "a session on the standby")
             } else {
-                (cluster.connect("exact"), "a session")
+                (cluster.connect("exact"), "a session on the primary")
             };
             std::thread::spawn(move || {
-                probe_at_random(session, whose, Random(seed ^ (300 + i)), until)
+                compare_at_random(session, session_name, Random(seed ^ (300 + i)), until)
             })
         })
         .collect();
@@ -250,17 +276,18 @@ fn the_views_are_exact_at_every_instant() {
         rolling.into_iter().map(|thread| thread.join().expect("a rolling-up session ends")).sum();
     let killed = killer.join().expect("the killer ends");
     vacuum.join().expect("VACUUM ends");
-    let probes: u64 = probing
+    let comparisons: u64 = comparing
         .into_iter()
-        .map(|thread| thread.join().unwrap_or_else(|_| panic!("a probe failed, seed {seed}")))
+        .map(|thread| thread.join().unwrap_or_else(|_| panic!("a comparison failed, seed {seed}")))
         .sum();
-    probe(&mut a, "before the last roll-up");
+    compare(&mut a, "before the last roll-up");
     while value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
-    probe(&mut a, "after the last roll-up");
-    // Everything is in the counts, once: they say what the rows say without anything being read from the rows.
+    compare(&mut a, "after the last roll-up");
+    // The tail is empty now, so the rollups alone must equal the raw counts.
     let counted =
         "SELECT sum(calls), sum(errors_5xx), sum(over_5s) FROM crewsnow_ops.event_rollups";
-    let raw = "SELECT count(*), count(*) FILTER (WHERE payload ->> 'status_code' LIKE '5%'), count(*) FILTER (WHERE execution_time_ms > 5000)
+    let raw = "SELECT count(*), count(*) FILTER (WHERE payload ->> 'status_code' LIKE '5%'),
+        count(*) FILTER (WHERE execution_time_ms > 5000)
         FROM event_log WHERE function_name IS NOT NULL";
     assert_eq!(rows(&mut a, counted), rows(&mut a, raw), "seed {seed}");
     assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.webhook_journal"), "0");
@@ -270,31 +297,37 @@ fn the_views_are_exact_at_every_instant() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(rows(&mut b, counted), rows(&mut a, raw), "the standby, seed {seed}");
-    probe(&mut b, "the standby at the end");
+    compare(&mut b, "the standby at the end");
     let transactions = written.load(Ordering::Relaxed);
-    println!("{transactions} transactions, {done} roll-ups, {killed} killed, {probes} probes");
-    assert!(transactions > 500 && done > 100 && killed > 5 && probes > 50, "too little happened");
+    println!(
+        "{transactions} transactions, {done} roll-ups, {killed} killed, {comparisons} comparisons"
+    );
+    assert!(
+        transactions > 500 && done > 100 && killed > 5 && comparisons > 50,
+        "too little happened"
+    );
 }
 
-/// The probe can fail: a row that claims to be counted, by way of a disabled trigger.
+/// With the trigger disabled, a row can carry a transaction id that the rollups already cover. No
+/// view then counts it.
 #[test]
-fn the_probe_finds_a_row_that_is_not_counted() {
-    let cluster = Cluster::start("probe", "");
-    let mut a = cluster.create_database("probe");
+fn the_comparison_finds_a_row_that_is_not_counted() {
+    let cluster = Cluster::start("comparison", "");
+    let mut a = cluster.create_database("comparison");
     run(
         &mut a,
-        "SELECT crewsnow_ops.record_edge_call('f', 1, 200); SELECT * FROM crewsnow_ops.roll_up_events()",
+        "SELECT crewsnow_ops.record_edge_call('f', 1, 200);
+         SELECT * FROM crewsnow_ops.roll_up_events()",
     );
-    probe(&mut a, "as it should be");
+    compare(&mut a, "with the trigger");
     run(&mut a, "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1)");
-    probe(&mut a, "the trigger knows better");
+    compare(&mut a, "the trigger replaces the transaction id");
     run(&mut a, "ALTER TABLE event_log DISABLE TRIGGER event_log_before_insert");
     run(&mut a, "INSERT INTO event_log (event_type, function_name, tx) VALUES ('x', 'f', 1)");
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        probe(&mut a, "without the trigger")
+        compare(&mut a, "without the trigger")
     }));
-    assert!(found.is_err(), "a row was missing from the view and the probe did not see it");
-    // And what mends it.
+    assert!(found.is_err(), "the comparison missed a row that the view lacks");
     run(&mut a, "SELECT crewsnow_ops.rebuild_rollups()");
-    probe(&mut a, "after rebuilding");
+    compare(&mut a, "after rebuilding");
 }

@@ -1,6 +1,6 @@
-//! The pages show real answers: the suite runs every ```console block of a page, in order, in a
-//! fresh database, and compares the answers. UPDATE_DOCS=1 rewrites the answers on the pages; read
-//! the difference before you commit it.
+//! The pages show real answers. The suite runs the commands of each ```console block of a page, in
+//! order and in a fresh database, and compares the answers. UPDATE_DOCS=1 rewrites the answers on
+//! the pages; read the difference before you commit it.
 
 use harness::{Cluster, both, root};
 use std::iter::repeat_n;
@@ -11,7 +11,7 @@ use std::process::Stdio;
 /// A command of a console block.
 struct Command {
     text: String,
-    /// The lines of the page that show its answer.
+    /// The lines of the page with its answer.
     answer: Range<usize>,
 }
 
@@ -35,8 +35,8 @@ fn commands(lines: &[&str]) -> Vec<Command> {
     commands
 }
 
-/// The lines without trailing blanks and without empty lines at the end: a block may leave out the
-/// empty line that psql ends a table with.
+/// The lines without trailing blanks and without empty lines at the end. A block may omit the empty
+/// line with which psql ends a table.
 fn trimmed<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut lines: Vec<_> = lines.into_iter().map(str::trim_end).collect();
     while lines.last().is_some_and(|line| line.is_empty()) {
@@ -45,7 +45,7 @@ fn trimmed<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     lines
 }
 
-/// The page with other answers in place of those in the given lines, which are in order.
+/// The page with new answers in place of the given lines, which are in order.
 fn with_answers(lines: &[&str], answers: &[(Range<usize>, String)]) -> String {
     let mut page = lines.to_vec();
     for (shown, answer) in answers.iter().rev() {
@@ -98,7 +98,7 @@ fn every_console_block_shows_the_real_answer() {
                 (trimmed(output.lines()), trimmed(lines[answer.clone()].iter().copied()));
             if found != shown {
                 wrong.push(format!(
-                    "{}\n$ {text}\nsays {shown:#?}\nanswers {found:#?}",
+                    "{}\n$ {text}\nthe page shows {shown:#?}\nthe server answers {found:#?}",
                     page.display()
                 ));
                 answers.push((answer, output));
@@ -115,7 +115,7 @@ fn every_console_block_shows_the_real_answer() {
 }
 
 #[test]
-fn rewriting_changes_answers_alone() {
+fn rewriting_changes_only_answers() {
     let page = "text\n```console\n$ a\n$ b\nold\nlines\n\n$ c\nkept\n```\n$ not a command\n";
     let lines: Vec<_> = page.lines().collect();
     let shown: Vec<_> = commands(&lines).into_iter().map(|command| command.answer).collect();
@@ -126,7 +126,7 @@ fn rewriting_changes_answers_alone() {
     assert_eq!(with_answers(&lines, &answers), rewritten);
 }
 
-/// docs/settings.md lists the server's settings with their defaults.
+/// docs/settings.md lists each setting with its default.
 #[test]
 fn every_setting_is_documented() {
     let cluster = Cluster::start("settings", "");
@@ -134,7 +134,8 @@ fn every_setting_is_documented() {
     harness::run(&mut client, "SELECT is_feature_enabled_for_user('messaging')");
     let settings = harness::rows(
         &mut client,
-        "SELECT name, current_setting(name) FROM pg_settings WHERE name ~ '^crewsnow_ops\\.' ORDER BY name",
+        "SELECT name, current_setting(name) FROM pg_settings WHERE name ~ '^crewsnow_ops\\.'
+         ORDER BY name",
     );
     let page =
         std::fs::read_to_string(root().join("docs/settings.md")).expect("the table of settings");

@@ -1,6 +1,6 @@
-//! Regression scripts in the server's own manner: psql runs each file of sql/, and the whole output
-//! must equal the file of the same name in expected/. UPDATE_EXPECTED=1 rewrites expected/; read the
-//! difference before you commit it.
+//! Regression scripts as in PostgreSQL's pg_regress: psql runs each file of sql/, and its output
+//! must equal the file of the same name in expected/. UPDATE_EXPECTED=1 rewrites expected/; read
+//! the difference before you commit it.
 
 use harness::{Cluster, root};
 use std::fs;
@@ -50,5 +50,5 @@ fn every_script_answers_as_expected() {
             failed.push(script);
         }
     }
-    assert!(failed.is_empty(), "other answers than expected: {failed:?}");
+    assert!(failed.is_empty(), "the output differs from expected/: {failed:?}");
 }

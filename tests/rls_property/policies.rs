@@ -1,31 +1,32 @@
-//! Tables with random policies over everything that policies are made of.
+//! Tables with random columns, rows, privileges and policies.
 
 use crate::random::Random;
 
-/// A row, as SQL literals.
+/// A row: the name of each column and its SQL literal.
 pub struct Row {
     pub id: usize,
     pub columns: Vec<(&'static str, String)>,
 }
 
-/// A generated table.
 pub struct Table {
+    /// Qualified, such as `public.t00001`.
     pub name: String,
+    /// Whether the table has an owner column.
     pub has_owner: bool,
     pub rows: Vec<Row>,
-    /// What makes it.
+    /// The statements that create and fill the table.
     pub sql: String,
-    /// Its policies and privileges, for a person.
+    /// The statements for policies and privileges, shown with a wrong verdict.
     pub summary: String,
 }
 
-/// An account's id.
+/// The id of an account of app.sql.
 pub fn user(number: usize) -> String {
     format!("00000000-0000-4000-8000-00000000000{number}")
 }
 
-/// Conditions that hold or not whatever the row.
-const GATES: &[&str] = &[
+/// Conditions that do not read the row.
+const ROW_INDEPENDENT: &[&str] = &[
     "true",
     "false",
     "NULL::boolean",
@@ -48,7 +49,8 @@ const GATES: &[&str] = &[
     "auth.email() LIKE '%@example.com'",
     "auth.jwt() ->> 'email' <> ''",
     "EXISTS (SELECT FROM private.memberships WHERE user_id = auth.uid())",
-    "EXISTS (SELECT FROM private.secured_memberships AS m WHERE m.user_id = auth.uid() AND m.team = 1)",
+    "EXISTS (SELECT FROM private.secured_memberships AS m
+     WHERE m.user_id = auth.uid() AND m.team = 1)",
     "EXISTS (SELECT FROM private.memberships)",
     "(SELECT count(*) FROM private.memberships WHERE user_id = auth.uid()) > 1",
     "private.stable_true()",
@@ -63,7 +65,7 @@ const GATES: &[&str] = &[
     "current_setting('request.jwt.claims', true) IS NULL",
 ];
 
-/// Conditions on a row that anybody's table may have.
+/// Conditions on columns that every table has.
 const ATTRIBUTES: &[&str] = &[
     "is_public",
     "NOT is_public",
@@ -82,7 +84,7 @@ const ATTRIBUTES: &[&str] = &[
     "EXISTS (SELECT FROM private.memberships AS m WHERE m.team = team AND m.user_id = auth.uid())",
 ];
 
-/// Conditions on whose a row is. `@t@` is the table.
+/// Conditions on the owner column. `@t@` stands for the table.
 const OWNERSHIP: &[&str] = &[
     "owner = auth.uid()",
     "owner = auth.uid()",
@@ -114,8 +116,10 @@ const OWNERSHIP: &[&str] = &[
     "owner IN (auth.uid(), '00000000-0000-4000-8000-000000000001')",
     "owner = '00000000-0000-4000-8000-000000000001'",
     "owner = ANY (string_to_array(auth.jwt() -> 'app_metadata' ->> 'friends', ',')::uuid[])",
-    "owner IN (SELECT m.user_id FROM private.memberships AS m WHERE m.team IN (SELECT private.my_teams()))",
-    "EXISTS (SELECT FROM private.memberships AS m JOIN private.memberships AS n USING (team) WHERE m.user_id = @t@.owner AND n.user_id = auth.uid())",
+    "owner IN (SELECT m.user_id FROM private.memberships AS m
+     WHERE m.team IN (SELECT private.my_teams()))",
+    "EXISTS (SELECT FROM private.memberships AS m JOIN private.memberships AS n USING (team)
+     WHERE m.user_id = @t@.owner AND n.user_id = auth.uid())",
     "EXISTS (SELECT FROM private.memberships AS m WHERE m.user_id = owner)",
     "EXISTS (SELECT FROM auth.users AS u WHERE u.id = owner AND u.id = auth.uid())",
     "private.is_mine(owner)",
@@ -125,8 +129,8 @@ const OWNERSHIP: &[&str] = &[
     "owner = auth.uid() AND NOT is_public",
 ];
 
-/// The same with two owners and a list of people.
-const SEVERAL: &[&str] = &[
+/// Conditions on two owner columns and a list of users.
+const TWO_OWNERS: &[&str] = &[
     "auth.uid() IN (owner, other)",
     "owner = auth.uid() OR other = auth.uid()",
     "(SELECT auth.uid()) = owner OR (SELECT auth.uid()) = other",
@@ -143,20 +147,20 @@ struct Shapes {
 }
 
 impl Shapes {
-    fn atom(&self, random: &mut Random) -> String {
+    fn condition(&self, random: &mut Random) -> String {
         let from = match random.below(100) {
             0..50 if self.has_owner => OWNERSHIP,
-            50..62 if self.has_other => SEVERAL,
+            50..62 if self.has_other => TWO_OWNERS,
             50..75 => ATTRIBUTES,
             _ if random.percent(40) => ATTRIBUTES,
-            _ => GATES,
+            _ => ROW_INDEPENDENT,
         };
         (*random.pick(from)).to_owned()
     }
 
     fn expression(&self, random: &mut Random, depth: usize) -> String {
         if depth == 0 || random.percent(60) {
-            return self.atom(random);
+            return self.condition(random);
         }
         let (a, b) = (self.expression(random, depth - 1), self.expression(random, depth - 1));
         match random.below(10) {
@@ -164,7 +168,7 @@ impl Shapes {
             4..7 => format!("({a}) AND ({b})"),
             7 => format!("NOT ({a})"),
             8 => format!("coalesce({a}, {b})"),
-            _ => format!("CASE WHEN {a} THEN {b} ELSE {} END", self.atom(random)),
+            _ => format!("CASE WHEN {a} THEN {b} ELSE {} END", self.condition(random)),
         }
     }
 
@@ -194,7 +198,7 @@ impl Shapes {
     }
 }
 
-/// Table number `number`.
+/// Generates the table `public.t<number>`.
 pub fn table(random: &mut Random, number: usize) -> Table {
     let name = format!("public.t{number:05}");
     let has_owner = random.percent(88);
@@ -211,43 +215,44 @@ pub fn table(random: &mut Random, number: usize) -> Table {
     }
     columns += ", team integer, is_public boolean, note text";
     let is_partitioned = random.percent(5);
-    let mut made = vec![format!(
+    let mut statements = vec![format!(
         "CREATE TABLE {name} ({columns}){}",
         if is_partitioned { " PARTITION BY HASH (id)" } else { "" }
     )];
     if is_partitioned {
         for part in 0..2 {
-            made.push(format!(
-                "CREATE TABLE {name}_{part} PARTITION OF {name} FOR VALUES WITH (MODULUS 2, REMAINDER {part})"
+            statements.push(format!(
+                "CREATE TABLE {name}_{part} PARTITION OF {name}
+                 FOR VALUES WITH (MODULUS 2, REMAINDER {part})"
             ));
         }
     }
     let rows = rows(random, has_owner, has_other);
     for row in &rows {
-        made.push(row.insert(&name, 0));
+        statements.push(row.insert(&name, 0));
     }
-    let mut of = Vec::new();
+    let mut access = Vec::new();
     if random.percent(96) {
-        of.push(format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"));
+        access.push(format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"));
     }
     if random.percent(10) {
-        of.push(format!("ALTER TABLE {name} FORCE ROW LEVEL SECURITY"));
+        access.push(format!("ALTER TABLE {name} FORCE ROW LEVEL SECURITY"));
     }
     for role in ["anon", "authenticated"] {
-        of.extend(privileges(random, &name, role, has_owner));
+        access.extend(privileges(random, &name, role, has_owner));
     }
     if random.percent(10) {
-        of.push(format!("GRANT SELECT, UPDATE ON {name} TO members"));
+        access.push(format!("GRANT SELECT, UPDATE ON {name} TO members"));
     }
     for number in 0..random.below(5) {
-        of.push(shapes.policy(random, &name, number));
+        access.push(shapes.policy(random, &name, number));
     }
     if random.percent(3) {
-        of.push(format!("ALTER TABLE {name} OWNER TO members"));
+        access.push(format!("ALTER TABLE {name} OWNER TO members"));
     }
-    let summary = of.join(";\n");
-    made.extend(of);
-    Table { name, has_owner, rows, sql: made.join(";\n") + ";\n", summary }
+    let summary = access.join(";\n");
+    statements.extend(access);
+    Table { name, has_owner, rows, sql: statements.join(";\n") + ";\n", summary }
 }
 
 fn privileges(random: &mut Random, name: &str, role: &str, has_owner: bool) -> Vec<String> {
@@ -263,26 +268,31 @@ fn privileges(random: &mut Random, name: &str, role: &str, has_owner: bool) -> V
     }
 }
 
-/// A few rows of a few users. The first three have all their columns filled and are of six people, so that each sees rows of others.
+/// Rows of at most six users. The first three rows have no NULL owner and six different owners, so
+/// each user has foreign rows.
 fn rows(random: &mut Random, has_owner: bool, has_other: bool) -> Vec<Row> {
     let first = 1 + random.below(7);
-    // Six at most, as an audit tries so many.
-    let person = |number: usize| format!("'{}'", user(1 + (first + number % 6) % 7));
+    // The audit tries at most six users.
+    let user_id = |number: usize| format!("'{}'", user(1 + (first + number % 6) % 7));
     let team = |random: &mut Random| (1 + random.below(3)).to_string();
     let mut rows = Vec::new();
     for id in 0..4 + random.below(5) {
         let mut columns = vec![("id", id.to_string())];
         if has_owner {
-            let is_nobodys = id > 2 && random.percent(15);
-            columns.push(("owner", if is_nobodys { "NULL".to_owned() } else { person(id) }));
+            let is_unowned = id > 2 && random.percent(15);
+            columns.push(("owner", if is_unowned { "NULL".to_owned() } else { user_id(id) }));
         }
         if has_other {
-            let is_nobodys = id > 2 && random.percent(15);
+            let is_unowned = id > 2 && random.percent(15);
             let other = if id > 2 { random.below(7) } else { id + 3 };
-            columns.push(("other", if is_nobodys { "NULL".to_owned() } else { person(other) }));
+            columns.push(("other", if is_unowned { "NULL".to_owned() } else { user_id(other) }));
             columns.push((
                 "people",
-                format!("ARRAY[{}, {}]::uuid[]", person(random.below(7)), person(random.below(7))),
+                format!(
+                    "ARRAY[{}, {}]::uuid[]",
+                    user_id(random.below(7)),
+                    user_id(random.below(7))
+                ),
             ));
         }
         columns.push(("team", team(random)));
@@ -294,7 +304,7 @@ fn rows(random: &mut Random, has_owner: bool, has_other: bool) -> Vec<Row> {
 }
 
 impl Row {
-    /// What inserts it, or a copy of it with an id that is larger by `offset`.
+    /// The INSERT of a copy of the row whose id is larger by `offset`.
     pub fn insert(&self, table: &str, offset: usize) -> String {
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
         let values: Vec<String> = self
@@ -309,8 +319,9 @@ impl Row {
         format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "))
     }
 
-    /// It with a team and a visibility to be chosen, `@team@` and `@public@`, and other values in place of these columns that it has.
-    pub fn chosen(&self, values: &[(&str, &str)]) -> Self {
+    /// A candidate row: a copy with `@team@` and `@public@` in place of team and is_public, and
+    /// with these literals in the columns that the row has.
+    pub fn candidate(&self, values: &[(&str, &str)]) -> Self {
         let value = |name: &str, value: &String| match name {
             "team" => "@team@".to_owned(),
             "is_public" => "@public@".to_owned(),
@@ -325,7 +336,7 @@ impl Row {
         }
     }
 
-    /// A column's literal.
+    /// The literal of a column; `NULL` if the row lacks it.
     pub fn get(&self, column: &str) -> &str {
         self.columns.iter().find(|(name, _)| *name == column).map_or("NULL", |(_, value)| value)
     }

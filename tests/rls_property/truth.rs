@@ -1,131 +1,138 @@
-//! What real sessions reach: the statements themselves, run as the role with the claims of a request, and rolled back.
+//! The rows that real sessions reach: statements run as the role and with the claims of a request,
+//! and rolled back.
 //!
-//! So that a statement without WHERE, which is the widest, tells of the rows in question alone, all others are deleted before it, by the
-//! superuser and in the same transaction.
+//! A statement without WHERE reaches the most rows, because a WHERE also needs SELECT. So in the
+//! same transaction the superuser first deletes all rows other than the tested ones.
 
 use crate::policies::{Row, Table, user};
 use harness::{Cluster, explain};
 use postgres::{Client, SimpleQueryMessage};
 use std::collections::BTreeSet;
 
-/// Somebody who asks.
+/// A request as one user or none.
 #[derive(Clone)]
-pub struct Person {
-    /// As the audit calls them.
+pub struct Identity {
+    /// The label of the identity in rls_matrix.
     pub label: String,
     pub role: &'static str,
     pub user: Option<String>,
-    /// The claims of their requests; `None` where there are none.
+    /// The claims as JSON; `None` for a session in which no claim was ever set.
     claims: Option<String>,
 }
 
-/// Everybody who asks. The accounts are those of app.sql, with the claims that Supabase makes of them.
-pub fn people(client: &mut Client) -> Vec<Person> {
-    let somebody = |label: String, role, user: Option<String>, claims: Option<String>| Person {
+/// All identities: those without an account, and one for each account of app.sql. Their claims have
+/// the form of Supabase's.
+pub fn identities(client: &mut Client) -> Vec<Identity> {
+    let identity = |label: String, role, user: Option<String>, claims: Option<String>| Identity {
         label,
         role,
         user,
         claims,
     };
-    let stranger = "5f0c8bb6-58c5-4f6a-9d6e-0c5c1d1b9f3a";
-    let mut people = vec![
-        somebody("anon without claims".into(), "anon", None, None),
-        somebody(
+    let new_user = "5f0c8bb6-58c5-4f6a-9d6e-0c5c1d1b9f3a";
+    let mut identities = vec![
+        identity("anon without claims".into(), "anon", None, None),
+        identity(
             "anon with the anonymous key".into(),
             "anon",
             None,
             Some(r#"{"role": "anon"}"#.into()),
         ),
     ];
-    let claims = |id: &str, email: &str, app: &str, own: &str, is_anonymous: &str| {
+    let claims = |id: &str, email: &str, app: &str, user: &str, is_anonymous: &str| {
         format!(
-            r#"{{"sub": "{id}", "role": "authenticated", "aud": "authenticated", "aal": "aal1", "email": "{email}",
-                "app_metadata": {app}, "user_metadata": {own}, "is_anonymous": {is_anonymous}}}"#
+            r#"{{"sub": "{id}", "role": "authenticated", "aud": "authenticated", "aal": "aal1",
+                "email": "{email}",
+                "app_metadata": {app}, "user_metadata": {user}, "is_anonymous": {is_anonymous}}}"#
         )
     };
-    let new = claims(stranger, "", "{}", "{}", "false");
-    people.push(somebody(
+    let new_account = claims(new_user, "", "{}", "{}", "false");
+    identities.push(identity(
         "authenticated as a new account".into(),
         "authenticated",
-        Some(stranger.into()),
-        Some(new),
+        Some(new_user.into()),
+        Some(new_account),
     ));
-    let guest = claims(stranger, "", "{}", "{}", "true");
+    let anonymous = claims(new_user, "", "{}", "{}", "true");
     let label = "authenticated as an anonymous sign-in".into();
-    people.push(somebody(label, "authenticated", Some(stranger.into()), Some(guest)));
+    identities.push(identity(label, "authenticated", Some(new_user.into()), Some(anonymous)));
     for number in 1..=7 {
         let id = user(number);
         let row = client
             .query_one(
                 &format!(
-                    "SELECT substr(md5(id::text), 1, 8), coalesce(email, ''), coalesce(raw_app_meta_data, '{{}}')::text,
-                        coalesce(raw_user_meta_data, '{{}}')::text, is_anonymous::text FROM auth.users WHERE id = '{id}'"
+                    "SELECT substr(md5(id::text), 1, 8), coalesce(email, ''),
+                        coalesce(raw_app_meta_data, '{{}}')::text,
+                        coalesce(raw_user_meta_data, '{{}}')::text, is_anonymous::text
+                     FROM auth.users WHERE id = '{id}'"
                 ),
                 &[],
             )
             .expect("an account");
         let text = |i: usize| row.get::<_, String>(i);
         let claims = claims(&id, &text(1), &text(2), &text(3), &text(4));
-        people.push(somebody(
+        identities.push(identity(
             format!("authenticated as user {}", text(0)),
             "authenticated",
             Some(id),
             Some(claims),
         ));
     }
-    people
+    identities
 }
 
-/// What was reached.
+/// The result of a statement.
 #[derive(Debug, Default, Clone)]
 pub struct Reached {
-    /// The rows, by id.
+    /// The ids of the rows that the statement reached.
     pub rows: BTreeSet<usize>,
-    /// Errors other than that row-level security forbids it.
+    /// Errors other than a violated policy.
     pub errors: BTreeSet<String>,
 }
 
 impl Reached {
-    /// Adds what was reached otherwise.
+    /// Adds the result of another statement.
     pub fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.errors.extend(other.errors);
     }
 }
 
-/// Sessions to try it in.
+/// The sessions that run the statements.
 pub struct Sessions {
-    /// One in which no claim was ever set.
-    bare: Client,
-    other: Client,
+    /// No claim was ever set in this session.
+    without_claims: Client,
+    with_claims: Client,
 }
 
 impl Sessions {
     pub fn new(cluster: &Cluster, database: &str) -> Self {
-        Self { bare: cluster.connect(database), other: cluster.connect(database) }
+        Self { without_claims: cluster.connect(database), with_claims: cluster.connect(database) }
     }
 
-    /// Runs a statement as somebody on these rows alone: how many it reached.
+    /// Runs `before` as superuser and `statement` as the identity. Returns the number of rows.
     fn attempt(
         &mut self,
-        who: &Person,
+        identity: &Identity,
         table: &Table,
         before: &str,
         statement: &str,
     ) -> Result<u64, String> {
         let mut sql = format!("BEGIN; {before}; ");
-        let client = match &who.claims {
-            None => &mut self.bare,
+        let client = match &identity.claims {
+            None => &mut self.without_claims,
             Some(claims) => {
                 sql += &format!(
-                    "SET LOCAL request.jwt.claims = '{claims}'; SET LOCAL request.jwt.claim.sub = '{}'; SET LOCAL request.jwt.claim.role = '{}'; ",
-                    who.user.as_deref().unwrap_or_default(),
-                    who.role
+                    "SET LOCAL request.jwt.claims = '{claims}';
+                     SET LOCAL request.jwt.claim.sub = '{}';
+                     SET LOCAL request.jwt.claim.role = '{}'; ",
+                    identity.user.as_deref().unwrap_or_default(),
+                    identity.role
                 );
-                &mut self.other
+                &mut self.with_claims
             }
         };
-        sql += &format!("SET LOCAL ROLE {}; {statement}; ROLLBACK", who.role);
+        sql += &format!("SET LOCAL ROLE {}; {statement}; ROLLBACK", identity.role);
         match client.simple_query(&sql) {
             Ok(messages) => {
                 let row = messages.iter().find_map(|message| match message {
@@ -136,7 +143,7 @@ impl Sessions {
                     SimpleQueryMessage::CommandComplete(count) => Some(*count),
                     _ => None,
                 });
-                // The last is ROLLBACK's.
+                // The last command is ROLLBACK.
                 Ok(row.or(tags.into_iter().nth(1)).expect("the statement's count"))
             }
             Err(error) => {
@@ -146,7 +153,8 @@ impl Sessions {
                 let is_denial = code == "42501" && explain(&error).contains("row-level security");
                 match code.as_str() {
                     _ if is_denial => Ok(0),
-                    // Constraints are looked at when row-level security has let the row through.
+                    // The server checks constraints after policies, so the policies admitted the
+                    // row.
                     "23503" | "23505" | "23502" => Ok(1),
                     "" => panic!("{sql}: {error}"),
                     _ => Err(format!("{code} on {}: {}", table.name, explain(&error))),
@@ -155,10 +163,10 @@ impl Sessions {
         }
     }
 
-    /// Which of some rows a statement reaches, which has `@id@` where it names the row.
+    /// Runs a statement on each row alone. `change` is SQL that prepares the row, or empty.
     fn each(
         &mut self,
-        who: &Person,
+        identity: &Identity,
         table: &Table,
         rows: &[&Row],
         change: &str,
@@ -174,15 +182,15 @@ impl Sessions {
         }
         let before =
             |kept: &[&Row]| format!("DELETE FROM {name} WHERE id NOT IN ({}){change}", ids(kept));
-        // All at once, where that tells: none, or all.
-        match self.attempt(who, table, &before(rows), statement) {
+        // First on all rows at once: if it reaches none or all of them, that decides.
+        match self.attempt(identity, table, &before(rows), statement) {
             Ok(count) if count == rows.len() as u64 && rows.len() > 1 => {
                 reached.rows = rows.iter().map(|row| row.id).collect();
             }
             Ok(0) if statement.starts_with("SELECT") || statement.starts_with("DELETE") => {}
             _ => {
                 for row in rows {
-                    match self.attempt(who, table, &before(&[row]), statement) {
+                    match self.attempt(identity, table, &before(&[row]), statement) {
                         Ok(0) => {}
                         Ok(_) => {
                             reached.rows.insert(row.id);
@@ -197,35 +205,41 @@ impl Sessions {
         reached
     }
 
-    pub fn read(&mut self, who: &Person, table: &Table, rows: &[&Row]) -> Reached {
-        self.each(who, table, rows, "", &format!("SELECT count(*) FROM {}", table.name))
+    pub fn read(&mut self, identity: &Identity, table: &Table, rows: &[&Row]) -> Reached {
+        self.each(identity, table, rows, "", &format!("SELECT count(*) FROM {}", table.name))
     }
 
-    pub fn destroy(&mut self, who: &Person, table: &Table, rows: &[&Row]) -> Reached {
-        self.each(who, table, rows, "", &format!("DELETE FROM {}", table.name))
+    pub fn destroy(&mut self, identity: &Identity, table: &Table, rows: &[&Row]) -> Reached {
+        self.each(identity, table, rows, "", &format!("DELETE FROM {}", table.name))
     }
 
-    /// To what it is already, so that the new row is the old one.
-    pub fn tamper(&mut self, who: &Person, table: &Table, rows: &[&Row]) -> Reached {
-        self.each(who, table, rows, "", &format!("UPDATE {} SET note = 'x'", table.name))
+    /// Sets a column to the value that it has, so the new row equals the old one.
+    pub fn tamper(&mut self, identity: &Identity, table: &Table, rows: &[&Row]) -> Reached {
+        self.each(identity, table, rows, "", &format!("UPDATE {} SET note = 'x'", table.name))
     }
 
     pub fn take_over(
         &mut self,
-        who: &Person,
+        identity: &Identity,
         table: &Table,
         rows: &[&Row],
         column: &str,
     ) -> Reached {
-        let Some(me) = &who.user else { return Reached::default() };
-        self.each(who, table, rows, "", &format!("UPDATE {} SET {column} = '{me}'", table.name))
+        let Some(me) = &identity.user else { return Reached::default() };
+        self.each(
+            identity,
+            table,
+            rows,
+            "",
+            &format!("UPDATE {} SET {column} = '{me}'", table.name),
+        )
     }
 
-    /// Which rows can be written with values that a client chooses: one of the statements with some team and some visibility, `@team@` and
-    /// `@public@` in them, and `@owner@` for the row's. The rows are looked at one by one until one is reached.
+    /// The first row that one of the statements reaches with some team and some visibility. In the
+    /// statements, `@team@` and `@public@` stand for these, and `@owner@` for the owner of the row.
     pub fn sweep(
         &mut self,
-        who: &Person,
+        identity: &Identity,
         table: &Table,
         rows: &[&Row],
         change: &str,
@@ -241,14 +255,16 @@ impl Sessions {
                 let statement = statement.replace("@team@", "t").replace("@public@", "p");
                 format!(
                     "BEGIN {statement}; GET DIAGNOSTICS n = ROW_COUNT; hits := hits + n;
-                    EXCEPTION WHEN foreign_key_violation OR unique_violation OR not_null_violation THEN hits := hits + 1; WHEN OTHERS THEN NULL; END;"
+                    EXCEPTION WHEN foreign_key_violation OR unique_violation OR not_null_violation
+                        THEN hits := hits + 1; WHEN OTHERS THEN NULL; END;"
                 )
             })
             .collect();
         let script = format!(
             "DO $sweep$ DECLARE p boolean; t integer; n integer; hits integer := 0;
             BEGIN
-                FOREACH p IN ARRAY ARRAY[true, false, NULL] LOOP FOREACH t IN ARRAY ARRAY[0, 1, 2, 3, 4, NULL] LOOP
+                FOREACH p IN ARRAY ARRAY[true, false, NULL] LOOP
+                FOREACH t IN ARRAY ARRAY[0, 1, 2, 3, 4, NULL] LOOP
                     IF hits = 0 THEN {attempts} END IF;
                 END LOOP; END LOOP;
                 PERFORM set_config('property.hits', hits::text, true);
@@ -256,7 +272,12 @@ impl Sessions {
         );
         for row in rows {
             let before = format!("DELETE FROM {} WHERE id NOT IN ({}){change}", table.name, row.id);
-            match self.attempt(who, table, &before, &script.replace("@owner@", row.get("owner"))) {
+            match self.attempt(
+                identity,
+                table,
+                &before,
+                &script.replace("@owner@", row.get("owner")),
+            ) {
                 Ok(0) => {}
                 Ok(_) => {
                     reached.rows.insert(row.id);
@@ -270,91 +291,95 @@ impl Sessions {
         reached
     }
 
-    /// Rows of several owners that are somebody else's in whichever of the columns, and one's own in the others.
+    /// Inserts rows of several owner columns: one names another user, the others the identity. The
+    /// first row counts as reached if this works for each owner column.
     pub fn forge_in_turn(
         &mut self,
-        who: &Person,
+        identity: &Identity,
         table: &Table,
         rows: &[&Row],
         owners: &[String],
     ) -> Reached {
         let mut reached = Reached::default();
-        // Somebody who exists, as the column may refer to the accounts.
+        // An existing account, because the column may have a foreign key to the accounts.
         let known = rows
             .iter()
             .flat_map(|row| owners.iter().map(|owner| row.get(owner)))
             .find(|id| *id != "NULL");
-        let somebody =
+        let other_user =
             known.map_or("'00000000-0000-4000-8000-000000000001'".to_owned(), ToString::to_string);
-        let (Some(row), true, Some(me)) = (rows.first(), owners.len() > 1, &who.user) else {
+        let (Some(row), true, Some(me)) = (rows.first(), owners.len() > 1, &identity.user) else {
             return reached;
         };
         let me = format!("'{me}'");
-        let is_for_any = owners.iter().all(|victim| {
+        let works_for_each = owners.iter().all(|victim| {
             let ids = owners
                 .iter()
-                .map(|owner| (owner.as_str(), if owner == victim { &somebody } else { &me }));
-            let row = row.chosen(&ids.map(|(owner, id)| (owner, id.as_str())).collect::<Vec<_>>());
+                .map(|owner| (owner.as_str(), if owner == victim { &other_user } else { &me }));
+            let row =
+                row.candidate(&ids.map(|(owner, id)| (owner, id.as_str())).collect::<Vec<_>>());
             !self
-                .sweep(who, table, &rows[..1], "", &[row.insert(&table.name, 1000)])
+                .sweep(identity, table, &rows[..1], "", &[row.insert(&table.name, 1000)])
                 .rows
                 .is_empty()
         });
-        if is_for_any {
+        if works_for_each {
             reached.rows.insert(row.id);
         }
         reached
     }
 
-    /// Rows that are their own by a column, or would be if they were theirs, and what makes them so.
+    /// The rows that the identity owns by a column. If there are none, foreign rows, with the SQL
+    /// that gives them to the identity.
     pub fn own<'a>(
-        who: &Person,
+        identity: &Identity,
         table: &'a Table,
         foreign: Vec<&'a Row>,
         column: &str,
     ) -> (Vec<&'a Row>, String) {
-        let Some(me) = &who.user else { return (Vec::new(), String::new()) };
+        let Some(me) = &identity.user else { return (Vec::new(), String::new()) };
         let own: Vec<&Row> =
             table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
         match own.is_empty() {
             false => (own, String::new()),
-            // They have just signed up: what if they had made one.
+            // A new account owns no row yet.
             true => (
                 foreign,
                 format!(
-                    "; SET LOCAL session_replication_role = replica; UPDATE {} SET {column} = '{me}'; SET LOCAL session_replication_role = origin",
+                    "; SET LOCAL session_replication_role = replica;
+                     UPDATE {} SET {column} = '{me}'; SET LOCAL session_replication_role = origin",
                     table.name
                 ),
             ),
         }
     }
 
-    /// Their own rows, given to others.
+    /// Gives own rows to other users.
     pub fn plant(
         &mut self,
-        who: &Person,
+        identity: &Identity,
         table: &Table,
         foreign: Vec<&Row>,
         column: &str,
         victims: &[String],
     ) -> Reached {
-        let (rows, change) = Self::own(who, table, foreign, column);
+        let (rows, change) = Self::own(identity, table, foreign, column);
         let mut all = Reached::default();
         for victim in victims {
             let statement = format!("UPDATE {} SET {column} = '{victim}'", table.name);
-            let reached = self.each(who, table, &rows, &change, &statement);
+            let reached = self.each(identity, table, &rows, &change, &statement);
             all.rows.extend(reached.rows);
             all.errors.extend(reached.errors);
         }
         all
     }
 
-    /// Copies of rows.
-    pub fn forge(&mut self, who: &Person, table: &Table, rows: &[&Row]) -> Reached {
+    /// Inserts copies of the rows.
+    pub fn forge(&mut self, identity: &Identity, table: &Table, rows: &[&Row]) -> Reached {
         let mut reached = Reached::default();
         for row in rows {
             match self.attempt(
-                who,
+                identity,
                 table,
                 &format!("DELETE FROM {} WHERE false", table.name),
                 &row.insert(&table.name, 1000),

@@ -1,4 +1,4 @@
-//! The runbook, verbatim and in its order, against the demo application: bash and psql run it as the
+//! Runs the runbook verbatim and in order against the demo application, with bash and psql as the
 //! on-call engineer does.
 //!
 //! UPDATE_EXPECTED=1 rewrites the answers in statements.txt; read the difference before you commit
@@ -67,19 +67,19 @@ impl Expected {
     fn fits_cell(expected: &str, found: &str) -> bool {
         let placeholder = PLACEHOLDERS
             .iter()
-            .find_map(|(name, is_of)| Some((*name, expected.split_once(name)?, is_of)));
+            .find_map(|(name, admits)| Some((*name, expected.split_once(name)?, admits)));
         match placeholder {
             None => expected == found,
-            Some((name, (before, after), is_of)) => found
+            Some((name, (before, after), admits)) => found
                 .strip_prefix(before)
                 .and_then(|rest| rest.strip_suffix(after))
                 .is_some_and(|varying| {
-                    (name == ANYTHING || !varying.is_empty()) && varying.chars().all(is_of)
+                    (name == ANYTHING || !varying.is_empty()) && varying.chars().all(admits)
                 }),
         }
     }
 
-    /// Whether this is the line. The widths of columns do not matter.
+    /// Whether the line matches. Column widths do not matter.
     fn fits(&self, found: &str) -> bool {
         let is_rule = |line: &str| line.starts_with('-') && line.chars().all(|c| "-+".contains(c));
         let separator = if is_rule(&self.line) && is_rule(found) { '+' } else { '|' };
@@ -93,13 +93,13 @@ impl Expected {
 }
 
 /// Whether an answer depends on the time.
-fn varies(expected: &[Expected]) -> bool {
+fn depends_on_time(expected: &[Expected]) -> bool {
     expected.iter().any(|line| line.repeats || line.has_placeholder())
 }
 
-/// Whether an answer is the expected one, to the letter unless it depends on the time.
-fn is_as_expected(expected: &[Expected], answer: &[String]) -> bool {
-    if !varies(expected) {
+/// Whether an answer is as expected: verbatim, or by its placeholders if it depends on the time.
+fn matches_expected(expected: &[Expected], answer: &[String]) -> bool {
+    if !depends_on_time(expected) {
         return expected.iter().map(|line| &line.line).eq(answer);
     }
     let mut rest = answer;
@@ -183,7 +183,7 @@ fn with_answers(file: &str, answers: &[(Vec<usize>, Vec<String>)]) -> String {
 }
 
 /// Runs the statement. Returns whether it worked, and the lines of the answer.
-fn type_in(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
+fn execute(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
     let output = if statement.is_session {
         let mut child = cluster
             .psql("crewsnow")
@@ -211,7 +211,7 @@ fn type_in(cluster: &Cluster, statement: &Statement) -> (bool, Vec<String>) {
 }
 
 #[test]
-fn the_runbook_works_as_it_is_written() {
+fn each_statement_of_the_runbook_answers_as_expected() {
     let mut statements = statements();
     assert_eq!(statements.len(), STATEMENTS, "the runbook's statements");
     let cluster = Cluster::start("runbook", "");
@@ -219,8 +219,8 @@ fn the_runbook_works_as_it_is_written() {
     let mut failures = Vec::new();
     let mut rewritten = Vec::new();
     for statement in &mut statements {
-        let (worked, mut answer) = type_in(&cluster, statement);
-        let answer_as_typed = answer.clone();
+        let (worked, mut answer) = execute(&cluster, statement);
+        let unsorted_answer = answer.clone();
         let title = &statement.title;
         match statement.state {
             State::Live => {
@@ -230,21 +230,21 @@ fn the_runbook_works_as_it_is_written() {
                     answer.sort();
                 }
                 let expected = &statement.answer;
-                let is_expected = is_as_expected(expected, &answer);
+                let is_expected = matches_expected(expected, &answer);
                 if worked
                     && !is_expected
-                    && !varies(expected)
+                    && !depends_on_time(expected)
                     && harness::rewrites("UPDATE_EXPECTED")
                 {
                     println!("{title}: rewritten");
-                    rewritten.push((statement.answer_lines.clone(), answer_as_typed));
+                    rewritten.push((statement.answer_lines.clone(), unsorted_answer));
                 } else if !worked || !is_expected {
                     failures.push(format!("{title}\nexpected {expected:#?}\nanswered {answer:#?}"));
                 }
                 for (sql, expected) in &statement.checks {
                     let found = value(&mut client, sql);
                     if found != *expected {
-                        failures.push(format!("{title}\n{sql} is {found}, not {expected}"));
+                        failures.push(format!("{title}\n{sql} is {found}, expected {expected}"));
                     }
                 }
             }
@@ -266,8 +266,9 @@ fn the_runbook_works_as_it_is_written() {
 }
 
 #[test]
-fn rewriting_changes_answers_alone() {
-    let text = "[01] a · shell · live\npsql\n=> old\n=> lines\ncheck: x = y\n\n[02] b · shell · live\n=> kept\n";
+fn rewriting_changes_only_answers() {
+    let text = "[01] a · shell · live\npsql\n=> old\n=> lines\ncheck: x = y\n\n\
+                [02] b · shell · live\n=> kept\n";
     assert_eq!(with_answers(text, &[]), text);
     let rewritten = text.replace("=> old\n=> lines", "=> new");
     assert_eq!(with_answers(text, &[(vec![2, 3], vec!["new".to_owned()])]), rewritten);
@@ -280,37 +281,37 @@ fn placeholders_admit_their_own_characters_only() {
     let answer =
         |rows: &[&str]| -> Vec<String> { rows.iter().map(|row| (*row).to_owned()).collect() };
     let (head, rule, row) = (" name |   at", "------+-----", " a-b  | 2026-01-02 03:04:05.6+00");
-    assert!(is_as_expected(&expected, &answer(&[head, rule, row, row, "(2 rows)"])));
-    assert!(!is_as_expected(&expected, &answer(&[head, rule, "(0 rows)"])), "not a row");
+    assert!(matches_expected(&expected, &answer(&[head, rule, row, row, "(2 rows)"])));
+    assert!(!matches_expected(&expected, &answer(&[head, rule, "(0 rows)"])), "a row is missing");
     assert!(
-        !is_as_expected(&expected, &answer(&[head, rule, row, " a-b  | ", "(2 rows)"])),
-        "an empty cell"
+        !matches_expected(&expected, &answer(&[head, rule, row, " a-b  | ", "(2 rows)"])),
+        "<time> is not empty"
     );
     assert!(
-        !is_as_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])),
-        "a number for a word"
+        !matches_expected(&expected, &answer(&[head, rule, row, " 1 | 2", "(2 rows)"])),
+        "a number is not a <word>"
     );
     assert!(
-        !is_as_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])),
-        "more than was expected"
+        !matches_expected(&expected, &answer(&[head, rule, row, "(2 rows)", "more"])),
+        "an unexpected line after the answer"
     );
     assert!(
-        !is_as_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])),
-        "a warning before it"
+        !matches_expected(&expected, &answer(&["WARNING:  x", head, rule, row, "(1 rows)"])),
+        "an unexpected warning before the answer"
     );
     let expected = ["=>  name | at", "=> --+--", "=>+ <anything> | <time>", "=> (<number> rows)"]
         .map(Expected::of);
     assert!(
-        is_as_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])),
-        "anything may be nothing"
+        matches_expected(&expected, &answer(&[head, rule, row, "      | 1", "(2 rows)"])),
+        "<anything> may be empty"
     );
     assert!(
-        !is_as_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])),
-        "but not another cell"
+        !matches_expected(&expected, &answer(&[head, rule, row, " a | 1 | b", "(2 rows)"])),
+        "<anything> is one cell"
     );
     assert!(
-        !is_as_expected(&[Expected::of("=>  t")], &answer(&["t"])),
-        "without placeholders every space counts"
+        !matches_expected(&[Expected::of("=>  t")], &answer(&["t"])),
+        "without placeholders, spaces matter"
     );
 }
 
@@ -321,14 +322,13 @@ fn statements_are_numbered_without_gaps() {
     }
 }
 
-/// One statement of the runbook is not PostgreSQL: without FROM, `status` resolves to nothing. With
-/// FROM it works. A function with the signature of the real one replaces it, on a server without the
-/// extension.
+/// One statement of the runbook is not valid: without FROM, the server cannot resolve `status`. A
+/// function with the same signature replaces the real one, on a server without the extension.
 #[test]
-fn the_erratum_works_with_from_only() {
+fn the_erratum_works_only_with_from() {
     let cluster = Cluster::start("erratum", "");
-    cluster.create_empty_database("stock");
-    let mut client = cluster.connect("stock");
+    cluster.create_empty_database("without_extension");
+    let mut client = cluster.connect("without_extension");
     run(
         &mut client,
         "CREATE FUNCTION audit_all_rls_policies()
@@ -349,9 +349,9 @@ fn the_erratum_works_with_from_only() {
     assert_eq!(rows, ["t|p|SELECT|{}|VULNERABLE|HIGH|{}"]);
 }
 
-/// A kill switch works in the database itself: with messaging off, no client can write a message.
+/// The kill switch works in the database: with messaging off, no client can insert a message.
 #[test]
-fn the_kill_switch_reaches_the_policies() {
+fn the_kill_switch_blocks_messages_in_the_policies() {
     let cluster = Cluster::start("kill_switch", "");
     let mut client = cluster.create_demo("crewsnow", false);
     let sender = value(

@@ -1,5 +1,5 @@
-//! Throw-away PostgreSQL servers for the suites. Suites talk to them through psql, as a person does,
-//! and in real sessions.
+//! PostgreSQL servers for the suites, each deleted before its next use. Suites connect with psql
+//! and in sessions of their own.
 //!
 //! `dev/test.sh` sets `CREWSNOW_PG_BIN` (PostgreSQL with the extension installed), `CREWSNOW_STATE`
 //! (directory for servers) and `CREWSNOW_SERVER_USER` (runs the servers if the suites run as root).
@@ -14,7 +14,7 @@ pub fn root() -> PathBuf {
     root.canonicalize().expect("the project's root exists")
 }
 
-/// Whether this run rewrites the answers on file (`UPDATE_DOCS=1`, `UPDATE_EXPECTED=1`) instead of
+/// Whether this run rewrites the expected answers (`UPDATE_DOCS=1`, `UPDATE_EXPECTED=1`) instead of
 /// comparing them. CI must compare, so a run with `CI` set refuses to rewrite.
 pub fn rewrites(variable: &str) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -55,7 +55,8 @@ pub fn server_command(name: &str) -> Command {
     } else {
         Command::new(program(name))
     };
-    // A server started by hand may have this in its environment; users must see no back-traces.
+    // A server started by hand may have RUST_BACKTRACE set. Clients must see no back-trace even
+    // then.
     command.current_dir("/").env("RUST_BACKTRACE", "1");
     command
 }
@@ -67,7 +68,7 @@ pub fn must_run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The output of a command: errors and notices first, then the answer.
+/// Standard error, then standard output of a command.
 pub fn both(output: &Output) -> String {
     format!(
         "{}{}",
@@ -83,7 +84,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A fresh cluster.
+    /// Starts a server with an empty cluster. `settings` is text for postgresql.conf.
     pub fn start(name: &str, settings: &str) -> Self {
         let cluster = Self::directory(name);
         must_run(
@@ -105,7 +106,7 @@ impl Cluster {
         cluster.launch(settings)
     }
 
-    /// A physical standby of `primary`, caught up.
+    /// Starts a physical standby of `primary`.
     pub fn standby(name: &str, primary: &Self) -> Self {
         let cluster = Self::directory(name);
         must_run(
@@ -157,7 +158,7 @@ impl Cluster {
 
     /// Starts the server again, after `stop`.
     pub fn boot(&mut self) {
-        // The server logs to a file: if it inherited our pipe, it would keep it open.
+        // The server logs to a file. With an inherited pipe, the caller of pg_ctl would never end.
         must_run(
             server_command("pg_ctl")
                 .arg("-D")
@@ -186,7 +187,7 @@ impl Cluster {
         self.directory.join("socket")
     }
 
-    /// A directory that the server and the suites can both write into.
+    /// A directory that both the server and the suites can write to.
     pub fn scratch(&self) -> PathBuf {
         self.directory.clone()
     }
@@ -207,12 +208,12 @@ impl Cluster {
             .unwrap_or_else(|e| panic!("cannot connect to {database} as {user}: {e}"))
     }
 
-    /// A new database, with the extension.
+    /// A new database with the extension, and a session in it.
     pub fn create_database(&self, name: &str) -> Client {
         self.create_empty_database(name);
         let mut client = self.connect(name);
         run(&mut client, "CREATE EXTENSION crewsnow_ops");
-        accept_holes_of_the_server(&mut client);
+        accept_old_release(&mut client);
         client
     }
 
@@ -221,17 +222,17 @@ impl Cluster {
         run(&mut self.connect("postgres"), &format!("CREATE DATABASE {name}"));
     }
 
-    /// A new database with the demo application, and its leaks if asked for.
+    /// A new database with the demo application, and a session in it. `leaks` adds demo/leaks.sql.
     pub fn create_demo(&self, name: &str, leaks: bool) -> Client {
         self.create_empty_database(name);
         let mut load = self.client_program(root().join("dev/load_demo.sh"), name);
         must_run(load.args(leaks.then_some("leaks")).stdin(std::process::Stdio::null()));
         let mut client = self.connect(name);
-        accept_holes_of_the_server(&mut client);
+        accept_old_release(&mut client);
         client
     }
 
-    /// A client program, connected to `database` by its environment.
+    /// A client program whose environment connects it to `database`.
     pub fn client_program(
         &self,
         program_path: impl AsRef<std::ffi::OsStr>,
@@ -270,16 +271,18 @@ impl Drop for Cluster {
     }
 }
 
-/// The test servers of 16 and 18 are old releases with holes that the audit rightly reports. Suites
-/// accept those findings.
-fn accept_holes_of_the_server(client: &mut Client) {
+/// The test servers of majors other than 15 are old releases with known CVEs, which the audit
+/// reports. Suites accept those findings.
+fn accept_old_release(client: &mut Client) {
     if value(client, "SELECT current_setting('server_version_num')::integer / 10000 = 15") == "f" {
-        let accept = "SELECT crewsnow_ops.accept_finding(finding, 'a server for tests', now() + interval '1 day')
+        let accept = "SELECT crewsnow_ops.accept_finding(finding, 'a server for tests',
+                now() + interval '1 day')
             FROM crewsnow_ops.audit_rls() WHERE rule = 'server-cve'";
         run(client, accept);
         run(
             client,
-            "SELECT crewsnow_ops.record_rls_audit() WHERE EXISTS (SELECT FROM crewsnow_ops.rls_runs)",
+            "SELECT crewsnow_ops.record_rls_audit()
+             WHERE EXISTS (SELECT FROM crewsnow_ops.rls_runs)",
         );
     }
 }

@@ -29,11 +29,11 @@ SELECT update_feature_flag('mesaging', true);
 SELECT update_feature_flag('Tracker-Pro', false);
 SELECT update_feature_flag('maintenance_mod', true);
 
--- NULL keeps what is
+-- NULL keeps the current value
 SELECT update_feature_flag('messaging', true, NULL);
 SELECT update_feature_flag('messaging', NULL, NULL, NULL);
 
--- straight into the table
+-- statements on the table itself
 \set VERBOSITY terse
 UPDATE feature_flags SET rollout_percentage = NULL WHERE flag_key = 'messaging';
 \echo :LAST_ERROR_SQLSTATE
@@ -67,7 +67,7 @@ INSERT INTO feature_flags (id, flag_key) VALUES (NULL, 'no_id');
 INSERT INTO feature_flags (flag_key) VALUES ('messaging');
 \set VERBOSITY default
 
--- where nothing can be written
+-- read-only transactions
 BEGIN READ ONLY;
 SELECT update_feature_flag('messaging', false);
 \echo :LAST_ERROR_SQLSTATE
@@ -79,7 +79,7 @@ BEGIN READ ONLY;
 UPDATE feature_flags SET is_enabled = false;
 ROLLBACK;
 
--- restoring
+-- bad times and reasons of restore_feature_flags
 SELECT crewsnow_ops.restore_feature_flags(NULL, 'x');
 \echo :LAST_ERROR_SQLSTATE
 SELECT crewsnow_ops.restore_feature_flags(now(), NULL);
@@ -94,9 +94,12 @@ SELECT crewsnow_ops.restore_feature_flags('2001-01-01', 'x');
 \set VERBOSITY default
 
 -- evaluation never raises
-SELECT is_feature_enabled_for_user(k) FROM (VALUES (NULL), (''), ('лыжи'), (E'a\nb'), (repeat('k', 10240)), (repeat('k', 100000))) AS v (k);
-SELECT is_feature_enabled_for_user('messaging', NULL), is_feature_enabled_for_user(NULL, '11111111-1111-4111-8111-111111111111');
+SELECT is_feature_enabled_for_user(k) FROM (VALUES (NULL), (''), ('лыжи'), (E'a\nb'),
+    (repeat('k', 10240)), (repeat('k', 100000))) AS v (k);
+SELECT is_feature_enabled_for_user('messaging', NULL),
+    is_feature_enabled_for_user(NULL, '11111111-1111-4111-8111-111111111111');
 
--- nothing has changed
-SELECT count(*) AS changed FROM ((SELECT * FROM feature_flags EXCEPT SELECT * FROM before) UNION ALL (SELECT * FROM before EXCEPT SELECT * FROM feature_flags)) AS d;
+-- no flag and no history row has changed
+SELECT count(*) AS changed FROM ((SELECT * FROM feature_flags EXCEPT SELECT * FROM before)
+    UNION ALL (SELECT * FROM before EXCEPT SELECT * FROM feature_flags)) AS d;
 SELECT count(*) AS changes FROM crewsnow_ops.flag_history;

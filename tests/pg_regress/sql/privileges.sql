@@ -1,7 +1,7 @@
--- Who may do what, tried as each of them.
+-- Privileges on flags and their history, tried as each access level.
 \set VERBOSITY sqlstate
 CREATE EXTENSION crewsnow_ops;
-CREATE ROLE nobody LOGIN;
+CREATE ROLE outsider LOGIN;
 CREATE ROLE "Reader" LOGIN;
 CREATE ROLE operator LOGIN;
 CREATE ROLE admin LOGIN;
@@ -9,8 +9,8 @@ SELECT crewsnow_ops.grant_access('Reader', 'reader');
 SELECT crewsnow_ops.grant_access('operator', 'operator');
 SELECT crewsnow_ops.grant_access('admin', 'admin');
 
--- everybody may evaluate, with no right on anything
-SET SESSION AUTHORIZATION nobody;
+-- an outsider may evaluate flags, and has no other privilege
+SET SESSION AUTHORIZATION outsider;
 SELECT is_feature_enabled_for_user('messaging');
 SET search_path = '';
 SELECT public.is_feature_enabled_for_user('messaging');
@@ -22,9 +22,9 @@ SELECT count(*) FROM crewsnow_ops.flag_history;
 SELECT crewsnow_ops.flag_state_at(now());
 SELECT crewsnow_ops.restore_feature_flags(now(), 'x');
 SELECT crewsnow_ops.explain_feature_flag('messaging');
-SELECT crewsnow_ops.grant_access('nobody', 'admin');
+SELECT crewsnow_ops.grant_access('outsider', 'admin');
 
--- a reader sees and changes nothing
+-- a reader reads flags and their history, but changes nothing
 SET SESSION AUTHORIZATION "Reader";
 SELECT count(*) FROM feature_flags;
 SELECT count(*) FROM crewsnow_ops.flag_history;
@@ -37,9 +37,9 @@ SELECT count(*) FROM crewsnow_ops.user_context;
 INSERT INTO crewsnow_ops.flag_history SELECT * FROM crewsnow_ops.flag_history;
 SELECT crewsnow_ops.grant_access('Reader', 'admin');
 
--- an operator changes flags in every way, and writes the trail only by doing so
+-- an operator changes flags in every way, but writes no history row directly
 SET SESSION AUTHORIZATION operator;
-SELECT update_feature_flag('messaging', false, NULL, 'somebody on the phone');
+SELECT update_feature_flag('messaging', false, NULL, 'engineer on the phone');
 UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging';
 INSERT INTO feature_flags (flag_key) VALUES ('ski_lift_map');
 DELETE FROM feature_flags WHERE flag_key = 'ski_lift_map';
@@ -56,29 +56,32 @@ SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_f
 SELECT crewsnow_ops.grant_access('operator', 'admin');
 SELECT DISTINCT session_user_name, current_user_name FROM crewsnow_ops.flag_history;
 
--- the actor is the one who acts, also inside a function of somebody else
+-- the history names the session user, also within a SECURITY DEFINER function
 RESET SESSION AUTHORIZATION;
-CREATE FUNCTION kill_messaging() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION kill_messaging() RETURNS boolean LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
     AS $$ SELECT public.update_feature_flag('messaging', false) $$;
-SET SESSION AUTHORIZATION nobody;
+SET SESSION AUTHORIZATION outsider;
 SELECT kill_messaging();
 RESET SESSION AUTHORIZATION;
-SELECT session_user_name, current_user_name = current_user AS by_the_definer FROM crewsnow_ops.flag_history ORDER BY changed_at DESC LIMIT 1;
+SELECT session_user_name, current_user_name = current_user AS by_the_definer
+    FROM crewsnow_ops.flag_history ORDER BY changed_at DESC LIMIT 1;
 
--- the trail's row is written as the owner, and nothing of the owner's rights leaks into the caller's own triggers
-CREATE TABLE who (name text);
-GRANT INSERT ON who TO operator;
-CREATE FUNCTION note_who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.who VALUES (current_user); RETURN NULL; END $$;
-CREATE TRIGGER zz_who AFTER UPDATE ON feature_flags FOR EACH ROW EXECUTE FUNCTION note_who();
+-- the owner writes the history row, but a trigger of the caller runs with the caller's privileges
+CREATE TABLE trigger_roles (name text);
+GRANT INSERT ON trigger_roles TO operator;
+CREATE FUNCTION note_role() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO public.trigger_roles VALUES (current_user); RETURN NULL; END $$;
+CREATE TRIGGER zz_note_role AFTER UPDATE ON feature_flags FOR EACH ROW EXECUTE FUNCTION note_role();
 SET SESSION AUTHORIZATION operator;
 UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'messaging';
 SELECT current_user;
 RESET SESSION AUTHORIZATION;
-SELECT * FROM who;
-DROP TRIGGER zz_who ON feature_flags;
-DROP TABLE who;
+SELECT * FROM trigger_roles;
+DROP TRIGGER zz_note_role ON feature_flags;
+DROP TABLE trigger_roles;
 
--- levels replace each other; revoking takes back everything, also what was granted by hand
+-- a new level replaces the old one; revoking also revokes privileges that were granted by hand
 GRANT ALL ON feature_flags TO operator;
 SELECT crewsnow_ops.grant_access('operator', 'reader');
 SET SESSION AUTHORIZATION operator;
@@ -86,7 +89,8 @@ SELECT count(*) FROM feature_flags;
 SELECT update_feature_flag('messaging', true);
 INSERT INTO crewsnow_ops.user_context (user_id) VALUES (gen_random_uuid());
 RESET SESSION AUTHORIZATION;
-SELECT privilege_type FROM information_schema.role_table_grants WHERE grantee = 'operator' AND table_name = 'feature_flags';
+SELECT privilege_type FROM information_schema.role_table_grants
+    WHERE grantee = 'operator' AND table_name = 'feature_flags';
 GRANT TRIGGER, TRUNCATE ON feature_flags TO operator;
 SELECT crewsnow_ops.revoke_access('operator');
 SELECT crewsnow_ops.revoke_access('admin');
@@ -99,18 +103,19 @@ DROP ROLE operator;
 DROP ROLE admin;
 DROP ROLE "Reader";
 
--- refused
+-- arguments that are refused
 SELECT crewsnow_ops.grant_access('PUBLIC', 'reader');
 SELECT crewsnow_ops.grant_access('public', 'reader');
-SELECT crewsnow_ops.grant_access('reader', 'nobody');
+SELECT crewsnow_ops.grant_access('reader', 'outsider');
 SELECT crewsnow_ops.grant_access(NULL, 'reader');
-SELECT crewsnow_ops.grant_access('nobody', NULL);
-SELECT crewsnow_ops.grant_access('nobody', 'owner');
-SELECT crewsnow_ops.grant_access('nobody; DROP TABLE feature_flags', 'reader');
+SELECT crewsnow_ops.grant_access('outsider', NULL);
+SELECT crewsnow_ops.grant_access('outsider', 'owner');
+SELECT crewsnow_ops.grant_access('outsider; DROP TABLE feature_flags', 'reader');
 SELECT crewsnow_ops.revoke_access(NULL);
 SELECT crewsnow_ops.revoke_access('never');
--- the owner would lose what is theirs
+-- refused: the owner would lose privileges
 SELECT crewsnow_ops.grant_access('postgres', 'reader');
 SELECT crewsnow_ops.revoke_access('postgres');
-SELECT relacl IS NULL OR relacl::text ~ 'postgres=arwdDxt' AS owner_keeps_all FROM pg_class WHERE relname = 'feature_flags';
-DROP ROLE nobody;
+SELECT relacl IS NULL OR relacl::text ~ 'postgres=arwdDxt' AS owner_keeps_all FROM pg_class
+    WHERE relname = 'feature_flags';
+DROP ROLE outsider;

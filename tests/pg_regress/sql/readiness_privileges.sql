@@ -69,7 +69,7 @@ SELECT crewsnow_ops.register_e2e_test('x', 'pg_catalog.version()');
 UPDATE crewsnow_ops.criteria SET weight = 0;
 INSERT INTO crewsnow_ops.decisions SELECT * FROM crewsnow_ops.decisions;
 INSERT INTO crewsnow_ops.evidence SELECT * FROM crewsnow_ops.evidence;
-UPDATE crewsnow_ops.waivers SET approved_by = 'somebody';
+UPDATE crewsnow_ops.waivers SET approved_by = 'another';
 DELETE FROM crewsnow_ops.evidence;
 
 -- a pipeline needs EXECUTE on require_go alone; the decision behind it demands the same
@@ -105,12 +105,12 @@ UPDATE crewsnow_ops.criteria SET weight = weight WHERE name = 'payments';
 UPDATE crewsnow_ops.criteria SET weight = 24 WHERE name = 'payments';
 SELECT name, weight, changed_by FROM crewsnow_ops.criteria WHERE changed_at IS NOT NULL;
 INSERT INTO crewsnow_ops.criteria (name, category, weight, seeded, changed_at, changed_by)
-VALUES ('mine', 'x', 1, true, '2020-01-01', 'nobody');
+VALUES ('mine', 'x', 1, true, '2020-01-01', 'another');
 SELECT seeded, changed_at > now() - interval '1 hour', changed_by
 FROM crewsnow_ops.criteria WHERE name = 'mine';
 DELETE FROM crewsnow_ops.criteria WHERE name = 'mine';
 INSERT INTO crewsnow_ops.evidence SELECT * FROM crewsnow_ops.evidence;
-UPDATE crewsnow_ops.waivers SET approved_by = 'somebody';
+UPDATE crewsnow_ops.waivers SET approved_by = 'another';
 TRUNCATE crewsnow_ops.decisions;
 
 -- a test has the privileges of its role, not those of the caller

@@ -1,4 +1,4 @@
--- Bad input gets a clear error or a treatment that is documented; no count is ever poisoned.
+-- Bad input gets a clear error or a documented treatment. It falsifies no count.
 CREATE EXTENSION crewsnow_ops;
 SELECT log_system_event(NULL);
 \echo :LAST_ERROR_SQLSTATE
@@ -53,14 +53,15 @@ SELECT * FROM crewsnow_ops.roll_up_events(0);
 SELECT count(*) FROM event_log;
 SELECT count(*) FROM processed_events;
 
--- plain SQL: the tables' own checks
+-- constraints of the tables
 \set VERBOSITY sqlstate
 INSERT INTO event_log (event_type, execution_time_ms) VALUES ('x', 'NaN');
 INSERT INTO event_log (event_type, execution_time_ms) VALUES ('x', 'Infinity');
 INSERT INTO event_log (event_type, execution_time_ms) VALUES ('x', -0.001);
 INSERT INTO event_log (event_type, execution_time_ms) VALUES ('x', 86400001);
 INSERT INTO event_log (event_type, payload) VALUES ('x', '[]');
-INSERT INTO event_log (event_type, payload) VALUES ('x', jsonb_build_object('stack', repeat('x', 1048576)));
+INSERT INTO event_log (event_type, payload)
+    VALUES ('x', jsonb_build_object('stack', repeat('x', 1048576)));
 INSERT INTO event_log (event_type, function_name) VALUES ('x', repeat('f', 10240));
 INSERT INTO event_log (event_type, created_at) VALUES ('x', 'infinity');
 INSERT INTO event_log (event_type, created_at) VALUES ('x', '-infinity');
@@ -70,7 +71,7 @@ INSERT INTO processed_events (event_id, event_type, processed_at) VALUES ('e', '
 INSERT INTO processed_events (event_id, event_type, attempts) VALUES ('e', 'x', -1);
 \set VERBOSITY default
 
--- what counts, and as what
+-- how events are counted
 INSERT INTO event_log (event_type, function_name, execution_time_ms, payload) VALUES
     ('x', 'number', 1, '{"status_code": 503}'),
     ('x', 'text', 1, '{"status_code": "503"}'),
@@ -96,21 +97,26 @@ INSERT INTO event_log (event_type, function_name, execution_time_ms, payload) VA
     ('x', 'digits', 0.0000004999999999999999999999999999999999999999999999999999, '{}'),
     ('x', 'many digits', 123.4567891234567891234567891234567891234567891234567891234567, '{}'),
     ('x', NULL, 1, '{"status_code": 503}');
-SELECT function_name, total_calls, error_5xx_count, avg_execution_time, p95_latency, timeout_count, latency_status, data_state, max_execution_time
+SELECT function_name, total_calls, error_5xx_count, avg_execution_time, p95_latency, timeout_count,
+    latency_status, data_state, max_execution_time
 FROM edge_functions_monitoring ORDER BY function_name COLLATE "C";
--- the same rule as in SQL
+-- functions whose count of errors differs from the rule in SQL
 SELECT function_name FROM event_log JOIN edge_functions_monitoring USING (function_name)
 WHERE coalesce((payload ->> 'status_code' LIKE '5%')::int, 0) <> error_5xx_count;
--- in the future, a year ago: in their own minutes
+-- events of the future and the past are counted in their own minutes
 INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at) VALUES
-    ('x', 'future', 1, now() + interval '1 hour'), ('x', 'far future', 1, '9999-12-31'), ('x', 'year ago', 1, now() - interval '1 year'),
+    ('x', 'future', 1, now() + interval '1 hour'), ('x', 'far future', 1, '9999-12-31'),
+    ('x', 'year ago', 1, now() - interval '1 year'),
     ('x', 'long ago', 1, '0044-03-15 BC');
-SELECT function_name FROM edge_functions_monitoring WHERE function_name LIKE '%future' OR function_name LIKE '%ago';
+SELECT function_name FROM edge_functions_monitoring
+    WHERE function_name LIKE '%future' OR function_name LIKE '%ago';
 SELECT is_complete FROM crewsnow_ops.roll_up_events();
-SELECT function_name, calls FROM crewsnow_ops.event_rollups WHERE function_name LIKE '%future' OR function_name LIKE '%ago' ORDER BY 1;
-SELECT function_name FROM edge_functions_monitoring WHERE function_name LIKE '%future' OR function_name LIKE '%ago';
+SELECT function_name, calls FROM crewsnow_ops.event_rollups
+    WHERE function_name LIKE '%future' OR function_name LIKE '%ago' ORDER BY 1;
+SELECT function_name FROM edge_functions_monitoring
+    WHERE function_name LIKE '%future' OR function_name LIKE '%ago';
 
--- foreign bytes
+-- bytes that are no sketch
 SELECT crewsnow_ops.sketch_quantile('', 0.5);
 \echo :LAST_ERROR_SQLSTATE
 SELECT crewsnow_ops.sketch_quantile('\xdeadbeef', 0.5);
@@ -122,10 +128,12 @@ SELECT crewsnow_ops.latency_sketch(ms) FROM (VALUES (1), (-1)) AS v (ms);
 SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(1), 1.5);
 \echo :LAST_ERROR_SQLSTATE
 SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(1), 'NaN');
-SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(NULL::numeric), 0.5) IS NULL, crewsnow_ops.sketch_quantile(NULL, 0.5) IS NULL;
-SELECT crewsnow_ops.latency_sketch(NULL::numeric), crewsnow_ops.latency_sketch(1) FILTER (WHERE false);
+SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(NULL::numeric), 0.5) IS NULL,
+    crewsnow_ops.sketch_quantile(NULL, 0.5) IS NULL;
+SELECT crewsnow_ops.latency_sketch(NULL::numeric),
+    crewsnow_ops.latency_sketch(1) FILTER (WHERE false);
 
--- append-only, whoever asks
+-- append-only, even for the superuser
 UPDATE event_log SET function_name = 'g' WHERE function_name = 'number';
 \echo :LAST_ERROR_SQLSTATE
 UPDATE event_log SET payload = '{}' WHERE function_name = 'number';
@@ -133,9 +141,10 @@ UPDATE event_log SET created_at = now() WHERE function_name = 'number';
 UPDATE event_log SET tx = 1 WHERE function_name = 'number';
 DELETE FROM event_log;
 \echo :LAST_ERROR_SQLSTATE
-UPDATE event_log SET payload = '{"status_code": 599}', user_id = NULL, ip_address = NULL, user_agent = NULL, endpoint = NULL WHERE function_name = 'number';
+UPDATE event_log SET payload = '{"status_code": 599}', user_id = NULL, ip_address = NULL,
+    user_agent = NULL, endpoint = NULL WHERE function_name = 'number';
 
--- a partition that cannot be read is no reason for a smaller number
+-- a partition that cannot be read is an error, not a smaller count
 \set VERBOSITY sqlstate
 BEGIN;
 ALTER TABLE event_log DROP CONSTRAINT event_log_check;

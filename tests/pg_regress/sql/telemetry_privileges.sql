@@ -1,15 +1,16 @@
--- Who may write, read, count and drop telemetry, tried as each of them.
+-- Privileges on telemetry, tried as each access level.
 \set VERBOSITY sqlstate
 CREATE EXTENSION crewsnow_ops;
-CREATE ROLE nobody LOGIN;
+CREATE ROLE outsider LOGIN;
 CREATE ROLE reader LOGIN;
 CREATE ROLE writer LOGIN;
 CREATE ROLE operator LOGIN;
 CREATE ROLE admin LOGIN;
-SELECT crewsnow_ops.grant_access(level, level) FROM unnest(ARRAY['reader', 'writer', 'operator', 'admin']) AS level;
+SELECT crewsnow_ops.grant_access(level, level)
+    FROM unnest(ARRAY['reader', 'writer', 'operator', 'admin']) AS level;
 
--- nobody: nothing
-SET SESSION AUTHORIZATION nobody;
+-- an outsider has no privilege
+SET SESSION AUTHORIZATION outsider;
 SELECT log_system_event('x');
 SELECT crewsnow_ops.record_edge_call('f', 1, 200);
 SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid');
@@ -28,7 +29,7 @@ SELECT crewsnow_ops.rebuild_rollups();
 SELECT crewsnow_ops.latency_sketch(1);
 SELECT crewsnow_ops.latency_sketch_add(NULL, 1);
 
--- a writer, as services are: writes in every way, reads nothing of others
+-- a writer, such as a service, writes in every way and reads no event
 SET SESSION AUTHORIZATION writer;
 SELECT log_system_event('x') IS NOT NULL;
 SELECT crewsnow_ops.record_edge_call('f', 1, 200) IS NOT NULL;
@@ -51,7 +52,7 @@ SELECT count(*) FROM feature_flags;
 INSERT INTO crewsnow_ops.webhook_journal VALUES (now(), 100, 0);
 UPDATE crewsnow_ops.rollup_state SET covered = '1:1:';
 
--- a reader: the numbers, not the people
+-- a reader reads counts, but no event
 SET SESSION AUTHORIZATION reader;
 SELECT function_name, total_calls FROM edge_functions_monitoring;
 SELECT sum(total_requests) FROM error_rate_monitoring;
@@ -68,7 +69,7 @@ SELECT log_system_event('x');
 SELECT crewsnow_ops.roll_up_events();
 SELECT count(*) FROM crewsnow_ops.event_rollups;
 
--- an operator counts; what is counted is the owner's
+-- an operator rolls events up; the partitions created belong to the owner of event_log
 SET SESSION AUTHORIZATION operator;
 SELECT * FROM crewsnow_ops.roll_up_events();
 SELECT count(*) FROM event_log;
@@ -81,23 +82,28 @@ SELECT crewsnow_ops.apply_event_retention();
 SELECT crewsnow_ops.rebuild_rollups();
 SET crewsnow_ops.event_retention = '1d';
 SELECT current_user, session_user;
-SELECT count(*) = 3 FROM pg_inherits WHERE inhparent = 'event_log'::regclass AND inhrelid <> 'crewsnow_ops.event_log_default'::regclass;
-SELECT DISTINCT pg_get_userbyid(relowner) = (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'event_log'::regclass)
-FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass);
+SELECT count(*) = 3 FROM pg_inherits WHERE inhparent = 'event_log'::regclass
+    AND inhrelid <> 'crewsnow_ops.event_log_default'::regclass;
+SELECT DISTINCT pg_get_userbyid(relowner) =
+    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'event_log'::regclass)
+FROM pg_class WHERE oid IN
+    (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass);
 
--- an admin also drops and rebuilds
+-- an admin also drops partitions and rebuilds the rollups
 SET SESSION AUTHORIZATION admin;
 SELECT * FROM crewsnow_ops.apply_event_retention();
 SELECT crewsnow_ops.rebuild_rollups();
 SELECT function_name, total_calls FROM edge_functions_monitoring;
 
--- a role's own trigger, where somebody let it have one, runs with the rights of the one who writes
+-- a trigger that an operator was allowed to create runs with the privileges of the writer
 RESET SESSION AUTHORIZATION;
 GRANT TRIGGER ON processed_events TO operator;
 GRANT CREATE ON SCHEMA public TO operator;
 SET SESSION AUTHORIZATION operator;
-CREATE FUNCTION public.who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'running as %', current_user; RETURN NULL; END $$;
-CREATE TRIGGER zz_who AFTER INSERT ON processed_events FOR EACH ROW EXECUTE FUNCTION public.who();
+CREATE FUNCTION public.note_role() RETURNS trigger
+    LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'running as %', current_user; RETURN NULL; END $$;
+CREATE TRIGGER zz_note_role AFTER INSERT ON processed_events FOR EACH ROW
+    EXECUTE FUNCTION public.note_role();
 \set VERBOSITY default
 SET SESSION AUTHORIZATION writer;
 SELECT crewsnow_ops.record_stripe_webhook('evt_2', 'invoice.paid');
