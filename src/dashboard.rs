@@ -183,7 +183,7 @@ fn security() -> Result<Signal, ErrorReport> {
     let audit_command = "SELECT crewsnow_ops.record_rls_audit();";
     let latest = store::latest()?;
     let (status, value, note) = match &latest {
-        None => ("⚪ NOT CHECKED", String::new(), format!("no audit was kept: {audit_command}")),
+        None => ("⚪ NOT CHECKED", String::new(), format!("no audit is stored: {audit_command}")),
         Some(latest) if latest.age > MAX_AGE_SECONDS => (
             "⚪ NOT CHECKED",
             latest.unmet.to_string(),
