@@ -71,7 +71,6 @@ BEGIN
         ('Eve sees none of it', 'authenticated', as_eve,
             format(
                 'SELECT (SELECT count(*) FROM public.messages)
-
                      + (SELECT count(*) FROM public.matches)
                      + (SELECT count(*) FROM public.users WHERE id IN (%L, %L)) = 0',
                 ada, ben
