@@ -1,9 +1,11 @@
 -- CrewSnow, a ski-dating application on a Supabase-style PostgreSQL: roles, schema auth, tables.
--- For a fresh database, as superuser, before CREATE EXTENSION crewsnow_ops. Nobody but service_role can read or write a table
--- until policies.sql has put policies on them. Deliberately no ALTER DEFAULT PRIVILEGES, which Supabase has: it would also
--- grant what the extension and later scripts create.
+-- Load it as superuser into a fresh database, before CREATE EXTENSION crewsnow_ops. Until
+-- policies.sql has run, only service_role can read and write the tables. Unlike Supabase, it has no
+-- ALTER DEFAULT PRIVILEGES, which would also grant privileges on objects of the extension and of
+-- later scripts.
 
--- Roles belong to the cluster, so another database may have made them, or be making them right now.
+-- Roles belong to the cluster. Another database may have created them, or may do so at the same
+-- time.
 DO $$
 DECLARE
     wanted record;
@@ -28,20 +30,22 @@ BEGIN
         BEGIN
             EXECUTE format('GRANT %I TO authenticator', wanted.name);
         EXCEPTION
-            WHEN unique_violation OR internal_error THEN NULL;  -- "tuple concurrently updated" is an internal error
+            -- "tuple concurrently updated" is an internal error
+            WHEN unique_violation OR internal_error THEN NULL;
         END;
     END LOOP;
     IF NOT (SELECT rolbypassrls FROM pg_roles WHERE rolname = 'service_role') THEN
-        RAISE WARNING 'service_role already existed without BYPASSRLS: row-level security will hide every row from it';
+        RAISE WARNING 'service_role lacks BYPASSRLS: row-level security hides every row from it';
     END IF;
 END
 $$;
 
 GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;
 
--- What Supabase Auth provides, as far as an application uses it.
+-- The parts of Supabase Auth that applications use.
 CREATE SCHEMA auth;
-COMMENT ON SCHEMA auth IS 'Stand-in for Supabase Auth: the accounts, and who the current request is.';
+COMMENT ON SCHEMA auth IS
+    'Substitute for Supabase Auth: the accounts, and the identity of the current request.';
 GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role;
 
 CREATE TABLE auth.users (
@@ -58,9 +62,11 @@ CREATE TABLE auth.users (
     CONSTRAINT users_email_key UNIQUE (email)
 );
 ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
-COMMENT ON TABLE auth.users IS 'Accounts. raw_app_meta_data is the server''s; raw_user_meta_data the user''s own: never authorise by it.';
+COMMENT ON TABLE auth.users IS
+    'Accounts. Only the server changes raw_app_meta_data. Never authorise by raw_user_meta_data.';
 
--- Word for word as Supabase has them: PostgREST sets request.jwt.claims, its old versions set one setting a claim.
+-- Verbatim from Supabase. PostgREST sets request.jwt.claims; its old versions use one setting per
+-- claim.
 CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $$
     SELECT coalesce(
         nullif(current_setting('request.jwt.claim.sub', true), ''),
@@ -83,11 +89,12 @@ COMMENT ON FUNCTION auth.uid() IS 'The user of the current request; NULL without
 COMMENT ON FUNCTION auth.role() IS 'The role claim of the current request; NULL without one.';
 COMMENT ON FUNCTION auth.jwt() IS 'All claims of the current request; NULL without one.';
 
--- For helper functions. Nobody gets USAGE: policies and triggers do not need it, and callers have no business in here.
+-- Schema of helper functions. No role gets USAGE: policies and triggers do not need it, and callers
+-- must not call the functions directly.
 CREATE SCHEMA private;
 COMMENT ON SCHEMA private IS 'Helper functions of policies and triggers; not part of the API.';
 
--- People and places.
+-- Users and stations.
 CREATE TABLE public.users (
     id uuid PRIMARY KEY REFERENCES auth.users (id) ON DELETE CASCADE,
     display_name text NOT NULL CHECK (char_length(display_name) BETWEEN 1 AND 50),
@@ -95,8 +102,10 @@ CREATE TABLE public.users (
     gender text NOT NULL CHECK (gender IN ('woman', 'man', 'nonbinary')),
     bio text CHECK (char_length(bio) <= 500),
     level text NOT NULL CHECK (level IN ('beginner', 'intermediate', 'advanced', 'expert')),
-    ride_styles text[] NOT NULL DEFAULT '{}' CHECK (ride_styles <@ ARRAY['piste', 'freeride', 'park', 'touring', 'snowboard']),
-    languages text[] NOT NULL CHECK (cardinality(languages) > 0 AND languages <@ ARRAY['fr', 'de', 'it', 'en']),
+    ride_styles text[] NOT NULL DEFAULT '{}'
+        CHECK (ride_styles <@ ARRAY['piste', 'freeride', 'park', 'touring', 'snowboard']),
+    languages text[] NOT NULL CHECK (cardinality(languages) > 0
+        AND languages <@ ARRAY['fr', 'de', 'it', 'en']),
     region text NOT NULL CHECK (region IN ('FR', 'CH', 'AT', 'IT')),
     is_active boolean NOT NULL DEFAULT true,
     is_beta_tester boolean NOT NULL DEFAULT false,
@@ -104,9 +113,11 @@ CREATE TABLE public.users (
     created_at timestamptz NOT NULL DEFAULT now(),
     CHECK (last_active_at >= created_at)
 );
-CREATE INDEX users_region_last_active_at_idx ON public.users (region, last_active_at DESC) WHERE is_active;
+CREATE INDEX users_region_last_active_at_idx ON public.users (region, last_active_at DESC)
+    WHERE is_active;
 CREATE INDEX users_created_at_idx ON public.users (created_at);
-COMMENT ON TABLE public.users IS 'Profiles: what matched users may see of each other. Contact data stays in auth.users.';
+COMMENT ON TABLE public.users IS
+    'Profiles, visible to matched users. Contact data is in auth.users.';
 
 CREATE TABLE public.profile_photos (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -114,13 +125,16 @@ CREATE TABLE public.profile_photos (
     storage_path text NOT NULL UNIQUE,
     position smallint NOT NULL CHECK (position BETWEEN 1 AND 6),
     is_main boolean NOT NULL DEFAULT false,
-    moderation_status text NOT NULL DEFAULT 'pending' CHECK (moderation_status IN ('pending', 'approved', 'rejected')),
+    moderation_status text NOT NULL DEFAULT 'pending'
+        CHECK (moderation_status IN ('pending', 'approved', 'rejected')),
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (user_id, position)
 );
 CREATE UNIQUE INDEX profile_photos_main_idx ON public.profile_photos (user_id) WHERE is_main;
-CREATE INDEX profile_photos_pending_idx ON public.profile_photos (created_at) WHERE moderation_status = 'pending';
-COMMENT ON TABLE public.profile_photos IS 'Photos in object storage; others see them once they are approved.';
+CREATE INDEX profile_photos_pending_idx ON public.profile_photos (created_at)
+    WHERE moderation_status = 'pending';
+COMMENT ON TABLE public.profile_photos IS
+    'Photos in object storage. Matched users see approved ones.';
 
 CREATE TABLE public.stations (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -134,7 +148,7 @@ CREATE TABLE public.stations (
     CHECK (summit_m > base_m)
 );
 CREATE INDEX stations_country_idx ON public.stations (country);
-COMMENT ON TABLE public.stations IS 'Ski resorts. Public.';
+COMMENT ON TABLE public.stations IS 'Ski resorts, readable by anon and authenticated.';
 
 CREATE TABLE public.user_station_status (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -147,8 +161,9 @@ CREATE TABLE public.user_station_status (
     UNIQUE (user_id, station_id, date_from),
     CHECK (date_to >= date_from)
 );
-CREATE INDEX user_station_status_station_id_idx ON public.user_station_status (station_id, date_from, date_to);
-COMMENT ON TABLE public.user_station_status IS 'Who is where and when: stays that users announce.';
+CREATE INDEX user_station_status_station_id_idx ON public.user_station_status (station_id,
+    date_from, date_to);
+COMMENT ON TABLE public.user_station_status IS 'Stays at stations that users announce.';
 
 -- Likes, matches, messages.
 CREATE TABLE public.likes (
@@ -160,7 +175,8 @@ CREATE TABLE public.likes (
     CHECK (liker_id <> liked_id)
 );
 CREATE INDEX likes_liked_id_idx ON public.likes (liked_id, created_at DESC);
-COMMENT ON TABLE public.likes IS 'Who likes whom. Two likes in opposite directions make a match.';
+COMMENT ON TABLE public.likes IS
+    'Likes between users. Two likes in opposite directions make a match.';
 
 CREATE TABLE public.matches (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -174,7 +190,8 @@ CREATE TABLE public.matches (
 );
 CREATE INDEX matches_user2_id_idx ON public.matches (user2_id);
 CREATE INDEX matches_created_at_idx ON public.matches (created_at);
-COMMENT ON TABLE public.matches IS 'Pairs who like each other, the lower id first. Active until unmatched_at is set.';
+COMMENT ON TABLE public.matches IS
+    'Pairs of users who like each other, the lower id first. Active until unmatched_at is set.';
 
 CREATE TABLE public.messages (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -187,8 +204,10 @@ CREATE TABLE public.messages (
 );
 CREATE INDEX messages_match_id_idx ON public.messages (match_id, created_at DESC);
 CREATE INDEX messages_sender_id_idx ON public.messages (sender_id, created_at DESC);
-CREATE INDEX messages_created_at_idx ON public.messages USING brin (created_at) WITH (pages_per_range = 16);
-COMMENT ON TABLE public.messages IS 'Chat of a match. Written by its two members while the flag messaging is on.';
+CREATE INDEX messages_created_at_idx ON public.messages
+    USING brin (created_at) WITH (pages_per_range = 16);
+COMMENT ON TABLE public.messages IS
+    'Messages of a match. Its two members write them while the flag messaging is on.';
 
 CREATE TABLE public.groups (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -199,7 +218,7 @@ CREATE TABLE public.groups (
 );
 CREATE INDEX groups_owner_id_idx ON public.groups (owner_id);
 CREATE INDEX groups_station_id_idx ON public.groups (station_id);
-COMMENT ON TABLE public.groups IS 'Crews that ride together.';
+COMMENT ON TABLE public.groups IS 'Groups of users who ride together.';
 
 CREATE TABLE public.group_members (
     group_id uuid NOT NULL REFERENCES public.groups (id) ON DELETE CASCADE,
@@ -208,16 +227,18 @@ CREATE TABLE public.group_members (
     PRIMARY KEY (group_id, user_id)
 );
 CREATE INDEX group_members_user_id_idx ON public.group_members (user_id);
-COMMENT ON TABLE public.group_members IS 'Who belongs to which crew, the owner included.';
+COMMENT ON TABLE public.group_members IS 'Members of groups, including the owner.';
 
--- Money. Written by the webhooks only.
+-- Payments. Only the webhooks write these tables.
 CREATE TABLE public.subscriptions (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
     stripe_customer_id text NOT NULL,
     stripe_subscription_id text NOT NULL UNIQUE,
     plan text NOT NULL CHECK (plan IN ('premium_monthly', 'premium_season', 'premium_yearly')),
-    status text NOT NULL CHECK (status IN ('incomplete', 'trialing', 'active', 'past_due', 'canceled', 'unpaid')),
+    status text NOT NULL
+        CHECK (status IN
+            ('incomplete', 'trialing', 'active', 'past_due', 'canceled', 'unpaid')),
     current_period_start timestamptz NOT NULL,
     current_period_end timestamptz NOT NULL,
     cancel_at_period_end boolean NOT NULL DEFAULT false,
@@ -225,10 +246,12 @@ CREATE TABLE public.subscriptions (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (current_period_end > current_period_start)
 );
-CREATE UNIQUE INDEX subscriptions_live_idx ON public.subscriptions (user_id) WHERE status IN ('trialing', 'active', 'past_due');
+CREATE UNIQUE INDEX subscriptions_live_idx ON public.subscriptions (user_id)
+    WHERE status IN ('trialing', 'active', 'past_due');
 CREATE INDEX subscriptions_user_id_idx ON public.subscriptions (user_id);
 CREATE INDEX subscriptions_stripe_customer_id_idx ON public.subscriptions (stripe_customer_id);
-COMMENT ON TABLE public.subscriptions IS 'Stripe subscriptions, one live a user at most. Active or trialing means premium.';
+COMMENT ON TABLE public.subscriptions IS
+    'Stripe subscriptions, at most one live one per user. Active or trialing means premium.';
 
 CREATE TABLE public.boosts (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -241,20 +264,22 @@ CREATE TABLE public.boosts (
 );
 CREATE INDEX boosts_user_id_idx ON public.boosts (user_id);
 CREATE INDEX boosts_station_id_idx ON public.boosts (station_id, ends_at);
-COMMENT ON TABLE public.boosts IS 'Paid visibility at a station for a while.';
+COMMENT ON TABLE public.boosts IS 'Paid visibility at a station from starts_at to ends_at.';
 
 -- Privacy, quotas, tracking.
 CREATE TABLE public.consents (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
-    purpose text NOT NULL CHECK (purpose IN ('terms', 'location', 'push', 'analytics', 'marketing')),
+    purpose text NOT NULL
+        CHECK (purpose IN ('terms', 'location', 'push', 'analytics', 'marketing')),
     version smallint NOT NULL DEFAULT 1,
     granted_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz,
     UNIQUE (user_id, purpose, version),
     CHECK (revoked_at >= granted_at)
 );
-COMMENT ON TABLE public.consents IS 'What users agreed to and until when; rows are kept as evidence.';
+COMMENT ON TABLE public.consents IS
+    'Consents of users; revoked_at NULL while valid. Rows are kept as evidence.';
 
 CREATE TABLE public.daily_usage (
     user_id uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
@@ -263,7 +288,7 @@ CREATE TABLE public.daily_usage (
     messages_sent integer NOT NULL DEFAULT 0 CHECK (messages_sent >= 0),
     PRIMARY KEY (user_id, usage_date)
 );
-COMMENT ON TABLE public.daily_usage IS 'What quotas are checked against, by UTC day.';
+COMMENT ON TABLE public.daily_usage IS 'Likes and messages sent per user and UTC day, for quotas.';
 
 CREATE TABLE public.ride_stats_daily (
     user_id uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
@@ -276,9 +301,10 @@ CREATE TABLE public.ride_stats_daily (
     PRIMARY KEY (user_id, ride_date, station_id)
 );
 CREATE INDEX ride_stats_daily_station_id_idx ON public.ride_stats_daily (station_id, ride_date);
-COMMENT ON TABLE public.ride_stats_daily IS 'What the tracker measured, by day and station.';
+COMMENT ON TABLE public.ride_stats_daily IS
+    'Measurements of the tracker, by user, day and station.';
 
--- Operations. For service_role only.
+-- Operations. Only service_role reads and writes these tables.
 CREATE TABLE public.stripe_events (
     event_id text PRIMARY KEY,
     event_type text NOT NULL,
@@ -293,8 +319,10 @@ CREATE TABLE public.stripe_events (
     CHECK (processed_at >= received_at)
 );
 CREATE INDEX stripe_events_received_at_idx ON public.stripe_events (received_at);
-CREATE INDEX stripe_events_open_idx ON public.stripe_events (received_at) WHERE status <> 'processed';
-COMMENT ON TABLE public.stripe_events IS 'Stripe events, once each. status says how our processing went, not what the event reports.';
+CREATE INDEX stripe_events_open_idx ON public.stripe_events (received_at)
+    WHERE status <> 'processed';
+COMMENT ON TABLE public.stripe_events IS
+    'Stripe events, once each. status is that of the processing, not of the payment.';
 
 CREATE TABLE public.edge_function_calls (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -306,14 +334,18 @@ CREATE TABLE public.edge_function_calls (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX edge_function_calls_created_at_idx ON public.edge_function_calls (created_at);
-CREATE INDEX edge_function_calls_function_name_idx ON public.edge_function_calls (function_name, created_at);
-CREATE INDEX edge_function_calls_user_id_idx ON public.edge_function_calls (user_id) WHERE user_id IS NOT NULL;
-COMMENT ON TABLE public.edge_function_calls IS 'One row a call of an edge function, kept for a short time.';
+CREATE INDEX edge_function_calls_function_name_idx
+    ON public.edge_function_calls (function_name, created_at);
+CREATE INDEX edge_function_calls_user_id_idx ON public.edge_function_calls (user_id)
+    WHERE user_id IS NOT NULL;
+COMMENT ON TABLE public.edge_function_calls IS 'Calls of edge functions, kept for a short time.';
 
 CREATE MATERIALIZED VIEW public.kpi_daily AS
-SELECT day, sum(signups)::integer AS signups, sum(matches)::integer AS matches, sum(messages)::integer AS messages
+SELECT day, sum(signups)::integer AS signups, sum(matches)::integer AS matches,
+    sum(messages)::integer AS messages
 FROM (
-    SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS signups, 0 AS matches, 0 AS messages
+    SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS signups, 0 AS matches,
+        0 AS messages
     FROM public.users GROUP BY 1
     UNION ALL
     SELECT (created_at AT TIME ZONE 'UTC')::date, 0, count(*), 0 FROM public.matches GROUP BY 1
@@ -324,8 +356,9 @@ GROUP BY day;
 CREATE UNIQUE INDEX kpi_daily_day_idx ON public.kpi_daily (day);  -- for REFRESH CONCURRENTLY
 COMMENT ON MATERIALIZED VIEW public.kpi_daily IS 'Sign-ups, matches and messages by UTC day.';
 
--- By name, not ON ALL TABLES: the extension's tables are not ours to grant.
-GRANT ALL ON public.users, public.profile_photos, public.stations, public.user_station_status, public.likes, public.matches,
-    public.messages, public.groups, public.group_members, public.subscriptions, public.boosts, public.consents,
-    public.daily_usage, public.ride_stats_daily, public.stripe_events, public.edge_function_calls, public.kpi_daily
+-- Each table by name: ON ALL TABLES would include those of the extension.
+GRANT ALL ON public.users, public.profile_photos, public.stations, public.user_station_status,
+    public.likes, public.matches, public.messages, public.groups, public.group_members,
+    public.subscriptions, public.boosts, public.consents, public.daily_usage,
+    public.ride_stats_daily, public.stripe_events, public.edge_function_calls, public.kpi_daily
     TO service_role;

@@ -1,26 +1,28 @@
--- Keeps crewsnow_ops.user_context, which feature flags target users by, in step with users and subscriptions.
--- After CREATE EXTENSION crewsnow_ops; before or after data.sql. As superuser.
+-- Updates crewsnow_ops.user_context, by which flags target users, when users or subscriptions
+-- change. Load it as superuser, after CREATE EXTENSION crewsnow_ops and before or after data.sql.
 
--- The one place that says what a user's context is.
 CREATE FUNCTION private.refresh_user_context(p_user_ids uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
     BEGIN
-        -- Whoever changes the same users at the same time waits here, in one order; the next statement then sees what the
-        -- other has committed, so the last one to write knows everything.
-        PERFORM FROM crewsnow_ops.user_context WHERE user_id = ANY (p_user_ids) ORDER BY user_id FOR UPDATE;
+        -- Concurrent changes of the same users wait here, in the order of user_id. The next
+        -- statement then sees the committed changes of the other session.
+        PERFORM FROM crewsnow_ops.user_context WHERE user_id = ANY (p_user_ids)
+            ORDER BY user_id FOR UPDATE;
 
         INSERT INTO crewsnow_ops.user_context AS context (user_id, is_premium, region, segments)
         SELECT
             users.id,
-            users.id IN (SELECT user_id FROM public.subscriptions WHERE status IN ('active', 'trialing')),
+            users.id IN (SELECT user_id FROM public.subscriptions
+                WHERE status IN ('active', 'trialing')),
             users.region,
             CASE WHEN users.is_beta_tester THEN ARRAY['beta'] ELSE ARRAY[]::text[] END
         FROM public.users
         WHERE users.id = ANY (p_user_ids)
         ORDER BY users.id
         ON CONFLICT (user_id) DO UPDATE
-            SET is_premium = EXCLUDED.is_premium, region = EXCLUDED.region, segments = EXCLUDED.segments, updated_at = now()
+            SET is_premium = EXCLUDED.is_premium, region = EXCLUDED.region,
+                segments = EXCLUDED.segments, updated_at = now()
             WHERE (context.is_premium, context.region, context.segments)
                 IS DISTINCT FROM (EXCLUDED.is_premium, EXCLUDED.region, EXCLUDED.segments);
 
@@ -29,9 +31,11 @@ CREATE FUNCTION private.refresh_user_context(p_user_ids uuid[]) RETURNS void
             AND NOT EXISTS (SELECT FROM public.users WHERE users.id = context.user_id);
     END
     $$;
-COMMENT ON FUNCTION private.refresh_user_context(uuid[]) IS 'Makes the rows of crewsnow_ops.user_context of these users as they should be.';
+COMMENT ON FUNCTION private.refresh_user_context(uuid[]) IS
+    'Inserts, updates or deletes the rows of these users in crewsnow_ops.user_context.';
 
--- Once a statement, with transition tables: a bulk load costs one pass, and a heartbeat on last_active_at next to nothing.
+-- Statement triggers with transition tables: a bulk load costs one pass, and an update of
+-- last_active_at alone costs almost nothing.
 CREATE FUNCTION private.users_to_user_context() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
     AS $$
@@ -88,7 +92,7 @@ COMMENT ON FUNCTION private.subscriptions_to_user_context() IS 'Trigger on publi
 REVOKE ALL ON FUNCTION private.refresh_user_context(uuid[]), private.users_to_user_context(),
     private.subscriptions_to_user_context() FROM PUBLIC;
 
--- A trigger with transition tables has one event.
+-- A trigger with transition tables can have one event only.
 CREATE TRIGGER user_context_after_insert AFTER INSERT ON public.users
     REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION private.users_to_user_context();
@@ -113,7 +117,7 @@ CREATE TRIGGER user_context_after_delete AFTER DELETE ON public.subscriptions
 CREATE TRIGGER user_context_after_truncate AFTER TRUNCATE ON public.subscriptions
     FOR EACH STATEMENT EXECUTE FUNCTION private.subscriptions_to_user_context();
 
--- The users that are there already.
+-- Users from before this script.
 DO $$
 BEGIN
     PERFORM private.refresh_user_context(ARRAY(SELECT id FROM public.users));

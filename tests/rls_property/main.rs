@@ -209,8 +209,8 @@ impl Comparison<'_> {
             }
             let mut reached = self.reached(sessions, table, identity, &cell.reach);
             let mut wrong = contradiction(&cell.verdict, &reached);
-            // Candidate rows refute a verdict of safety, or confirm one of reach. Of PROVED safety,
-            // every eighth is tested.
+            // Candidate rows refute a verdict of safety, or confirm one of reach. Every eighth
+            // PROVED verdict of safety is tested.
             let is_safe = ["ISOLATED", "CLOSED"].contains(&cell.verdict.as_str());
             let is_tried = cell.confidence != "PROVED" || tally.compared.is_multiple_of(8);
             if wrong.is_some() && !is_safe || wrong.is_none() && is_safe && is_tried {
