@@ -1,10 +1,13 @@
--- In an event trigger: the materialized views that the command has filled; those that are gone are forgotten, as their oids are used again
+-- Runs in an event trigger: records the materialized views that the command filled. Dropped views
+-- are removed, because their OIDs may be reused.
 WITH
-gone AS (
-    DELETE FROM crewsnow_ops.matview_refreshes AS r WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = r.relid AND c.relkind = 'm')
+dropped AS (
+    DELETE FROM crewsnow_ops.matview_refreshes AS r
+    WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = r.relid AND c.relkind = 'm')
 )
 INSERT INTO crewsnow_ops.matview_refreshes AS r (relid, refreshed_at)
 SELECT DISTINCT c.oid, clock_timestamp()
 FROM pg_event_trigger_ddl_commands() AS e
-JOIN pg_class AS c ON e.classid = 'pg_class'::regclass AND c.oid = e.objid AND c.relkind = 'm' AND c.relispopulated
+JOIN pg_class AS c ON e.classid = 'pg_class'::regclass AND c.oid = e.objid AND c.relkind = 'm'
+    AND c.relispopulated
 ON CONFLICT (relid) DO UPDATE SET refreshed_at = excluded.refreshed_at

@@ -13,7 +13,7 @@ ascending AS (
     ORDER BY s.seqmax > 4294967296,
         CASE WHEN s.seqmax <= 4294967296 THEN pg_stat_get_blocks_fetched(s.seqrelid) END DESC,
         s.seqrelid
-    LIMIT @most@
+    LIMIT @row_limit@
 ),
 sequences AS MATERIALIZED (
     SELECT a.*, has_sequence_privilege(a.seqrelid, 'SELECT, USAGE') AS is_readable

@@ -1,4 +1,5 @@
--- $1 names: those that exist and that the caller may use; of pg_stat_statements, which must also be loaded, the schema
+-- $1 names of objects. Returns those that exist and that the caller may use. pg_stat_statements
+-- must also be loaded. Its row has its schema.
 SELECT n.name, e.schema
 FROM unnest($1) AS n (name)
 LEFT JOIN (
@@ -10,11 +11,13 @@ LEFT JOIN (
 WHERE CASE
     WHEN n.name = 'pg_stat_statements' THEN
         e.schema IS NOT NULL
-        -- Preloaded: else the setting is unknown and reading fails with 55000.
+        -- Without preloading the setting is unknown, and reading fails with 55000.
         AND EXISTS (SELECT FROM pg_settings AS g WHERE g.name = 'pg_stat_statements.max')
         AND has_schema_privilege(e.nspname, 'USAGE')
-        AND has_function_privilege(to_regprocedure(e.schema || '.pg_stat_statements(boolean)'), 'EXECUTE')
+        AND has_function_privilege(
+            to_regprocedure(e.schema || '.pg_stat_statements(boolean)'), 'EXECUTE')
         AND has_table_privilege(to_regclass(e.schema || '.pg_stat_statements_info'), 'SELECT')
     WHEN to_regclass(n.name) IS NOT NULL THEN has_table_privilege(to_regclass(n.name), 'SELECT')
-    WHEN to_regproc(n.name) IS NOT NULL THEN has_function_privilege(to_regproc(n.name)::oid, 'EXECUTE')
+    WHEN to_regproc(n.name) IS NOT NULL
+        THEN has_function_privilege(to_regproc(n.name)::oid, 'EXECUTE')
 END

@@ -1,49 +1,64 @@
-//! What is found out once, before the checks: what there is to look with, the counters of now and earlier, the tables.
+//! Facts read once before the checks run, and the SQL that a check runs with them.
 
-use super::checks::registry::Query;
-use super::checks::tables::Tables;
+use super::error::HealthError;
 use super::finding::{Finding, Status};
 use super::mask::mask_evidence;
-use super::sample::{Counters, Earlier, Surroundings};
-use crate::health::error::HealthError;
+use super::sample::{Capabilities, CounterSample, Counters};
+use super::table_summary::TableSummary;
 use crate::pg::fmgr::raw_arg::Jsonb;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
-/// Each that could not be found out says why.
-pub struct Known {
-    /// What this server and caller have to offer.
-    pub surroundings: Surroundings,
-    /// The counters of now.
-    pub now: Result<Counters, String>,
-    /// Earlier ones.
-    pub earlier: Option<Earlier>,
-    /// The tables.
-    pub tables: Result<Tables, String>,
+/// A check's query. It returns `status, object, current_value, threshold, evidence,
+/// recommendation, next_command, since`, all text.
+pub(super) struct Query {
+    pub(super) sql: &'static str,
+    /// The value of `@row_limit@`: how many objects a costly query reads at most, or ALL.
+    pub(super) row_limit: &'static str,
+    /// An optional object, and the query to run instead if the caller can use that object.
+    pub(super) preferred: Option<(&'static str, &'static str)>,
 }
 
-impl Known {
-    /// What a query finds, with earlier counters, their time and those of now bound where it takes them.
-    pub fn ask(&self, metric: &'static str, query: &Query) -> Result<Vec<Finding>, HealthError> {
-        let sql = self.surroundings.choose(query.sql, query.better).replace("@most@", query.most);
+/// `Err` holds the reason why a fact is unknown.
+pub(super) struct CheckContext {
+    pub(super) capabilities: Capabilities,
+    /// The server's counters of now.
+    pub(super) counters: Result<Counters, String>,
+    /// `None` without a sample that the caller may read.
+    pub(super) earlier: Option<CounterSample>,
+    pub(super) tables: Result<TableSummary, String>,
+}
+
+impl CheckContext {
+    /// Runs a check's query. A query with a `$3` gets the earlier counters, their time and the
+    /// counters of now.
+    pub(super) fn run(
+        &self,
+        metric: &'static str,
+        query: &Query,
+    ) -> Result<Vec<Finding>, HealthError> {
+        let sql = self
+            .capabilities
+            .choose(query.sql, query.preferred)
+            .replace("@row_limit@", query.row_limit);
         if !sql.contains("$3") {
-            return ask(metric, &sql, &[]);
+            return run_query(metric, &sql, &[]);
         }
-        let now = match &self.now {
-            Ok(now) => now,
-            Err(why) => return Ok(vec![Finding::skipped(metric, why.clone())]),
+        let counters = match &self.counters {
+            Ok(counters) => counters,
+            Err(reason) => return Ok(vec![Finding::skipped(metric, reason.clone())]),
         };
         let arguments = [
             Jsonb::bind(self.earlier.as_ref().map(|earlier| Jsonb::parse(&earlier.counters.text))),
             self.earlier.as_ref().map(|earlier| earlier.taken_at).into(),
-            Jsonb::bind(Some(Jsonb::parse(&now.text))),
+            Jsonb::bind(Some(Jsonb::parse(&counters.text))),
         ];
-        ask(metric, &sql, &arguments)
+        run_query(metric, &sql, &arguments)
     }
 }
 
-/// The rows of a check's query.
-pub fn ask(
+/// One finding per row of a check's query, with the literals in its evidence masked.
+pub(super) fn run_query(
     metric: &'static str,
     sql: &str,
     arguments: &[DatumWithOid<'_>],

@@ -114,7 +114,8 @@ impl SqlError for HealthError {
             }
             Self::OtherSession { pid, .. } => {
                 format!(
-                    "SELECT pid, backend_start, usename, state FROM pg_stat_activity WHERE pid = {pid};"
+                    "SELECT pid, backend_start, usename, state FROM pg_stat_activity \
+                     WHERE pid = {pid};"
                 )
             }
             Self::SuperuserSession { .. }

@@ -1,20 +1,20 @@
-//! What a check found, and in which order a person should hear of it. Pure.
+//! Findings of checks, and the order of a report. Pure.
 
-/// How bad it is, the worst first.
+/// The status of a finding, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// Users are hit, or soon will be.
+    /// Users are affected, or will be soon.
     Critical,
-    /// It will get worse.
+    /// It will get worse if the operator does nothing.
     Warning,
-    /// It could not be looked at. Never the same as well.
+    /// The check could not look. This is never the same as OK.
     Skipped,
-    /// It was looked at and is well.
+    /// The check looked and found nothing wrong.
     Ok,
 }
 
 impl Status {
-    /// As reports say it. A query that answers anything else has not looked.
+    /// Reads the word in reports. Any other text is SKIPPED, so that an unknown status is never OK.
     #[must_use]
     pub fn parse(status: &str) -> Self {
         match status {
@@ -40,28 +40,28 @@ impl Status {
 /// One row of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The check's name.
+    /// Name of the check.
     pub metric: &'static str,
-    /// How bad.
+    /// The column `status`.
     pub status: Status,
-    /// What is concerned; `None` for the whole.
+    /// The object concerned, such as `table public.rides`; `None` for the whole server.
     pub object: Option<String>,
-    /// The figure, with its unit.
+    /// The measured value with its unit; `None` without a figure.
     pub current_value: Option<String>,
-    /// What it should be.
+    /// The healthy range of the value; `None` without a limit.
     pub threshold: Option<String>,
-    /// The facts.
+    /// Facts behind the status; for a skipped check the reason.
     pub evidence: Option<String>,
-    /// What it means and what to do.
+    /// Consequence and action in one sentence.
     pub recommendation: Option<String>,
-    /// What to type next.
+    /// SQL to type next; `None` if there is nothing to do.
     pub next_command: Option<String>,
-    /// What period the figure is about.
+    /// Period of the value: `now`, `last 5 min`, `lifetime since …`.
     pub since: Option<String>,
 }
 
 impl Finding {
-    /// A check that found nothing.
+    /// A check that found nothing wrong.
     #[must_use]
     pub fn ok(metric: &'static str) -> Self {
         let recommendation = Some("Nothing to do.".to_owned());
@@ -73,26 +73,33 @@ impl Finding {
         }
     }
 
-    /// A check that could not look, and why.
+    /// A check that could not look, with the reason.
     #[must_use]
-    pub fn skipped(metric: &'static str, why: String) -> Self {
+    pub fn skipped(metric: &'static str, reason: String) -> Self {
         Self {
             metric,
             status: Status::Skipped,
             object: None,
             current_value: None,
             threshold: None,
-            evidence: Some(why),
-            recommendation: Some("Nothing is known about this.".to_owned()),
+            evidence: Some(reason),
+            recommendation: Some(
+                "This check has no result: treat its subject as unknown, not as OK.".to_owned(),
+            ),
             next_command: None,
             since: Some("now".to_owned()),
         }
     }
 }
 
-/// The worst first, among equals in the order of the checks.
+/// Sorts worst first. Findings of equal status keep the order of the checks.
 pub fn sort(findings: &mut [Finding]) {
     findings.sort_by_key(|finding| finding.status);
+}
+
+/// A size with one decimal and decimal units.
+pub(super) fn gigabytes(bytes: u64) -> String {
+    format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000)
 }
 
 #[cfg(test)]
@@ -100,14 +107,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_first() {
-        let of = |metric, status| Finding { status, ..Finding::skipped(metric, String::new()) };
+    fn gigabytes_are_cut_after_one_decimal() {
+        assert_eq!(gigabytes(12_345_678_901), "12.3 GB");
+    }
+
+    #[test]
+    fn the_worst_findings_come_first() {
+        let finding =
+            |metric, status| Finding { status, ..Finding::skipped(metric, String::new()) };
         let mut findings = vec![
-            of("a", Status::Ok),
-            of("b", Status::Skipped),
-            of("c", Status::Warning),
-            of("d", Status::Critical),
-            of("e", Status::Warning),
+            finding("a", Status::Ok),
+            finding("b", Status::Skipped),
+            finding("c", Status::Warning),
+            finding("d", Status::Critical),
+            finding("e", Status::Warning),
         ];
         sort(&mut findings);
         assert_eq!(findings.iter().map(|finding| finding.metric).collect::<String>(), "dceba");

@@ -1,37 +1,40 @@
-//! Taking the values out of a statement's text, for reports that others read. Pure.
+//! Removes the values from a statement's text, because reports have more readers than tables.
+//! Pure.
 
-/// The most characters of a statement that a report shows.
-pub const SHOWN: usize = 300;
+/// A report shows at most so many characters of a statement.
+pub(super) const MAX_CHARACTERS: usize = 300;
 
-/// The statement on one line without comments, each literal a `?`, cut after `limit` characters. What is not SQL comes out as something.
+/// The statement on one line without comments, each literal a `?`, cut after `limit` characters.
+/// Text that is not SQL is no error.
 ///
-/// A backslash before a quote ends the text there: whether it ends the literal is for the session's `standard_conforming_strings` to say,
-/// and either guess could show a value.
-#[must_use]
-pub fn mask(sql: &str, limit: usize) -> String {
-    let mut masked = Masked { text: String::new(), word: 0 };
+/// At a backslash before a quote the text ends. The session's `standard_conforming_strings` decides
+/// whether that quote ends the literal, and either guess could show a value.
+///
+/// The server's own scanner cannot do this: it rejects the truncated text of pg_stat_activity.
+pub(super) fn mask(sql: &str, limit: usize) -> String {
+    let mut masked = Masked { text: String::new(), word_start: 0 };
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
         rest = match first {
             _ if first.is_whitespace() => {
-                masked.space();
+                masked.push_space();
                 rest.trim_start()
             }
             '-' if rest.starts_with("--") => {
-                masked.space();
+                masked.push_space();
                 rest.find('\n').map_or("", |end| &rest[end..])
             }
             '/' if rest.starts_with("/*") => {
-                masked.space();
+                masked.push_space();
                 after_comment(rest)
             }
             '\'' => match after_literal(rest, masked.is_escaped()) {
                 Some(after) => {
-                    masked.literal();
+                    masked.push_quoted_literal();
                     after
                 }
                 None => {
-                    masked.literal();
+                    masked.push_quoted_literal();
                     masked.text.push('…');
                     break;
                 }
@@ -43,7 +46,7 @@ pub fn mask(sql: &str, limit: usize) -> String {
             }
             '$' => match after_dollar_quote(rest) {
                 Some(after) => {
-                    masked.literal();
+                    masked.push_quoted_literal();
                     after
                 }
                 None => {
@@ -54,7 +57,7 @@ pub fn mask(sql: &str, limit: usize) -> String {
                 }
             },
             '0'..='9' => {
-                masked.start_literal();
+                masked.push_literal();
                 after_number(rest)
             }
             _ if is_word(first) => {
@@ -62,7 +65,7 @@ pub fn mask(sql: &str, limit: usize) -> String {
                     .find(|c: char| !is_word(c) && !c.is_ascii_digit() && c != '$')
                     .unwrap_or(rest.len());
                 masked.push(&rest[..end]);
-                masked.word = masked.text.len() - end;
+                masked.word_start = masked.text.len() - end;
                 &rest[end..]
             }
             _ => {
@@ -80,35 +83,35 @@ pub fn mask(sql: &str, limit: usize) -> String {
 
 struct Masked {
     text: String,
-    /// Where the last word begins, which may be a literal's prefix if nothing came after it.
-    word: usize,
+    /// Offset of the last word. If no text follows it, it may be the prefix of a literal.
+    word_start: usize,
 }
 
 impl Masked {
     fn push(&mut self, part: &str) {
         self.text.push_str(part);
-        self.word = self.text.len();
+        self.word_start = self.text.len();
     }
 
-    fn space(&mut self) {
+    fn push_space(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with(' ') {
             self.push(" ");
         }
     }
 
-    fn start_literal(&mut self) {
+    fn push_literal(&mut self) {
         self.push("?");
     }
 
-    /// A quoted one, whose prefix goes with it.
-    fn literal(&mut self) {
+    /// Replaces a quoted literal together with its prefix.
+    fn push_quoted_literal(&mut self) {
         if ["e", "b", "x", "n"].contains(&self.prefix().as_str()) {
-            self.text.truncate(self.word);
+            self.text.truncate(self.word_start);
         }
         if self.text.to_ascii_lowercase().ends_with(" u&") {
             self.text.truncate(self.text.len() - 2);
         }
-        self.start_literal();
+        self.push_literal();
     }
 
     fn is_escaped(&self) -> bool {
@@ -116,7 +119,7 @@ impl Masked {
     }
 
     fn prefix(&self) -> String {
-        self.text[self.word..].to_ascii_lowercase()
+        self.text[self.word_start..].to_ascii_lowercase()
     }
 }
 
@@ -124,7 +127,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }
 
-/// Block comments nest.
+/// Block comments nest in SQL.
 fn after_comment(sql: &str) -> &str {
     let (mut depth, mut at) = (0, 0);
     while at < sql.len() {
@@ -145,7 +148,7 @@ fn after_comment(sql: &str) -> &str {
     &sql[at..]
 }
 
-/// `None` where its end is uncertain. One without an end takes the rest.
+/// `None` if the end of the literal is uncertain. A literal without an end takes the rest.
 fn after_literal(sql: &str, is_escaped: bool) -> Option<&str> {
     let mut characters = sql.char_indices().skip(1).peekable();
     while let Some((_, c)) = characters.next() {
@@ -167,7 +170,7 @@ fn after_literal(sql: &str, is_escaped: bool) -> Option<&str> {
     Some("")
 }
 
-/// `None` if there is no dollar quote, but a parameter or an operator.
+/// `None` if the dollar begins a parameter or an operator.
 fn after_dollar_quote(sql: &str) -> Option<&str> {
     let tag = &sql[..sql[1..].find('$')? + 2];
     let mut name = tag[1..tag.len() - 1].chars();
@@ -176,23 +179,22 @@ fn after_dollar_quote(sql: &str) -> Option<&str> {
 }
 
 fn after_number(sql: &str) -> &str {
-    let mut before = '0';
+    let mut previous = '0';
     let end = sql.find(|c: char| {
-        let is_in = c.is_ascii_alphanumeric()
+        let continues = c.is_ascii_alphanumeric()
             || matches!(c, '.' | '_')
-            || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
-        before = c;
-        !is_in
+            || (matches!(c, '+' | '-') && matches!(previous, 'e' | 'E'));
+        previous = c;
+        !continues
     });
     &sql[end.unwrap_or(sql.len())..]
 }
 
-/// As [`mask`], of the statement that follows `query: ` on the last line of a finding's evidence.
-#[must_use]
-pub fn mask_evidence(evidence: &str) -> String {
+/// Masks the statement that follows `query: ` on the last line of a finding's evidence.
+pub(super) fn mask_evidence(evidence: &str) -> String {
     const QUERY: &str = "\nquery: ";
     match evidence.split_once(QUERY) {
-        Some((facts, query)) => format!("{facts}{QUERY}{}", mask(query, SHOWN)),
+        Some((facts, query)) => format!("{facts}{QUERY}{}", mask(query, MAX_CHARACTERS)),
         None => evidence.to_owned(),
     }
 }
@@ -203,7 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn literals() {
+    fn literals_become_question_marks() {
         let cases = [
             (
                 "SELECT * FROM users WHERE email = 'a@b.c' AND id = 42",
@@ -246,14 +248,15 @@ mod tests {
                 2 => format!("$tag${secret}$tag$"),
                 _ => format!("/* {secret} */ 'x'"),
             };
-            let masked = mask(&format!("SELECT {column} FROM t WHERE v = {literal} AND w = 1"), 1_000);
+            let sql = format!("SELECT {column} FROM t WHERE v = {literal} AND w = 1");
+            let masked = mask(&sql, 1_000);
             prop_assert!(!masked.contains("S3CRET"), "{}", masked);
             let kept = format!("SELECT {column} FROM t WHERE v = ");
             prop_assert!(masked.starts_with(&kept), "{}", masked);
         }
 
         #[test]
-        fn anything_goes(sql in "\\PC*", limit in 0..200_usize) {
+        fn any_text_is_masked_within_the_limit(sql in "\\PC*", limit in 0..200_usize) {
             let once = mask(&sql, limit);
             prop_assert!(once.chars().count() <= limit + 1);
             prop_assert!(mask(&once, 10_000).chars().count() <= once.chars().count());

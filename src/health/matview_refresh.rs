@@ -1,4 +1,4 @@
-//! When materialized views were refreshed: PostgreSQL does not record it, so an event trigger does.
+//! An event trigger records when materialized views are refreshed, because PostgreSQL does not.
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
@@ -6,10 +6,10 @@ use crate::pg::xact::subtransaction;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
-/// After CREATE or REFRESH MATERIALIZED VIEW. Whatever happens here, the command itself must not fail for it.
+/// Runs after CREATE or REFRESH MATERIALIZED VIEW. A failure here must not fail the command.
 #[pg_extern(sql = false)]
 fn note_refresh() {
-    let noted = subtransaction::try_in_subxact(AssertUnwindSafe(|| {
+    let recorded = subtransaction::try_in_subxact(AssertUnwindSafe(|| {
         as_owner(|| {
             Spi::connect_mut(|client| {
                 client.update(include_str!("../../sql/health/note_refresh.sql"), None, &[])?;
@@ -17,10 +17,10 @@ fn note_refresh() {
             })
         })
     }));
-    let why = match noted {
+    let reason = match recorded {
         Ok(Ok::<_, HealthError>(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(failure) => failure.message,
     };
-    pgrx::warning!("crewsnow_ops could not note when the materialized view was refreshed: {why}");
+    pgrx::warning!("crewsnow_ops could not record the refresh of the materialized view: {reason}");
 }

@@ -1,14 +1,15 @@
 //! Health of this server: findings, worst first, each with the SQL to type next.
 
-pub mod checks;
-pub mod context;
-pub mod error;
-pub mod finding;
-pub mod mask;
-pub mod matview_refresh;
-pub mod report;
-pub mod sample;
+mod checks;
+mod context;
+pub(crate) mod error;
+mod finding;
+mod mask;
+mod matview_refresh;
+mod report;
+pub(crate) mod sample;
 #[cfg(any(test, feature = "pg_test"))]
 mod server_tests;
-pub mod sessions;
-pub mod sql_views;
+pub(crate) mod sessions;
+pub(crate) mod sql_views;
+mod table_summary;

@@ -1,45 +1,52 @@
-//! performance_health_check and full_health_check: each check by itself, so that one that fails is one row that says so.
+//! performance_health_check and full_health_check. Each check runs in a subtransaction of its own,
+//! so that a failing one is one SKIPPED row.
 
-use super::checks::registry::{Check, FAST, Look, SLOW};
-use super::checks::tables::Tables;
-use super::context::Known;
+use super::checks::registry::{Check, FAST, HYGIENE, Source};
+use super::context::CheckContext;
+use super::error::HealthError;
 use super::finding;
 use super::finding::Finding;
 use super::sample;
-use super::sample::{Counters, Surroundings};
-use crate::health::error::HealthError;
+use super::sample::{Capabilities, Counters};
+use super::table_summary::TableSummary;
 use crate::pg::catalog::lookup;
 use crate::pg::fmgr::srf::MaterializedRows;
-use crate::pg::xact::{session, subtransaction, timeout};
+use crate::pg::xact::session;
+use crate::pg::xact::timeout::{Stopped, isolated_within};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-/// How long one check, and the report as a whole, may take, in milliseconds. What comes after is skipped.
-const FAST_LIMITS: (u64, u64) = (1_000, 5_000);
-/// The same for the report with hygiene.
-const FULL_LIMITS: (u64, u64) = (10_000, 60_000);
+/// Time limits. Checks that would start after the report's limit are skipped.
+struct Limits {
+    check: Duration,
+    report: Duration,
+}
 
-/// Runs `work` by itself and within a limit. `Err` is why it failed, unless the caller wants to stop, or has to: that ends the call.
-fn alone<R>(limit: Duration, work: impl FnOnce() -> Result<R, HealthError>) -> Result<R, String> {
-    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    let (result, has_expired) = timeout::with_timeout(milliseconds, || {
-        subtransaction::try_in_subxact(AssertUnwindSafe(work))
-    });
-    match result {
+const FAST_LIMITS: Limits =
+    Limits { check: Duration::from_secs(1), report: Duration::from_secs(5) };
+const FULL_LIMITS: Limits =
+    Limits { check: Duration::from_secs(10), report: Duration::from_secs(60) };
+
+/// Runs `work` in a subtransaction for at most `limit`. `Err` is the reason for a SKIPPED row.
+/// Interrupts are raised again.
+fn run_within<R>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<R, HealthError>,
+) -> Result<R, String> {
+    match isolated_within(i32::try_from(limit.as_millis()).unwrap_or(i32::MAX), work) {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) if has_expired => {
+        Err(Stopped::TimedOut(milliseconds)) => {
             Err(format!("it took longer than {milliseconds} ms and was stopped"))
         }
-        Err(failure) if failure.is_interrupt() => failure.raise(),
-        Err(failure) => Err(failure.message),
+        Err(Stopped::Failed(failure)) => Err(failure.message),
     }
 }
 
-/// What the runbook names is found without its schema only where that is everybody's.
+/// Qualifies the report functions in a command, unless they are in `public`. Elsewhere the search
+/// path of the reader may not find them.
 pub(super) fn typable(command: String, schema: &str) -> String {
     let qualified = |name: &str| format!("FROM {}.{name}", quote_identifier(schema));
     match schema {
@@ -52,54 +59,66 @@ pub(super) fn typable(command: String, schema: &str) -> String {
     }
 }
 
-/// All that the checks find, the worst first.
-fn run(checks: &[&Check], (each, all): (u64, u64)) -> Vec<Finding> {
-    let (end, each) = (Instant::now() + Duration::from_millis(all), Duration::from_millis(each));
-    session::forget_statistics();
-    // Without one of these the others go on: on plain queries, of lifetimes.
-    let surroundings = alone(each, Surroundings::read).unwrap_or_default();
-    let statements = alone(each, || sample::statements(&surroundings)).unwrap_or_default();
-    let of_statements = alone(each, || sample::statement_totals(&surroundings, &statements));
-    let known = Known {
-        now: alone(each, || sample::counters(&surroundings))
-            .map(|now| Counters::new(sample::joined(&now, of_statements))),
-        earlier: alone(each, || sample::earlier(&surroundings)).unwrap_or_default(),
-        tables: alone(each, Tables::read),
-        surroundings,
-    };
-    let mut found = Vec::new();
-    let mut take = |metric: &'static str, work: &dyn Fn() -> Result<Vec<Finding>, HealthError>| {
-        let left = end.saturating_duration_since(Instant::now()).min(each);
-        if left.is_zero() {
-            found.push(Finding::skipped(
-                metric,
-                format!("the checks before it took the {all} ms that all may take"),
-            ));
-            return;
-        }
-        match alone(left, work) {
-            Ok(findings) if findings.is_empty() => {
-                found.push(Finding::skipped(metric, "it does not apply to this server".to_owned()));
-            }
-            Ok(findings) => found.extend(findings),
-            Err(why) => found.push(Finding::skipped(metric, why)),
-        }
-    };
-    for check in checks {
-        take(check.metric, &|| match &check.look {
-            Look::Query(query) => known.ask(check.metric, query),
-            Look::Itself(look) => look(check.metric, &known),
-        });
+/// Reads the facts that the checks share. Without one of them the checks still run: with plain
+/// queries, or over lifetimes.
+fn read_context(limit: Duration) -> CheckContext {
+    let capabilities = run_within(limit, Capabilities::read).unwrap_or_default();
+    let statements =
+        run_within(limit, || sample::read_earlier_statements(&capabilities)).unwrap_or_default();
+    let totals = run_within(limit, || sample::statement_totals(&capabilities, &statements));
+    CheckContext {
+        counters: run_within(limit, || sample::read_counters(&capabilities))
+            .map(|counters| Counters::new(sample::merge_counters(&counters, totals))),
+        earlier: run_within(limit, || sample::read_earlier_counters(&capabilities))
+            .unwrap_or_default(),
+        tables: run_within(limit, TableSummary::read),
+        capabilities,
     }
-    finding::sort(&mut found);
-    let schema = lookup::target_schema_name().unwrap_or_default();
-    for finding in &mut found {
-        finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
-    }
-    found
 }
 
-fn rows(found: Vec<Finding>) -> MaterializedRows<10> {
+/// The findings of one check: at least one.
+fn findings_of(check: &Check, context: &CheckContext, limit: Duration) -> Vec<Finding> {
+    let metric = check.metric;
+    let result = run_within(limit, || match &check.source {
+        Source::Query(query) => context.run(metric, query),
+        Source::Native(findings) => findings(metric, context),
+    });
+    match result {
+        Ok(findings) if findings.is_empty() => {
+            vec![Finding::skipped(metric, "it does not apply to this server".to_owned())]
+        }
+        Ok(findings) => findings,
+        Err(reason) => vec![Finding::skipped(metric, reason)],
+    }
+}
+
+/// The findings of all checks, worst first.
+fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
+    let end = Instant::now() + limits.report;
+    session::forget_statistics();
+    let context = read_context(limits.check);
+    let mut findings = Vec::new();
+    for check in checks {
+        let limit = end.saturating_duration_since(Instant::now()).min(limits.check);
+        if limit.is_zero() {
+            let milliseconds = limits.report.as_millis();
+            findings.push(Finding::skipped(
+                check.metric,
+                format!("earlier checks took all of the report's {milliseconds} ms"),
+            ));
+        } else {
+            findings.extend(findings_of(check, &context, limit));
+        }
+    }
+    finding::sort(&mut findings);
+    let schema = lookup::target_schema_name().unwrap_or_default();
+    for finding in &mut findings {
+        finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
+    }
+    findings
+}
+
+fn rows(findings: Vec<Finding>) -> MaterializedRows<10> {
     let row = |(rank, finding): (usize, Finding)| -> [Option<Datum>; 10] {
         [
             finding.metric.into_datum(),
@@ -114,17 +133,17 @@ fn rows(found: Vec<Finding>) -> MaterializedRows<10> {
             finding.next_command.into_datum(),
         ]
     };
-    MaterializedRows(found.into_iter().enumerate().map(row).collect())
+    MaterializedRows(findings.into_iter().enumerate().map(row).collect())
 }
 
-/// The fast checks. See the COMMENT on the SQL function.
+/// See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn performance_health_check() -> MaterializedRows<10> {
-    rows(run(&FAST.iter().collect::<Vec<_>>(), FAST_LIMITS))
+    rows(run(&FAST.iter().collect::<Vec<_>>(), &FAST_LIMITS))
 }
 
-/// These and hygiene. See the COMMENT on the SQL function.
+/// See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn full_health_check() -> MaterializedRows<10> {
-    rows(run(&FAST.iter().chain(SLOW).collect::<Vec<_>>(), FULL_LIMITS))
+    rows(run(&FAST.iter().chain(HYGIENE).collect::<Vec<_>>(), &FULL_LIMITS))
 }

@@ -1,6 +1,6 @@
-//! Earlier values of the server's counters, so that reports speak of the last minutes instead of its whole life.
+//! The server's counters, now and in earlier samples, so that reports cover the last minutes
+//! instead of the whole lifetime.
 
-use super::checks::registry::STATEMENTS;
 use crate::access::as_owner;
 use crate::health::error::HealthError;
 use crate::pg::xact::session::require_writable;
@@ -9,33 +9,35 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::HashSet;
 
-/// What a server and a caller have to offer to the checks.
-#[derive(Default)]
-pub struct Surroundings {
-    usable: HashSet<String>,
-    /// The schema of pg_stat_statements, quoted, where it can be read.
-    statements_schema: Option<String>,
-}
+/// The extension, as a key of [`Capabilities`].
+pub(super) const PG_STAT_STATEMENTS: &str = "pg_stat_statements";
 
-/// Objects that some servers or callers do not have.
-const OPTIONAL: [&str; 7] = [
-    STATEMENTS,
+/// A caller that may read these samples may read those of the statements, too.
+const HEALTH_SAMPLES: &str = "crewsnow_ops.health_samples";
+
+/// Objects that are missing on some servers or forbidden to some callers.
+const OPTIONAL_OBJECTS: [&str; 7] = [
+    PG_STAT_STATEMENTS,
     "pg_stat_checkpointer",
     "pg_ls_waldir",
     "pg_ls_archive_statusdir",
     "pg_file_settings",
     "crewsnow_ops.matview_refreshes",
-    SAMPLES,
+    HEALTH_SAMPLES,
 ];
 
-/// Who may read these may read the statements' too.
-const SAMPLES: &str = "crewsnow_ops.health_samples";
+/// The optional objects that exist and that the caller may use.
+#[derive(Default)]
+pub(super) struct Capabilities {
+    usable: HashSet<String>,
+    /// The quoted schema of pg_stat_statements; `None` if the caller cannot read it.
+    statements_schema: Option<String>,
+}
 
-impl Surroundings {
-    /// Looks around, as the current user.
-    pub fn read() -> Result<Self, HealthError> {
-        let mut surroundings = Self::default();
-        let names: Vec<_> = OPTIONAL.iter().map(|name| (*name).to_owned()).collect();
+impl Capabilities {
+    pub(super) fn read() -> Result<Self, HealthError> {
+        let mut capabilities = Self::default();
+        let names: Vec<_> = OPTIONAL_OBJECTS.iter().map(|name| (*name).to_owned()).collect();
         Spi::connect(|client| {
             for row in client.select(
                 include_str!("../../sql/health/usable_objects.sql"),
@@ -43,30 +45,30 @@ impl Surroundings {
                 &[names.into()],
             )? {
                 let Some(name) = row.get::<String>(1)? else { continue };
-                if name == STATEMENTS {
-                    surroundings.statements_schema = row.get::<String>(2)?;
+                if name == PG_STAT_STATEMENTS {
+                    capabilities.statements_schema = row.get::<String>(2)?;
                 }
-                surroundings.usable.insert(name);
+                capabilities.usable.insert(name);
             }
-            Ok::<_, HealthError>(surroundings)
+            Ok::<_, HealthError>(capabilities)
         })
     }
 
-    /// Whether the caller can use an object.
-    pub fn has(&self, object: &str) -> bool {
+    pub(super) fn has(&self, object: &str) -> bool {
         self.usable.contains(object)
     }
 
-    /// The better query where the caller can use what it needs, else the plain one; ready to run.
-    pub fn choose(&self, plain: &str, better: Option<(&str, &str)>) -> String {
-        let sql = better.filter(|(object, _)| self.has(object)).map_or(plain, |(_, sql)| sql);
+    /// The preferred query if the caller can use the object that it needs, else the plain one.
+    /// The schema of pg_stat_statements is filled in.
+    pub(super) fn choose(&self, plain: &str, preferred: Option<(&str, &str)>) -> String {
+        let sql = preferred.filter(|(object, _)| self.has(object)).map_or(plain, |(_, sql)| sql);
         sql.replace("@pgss@", self.statements_schema.as_deref().unwrap_or("pg_catalog"))
     }
 }
 
-/// Entries of pg_stat_statements at some time: numbers, databases, calls, milliseconds.
+/// An earlier sample of pg_stat_statements: arrays of equal length. All are `None` without one.
 #[derive(Default)]
-pub struct Statements {
+pub(super) struct StatementSample {
     taken_at: Option<TimestampWithTimeZone>,
     queryids: Option<Vec<i64>>,
     databases: Option<Vec<pg_sys::Oid>>,
@@ -74,9 +76,9 @@ pub struct Statements {
     milliseconds: Option<Vec<f64>>,
 }
 
-impl Statements {
-    /// As a query takes them, NULLs where there is none.
-    pub fn arguments(&self) -> [DatumWithOid<'static>; 5] {
+impl StatementSample {
+    /// The parameters `$1` to `$5` of the queries that compare with a sample.
+    pub(super) fn arguments(&self) -> [DatumWithOid<'static>; 5] {
         [
             self.queryids.clone().into(),
             self.databases.clone().into(),
@@ -87,9 +89,9 @@ impl Statements {
     }
 }
 
-/// The server's counters of now, as JSON.
-pub fn counters(surroundings: &Surroundings) -> Result<String, HealthError> {
-    let checkpoints = surroundings.choose(
+/// The server's counters of now, as a JSON object.
+pub(super) fn read_counters(capabilities: &Capabilities) -> Result<String, HealthError> {
+    let checkpoints = capabilities.choose(
         include_str!("../../sql/health/checkpoint_counters.sql"),
         Some((
             "pg_stat_checkpointer",
@@ -103,15 +105,16 @@ pub fn counters(surroundings: &Surroundings) -> Result<String, HealthError> {
     })
 }
 
-/// What pg_stat_statements has counted, as JSON, since an earlier sample of it where there is one; nothing where it cannot be read.
-pub fn statement_totals(
-    surroundings: &Surroundings,
-    earlier: &Statements,
+/// Totals of pg_stat_statements and its slow statements, as a JSON object. Slow statements are
+/// those of the time since `earlier`. The object is empty if the caller cannot read the extension.
+pub(super) fn statement_totals(
+    capabilities: &Capabilities,
+    earlier: &StatementSample,
 ) -> Result<String, HealthError> {
-    if !surroundings.has(STATEMENTS) {
+    if !capabilities.has(PG_STAT_STATEMENTS) {
         return Ok("{}".to_owned());
     }
-    let sql = surroundings
+    let sql = capabilities
         .choose(include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"), None);
     Spi::connect(|client| {
         let totals = client.select(sql.as_str(), Some(1), &earlier.arguments())?;
@@ -123,45 +126,43 @@ pub fn statement_totals(
     })
 }
 
-/// Two JSON objects as one; instead of the second why it is missing.
-pub fn joined(counters: &str, of_statements: Result<String, String>) -> String {
-    let of_statements = of_statements
-        .unwrap_or_else(|why| serde_json::json!({ "statements_failed": why }).to_string());
-    match (counters.strip_suffix('}'), of_statements.strip_prefix('{')) {
-        (Some(counters), Some(more)) if more.trim() != "}" => format!("{counters}, {more}"),
+/// Merges two JSON objects. If the second is missing, the reason takes its place.
+pub(super) fn merge_counters(counters: &str, statement_totals: Result<String, String>) -> String {
+    let statement_totals = statement_totals
+        .unwrap_or_else(|reason| serde_json::json!({ "statements_failed": reason }).to_string());
+    match (counters.strip_suffix('}'), statement_totals.strip_prefix('{')) {
+        (Some(counters), Some(totals)) if totals.trim() != "}" => format!("{counters}, {totals}"),
         _ => counters.to_owned(),
     }
 }
 
-/// Counters as JSON: as queries take them, and to be looked at here.
-pub struct Counters {
-    /// As text.
-    pub text: String,
-    /// The same.
-    pub parsed: serde_json::Value,
+/// Counters as JSON.
+pub(super) struct Counters {
+    /// A parameter of queries.
+    pub(super) text: String,
+    pub(super) parsed: serde_json::Value,
 }
 
 impl Counters {
-    /// What is no JSON has no counters.
-    pub fn new(text: String) -> Self {
+    /// Invalid JSON counts as JSON null, which has no counters.
+    pub(super) fn new(text: String) -> Self {
         let parsed = serde_json::from_str(&text).unwrap_or_default();
         Self { text, parsed }
     }
 }
 
-/// A sample of before.
-pub struct Earlier {
-    /// When it was taken.
-    pub taken_at: TimestampWithTimeZone,
-    /// What it has.
-    pub counters: Counters,
-    /// How old it is, in seconds.
-    pub age: f64,
+/// A row of crewsnow_ops.health_samples.
+pub(super) struct CounterSample {
+    pub(super) taken_at: TimestampWithTimeZone,
+    pub(super) counters: Counters,
+    pub(super) age_seconds: f64,
 }
 
-/// Earlier counters, if the caller may read them and there are any.
-pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, HealthError> {
-    if !surroundings.has(SAMPLES) {
+/// `None` if the caller may not read samples, or if none has a suitable age.
+pub(super) fn read_earlier_counters(
+    capabilities: &Capabilities,
+) -> Result<Option<CounterSample>, HealthError> {
+    if !capabilities.has(HEALTH_SAMPLES) {
         return Ok(None);
     }
     Spi::connect(|client| {
@@ -174,16 +175,21 @@ pub fn earlier(surroundings: &Surroundings) -> Result<Option<Earlier>, HealthErr
             return Ok(None);
         }
         let sample = sample.first();
-        let (taken_at, text, age) = (sample.get(1)?, sample.get(2)?, sample.get(3)?);
-        let of = |((taken_at, text), age)| Earlier { taken_at, counters: Counters::new(text), age };
-        Ok(taken_at.zip(text).zip(age).map(of))
+        let (Some(taken_at), Some(text), Some(age_seconds)) =
+            (sample.get(1)?, sample.get::<String>(2)?, sample.get(3)?)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(CounterSample { taken_at, counters: Counters::new(text), age_seconds }))
     })
 }
 
-/// An earlier sample of statements; an empty one if the caller may not read them or there is none.
-pub fn statements(surroundings: &Surroundings) -> Result<Statements, HealthError> {
-    if !surroundings.has(SAMPLES) {
-        return Ok(Statements::default());
+/// An empty sample if the caller may not read samples, or if none has a suitable age.
+pub(super) fn read_earlier_statements(
+    capabilities: &Capabilities,
+) -> Result<StatementSample, HealthError> {
+    if !capabilities.has(HEALTH_SAMPLES) {
+        return Ok(StatementSample::default());
     }
     Spi::connect(|client| {
         let sample = client.select(
@@ -192,10 +198,10 @@ pub fn statements(surroundings: &Surroundings) -> Result<Statements, HealthError
             &[],
         )?;
         if sample.is_empty() {
-            return Ok(Statements::default());
+            return Ok(StatementSample::default());
         }
         let sample = sample.first();
-        Ok(Statements {
+        Ok(StatementSample {
             taken_at: sample.get(1)?,
             queryids: sample.get(2)?,
             databases: sample.get(3)?,
@@ -205,25 +211,25 @@ pub fn statements(surroundings: &Surroundings) -> Result<Statements, HealthError
     })
 }
 
-/// Takes a sample. See the COMMENT on the SQL function.
+/// See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25006 (read-only).
+/// SQLSTATE 25006 (read-only transaction or standby).
 #[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
 #[search_path(pg_catalog, pg_temp)]
 fn sample_health() -> Result<bool, ErrorReport> {
     require_writable("take a sample")?;
     let taken = as_owner(|| {
-        let surroundings = Surroundings::read()?;
-        let totals = statement_totals(&surroundings, &Statements::default())?;
-        let counters = joined(&counters(&surroundings)?, Ok(totals));
+        let capabilities = Capabilities::read()?;
+        let totals = statement_totals(&capabilities, &StatementSample::default())?;
+        let counters = merge_counters(&read_counters(&capabilities)?, Ok(totals));
         Spi::connect_mut(|client| {
             let sql = include_str!("../../sql/health/write_health_sample.sql");
             let taken = !client.update(sql, None, &[counters.into()])?.is_empty();
-            if taken && surroundings.has(STATEMENTS) {
-                let statements = surroundings.choose(
+            if taken && capabilities.has(PG_STAT_STATEMENTS) {
+                let statements = capabilities.choose(
                     "",
                     Some((
-                        STATEMENTS,
+                        PG_STAT_STATEMENTS,
                         include_str!("../../sql/health/sample_statements.pg_stat_statements.sql"),
                     )),
                 );
@@ -240,15 +246,15 @@ fn sample_health() -> Result<bool, ErrorReport> {
 
 #[cfg(test)]
 mod tests {
-    use crate::health::sample::joined;
+    use crate::health::sample::merge_counters;
 
     #[test]
-    fn what_is_joined() {
-        let joined = |of_statements: Result<&str, &str>| {
-            joined(r#"{"a": {"b": 1}}"#, of_statements.map(str::to_owned).map_err(str::to_owned))
+    fn missing_statement_totals_leave_their_reason() {
+        let merged = |totals: Result<&str, &str>| {
+            merge_counters(r#"{"a": {"b": 1}}"#, totals.map(str::to_owned).map_err(str::to_owned))
         };
-        assert_eq!(joined(Ok("{}")), r#"{"a": {"b": 1}}"#);
-        assert_eq!(joined(Ok(r#"{"c": 2}"#)), r#"{"a": {"b": 1}, "c": 2}"#);
-        assert_eq!(joined(Err("a \"b\"")), r#"{"a": {"b": 1}, "statements_failed":"a \"b\""}"#);
+        assert_eq!(merged(Ok("{}")), r#"{"a": {"b": 1}}"#);
+        assert_eq!(merged(Ok(r#"{"c": 2}"#)), r#"{"a": {"b": 1}, "c": 2}"#);
+        assert_eq!(merged(Err("a \"b\"")), r#"{"a": {"b": 1}, "statements_failed":"a \"b\""}"#);
     }
 }

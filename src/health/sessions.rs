@@ -1,4 +1,4 @@
-//! Ending other people's sessions, carefully: the right one, nobody who was not meant, and never unrecorded.
+//! Session actions: they end exactly the sessions that the operator named, and record each one.
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
@@ -8,7 +8,7 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// A session as pg_stat_activity has it.
+/// A row of pg_stat_activity.
 struct Session {
     pid: i32,
     backend_start: TimestampWithTimeZone,
@@ -20,8 +20,9 @@ struct Session {
     is_superuser: bool,
 }
 
-/// Whose session it is decides what it takes to end it; the owner's rights only find it and send the signal.
-fn sessions(
+/// Finds sessions with the extension owner's privileges. The caller's role still decides which of
+/// them the caller may end.
+fn find_sessions(
     sql: &str,
     arguments: &[pgrx::datum::DatumWithOid<'_>],
 ) -> Result<Vec<Session>, HealthError> {
@@ -47,9 +48,9 @@ fn sessions(
     })
 }
 
-/// Ends one, and records it; whether it ended in time, `None` if it was gone already.
-fn end(session: &Session) -> Result<Option<bool>, HealthError> {
-    let who = session::user();
+/// Ends and records a session. Returns whether it ended within a second; `None` if it was gone.
+fn terminate(session: &Session) -> Result<Option<bool>, HealthError> {
+    let asked_by = session::user();
     as_owner(|| {
         Spi::connect_mut(|client| {
             let arguments = [session.pid.into(), session.backend_start.into()];
@@ -62,7 +63,7 @@ fn end(session: &Session) -> Result<Option<bool>, HealthError> {
                 .first()
                 .get_one::<bool>()?;
             let record = [
-                who.into(),
+                asked_by.into(),
                 session.pid.into(),
                 session.backend_start.into(),
                 session.role.clone().into(),
@@ -81,8 +82,8 @@ fn end(session: &Session) -> Result<Option<bool>, HealthError> {
     })
 }
 
-/// What nobody ends by these functions.
-fn check(session: &Session) -> Result<(), HealthError> {
+/// Refuses backends that are not of clients, and sessions of superusers for any other role.
+fn require_terminable(session: &Session) -> Result<(), HealthError> {
     if session.backend_type.as_deref() != Some("client backend") {
         return Err(HealthError::NotAClientBackend {
             pid: session.pid,
@@ -98,9 +99,10 @@ fn check(session: &Session) -> Result<(), HealthError> {
     Ok(())
 }
 
-/// Ends a session. See the COMMENT on the SQL function.
+/// See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL), 22023 (own session, no client's), 42501 (a superuser's), 55000 (another session has the pid).
+/// SQLSTATE 22004 (NULL argument), 22023 (own session, or not a client backend), 42501 (session of
+/// a superuser), 55000 (another session has the pid), 25006 (read-only transaction or standby).
 #[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
 #[search_path(pg_catalog, pg_temp)]
 fn terminate_session(
@@ -115,7 +117,7 @@ fn terminate_session(
     if pid == session::own_pid() {
         return Err(HealthError::OwnSession(pid).into());
     }
-    let found = sessions(include_str!("../../sql/health/find_session.sql"), &[pid.into()])?;
+    let found = find_sessions(include_str!("../../sql/health/find_session.sql"), &[pid.into()])?;
     let Some(session) = found.first() else {
         pgrx::notice!("there is no session {pid} any more");
         return Ok(false);
@@ -128,14 +130,14 @@ fn terminate_session(
         }
         .into());
     }
-    check(session)?;
-    Ok(end(session)?.is_some())
+    require_terminable(session)?;
+    Ok(terminate(session)?.is_some())
 }
 
-/// Ends sessions. See the COMMENT on the SQL function.
+/// See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL for a switch), 22023 (no criterion, an age that is not positive), 42501 (superusers' sessions asked for by
-/// somebody who is none).
+/// SQLSTATE 22004 (a switch is NULL), 22023 (no filter, or an age that is not positive), 42501 (the
+/// caller includes superusers but is not one), 25006 (read-only transaction or standby).
 #[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -187,10 +189,10 @@ fn disconnect_sessions(
         p_include_superusers.into(),
     ];
     let mut rows = Vec::new();
-    for session in sessions(include_str!("../../sql/health/find_sessions.sql"), &arguments)? {
+    for session in find_sessions(include_str!("../../sql/health/find_sessions.sql"), &arguments)? {
         let action = match p_dry_run {
             true => "would be disconnected",
-            false => match end(&session)? {
+            false => match terminate(&session)? {
                 Some(true) => "disconnected",
                 Some(false) => "told to end, still there",
                 None => "already gone",

@@ -1,30 +1,30 @@
-//! What the views show: rows of queries as they are, run with the caller's own rights.
+//! Functions behind the health views. Their queries run with the caller's own privileges.
 
-use super::checks::registry::STATEMENTS;
 use super::mask;
 use super::sample;
-use super::sample::Surroundings;
+use super::sample::{Capabilities, PG_STAT_STATEMENTS, StatementSample};
 use crate::health::error::HealthError;
 use crate::pg::fmgr::srf::QueryRows;
-use crate::pg::xact::{session, subtransaction, timeout};
+use crate::pg::xact::timeout::{Stopped, isolated_within};
+use crate::pg::xact::{session, subtransaction};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
-/// How long looking for slow queries may take, in milliseconds.
-const LIMIT: i32 = 10_000;
+const SLOW_QUERIES_TIMEOUT_MS: i32 = 10_000;
 
-/// The statement on one line without comments, each literal a `?`. See the COMMENT on the SQL function.
+/// The statement on one line without comments, each literal a `?`. See the COMMENT on the SQL
+/// function.
 #[pg_extern(schema = "crewsnow_ops", immutable, strict, parallel_safe)]
 fn mask_literals(p_statement: &str) -> String {
-    mask::mask(p_statement, mask::SHOWN)
+    mask::mask(p_statement, mask::MAX_CHARACTERS)
 }
 
 /// The rows of crewsnow_ops.blocking_tree.
 #[pg_extern(sql = false)]
 fn blocking_tree_now() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
-    // Mostly nobody waits, and planning the tree takes longer than seeing that.
+    // Usually no session waits. This query then saves the costly planning of the tree.
     if !QueryRows::of("SELECT FROM pg_catalog.pg_locks AS l WHERE NOT l.granted LIMIT 1", &[])
         .has_rows()
     {
@@ -47,33 +47,34 @@ fn connection_states_now() -> Result<QueryRows, ErrorReport> {
     Ok(QueryRows::of(include_str!("../../sql/health/connection_monitoring.sql"), &[]))
 }
 
-/// The statements that take the time. See the COMMENT on the SQL function.
+/// The statements that take the most time. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn analyze_slow_queries() -> Result<QueryRows, ErrorReport> {
     session::forget_statistics();
-    let surroundings = Surroundings::read()?;
-    if !surroundings.has(STATEMENTS) {
-        // A row says so, too, but who asks for slow ones alone does not see that one.
-        pgrx::notice!("pg_stat_statements cannot be read: only what runs now is known");
+    let capabilities = Capabilities::read()?;
+    if !capabilities.has(PG_STAT_STATEMENTS) {
+        // A row of the report says it, too, but a WHERE clause may filter that row out.
+        pgrx::notice!("pg_stat_statements cannot be read: only running statements are listed");
     }
-    let sql = surroundings.choose(
+    let sql = capabilities.choose(
         include_str!("../../sql/health/slow_queries.sql"),
-        Some((STATEMENTS, include_str!("../../sql/health/slow_queries.pg_stat_statements.sql"))),
+        Some((
+            PG_STAT_STATEMENTS,
+            include_str!("../../sql/health/slow_queries.pg_stat_statements.sql"),
+        )),
     );
-    // Without an earlier sample it is of the whole life.
+    // A locked sample table must not block the report. It then covers the whole lifetime.
     let earlier = subtransaction::catching(
         &[PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE],
-        AssertUnwindSafe(|| sample::statements(&surroundings)),
+        AssertUnwindSafe(|| sample::read_earlier_statements(&capabilities)),
     );
-    let arguments = earlier.unwrap_or_else(|_| Ok(sample::Statements::default()))?.arguments();
-    let arguments = if surroundings.has(STATEMENTS) { &arguments[..] } else { &[] };
-    let look = AssertUnwindSafe(|| QueryRows::of(&sql, arguments));
-    match timeout::with_timeout(LIMIT, || subtransaction::try_in_subxact(look)) {
-        (Ok(answer), _) => Ok(answer),
-        (Err(_), true) => {
-            Err(HealthError::TookTooLong { report: "analyze_slow_queries", milliseconds: LIMIT }
-                .into())
+    let arguments = earlier.unwrap_or_else(|_| Ok(StatementSample::default()))?.arguments();
+    let arguments = if capabilities.has(PG_STAT_STATEMENTS) { &arguments[..] } else { &[] };
+    match isolated_within(SLOW_QUERIES_TIMEOUT_MS, || QueryRows::of(&sql, arguments)) {
+        Ok(rows) => Ok(rows),
+        Err(Stopped::TimedOut(milliseconds)) => {
+            Err(HealthError::TookTooLong { report: "analyze_slow_queries", milliseconds }.into())
         }
-        (Err(failure), false) => failure.raise(),
+        Err(Stopped::Failed(failure)) => failure.raise(),
     }
 }

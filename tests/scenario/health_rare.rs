@@ -82,7 +82,7 @@ fn full_disks_are_reported() {
         std::fs::write(files.0.join(n.to_string()), "").expect("room");
     }
     assert_eq!(rows(&mut a, &row_of("files")), ["WARNING|0 % used, 0.0 GB free"]);
-    assert!(worst(&mut a, "Disk Space", "evidence").ends_with(", 93 % of the files it can hold"));
+    assert!(worst(&mut a, "Disk Space", "evidence").ends_with(", 93 % of the inodes used"));
     // A plain role sees the locations of tablespaces, but not data_directory.
     run(&mut a, "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')");
     assert_eq!(
@@ -202,7 +202,7 @@ fn all_checks_together_take_at_most_five_seconds() {
     let stopped = "SELECT count(*) FROM found WHERE status = 'SKIPPED' AND evidence ~ '^it took longer than \\d+ ms and was stopped$'";
     let stopped = value(&mut a, stopped);
     assert!(stopped == "5" || stopped == "6", "{stopped}");
-    let late = "SELECT metric FROM found WHERE status = 'SKIPPED' AND evidence = 'the checks before it took the 5000 ms that all may take' ORDER BY severity_rank";
+    let late = "SELECT metric FROM found WHERE status = 'SKIPPED' AND evidence = 'earlier checks took all of the report''s 5000 ms' ORDER BY severity_rank";
     let late = rows(&mut a, late);
     // The plans decide which checks sleep, because an empty join never gets that far. The last two
     // are always late.

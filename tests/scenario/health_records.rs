@@ -147,7 +147,7 @@ fn refreshes_are_recorded() {
             .expect("psql"),
     );
     assert!(
-        output.starts_with("WARNING:  crewsnow_ops could not note")
+        output.starts_with("WARNING:  crewsnow_ops could not record")
             && output.contains("REFRESH MATERIALIZED VIEW"),
         "{output}"
     );

@@ -41,7 +41,7 @@ findings AS (
         AND pg_get_expr(a.indexprs, a.indrelid) IS NOT DISTINCT FROM pg_get_expr(o.indexprs,
             o.indrelid)
         AND CASE WHEN a.keys = b.keys
-            -- Of two equal copies the younger is reported. An index is also reported if the
+            -- The younger of two equal copies is reported. An index is also reported if the
             -- other one is unique or includes more columns.
             THEN coalesce(a.included, '{}') <@ coalesce(b.included, '{}')
                 AND (o.indisunique OR a.indexrelid > o.indexrelid

@@ -1,6 +1,6 @@
 //! The health checks: their registry, and those that need more than one SQL statement.
 
-pub mod disk;
-pub mod rates;
-pub mod registry;
-pub mod tables;
+pub(super) mod disk;
+pub(super) mod rates;
+pub(super) mod registry;
+pub(super) mod tables;

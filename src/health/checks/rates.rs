@@ -1,17 +1,19 @@
-//! Rates: what the server's counters say of the time since an earlier sample where one compares, else of their whole life.
+//! Checks of the server's counters: since an earlier sample, else over the lifetime of the
+//! statistics.
 
-use crate::health::context::Known;
+use crate::health::context::CheckContext;
 use crate::health::error::HealthError;
 use crate::health::finding::{Finding, Status};
 use crate::pg::xact::session;
 use serde_json::{Map, Value};
 
-/// What has been counted, of a part of the server, in some time.
-struct Span<'a> {
+/// The counters of one part of the server over a window or a lifetime.
+struct Period<'a> {
     now: &'a Map<String, Value>,
-    /// `None` for a lifetime.
+    /// The counters at the start of the window; `None` for a lifetime.
     earlier: Option<&'a Map<String, Value>>,
     seconds: f64,
+    /// The period as the column `since` shows it.
     since: String,
 }
 
@@ -19,13 +21,14 @@ fn number(counters: &Map<String, Value>, key: &str) -> f64 {
     counters.get(key).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
-impl<'a> Span<'a> {
-    /// `earlier` with its age in seconds. `None` if nothing is counted for this part.
-    fn of(part: &str, now: &'a Value, earlier: Option<(&'a Value, f64)>) -> Option<Self> {
+impl<'a> Period<'a> {
+    /// `earlier` comes with its age in seconds. Returns `None` if this part has no counters.
+    fn new(part: &str, now: &'a Value, earlier: Option<(&'a Value, f64)>) -> Option<Self> {
         let at = now.get("epoch").and_then(Value::as_f64).unwrap_or_default();
         let now = now.get(part)?.as_object()?;
-        // Counters of different lives do not compare: after a reset or a crash the figure is of the life since then.
-        let compares = |earlier: &Map<String, Value>| {
+        // After a reset or a crash the counters start anew. The sample then does not compare, and
+        // the period is the lifetime since that event.
+        let is_comparable = |earlier: &Map<String, Value>| {
             earlier.get("counting_since") == now.get("counting_since")
                 && earlier.iter().all(|(key, value)| {
                     value.as_f64().is_none_or(|value| value <= number(now, key))
@@ -33,7 +36,7 @@ impl<'a> Span<'a> {
         };
         let earlier =
             earlier.and_then(|(earlier, age)| Some((earlier.get(part)?.as_object()?, age)));
-        if let Some((earlier, age)) = earlier.filter(|(earlier, _)| compares(earlier)) {
+        if let Some((earlier, age)) = earlier.filter(|(earlier, _)| is_comparable(earlier)) {
             let seconds = age.max(0.001);
             let since = match seconds {
                 ..120.0 => format!("last {seconds:.0} s"),
@@ -47,7 +50,8 @@ impl<'a> Span<'a> {
         Some(Self { now, earlier: None, seconds, since: format!("lifetime since {since}") })
     }
 
-    fn counted(&self, key: &str) -> f64 {
+    /// The increase of a counter in this period.
+    fn count(&self, key: &str) -> f64 {
         number(self.now, key) - self.earlier.map_or(0.0, |earlier| number(earlier, key))
     }
 
@@ -56,17 +60,17 @@ impl<'a> Span<'a> {
     }
 }
 
-/// Where a figure stands.
-struct Judged {
+/// A check's result for one period.
+struct Assessment {
     status: Status,
     value: String,
     threshold: &'static str,
     evidence: String,
-    /// What to do and to type, unless it is well.
+    /// Recommendation and next command, shown unless the status is OK.
     advice: (&'static str, String),
 }
 
-/// Bytes for people, as pg_size_pretty has them.
+/// A size with a unit, like pg_size_pretty.
 fn size(bytes: f64) -> String {
     let (mut rest, mut unit) = (bytes, 0);
     while rest >= 10_240.0 && unit < 4 {
@@ -75,64 +79,70 @@ fn size(bytes: f64) -> String {
     format!("{rest:.0} {}", ["bytes", "kB", "MB", "GB", "TB"][unit])
 }
 
-fn percent(part: f64, of: f64, decimals: usize) -> Option<String> {
-    (of > 0.0).then(|| format!("{:.decimals$} %", 100.0 * part / of))
+/// `None` if `whole` is 0.
+fn percent(part: f64, whole: f64, decimals: usize) -> Option<String> {
+    (whole > 0.0).then(|| format!("{:.decimals$} %", 100.0 * part / whole))
 }
 
-/// The findings of a check: of each part, or of the first and those others that are not well.
-fn findings(
+/// One finding for the first part, and one for each other part that is not OK.
+fn findings_of_parts(
     metric: &'static str,
-    known: &Known,
+    context: &CheckContext,
     parts: &[&str],
-    judge: fn(&Span<'_>, &Known) -> Judged,
+    assess: fn(&Period<'_>, &CheckContext) -> Assessment,
 ) -> Result<Vec<Finding>, HealthError> {
-    let now = match &known.now {
-        Ok(now) => &now.parsed,
-        Err(why) => return Ok(vec![Finding::skipped(metric, why.clone())]),
+    let now = match &context.counters {
+        Ok(counters) => &counters.parsed,
+        Err(reason) => return Ok(vec![Finding::skipped(metric, reason.clone())]),
     };
-    let earlier = known.earlier.as_ref().map(|earlier| (&earlier.counters.parsed, earlier.age));
-    let mut found = Vec::new();
+    let earlier =
+        context.earlier.as_ref().map(|sample| (&sample.counters.parsed, sample.age_seconds));
+    let mut findings = Vec::new();
     for (i, part) in parts.iter().enumerate() {
-        let Some(span) = Span::of(part, now, earlier) else { continue };
-        let judged = judge(&span, known);
-        if i > 0 && judged.status == Status::Ok {
+        let Some(period) = Period::new(part, now, earlier) else { continue };
+        let assessment = assess(&period, context);
+        if i > 0 && assessment.status == Status::Ok {
             continue;
         }
         let ok = Finding::ok(metric);
-        let (recommendation, next_command) = match judged.status {
+        let (recommendation, next_command) = match assessment.status {
             Status::Ok => (ok.recommendation, None),
-            _ => (Some(judged.advice.0.to_owned()), Some(judged.advice.1)),
+            _ => (Some(assessment.advice.0.to_owned()), Some(assessment.advice.1)),
         };
-        found.push(Finding {
+        findings.push(Finding {
             metric,
-            status: judged.status,
+            status: assessment.status,
             object: match *part {
                 "here" => Some(format!("database {}", session::database())),
                 "others" => Some("other databases".to_owned()),
                 _ => None,
             },
-            current_value: Some(judged.value),
-            threshold: Some(judged.threshold.to_owned()),
-            evidence: Some(judged.evidence),
+            current_value: Some(assessment.value),
+            threshold: Some(assessment.threshold.to_owned()),
+            evidence: Some(assessment.evidence),
             recommendation,
             next_command,
-            since: Some(span.since),
+            since: Some(period.since),
         });
     }
-    Ok(found)
+    Ok(findings)
 }
 
-const DATABASES: [&str; 2] = ["here", "others"];
+const DATABASE_PARTS: [&str; 2] = ["here", "others"];
 
-/// 10 % (awesome-prometheus-alerts), critical from 50 % in a window (ours), from 100 transactions on.
-pub fn rollbacks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &DATABASES, |span, _| {
-        let (back, committed) = (span.counted("xact_rollback"), span.counted("xact_commit"));
+/// Limits: 10 % (awesome-prometheus-alerts), critical from 50 % in a window (ours). They apply from
+/// 100 transactions on.
+pub(super) fn rollbacks(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
+        let (back, committed) = (period.count("xact_rollback"), period.count("xact_commit"));
         let all = back + committed;
-        Judged {
+        Assessment {
             status: match () {
                 () if all < 100.0 => Status::Ok,
-                () if span.is_window() && back >= 0.5 * all => Status::Critical,
+                () if period.is_window() && back >= 0.5 * all => Status::Critical,
                 () if back > 0.1 * all => Status::Warning,
                 () => Status::Ok,
             },
@@ -140,48 +150,61 @@ pub fn rollbacks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, He
             threshold: "<= 10 %",
             evidence: format!("{back} rolled back, {committed} committed"),
             advice: (
-                "Much of what users do fails: the server's log and the application's have the errors.",
-                "SELECT datname, xact_rollback, xact_commit, deadlocks, conflicts FROM pg_stat_database ORDER BY xact_rollback DESC LIMIT 5;".to_owned(),
-            ),
-        }
-    })
-}
-
-/// More than 5 a minute are critical (awesome-prometheus-alerts); one in a window is a warning, over a lifetime one a day (ours).
-pub fn deadlocks(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &DATABASES, |span, _| {
-        let deadlocks = span.counted("deadlocks");
-        Judged {
-            status: match span.is_window() {
-                true if deadlocks > 5.0 * (span.seconds / 60.0).max(1.0) => Status::Critical,
-                true if deadlocks >= 1.0 => Status::Warning,
-                false if deadlocks > (span.seconds / 86_400.0).max(0.99) => Status::Warning,
-                _ => Status::Ok,
-            },
-            value: deadlocks.to_string(),
-            threshold: "0; <= 5 a minute",
-            evidence: format!("{deadlocks} deadlocks, each ended a transaction with an error"),
-            advice: (
-                "Users got errors: the server's log names the statements; let the program lock rows in one order, and retry on 40P01.",
-                "SELECT datname, deadlocks, stats_reset FROM pg_stat_database ORDER BY deadlocks DESC LIMIT 5;"
+                "Many transactions fail: read the logs of the server and of the application.",
+                "SELECT datname, xact_rollback, xact_commit, deadlocks, conflicts \
+                 FROM pg_stat_database ORDER BY xact_rollback DESC LIMIT 5;"
                     .to_owned(),
             ),
         }
     })
 }
 
-/// 1 GB an hour (pgdoctor; its 5 GB is a failure there, here a warning, too: slow, but nobody is refused).
-pub fn temp_files(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &DATABASES, |span, _| {
-        let (files, bytes) = (span.counted("temp_files"), span.counted("temp_bytes"));
-        let hours = span.seconds.max(60.0) / 3600.0;
-        Judged {
+/// Limits: one in a window, or more than one a day over a lifetime (ours). Critical: more than 5 a
+/// minute (awesome-prometheus-alerts).
+pub(super) fn deadlocks(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
+        let deadlocks = period.count("deadlocks");
+        Assessment {
+            status: match period.is_window() {
+                true if deadlocks > 5.0 * (period.seconds / 60.0).max(1.0) => Status::Critical,
+                true if deadlocks >= 1.0 => Status::Warning,
+                false if deadlocks > (period.seconds / 86_400.0).max(0.99) => Status::Warning,
+                _ => Status::Ok,
+            },
+            value: deadlocks.to_string(),
+            threshold: "0; <= 5 a minute",
+            evidence: format!("{deadlocks} deadlocks, each aborted one transaction"),
+            advice: (
+                "Users got errors: find the statements in the server's log, lock rows in one \
+                 order, and retry on 40P01.",
+                "SELECT datname, deadlocks, stats_reset FROM pg_stat_database \
+                 ORDER BY deadlocks DESC LIMIT 5;"
+                    .to_owned(),
+            ),
+        }
+    })
+}
+
+/// Limit: 1 GB an hour (pgdoctor). Its second limit, 5 GB, is a warning here, too: temporary files
+/// slow queries down but refuse none.
+pub(super) fn temp_files(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
+        let (files, bytes) = (period.count("temp_files"), period.count("temp_bytes"));
+        let hours = period.seconds.max(60.0) / 3600.0;
+        Assessment {
             status: if bytes >= 1_073_741_824.0 * hours { Status::Warning } else { Status::Ok },
             value: format!("{} an hour", size(bytes / hours)),
             threshold: "< 1 GB an hour",
             evidence: format!("{files} temporary files, {}", size(bytes)),
             advice: (
-                "Sorts and hashes do not fit work_mem and go to disk, which is slow and may fill it: find the statements, raise work_mem for their role.",
+                "Sorts and hashes exceed work_mem and spill to disk, which is slow and may fill \
+                 it: find the statements, then raise work_mem for their role.",
                 "SELECT * FROM analyze_slow_queries() ORDER BY temp_mb_per_call DESC NULLS LAST;"
                     .to_owned(),
             ),
@@ -189,61 +212,79 @@ pub fn temp_files(metric: &'static str, known: &Known) -> Result<Vec<Finding>, H
     })
 }
 
-/// Below 95 % (pgdoctor; others 98 to 99 %), from 10,000 blocks on (ours). Never critical: a nightly dump reads as badly.
-pub fn cache_hit(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &DATABASES, |span, _| {
-        let (hit, read) = (span.counted("blks_hit"), span.counted("blks_read"));
+/// Limit: 95 % (pgdoctor; others 98 to 99 %), from 10,000 blocks on (ours). Never critical, because
+/// a nightly dump also reads from disk.
+pub(super) fn cache_hit(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
+        let (hit, read) = (period.count("blks_hit"), period.count("blks_read"));
         let all = hit + read;
-        Judged {
+        Assessment {
             status: if all >= 10_000.0 && hit < 0.95 * all { Status::Warning } else { Status::Ok },
             value: percent(hit, all, 2).unwrap_or_else(|| "no blocks read".to_owned()),
             threshold: ">= 95 %",
-            evidence: format!("{read} blocks read from outside, {hit} found in shared buffers"),
+            evidence: format!(
+                "{read} blocks read from disk or OS cache, {hit} found in shared buffers"
+            ),
             advice: (
-                "Queries wait for the disk: find those that read much, index them; else more shared_buffers.",
+                "Queries wait for the disk: index those that read most, or raise shared_buffers.",
                 "SELECT * FROM analyze_slow_queries() ORDER BY cache_hit_pct;".to_owned(),
             ),
         }
     })
 }
 
-/// 1 %, 5 % of the sessions begun (pgdoctor), from 10 deaths on; critical in a window only.
-pub fn session_deaths(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &DATABASES, |span, _| {
+/// Limits: 1 % and 5 % of the sessions (pgdoctor), from 10 deaths on. Critical only in a window.
+pub(super) fn session_deaths(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
         let [sessions, abandoned, fatal, killed] =
             ["sessions", "sessions_abandoned", "sessions_fatal", "sessions_killed"]
-                .map(|key| span.counted(key));
+                .map(|key| period.count(key));
         let deaths = abandoned + fatal + killed;
-        Judged {
+        Assessment {
             status: match () {
                 () if deaths < 10.0 => Status::Ok,
-                () if span.is_window() && deaths > 0.05 * sessions => Status::Critical,
+                () if period.is_window() && deaths > 0.05 * sessions => Status::Critical,
                 () if deaths > 0.01 * sessions => Status::Warning,
                 () => Status::Ok,
             },
             value: format!("{deaths} of {sessions} sessions"),
             threshold: "<= 1 %",
-            evidence: format!("{abandoned} lost their client, {fatal} ended by a fatal error, {killed} by an operator"),
+            evidence: format!(
+                "{abandoned} lost their client, {fatal} ended by a fatal error, {killed} terminated"
+            ),
             advice: (
                 if abandoned > fatal + killed {
-                    "Clients vanish without goodbye: look for crashes, network breaks and time-outs on their side."
+                    "Clients vanish without closing their sessions: look for crashes, network \
+                     failures and timeouts on their side."
                 } else {
-                    "Sessions are cut off: the server's log has the reasons."
+                    "Sessions are terminated: read the reasons in the server's log."
                 },
-                "SELECT datname, sessions, sessions_abandoned, sessions_fatal, sessions_killed FROM pg_stat_database ORDER BY sessions DESC LIMIT 5;".to_owned(),
+                "SELECT datname, sessions, sessions_abandoned, sessions_fatal, sessions_killed \
+                 FROM pg_stat_database ORDER BY sessions DESC LIMIT 5;"
+                    .to_owned(),
             ),
         }
     })
 }
 
-/// More than half of them requested (awesome-prometheus-alerts), at least 2 in a window, 10 in a lifetime (ours).
-pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &["checkpoints"], |span, _| {
-        let (timed, requested) = (span.counted("timed"), span.counted("requested"));
-        let least = if span.is_window() { 2.0 } else { 10.0 };
+/// Limit: more than half of them requested (awesome-prometheus-alerts). It applies from 2 requested
+/// in a window or 10 in a lifetime on (ours).
+pub(super) fn checkpoints(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &["checkpoints"], |period, _| {
+        let (timed, requested) = (period.count("timed"), period.count("requested"));
+        let min_requested = if period.is_window() { 2.0 } else { 10.0 };
         let max_wal_size = session::max_wal_size();
-        Judged {
-            status: if requested > timed && requested >= least {
+        Assessment {
+            status: if requested > timed && requested >= min_requested {
                 Status::Warning
             } else {
                 Status::Ok
@@ -253,10 +294,11 @@ pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, 
             evidence: format!(
                 "max_wal_size {max_wal_size} MB, checkpoint_timeout {} s, {:.0} ms in fsync",
                 session::checkpoint_timeout(),
-                span.counted("sync_ms")
+                period.count("sync_ms")
             ),
             advice: (
-                "Writing forces checkpoints, and each makes more writing (full pages), in waves that users feel: raise max_wal_size.",
+                "WAL volume forces checkpoints, and each writes full pages again, in waves that \
+                 users notice: raise max_wal_size.",
                 format!(
                     "ALTER SYSTEM SET max_wal_size = '{}MB';\nSELECT pg_reload_conf();",
                     2 * max_wal_size
@@ -266,33 +308,39 @@ pub fn checkpoints(metric: &'static str, known: &Known) -> Result<Vec<Finding>, 
     })
 }
 
-/// 50 MB/s (ours; the tools only show it). On a standby the rate of replay.
-pub fn wal_rate(metric: &'static str, known: &Known) -> Result<Vec<Finding>, HealthError> {
-    findings(metric, known, &["wal"], |span, known| {
+/// Limit: 50 MB/s (ours; other tools only show it). On a standby it is the rate of replay.
+pub(super) fn wal_rate(
+    metric: &'static str,
+    context: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    findings_of_parts(metric, context, &["wal"], |period, context| {
         let position = |counters: &Value| counters.pointer("/lsn/position").and_then(Value::as_f64);
+        // pg_stat_wal counts only WAL that this server wrote: replay moves the position alone.
         let moved = || {
-            let (now, earlier) =
-                (&known.now.as_ref().ok()?.parsed, &known.earlier.as_ref()?.counters.parsed);
+            let (now, earlier) = (
+                &context.counters.as_ref().ok()?.parsed,
+                &context.earlier.as_ref()?.counters.parsed,
+            );
             (now.get("in_recovery") == earlier.get("in_recovery"))
                 .then_some(position(now)? - position(earlier)?)
         };
-        let bytes = span.earlier.and_then(|_| moved()).unwrap_or_else(|| span.counted("bytes"));
-        Judged {
-            status: if span.is_window() && bytes >= 50e6 * span.seconds {
+        let bytes = period.earlier.and_then(|_| moved()).unwrap_or_else(|| period.count("bytes"));
+        Assessment {
+            status: if period.is_window() && bytes >= 50e6 * period.seconds {
                 Status::Warning
             } else {
                 Status::Ok
             },
-            value: format!("{}/s", size(bytes / span.seconds)),
+            value: format!("{}/s", size(bytes / period.seconds)),
             threshold: "< 50 MB/s",
             evidence: format!(
-                "{} written, {} full pages, {} times the buffers were full",
+                "{} written, {} full pages, WAL buffers full {} times",
                 size(bytes),
-                span.counted("full_pages"),
-                span.counted("buffers_full")
+                period.count("full_pages"),
+                period.count("buffers_full")
             ),
             advice: (
-                "Standbys, archive and disk must keep up with it: find the statements that write.",
+                "Standbys, archive and disk must keep up: find the statements that write most.",
                 "SELECT * FROM analyze_slow_queries() ORDER BY wal_bytes_per_call DESC NULLS LAST;"
                     .to_owned(),
             ),
@@ -306,30 +354,35 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn spans() {
-        let now = json!({ "epoch": 1000.0, "here": { "a": 10, "since": "1970", "counting_since": 100.5 } });
-        let of = |earlier: Value, age: f64| {
-            let span = Span::of("here", &now, Some((&json!({ "here": earlier }), age)))
-                .map(|s| (s.is_window(), s.counted("a"), s.seconds, s.since));
-            span.expect("a part that is counted")
+    fn a_window_needs_counters_of_the_same_lifetime() {
+        let here = json!({ "a": 10, "since": "1970", "counting_since": 100.5 });
+        let now = json!({ "epoch": 1000.0, "here": here });
+        let period = |earlier: Value, age: f64| {
+            Period::new("here", &now, Some((&json!({ "here": earlier }), age)))
+                .map(|p| (p.is_window(), p.count("a"), p.seconds, p.since))
+                .expect("a part with counters")
         };
         assert_eq!(
-            of(json!({ "a": 4, "counting_since": 100.5 }), 60.2),
+            period(json!({ "a": 4, "counting_since": 100.5 }), 60.2),
             (true, 6.0, 60.2, "last 60 s".to_owned())
         );
-        assert_eq!(of(json!({ "a": 4, "counting_since": 100.5 }), 290.0).3, "last 5 min");
+        assert_eq!(period(json!({ "a": 4, "counting_since": 100.5 }), 290.0).3, "last 5 min");
         let lifetime = (false, 10.0, 899.5, "lifetime since 1970".to_owned());
-        assert_eq!(of(json!({ "a": 4, "counting_since": 100.0 }), 60.0), lifetime, "reset since");
         assert_eq!(
-            of(json!({ "a": 11, "counting_since": 100.5 }), 60.0),
+            period(json!({ "a": 4, "counting_since": 100.0 }), 60.0),
+            lifetime,
+            "the counters were reset"
+        );
+        assert_eq!(
+            period(json!({ "a": 11, "counting_since": 100.5 }), 60.0),
             lifetime,
             "counters do not run backwards"
         );
-        assert!(Span::of("others", &now, None).is_none());
+        assert!(Period::new("others", &now, None).is_none());
     }
 
     #[test]
-    fn sizes() {
+    fn figures_are_readable() {
         assert_eq!(
             [0.0, 10_239.0, 10_240.0, 3.5e9].map(size),
             ["0 bytes", "10239 bytes", "10 kB", "3338 MB"]

@@ -1,68 +1,67 @@
-//! The checks: a name and how they look, most by a query of one row shape. See docs/health.md.
+//! All checks, each with its name and the source of its findings. See docs/health.md.
 
 use super::{disk, rates, tables};
-use crate::health::context::Known;
+use crate::health::context::{CheckContext, Query};
 use crate::health::error::HealthError;
 use crate::health::finding::Finding;
 
-/// One check.
-pub struct Check {
-    /// What the reports call it.
-    pub metric: &'static str,
-    /// How it looks.
-    pub look: Look,
+pub(in crate::health) struct Check {
+    /// The name in the column `metric`.
+    pub(in crate::health) metric: &'static str,
+    pub(in crate::health) source: Source,
 }
 
-/// How a check looks.
-pub enum Look {
-    /// By SQL.
+pub(in crate::health) enum Source {
+    /// One SQL statement.
     Query(Query),
-    /// By itself.
-    Itself(fn(&'static str, &Known) -> Result<Vec<Finding>, HealthError>),
+    /// A Rust function, which gets the check's name.
+    Native(fn(&'static str, &CheckContext) -> Result<Vec<Finding>, HealthError>),
 }
-
-/// A check's query, which answers `status, object, current_value, threshold, evidence, recommendation, next_command, since`, all text.
-pub struct Query {
-    /// The query.
-    pub sql: &'static str,
-    /// At most how many objects the query reads, where that costs: `@most@` in it.
-    pub most: &'static str,
-    /// What must be there and usable by the caller for the better query, and that query.
-    pub better: Option<(&'static str, &'static str)>,
-}
-
-/// The extension whose functions are a check's better source.
-pub const STATEMENTS: &str = "pg_stat_statements";
 
 macro_rules! checks {
-    (most $most:literal; $($metric:literal $($file:literal)? $(if $object:literal $better:literal)? $(by $itself:path)?;)*) => {
-        &[$(Check { metric: $metric, look: checks!(@look $most $($file)? $(if $object $better)? $(by $itself)?) }),*]
+    (
+        row_limit $row_limit:literal;
+        $(
+            $metric:literal
+            $($file:literal)?
+            $(if $object:literal $preferred:literal)?
+            $(by $native:path)?;
+        )*
+    ) => {
+        &[$(Check {
+            metric: $metric,
+            source: checks!(
+                @source $row_limit $($file)? $(if $object $preferred)? $(by $native)?
+            ),
+        }),*]
     };
-    (@look $most:literal by $itself:path) => {
-        Look::Itself($itself)
+    (@source $row_limit:literal by $native:path) => {
+        Source::Native($native)
     };
-    (@look $most:literal $file:literal $(if $object:literal $better:literal)?) => {
-        Look::Query(Query {
-            most: $most,
+    (@source $row_limit:literal $file:literal $(if $object:literal $preferred:literal)?) => {
+        Source::Query(Query {
+            row_limit: $row_limit,
             sql: include_str!(concat!("../../../sql/health/", $file, ".sql")),
-            better: checks!(@better $($object $better)?),
+            preferred: checks!(@preferred $($object $preferred)?),
         })
     };
-    (@better) => { None };
-    (@better $object:literal $better:literal) => {
-        Some(($object, include_str!(concat!("../../../sql/health/", $better, ".sql"))))
+    (@preferred) => { None };
+    (@preferred $object:literal $preferred:literal) => {
+        Some(($object, include_str!(concat!("../../../sql/health/", $preferred, ".sql"))))
     };
 }
 
-/// The fast ones, those first that hit users hardest.
-pub const FAST: &[Check] = checks! {
-    most "200";
+/// The checks of performance_health_check. Findings of equal status keep this order, so the checks
+/// that hit users hardest come first.
+pub(in crate::health) const FAST: &[Check] = checks! {
+    row_limit "200";
     "Checksum Failures" "fast/checksum_failures";
     "Connections" "fast/connections";
     "Blocked Sessions" "fast/blocking";
     "Active Connections" "fast/active_connections";
     "Avg Query Time" "fast/avg_query_time";
-    "Slow Queries" "fast/slow_statements" if "pg_stat_statements" "fast/slow_statements.pg_stat_statements";
+    "Slow Queries" "fast/slow_statements"
+        if "pg_stat_statements" "fast/slow_statements.pg_stat_statements";
     "Idle in Transaction" "fast/idle_in_transaction";
     "Long Queries" "fast/long_queries";
     "Long Transactions" "fast/long_transactions";
@@ -73,14 +72,15 @@ pub const FAST: &[Check] = checks! {
     "WAL Archiving" "fast/archiving";
     "Replication Slots" "fast/slots";
     "WAL Size" "fast/wal_size" if "pg_ls_waldir" "fast/wal_size.pg_ls_waldir";
-    "Archive Queue" "fast/archive_queue" if "pg_ls_archive_statusdir" "fast/archive_queue.pg_ls_archive_statusdir";
+    "Archive Queue" "fast/archive_queue"
+        if "pg_ls_archive_statusdir" "fast/archive_queue.pg_ls_archive_statusdir";
     "Replication" "fast/replication";
     "Replay" "fast/replay";
     "Wraparound" "fast/wraparound";
     "Xmin Horizon" "fast/xmin_horizon";
     "Sequences" "sequences";
     "Autovacuum Workers" "fast/autovacuum_workers";
-    "Autovacuum Lag" by tables::lag;
+    "Autovacuum Lag" by tables::autovacuum_lag;
     "Invalid Indexes" by tables::invalid_indexes;
     "Session Deaths" by rates::session_deaths;
     "Deadlocks" by rates::deadlocks;
@@ -89,17 +89,19 @@ pub const FAST: &[Check] = checks! {
     "Cache Hit" by rates::cache_hit;
     "Checkpoints" by rates::checkpoints;
     "WAL Rate" by rates::wal_rate;
-    "KPI Freshness" "fast/kpi_freshness" if "crewsnow_ops.matview_refreshes" "fast/kpi_freshness.crewsnow_ops.matview_refreshes";
-    "Configuration Errors" "fast/config_errors" if "pg_file_settings" "fast/config_errors.pg_file_settings";
+    "KPI Freshness" "fast/kpi_freshness"
+        if "crewsnow_ops.matview_refreshes" "fast/kpi_freshness.crewsnow_ops.matview_refreshes";
+    "Configuration Errors" "fast/config_errors"
+        if "pg_file_settings" "fast/config_errors.pg_file_settings";
     "Pending Settings" "fast/pending_settings";
     "Statement Statistics" "fast/statement_statistics";
-    "Database Size" by tables::size;
-    "Disk Space" by disk::findings;
+    "Database Size" by tables::database_size;
+    "Disk Space" by disk::disk_space;
 };
 
-/// Hygiene: worth doing, on another day.
-pub const SLOW: &[Check] = checks! {
-    most "ALL";
+/// The additional checks of full_health_check. None of them is urgent.
+pub(in crate::health) const HYGIENE: &[Check] = checks! {
+    row_limit "ALL";
     "All Sequences" "sequences";
     "Integer Keys" "full/int4_keys";
     "Table Bloat" "full/table_bloat";
