@@ -207,7 +207,9 @@ COMMENT ON FUNCTION crewsnow_ops.terminate_session(integer, timestamptz) IS
     'Recorded in session_actions. Errors: 22004: an argument is NULL. 22023: the own session, or '
     'not a client backend. 42501: a session of a superuser, and the caller is not one. 55000: '
     'another session has that pid now. 25006: read-only transaction or standby.';
-COMMENT ON FUNCTION crewsnow_ops.disconnect_sessions(text, text, text, interval, boolean, boolean) IS
+COMMENT ON FUNCTION crewsnow_ops.disconnect_sessions(
+    text, text, text, interval, boolean, boolean
+) IS
     'Lists the client sessions that match all given criteria: role, application, database, '
     'connected for longer than p_older_than. With p_dry_run => false it ends them, each within one '
     'second, and records them in session_actions. The own session and replication are never '

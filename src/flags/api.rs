@@ -196,8 +196,8 @@ fn warn_enabled_at_zero(key: &str) {
     );
 }
 
-/// Creates an unknown flag, unless the key is likely a typo of a known one. False if another session
-/// created the flag meanwhile.
+/// Creates an unknown flag, unless the key is likely a typo of a known one. False if another
+/// session created the flag meanwhile.
 fn create(
     client: &mut SpiClient<'_>,
     key: &str,

@@ -1,9 +1,10 @@
-//! Partial rollouts by Unleash's buckets: a flag moved between the two products picks the same users.
+//! Partial rollouts by Unleash's buckets: a flag moved between the two products picks the same
+//! users.
 //!
 //! bucket = murmur3_x86_32(seed 0, "group:user") mod 100 + 1; a user has the feature if bucket ≤
-//! percentage. The group is the flag's key at its creation, the user the lower-case text of the uuid.
-//! The hash is written here because a flag keeps its state after "group:". An evaluation then hashes
-//! only the 36 characters of the user.
+//! percentage. The group is the flag's key at its creation, the user the lower-case text of the
+//! uuid. The hash is written here because a flag keeps its state after "group:". An evaluation then
+//! hashes only the 36 characters of the user.
 
 /// The bytes of a user's uuid.
 pub type UserId = [u8; 16];
@@ -32,8 +33,8 @@ impl Group {
         }
     }
 
-    /// Finishes the hash with the text of a uuid. The words are built and shifted in registers: text
-    /// written byte by byte and read back in words stalls the processor (store forwarding).
+    /// Finishes the hash with the text of a uuid. The words are built and shifted in registers:
+    /// text written byte by byte and read back in words stalls the processor (store forwarding).
     #[inline]
     fn hash(&self, user: &UserId) -> u32 {
         let words = uuid_text(user);
@@ -182,8 +183,8 @@ mod tests {
         }
     }
 
-    /// Values that Unleash publishes for its SDKs: group "gr1" with users 123 and 999, "groupX" with
-    /// sample ids.
+    /// Values that Unleash publishes for its SDKs: group "gr1" with users 123 and 999, "groupX"
+    /// with sample ids.
     #[test]
     fn published_vectors_of_unleash() {
         for (group, user, bucket) in [("gr1", "123", 73), ("groupX", "999", 25)] {
@@ -217,8 +218,8 @@ mod tests {
         }
     }
 
-    /// Two flags at 50 % share a quarter of all users. With 1,000,000 ids the standard deviation is 433;
-    /// the test allows five of them.
+    /// Two flags at 50 % share a quarter of all users. With 1,000,000 ids the standard deviation is
+    /// 433; the test allows five of them.
     #[test]
     fn flags_pick_their_users_independently() {
         let groups = ["tracker_pro", "advanced_filters", "tracker_pro2"]
@@ -261,7 +262,8 @@ mod tests {
             let mut whole = group.clone();
             whole.push(b':');
             whole.extend_from_slice(text_of(&user).as_bytes());
-            let reference = murmur3::murmur3_32(&mut whole.as_slice(), 0).expect("reading from memory");
+            let reference =
+                murmur3::murmur3_32(&mut whole.as_slice(), 0).expect("reading from memory");
             prop_assert_eq!(Group::new(&group).hash(&user), reference);
             prop_assert_eq!(murmur3(&whole), reference);
         }

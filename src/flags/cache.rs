@@ -46,8 +46,9 @@ static CACHE: BackendLocal<Cache> = BackendLocal::new(Cache {
     memos: [NO_MEMO; MEMOS],
 });
 
-/// Decides without pgrx's guard, if possible: for a recently evaluated flag that is unchanged and has
-/// no targeting. Nothing in here can panic, and the only call into the server accepts invalidations.
+/// Decides without pgrx's guard, if possible: for a recently evaluated flag that is unchanged and
+/// has no targeting. Nothing in here can panic, and the only call into the server accepts
+/// invalidations.
 #[inline(always)]
 pub fn decide_fast(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
     invalidation::accept();

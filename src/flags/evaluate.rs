@@ -1,10 +1,10 @@
 //! `is_feature_enabled_for_user`. Row filters, policies and triggers call it millions of times.
 //!
-//! The function reads its arguments without pgrx's wrapper, which copies the key, checks its encoding
-//! (and raises an error where that fails), and costs as much again as the evaluation.
+//! The function reads its arguments without pgrx's wrapper, which copies the key, checks its
+//! encoding (and raises an error where that fails), and costs as much again as the evaluation.
 
-// Allowed here because this hot path takes its call as the server makes it, without pgrx. Everywhere
-// else outside `pg`, `Cargo.toml` denies unsafe code.
+// Allowed here because this hot path takes its call as the server makes it, without pgrx.
+// Everywhere else outside `pg`, `Cargo.toml` denies unsafe code.
 #![allow(unsafe_code)]
 
 use super::bucket::UserId;

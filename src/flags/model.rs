@@ -30,15 +30,17 @@ impl InvalidKey {
             }
             Self::Character(c) => {
                 format!(
-                    "The key contains {c:?}. Allowed are letters a to z in either case, digits, and . _ ~ -"
+                    "The key contains {c:?}. Allowed are letters a to z in either case, digits, \
+                     and . _ ~ -"
                 )
             }
         }
     }
 }
 
-/// Checks a flag key: 1 to 100 characters that a URL carries unescaped (RFC 3986 "unreserved"). Such a
-/// key can be typed, logged and put into a path anywhere. The CHECK constraint has the same rule.
+/// Checks a flag key: 1 to 100 characters that a URL carries unescaped (RFC 3986 "unreserved").
+/// Such a key can be typed, logged and put into a path anywhere. The CHECK constraint has the same
+/// rule.
 pub fn validate_key(key: &str) -> Result<(), InvalidKey> {
     let length = key.chars().count();
     if length == 0 {
@@ -323,23 +325,40 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_disabled_flag_is_off_for_everyone(percentage in -5..110, user: UserId, listed: Vec<UserId>, premium_only: bool) {
+        fn a_disabled_flag_is_off_for_everyone(
+            percentage in -5..110,
+            user: UserId,
+            listed: Vec<UserId>,
+            premium_only: bool,
+        ) {
             let targeting = Targeting { premium_only, ..Targeting::default() };
             let flag = Flag::new(false, percentage, b"f", listed, targeting);
             prop_assert!(!flag.decide(Some(&user), |_| Some(UserContext::default())).is_on());
         }
 
         #[test]
-        fn a_user_stays_in_as_the_percentage_grows(user: UserId, low in 0..=100_i32, high in 0..=100_i32) {
+        fn a_user_stays_in_as_the_percentage_grows(
+            user: UserId,
+            low in 0..=100_i32,
+            high in 0..=100_i32,
+        ) {
             let (low, high) = (low.min(high), low.max(high));
-            let on = |p| flag(true, p, vec![], Targeting::default()).decide(Some(&user), no_context).is_on();
+            let on = |percentage| {
+                let flag = flag(true, percentage, vec![], Targeting::default());
+                flag.decide(Some(&user), no_context).is_on()
+            };
             prop_assert!(!on(low) || on(high));
         }
 
         #[test]
-        fn listed_users_are_always_in(mut listed: Vec<UserId>, user: UserId, percentage in 0..=100) {
+        fn listed_users_are_always_in(
+            mut listed: Vec<UserId>,
+            user: UserId,
+            percentage in 0..=100,
+        ) {
             listed.push(user);
-            prop_assert!(flag(true, percentage, listed, premium()).decide(Some(&user), no_context).is_on());
+            let flag = flag(true, percentage, listed, premium());
+            prop_assert!(flag.decide(Some(&user), no_context).is_on());
         }
     }
 }

@@ -45,7 +45,8 @@ mod tests {
     fn launch_configuration() {
         lock_flags();
         let enabled = text(
-            "SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM feature_flags WHERE is_enabled",
+            "SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM feature_flags \
+             WHERE is_enabled",
         );
         assert_eq!(
             enabled,
@@ -90,24 +91,25 @@ mod tests {
         assert!(!on_for("advanced_filters", ADA), "unknown user");
         assert!(!on("advanced_filters"), "no user");
         run(&format!(
-            "INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'FR', '{{beta}}'), ('{BOB}', false, 'CH', '{{}}')"
+            "INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'FR', '{{beta}}'), \
+             ('{BOB}', false, 'CH', '{{}}')"
         ));
         assert!(on_for("advanced_filters", ADA));
         assert!(!on_for("advanced_filters", BOB));
-        run(
-            "UPDATE feature_flags SET target_regions = '{CH,AT}' WHERE flag_key = 'advanced_filters'",
-        );
+        run("UPDATE feature_flags SET target_regions = '{CH,AT}' \
+             WHERE flag_key = 'advanced_filters'");
         assert!(!on_for("advanced_filters", ADA));
-        run(
-            "UPDATE feature_flags SET target_regions = '{CH,FR}', target_segments = '{beta}' WHERE flag_key = 'advanced_filters'",
-        );
+        run("UPDATE feature_flags SET target_regions = '{CH,FR}', target_segments = '{beta}' \
+             WHERE flag_key = 'advanced_filters'");
         assert!(on_for("advanced_filters", ADA));
         run(&format!(
-            "UPDATE crewsnow_ops.user_context SET segments = '{{NULL,staff}}' WHERE user_id = '{ADA}'"
+            "UPDATE crewsnow_ops.user_context SET segments = '{{NULL,staff}}' \
+             WHERE user_id = '{ADA}'"
         ));
         assert!(!on_for("advanced_filters", ADA));
         run(&format!(
-            "UPDATE feature_flags SET target_user_ids = '{{{BOB},{ADA}}}' WHERE flag_key = 'advanced_filters'"
+            "UPDATE feature_flags SET target_user_ids = '{{{BOB},{ADA}}}' \
+             WHERE flag_key = 'advanced_filters'"
         ));
         assert!(
             on_for("advanced_filters", ADA) && on_for("advanced_filters", BOB),
@@ -120,7 +122,8 @@ mod tests {
     #[pg_test]
     fn nested_and_null_array_elements_do_no_harm() {
         lock_flags();
-        run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 100, target_regions = '{{FR,CH},{AT,NULL}}',
+        run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 100, \
+            target_regions = '{{FR,CH},{AT,NULL}}',
              target_user_ids = '{NULL}' WHERE flag_key = 'tracker_pro'");
         run(&format!("INSERT INTO crewsnow_ops.user_context VALUES ('{ADA}', true, 'AT')"));
         assert!(on_for("tracker_pro", ADA));
@@ -132,9 +135,8 @@ mod tests {
         lock_flags();
         run("SELECT update_feature_flag('tracker_pro', true, 25, 'ada')");
         run("SELECT update_feature_flag('tracker_pro', true, 25)");
-        run(
-            "UPDATE feature_flags SET updated_at = now() - interval '1 year', last_checked_at = now()",
-        );
+        run("UPDATE feature_flags SET updated_at = now() - interval '1 year', \
+             last_checked_at = now()");
         run("UPDATE feature_flags SET is_enabled = is_enabled");
         assert_eq!(count("SELECT count(*) FROM crewsnow_ops.flag_history"), 1);
         assert_eq!(
@@ -143,10 +145,13 @@ mod tests {
             "updated_at is the trigger's"
         );
         let row = text(
-            "SELECT concat_ws(' ', operation, before ->> 'rollout_percentage', after ->> 'rollout_percentage', updated_by,
-                              session_user_name = session_user, current_user_name = current_user, xid = pg_current_xact_id(),
+            "SELECT concat_ws(' ', operation, before ->> 'rollout_percentage', \
+             after ->> 'rollout_percentage', updated_by,
+                              session_user_name = session_user, current_user_name = current_user,
+                                  xid = pg_current_xact_id(),
                               application_name = current_setting('application_name'),
-                              changed_at = (SELECT updated_at FROM feature_flags WHERE flag_key = 'tracker_pro'))
+                              changed_at = (SELECT updated_at FROM feature_flags
+                                  WHERE flag_key = 'tracker_pro'))
              FROM crewsnow_ops.flag_history",
         );
         assert_eq!(row, "UPDATE 0 25 ada t t t t t");
@@ -168,10 +173,12 @@ mod tests {
         lock_flags();
         for percentage in [10, 20, 30] {
             run(&format!(
-                "UPDATE feature_flags SET rollout_percentage = {percentage} WHERE flag_key = 'tracker_pro'"
+                "UPDATE feature_flags SET rollout_percentage = {percentage} \
+                 WHERE flag_key = 'tracker_pro'"
             ));
         }
-        let ordered = "SELECT count(DISTINCT (after ->> 'updated_at')::timestamptz) FROM crewsnow_ops.flag_history";
+        let ordered = "SELECT count(DISTINCT (after ->> 'updated_at')::timestamptz) \
+            FROM crewsnow_ops.flag_history";
         assert_eq!(count(ordered), 3);
         assert_eq!(count("SELECT count(DISTINCT changed_at) FROM crewsnow_ops.flag_history"), 3);
     }
@@ -184,7 +191,8 @@ mod tests {
         run("INSERT INTO feature_flags (flag_key) VALUES ('ski_lift_map')");
         let state = |moment: &str| {
             text(&format!(
-                "SELECT count(*) || ' ' || coalesce(max(rollout_percentage) FILTER (WHERE flag_key = 'tracker_pro'), -1)
+                "SELECT count(*) || ' ' || coalesce(max(rollout_percentage) \
+                 FILTER (WHERE flag_key = 'tracker_pro'), -1)
                  FROM crewsnow_ops.flag_state_at({moment})"
             ))
         };
@@ -196,7 +204,8 @@ mod tests {
         assert_eq!(state("'infinity'"), "13 25");
         assert_eq!(state("'-infinity'"), "0 -1");
         assert_eq!(state("NULL"), "0 -1");
-        let same = "SELECT count(*) FROM (SELECT * FROM feature_flags EXCEPT SELECT * FROM crewsnow_ops.flag_state_at('infinity')) AS d";
+        let same = "SELECT count(*) FROM (SELECT * FROM feature_flags EXCEPT SELECT * \
+            FROM crewsnow_ops.flag_state_at('infinity')) AS d";
         assert_eq!(count(same), 0);
     }
 
@@ -230,7 +239,8 @@ mod tests {
         assert_eq!(count(&difference), 0);
         assert_eq!(
             count(
-                "SELECT count(*) FROM (SELECT * FROM earlier_history EXCEPT SELECT * FROM crewsnow_ops.flag_history) AS d"
+                "SELECT count(*) FROM (SELECT * FROM earlier_history EXCEPT SELECT * \
+                 FROM crewsnow_ops.flag_history) AS d"
             ),
             0
         );
@@ -247,12 +257,10 @@ mod tests {
     #[pg_test]
     fn every_column_is_restored_even_one_added_later() {
         lock_flags();
-        run(
-            "ALTER TABLE feature_flags ADD COLUMN \"target Platforms\" text[] NOT NULL DEFAULT '{}'",
-        );
-        run(
-            "UPDATE feature_flags SET \"target Platforms\" = '{ios}' WHERE flag_key = 'tracker_pro'",
-        );
+        run("ALTER TABLE feature_flags ADD COLUMN \"target Platforms\" text[] NOT NULL \
+             DEFAULT '{}'");
+        run("UPDATE feature_flags SET \"target Platforms\" = '{ios}' \
+             WHERE flag_key = 'tracker_pro'");
         let row = "SELECT (to_jsonb(f.*) - '{updated_at,last_checked_at}'::text[])::text
                    FROM feature_flags AS f WHERE flag_key IN ('tracker_pro', 'tracker_pro2')";
         let before = text(row);
@@ -262,12 +270,14 @@ mod tests {
         let changes = text(
             "SELECT string_agg(format('%1$I = %2$s', attname, CASE
                  WHEN attname = 'feature_category' THEN quote_literal('beta')
-                 WHEN atttypid = 'text'::regtype THEN format('coalesce(%I, %L) || %L', attname, '', '2')
+                 WHEN atttypid = 'text'::regtype
+                     THEN format('coalesce(%I, %L) || %L', attname, '', '2')
                  WHEN atttypid = 'boolean'::regtype THEN format('NOT %I', attname)
                  WHEN atttypid = 'integer'::regtype THEN format('(%I + 1) %% 100', attname)
                  WHEN atttypid = 'text[]'::regtype THEN format('%I || %L::text', attname, 'x')
                  WHEN atttypid = 'uuid[]'::regtype THEN format('%I || gen_random_uuid()', attname)
-                 WHEN atttypid = 'timestamptz'::regtype THEN format('%I - interval %L', attname, '1 hour')
+                 WHEN atttypid = 'timestamptz'::regtype
+                     THEN format('%I - interval %L', attname, '1 hour')
                  ELSE 'a type that this test does not know' END), ', ')
              FROM pg_attribute
              WHERE attrelid = 'feature_flags'::regclass AND attnum > 0 AND NOT attisdropped
@@ -286,19 +296,17 @@ mod tests {
     #[pg_test]
     fn renaming_moves_no_user() {
         lock_flags();
-        run(
-            "UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 WHERE flag_key = 'tracker_pro'",
-        );
-        run(
-            "CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000)",
-        );
-        run(
-            "CREATE TEMP TABLE before AS SELECT id, is_feature_enabled_for_user('tracker_pro', id) AS is_on FROM users",
-        );
+        run("UPDATE feature_flags SET is_enabled = true, rollout_percentage = 50 \
+             WHERE flag_key = 'tracker_pro'");
+        run("CREATE TEMP TABLE users AS SELECT gen_random_uuid() AS id \
+             FROM generate_series(1, 1000)");
+        run("CREATE TEMP TABLE before AS SELECT id, is_feature_enabled_for_user('tracker_pro', \
+             id) AS is_on FROM users");
         run("UPDATE feature_flags SET flag_key = 'tracker_pro_2' WHERE flag_key = 'tracker_pro'");
         assert_eq!(
             count(
-                "SELECT count(*) FROM before WHERE is_on <> is_feature_enabled_for_user('tracker_pro_2', id)"
+                "SELECT count(*) FROM before WHERE is_on \
+                 <> is_feature_enabled_for_user('tracker_pro_2', id)"
             ),
             0
         );

@@ -15,7 +15,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
 
-/// Columns that the trigger or reviewers maintain: a change of these alone is no change of the flag.
+/// Columns that the trigger or reviewers maintain: a change of these alone is no change of the
+/// flag.
 const BOOKKEEPING: [&str; 2] = ["updated_at", "last_checked_at"];
 
 /// The launch flag that a row from a dump is replacing: its `updated_at` is kept.

@@ -12,7 +12,8 @@ use crate::time::minute::DAY;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-const EXAMPLE: &str = "SELECT crewsnow_ops.accept_finding('public-read policy \"Stations are public\" on public.stations', 'ski resorts are public', now() + interval '90 days');";
+const EXAMPLE: &str = "SELECT crewsnow_ops.accept_finding('public-read policy \"Stations are \
+    public\" on public.stations', 'ski resorts are public', now() + interval '90 days');";
 
 /// Accepts a finding for a time. See the COMMENT on the SQL function.
 ///

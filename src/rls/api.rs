@@ -139,14 +139,16 @@ fn run_day1_database_security_audit() -> Result<String, ErrorReport> {
 
 /// The quals that the server enforces. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22P02 (not an id of a user), 42704 (no such role), 42809 (not a table).
+/// SQLSTATE 22004 (NULL argument), 22P02 (not an id of a user), 42704 (no such role), 42809 (not a
+/// table).
 #[pg_extern(sql = false)]
 fn effective_rls(
     p_relation: Option<pg_sys::Oid>,
     p_role: Option<&str>,
     p_user: Option<&str>,
 ) -> Result<MaterializedRows<9>, ErrorReport> {
-    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.effective_rls('public.messages', 'authenticated', '7ad0e310-c2be-f807-be7c-3ae492be0185');";
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.effective_rls('public.messages', \
+        'authenticated', '7ad0e310-c2be-f807-be7c-3ae492be0185');";
     let relation =
         p_relation.ok_or(ServerError::NullArgument { argument: "p_relation", example: EXAMPLE })?;
     let mut audit = Audit::prepare(Some(relation))?;

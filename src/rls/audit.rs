@@ -141,7 +141,8 @@ impl Audit {
                     Severity::High,
                     Confidence::Proved,
                     format!(
-                        "{role} is exempt from row-level security: it owns the table, is a member of the owner, or has BYPASSRLS."
+                        "{role} is exempt from row-level security: it owns the table, is a member \
+                         of the owner, or has BYPASSRLS."
                     ),
                     format!("{role} is exempt"),
                 ),
@@ -270,8 +271,9 @@ fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys:
 }
 
 /// Downgrades verdicts that rest on facts the audit cannot reproduce. A safe verdict becomes
-/// INCONCLUSIVE if a policy reads a setting outside crewsnow_ops.claims, because clients may set it. A
-/// leak becomes SUSPECTED if a policy reads the connection, which differs from that of a request.
+/// INCONCLUSIVE if a policy reads a setting outside crewsnow_ops.claims, because clients may set
+/// it. A leak becomes SUSPECTED if a policy reads the connection, which differs from that of a
+/// request.
 fn doubt(
     cells: &mut [Cell],
     policies: &[Policy],

@@ -112,7 +112,8 @@ impl SqlError for TelemetryError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::EventsAreAppendOnly => {
-                "To erase a user: UPDATE event_log SET user_id = NULL, ip_address = NULL, user_agent = NULL \
+                "To erase a user: UPDATE event_log SET user_id = NULL, ip_address = NULL, \
+                 user_agent = NULL \
                  WHERE user_id = '…'; \
                  to drop old events: SELECT * FROM crewsnow_ops.apply_event_retention();"
                     .into()

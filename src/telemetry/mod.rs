@@ -1,5 +1,5 @@
-//! Telemetry: Edge Function calls, errors and webhooks. Counts are exact at every instant, and their
-//! cost does not grow with traffic.
+//! Telemetry: Edge Function calls, errors and webhooks. Counts are exact at every instant, and
+//! their cost does not grow with traffic.
 
 pub mod error;
 pub mod ingest;

@@ -11,22 +11,29 @@ mod tests {
     /// On-disk numerics of any length, scale and form decode to the value that SQL shows.
     #[pg_test]
     fn numerics_decode_to_the_value_that_sql_shows() {
-        let sql = "SELECT count(*) FILTER (WHERE is_valid IS DISTINCT FROM (ms >= 0 AND round(ms * 1000000) <= 86400000000000)) || ' '
-                || count(*) FILTER (WHERE is_valid AND longest IS DISTINCT FROM round(ms * 1000000)::float8 / 1e6) || ' of ' || (count(*) > 10000)
+        let sql = "SELECT count(*) FILTER (WHERE is_valid IS DISTINCT FROM (ms >= 0 \
+            AND round(ms * 1000000) <= 86400000000000)) || ' '
+                || count(*) FILTER (WHERE is_valid AND longest IS DISTINCT
+                    FROM round(ms * 1000000)::float8 / 1e6) || ' of ' || (count(*) > 10000)
             FROM (
                 SELECT ms, is_valid, CASE WHEN is_valid THEN (
-                    SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(one.ms), 1) FROM (VALUES (numbers.ms)) AS one (ms)
+                    SELECT crewsnow_ops.sketch_quantile(crewsnow_ops.latency_sketch(one.ms), 1)
+                        FROM (VALUES (numbers.ms)) AS one (ms)
                 ) END AS longest
                 FROM (
-                    SELECT (random() * 10 ^ (random() * 11 - 3))::numeric AS ms FROM generate_series(1, 5000)
-                    UNION ALL SELECT round((random() * 10 ^ (random() * 9))::numeric, (random() * 8)::int) FROM generate_series(1, 5000)
+                    SELECT (random() * 10 ^ (random() * 11 - 3))::numeric AS ms
+                        FROM generate_series(1, 5000)
+                    UNION ALL SELECT round((random() * 10 ^ (random() * 9))::numeric,
+                        (random() * 8)::int) FROM generate_series(1, 5000)
                     UNION ALL SELECT 10::numeric ^ e FROM generate_series(-30, 30) AS e
                     UNION ALL SELECT 10::numeric ^ e / 3 FROM generate_series(-30, 30) AS e
                     UNION ALL SELECT -n::numeric / 7 FROM generate_series(1, 20) AS n
                     UNION ALL SELECT n FROM generate_series(0, 100000, 37) AS n
-                    UNION ALL VALUES (0), (0.0000005), (0.00000049999), (86400000), (86400000.0000004), (86400000.0000005), (1e-200),
+                    UNION ALL VALUES (0), (0.0000005), (0.00000049999), (86400000),
+                        (86400000.0000004), (86400000.0000005), (1e-200),
                         (1e200), (-0.0), ('NaN'), ('Infinity'), ('-Infinity')
-                ) AS numbers (ms), LATERAL (SELECT crewsnow_ops.is_valid_event('x', NULL, ms, '{}', now())) AS v (is_valid)
+                ) AS numbers (ms), LATERAL (SELECT crewsnow_ops.is_valid_event('x', NULL, ms, '{}',
+                    now())) AS v (is_valid)
             ) AS checked";
         assert_eq!(text(sql), "0 0 of true");
     }
@@ -39,29 +46,37 @@ mod tests {
              SELECT 'x', 'status_' || n, CASE n % 4
                 WHEN 0 THEN jsonb_build_object('status_code', n)
                 WHEN 1 THEN jsonb_build_object('status_code', n::text)
-                WHEN 2 THEN jsonb_build_object('a', n, 'status_code', (n::numeric / 100), 'z', '{}'::jsonb)
+                WHEN 2 THEN jsonb_build_object('a', n, 'status_code', (n::numeric / 100), 'z',
+                    '{}'::jsonb)
                 ELSE jsonb_build_object('status', n) END
              FROM generate_series(-600, 6000, 3) AS n",
         )
         .expect("events");
-        let wrong = "SELECT count(*) || ' of ' || (SELECT count(*) FROM event_log WHERE function_name LIKE 'status%')
+        let wrong = "SELECT count(*) || ' of ' || (SELECT count(*) FROM event_log \
+            WHERE function_name LIKE 'status%')
             FROM event_log JOIN edge_functions_monitoring USING (function_name)
-            WHERE function_name LIKE 'status%' AND coalesce(payload ->> 'status_code' LIKE '5%', false)::int <> error_5xx_count";
+            WHERE function_name LIKE 'status%'
+                AND coalesce(payload ->> 'status_code' LIKE '5%', false)::int <> error_5xx_count";
         assert_eq!(text(wrong), "0 of 2201");
     }
 
-    /// A row from a clock that runs ahead keeps its minute in the default partition. The rest of the
-    /// day gets partitions.
+    /// A row from a clock that runs ahead keeps its minute in the default partition. The rest of
+    /// the day gets partitions.
     #[pg_test]
     fn an_early_row_costs_one_minute_of_its_day() {
-        Spi::run("INSERT INTO event_log (event_type, function_name, created_at) VALUES ('x', 'early', date_trunc('day', now(), 'UTC') + interval '36 hours')")
-            .expect("an early row");
+        Spi::run(
+            "INSERT INTO event_log (event_type, function_name, created_at) \
+            VALUES ('x', 'early', date_trunc('day', now(), 'UTC') + interval '36 hours')",
+        )
+        .expect("an early row");
         // In a transaction block the roll-up makes no partitions, so the test calls their function.
         crate::access::as_owner(crate::telemetry::rollup::roll_up::make_partitions)
             .expect("partitions");
-        let bounds = "SELECT string_agg(pg_get_expr(relpartbound, oid), ' ' ORDER BY relname) FROM pg_class
+        let bounds = "SELECT string_agg(pg_get_expr(relpartbound, oid), ' ' ORDER BY relname) \
+            FROM pg_class
             WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_log'::regclass)
-            AND relname LIKE 'event_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD') || '%'";
+            AND relname LIKE 'event_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 day',
+                'YYYYMMDD') || '%'";
         let found = text(bounds);
         assert!(found.contains("12:00:00+00')") && found.contains("12:01:00+00')"), "{found}");
         Spi::run("SELECT * FROM crewsnow_ops.roll_up_events()").expect("a roll-up");
@@ -71,11 +86,13 @@ mod tests {
     fn a_webhook_is_recorded_once() {
         let record = |outcome: &str| {
             let sql = format!(
-                "SELECT crewsnow_ops.record_stripe_webhook('evt_once', 'invoice.paid', {outcome}, 'because')"
+                "SELECT crewsnow_ops.record_stripe_webhook('evt_once', 'invoice.paid', {outcome}, \
+                 'because')"
             );
             let attempts = Spi::get_one::<i32>(&sql).expect("recorded").expect("not NULL");
             let state = text(
-                "SELECT status || ' ' || coalesce(error_message, '-') FROM processed_events WHERE event_id = 'evt_once'",
+                "SELECT status || ' ' || coalesce(error_message, '-') FROM processed_events \
+                 WHERE event_id = 'evt_once'",
             );
             format!("{attempts} {state}")
         };
@@ -96,7 +113,8 @@ mod tests {
     fn erasing_a_user_keeps_counts() {
         Spi::run(
             "INSERT INTO event_log (event_type, function_name, user_id, ip_address, payload)
-             VALUES ('x', 'erased', '11111111-1111-4111-8111-111111111111', '10.0.0.1', '{\"status_code\": 500, \"email\": \"a@b.c\"}')",
+             VALUES ('x', 'erased', '11111111-1111-4111-8111-111111111111', '10.0.0.1',
+                 '{\"status_code\": 500, \"email\": \"a@b.c\"}')",
         )
         .expect("an event");
         Spi::run(
@@ -104,23 +122,30 @@ mod tests {
              WHERE user_id = '11111111-1111-4111-8111-111111111111'",
         )
         .expect("erased");
-        let left = "SELECT total_calls || ' ' || error_5xx_count FROM edge_functions_monitoring WHERE function_name = 'erased'";
+        let left = "SELECT total_calls || ' ' || error_5xx_count FROM edge_functions_monitoring \
+            WHERE function_name = 'erased'";
         assert_eq!(text(left), "1 1");
     }
 
-    const LOG: &str = "SELECT log_system_event('logged', '11111111-1111-4111-8111-111111111111', '{\"a\": 1}', 1.5, 'f')";
-    const CALL: &str = "SELECT crewsnow_ops.record_edge_call('f', 1.5, 503, NULL, '/f', '10.0.0.1', 'curl', '{\"a\": 1}')";
+    const LOG: &str = "SELECT log_system_event('logged', '11111111-1111-4111-8111-111111111111', \
+        '{\"a\": 1}', 1.5, 'f')";
+    const CALL: &str = "SELECT crewsnow_ops.record_edge_call('f', 1.5, 503, NULL, '/f', \
+        '10.0.0.1', 'curl', '{\"a\": 1}')";
 
     /// Makes the partition of today: an insert without the executor needs one.
     fn make_today() {
-        Spi::run("CREATE TABLE today PARTITION OF event_log FOR VALUES FROM ('-infinity') TO ('infinity')")
-            .expect("a partition");
+        Spi::run(
+            "CREATE TABLE today PARTITION OF event_log FOR VALUES \
+            FROM ('-infinity') TO ('infinity')",
+        )
+        .expect("a partition");
         Spi::run("CREATE INDEX ON today USING brin (tx, created_at)").expect("its index");
     }
 
     fn last_event() -> String {
         text(
-            "SELECT concat_ws(' ', tableoid::regclass, event_type, user_id, payload, execution_time_ms, function_name, endpoint, ip_address,
+            "SELECT concat_ws(' ', tableoid::regclass, event_type, user_id, payload, \
+             execution_time_ms, function_name, endpoint, ip_address,
                 user_agent, created_at = now(), tx = txid_current(), id IS NOT NULL)
              FROM event_log ORDER BY ctid DESC LIMIT 1",
         )
@@ -133,7 +158,8 @@ mod tests {
         let logged = "today logged 11111111-1111-4111-8111-111111111111 {\"a\": 1} 1.5 f t t t";
         assert_eq!(last_event(), logged);
         Spi::run(CALL).expect("a call");
-        let called = "today edge_function_call {\"a\": 1, \"status_code\": 503} 1.5 f /f 10.0.0.1 curl t t t";
+        let called = "today edge_function_call {\"a\": 1, \"status_code\": 503} 1.5 f /f 10.0.0.1 \
+            curl t t t";
         assert_eq!(last_event(), called);
         // With a trigger, even one that does nothing, both inserts go through SQL.
         Spi::run(
@@ -181,7 +207,8 @@ mod tests {
         );
         Spi::run("DROP INDEX by_type").expect("as it was");
         with(
-            "CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('test.fired', 'true', true); RETURN NULL; END$$;
+            "CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM \
+             set_config('test.fired', 'true', true); RETURN NULL; END$$;
              CREATE TRIGGER mark AFTER INSERT ON today FOR EACH ROW EXECUTE FUNCTION mark()",
             "SELECT current_setting('test.fired')",
         );
@@ -193,13 +220,15 @@ mod tests {
         );
         Spi::run("DROP TRIGGER mark ON event_log").expect("as it was");
         with(
-            "CREATE TABLE archive (event_type text); CREATE RULE archive AS ON INSERT TO event_log DO ALSO INSERT INTO archive VALUES (new.event_type)",
+            "CREATE TABLE archive (event_type text); CREATE RULE archive AS ON INSERT TO \
+             event_log DO ALSO INSERT INTO archive VALUES (new.event_type)",
             "SELECT (count(*) = 1)::text FROM archive",
         );
         Spi::run("DROP RULE archive ON event_log").expect("as it was");
         with(
             "ALTER TABLE event_log ALTER execution_time_ms TYPE numeric(8, 0)",
-            "SELECT (max(execution_time_ms) = 2 AND min(execution_time_ms) = 2)::text FROM event_log",
+            "SELECT (max(execution_time_ms) = 2 AND min(execution_time_ms) = 2)::text \
+             FROM event_log",
         );
         Spi::run("ALTER TABLE event_log ALTER execution_time_ms TYPE numeric").expect("as it was");
         with(
@@ -223,7 +252,8 @@ mod tests {
         make_today();
         Spi::run(
             "ALTER TABLE event_log DROP CONSTRAINT event_log_check, ADD CONSTRAINT event_log_check
-             CHECK (crewsnow_ops.is_valid_event(event_type, function_name, execution_time_ms, payload, created_at) AND event_type <> 'logged')",
+             CHECK (crewsnow_ops.is_valid_event(event_type, function_name, execution_time_ms,
+                 payload, created_at) AND event_type <> 'logged')",
         )
         .expect("a constraint");
         Spi::run(LOG).expect("refused");
@@ -246,7 +276,8 @@ mod tests {
     #[pg_test(error = "new row violates row-level security policy for table \"event_log\"")]
     fn policies_are_enforced() {
         set_role(
-            "GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL SECURITY",
+            "GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL \
+             SECURITY",
         );
         Spi::run(LOG).expect("refused");
     }

@@ -25,7 +25,8 @@ const HIDDEN: [&str; 11] = [
 pub fn status(client: &mut Client, metric: &str) -> String {
     let sql = format!(
         "SELECT string_agg(status, ' ' ORDER BY rank)
-         FROM (SELECT status, min(severity_rank) AS rank FROM performance_health_check() WHERE metric = '{metric}' GROUP BY status) AS s"
+         FROM (SELECT status, min(severity_rank) AS rank FROM performance_health_check()
+             WHERE metric = '{metric}' GROUP BY status) AS s"
     );
     value(client, &sql)
 }
@@ -33,7 +34,8 @@ pub fn status(client: &mut Client, metric: &str) -> String {
 /// A column of a check's worst row.
 pub fn worst(client: &mut Client, metric: &str, column: &str) -> String {
     let sql = format!(
-        "SELECT {column} FROM performance_health_check() WHERE metric = '{metric}' ORDER BY severity_rank LIMIT 1"
+        "SELECT {column} FROM performance_health_check() WHERE metric = '{metric}' \
+         ORDER BY severity_rank LIMIT 1"
     );
     value(client, &sql)
 }
@@ -61,7 +63,8 @@ pub fn run_each(client: &mut Client, statements: &str) {
 pub fn let_time_pass(client: &mut Client, interval: &str) {
     run(
         client,
-        "SET allow_system_table_mods = on; CREATE TABLE IF NOT EXISTS original_views (name text PRIMARY KEY, definition text)",
+        "SET allow_system_table_mods = on; CREATE TABLE IF NOT EXISTS original_views (name text \
+         PRIMARY KEY, definition text)",
     );
     for (view, columns) in [
         ("pg_stat_activity", &["s.xact_start", "s.query_start", "s.state_change"][..]),
@@ -69,7 +72,8 @@ pub fn let_time_pass(client: &mut Client, interval: &str) {
         ("pg_locks", &["l.waitstart"]),
     ] {
         let keep = format!(
-            "INSERT INTO original_views VALUES ('{view}', pg_get_viewdef('pg_catalog.{view}'::regclass)) ON CONFLICT DO NOTHING"
+            "INSERT INTO original_views VALUES ('{view}', \
+             pg_get_viewdef('pg_catalog.{view}'::regclass)) ON CONFLICT DO NOTHING"
         );
         run(client, &keep);
         let mut definition =
@@ -96,7 +100,8 @@ fn a_plain_reader_never_gets_a_false_ok() {
     let mut a = cluster.create_database("health");
     run(
         &mut a,
-        "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); CREATE TABLE t (id serial)",
+        "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); CREATE \
+         TABLE t (id serial)",
     );
     let mut idle = cluster.connect("health");
     run(&mut idle, "BEGIN; SELECT txid_current()");
@@ -106,7 +111,8 @@ fn a_plain_reader_never_gets_a_false_ok() {
     let found = rows(
         &mut b,
         &format!(
-            "SELECT metric, status FROM performance_health_check() WHERE {hidden} ORDER BY metric COLLATE \"C\""
+            "SELECT metric, status FROM performance_health_check() WHERE {hidden} \
+             ORDER BY metric COLLATE \"C\""
         ),
     );
     assert_eq!(
@@ -120,7 +126,8 @@ fn a_plain_reader_never_gets_a_false_ok() {
         let status = status(&mut b, metric);
         assert!(!status.contains("OK"), "{metric}: {status}");
     }
-    let reasons = "SELECT count(*) FROM performance_health_check() WHERE status = 'SKIPPED' AND (evidence IS NULL OR recommendation IS NULL)";
+    let reasons = "SELECT count(*) FROM performance_health_check() WHERE status = 'SKIPPED' \
+        AND (evidence IS NULL OR recommendation IS NULL)";
     assert_eq!(value(&mut b, reasons), "0", "a SKIPPED row has its reason");
     assert_eq!(
         value(
@@ -143,12 +150,14 @@ fn a_plain_reader_never_gets_a_false_ok() {
     // The next commands of SKIPPED rows help.
     let commands = rows(
         &mut b,
-        "SELECT DISTINCT next_command FROM performance_health_check() WHERE status = 'SKIPPED' AND next_command LIKE 'GRANT %'",
+        "SELECT DISTINCT next_command FROM performance_health_check() WHERE status = 'SKIPPED' \
+         AND next_command LIKE 'GRANT %'",
     );
     assert!(commands.len() >= 3, "{commands:?}");
     run(&mut a, &commands.join(";"));
     let still = format!(
-        "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND ({hidden} OR {})",
+        "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' \
+         AND ({hidden} OR {})",
         metric_in(&["Sequences", "Xmin Horizon"])
     );
     assert_eq!(rows(&mut b, &still), Vec::<String>::new());
@@ -187,7 +196,8 @@ fn assert_reports_are_read_only(client: &mut Client, name: &str) {
     let skipped = rows(
         client,
         "SELECT metric, evidence FROM crewsnow_ops.full_health_check()
-         WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures' AND evidence !~ '7 days|days are needed|statistics are'",
+         WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'
+             AND evidence !~ '7 days|days are needed|statistics are'",
     );
     assert_eq!(skipped, Vec::<String>::new(), "{name}");
     run(client, "ROLLBACK");
@@ -207,7 +217,8 @@ fn health_reports_write_nothing() {
     // No transaction id is assigned, though each check runs in a subtransaction.
     run(
         &mut a,
-        "BEGIN; SELECT * FROM performance_health_check(); SELECT * FROM crewsnow_ops.full_health_check()",
+        "BEGIN; SELECT * FROM performance_health_check(); SELECT * \
+         FROM crewsnow_ops.full_health_check()",
     );
     assert_eq!(value(&mut a, "SELECT txid_current_if_assigned() IS NULL"), "t");
     // The settings of the caller are restored.
@@ -217,11 +228,15 @@ fn health_reports_write_nothing() {
     );
     run(&mut a, "ROLLBACK");
     // Rows come in the order of urgency, and ranks have no gaps.
-    let order = "SELECT bool_and(severity_rank = n) AND array_agg(status ORDER BY n) = array_agg(status ORDER BY array_position(ARRAY['CRITICAL', 'WARNING', 'SKIPPED', 'OK'], status))
-        FROM performance_health_check() WITH ORDINALITY AS h (m, v, t, status, r, severity_rank, o, e, s, c, n)";
+    let order = "SELECT bool_and(severity_rank = n) AND array_agg(status \
+        ORDER BY n) = array_agg(status
+            ORDER BY array_position(ARRAY['CRITICAL', 'WARNING', 'SKIPPED', 'OK'], status))
+        FROM performance_health_check()
+            WITH ORDINALITY AS h (m, v, t, status, r, severity_rank, o, e, s, c, n)";
     assert_eq!(value(&mut a, order), "t");
     let contract = "SELECT count(DISTINCT metric) FROM performance_health_check()
-        WHERE metric IN ('Active Connections', 'Avg Query Time', 'Slow Queries', 'KPI Freshness') AND threshold ~ '^< (50|200 ms|10|2 hours)$'";
+        WHERE metric IN ('Active Connections', 'Avg Query Time', 'Slow Queries', 'KPI Freshness')
+            AND threshold ~ '^< (50|200 ms|10|2 hours)$'";
     assert_eq!(value(&mut a, contract), "4", "the contract's metrics and limits");
 }
 
@@ -250,7 +265,8 @@ fn health_reports_work_on_a_standby() {
     // Commits wait for two standbys, and one is connected.
     run_each(
         &mut a,
-        "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT pg_reload_conf()",
+        "ALTER SYSTEM SET synchronous_standby_names = 'FIRST 2 (nobody, \"*\")'; SELECT \
+         pg_reload_conf()",
     );
     wait_until("the setting", || status(&mut a, "Replication") == "CRITICAL");
     assert_eq!(
@@ -296,7 +312,8 @@ fn health_reports_work_on_a_standby() {
     );
     run(
         &mut b,
-        "UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '1 minute'",
+        "UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '1 \
+         minute'",
     );
     assert_eq!(status(&mut b, "Replay"), "OK");
     assert!(
@@ -312,11 +329,14 @@ fn a_crash_makes_no_index_look_unused() {
     let mut a = cluster.create_database("health");
     run(
         &mut a,
-        "CREATE TABLE used (id int) WITH (fillfactor = 10); INSERT INTO used SELECT generate_series(1, 600000);
-         CREATE INDEX used_id ON used (id); SET enable_seqscan = off; SELECT count(*) FROM used WHERE id < 10",
+        "CREATE TABLE used (id int) WITH (fillfactor = 10); INSERT INTO used SELECT \
+         generate_series(1, 600000);
+         CREATE INDEX used_id ON used (id); SET enable_seqscan = off;
+         SELECT count(*) FROM used WHERE id < 10",
     );
     run(&mut a, "VACUUM ANALYZE used");
-    let unused = "SELECT status || coalesce(' ' || evidence, '') FROM crewsnow_ops.full_health_check() WHERE metric = 'Unused Indexes'";
+    let unused = "SELECT status || coalesce(' ' || evidence, '') \
+        FROM crewsnow_ops.full_health_check() WHERE metric = 'Unused Indexes'";
     // The query of the check, satisfied with statistics of five seconds instead of seven days.
     let sql = std::fs::read_to_string(root().join("sql/health/full/unused_indexes.sql"))
         .expect("the check");
@@ -327,7 +347,8 @@ fn a_crash_makes_no_index_look_unused() {
     );
     run(
         &mut a,
-        "SELECT crewsnow_ops.sample_health(); UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '1 minute'",
+        "SELECT crewsnow_ops.sample_health(); UPDATE crewsnow_ops.health_samples \
+         SET sampled_at = sampled_at - interval '1 minute'",
     );
     assert!(worst(&mut a, "Rollbacks", "since").starts_with("last"), "a rate of the window");
     wait_until("five seconds of statistics", || value(&mut a, &sql) == "OK");
@@ -359,9 +380,12 @@ fn each_call_reads_current_statistics() {
     let mut a = cluster.create_database("health");
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'newcomer'";
     let seen = [
-        "SELECT coalesce(sum(connections), 0) FROM crewsnow_ops.connections WHERE application_name = 'newcomer'",
-        "SELECT coalesce(sum(connection_count), 0) FROM connection_monitoring WHERE state = 'idle in transaction'",
-        "SELECT split_part(evidence, ', ', 3) FROM performance_health_check() WHERE metric = 'Connections'",
+        "SELECT coalesce(sum(connections), 0) FROM crewsnow_ops.connections \
+         WHERE application_name = 'newcomer'",
+        "SELECT coalesce(sum(connection_count), 0) FROM connection_monitoring \
+         WHERE state = 'idle in transaction'",
+        "SELECT split_part(evidence, ', ', 3) FROM performance_health_check() \
+         WHERE metric = 'Connections'",
     ];
     for (i, sql) in seen.iter().enumerate() {
         run(&mut a, "BEGIN");
@@ -387,14 +411,16 @@ fn a_failing_check_is_one_skipped_row() {
     let mut a = cluster.create_database("health");
     let count = "SELECT count(DISTINCT metric) FROM performance_health_check()";
     let all = value(&mut a, count);
-    let skipped = "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'";
+    let skipped = "SELECT metric, evidence FROM performance_health_check() \
+        WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'";
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
     let columns =
         value(&mut a, "SELECT pg_get_function_result('crewsnow_ops.blocking_tree_now'::regproc)");
     // The check reads this function, which a superuser can replace.
     let tree = |body: &str| {
         format!(
-            "CREATE OR REPLACE FUNCTION crewsnow_ops.blocking_tree_now() RETURNS {columns} LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
+            "CREATE OR REPLACE FUNCTION crewsnow_ops.blocking_tree_now() RETURNS {columns} \
+             LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
         )
     };
     run(&mut a, &tree("RAISE EXCEPTION 'out of order' USING ERRCODE = 'XX001'"));
@@ -445,7 +471,8 @@ fn a_failing_check_is_one_skipped_row() {
     // Without earlier samples, rates cover the lifetime; no check is SKIPPED for that.
     run(
         &mut lock,
-        "BEGIN; LOCK TABLE crewsnow_ops.health_samples, crewsnow_ops.statement_samples IN ACCESS EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE crewsnow_ops.health_samples, crewsnow_ops.statement_samples IN ACCESS \
+         EXCLUSIVE MODE",
     );
     assert_eq!(value(&mut a, count), all);
     assert_eq!(rows(&mut a, skipped), Vec::<String>::new());
@@ -457,7 +484,8 @@ fn a_failing_check_is_one_skipped_row() {
     );
     let unknown = rows(
         &mut a,
-        "SELECT metric FROM performance_health_check() WHERE evidence LIKE '%pg_stat_wal%' AND status = 'SKIPPED' ORDER BY 1",
+        "SELECT metric FROM performance_health_check() WHERE evidence LIKE '%pg_stat_wal%' \
+         AND status = 'SKIPPED' ORDER BY 1",
     );
     assert_eq!(
         unknown,

@@ -19,7 +19,8 @@ fn connect_named(cluster: &Cluster, user: &str, application: &str) -> Client {
 fn terminate(session: &mut Client) -> String {
     value(
         session,
-        "SELECT format('SELECT crewsnow_ops.terminate_session(%s, %L)', pid, backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+        "SELECT format('SELECT crewsnow_ops.terminate_session(%s, %L)', pid, backend_start) \
+         FROM pg_stat_activity WHERE pid = pg_backend_pid()",
     )
 }
 
@@ -29,7 +30,8 @@ fn session_actions_end_the_intended_sessions_only() {
     let mut a = cluster.create_database("actions");
     run(
         &mut a,
-        "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator'); CREATE ROLE app LOGIN; CREATE ROLE job LOGIN;
+        "CREATE ROLE op LOGIN; SELECT crewsnow_ops.grant_access('op', 'operator'); CREATE ROLE \
+         app LOGIN; CREATE ROLE job LOGIN;
          CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')",
     );
     check_terminate_session(&cluster, &mut a);
@@ -59,7 +61,8 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
         "42501",
         "a reader may not end sessions"
     );
-    let checkpointer = "SELECT format('SELECT crewsnow_ops.terminate_session(%s, %L)', pid, backend_start) FROM pg_stat_activity WHERE backend_type = ";
+    let checkpointer = "SELECT format('SELECT crewsnow_ops.terminate_session(%s, %L)', pid, \
+        backend_start) FROM pg_stat_activity WHERE backend_type = ";
     let other_call = value(a, &format!("{checkpointer}'checkpointer'"));
     assert_eq!(sqlstate(&mut op, &other_call), "22023", "a background process");
     // A replication client that streams.
@@ -82,7 +85,8 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
     }
     run(
         a,
-        "SELECT * FROM crewsnow_ops.disconnect_sessions(p_older_than => '1 microsecond', p_application => 'pg_receivewal', p_include_superusers => true, p_dry_run => false)",
+        "SELECT * FROM crewsnow_ops.disconnect_sessions(p_older_than => '1 microsecond', \
+         p_application => 'pg_receivewal', p_include_superusers => true, p_dry_run => false)",
     );
     assert!(
         receiver.try_wait().expect("its state").is_none(),
@@ -106,7 +110,8 @@ fn check_terminate_session(cluster: &Cluster, a: &mut Client) {
     assert_eq!(
         rows(
             a,
-            "SELECT asked_by, pid, role_name, application_name, database, state, was_there FROM crewsnow_ops.session_actions"
+            "SELECT asked_by, pid, role_name, application_name, database, state, was_there \
+             FROM crewsnow_ops.session_actions"
         ),
         [format!("op|{pid}|app|web|actions|idle|t")]
     );
@@ -208,7 +213,8 @@ fn check_disconnect_sessions(cluster: &Cluster, a: &mut Client) {
     assert_eq!(
         rows(
             a,
-            "SELECT asked_by, role_name, application_name, database, count(*) FROM crewsnow_ops.session_actions GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"
+            "SELECT asked_by, role_name, application_name, database, count(*) \
+             FROM crewsnow_ops.session_actions GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"
         ),
         [
             "op|app|web|actions|2",

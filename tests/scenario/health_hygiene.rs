@@ -6,7 +6,8 @@ use postgres::Client;
 
 fn found(client: &mut Client, metric: &str) -> Vec<String> {
     let sql = format!(
-        "SELECT status || ' ' || coalesce(object, evidence, '') FROM crewsnow_ops.full_health_check()
+        "SELECT status || ' ' || coalesce(object, evidence, '') \
+         FROM crewsnow_ops.full_health_check()
          WHERE metric = '{metric}' ORDER BY object"
     );
     rows(client, &sql)
@@ -15,7 +16,8 @@ fn found(client: &mut Client, metric: &str) -> Vec<String> {
 /// Runs the next command of the worst row of a check.
 fn run_next_command(client: &mut Client, metric: &str) {
     let sql = format!(
-        "SELECT next_command FROM crewsnow_ops.full_health_check() WHERE metric = '{metric}' ORDER BY severity_rank LIMIT 1"
+        "SELECT next_command FROM crewsnow_ops.full_health_check() WHERE metric = '{metric}' \
+         ORDER BY severity_rank LIMIT 1"
     );
     let command = value(client, &sql);
     for line in command.lines() {
@@ -30,23 +32,31 @@ fn neglected_objects_are_reported() {
     let mut a = cluster.create_database("health");
     run(
         &mut a,
-        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent SELECT generate_series(1, 20000); ANALYZE parent;
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent SELECT generate_series(1, \
+         20000); ANALYZE parent;
          CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent, s text);
-         INSERT INTO child SELECT 1800000000 + i, i, md5(i::text) FROM generate_series(1, 20000) AS i;
+         INSERT INTO child SELECT 1800000000 + i, i, md5(i::text)
+             FROM generate_series(1, 20000) AS i;
          CREATE INDEX once ON child (s); CREATE INDEX twice ON child (s); ANALYZE child;
-         CREATE TABLE pair (id bigint PRIMARY KEY, x int, y int); CREATE INDEX short ON pair (x); CREATE INDEX long ON pair (x, y);
+         CREATE TABLE pair (id bigint PRIMARY KEY, x int, y int); CREATE INDEX short ON pair (x);
+         CREATE INDEX long ON pair (x, y);
          CREATE TABLE alike (id bigint PRIMARY KEY, s text, n int); CREATE INDEX plain ON alike (s);
-         CREATE INDEX partial ON alike (s) WHERE n > 0; CREATE INDEX lowered ON alike (lower(s)); CREATE INDEX uppered ON alike (upper(s));
-         CREATE INDEX descending ON alike (s DESC); CREATE INDEX pattern ON alike (s text_pattern_ops);
-         CREATE INDEX posix ON alike (s COLLATE \"POSIX\"); CREATE INDEX hashed ON alike USING hash (s);
+         CREATE INDEX partial ON alike (s) WHERE n > 0; CREATE INDEX lowered ON alike (lower(s));
+         CREATE INDEX uppered ON alike (upper(s));
+         CREATE INDEX descending ON alike (s DESC);
+         CREATE INDEX pattern ON alike (s text_pattern_ops);
+         CREATE INDEX posix ON alike (s COLLATE \"POSIX\"); CREATE INDEX hashed ON alike USING \
+             hash (s);
          CREATE INDEX covering ON alike (n) INCLUDE (s);
          CREATE INDEX copied ON alike (n, id); CREATE UNIQUE INDEX sole ON alike (n, id);
          CREATE TABLE other (id bigint PRIMARY KEY, s text); CREATE INDEX elsewhere ON other (s);
          ALTER TABLE child ADD CONSTRAINT positive CHECK (id > 0) NOT VALID;
          CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-         CREATE TRIGGER off AFTER INSERT ON child EXECUTE FUNCTION nothing(); ALTER TABLE child DISABLE TRIGGER off;
+         CREATE TRIGGER off AFTER INSERT ON child EXECUTE FUNCTION nothing();
+         ALTER TABLE child DISABLE TRIGGER off;
          CREATE UNLOGGED TABLE volatile (id int PRIMARY KEY);
-         CREATE TABLE nameless (s text); INSERT INTO nameless SELECT 'x' FROM generate_series(1, 20000);
+         CREATE TABLE nameless (s text);
+         INSERT INTO nameless SELECT 'x' FROM generate_series(1, 20000);
          CREATE TABLE counted (id smallserial PRIMARY KEY); SELECT setval('counted_id_seq', 32700)",
     );
     for (metric, expected) in [
@@ -79,7 +89,8 @@ fn neglected_objects_are_reported() {
     }
     run(
         &mut a,
-        "SET allow_system_table_mods = on; UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'plpgsql'",
+        "SET allow_system_table_mods = on; UPDATE pg_extension SET extversion = '0.0.9' \
+         WHERE extname = 'plpgsql'",
     );
     assert_eq!(found(&mut a, "Extension Versions"), ["WARNING extension plpgsql"]);
     run(&mut a, "UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'plpgsql'");
@@ -123,7 +134,8 @@ fn usage_checks_need_a_week_of_statistics() {
     let mut a = cluster.create_database("health");
     run(
         &mut a,
-        "CREATE TABLE large (s text); INSERT INTO large SELECT lpad(i::text, 480, md5(i::text)) FROM generate_series(1, 240000) AS i;
+        "CREATE TABLE large (s text); INSERT INTO large SELECT lpad(i::text, 480, md5(i::text)) \
+         FROM generate_series(1, 240000) AS i;
          CREATE INDEX large_s ON large (s); DELETE FROM large WHERE ctid > '(100,0)'; ANALYZE large",
     );
     assert_eq!(found(&mut a, "Table Bloat"), ["WARNING table public.large"]);
@@ -136,16 +148,19 @@ fn usage_checks_need_a_week_of_statistics() {
     }
     run(
         &mut a,
-        "CREATE TABLE read (id int); INSERT INTO read SELECT generate_series(1, 20000); ANALYZE read;
+        "CREATE TABLE read (id int); INSERT INTO read SELECT generate_series(1, 20000); ANALYZE \
+         read;
          DO $$ BEGIN FOR i IN 1 .. 1001 LOOP PERFORM count(*) FROM read; END LOOP; END $$",
     );
     // A server eight days later.
-    let definition = "SELECT replace(pg_get_viewdef('pg_catalog.pg_stat_bgwriter'::regclass), ' AS stats_reset', ' - interval ''8 days'' AS stats_reset')";
+    let definition = "SELECT replace(pg_get_viewdef('pg_catalog.pg_stat_bgwriter'::regclass), ' \
+        AS stats_reset', ' - interval ''8 days'' AS stats_reset')";
     let definition = value(&mut a, definition);
     run(
         &mut a,
         &format!(
-            "SET allow_system_table_mods = on; CREATE OR REPLACE VIEW pg_catalog.pg_stat_bgwriter AS {definition}"
+            "SET allow_system_table_mods = on; CREATE OR REPLACE VIEW pg_catalog.pg_stat_bgwriter \
+             AS {definition}"
         ),
     );
     assert_eq!(found(&mut a, used[0]), ["WARNING index public.large_s"]);

@@ -57,7 +57,8 @@ fn full_disks_are_reported() {
     }
     let row_of = |name: &str| {
         format!(
-            "SELECT status, current_value FROM performance_health_check() WHERE object = 'tablespace {name}' AND metric = 'Disk Space'"
+            "SELECT status, current_value FROM performance_health_check() \
+             WHERE object = 'tablespace {name}' AND metric = 'Disk Space'"
         )
     };
     assert_eq!(rows(&mut a, &row_of("space")), ["OK|0 % used, 0.0 GB free"]);
@@ -102,12 +103,14 @@ fn busy_autovacuum_workers_are_reported() {
     assert_eq!(status(&mut a, metric), "OK");
     run(
         &mut a,
-        "CREATE TABLE slow (id int) WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_freeze_max_age = 100000);
+        "CREATE TABLE slow (id int) WITH (autovacuum_vacuum_cost_delay = 100, \
+         autovacuum_vacuum_cost_limit = 1, autovacuum_freeze_max_age = 100000);
          INSERT INTO slow SELECT generate_series(1, 300000); DELETE FROM slow WHERE id % 2 = 0",
     );
     // The worker finishes other tables soon.
     let busy = "SELECT count(*) FROM performance_health_check()
-        WHERE metric = 'Autovacuum Workers' AND status = 'WARNING' AND current_value = '1 of 1 workers busy'
+        WHERE metric = 'Autovacuum Workers' AND status = 'WARNING'
+            AND current_value = '1 of 1 workers busy'
             AND evidence ~ '^pid \\d+ in health since .*: autovacuum: VACUUM (ANALYZE )?public.slow$'";
     wait_until("the worker is busy", || value(&mut a, busy) == "1");
     assert!(worst(&mut a, metric, "recommendation").starts_with("Other tables wait"));
@@ -120,7 +123,8 @@ fn busy_autovacuum_workers_are_reported() {
     );
     run(
         &mut a,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE backend_type = 'autovacuum worker'",
     );
     wait_until("another kind of vacuum", || {
         worst(&mut a, metric, "evidence").contains("(to prevent wraparound)")
@@ -145,7 +149,8 @@ fn busy_autovacuum_workers_are_reported() {
     assert_eq!(value(&mut a, &look.replace('*', "backend_type")), "autovacuum worker");
     run(&mut a, "ALTER SYSTEM SET autovacuum = off");
     run(&mut a, "SELECT pg_reload_conf()");
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'";
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+        WHERE backend_type = 'autovacuum worker'";
     wait_until("its end", || value(&mut a, end) == "0");
     assert_eq!(waiter.join().expect("the waiter"), None);
 }
@@ -167,7 +172,8 @@ fn multixact_wraparound_is_reported() {
     must_run(server_command("pg_resetwal").args(["-m", "1450049536,1", "-D"]).arg(&data));
     cluster.boot();
     let mut a = cluster.connect("health");
-    let row = "SELECT status, next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
+    let row = "SELECT status, next_command FROM performance_health_check() \
+        WHERE metric = 'Wraparound' AND object = 'database health'";
     assert_eq!(rows(&mut a, row), ["CRITICAL|VACUUM (FREEZE, VERBOSE);"]);
     let evidence = worst(&mut a, "Wraparound", "evidence");
     assert!(evidence.contains(" transactions, 1450049535 multixacts;"), "{evidence}");
@@ -184,12 +190,14 @@ fn all_checks_together_take_at_most_five_seconds() {
     let all = value(&mut a, metrics);
     let slow = value(
         &mut a,
-        "SELECT replace(pg_get_viewdef('pg_catalog.pg_stat_activity'::regclass), 'FROM (', 'FROM ((SELECT pg_sleep(2) OFFSET 0) AS slow CROSS JOIN ')",
+        "SELECT replace(pg_get_viewdef('pg_catalog.pg_stat_activity'::regclass), 'FROM (', 'FROM \
+         ((SELECT pg_sleep(2) OFFSET 0) AS slow CROSS JOIN ')",
     );
     run(
         &mut a,
         &format!(
-            "SET allow_system_table_mods = on; CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity AS {slow}"
+            "SET allow_system_table_mods = on; CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity \
+             AS {slow}"
         ),
     );
     let started = Instant::now();
@@ -199,10 +207,12 @@ fn all_checks_together_take_at_most_five_seconds() {
     assert_eq!(value(&mut a, "SELECT count(DISTINCT metric) FROM found"), all);
     // Four checks took 1 s, a fifth the rest, and a sixth perhaps the last fraction of a
     // millisecond.
-    let stopped = "SELECT count(*) FROM found WHERE status = 'SKIPPED' AND evidence ~ '^it took longer than \\d+ ms and was stopped$'";
+    let stopped = "SELECT count(*) FROM found WHERE status = 'SKIPPED' \
+        AND evidence ~ '^it took longer than \\d+ ms and was stopped$'";
     let stopped = value(&mut a, stopped);
     assert!(stopped == "5" || stopped == "6", "{stopped}");
-    let late = "SELECT metric FROM found WHERE status = 'SKIPPED' AND evidence = 'earlier checks took all of the report''s 5000 ms' ORDER BY severity_rank";
+    let late = "SELECT metric FROM found WHERE status = 'SKIPPED' \
+        AND evidence = 'earlier checks took all of the report''s 5000 ms' ORDER BY severity_rank";
     let late = rows(&mut a, late);
     // The plans decide which checks sleep, because an empty join never gets that far. The last two
     // are always late.
@@ -225,7 +235,8 @@ fn unread_sequences_are_skipped() {
     // More sequences than the fast check reads: the used ones come first.
     run(
         &mut a,
-        "DO $$ BEGIN FOR i IN 1 .. 210 LOOP EXECUTE format('CREATE SEQUENCE s%s AS int', i); END LOOP; END $$",
+        "DO $$ BEGIN FOR i IN 1 .. 210 LOOP EXECUTE format('CREATE SEQUENCE s%s AS int', i); END \
+         LOOP; END $$",
     );
     assert_eq!(status(&mut a, "Sequences"), "SKIPPED");
     run(
@@ -233,12 +244,14 @@ fn unread_sequences_are_skipped() {
         "SELECT setval('s210', 2147483646) FROM generate_series(1, 100)",
     );
     wait_until("its use is counted", || status(&mut a, "Sequences") == "CRITICAL SKIPPED");
-    let next = "SELECT next_command FROM performance_health_check() WHERE metric = 'Sequences' AND status = 'SKIPPED'";
+    let next = "SELECT next_command FROM performance_health_check() WHERE metric = 'Sequences' \
+        AND status = 'SKIPPED'";
     let next = value(&mut a, next);
     assert_eq!(value(&mut a, &next.replace('*', "object")), "sequence public.s210");
     run(
         &mut a,
-        "DO $$ BEGIN FOR i IN 201 .. 210 LOOP EXECUTE format('DROP SEQUENCE s%s', i); END LOOP; END $$",
+        "DO $$ BEGIN FOR i IN 201 .. 210 LOOP EXECUTE format('DROP SEQUENCE s%s', i); END LOOP; \
+         END $$",
     );
     assert_eq!(status(&mut a, "Sequences"), "OK");
 }

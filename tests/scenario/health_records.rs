@@ -39,7 +39,8 @@ fn rates_cover_the_time_since_a_comparable_sample() {
     assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "t");
     run(
         &mut a,
-        "UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '6 minutes' WHERE sampled_at > now() - interval '1 minute'",
+        "UPDATE crewsnow_ops.health_samples SET sampled_at = sampled_at - interval '6 minutes' \
+         WHERE sampled_at > now() - interval '1 minute'",
     );
     assert_eq!(since(&mut a), "last 6 min");
     // After a reset the counters do not compare.
@@ -60,13 +61,15 @@ fn rates_cover_the_time_since_a_comparable_sample() {
     run(&mut a, "INSERT INTO crewsnow_ops.health_samples VALUES (now() + interval '1 day', '{}')");
     run(
         &mut a,
-        "INSERT INTO crewsnow_ops.statement_samples VALUES (now() - interval '3 hours', '{}', '{}', '{}', '{}')",
+        "INSERT INTO crewsnow_ops.statement_samples VALUES (now() - interval '3 hours', '{}', \
+         '{}', '{}', '{}')",
     );
     assert_eq!(value(&mut op, "SELECT crewsnow_ops.sample_health()"), "t");
     assert_eq!(
         rows(
             &mut a,
-            "SELECT count(*), count(*) FILTER (WHERE sampled_at > now()), (SELECT count(*) FROM crewsnow_ops.statement_samples) FROM crewsnow_ops.health_samples"
+            "SELECT count(*), count(*) FILTER (WHERE sampled_at > now()), (SELECT count(*) \
+             FROM crewsnow_ops.statement_samples) FROM crewsnow_ops.health_samples"
         ),
         ["2|0|0"],
         "the last sample, and the one of 56 minutes ago"
@@ -104,7 +107,8 @@ fn refreshes_are_recorded() {
     run_each(
         &mut a,
         &format!(
-            "{age} '3 hours'; BEGIN; REFRESH MATERIALIZED VIEW kpi; REFRESH MATERIALIZED VIEW before; ROLLBACK"
+            "{age} '3 hours'; BEGIN; REFRESH MATERIALIZED VIEW kpi; REFRESH MATERIALIZED VIEW \
+             before; ROLLBACK"
         ),
     );
     assert_eq!(status(&mut a, metric), "WARNING");
@@ -116,7 +120,8 @@ fn refreshes_are_recorded() {
     run(
         &mut a,
         &format!(
-            "{age} '3 hours' WHERE relid = 'kpi'::regclass; CREATE ROLE owner LOGIN; ALTER MATERIALIZED VIEW kpi OWNER TO owner"
+            "{age} '3 hours' WHERE relid = 'kpi'::regclass; CREATE ROLE owner LOGIN; ALTER \
+             MATERIALIZED VIEW kpi OWNER TO owner"
         ),
     );
     run(&mut cluster.connect_as("owner", "health"), "REFRESH MATERIALIZED VIEW kpi");
@@ -132,7 +137,8 @@ fn refreshes_are_recorded() {
             "0",
             "{copy}: samples are not dumped"
         );
-        let records = "SELECT count(*) FROM crewsnow_ops.matview_refreshes AS r JOIN pg_class AS c ON c.oid = r.relid WHERE c.relname IN ('kpi', 'before')";
+        let records = "SELECT count(*) FROM crewsnow_ops.matview_refreshes AS r JOIN pg_class AS \
+            c ON c.oid = r.relid WHERE c.relname IN ('kpi', 'before')";
         assert_eq!(value(&mut restored, records), "2", "{copy}");
         assert_eq!(status(&mut restored, metric), "OK", "{copy}");
     }
@@ -156,7 +162,8 @@ fn refreshes_are_recorded() {
     assert_eq!(status(&mut a, metric), "SKIPPED", "without the table the age is unknown");
     run(
         &mut a,
-        "ALTER TABLE crewsnow_ops.elsewhere RENAME TO matview_refreshes; DROP MATERIALIZED VIEW another",
+        "ALTER TABLE crewsnow_ops.elsewhere RENAME TO matview_refreshes; DROP MATERIALIZED VIEW \
+         another",
     );
     assert_eq!(status(&mut a, metric), "OK");
 }

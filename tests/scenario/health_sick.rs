@@ -38,16 +38,19 @@ fn catalog_problems_go_after_the_next_command() {
     );
     run(
         &mut a,
-        "CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY); SELECT setval('events_id_seq', 1900000000)",
+        "CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY); SELECT \
+         setval('events_id_seq', 1900000000)",
     );
     run(
         &mut a,
-        "CREATE SEQUENCE big; CREATE TABLE clicks (id int DEFAULT nextval('big')); SELECT setval('big', 2100000000)",
+        "CREATE SEQUENCE big; CREATE TABLE clicks (id int \
+         DEFAULT nextval('big')); SELECT setval('big', 2100000000)",
     );
     assert_eq!(
         rows(
             &mut a,
-            "SELECT status, object, current_value FROM performance_health_check() WHERE metric = 'Sequences' ORDER BY severity_rank"
+            "SELECT status, object, current_value FROM performance_health_check() \
+             WHERE metric = 'Sequences' ORDER BY severity_rank"
         ),
         [
             "CRITICAL|sequence public.orders_id_seq|99.0 %",
@@ -71,7 +74,8 @@ fn catalog_problems_go_after_the_next_command() {
 
     run(
         &mut a,
-        "CREATE TABLE dead (id int) WITH (autovacuum_enabled = false); INSERT INTO dead SELECT generate_series(1, 60000);
+        "CREATE TABLE dead (id int) WITH (autovacuum_enabled = false); INSERT INTO dead SELECT \
+         generate_series(1, 60000);
          DELETE FROM dead WHERE id <= 30000",
     );
     wait_until("the statistics", || status(&mut a, "Autovacuum Lag") == "WARNING");
@@ -92,7 +96,8 @@ fn settings_and_used_up_limits_are_reported() {
 
     run_each(
         &mut a,
-        "ALTER SYSTEM SET autovacuum = off; ALTER SYSTEM SET max_connections = 30; SELECT pg_reload_conf()",
+        "ALTER SYSTEM SET autovacuum = off; ALTER SYSTEM \
+         SET max_connections = 30; SELECT pg_reload_conf()",
     );
     wait_until("the settings", || status(&mut a, "Autovacuum Workers") == "CRITICAL");
     run_next_command(&mut a, "Autovacuum Workers");
@@ -141,7 +146,8 @@ fn settings_and_used_up_limits_are_reported() {
 fn rates_of_the_window_are_reported() {
     let cluster = Cluster::start(
         "sick_rates",
-        "deadlock_timeout = '50ms'\nshared_buffers = '16MB'\ncheckpoint_timeout = '1h'\nautovacuum = off",
+        "deadlock_timeout = '50ms'\nshared_buffers = '16MB'\n\
+         checkpoint_timeout = '1h'\nautovacuum = off",
     );
     let mut a = cluster.create_database("health");
     run(
@@ -150,7 +156,8 @@ fn rates_of_the_window_are_reported() {
     );
     run(
         &mut a,
-        "CREATE TABLE large (t text) WITH (fillfactor = 10); INSERT INTO large SELECT repeat('x', 700) FROM generate_series(1, 12000)",
+        "CREATE TABLE large (t text) WITH (fillfactor = 10); INSERT INTO large SELECT repeat('x', \
+         700) FROM generate_series(1, 12000)",
     );
     let metrics = [
         "Rollbacks",
@@ -185,7 +192,8 @@ fn rates_of_the_window_are_reported() {
     sample(&mut a);
     let deadlock = |first: i32, second: i32| {
         let sql = format!(
-            "BEGIN; UPDATE pair SET v = 1 WHERE id = {first}; SELECT pg_sleep(0.5); UPDATE pair SET v = 1 WHERE id = {second}; COMMIT"
+            "BEGIN; UPDATE pair SET v = 1 WHERE id = {first}; SELECT pg_sleep(0.5); UPDATE pair \
+             SET v = 1 WHERE id = {second}; COMMIT"
         );
         in_background(cluster.connect("health"), &sql)
     };
@@ -195,7 +203,8 @@ fn rates_of_the_window_are_reported() {
 
     sample(&mut a);
     session(
-        "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT repeat(md5(i::text), 20) AS t FROM generate_series(1, 60000) AS i ORDER BY 1) AS x",
+        "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT repeat(md5(i::text), 20) AS t \
+         FROM generate_series(1, 60000) AS i ORDER BY 1) AS x",
     );
     wait_until("temporary files", || status(&mut a, "Temp Files") == "WARNING");
     session("SELECT count(*) FROM large; SELECT count(*) FROM large");
@@ -209,7 +218,9 @@ fn rates_of_the_window_are_reported() {
     let mut victims: Vec<_> = (0..12).map(|_| cluster.connect("health")).collect();
     run(
         &mut a,
-        "SET application_name = 'killer'; SELECT * FROM crewsnow_ops.disconnect_sessions(p_application => 'suite', p_include_superusers => true, p_dry_run => false)",
+        "SET application_name = 'killer'; SELECT * FROM \
+         crewsnow_ops.disconnect_sessions(p_application => 'suite', p_include_superusers => true,
+             p_dry_run => false)",
     );
     assert!(victims.iter_mut().all(|victim| victim.simple_query("SELECT 1").is_err()));
     wait_until("deaths", || status(&mut a, "Session Deaths") == "CRITICAL");
@@ -228,7 +239,8 @@ fn rates_of_the_window_are_reported() {
     sample(&mut a);
     run(
         &mut a,
-        "UPDATE crewsnow_ops.health_samples SET counters = jsonb_set(counters, '{lsn,position}', to_jsonb((counters -> 'lsn' ->> 'position')::numeric - 4e9))",
+        "UPDATE crewsnow_ops.health_samples SET counters = jsonb_set(counters, '{lsn,position}', \
+         to_jsonb((counters -> 'lsn' ->> 'position')::numeric - 4e9))",
     );
     assert_eq!(status(&mut a, "WAL Rate"), "WARNING");
 }
@@ -237,7 +249,8 @@ fn rates_of_the_window_are_reported() {
 fn retained_wal_is_reported() {
     let cluster = Cluster::start(
         "sick_wal",
-        "archive_mode = on\narchive_command = 'false'\nmax_wal_size = '32MB'\nmin_wal_size = '32MB'\nwal_keep_size = 0",
+        "archive_mode = on\narchive_command = 'false'\nmax_wal_size = '32MB'\n\
+         min_wal_size = '32MB'\nwal_keep_size = 0",
     );
     let mut a = cluster.create_database("health");
     run(&mut a, "SELECT pg_create_physical_replication_slot('forgotten', true)");
@@ -281,7 +294,8 @@ fn retained_wal_is_reported() {
     // A plain role sees, too, that no standby is connected.
     run(
         &mut a,
-        "SET synchronous_commit = local; CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader')",
+        "SET synchronous_commit = local; CREATE ROLE reader LOGIN; SELECT \
+         crewsnow_ops.grant_access('reader', 'reader')",
     );
     assert_eq!(status(&mut cluster.connect_as("reader", "health"), "Replication"), "CRITICAL");
     run(&mut a, "RESET synchronous_commit");
@@ -300,7 +314,8 @@ fn wraparound_and_damaged_blocks_are_reported() {
     assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
     run(
         &mut a,
-        "CREATE TABLE precious (id int); INSERT INTO precious SELECT generate_series(1, 1000); CHECKPOINT",
+        "CREATE TABLE precious (id int); INSERT INTO precious SELECT generate_series(1, 1000); \
+         CHECKPOINT",
     );
     let path = value(&mut a, "SELECT pg_relation_filepath('precious')");
     drop(a);
@@ -328,7 +343,8 @@ fn wraparound_and_damaged_blocks_are_reported() {
     cluster.boot();
     let mut a = cluster.connect("health");
     assert_eq!(worst(&mut a, "Wraparound", "status"), "CRITICAL");
-    let freeze = "SELECT next_command FROM performance_health_check() WHERE metric = 'Wraparound' AND object = 'database health'";
+    let freeze = "SELECT next_command FROM performance_health_check() WHERE metric = 'Wraparound' \
+        AND object = 'database health'";
     assert_eq!(value(&mut a, freeze), "VACUUM (FREEZE, VERBOSE);");
     assert_eq!(
         worst(&mut a, "Xmin Horizon", "status || ' ' || object"),

@@ -17,7 +17,8 @@ fn can_be_created(client: &mut Client) -> bool {
 /// A statement that has been running for over a second is shown, masked.
 fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
     let sleeper = in_background(cluster.connect("health"), "SELECT 'S3CRET', pg_sleep(60)");
-    let running = "SELECT pid, query_snippet, total_time_ms >= 1000, finding FROM analyze_slow_queries() WHERE pid IS NOT NULL";
+    let running = "SELECT pid, query_snippet, total_time_ms >= 1000, finding \
+        FROM analyze_slow_queries() WHERE pid IS NOT NULL";
     wait_until("it is slow", || rows(a, running).len() == 1);
     let found = rows(a, running);
     assert!(
@@ -26,7 +27,8 @@ fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
     );
     let cancel = value(
         a,
-        "SELECT substring(optimization_suggestion FROM 'SELECT .*') FROM analyze_slow_queries() WHERE pid IS NOT NULL",
+        "SELECT substring(optimization_suggestion FROM 'SELECT .*') FROM analyze_slow_queries() \
+         WHERE pid IS NOT NULL",
     );
     assert_eq!(value(a, &cancel), "t", "{cancel}");
     assert_eq!(sleeper.join().expect("the sleeper"), Some("57014".to_owned()));
@@ -37,7 +39,8 @@ fn reports_work_without_pg_stat_statements() {
     let cluster = Cluster::start("statements_none", "");
     let mut a = cluster.create_database("health");
     let advice = "SELECT query_hash, finding, optimization_suggestion FROM analyze_slow_queries()";
-    let preload = "(no statistics)|SKIPPED: pg_stat_statements is not loaded|Preload pg_stat_statements (shared_preload_libraries) with the next restart, then CREATE EXTENSION pg_stat_statements;";
+    let preload = "(no statistics)|SKIPPED: pg_stat_statements is not loaded|Preload \
+        pg_stat_statements (shared_preload_libraries) with the next restart, then CREATE EXTENSION pg_stat_statements;";
     assert_eq!(rows(&mut a, advice), [preload]);
     assert_eq!(status(&mut a, "Statement Statistics"), "WARNING");
     assert_eq!(
@@ -78,7 +81,8 @@ fn slow_statements_are_those_of_the_window() {
         worst(&mut a, "Statement Statistics", "status || ' ' || next_command"),
         "WARNING CREATE EXTENSION pg_stat_statements;"
     );
-    let advice = "SELECT optimization_suggestion FROM analyze_slow_queries() WHERE query_hash = '(no statistics)'";
+    let advice = "SELECT optimization_suggestion FROM analyze_slow_queries() \
+        WHERE query_hash = '(no statistics)'";
     assert_eq!(value(&mut a, advice), "CREATE EXTENSION pg_stat_statements;");
     run(
         &mut a,
@@ -91,7 +95,8 @@ fn slow_statements_are_those_of_the_window() {
     // server's.
     run(
         &mut a,
-        "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); GRANT USAGE ON SCHEMA \"Odd place\" TO reader",
+        "CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader'); GRANT \
+         USAGE ON SCHEMA \"Odd place\" TO reader",
     );
     let mut reader = cluster.connect_as("reader", "health");
     assert_eq!(status(&mut reader, "Slow Queries"), "SKIPPED");
@@ -109,7 +114,8 @@ fn slow_statements_are_those_of_the_window() {
     let before = "SELECT pg_sleep(3), 'S3CRET' AS before";
     let during = "SELECT pg_sleep(1.2), 'S3CRET' AS during";
     run(&mut a, before);
-    let lifetime = "SELECT query_snippet, calls, avg_time_ms > 3000, \"window\" LIKE 'lifetime%' FROM analyze_slow_queries() LIMIT 1";
+    let lifetime = "SELECT query_snippet, calls, avg_time_ms > 3000, \"window\" LIKE 'lifetime%' \
+        FROM analyze_slow_queries() LIMIT 1";
     assert_eq!(rows(&mut a, lifetime), ["SELECT pg_sleep($1), $2 AS before|1|t|t"]);
     assert_running_is_shown(&cluster, &mut a);
     let counted = "SELECT sum(calls) FROM \"Odd place\".pg_stat_statements";
@@ -121,11 +127,14 @@ fn slow_statements_are_those_of_the_window() {
     std::thread::sleep(Duration::from_secs(33).saturating_sub(started.elapsed()));
     run(
         &mut a,
-        "UPDATE crewsnow_ops.statement_samples SET sampled_at = clock_timestamp() - interval '31 seconds';
-         UPDATE crewsnow_ops.health_samples SET sampled_at = clock_timestamp() - interval '31 seconds'",
+        "UPDATE crewsnow_ops.statement_samples SET sampled_at = clock_timestamp() - interval '31 \
+         seconds';
+         UPDATE crewsnow_ops.health_samples
+             SET sampled_at = clock_timestamp() - interval '31 seconds'",
     );
     run(&mut a, during);
-    let window = "SELECT query_snippet, calls, finding LIKE '%slow%', \"window\" LIKE 'since%' FROM analyze_slow_queries() WHERE avg_time_ms > 1000";
+    let window = "SELECT query_snippet, calls, finding LIKE '%slow%', \"window\" LIKE 'since%' \
+        FROM analyze_slow_queries() WHERE avg_time_ms > 1000";
     assert_eq!(
         rows(&mut a, window),
         ["SELECT pg_sleep($1), $2 AS during|1|t|t"],
@@ -169,18 +178,22 @@ fn slow_statements_are_those_of_the_window() {
     assert_eq!(
         value(
             &mut a,
-            "SELECT bool_and(\"window\" LIKE '%incomplete: % evictions') FROM analyze_slow_queries() WHERE pid IS NULL"
+            "SELECT bool_and(\"window\" LIKE '%incomplete: % evictions') \
+             FROM analyze_slow_queries() WHERE pid IS NULL"
         ),
         "t"
     );
     // If pg_stat_statements fails, its checks are SKIPPED, and the others go on.
-    let broken = "SELECT regexp_replace(pg_get_functiondef('\"Odd place\".pg_stat_statements'::regproc), 'LANGUAGE c.*', 'LANGUAGE plpgsql STRICT AS $$ BEGIN RAISE EXCEPTION ''broken''; END $$')";
+    let broken = "SELECT regexp_replace(pg_get_functiondef('\"Odd \
+        place\".pg_stat_statements'::regproc), 'LANGUAGE c.*', 'LANGUAGE plpgsql STRICT AS $$ \
+            BEGIN RAISE EXCEPTION ''broken''; END $$')";
     let broken = value(&mut a, broken);
     run(&mut a, &broken);
     assert_eq!(
         rows(
             &mut a,
-            "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' AND metric <> 'Checksum Failures'"
+            "SELECT metric, evidence FROM performance_health_check() WHERE status = 'SKIPPED' \
+             AND metric <> 'Checksum Failures'"
         ),
         ["Slow Queries|broken", "Statement Statistics|broken"]
     );

@@ -29,7 +29,8 @@ fn the_tree_shows_a_queue_behind_an_alter_table() {
     let s = pid_of(&mut second);
     let second = in_background(second, &format!("SELECT '{SECRET}', count(*) FROM queue"));
     wait_until("the second reader waits", || value(&mut a, WAITING) == "2");
-    let tree = "SELECT root, depth, path, victims, state, coalesce(lock_mode, '-'), coalesce(relation, '-') FROM crewsnow_ops.blocking_tree ORDER BY depth";
+    let tree = "SELECT root, depth, path, victims, state, coalesce(lock_mode, '-'), \
+        coalesce(relation, '-') FROM crewsnow_ops.blocking_tree ORDER BY depth";
     assert_eq!(
         rows(&mut a, tree),
         [
@@ -92,7 +93,8 @@ fn a_prepared_transaction_can_be_the_root_blocker() {
     let mut a = cluster.create_database("health");
     run_each(
         &mut a,
-        "CREATE TABLE queue (id int); BEGIN; LOCK TABLE queue; SELECT txid_current(); PREPARE TRANSACTION 'odd ''gid'",
+        "CREATE TABLE queue (id int); BEGIN; LOCK TABLE queue; SELECT txid_current(); PREPARE \
+         TRANSACTION 'odd ''gid'",
     );
     let mut waiter = cluster.connect("health");
     let pid = value(&mut waiter, "SELECT pg_backend_pid()");
@@ -101,7 +103,8 @@ fn a_prepared_transaction_can_be_the_root_blocker() {
     assert_eq!(
         rows(
             &mut a,
-            "SELECT root, depth, coalesce(pid, 0), victims, state, coalesce(gid, '-') FROM crewsnow_ops.blocking_tree ORDER BY depth"
+            "SELECT root, depth, coalesce(pid, 0), victims, state, coalesce(gid, '-') \
+             FROM crewsnow_ops.blocking_tree ORDER BY depth"
         ),
         [
             "prepared odd 'gid|0|0|1|prepared transaction|odd 'gid".to_owned(),
@@ -190,7 +193,8 @@ fn old_sessions_are_reported_without_their_data() {
     let mut a = cluster.create_database("health");
     run(&mut a, &format!("CREATE TABLE {SECRET}_is_no_literal (t text)"));
     let literals = format!(
-        "'{SECRET}' AS a, E'{SECRET}\\'s' AS b, $x${SECRET}$x$ AS c /* {SECRET} */, \"current_user\"() -- {SECRET}\n"
+        "'{SECRET}' AS a, E'{SECRET}\\'s' AS b, $x${SECRET}$x$ AS c /* {SECRET} */, \
+         \"current_user\"() -- {SECRET}\n"
     );
     let mut idle = cluster.connect("health");
     run(&mut idle, &format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT {literals}"));
@@ -226,7 +230,8 @@ fn old_sessions_are_reported_without_their_data() {
     assert_eq!(value(&mut a, busy), "t");
     let definition = value(
         &mut a,
-        "SELECT replace(pg_get_viewdef('pg_catalog.pg_stat_activity'::regclass), 's.state_change - ', 's.state_change - 0 * ')",
+        "SELECT replace(pg_get_viewdef('pg_catalog.pg_stat_activity'::regclass), \
+         's.state_change - ', 's.state_change - 0 * ')",
     );
     run(&mut a, &format!("CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity AS {definition}"));
     assert_eq!(status(&mut a, "Idle in Transaction"), "OK");
@@ -248,9 +253,11 @@ fn old_sessions_are_reported_without_their_data() {
         );
         assert!(leaks.is_empty(), "{from}: {leaks:?}");
     }
-    let shown = "SELECT count(*) FROM performance_health_check() WHERE evidence LIKE '%query: %SELECT ? AS a, ? AS b, ? AS c%'";
+    let shown = "SELECT count(*) FROM performance_health_check() \
+        WHERE evidence LIKE '%query: %SELECT ? AS a, ? AS b, ? AS c%'";
     assert_eq!(value(&mut a, shown), "3", "the statements are shown, masked");
-    let shown = "SELECT count(*) FROM analyze_slow_queries() WHERE query_snippet LIKE 'SELECT ? AS a, %' AND finding LIKE 'running%'";
+    let shown = "SELECT count(*) FROM analyze_slow_queries() \
+        WHERE query_snippet LIKE 'SELECT ? AS a, %' AND finding LIKE 'running%'";
     assert_eq!(value(&mut a, shown), "1");
     assert_eq!(
         value(&mut a, "SELECT crewsnow_ops.mask_literals($$SELECT 'a', 1 FROM t$$)"),

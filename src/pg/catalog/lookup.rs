@@ -149,7 +149,8 @@ pub fn schemas_of_users() -> Vec<pg_sys::Oid> {
         };
         // SAFETY: looks up the dependencies of the schema.
         let is_of_extension =
-            || unsafe { pg_sys::getExtensionOfObject(pg_sys::NamespaceRelationId, oid) } != pg_sys::InvalidOid;
+            || unsafe { pg_sys::getExtensionOfObject(pg_sys::NamespaceRelationId, oid) }
+                != pg_sys::InvalidOid;
         if !is_of_server(name) && !is_of_extension() {
             found.push((name.to_owned(), oid));
         }

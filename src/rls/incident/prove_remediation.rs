@@ -46,15 +46,16 @@ impl Proof<'_> {
     pub const NO_OWNER: &'static dyn Fn() -> Option<bool> = &|| None;
 }
 
-/// Tries a remediation with the privileges of the caller and rolls it back. Returns the result as text.
+/// Tries a remediation with the privileges of the caller and rolls it back. Returns the result as
+/// text.
 pub fn prove(script: &str, proof: &Proof<'_>) -> String {
     if session::require_writable("try it").is_err() {
         return "not tried: the transaction is read-only".to_owned();
     }
     let before = (proof.keeps)();
     let tried = subtransaction::rolled_back(AssertUnwindSafe(|| {
-        // Adding a constraint checks all rows and may call functions of the table's owner. Do not run
-        // those as a superuser.
+        // Adding a constraint checks all rows and may call functions of the table's owner. Do not
+        // run those as a superuser.
         let owner =
             proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
         let result = match owner {
@@ -174,7 +175,8 @@ pub fn row_by_key(
 /// SQLSTATE 22004 (NULL argument), 42704 (no such finding).
 #[pg_extern(sql = false)]
 fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
-    const EXAMPLE: &str = "SELECT finding, crewsnow_ops.prove_remediation(finding) FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL;";
+    const EXAMPLE: &str = "SELECT finding, crewsnow_ops.prove_remediation(finding) \
+        FROM crewsnow_ops.audit_rls() WHERE remediation IS NOT NULL;";
     let finding =
         p_finding.ok_or(ServerError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
     let report = Report::make()?;
@@ -213,8 +215,8 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     ))
 }
 
-/// Whether the finding still exists. Only its rule or table is audited again, because the remediation
-/// holds its locks meanwhile.
+/// Whether the finding still exists. Only its rule or table is audited again, because the
+/// remediation holds its locks meanwhile.
 fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
     let again = match (rules::rule(found.rule), found.relation) {
         (Some(rule), _) => {
@@ -284,7 +286,8 @@ pub fn related(
     let mut users = Vec::new();
     for (parent, type_, column, name, key) in parents {
         let sql = format!(
-            "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 AND t.ctid OPERATOR(pg_catalog.=) $2",
+            "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 \
+             AND t.ctid OPERATOR(pg_catalog.=) $2",
             table.named.name
         );
         let rows = application.rows(&table.named.name, &sql, &here, 1)?;

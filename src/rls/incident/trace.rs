@@ -216,7 +216,8 @@ impl Trace {
         }
     }
 
-    /// Tries the remediation and rolls it back: it must close the path and keep the victim's access.
+    /// Tries the remediation and rolls it back: it must close the path and keep the victim's
+    /// access.
     fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
         let Some(role) = self.application.user_role().cloned() else {
             return "not tried: crewsnow_ops.user_role names no role".to_owned();
@@ -456,7 +457,8 @@ fn trace_access(
     p_reader: Option<pgrx::Uuid>,
     p_victim: Option<pgrx::Uuid>,
 ) -> Result<MaterializedRows<12>, ErrorReport> {
-    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_access('7ad0e310-c2be-f807-be7c-3ae492be0185', '455fd432-8aea-dba6-9dd2-bf666d2846f3');";
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_access(\
+        '7ad0e310-c2be-f807-be7c-3ae492be0185', '455fd432-8aea-dba6-9dd2-bf666d2846f3');";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let reader_id = p_reader.ok_or_else(|| null("p_reader"))?.to_string();
     let victim = p_victim.ok_or_else(|| null("p_victim"))?.to_string();

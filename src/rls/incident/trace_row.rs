@@ -31,7 +31,8 @@ fn trace_row(
     p_relation: Option<pg_sys::Oid>,
     p_key: Option<pgrx::JsonB>,
 ) -> Result<MaterializedRows<9>, ErrorReport> {
-    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
+    const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \
+        \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let relation = p_relation.ok_or_else(|| null("p_relation"))?;
     let key = p_key.ok_or_else(|| null("p_key"))?;

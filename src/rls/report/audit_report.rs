@@ -38,7 +38,8 @@ impl Report {
             ));
         }
         if audit.application.roles.is_empty() {
-            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names an existing role. Nothing was audited.";
+            let why = "Neither crewsnow_ops.anonymous_role nor crewsnow_ops.user_role names an \
+                existing role. Nothing was audited.";
             findings.push(general(
                 "no-clients",
                 Severity::High,
@@ -89,8 +90,8 @@ impl Report {
         self.findings.iter().filter(|finding| self.acceptance(finding).is_none())
     }
 
-    /// The rows of audit_all_rls_policies: one per policy, and one per table that has no policy, has
-    /// row-level security off, or has findings of its own.
+    /// The rows of audit_all_rls_policies: one per policy, and one per table that has no policy,
+    /// has row-level security off, or has findings of its own.
     pub fn policies(&self) -> Vec<PolicyRow> {
         let mut rows = Vec::new();
         for (table, _) in &self.audit.tables {

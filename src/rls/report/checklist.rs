@@ -165,7 +165,8 @@ impl Report {
 fn review(finding: &Finding) -> String {
     let key = finding.key().replace('\'', "''");
     format!(
-        "{} If this is intended: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + interval '90 days');",
+        "{} If this is intended: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + \
+         interval '90 days');",
         finding.detail
     )
 }

@@ -7,7 +7,8 @@ use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::spi::quote_identifier;
 
-/// The qual "the row belongs to the identity"; `None` if no owner column has the type of the identity.
+/// The qual "the row belongs to the identity"; `None` if no owner column has the type of the
+/// identity.
 fn own(application: &Application, table: &Table) -> Option<String> {
     let identity = application.identity.as_ref()?;
     // An owner column of another type cannot be compared with the identity function.
@@ -55,7 +56,8 @@ pub fn of_leak(
             &[
                 format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;"),
                 format!(
-                    "CREATE POLICY \"Owners manage their rows\" ON {name} TO {role} USING ({own}) WITH CHECK ({own});"
+                    "CREATE POLICY \"Owners manage their rows\" ON {name} TO {role} USING ({own}) \
+                     WITH CHECK ({own});"
                 ),
             ],
         );

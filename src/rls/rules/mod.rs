@@ -1,5 +1,5 @@
-//! Rules over the system catalog: one SQL file each, one row shape. Facts that the server's rewriter
-//! proves are not among them.
+//! Rules over the system catalog: one SQL file each, one row shape. Facts that the server's
+//! rewriter proves are not among them.
 
 use super::model::{Confidence, Finding, Severity};
 use super::target::application::Application;

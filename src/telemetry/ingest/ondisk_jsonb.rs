@@ -1,8 +1,8 @@
 //! The on-disk format of a jsonb object, read in place: each event of the tail has one.
 //!
-//! A header with the number of members; one word for each key and then for each value, with its type
-//! and its length (for some entries the end offset instead); then the sorted keys and the values,
-//! with numbers aligned to four bytes.
+//! A header with the number of members; one word for each key and then for each value, with its
+//! type and its length (for some entries the end offset instead); then the sorted keys and the
+//! values, with numbers aligned to four bytes.
 
 use super::ondisk_numeric;
 
@@ -49,8 +49,8 @@ pub fn first_character(jsonb: &[u8], key: &[u8]) -> Option<u8> {
                 STRING => data.get(start..end)?.first().copied(),
                 NUMBER => {
                     let number = data.get(start.next_multiple_of(4)..end)?;
-                    // The varlena header comes first. Its short form is one byte, with the lowest or
-                    // highest bit set, depending on the byte order.
+                    // The varlena header comes first. Its short form is one byte, with the lowest
+                    // or highest bit set, depending on the byte order.
                     let is_short = number.first()?
                         & if cfg!(target_endian = "little") { 0x01 } else { 0x80 }
                         != 0;

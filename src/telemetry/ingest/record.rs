@@ -164,7 +164,8 @@ fn log_system_event(
 
 /// Writes the call of an Edge Function. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL name or status), 22023 (name, status, payload, execution time), 25006 (read-only).
+/// SQLSTATE 22004 (NULL name or status), 22023 (name, status, payload, execution time), 25006
+/// (read-only).
 #[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
 #[allow(clippy::too_many_arguments)]
 fn record_edge_call(

@@ -106,24 +106,34 @@ mod tests {
             let ranges = covered.uncovered(&now);
             for transaction in 0..70 {
                 if !covered.holds(transaction) && now.holds(transaction) {
-                    prop_assert!(ranges.iter().any(|(first, last)| (*first..=*last).contains(&transaction)));
+                    let holds = |(first, last): &(u64, u64)| (*first..=*last).contains(&transaction);
+                    prop_assert!(ranges.iter().any(holds));
                 }
             }
             prop_assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0));
         }
 
         #[test]
-        fn the_next_coverage_holds_only_finished_transactions(now in coverage(), own in 0..70_u64, last in prop::option::of(0..70_u64)) {
+        fn the_next_coverage_holds_only_finished_transactions(
+            now in coverage(),
+            own in 0..70_u64,
+            last in prop::option::of(0..70_u64),
+        ) {
             let next = Coverage::next(&now, Some(own), last);
             for transaction in 0..80 {
-                let may = now.holds(transaction) && transaction != own && last.is_none_or(|last| transaction <= last);
+                let may = now.holds(transaction)
+                    && transaction != own
+                    && last.is_none_or(|last| transaction <= last);
                 prop_assert_eq!(next.holds(transaction), may);
                 prop_assert!(may || transaction >= next.oldest_outside());
             }
         }
 
         #[test]
-        fn the_binary_form_is_decoded(xmax in any::<u64>(), in_progress in prop::collection::vec(any::<u64>(), 0..5)) {
+        fn the_binary_form_is_decoded(
+            xmax in any::<u64>(),
+            in_progress in prop::collection::vec(any::<u64>(), 0..5),
+        ) {
             let mut bytes = (in_progress.len() as u32).to_ne_bytes().to_vec();
             for number in [&[0, xmax][..], &in_progress].concat() {
                 bytes.extend(number.to_ne_bytes());

@@ -194,8 +194,8 @@ pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, TelemetryError> {
         .is_empty())
 }
 
-/// Counts the finished part of the tail. Returns the new coverage, the counts, and whether stray rows
-/// exist; `None` if the call only summarized block ranges for the next one.
+/// Counts the finished part of the tail. Returns the new coverage, the counts, and whether stray
+/// rows exist; `None` if the call only summarized block ranges for the next one.
 fn count(
     client: &mut SpiClient<'_>,
     open: &[(Blocks, Columns)],
@@ -250,8 +250,8 @@ fn count(
     Ok(Some((next, Counted { events, is_complete: last.is_none() }, has_strays)))
 }
 
-/// The last transaction for which at most `most` blocks beyond the necessary ones are read; at least
-/// the first transaction that has any.
+/// The last transaction for which at most `most` blocks beyond the necessary ones are read; at
+/// least the first transaction that has any.
 fn last_transaction(state: &RollupState, most: u64, size: impl Fn(u64) -> u64) -> Option<u64> {
     let end = state.now.xmax;
     let (mut low, mut high) = (state.covered.xmax.saturating_sub(1), end);
@@ -332,8 +332,8 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
 }
 
 /// Makes the partitions of the coming days, unless that would block writers for long. The default
-/// partition is scanned for rows of the new range under a lock; the lock waits 0.2 s at most, and the
-/// default partition must be small. It stays small as long as roll-ups run.
+/// partition is scanned for rows of the new range under a lock; the lock waits 0.2 s at most, and
+/// the default partition must be small. It stays small as long as roll-ups run.
 pub fn make_partitions() -> Result<(), TelemetryError> {
     let log = target_table(c"event_log")?;
     let now = clock::now();

@@ -74,7 +74,8 @@ impl std::fmt::Display for Alert {
                 let more = if *waiting >= MOST_WAITING { " or more" } else { "" };
                 write!(
                     f,
-                    "ALERT: {waiting}{more} webhooks received but not processed, the oldest for {minutes} min"
+                    "ALERT: {waiting}{more} webhooks received but not processed, the oldest for \
+                     {minutes} min"
                 )
             }
             Self::Silence { minutes, usual } => {
@@ -100,8 +101,8 @@ pub fn alert(window: Count, waiting: Waiting, silence: Option<Alert>, now: i64) 
 /// The silence alert, if due. `active` are the minutes with webhooks of the last days, ascending.
 ///
 /// The usual gap is the largest of three: the longest gap in the [`TRAILING`] hours before the last
-/// webhook, the median over earlier days of the longest gap at this time of day, and the longest gap
-/// at this time a week ago. So nights and weekends raise no alarm.
+/// webhook, the median over earlier days of the longest gap at this time of day, and the longest
+/// gap at this time a week ago. So nights and weekends raise no alarm.
 #[must_use]
 pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
     let last = *active.last()?;
@@ -131,7 +132,8 @@ pub fn silence(active: &[i64], now: i64) -> Option<Alert> {
         .then_some(Alert::Silence { minutes: silent / MINUTE, usual: usual / MINUTE })
 }
 
-/// The longest time between two successive active minutes that overlaps a period; `None` without two.
+/// The longest time between two successive active minutes that overlaps a period; `None` without
+/// two.
 fn longest_gap(active: &[i64], from: i64, to: i64) -> Option<i64> {
     let first = active.partition_point(|minute| *minute < from).saturating_sub(1);
     let end = (active.partition_point(|minute| *minute <= to) + 1).min(active.len());

@@ -1,6 +1,6 @@
-//! A quantile sketch of durations: DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable
-//! quantile sketch", VLDB 2019) with a fixed mapping, exact integer sums, and exactly one encoding of
-//! each content.
+//! A quantile sketch of durations: DDSketch (Masson, Rim, Lee: "DDSketch: a fast and
+//! fully-mergeable quantile sketch", VLDB 2019) with a fixed mapping, exact integer sums, and
+//! exactly one encoding of each content.
 //!
 //! Durations are whole nanoseconds up to [`MAX_NANOSECONDS`]. Bin `k` holds those in
 //! (γ^(k-1), γ^k] with γ = (1 + α) / (1 - α), so that 2 γ^k / (γ + 1) is within α of each of them.
@@ -26,8 +26,8 @@ struct Mapping {
     first_bins: Vec<u16>,
 }
 
-/// Computed by repeated multiplication, not by a logarithm: bounds are the same on every machine, and
-/// no bin is off by one.
+/// Computed by repeated multiplication, not by a logarithm: bounds are the same on every machine,
+/// and no bin is off by one.
 static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
     let mut upper_bounds = vec![1.0_f64];
     while upper_bounds[upper_bounds.len() - 1] < MAX_NANOSECONDS as f64 {
@@ -158,9 +158,9 @@ impl Sketch {
         Ok(sketch)
     }
 
-    /// The canonical encoding: version, count, count of zeros, sum; unless empty, minimum, maximum and
-    /// the blocks that are not empty, each with the number of empty blocks before it and its form.
-    /// All numbers are LEB128.
+    /// The canonical encoding: version, count, count of zeros, sum; unless empty, minimum, maximum
+    /// and the blocks that are not empty, each with the number of empty blocks before it and its
+    /// form. All numbers are LEB128.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 3 * BLOCK * self.blocks.len());
@@ -463,7 +463,8 @@ mod tests {
             let bytes = sketch.encode();
             let back = Sketch::decode(&bytes).expect("our own bytes");
             prop_assert_eq!(back.encode(), bytes.clone());
-            prop_assert_eq!(back.head().sum, durations.iter().map(|d| u128::from(*d)).sum::<u128>());
+            let sum = durations.iter().map(|d| u128::from(*d)).sum::<u128>();
+            prop_assert_eq!(back.head().sum, sum);
             let head = Head::decode(&bytes).expect("our own bytes");
             prop_assert_eq!(&head, sketch.head());
         }
@@ -477,7 +478,12 @@ mod tests {
 
         /// Bytes that decode are canonical: content has one encoding, and decoding never panics.
         #[test]
-        fn damaged_bytes(durations in durations(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        fn damaged_bytes(
+            durations in durations(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            cut in any::<bool>(),
+        ) {
             let mut bytes = sketch_of(&durations).encode();
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] = byte }

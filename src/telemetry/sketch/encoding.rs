@@ -36,9 +36,9 @@ pub(crate) type Block = [u64; BLOCK];
 /// A block with fewer durations is encoded sparsely, as its non-empty bins.
 const DENSE: u64 = 16;
 
-/// The form of an encoded block, which its counts determine. Dense: every count in 1, 2, 4 or 8 bytes,
-/// as the largest needs, little-endian. Sparse: two bytes with a bit for each non-empty bin, and one
-/// byte for each of their counts.
+/// The form of an encoded block, which its counts determine. Dense: every count in 1, 2, 4 or 8
+/// bytes, as the largest needs, little-endian. Sparse: two bytes with a bit for each non-empty bin,
+/// and one byte for each of their counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Sparse,

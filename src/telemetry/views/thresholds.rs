@@ -82,8 +82,8 @@ impl Minute {
 /// Functions, and their minutes with calls.
 pub type Minutes = ByFunction<BTreeMap<i64, Minute>>;
 
-/// The mean over functions of their mean execution times, in milliseconds, as the runbook computes it:
-/// a function without execution times counts as 0.
+/// The mean over functions of their mean execution times, in milliseconds, as the runbook computes
+/// it: a function without execution times counts as 0.
 #[must_use]
 pub fn mean_of_means(functions: impl Iterator<Item = Minute>) -> Option<f64> {
     let (sum, count) =
