@@ -34,9 +34,11 @@ ingest() {
                 for switch in $switches; do
                     options="-c synchronous_commit=$commit -c crewsnow_ops.direct_insert=$switch"
                     tps=$(PGOPTIONS=$options "$pg_bin/pgbench" -n -M prepared "${given[@]}" \
-                        -T "$seconds" -c $clients -j $clients -f dev/bench/telemetry_function.pgbench |
+                        -T "$seconds" -c $clients -j $clients \
+                        -f dev/bench/telemetry_function.pgbench |
                         sed -n 's/^tps = \([0-9.]*\).*/\1/p')
-                    what="log_system_event, $clients client(s), synchronous_commit $commit, events/s"
+                    what="log_system_event, $clients client(s), synchronous_commit $commit"
+                    what="$what, events/s"
                     printf '%s\tdirect_insert %s\t%s\n' "$what" "$switch" "$tps" >>"$results"
                 done
             done
@@ -52,7 +54,8 @@ ingest() {
 views() {
     sql -c "CALL bench.load_events($rows, clock_timestamp())" -c "CALL bench.roll_up('')" \
         -c 'VACUUM ANALYZE event_log' -c "CALL bench.roll_up('')" -c "CALL bench.roll_up('')"
-    local appended="SELECT log_system_event(event_type, NULL, payload, execution_time_ms, function_name)
+    local appended="SELECT log_system_event(
+        event_type, NULL, payload, execution_time_ms, function_name)
         FROM bench.events WHERE n <= 2000"
     sql -c "$appended" >/dev/null
     sql -v case='2,000 appended' -v rounds="$rounds" -f dev/bench/ablation_views.sql
@@ -128,10 +131,12 @@ for (what, variant), values in seen.items():
         continue
     base = seen.get((what, variant[:-4] + " on")) or seen[what, "on"]
     on, off = statistics.median(base), statistics.median(values)
-    print(f"{what:<84} {variant.removesuffix(' off'):<20} {on:9.2f} {off:9.2f} {off / on:7.2f}  {len(values)}")
+    switch = variant.removesuffix(" off")
+    print(f"{what:<84} {switch:<20} {on:9.2f} {off:9.2f} {off / on:7.2f}  {len(values)}")
 for (what, variant), values in seen.items():
     if what.startswith("BRIN by"):
-        print(f'{what:<84} {"":<20} {statistics.median(values):9.2f} {"":>9} {"":>7}  {len(values)}')
+        median = statistics.median(values)
+        print(f'{what:<84} {"":<20} {median:9.2f} {"":>9} {"":>7}  {len(values)}')
 PY
     echo "Load averages at the end: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 }

@@ -10,7 +10,9 @@ BEGIN
     FOR round IN 0..rounds LOOP
         FOR variant IN
             SELECT * FROM (VALUES
-                (1, 'on', 'on', 'on'), (2, 'brin_summaries', 'off', 'on'), (3, 'wal_skip', 'on', 'off')
+                (1, 'on', 'on', 'on'),
+                (2, 'brin_summaries', 'off', 'on'),
+                (3, 'wal_skip', 'on', 'off')
             ) AS v (n, off, brin, wal)
             -- Forward and backward in turn: a drift of the machine meets all.
             ORDER BY CASE WHEN round % 2 = 0 THEN n ELSE -n END

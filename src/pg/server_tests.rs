@@ -25,7 +25,9 @@ mod tests {
             CREATE TABLE glue_secret (id integer);
             CREATE TABLE glue_parent (id integer PRIMARY KEY);
             INSERT INTO glue_parent VALUES (1);
-            CREATE TABLE glue_child (id integer REFERENCES glue_parent DEFERRABLE INITIALLY DEFERRED);
+            CREATE TABLE glue_child (
+                id integer REFERENCES glue_parent DEFERRABLE INITIALLY DEFERRED
+            );
             GRANT INSERT ON glue_child TO glue_client");
         role("glue_client")
     }

@@ -164,7 +164,8 @@ mod tests {
         // With a trigger, even one that does nothing, both inserts go through SQL.
         Spi::run(
             "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-             CREATE TRIGGER nothing BEFORE INSERT ON event_log FOR EACH ROW EXECUTE FUNCTION nothing()",
+             CREATE TRIGGER nothing BEFORE INSERT ON event_log
+                 FOR EACH ROW EXECUTE FUNCTION nothing()",
         )
         .expect("a trigger");
         Spi::run(LOG).expect("an event");
@@ -215,7 +216,8 @@ mod tests {
         Spi::run("DROP TRIGGER mark ON today").expect("as it was");
         with(
             "SELECT set_config('test.fired', 'false', true);
-             CREATE TRIGGER mark AFTER INSERT ON event_log FOR EACH STATEMENT EXECUTE FUNCTION mark()",
+             CREATE TRIGGER mark AFTER INSERT ON event_log
+                 FOR EACH STATEMENT EXECUTE FUNCTION mark()",
             "SELECT current_setting('test.fired')",
         );
         Spi::run("DROP TRIGGER mark ON event_log").expect("as it was");

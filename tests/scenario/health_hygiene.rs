@@ -136,7 +136,8 @@ fn usage_checks_need_a_week_of_statistics() {
         &mut a,
         "CREATE TABLE large (s text); INSERT INTO large SELECT lpad(i::text, 480, md5(i::text)) \
          FROM generate_series(1, 240000) AS i;
-         CREATE INDEX large_s ON large (s); DELETE FROM large WHERE ctid > '(100,0)'; ANALYZE large",
+         CREATE INDEX large_s ON large (s);
+         DELETE FROM large WHERE ctid > '(100,0)'; ANALYZE large",
     );
     assert_eq!(found(&mut a, "Table Bloat"), ["WARNING table public.large"]);
     let used = ["Unused Indexes", "Sequential Scans"];

@@ -111,7 +111,8 @@ fn busy_autovacuum_workers_are_reported() {
     let busy = "SELECT count(*) FROM performance_health_check()
         WHERE metric = 'Autovacuum Workers' AND status = 'WARNING'
             AND current_value = '1 of 1 workers busy'
-            AND evidence ~ '^pid \\d+ in health since .*: autovacuum: VACUUM (ANALYZE )?public.slow$'";
+            AND evidence ~ ('^pid \\d+ in health since .*: '
+                || 'autovacuum: VACUUM (ANALYZE )?public.slow$')";
     wait_until("the worker is busy", || value(&mut a, busy) == "1");
     assert!(worst(&mut a, metric, "recommendation").starts_with("Other tables wait"));
     assert!(worst(&mut a, "Autovacuum Lag", "evidence").contains(" vacuums it now"));

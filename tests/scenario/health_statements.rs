@@ -40,7 +40,8 @@ fn reports_work_without_pg_stat_statements() {
     let mut a = cluster.create_database("health");
     let advice = "SELECT query_hash, finding, optimization_suggestion FROM analyze_slow_queries()";
     let preload = "(no statistics)|SKIPPED: pg_stat_statements is not loaded|Preload \
-        pg_stat_statements (shared_preload_libraries) with the next restart, then CREATE EXTENSION pg_stat_statements;";
+        pg_stat_statements (shared_preload_libraries) with the next restart, \
+        then CREATE EXTENSION pg_stat_statements;";
     assert_eq!(rows(&mut a, advice), [preload]);
     assert_eq!(status(&mut a, "Statement Statistics"), "WARNING");
     assert_eq!(

@@ -20,11 +20,11 @@ const MAX_VALIDITY: i64 = 4 * 3_600 * 1_000_000;
 pub enum Decision {
     /// At least one blocker.
     Blocked,
-    /// No blocker, but less than [`CAUTION_SCORE`].
+    /// No blocker, but less than `CAUTION_SCORE`.
     ScoreTooLow,
-    /// No blocker, and at least [`CAUTION_SCORE`].
+    /// No blocker, and at least `CAUTION_SCORE`.
     Caution,
-    /// No blocker, no waived blocker, and at least [`GO_SCORE`].
+    /// No blocker, no waived blocker, and at least `GO_SCORE`.
     Go,
 }
 

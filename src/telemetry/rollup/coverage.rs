@@ -106,7 +106,7 @@ mod tests {
             let ranges = covered.uncovered(&now);
             for transaction in 0..70 {
                 if !covered.holds(transaction) && now.holds(transaction) {
-                    let holds = |(first, last): &(u64, u64)| (*first..=*last).contains(&transaction);
+                    let holds = |r: &(u64, u64)| (r.0..=r.1).contains(&transaction);
                     prop_assert!(ranges.iter().any(holds));
                 }
             }
