@@ -50,7 +50,7 @@ ORDER BY n;
 CREATE TEMP TABLE crew ON COMMIT DROP AS
 SELECT n, k, member.id AS user_id, member.joins, owner.region,
     owner.joins + (1 - owner.joins) * pg_temp.u('founded', n) AS founded
-FROM (SELECT n, pg_temp.somebody('founder', n) AS i FROM generate_series(1, 250) AS n) AS drawn
+FROM (SELECT n, pg_temp.draw_user('founder', n) AS i FROM generate_series(1, 250) AS n) AS drawn
 JOIN person AS owner ON owner.i = drawn.i,
     generate_series(0, 2 + floor(6 * pg_temp.u('crew', n))::integer) AS k
 JOIN person AS member ON true
@@ -148,7 +148,7 @@ SELECT
         [width_bucket(pg_temp.u('boosts for', n), ARRAY[0, 0.6, 0.85])],
     bought_at
 FROM generate_series(1, 900) AS n
-JOIN person ON i = pg_temp.somebody('booster', n)
+JOIN person ON i = pg_temp.draw_user('booster', n)
 JOIN area USING (region),
     LATERAL (SELECT pg_temp.at(1 - (1 - joins) * power(pg_temp.u('boosts', n), 1.5)) AS bought_at)
         AS bought

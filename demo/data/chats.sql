@@ -16,7 +16,7 @@ FROM (
             SELECT n, a, CASE WHEN pg_temp.u('local', n) < 0.7 THEN b - b % 20 + a % 20
                 ELSE b END AS b, liked
             FROM generate_series(1, 110000) AS n, LATERAL (
-                SELECT pg_temp.somebody('liker', n) AS a, pg_temp.somebody('attractive', n) AS b,
+                SELECT pg_temp.draw_user('liker', n) AS a, pg_temp.draw_user('attractive', n) AS b,
                     pg_temp.u('likes', n) AS liked
             ) AS drawn
         ) AS near

@@ -20,8 +20,8 @@ CREATE FUNCTION pg_temp.id(kind text, i bigint) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT md5('crewsnow:' || kind || ':' || i)::uuid
 $$;
--- somebody: the number of a user, 0 to 4999. A few users are drawn often, most of them rarely.
-CREATE FUNCTION pg_temp.somebody(label text, i bigint) RETURNS integer
+-- draw_user: the number of a user, 0 to 4999. A few users are drawn often, most of them rarely.
+CREATE FUNCTION pg_temp.draw_user(label text, i bigint) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (floor(5000 * power(pg_temp.u(label, i), 1.7))::integer * 2731 + length(label) * 17)
         % 5000

@@ -75,7 +75,7 @@ FROM (
     OFFSET 0
 ) AS answered
 -- Users who joined in the last hours are left out, so no call precedes the sign-up of its user.
-LEFT JOIN person ON i = pg_temp.somebody('caller', n) AND joins < 0.98
+LEFT JOIN person ON i = pg_temp.draw_user('caller', n) AND joins < 0.98
 ORDER BY ago DESC, n;
 
 CREATE TEMP TABLE customer ON COMMIT DROP AS

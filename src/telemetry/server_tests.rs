@@ -263,22 +263,22 @@ mod tests {
 
     fn set_role(and: &str) {
         make_today();
-        Spi::run("CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION log_system_event TO somebody")
+        Spi::run("CREATE ROLE event_writer; GRANT EXECUTE ON FUNCTION log_system_event TO event_writer")
             .expect("a role");
         Spi::run(and).expect("prepared");
-        Spi::run("SET LOCAL ROLE somebody").expect("somebody");
+        Spi::run("SET LOCAL ROLE event_writer").expect("event_writer");
     }
 
     #[pg_test(error = "permission denied for table event_log")]
     fn writing_needs_the_insert_privilege() {
-        set_role("GRANT SELECT ON event_log TO somebody");
+        set_role("GRANT SELECT ON event_log TO event_writer");
         Spi::run(LOG).expect("refused");
     }
 
     #[pg_test(error = "new row violates row-level security policy for table \"event_log\"")]
     fn policies_are_enforced() {
         set_role(
-            "GRANT INSERT ON event_log TO somebody; ALTER TABLE event_log ENABLE ROW LEVEL \
+            "GRANT INSERT ON event_log TO event_writer; ALTER TABLE event_log ENABLE ROW LEVEL \
              SECURITY",
         );
         Spi::run(LOG).expect("refused");
