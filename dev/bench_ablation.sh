@@ -111,13 +111,6 @@ SQL
     sql -c 'VACUUM ANALYZE pg_class' -c 'VACUUM ANALYZE pg_index' -c 'VACUUM ANALYZE pg_attribute'
     catalogs "$tables tables" 'SELECT * FROM performance_health_check()'
 }
-rls() {
-    sql -d postgres -c 'DROP DATABASE bench WITH (FORCE)' -c 'CREATE DATABASE bench'
-    sql -f dev/bench/rls_roles.sql -f dev/bench/rls_sixteen.sql -c 'CREATE EXTENSION crewsnow_ops'
-    catalogs 'sixteen tables' 'SELECT * FROM crewsnow_ops.rls_matrix()' \
-        'SELECT * FROM crewsnow_ops.audit_rls()'
-}
-
 report() {
     python3 - "$results" <<'PY'
 import collections, statistics, sys
@@ -147,6 +140,5 @@ step "Making events to write" prepare
 step "Writing events with and without direct_insert" ingest
 step "Reading $rows events with and without brin_summaries and wal_skip" views
 step "Checking $tables tables with and without direct_catalog_scans" health
-step "Auditing sixteen tables with and without direct_catalog_scans" rls
 report
 sql -d postgres -c 'DROP DATABASE bench WITH (FORCE)'

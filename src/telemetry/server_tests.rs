@@ -263,8 +263,10 @@ mod tests {
 
     fn set_role(and: &str) {
         make_today();
-        Spi::run("CREATE ROLE event_writer; GRANT EXECUTE ON FUNCTION log_system_event TO event_writer")
-            .expect("a role");
+        Spi::run(
+            "CREATE ROLE event_writer; GRANT EXECUTE ON FUNCTION log_system_event TO event_writer",
+        )
+        .expect("a role");
         Spi::run(and).expect("prepared");
         Spi::run("SET LOCAL ROLE event_writer").expect("event_writer");
     }

@@ -347,17 +347,6 @@ impl Row<'_> {
         })
     }
 
-    /// Elements of an int2[] column, without NULLs.
-    pub fn int2_array(&self, column: i16) -> Option<Vec<i16>> {
-        // SAFETY: the caller names an int2[] column, so the elements are int2.
-        self.datum(column).map(|d| unsafe {
-            datum::array_elements(d, datum::ElementType::Int2)
-                .into_iter()
-                .map(|e| e.value() as i16)
-                .collect()
-        })
-    }
-
     /// Elements of a uuid[] column, without NULLs.
     pub fn uuid_array(&self, column: i16) -> Option<Vec<[u8; 16]>> {
         // SAFETY: the caller names a uuid[] column, so the elements are uuids.
