@@ -157,8 +157,8 @@ fn register_shortcuts() {
     );
     switch(
         c"crewsnow_ops.direct_catalog_scans",
-        c"Reads pg_class, pg_index, pg_constraint and pg_attribute without the executor.",
-        c"Off, health checks and row-level security audits run queries instead.",
+        c"Reads pg_class and pg_index without the executor.",
+        c"Off, health checks run queries instead.",
         &DIRECT_CATALOG_SCANS,
     );
 }
