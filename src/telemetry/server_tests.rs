@@ -70,7 +70,7 @@ mod tests {
         )
         .expect("an early row");
         // In a transaction block the roll-up makes no partitions, so the test calls their function.
-        crate::access::as_owner(crate::telemetry::rollup::roll_up::make_partitions)
+        crate::access::as_owner(crate::telemetry::rollup::partitions::make_partitions)
             .expect("partitions");
         let bounds = "SELECT string_agg(pg_get_expr(relpartbound, oid), ' ' ORDER BY relname) \
             FROM pg_class

@@ -2,6 +2,7 @@
 
 pub mod coverage;
 pub mod events;
+pub mod partitions;
 pub mod retention;
 pub mod roll_up;
 pub mod tally;
