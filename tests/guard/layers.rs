@@ -139,8 +139,7 @@ fn imports(sources: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<Stri
         let module = module_of(file);
         let mut imported = BTreeSet::new();
         for path in paths_in(&code(source)).iter().filter_map(|path| absolute(path, &module)) {
-            let longest =
-                (1..=path.len()).rev().find_map(|length| modules.get(&path[..length]));
+            let longest = (1..=path.len()).rev().find_map(|length| modules.get(&path[..length]));
             imported.extend(longest.filter(|other| **other != file).map(|other| (*other).clone()));
         }
         graph.insert(file.clone(), imported);
