@@ -1,7 +1,7 @@
 //! Values of a type, as texts: members of an array, conversions from another type, and boundary
 //! values beside and between known ones.
 
-use super::qual::{text_of, value_of};
+use super::value::{text_of, value_of};
 use crate::pg::builtins;
 use crate::pg::xact::subtransaction;
 use pgrx::pg_sys;

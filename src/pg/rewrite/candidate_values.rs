@@ -3,9 +3,11 @@
 
 use super::boundary_values::{fitting, has_neighbours, is_value, list, members, neighbours};
 use super::list::elements;
-use super::qual::{Parameters, Qual, mutate, text_of};
+use super::mutate::mutate;
+use super::qual::Qual;
 use super::row_security::{Undecidable, require_nothing, run, unsecured};
 use super::sublink;
+use super::value::{Parameters, text_of};
 use super::vars::{columns_of, is_fixed, stripped};
 use crate::pg::catalog::{lookup, privilege};
 use pgrx::pg_sys::{self, NodeTag};

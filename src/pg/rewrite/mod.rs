@@ -3,9 +3,11 @@
 pub mod boundary_values;
 pub mod candidate_values;
 pub(crate) mod list;
+pub(crate) mod mutate;
 pub mod policy_expr;
 pub mod qual;
 pub mod redact;
 pub mod row_security;
 pub mod sublink;
+pub mod value;
 pub mod vars;

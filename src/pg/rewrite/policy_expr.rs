@@ -1,7 +1,7 @@
 //! Facts about a policy expression: columns, functions, relations and identities that it uses.
 
 use super::list::elements;
-use super::qual::text_of;
+use super::value::text_of;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{IntoDatum, is_a, pg_guard};
 use std::collections::BTreeSet;

@@ -2,25 +2,13 @@
 //! They can be folded, compared, substituted into and deparsed to SQL.
 
 use super::list::elements;
+use super::mutate::{copy, inline_scalar_select};
+use super::value::Parameters;
 use super::vars::columns_of;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
-use std::ffi::{CStr, c_int, c_void};
-
-copied_for!("pg15" "pg16" "pg17" "pg18": "expression_tree_mutator of nodes/nodeFuncs.h");
-
-// pgrx declares the callback without arguments for 15; from 16 on the symbol has another name.
-unsafe extern "C-unwind" {
-    #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
-    fn expression_tree_mutator(
-        node: *mut pg_sys::Node,
-        mutator: Mutator,
-        context: *mut c_void,
-    ) -> *mut pg_sys::Node;
-}
-pub(crate) type Mutator =
-    unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
+use std::ffi::{CStr, c_void};
 
 /// An implicit AND of conditions on the row of one table, which is the first entry of the range
 /// table. Lives in the memory context that was current when it was built.
@@ -30,12 +18,6 @@ pub struct Qual(pub(crate) *mut pg_sys::List);
 /// From where a substituted column comes: its number in the qual, the index of the range table
 /// entry, the column number there, and the type.
 pub type Origin = (i16, i32, i16, pg_sys::Oid);
-
-/// Bound values for `$1`, `$2` and so on.
-pub struct Parameters {
-    pub(crate) list: pg_sys::ParamListInfo,
-    pub(crate) types: Vec<pg_sys::Oid>,
-}
 
 /// A qual after constant folding with all values that the session supplies.
 #[derive(Clone, Copy)]
@@ -56,58 +38,6 @@ impl ConstFolded {
             (Self::True, left) | (left, Self::True) => left,
             (Self::Residual(one), Self::Residual(other)) => Self::Residual(one.and(other)),
         }
-    }
-}
-
-impl Parameters {
-    /// For a statement without parameters.
-    pub fn none() -> Self {
-        Self { list: std::ptr::null_mut(), types: Vec::new() }
-    }
-
-    /// Each value with its type. The values are not copied.
-    pub fn new(values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Self {
-        // SAFETY: the server allocates as many parameters as are written.
-        unsafe {
-            let list = pg_sys::makeParamList(values.len() as c_int);
-            let places = (*list).params.as_mut_ptr();
-            for (i, (type_, value)) in values.iter().enumerate() {
-                *places.add(i) = pg_sys::ParamExternData {
-                    value: *value,
-                    isnull: false,
-                    pflags: pg_sys::PARAM_FLAG_CONST as u16,
-                    ptype: *type_,
-                };
-            }
-            Self { list, types: values.iter().map(|(type_, _)| *type_).collect() }
-        }
-    }
-}
-
-/// Parses a text with the input function of a type. Raises the errors of that function.
-pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
-    let (mut input, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: the text is NUL-terminated and only read.
-    unsafe {
-        pg_sys::getTypeInputInfo(type_, &mut input, &mut parameter);
-        pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), parameter, -1)
-    }
-}
-
-/// As [`value_of`], as a bound parameter.
-pub fn bound_value_of<'a>(type_: pg_sys::Oid, text: &CStr) -> pgrx::datum::DatumWithOid<'a> {
-    // SAFETY: the value is of this type, in the current memory context.
-    unsafe { pgrx::datum::DatumWithOid::new(value_of(type_, text), type_) }
-}
-
-/// The text of a value, by the output function of its type.
-pub fn text_of(type_: pg_sys::Oid, value: pg_sys::Datum) -> String {
-    let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
-    // SAFETY: an output function returns a NUL-terminated text, which is copied.
-    unsafe {
-        pg_sys::getTypeOutputInfo(type_, &mut output, &mut is_varlena);
-        let text = pg_sys::OidOutputFunctionCall(output, value);
-        CStr::from_ptr(text).to_string_lossy().into_owned()
     }
 }
 
@@ -185,7 +115,10 @@ impl Qual {
             (*(*root).glob).boundParams = parameters.list;
             let mut left: *mut pg_sys::List = std::ptr::null_mut();
             for qual in elements::<pg_sys::Node>(self.0) {
-                let qual = unwrap(pg_sys::copyObjectImpl(qual.cast()).cast(), std::ptr::null_mut());
+                let qual = inline_scalar_select(
+                    pg_sys::copyObjectImpl(qual.cast()).cast(),
+                    std::ptr::null_mut(),
+                );
                 let qual = pg_sys::estimate_expression_value(root, qual);
                 let qual = pg_sys::canonicalize_qual(qual.cast(), false);
                 left = pg_sys::list_concat(left, pg_sys::make_ands_implicit(qual));
@@ -427,16 +360,6 @@ unsafe fn choices(term: *mut pg_sys::Node, may_set: &dyn Fn(i16) -> bool) -> Opt
     }
 }
 
-/// # Safety
-/// The list must be NIL or a list of nodes.
-pub(crate) unsafe fn copy(list: *mut pg_sys::List) -> *mut pg_sys::List {
-    if list.is_null() {
-        return list;
-    }
-    // SAFETY: as the caller vouches.
-    unsafe { pg_sys::copyObjectImpl(list.cast()).cast() }
-}
-
 /// An empty node.
 ///
 /// # Safety
@@ -447,75 +370,6 @@ unsafe fn new_node<T>(tag: NodeTag) -> *mut T {
         let node = pg_sys::palloc0(std::mem::size_of::<T>());
         *node.cast::<NodeTag>() = tag;
         node.cast()
-    }
-}
-
-/// Replaces `(SELECT f())` by `f()`. Policies write the former for one call a statement, but
-/// constant folding does not descend into a SubLink.
-#[pg_guard]
-unsafe extern "C-unwind" fn unwrap(
-    node: *mut pg_sys::Node,
-    context: *mut c_void,
-) -> *mut pg_sys::Node {
-    if node.is_null() {
-        return node;
-    }
-    // SAFETY: the tag says which struct the node is; the mutator passes copies of valid nodes.
-    unsafe {
-        if is_a(node, NodeTag::T_SubLink)
-            && let Some(expression) = scalar_without_from(node.cast())
-        {
-            return unwrap(expression, context);
-        }
-        mutate(node, unwrap, context)
-    }
-}
-
-/// The server's expression_tree_mutator() within a guard: its errors, such as a stack that is too
-/// deep, must unwind the Rust frames of the mutator.
-///
-/// # Safety
-/// The node must be valid, and the context the mutator's.
-pub(crate) unsafe fn mutate(
-    node: *mut pg_sys::Node,
-    mutator: Mutator,
-    context: *mut c_void,
-) -> *mut pg_sys::Node {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context))
-    }
-}
-
-/// The result expression of a scalar sub-query that has no FROM and no outer references.
-///
-/// # Safety
-/// The node must be valid.
-unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys::Node> {
-    // SAFETY: as the caller vouches; a target list holds target entries.
-    unsafe {
-        if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK
-            || !is_a((*link).subselect, NodeTag::T_Query)
-        {
-            return None;
-        }
-        let query = &*(*link).subselect.cast::<pg_sys::Query>();
-        let from = query.jointree.as_ref()?;
-        let is_plain = query.commandType == pg_sys::CmdType::CMD_SELECT
-            && query.rtable.is_null()
-            && from.fromlist.is_null()
-            && from.quals.is_null()
-            && !query.hasAggs
-            && !query.hasTargetSRFs
-            && query.cteList.is_null()
-            && query.limitCount.is_null()
-            && query.limitOffset.is_null()
-            && query.setOperations.is_null();
-        let targets = elements::<pg_sys::TargetEntry>(query.targetList);
-        let [target] = targets.as_slice() else { return None };
-        let expression: *mut pg_sys::Node = (**target).expr.cast();
-        (is_plain && !(1..8).any(|level| pg_sys::contain_vars_of_level(expression, level)))
-            .then_some(expression)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Removes values from quals that only the caller of a request may know, for reports.
 
-use super::qual::{Qual, copy, mutate, text_of};
+use super::mutate::{copy, mutate};
+use super::qual::Qual;
+use super::value::text_of;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;

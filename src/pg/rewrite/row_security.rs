@@ -2,7 +2,8 @@
 //! and runs queries under given quals.
 
 use super::list::elements;
-use super::qual::{Origin, Parameters, Qual};
+use super::qual::{Origin, Qual};
+use super::value::Parameters;
 use crate::pg::access::datum::column;
 pub use crate::pg::catalog::privilege::Command;
 use pgrx::spi::quote_identifier;

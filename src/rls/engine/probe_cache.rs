@@ -1,7 +1,8 @@
 //! Caches probe results per identity and table: policies of several commands often share quals.
 
 use super::rows::{RowId, RowScope};
-use crate::pg::rewrite::qual::{ConstFolded, Parameters, Qual};
+use crate::pg::rewrite::qual::{ConstFolded, Qual};
+use crate::pg::rewrite::value::Parameters;
 use std::cell::RefCell;
 
 /// Results of one identity's probes of one table.

@@ -6,8 +6,9 @@ use super::probe::{MAX_COST, Probe, ProbeResult};
 use super::rows::RowScope;
 use crate::pg::catalog::privilege;
 use crate::pg::cstring::c_string;
-use crate::pg::rewrite::qual::{ConstFolded, Qual, value_of};
+use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::row_security::{Command, Effective, RowQuery, Undecidable};
+use crate::pg::rewrite::value::value_of;
 use crate::rls::model::{Confidence, Reach, Verdict};
 use crate::rls::target::application::unused_id_of_type;
 

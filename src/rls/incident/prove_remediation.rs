@@ -4,8 +4,9 @@ use crate::pg::access::scan;
 use crate::pg::catalog::lookup;
 use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
-use crate::pg::rewrite::qual::{Qual, text_of, value_of};
+use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security::Undecidable;
+use crate::pg::rewrite::value::{text_of, value_of};
 use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
 use crate::rls::PROBE_TIMEOUT_MS;
@@ -159,7 +160,7 @@ pub fn row_by_key(
         [row] => match row.as_slice() {
             [Some(relation), Some(place), owners @ ..] => {
                 let texts = table.owners.iter().zip(owners).filter_map(|(column, owner)| {
-                    owner.map(|owner| crate::pg::rewrite::qual::text_of(column.type_, owner))
+                    owner.map(|owner| crate::pg::rewrite::value::text_of(column.type_, owner))
                 });
                 Ok(((pg_sys::Oid::from(relation.value() as u32), *place), texts.collect()))
             }

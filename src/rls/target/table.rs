@@ -2,8 +2,8 @@
 
 use super::application::Application;
 use super::owners::{OwnerColumn, owner_columns};
-use crate::pg::rewrite::qual::text_of;
 use crate::pg::rewrite::row_security::{Command, RelationRef};
+use crate::pg::rewrite::value::text_of;
 use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use pgrx::prelude::*;

@@ -3,7 +3,7 @@
 use super::application::Application;
 use super::owners::owner_columns;
 use crate::access::as_owner;
-use crate::pg::rewrite::qual::text_of;
+use crate::pg::rewrite::value::text_of;
 use crate::rls::error::RlsError;
 use pgrx::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -4,7 +4,7 @@ use super::super::prove_remediation;
 use super::super::prove_remediation::Proof;
 use super::{AccessPath, Trace};
 use crate::pg::cstring::c_string;
-use crate::pg::rewrite::qual::bound_value_of;
+use crate::pg::rewrite::value::bound_value_of;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Finding, Reach};
