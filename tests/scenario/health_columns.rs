@@ -37,7 +37,7 @@ fn every_check_returns_the_columns_of_a_finding() {
     assert!(checks.len() > 45, "{} checks were found", checks.len());
     let mut wrong = Vec::new();
     for path in checks {
-        let sql = std::fs::read_to_string(&path).expect("a check").replace("@most@", "ALL");
+        let sql = std::fs::read_to_string(&path).expect("a check").replace("@row_limit@", "ALL");
         // Parameters: the oids to examine; or earlier counters, their time, and current counters.
         let parameters = match sql.starts_with("-- $1 oid[]") {
             true => &[Type::OID_ARRAY][..],

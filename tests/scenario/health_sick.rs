@@ -224,7 +224,7 @@ fn rates_of_the_window_are_reported() {
     );
     assert!(victims.iter_mut().all(|victim| victim.simple_query("SELECT 1").is_err()));
     wait_until("deaths", || status(&mut a, "Session Deaths") == "CRITICAL");
-    assert!(worst(&mut a, "Session Deaths", "evidence").contains("12 by an operator"));
+    assert!(worst(&mut a, "Session Deaths", "evidence").contains("12 terminated"));
 
     // Without pg_stat_statements the mean is per transaction: ten of five seconds, and those of
     // logins.
