@@ -64,7 +64,7 @@ SELECT
     END AS severity,
     CASE WHEN g.grants IS NULL THEN 'SUSPECTED' ELSE 'PROVED' END AS confidence, p.name AS object,
     'pg_policy'::regclass::oid AS classid, p.oid AS objid, p.polrelid AS relation,
-    'The policy has no TO, so it is for PUBLIC, and no condition: '
+    'The policy applies to PUBLIC, as it has no TO, and has no condition: '
         || CASE
             WHEN g.grants IS NULL THEN 'the next grant for writing opens every row.'
             ELSE 'client roles can write the rows of all users.'

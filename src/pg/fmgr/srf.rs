@@ -2,8 +2,8 @@
 //!
 //! Three return types, each for one case:
 //! - pgrx's `TableIterator` has Rust types for its columns and lets pgrx write CREATE FUNCTION. It
-//!   returns one row a call. A function with SET clauses has all of them applied and undone for
-//!   each row, so it is for functions that return few rows or have no SET clause but a search_path.
+//!   returns one row a call. The server applies and undoes the SET clauses of the function for each
+//!   row. It therefore suits functions with few rows, or with no SET clause but a search_path.
 //! - [`MaterializedRows`] returns all rows in one call. For rows computed in Rust by a function
 //!   that is declared by hand. The count of columns is checked with each call, their types are not:
 //!   values come from `into_datum`, and the tests that read each column find a wrong one.
