@@ -93,8 +93,8 @@ fn register_row_security() {
         c"crewsnow_ops.users_table",
         c"Table of accounts.",
         c"Its primary key identifies a user. A column that references it is an owner column. Its \
-          columns email, raw_app_meta_data, raw_user_meta_data and is_anonymous, if it has them, \
-          go into the claims, as in Supabase Auth.",
+          columns email, phone, raw_app_meta_data, raw_user_meta_data and is_anonymous, if it has \
+          them, go into the claims, as in Supabase Auth.",
         &USERS_TABLE,
     );
     text(

@@ -8,11 +8,13 @@ use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::report::remediation;
 use super::target::accounts::AccountPool;
 use super::target::application::Application;
+use super::target::claims::ClaimPlan;
 use super::target::policy;
 use super::target::policy::{ClauseFacts, Policy};
 use super::target::table;
 use super::target::table::Table;
 use crate::pg::memory;
+use crate::pg::rewrite::claims::ClaimPath;
 use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::pg_sys;
@@ -74,6 +76,7 @@ impl Audit {
                             application,
                             of_table(policies, table, |policy| policy.relation),
                         );
+                        examination.facts = of_table(facts, table, |clause| clause.relation);
                         *cells = cells_without_claims(&mut examination, &mut accounts)?;
                         Ok(Some(examination.owners))
                     })
@@ -88,19 +91,21 @@ impl Audit {
         for ((table, cells), owners) in tables.iter_mut().zip(owners) {
             let policies = of_table(policies, table, |policy| policy.relation);
             let facts = of_table(facts, table, |clause| clause.relation);
+            let mut untried = BTreeSet::new();
             if let Some(owners) = owners {
                 match in_time(table) {
                     Ok(()) => memory::in_temporary_context(|| {
                         let mut examination = Examination::new(table, application, policies);
                         examination.owners = owners;
-                        examination.distinguishes_anonymous_sign_in =
-                            facts.iter().any(|clause| clause.distinguishes_anonymous_sign_in);
+                        examination.facts = facts;
+                        examination.claims = ClaimPlan::of(application, facts);
                         add_remaining_cells(&examination, cells, &mut accounts);
+                        untried = examination.claims.untried;
                     }),
                     Err(error) => cells.extend(not_audited(table, application, &error.to_string())),
                 }
             }
-            doubt(cells, policies, facts, application);
+            doubt(cells, policies, facts, (application, &untried));
         }
         Ok(audit)
     }
@@ -194,7 +199,7 @@ impl Audit {
         let evidence: Vec<String> = leaks.iter().map(|(cell, ..)| facts(cell)).collect();
         let severity = match audience {
             Audience::Anonymous | Audience::AnyAccount => Severity::Critical,
-            Audience::EveryUser => Severity::High,
+            Audience::Session | Audience::EveryUser => Severity::High,
         };
         Some(Finding {
             rule: reach.rule(),
@@ -204,8 +209,9 @@ impl Audit {
             relation: Some(table.oid().to_u32()),
             policy: (responsible_policies.len() == 1).then(|| responsible_policies[0].oid.to_u32()),
             detail: format!(
-                "On {} {audience} can {}{}.",
+                "On {} {} can {}{}.",
                 table.named.name,
+                audience_text(audience, &leaks),
                 reach.verb(),
                 because(table, &responsible_policies)
             ),
@@ -262,6 +268,20 @@ impl Audit {
     }
 }
 
+/// The words for those whom a leak is open to.
+fn audience_text(audience: Audience, leaks: &[(&Cell, Confidence, Audience)]) -> String {
+    if audience != Audience::Session {
+        return audience.to_string();
+    }
+    let is_widest = |leak: &&(&Cell, Confidence, Audience)| leak.2 == audience;
+    let roles: BTreeSet<String> = leaks
+        .iter()
+        .filter(is_widest)
+        .map(|(cell, ..)| crate::pg::xact::sec_context::role_name(cell.role))
+        .collect();
+    format!("any session of {}", roles.into_iter().collect::<Vec<_>>().join(" and "))
+}
+
 /// The part of a list, sorted by table oid, that is about one table.
 fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys::Oid) -> &'a [T] {
     let oid = table.oid().to_u32();
@@ -278,7 +298,7 @@ fn doubt(
     cells: &mut [Cell],
     policies: &[Policy],
     facts: &[ClauseFacts],
-    application: &Application,
+    (application, untried): (&Application, &BTreeSet<ClaimPath>),
 ) {
     let is_known = |setting: &&String| {
         let setting = setting.to_ascii_lowercase();
@@ -314,10 +334,7 @@ fn doubt(
             }
             continue;
         }
-        if !matches!(
-            cell.verdict,
-            Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared
-        ) {
+        if !cell.verdict.is_safe() && cell.verdict != Verdict::Shared {
             continue;
         }
         let clauses = || about.iter().flat_map(|(_, clauses)| clauses);
@@ -331,11 +348,16 @@ fn doubt(
             cell.verdict = Verdict::Inconclusive(why);
         } else if !asking.is_empty() {
             cell.verdict = Verdict::Inconclusive(connection_note.to_owned());
-        } else if [&cell.using, &cell.check].contains(&&"false".to_owned())
-            && clauses().any(|clause| clause.facts.reads_time)
+        } else if clauses().any(|clause| clause.functions_read_time) {
+            let why = "a function that a policy calls reads the time".to_owned();
+            cell.verdict = Verdict::Inconclusive(why);
+        } else if let Some(claim) =
+            clauses().flat_map(|clause| clause.claims.keys()).find(|path| untried.contains(*path))
+            && cell.has_user
         {
-            cell.verdict =
-                Verdict::Inconclusive("closed at present, but a policy reads the time".to_owned());
+            let claim = claim.join(".");
+            let why = format!("no value of the claim {claim} could be tried");
+            cell.verdict = Verdict::Inconclusive(why);
         }
     }
 }
@@ -354,6 +376,7 @@ fn not_audited(table: &Table, application: &Application, why: &str) -> Vec<Cell>
                 cells.push(Cell {
                     identity: role.name.clone(),
                     role: role.oid,
+                    has_user: false,
                     reach,
                     verdict: Verdict::Inconclusive(why.to_owned()),
                     using: String::new(),

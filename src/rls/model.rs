@@ -126,12 +126,14 @@ impl Reach {
 }
 
 /// The identities that a leak is open to, widest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Audience {
     /// Requests without an account.
     Anonymous,
     /// Any new account.
     AnyAccount,
+    /// Every session of the role: one without claims, or of a role that is not a client's.
+    Session,
     /// Every account that was tried.
     EveryUser,
 }
@@ -141,6 +143,7 @@ impl fmt::Display for Audience {
         f.write_str(match self {
             Self::Anonymous => "anyone, without signing in,",
             Self::AnyAccount => "anyone who signs up",
+            Self::Session => "any session of the role",
             Self::EveryUser => "every user tried",
         })
     }
@@ -159,6 +162,8 @@ pub enum Verdict {
     IsolatedIn(i64),
     /// Foreign rows, but only those of related users (a shared team, chat or order).
     Shared,
+    /// Foreign rows by a role or a claim that the policies grant them to.
+    Granted,
     /// Rows of a table without an owner column.
     Public(Confidence),
     /// Foreign rows.
@@ -179,13 +184,19 @@ impl Verdict {
             Self::NoAccess => "NO ACCESS",
             Self::Closed => "CLOSED",
             Self::Isolated | Self::IsolatedIn(_) => "ISOLATED",
-            Self::Shared => "SHARED",
+            Self::Shared | Self::Granted => "SHARED",
             Self::Public(_) => "PUBLIC",
             Self::Leak(..) => "LEAK",
             Self::Exempt => "EXEMPT",
             Self::Failing(_) => "FAILING",
             Self::Inconclusive(_) => "INCONCLUSIVE",
         }
+    }
+
+    /// Whether no foreign row is reached.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        matches!(self, Self::NoAccess | Self::Closed | Self::Isolated | Self::IsolatedIn(_))
     }
 
     /// Certainty of the verdict; `None` if inconclusive.
@@ -195,7 +206,7 @@ impl Verdict {
             Self::Closed | Self::Isolated | Self::Exempt | Self::NoAccess => {
                 Some(Confidence::Proved)
             }
-            Self::IsolatedIn(_) | Self::Shared => Some(Confidence::Observed),
+            Self::IsolatedIn(_) | Self::Shared | Self::Granted => Some(Confidence::Observed),
             Self::Public(confidence) | Self::Leak(confidence, _) => Some(*confidence),
             Self::Failing(_) => Some(Confidence::Observed),
             Self::Inconclusive(_) => None,
@@ -208,6 +219,7 @@ impl Verdict {
         match self {
             Self::IsolatedIn(rows) => format!("no foreign row among {rows}"),
             Self::Shared => "some foreign rows".to_owned(),
+            Self::Granted => "the policies name this role or claim".to_owned(),
             Self::Leak(_, audience) => format!("{audience} reaches foreign rows"),
             Self::Inconclusive(why) => why.clone(),
             Self::Failing(error) => format!("the policies fail with {error}"),

@@ -56,6 +56,13 @@ pub fn identities(client: &mut Client) -> Vec<Identity> {
     let anonymous = claims(new_user, "", "{}", "{}", "true");
     let label = "authenticated as an anonymous sign-in".into();
     identities.push(identity(label, "authenticated", Some(new_user.into()), Some(anonymous)));
+    let second = claims(new_user, "", "{}", "{}", "false").replace("aal1", "aal2");
+    let label = "authenticated with a second factor".into();
+    identities.push(identity(label, "authenticated", Some(new_user.into()), Some(second)));
+    let role = "authenticated";
+    identities.push(identity(format!("{role} without claims"), role, None, None));
+    let only_role = Some(format!(r#"{{"role": "{role}"}}"#));
+    identities.push(identity(format!("{role} without a user"), role, None, only_role));
     for number in 1..=7 {
         let id = user(number);
         let row = client
@@ -79,6 +86,40 @@ pub fn identities(client: &mut Client) -> Vec<Identity> {
         ));
     }
     identities
+}
+
+/// A new account with tried claims, from a label such as `authenticated with app_metadata.team of
+/// row 1`; `None` for other labels.
+pub fn with_claims(new_account: &Identity, label: &str, table: &Table) -> Option<Identity> {
+    let mut claims: serde_json::Value =
+        serde_json::from_str(new_account.claims.as_ref()?).expect("claims are JSON");
+    for assignment in label.strip_prefix("authenticated with ")?.split(", ") {
+        let (path, value) = if let Some((path, value)) = assignment.split_once(" = ") {
+            (path, value.to_owned())
+        } else if let Some((path, number)) = assignment.split_once(" of row ") {
+            // The column that the policies compare with the claim.
+            let column = if path.ends_with("friends") { "owner" } else { "team" };
+            let mut values: Vec<&str> = Vec::new();
+            for value in table.rows.iter().map(|row| row.get(column).trim_matches('\'')) {
+                if value != "NULL" && !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            (path, (*values.get(number.parse::<usize>().ok()? - 1)?).to_owned())
+        } else {
+            (assignment.strip_prefix("any ")?, "crewsnow-ops".to_owned())
+        };
+        let mut place = &mut claims;
+        for key in path.split('.') {
+            place = &mut place[key];
+        }
+        *place = value.into();
+    }
+    Some(Identity {
+        label: label.to_owned(),
+        claims: Some(claims.to_string()),
+        ..new_account.clone()
+    })
 }
 
 /// The result of a statement.

@@ -21,6 +21,7 @@ mod replication;
 mod rls_demo;
 mod rls_doubts;
 mod rls_hostile;
+mod rls_identities;
 mod rls_places;
 mod rls_teams;
 mod telemetry;

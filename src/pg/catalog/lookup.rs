@@ -260,6 +260,13 @@ pub fn is_text(type_: pg_sys::Oid) -> bool {
     category as u8 == pg_sys::TYPCATEGORY_STRING
 }
 
+/// Whether the server's own code prints the values of a type: a built-in one, or an enum.
+pub fn has_builtin_output(type_: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the type.
+    type_.to_u32() < pg_sys::FirstNormalObjectId
+        || unsafe { pg_sys::get_typtype(type_) } as u8 == pg_sys::TYPTYPE_ENUM
+}
+
 /// Whether a type belongs to an extension and is in the category of strings.
 pub fn is_text_of_extension(type_: pg_sys::Oid) -> bool {
     // SAFETY: looks up the type and its dependencies.

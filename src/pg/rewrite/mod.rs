@@ -2,6 +2,8 @@
 
 pub mod boundary_values;
 pub mod candidate_values;
+pub mod claims;
+pub mod clock;
 pub(crate) mod list;
 pub(crate) mod mutate;
 pub mod policy_expr;

@@ -70,7 +70,7 @@ pub(crate) unsafe fn mutate(
 ///
 /// # Safety
 /// The node must be valid.
-unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys::Node> {
+pub(super) unsafe fn scalar_without_from(link: *mut pg_sys::SubLink) -> Option<*mut pg_sys::Node> {
     // SAFETY: as the caller vouches; a target list holds target entries.
     unsafe {
         if (*link).subLinkType != pg_sys::SubLinkType::EXPR_SUBLINK

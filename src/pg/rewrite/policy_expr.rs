@@ -15,6 +15,8 @@ pub struct IdentitySources<'a> {
     pub settings: &'a [String],
     /// The settings among them that carry the user id.
     pub ids: &'a [String],
+    /// Each setting with the claim that it carries; `*` is all claims.
+    pub claims: &'a [(String, String)],
 }
 
 /// Facts found in an expression.
@@ -70,7 +72,7 @@ struct Walk<'a> {
 /// A policy expression on the first entry of its range table. Lives in the memory context that was
 /// current when it was parsed.
 #[derive(Clone, Copy)]
-pub struct Expression(*mut pg_sys::Node);
+pub struct Expression(pub(super) *mut pg_sys::Node);
 
 impl Expression {
     /// Parses the text of a pg_node_tree.
@@ -268,12 +270,12 @@ impl Walk<'_> {
     }
 }
 
-fn is_current_setting(function: pg_sys::Oid) -> bool {
+pub(super) fn is_current_setting(function: pg_sys::Oid) -> bool {
     // Fixed oids of current_setting(text) and current_setting(text, boolean).
     [2077, 3294].contains(&function.to_u32())
 }
 
-fn operator_name(operator: pg_sys::Oid) -> String {
+pub(super) fn operator_name(operator: pg_sys::Oid) -> String {
     // SAFETY: NULL for an unknown operator, else a NUL-terminated copy.
     unsafe {
         let name = pg_sys::get_opname(operator);
@@ -289,7 +291,7 @@ fn operator_name(operator: pg_sys::Oid) -> String {
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+pub(super) unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: the tag says which struct a node is.
     unsafe {
         while !node.is_null() {
@@ -385,7 +387,10 @@ unsafe extern "C-unwind" fn find_identity(node: *mut pg_sys::Node, context: *mut
                     && elements(call.args)
                         .first()
                         .and_then(|argument| text(*argument))
-                        .is_some_and(|setting| search.identity.settings.contains(&setting));
+                        .is_some_and(|setting| {
+                            let is_same = |known: &String| known.eq_ignore_ascii_case(&setting);
+                            search.identity.settings.iter().any(is_same)
+                        });
                 if reads_claims || search.identity.functions.contains(&call.funcid) {
                     search.found = true;
                     return true;
@@ -413,14 +418,14 @@ unsafe fn has_outer_references(query: *mut pg_sys::Node, level: u32) -> bool {
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn text(node: *mut pg_sys::Node) -> Option<String> {
+pub(super) unsafe fn text(node: *mut pg_sys::Node) -> Option<String> {
     // SAFETY: the tag says which struct a node is.
     unsafe { is_a(node, NodeTag::T_Const).then(|| constant_text(node.cast())).flatten() }
 }
 
 /// # Safety
 /// The constant must be valid.
-unsafe fn constant_text(constant: *mut pg_sys::Const) -> Option<String> {
+pub(super) unsafe fn constant_text(constant: *mut pg_sys::Const) -> Option<String> {
     // SAFETY: as the caller vouches.
     unsafe {
         let constant = &*constant;

@@ -14,9 +14,10 @@ use crate::pg::xact::timeout::Stopped;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::{Role, unused_id_of_type};
+use crate::rls::target::application::unused_id_of_type;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::policy::Policy;
+use crate::rls::target::roles::Role;
 
 /// Most other accounts that a row or a candidate row is tried with.
 const MAX_OTHERS: usize = 4;
@@ -37,12 +38,12 @@ pub fn classify_foreign_row(
     }
     if identity.user.is_none() {
         let evidence = format!("{} reached a row of a user", identity.label);
-        return (Verdict::Leak(observed, Audience::Anonymous), evidence);
+        return (Verdict::Leak(observed, identity.audience), evidence);
     }
     let Some(role) = examination.role(identity) else { return (Verdict::Shared, String::new()) };
     if !identity.is_account {
         let evidence = format!("{} reached a row of another user", identity.label);
-        return (Verdict::Leak(observed, Audience::AnyAccount), evidence);
+        return (Verdict::Leak(observed, identity.audience), evidence);
     }
     let mut tried = Vec::new();
     let mut reached = 0;
@@ -162,10 +163,10 @@ pub(crate) fn classify_candidate(
     }
     let Some(role) = examination.role(identity) else { return (Verdict::Shared, String::new()) };
     let Some(me) = &identity.user else {
-        return (Verdict::Leak(observed, Audience::Anonymous), evidence);
+        return (Verdict::Leak(observed, identity.audience), evidence);
     };
     if !identity.is_account {
-        return (Verdict::Leak(observed, Audience::AnyAccount), evidence);
+        return (Verdict::Leak(observed, identity.audience), evidence);
     }
     let (mut tried, mut able) = (Vec::new(), 0);
     for id in examination.owners.iter().chain(&accounts.sample) {

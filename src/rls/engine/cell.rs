@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 pub struct Cell {
     /// Label of the identity in reports.
     pub identity: String,
-    /// Client role of the request.
+    /// Role of the request.
     pub role: pg_sys::Oid,
+    /// Whether the claims name a user.
+    pub has_user: bool,
     /// The reach that was probed.
     pub reach: Reach,
     /// The result.
@@ -44,10 +46,11 @@ pub fn worst_cells(cells: &[Cell]) -> BTreeMap<(Reach, u32), &Cell> {
         Verdict::Failing(_) => (3, 0, 0),
         Verdict::Inconclusive(_) => (4, 0, 0),
         Verdict::Shared => (5, 0, 0),
-        Verdict::IsolatedIn(_) => (6, 0, 0),
-        Verdict::Isolated => (7, 0, 0),
-        Verdict::Closed => (8, 0, 0),
-        Verdict::NoAccess => (9, 0, 0),
+        Verdict::Granted => (6, 0, 0),
+        Verdict::IsolatedIn(_) => (7, 0, 0),
+        Verdict::Isolated => (8, 0, 0),
+        Verdict::Closed => (9, 0, 0),
+        Verdict::NoAccess => (10, 0, 0),
     };
     let mut worst: BTreeMap<(Reach, u32), &Cell> = BTreeMap::new();
     for cell in cells {

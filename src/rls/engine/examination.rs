@@ -6,9 +6,11 @@ use super::reach_probe::command;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, Effective, Undecidable};
 use crate::rls::model::Reach;
-use crate::rls::target::application::{Application, Role};
+use crate::rls::target::application::Application;
+use crate::rls::target::claims::ClaimPlan;
 use crate::rls::target::identity::Identity;
-use crate::rls::target::policy::Policy;
+use crate::rls::target::policy::{ClauseFacts, Policy};
+use crate::rls::target::roles::Role;
 use crate::rls::target::table::Table;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -25,8 +27,10 @@ pub struct Examination<'a> {
     pub(crate) policies: &'a [Policy],
     /// Ids of some accounts that own rows of the table.
     pub owners: Vec<String>,
-    /// Whether a policy may treat an anonymous sign-in differently from other accounts.
-    pub distinguishes_anonymous_sign_in: bool,
+    /// Facts about the clauses of the policies.
+    pub facts: &'a [ClauseFacts],
+    /// Values of claims to try beside those of accounts.
+    pub claims: ClaimPlan,
     effective_quals: RefCell<HashMap<(pg_sys::Oid, Command), Effective>>,
     probe_caches: RefCell<HashMap<Identity, Rc<ProbeCache>>>,
 }
@@ -39,7 +43,8 @@ impl<'a> Examination<'a> {
             application,
             policies,
             owners: Vec::new(),
-            distinguishes_anonymous_sign_in: false,
+            facts: &[],
+            claims: ClaimPlan::default(),
             effective_quals: RefCell::default(),
             probe_caches: RefCell::default(),
         }

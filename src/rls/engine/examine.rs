@@ -20,6 +20,7 @@ use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::identity::{Identity, masked};
+use crate::rls::target::policy::{ClauseFacts, Policy};
 
 /// How many owners of a table's rows are sampled.
 const OWNER_SAMPLE: usize = 6;
@@ -53,9 +54,7 @@ pub fn cells_without_claims(
         })??;
     examination.owners = accounts.load_existing(application, owners)?;
     let mut cells = Vec::new();
-    for (role_index, role) in
-        application.roles.iter().enumerate().filter(|(_, role)| role.is_anonymous)
-    {
+    for (role_index, role) in application.roles.iter().enumerate() {
         examine_as(
             examination,
             role_index,
@@ -74,27 +73,24 @@ pub fn add_remaining_cells(
     accounts: &mut AccountPool,
 ) {
     let application = examination.application;
+    let reads = |claim| examination.facts.iter().any(|clause| clause.reads_claim(claim));
+    let (reads_aal, reads_is_anonymous) = (reads("aal"), reads("is_anonymous"));
     for (role_index, role) in application.roles.iter().enumerate() {
-        if role.is_anonymous {
-            examine_as(examination, role_index, &application.anon_key(role), cells, accounts);
-            continue;
+        let mut identities = vec![application.anon_key(role)];
+        if !role.is_anonymous {
+            identities.push(application.new_account(role));
+            identities.extend(reads_aal.then(|| application.second_factor(role)));
+            identities.extend(reads_is_anonymous.then(|| application.anonymous_sign_in(role)));
+            let with_claims = |assignment| application.with_claims(role, assignment);
+            identities.extend(examination.claims.assignments.iter().map(with_claims));
+            if role.is_client && !examination.table.owners.is_empty() {
+                let account = |id: String| accounts.identity(application, role, &id);
+                identities
+                    .extend(examined_accounts(examination, accounts).into_iter().map(account));
+            }
         }
-        examine_as(examination, role_index, &application.new_account(role), cells, accounts);
-        if examination.distinguishes_anonymous_sign_in {
-            examine_as(
-                examination,
-                role_index,
-                &application.anonymous_sign_in(role),
-                cells,
-                accounts,
-            );
-        }
-        if examination.table.owners.is_empty() {
-            continue;
-        }
-        for id in examined_accounts(examination, accounts) {
-            let identity = accounts.identity(application, role, &id);
-            examine_as(examination, role_index, &identity, cells, accounts);
+        for identity in &identities {
+            examine_as(examination, role_index, identity, cells, accounts);
         }
     }
 }
@@ -116,7 +112,12 @@ fn examine_as(
     accounts: &mut AccountPool,
 ) {
     let table = examination.table;
+    let is_client = examination.application.roles[role_index].is_client;
     if privilege::is_exempt(table.oid(), identity.role) && table.is_secured {
+        // The exemption of another role, such as the owner, is no finding.
+        if !is_client {
+            return;
+        }
         cells.push(new_cell(identity, Reach::Read, Verdict::Exempt));
         return;
     }
@@ -137,12 +138,45 @@ fn examine_as(
             Ok(Some(outcome)) => {
                 let mut cell = judge(examination, identity, reach, outcome, accounts);
                 apply_trigger_caveat(examination, &mut cell);
-                cells.push(cell);
+                if is_granted(examination, identity, is_client, &cell) {
+                    cell.verdict = Verdict::Granted;
+                }
+                // A value of a claim that opens nothing says nothing.
+                let is_safe = cell.verdict.is_safe();
+                if !(identity.is_privileged && is_safe) {
+                    cells.push(cell);
+                }
             }
             Ok(None) => {}
+            // A tried value that is none of the claim's type.
+            Err(Verdict::Failing(_)) if identity.is_privileged => {}
             Err(verdict) => cells.push(new_cell(identity, reach, verdict)),
         }
     }
+}
+
+/// Whether the policies grant a reach to this role or claim alone, so that it is no leak.
+fn is_granted(
+    examination: &Examination<'_>,
+    identity: &Identity,
+    is_client: bool,
+    cell: &Cell,
+) -> bool {
+    if !matches!(cell.verdict, Verdict::Leak(..) | Verdict::Public(_)) {
+        return false;
+    }
+    // Policies that name a role and admit every row to it.
+    let is_for_role = |policy: &Policy| {
+        let is_of = |clause: &&ClauseFacts| clause.policy == policy.oid;
+        let mut clauses = examination.facts.iter().filter(is_of).peekable();
+        policy.roles.contains(&identity.role)
+            && clauses.peek().is_some()
+            && clauses.all(|clause| clause.constant == Some("true"))
+    };
+    identity.is_privileged
+        || !is_client
+            && !cell.responsible_policies.is_empty()
+            && cell.responsible_policies.iter().all(is_for_role)
 }
 
 /// Lowers the confidence of a leak to SUSPECTED if a trigger may prevent it.
@@ -159,6 +193,7 @@ fn new_cell(identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
     Cell {
         identity: identity.label.clone(),
         role: identity.role,
+        has_user: identity.user.is_some(),
         reach,
         verdict,
         using: String::new(),
@@ -187,6 +222,10 @@ pub(crate) fn probe_reach(
             };
             let Some((result, qual)) = on_existing_rows else { return Ok(None) };
             let result = try_candidates(&probe, reach, &effective, &others, result)?;
+            let result = match result.is_safe() && !identity.is_account {
+                true => at_any_time(&probe, reach, &effective, &others, result)?,
+                false => result,
+            };
             probe.run_sub_queries(&effective)?;
             let me = identity.user.as_deref();
             let folded = |qual: Qual| match probe.cache.fold(qual) {
@@ -218,6 +257,33 @@ pub(crate) fn probe_reach(
         )),
         Err(Stopped::Failed(failure)) => Err(Verdict::Failing(failure.redacted_message())),
     }
+}
+
+/// A safe result, unless it is safe only because of the time: then INCONCLUSIVE.
+fn at_any_time(
+    probe: &Probe<'_>,
+    reach: Reach,
+    effective: &Effective,
+    others: &[String],
+    result: ProbeResult,
+) -> Result<ProbeResult, Undecidable> {
+    if !effective.using.reads_time() && !effective.check.reads_time() {
+        return Ok(result);
+    }
+    let later =
+        Effective { using: effective.using.at_any_time(), check: effective.check.at_any_time() };
+    let found = match reach {
+        // The victims are those of the result.
+        Reach::Plant => probe_plant_on_any(probe, &later, others)?,
+        _ => probe_existing_rows(probe, reach, &later, others)?,
+    };
+    let Some((found, _)) = found else { return Ok(result) };
+    Ok(match try_candidates(probe, reach, &later, others, found)?.is_safe() {
+        true => result,
+        false => ProbeResult::Verdict(Verdict::Inconclusive(
+            "closed at present, but a policy reads the time".to_owned(),
+        )),
+    })
 }
 
 /// Evaluates existing rows, changing only the owner column and columns that the policy compares

@@ -219,10 +219,7 @@ impl<'a> Probe<'a> {
 
     /// The audience of a leak that follows from the policies for this identity.
     pub fn audience(&self) -> Audience {
-        match self.identity.user {
-            None => Audience::Anonymous,
-            Some(_) => Audience::AnyAccount,
-        }
+        self.identity.audience
     }
 
     /// Whether a row is owned by the identity.

@@ -17,7 +17,7 @@ const OWNERS: [&str; 2] =
 /// Probes both self-test tables. `Err` is the first wrong verdict.
 pub fn run(application: &Application) -> Result<(), String> {
     let Some((role_index, role)) =
-        application.roles.iter().enumerate().find(|(_, role)| !role.is_anonymous)
+        application.roles.iter().enumerate().find(|(_, role)| role.is_client && !role.is_anonymous)
     else {
         return Ok(());
     };

@@ -20,10 +20,11 @@ use crate::rls::model::{Audience, Confidence, Reach, Severity, Verdict};
 use crate::rls::report::remediation;
 use crate::rls::rules;
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::{Application, Role};
+use crate::rls::target::application::Application;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
+use crate::rls::target::roles::Role;
 use crate::rls::target::table::Table;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -316,7 +317,7 @@ fn trace_access(
     let mut trace = Trace { application, accounts, victim };
     let mut paths = Vec::new();
     let roles = trace.application.roles.clone();
-    for (place, role) in roles.iter().enumerate() {
+    for (place, role) in roles.iter().enumerate().filter(|(_, role)| role.is_client) {
         let identities = match role.is_anonymous {
             true => vec![trace.application.without_claims(role), trace.application.anon_key(role)],
             false => vec![trace.identity(role, &reader_id)?],

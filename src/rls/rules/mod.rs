@@ -153,7 +153,7 @@ pub fn evaluate(rules: &[&Rule], application: &Application) -> Vec<Finding> {
 
 impl Rule {
     fn findings(&self, application: &Application) -> Result<Vec<Finding>, RlsError> {
-        let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
+        let roles: Vec<pg_sys::Oid> = application.client_roles().map(|role| role.oid).collect();
         let users: Vec<pg_sys::Oid> = application.users.iter().map(|users| users.table).collect();
         let settings: Vec<String> =
             application.claims.iter().map(|(setting, _)| setting.clone()).collect();

@@ -1,7 +1,8 @@
 //! The accounts that the audit examines tables as, with the claims of each.
 
-use super::application::{Account, Application, Role};
+use super::application::{Account, Application};
 use super::identity::Identity;
+use super::roles::Role;
 use super::teams::Teams;
 use crate::rls::error::RlsError;
 use std::collections::HashMap;

@@ -1,6 +1,8 @@
 //! Model of the audited application: client roles, accounts table and claims.
 
-use super::identity::{Identity, as_client_within, masked};
+use super::identity::as_client_within;
+use super::requests::Claims;
+use super::roles::{Role, other_roles};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
@@ -17,17 +19,6 @@ use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
 use std::ffi::{CStr, CString};
 
-/// A client role.
-#[derive(Debug, Clone)]
-pub struct Role {
-    /// Oid of the role.
-    pub oid: pg_sys::Oid,
-    /// Name, not quoted.
-    pub name: String,
-    /// Whether its requests are not signed in.
-    pub is_anonymous: bool,
-}
-
 /// The table that has a row for each account.
 #[derive(Debug, Clone)]
 pub struct UsersTable {
@@ -42,13 +33,13 @@ pub struct UsersTable {
 }
 
 /// Columns of the accounts table that go into claims, as Supabase Auth puts them.
-const CLAIM_COLUMNS: [&CStr; 4] =
-    [c"email", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
+const CLAIM_COLUMNS: [&CStr; 5] =
+    [c"email", c"phone", c"raw_app_meta_data", c"raw_user_meta_data", c"is_anonymous"];
 
 /// The application, as the settings and the catalog describe it.
 #[derive(Debug, Default)]
 pub struct Application {
-    /// The client roles that exist.
+    /// The client roles that exist, then the other roles that policies name or clients can become.
     pub roles: Vec<Role>,
     /// Functions that return the request's user, its role or its claims.
     pub identity_functions: Vec<pg_sys::Oid>,
@@ -60,13 +51,15 @@ pub struct Application {
     pub claims: Vec<(String, String)>,
     /// Schemas that a client role has USAGE on, sorted by name.
     pub schemas: Vec<pg_sys::Oid>,
+    /// Schemas that any of `roles` has USAGE on, sorted by name.
+    pub audited_schemas: Vec<pg_sys::Oid>,
     /// Most frequent type of owner columns: the fallback for the type of user ids.
     pub owner_type: Option<pg_sys::Oid>,
     search_path: String,
 }
 
 /// Columns of one account that go into claims.
-pub type Account = Map<String, Value>;
+pub type Account = Claims;
 
 impl Application {
     /// Reads the settings and the catalog.
@@ -75,27 +68,39 @@ impl Application {
         let names: Vec<String> =
             [&anonymous, &user].into_iter().filter(|name| !name.is_empty()).cloned().collect();
         as_owner(|| {
-            let roles: Vec<Role> = names
+            let clients: Vec<Role> = names
                 .into_iter()
                 .filter_map(|name| {
-                    let oid = lookup::role(&name)?;
-                    Some(Role { oid, is_anonymous: name == anonymous && name != user, name })
+                    let (oid, is_anonymous) = (lookup::role(&name)?, name == anonymous);
+                    Some(Role {
+                        oid,
+                        is_anonymous: is_anonymous && name != user,
+                        name,
+                        is_client: true,
+                    })
                 })
                 .collect();
             let functions: Vec<Option<pg_sys::Oid>> = settings::identity_functions()
                 .iter()
                 .map(|name| lookup::function_called(name))
                 .collect();
-            let is_reached = |schema: &pg_sys::Oid| {
-                roles.iter().any(|role| privilege::may_use_schema(role.oid, *schema))
+            let others = other_roles(&clients)?;
+            let reached = |by: &[Role], schemas: &[pg_sys::Oid]| -> Vec<pg_sys::Oid> {
+                let is_reached = |schema: &&pg_sys::Oid| {
+                    by.iter().any(|role| privilege::may_use_schema(role.oid, **schema))
+                };
+                schemas.iter().filter(is_reached).copied().collect()
             };
-            let schemas = lookup::schemas_of_users().into_iter().filter(is_reached).collect();
+            let all = lookup::schemas_of_users();
+            let schemas = reached(&clients, &all);
+            let roles = [clients, others].concat();
             Ok(Self {
                 identity: functions.first().copied().flatten().map(lookup::signature),
                 identity_functions: functions.into_iter().flatten().collect(),
                 users: UsersTable::called(&settings::users_table()),
                 claims: settings::claims(),
                 schemas,
+                audited_schemas: reached(&roles, &all),
                 owner_type: None,
                 roles,
                 search_path: search_path()?,
@@ -110,7 +115,30 @@ impl Application {
 
     /// The role of signed-in users.
     pub fn user_role(&self) -> Option<&Role> {
-        self.roles.iter().find(|role| !role.is_anonymous)
+        self.client_roles().find(|role| !role.is_anonymous)
+    }
+
+    /// The roles that the settings name.
+    pub fn client_roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.iter().filter(|role| role.is_client)
+    }
+
+    /// A regular expression that matches the text of a function that reads claims.
+    pub(super) fn sources_pattern(&self) -> String {
+        let escaped = |name: &str| -> String {
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            name.chars()
+                .map(|c| if is_word(c) { c.to_string() } else { format!("\\{c}") })
+                .collect()
+        };
+        let name = |function: &pg_sys::Oid| {
+            let signature = lookup::signature(*function);
+            let name = signature.split('(').next().unwrap_or_default();
+            format!("\\m{}\\M", escaped(name.rsplit('.').next().unwrap_or_default()))
+        };
+        let functions = self.identity_functions.iter().map(name);
+        let settings = self.claims.iter().map(|(setting, _)| escaped(setting));
+        functions.chain(settings).chain([r"request\.jwt".to_owned()]).collect::<Vec<_>>().join("|")
     }
 
     /// Settings that name something that does not exist: the objects they concern and a reason.
@@ -143,7 +171,7 @@ impl Application {
     ///
     /// A claim's setting that the session never set stays unset, as an application may look for
     /// NULL.
-    fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
+    pub(super) fn settings(&self, claims: Option<&Map<String, Value>>) -> Vec<(CString, CString)> {
         let mut settings = vec![
             (c"row_security".to_owned(), c"on".to_owned()),
             // With it off, the planner can add a penalty that exceeds the cost limit.
@@ -175,29 +203,6 @@ impl Application {
         settings
     }
 
-    /// A request without claims.
-    pub fn without_claims(&self, role: &Role) -> Identity {
-        Identity {
-            label: format!("{} without claims", role.name),
-            role: role.oid,
-            user: None,
-            is_account: false,
-            settings: self.settings(None),
-        }
-    }
-
-    /// A request with only the anonymous key.
-    pub fn anon_key(&self, role: &Role) -> Identity {
-        let claims = Map::from_iter([("role".to_owned(), Value::from(role.name.clone()))]);
-        Identity {
-            label: format!("{} with the anonymous key", role.name),
-            role: role.oid,
-            user: None,
-            is_account: false,
-            settings: self.settings(Some(&claims)),
-        }
-    }
-
     /// Type of user ids, taken from the accounts' key, else from the identity function, else from
     /// most owner columns.
     pub fn id_type(&self) -> Option<pg_sys::Oid> {
@@ -209,90 +214,6 @@ impl Application {
     /// An id that no account has.
     pub fn unused_id(&self) -> String {
         unused_id_of_type(self.id_type().unwrap_or(pg_sys::UUIDOID), 0)
-    }
-
-    /// A new account that owns no rows.
-    pub fn new_account(&self, role: &Role) -> Identity {
-        let id = self.unused_id();
-        let claims = self.claims_of(role, &id, None);
-        let settings = self.settings(Some(&claims));
-        Identity {
-            label: format!("{} as a new account", role.name),
-            role: role.oid,
-            user: Some(id),
-            is_account: false,
-            settings,
-        }
-    }
-
-    /// An anonymous sign-in (claim is_anonymous) that owns no rows.
-    pub fn anonymous_sign_in(&self, role: &Role) -> Identity {
-        let account = Map::from_iter([("is_anonymous".to_owned(), Value::Bool(true))]);
-        let id = self.unused_id();
-        let settings = self.settings(Some(&self.claims_of(role, &id, Some(&account))));
-        let label = format!("{} as an anonymous sign-in", role.name);
-        Identity { label, role: role.oid, user: Some(id), is_account: false, settings }
-    }
-
-    /// A user with the claims of its account, if there is one.
-    pub fn user(&self, role: &Role, id: &str, account: Option<&Map<String, Value>>) -> Identity {
-        let claims = self.claims_of(role, id, account);
-        let settings = self.settings(Some(&claims));
-        Identity {
-            label: format!("{} as {}", role.name, masked(id)),
-            role: role.oid,
-            user: Some(id.to_owned()),
-            is_account: true,
-            settings,
-        }
-    }
-
-    /// The identity of the self-test: its tables' policies read the id from a setting.
-    pub fn self_test_user(&self, role: &Role, id: &str) -> Identity {
-        let settings = vec![
-            (c"row_security".to_owned(), c"on".to_owned()),
-            // With it off, the planner can add a penalty that exceeds the cost limit.
-            (c"enable_seqscan".to_owned(), c"on".to_owned()),
-            (c"crewsnow_ops.self_test_user".to_owned(), c_string(id)),
-        ];
-        Identity {
-            label: "self-test".to_owned(),
-            role: role.oid,
-            user: Some(id.to_owned()),
-            is_account: false,
-            settings,
-        }
-    }
-
-    fn claims_of(
-        &self,
-        role: &Role,
-        id: &str,
-        account: Option<&Map<String, Value>>,
-    ) -> Map<String, Value> {
-        let claim = |column: &str| {
-            account
-                .and_then(|account| account.get(column))
-                .filter(|value| !value.is_null())
-                .cloned()
-        };
-        let mut claims = Map::new();
-        claims.insert("sub".to_owned(), id.into());
-        claims.insert("role".to_owned(), role.name.clone().into());
-        claims.insert("aud".to_owned(), role.name.clone().into());
-        claims.insert("aal".to_owned(), "aal1".into());
-        claims.insert("email".to_owned(), claim("email").unwrap_or_else(|| "".into()));
-        claims.insert(
-            "app_metadata".to_owned(),
-            claim("raw_app_meta_data").unwrap_or_else(|| Map::new().into()),
-        );
-        claims.insert(
-            "user_metadata".to_owned(),
-            claim("raw_user_meta_data").unwrap_or_else(|| Map::new().into()),
-        );
-        claims
-            .insert("is_anonymous".to_owned(), claim("is_anonymous").unwrap_or(Value::Bool(false)));
-        claims
     }
 
     /// Up to `most` rows of a query on a table, without its row-level security.

@@ -3,6 +3,7 @@
 use crate::pg::xact::sec_context;
 use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::timeout::{Stopped, with_timeout};
+use crate::rls::model::Audience;
 use pgrx::pg_sys;
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
@@ -19,6 +20,10 @@ pub struct Identity {
     /// Whether the user has an account with claims of its own. New accounts and requests without a
     /// user stand for everyone who can make such a request.
     pub is_account: bool,
+    /// Everyone who can make the same request. `EveryUser` for an account: others have to be tried.
+    pub audience: Audience,
+    /// Whether the application gives the claims of the request to some users only.
+    pub is_privileged: bool,
     /// Settings of the request: name and value.
     pub(super) settings: Vec<(CString, CString)>,
 }

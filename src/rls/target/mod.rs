@@ -2,8 +2,12 @@
 
 pub mod accounts;
 pub mod application;
+pub mod claims;
+pub mod function_bodies;
 pub mod identity;
 pub mod owners;
 pub mod policy;
+pub mod requests;
+pub mod roles;
 pub mod table;
 pub mod teams;

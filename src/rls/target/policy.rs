@@ -1,12 +1,14 @@
 //! Policies, and the facts about their clauses that the rules need.
 
 use super::application::Application;
+use super::function_bodies::add_function_bodies;
 use super::identity::as_client_within;
 use super::owners::{OwnerColumn, owner_columns};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::privilege;
 use crate::pg::cstring::c_string;
 use crate::pg::memory;
+use crate::pg::rewrite::claims::{ClaimUses, claim_uses};
 use crate::pg::rewrite::policy_expr;
 use crate::pg::rewrite::policy_expr::{ExprFacts, Expression, IdentitySources};
 use crate::pg::rewrite::qual::Qual;
@@ -112,8 +114,17 @@ pub struct ClauseFacts {
     pub facts: ExprFacts,
     /// Settings named in the bodies of the functions that it calls.
     pub inner_settings: Vec<String>,
-    /// Whether the clause, or a function that it calls, reads the claim is_anonymous.
-    pub distinguishes_anonymous_sign_in: bool,
+    /// Whether a function that it calls reads the time.
+    pub functions_read_time: bool,
+    /// Claims that the clause, or a function that it calls, reads.
+    pub claims: ClaimUses,
+}
+
+impl ClauseFacts {
+    /// Whether the clause, or a function that it calls, reads a claim.
+    pub fn reads_claim(&self, name: &str) -> bool {
+        self.claims.keys().any(|path| path.iter().map(String::as_str).eq([name]))
+    }
 }
 
 /// Facts of the running audit, so that the rules' SQL functions do not compute them again.
@@ -187,6 +198,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
         functions: &application.identity_functions,
         settings: &settings,
         ids: &ids,
+        claims: &application.claims,
     };
     let client = application.user_role().or(application.anonymous()).map(|role| role.oid);
     let mut found: Vec<ClauseFacts> = Vec::new();
@@ -201,7 +213,8 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
                 constant: None,
                 facts: ExprFacts::default(),
                 inner_settings: Vec::new(),
-                distinguishes_anonymous_sign_in: false,
+                functions_read_time: false,
+                claims: ClaimUses::new(),
             });
         }
     }
@@ -211,6 +224,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
                 clauses.iter().map(|clause| Expression::parse(&c_string(&clause.tree))).collect();
             for (clause, expression) in clauses.iter_mut().zip(&expressions) {
                 expression.collect(&identity, &mut clause.facts);
+                clause.claims = claim_uses(*expression, clause.relation, &identity);
             }
             let Some(client) = client else { return };
             // If one clause fails or times out, the batch does; then each is simplified alone.
@@ -226,61 +240,8 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
             }
         });
     }
-    for clause in &mut found {
-        clause.distinguishes_anonymous_sign_in = clause.facts.claim_keys.contains("is_anonymous");
-    }
     add_function_bodies(&mut found, application);
     found.into()
-}
-
-/// Facts of a function's body: the settings it reads, whether it reads properties of the
-/// connection, and whether it reads the claim is_anonymous.
-type Body = (Vec<String>, bool, bool);
-
-/// Adds facts from the text of the functions that the clauses call directly. Functions that those
-/// call in turn are not read.
-fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
-    let known =
-        |function: &u32| application.identity_functions.contains(&pg_sys::Oid::from(*function));
-    let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
-    let mut called: Vec<u32> = called
-        .filter(|function| **function >= pg_sys::FirstNormalObjectId && !known(function))
-        .copied()
-        .collect();
-    called.sort_unstable();
-    called.dedup();
-    if called.is_empty() {
-        return;
-    }
-    let oids: Vec<pg_sys::Oid> = called.into_iter().map(pg_sys::Oid::from).collect();
-    let read = || -> Result<HashMap<u32, Body>, RlsError> {
-        Spi::connect(|client| {
-            let mut found = HashMap::new();
-            for row in client.select(
-                include_str!("../../../sql/rls/function_bodies.sql"),
-                None,
-                &[oids.clone().into()],
-            )? {
-                let function: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
-                let is = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
-                found.insert(function.to_u32(), (row.get(2)?.unwrap_or_default(), is(3)?, is(4)?));
-            }
-            Ok(found)
-        })
-    };
-    // Fails if a function is dropped concurrently; the facts of the clauses alone remain.
-    let bodies = match isolated(read) {
-        Ok(bodies) => bodies.unwrap_or_default(),
-        Err(_) => return,
-    };
-    for clause in clauses {
-        let called = clause.facts.functions.iter().filter_map(|function| bodies.get(function));
-        for (settings, reads_connection, distinguishes_anonymous_sign_in) in called {
-            clause.inner_settings.extend(settings.iter().cloned());
-            clause.facts.reads_connection |= reads_connection;
-            clause.distinguishes_anonymous_sign_in |= distinguishes_anonymous_sign_in;
-        }
-    }
 }
 
 /// SQL text of a clause; empty if it fails, such as by a lock timeout on the table.

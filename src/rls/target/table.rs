@@ -131,7 +131,7 @@ pub fn tables(
     let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
         let mut owners = owner_columns(application, compared);
-        let arguments = [roles.into(), application.schemas.clone().into(), only.into()];
+        let arguments = [roles.into(), application.audited_schemas.clone().into(), only.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../../sql/rls/tables.sql"), None, &arguments)? {
             let table: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);

@@ -8,8 +8,8 @@ use crate::pg::rewrite::value::bound_value_of;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Finding, Reach};
-use crate::rls::target::application::Role;
 use crate::rls::target::identity::Identity;
+use crate::rls::target::roles::Role;
 use pgrx::prelude::*;
 
 impl Trace {

@@ -1,0 +1,81 @@
+//! Facts from the text of the functions that policies call.
+
+use super::application::Application;
+use super::policy::ClauseFacts;
+use crate::pg::rewrite::claims::ClaimUse;
+use crate::pg::xact::subtransaction::isolated;
+use crate::rls::error::RlsError;
+use pgrx::prelude::*;
+use std::collections::HashMap;
+
+/// Facts of the body of a function, and of those that it calls.
+struct Body {
+    settings: Vec<String>,
+    reads_connection: bool,
+    reads_time: bool,
+    /// Paths of claims, their keys separated by dots.
+    claims: Vec<String>,
+    uses: ClaimUse,
+}
+
+/// Adds facts from the text of the functions that the clauses call, and of those that these call.
+pub fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Application) {
+    let known =
+        |function: &u32| application.identity_functions.contains(&pg_sys::Oid::from(*function));
+    let called = clauses.iter().flat_map(|clause| clause.facts.functions.iter());
+    let mut functions: Vec<u32> = called
+        .copied()
+        .filter(|function| *function >= pg_sys::FirstNormalObjectId && !known(function))
+        .collect();
+    functions.sort_unstable();
+    functions.dedup();
+    if functions.is_empty() {
+        return;
+    }
+    let functions: Vec<pg_sys::Oid> = functions.into_iter().map(pg_sys::Oid::from).collect();
+    // Fails if a function is dropped concurrently; the facts of the clauses alone remain.
+    let bodies = match isolated(|| read(functions, application)) {
+        Ok(bodies) => bodies.unwrap_or_default(),
+        Err(_) => return,
+    };
+    for clause in clauses {
+        for body in clause.facts.functions.iter().filter_map(|function| bodies.get(function)) {
+            clause.inner_settings.extend(body.settings.iter().cloned());
+            clause.facts.reads_connection |= body.reads_connection;
+            clause.functions_read_time |= body.reads_time;
+            for claim in &body.claims {
+                let path = claim.split('.').map(str::to_owned).collect();
+                clause.claims.entry(path).or_default().merge(&body.uses);
+            }
+        }
+    }
+}
+
+fn read(
+    functions: Vec<pg_sys::Oid>,
+    application: &Application,
+) -> Result<HashMap<u32, Body>, RlsError> {
+    Spi::connect(|client| {
+        let mut found = HashMap::new();
+        let sql = include_str!("../../../sql/rls/function_bodies.sql");
+        let arguments = [functions.into(), application.sources_pattern().into()];
+        for row in client.select(sql, None, &arguments)? {
+            let function: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
+            let is = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
+            let texts = |column| row.get::<Vec<String>>(column).map(Option::unwrap_or_default);
+            let body = Body {
+                settings: texts(2)?,
+                reads_connection: is(3)?,
+                reads_time: is(4)?,
+                claims: texts(5)?,
+                uses: ClaimUse {
+                    constants: texts(6)?.into_iter().collect(),
+                    is_cast: is(7)?,
+                    ..ClaimUse::default()
+                },
+            };
+            found.insert(function.to_u32(), body);
+        }
+        Ok(found)
+    })
+}
