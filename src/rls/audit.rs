@@ -2,7 +2,7 @@
 
 use super::engine::cell::{Cell, worst_cells};
 use super::engine::examination::Examination;
-use super::engine::examine::{add_remaining_cells, cells_without_claims};
+use super::engine::examine::{FUTURE_ROW, add_remaining_cells, cells_without_claims};
 use super::engine::reach_probe;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::report::remediation;
@@ -14,7 +14,7 @@ use super::target::policy::{ClauseFacts, Policy};
 use super::target::table;
 use super::target::table::Table;
 use crate::pg::memory;
-use crate::pg::rewrite::claims::ClaimPath;
+use crate::pg::rewrite::claims::{ClaimPath, SETTING};
 use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::pg_sys;
@@ -68,7 +68,8 @@ impl Audit {
         // Sample owners of each table; `None` if its audit ends after requests without claims.
         let mut owners: Vec<Option<Vec<String>>> = Vec::new();
         for (table, cells) in tables.iter_mut() {
-            let examined = match table.is_reachable() {
+            let has_policies = !of_table(policies, table, |policy| policy.relation).is_empty();
+            let examined = match table.is_reachable() || has_policies {
                 true => in_time(table).and_then(|()| {
                     memory::in_temporary_context(|| {
                         let mut examination = Examination::new(
@@ -137,6 +138,30 @@ impl Audit {
             remediation: None,
             cache_key: None,
         };
+        let latent: Vec<&Cell> =
+            cells.iter().filter(|cell| cell.verdict == Verdict::NoAccess).collect();
+        if !latent.is_empty() {
+            let roles: BTreeSet<String> = latent
+                .iter()
+                .map(|cell| crate::pg::xact::sec_context::role_name(cell.role))
+                .collect();
+            let reaches: BTreeSet<Reach> = latent.iter().map(|cell| cell.reach).collect();
+            let verbs: Vec<&str> = reaches.iter().map(|reach| reach.verb()).collect();
+            let detail = format!(
+                "The policies of {} would let {} {}. Only the missing privileges prevent it.",
+                table.named.name,
+                roles.into_iter().collect::<Vec<_>>().join(" and "),
+                verbs.join(", ")
+            );
+            let evidence: Vec<String> = latent.iter().map(|cell| facts(cell)).collect();
+            findings.push(about(
+                "latent-leak",
+                Severity::Low,
+                Confidence::Proved,
+                detail,
+                evidence.join("; "),
+            ));
+        }
         let mut once = BTreeSet::new();
         for cell in cells {
             let role = crate::pg::xact::sec_context::role_name(cell.role);
@@ -197,7 +222,9 @@ impl Audit {
         let confidence = leaks.iter().map(|(_, confidence, _)| *confidence).min()?;
         let responsible_policies = responsible_policies(leaks.iter().map(|(cell, ..)| *cell));
         let evidence: Vec<String> = leaks.iter().map(|(cell, ..)| facts(cell)).collect();
+        let is_future = |leak: &(&Cell, Confidence, Audience)| leak.0.evidence.contains(FUTURE_ROW);
         let severity = match audience {
+            _ if leaks.iter().all(is_future) => Severity::Medium,
             Audience::Anonymous | Audience::AnyAccount => Severity::Critical,
             Audience::Session | Audience::EveryUser => Severity::High,
         };
@@ -248,6 +275,8 @@ impl Audit {
             }
             _ => ("open-update", Severity::High, "change its rows; the table has no owner column"),
         };
+        let is_future = open.iter().all(|cell| cell.evidence.contains(FUTURE_ROW));
+        let severity = if is_future { severity.max(Severity::Medium) } else { severity };
         Some(Finding {
             rule,
             severity,
@@ -338,9 +367,13 @@ fn doubt(
             continue;
         }
         let clauses = || about.iter().flat_map(|(_, clauses)| clauses);
+        let is_tried = |setting: &String| {
+            let path = vec![format!("{SETTING}{}", setting.to_ascii_lowercase())];
+            !untried.contains(&path) && clauses().any(|clause| clause.claims.contains_key(&path))
+        };
         let unknown = clauses()
             .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
-            .find(|setting| !is_known(setting));
+            .find(|setting| !is_known(setting) && !is_tried(setting));
         if let Some(setting) = unknown {
             let why = format!(
                 "a policy reads the setting {setting}, which is not in crewsnow_ops.claims"

@@ -37,7 +37,8 @@ fn columns(report: &Report) -> Vec<DatumWithOid<'static>> {
     let (mut relations, mut reaches, mut roles, mut verdicts, mut conditions) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (table, cells) in &report.audit.tables {
-        for ((reach, role), cell) in worst_cells(cells) {
+        let cells = worst_cells(cells).into_iter();
+        for ((reach, role), cell) in cells.filter(|(_, cell)| cell.verdict != Verdict::NoAccess) {
             relations.push(table.named.name.clone());
             reaches.push(reach.rule().to_owned());
             roles.push(sec_context::role_name(pg_sys::Oid::from(role)));

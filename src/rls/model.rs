@@ -223,6 +223,7 @@ impl Verdict {
             Self::Leak(_, audience) => format!("{audience} reaches foreign rows"),
             Self::Inconclusive(why) => why.clone(),
             Self::Failing(error) => format!("the policies fail with {error}"),
+            Self::NoAccess => "only the missing privilege prevents it".to_owned(),
             Self::Exempt => "this role is exempt from row-level security".to_owned(),
             _ => String::new(),
         }

@@ -180,7 +180,7 @@ CREATE TABLE public.empty_parts (user_id uuid, at date) PARTITION BY RANGE (at);
 ALTER TABLE public.empty_parts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY p ON public.empty_parts USING (at < '2026-02-01');
 GRANT ALL ON public.empty_parts TO authenticated;
-COMMENT ON TABLE public.empty_parts IS 'CLOSED INCONCLUSIVE';
+COMMENT ON TABLE public.empty_parts IS 'LEAK';
 CREATE TABLE public.ancestor (user_id uuid, note text);
 CREATE TABLE public.descendant () INHERITS (public.ancestor);
 INSERT INTO public.descendant SELECT id, 'x' FROM auth.users;

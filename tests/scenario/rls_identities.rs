@@ -24,7 +24,7 @@ fn each_identity_gets_the_verdict_that_its_sessions_would_get() {
         &mut a,
         "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
          WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-         AND obj_description(oid, 'pg_class') ~ '^-?read-leak' ORDER BY 1",
+         AND obj_description(oid, 'pg_class') ~ '^-?(read-leak|tampering) ' ORDER BY 1",
     );
     assert!(tables.len() > 20, "{tables:?}");
     let mut wrong = Vec::new();
@@ -35,7 +35,7 @@ fn each_identity_gets_the_verdict_that_its_sessions_would_get() {
             &format!(
                 "SELECT reach || ' ' || substr(identity, length(role) + 2) || ' ' || verdict
                  FROM crewsnow_ops.rls_matrix('public.{name}')
-                 WHERE role <> 'anon' AND reach IN ('read-leak', 'destruction')
+                 WHERE role <> 'anon' AND reach IN ('read-leak', 'destruction', 'tampering')
                  AND (role = 'authenticated' OR '{name}' ~ role)"
             ),
         );
@@ -60,6 +60,18 @@ fn each_identity_gets_the_verdict_that_its_sessions_would_get() {
         found,
         ["HIGH|On public.for_webapp any session of webapp can read rows of other users: \
           policy \"p\" allows it."]
+    );
+    // A missing privilege that alone prevents a leak is LOW.
+    let latent = rows(
+        &mut a,
+        "SELECT severity, object, detail FROM crewsnow_ops.audit_rls() WHERE rule = 'latent-leak'",
+    );
+    assert_eq!(
+        latent,
+        [
+            "LOW|table public.ungranted|The policies of public.ungranted would let authenticated read \
+          rows of other users. Only the missing privileges prevent it."
+        ]
     );
     // Values of rows do not appear in labels; those of policies do.
     let labels = value(

@@ -29,7 +29,8 @@ DO $$
 DECLARE t text;
 BEGIN
     FOREACH t IN ARRAY ARRAY['mfa_or_own', 'mfa_and_own', 'role_claim', 'not_banned', 'tenant',
-        'permitted', 'self_written', 'list_of_teams', 'opaque_claim', 'unset_setting', 'until',
+        'permitted', 'self_written', 'list_of_teams', 'opaque_claim', 'by_setting',
+        'by_setting_or_text', 'hidden_setting', 'until',
         'own_until', 'by_function_until', 'unclaimed', 'for_webapp', 'webapp_all', 'for_staff',
         'signed', 'flagged', 'level', 'two_claims', 'upper_case', 'not_before'] LOOP
         EXECUTE format('CREATE TABLE public.%I (id serial PRIMARY KEY,
@@ -87,10 +88,46 @@ CREATE POLICY p ON public.opaque_claim FOR SELECT TO authenticated
 COMMENT ON TABLE public.opaque_claim IS
     'read-leak as a new account INCONCLUSIVE; -read-leak as a new account ISOLATED';
 
-CREATE POLICY p ON public.unset_setting FOR SELECT TO authenticated
+CREATE POLICY p ON public.by_setting TO authenticated
     USING (org = current_setting('App.Org', true));
-COMMENT ON TABLE public.unset_setting IS
-    'read-leak as a new account INCONCLUSIVE; -read-leak % ISOLATED; -read-leak % CLOSED';
+COMMENT ON TABLE public.by_setting IS
+    'read-leak with setting app.org of row 1 SHARED; -read-leak % LEAK';
+
+CREATE POLICY p ON public.by_setting_or_text TO authenticated
+    USING (org = current_setting('app.org', true) OR t IS NOT NULL);
+COMMENT ON TABLE public.by_setting_or_text IS 'read-leak as a new account LEAK';
+
+CREATE POLICY p ON public.hidden_setting FOR SELECT TO authenticated
+    USING (user_id = auth.uid() OR md5(current_setting('app.org', true)) = t);
+COMMENT ON TABLE public.hidden_setting IS
+    'read-leak as a new account INCONCLUSIVE; -read-leak as a new account ISOLATED';
+
+CREATE TABLE public.empty_teams (id integer PRIMARY KEY, org text NOT NULL, t text);
+CREATE TABLE public.empty_or_text (LIKE public.empty_teams);
+CREATE TABLE public.empty_owned (id integer PRIMARY KEY, t text,
+    user_id uuid NOT NULL REFERENCES auth.users);
+CREATE TABLE public.empty_restamped (LIKE public.empty_teams);
+DO $$
+DECLARE t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['empty_teams', 'empty_or_text', 'empty_owned', 'empty_restamped'] LOOP
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', t);
+        EXECUTE format('GRANT ALL ON public.%I TO authenticated', t);
+    END LOOP;
+END $$;
+CREATE POLICY p ON public.empty_teams TO authenticated
+    USING (org = current_setting('app.org', true));
+COMMENT ON TABLE public.empty_teams IS '-read-leak % PUBLIC; -destruction % PUBLIC';
+CREATE POLICY p ON public.empty_or_text TO authenticated
+    USING (org = current_setting('app.org', true) OR t IS NOT NULL);
+COMMENT ON TABLE public.empty_or_text IS
+    'read-leak as a new account PUBLIC; destruction as a new account PUBLIC';
+CREATE POLICY p ON public.empty_owned TO authenticated USING (user_id = auth.uid());
+COMMENT ON TABLE public.empty_owned IS
+    'read-leak as a new account ISOLATED; -% LEAK; -% PUBLIC; -% INCONCLUSIVE';
+CREATE POLICY p ON public.empty_restamped FOR UPDATE TO authenticated
+    USING (true) WITH CHECK (org = current_setting('app.org', true));
+COMMENT ON TABLE public.empty_restamped IS 'tampering with any setting app.org PUBLIC';
 
 CREATE POLICY p ON public.until FOR SELECT TO authenticated
     USING (user_id = auth.uid() OR now() > '2100-01-01');
@@ -151,3 +188,14 @@ COMMENT ON TABLE public.two_claims IS
 CREATE POLICY p ON public.upper_case FOR SELECT TO authenticated
     USING (user_id = (current_setting('Request.JWT.Claims', true)::jsonb ->> 'sub')::uuid);
 COMMENT ON TABLE public.upper_case IS 'read-leak as a new account ISOLATED; -% INCONCLUSIVE';
+
+CREATE TABLE public.ungranted (id integer PRIMARY KEY, user_id uuid REFERENCES auth.users);
+INSERT INTO public.ungranted SELECT 1, id FROM auth.users LIMIT 1;
+ALTER TABLE public.ungranted ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON public.ungranted FOR SELECT TO authenticated USING (user_id IS NOT NULL);
+COMMENT ON TABLE public.ungranted IS 'read-leak as a new account NO ACCESS; -% LEAK';
+CREATE TABLE public.ungranted_own (LIKE public.ungranted);
+INSERT INTO public.ungranted_own SELECT * FROM public.ungranted;
+ALTER TABLE public.ungranted_own ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON public.ungranted_own TO authenticated USING (user_id = auth.uid());
+COMMENT ON TABLE public.ungranted_own IS '-read-leak % NO ACCESS';

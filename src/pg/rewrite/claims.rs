@@ -11,8 +11,12 @@ use pgrx::{is_a, pg_guard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_void};
 
-/// The keys that lead to a claim, such as app_metadata and role.
+/// The keys that lead to a claim, such as app_metadata and role; or a setting that carries no
+/// claim, after [`SETTING`].
 pub type ClaimPath = Vec<String>;
+
+/// Begins the path of a setting.
+pub const SETTING: &str = "setting ";
 
 /// The uses of one claim in an expression.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -23,8 +27,8 @@ pub struct ClaimUse {
     pub columns: BTreeSet<(u32, i16)>,
     /// Whether it is a list whose members are compared.
     pub is_list: bool,
-    /// Whether it is cast to a type that not every text is a value of.
-    pub is_cast: bool,
+    /// The type that it is cast to, if not every text is a value of it.
+    pub cast: Option<pg_sys::Oid>,
 }
 
 impl ClaimUse {
@@ -33,7 +37,7 @@ impl ClaimUse {
         self.constants.extend(other.constants.iter().cloned());
         self.columns.extend(&other.columns);
         self.is_list |= other.is_list;
-        self.is_cast |= other.is_cast;
+        self.cast = self.cast.or(other.cast);
     }
 }
 
@@ -146,7 +150,7 @@ impl Walk<'_> {
         let uses = self.found.entry(claim.path).or_default();
         uses.is_list |= claim.is_list;
         if claim.type_ == pg_sys::BOOLOID {
-            uses.is_cast = true;
+            uses.cast = Some(claim.type_);
             uses.constants.extend(["true", "false"].map(str::to_owned));
         }
     }
@@ -172,15 +176,17 @@ impl Walk<'_> {
                 ["?", "?|", "?&", "@>", "<@"].contains(&operator_name(operator).as_str());
             for (one, other) in [(left, right), (right, left)] {
                 let Some(claim) = self.claim(one) else { continue };
-                let (path, is_text) = (claim.path.clone(), lookup::is_text(claim.type_));
-                let is_json = [pg_sys::JSONOID, pg_sys::JSONBOID].contains(&claim.type_);
+                let (path, type_) = (claim.path.clone(), claim.type_);
+                let takes_texts = lookup::is_text(type_)
+                    || [pg_sys::JSONOID, pg_sys::JSONBOID].contains(&type_)
+                    || claim.is_list;
                 self.read(claim);
                 let (constants, columns) = self.values(other);
                 let uses = self.found.entry(path).or_default();
                 uses.constants.extend(constants);
                 uses.columns.extend(columns);
                 uses.is_list |= is_member;
-                uses.is_cast |= !is_text && !is_json;
+                uses.cast = uses.cast.or((!takes_texts).then_some(type_));
                 collect(other, context);
                 return true;
             }
@@ -346,11 +352,18 @@ impl Walk<'_> {
                             .iter()
                             .find(|(known, _)| known.eq_ignore_ascii_case(&setting))
                             .map(|(_, claim)| claim.as_str());
-                        let legacy = setting.strip_prefix("request.jwt.claim.");
+                        let legacy = setting
+                            .to_ascii_lowercase()
+                            .strip_prefix("request.jwt.claim.")
+                            .map(str::to_owned);
                         return Some(match (claim, legacy) {
                             (Some("*"), _) => (Vec::new(), false),
-                            (Some(claim), _) | (None, Some(claim)) => {
-                                (vec![claim.to_owned()], false)
+                            (Some(claim), _) => (vec![claim.to_owned()], false),
+                            (None, Some(claim)) => (vec![claim], false),
+                            // A setting of the application.
+                            (None, None) if setting.contains('.') => {
+                                let setting = setting.to_ascii_lowercase();
+                                (vec![format!("{SETTING}{setting}")], false)
                             }
                             (None, None) => return None,
                         });

@@ -93,6 +93,38 @@ pub fn try_candidates(
     })
 }
 
+/// Whether a qual would let through a foreign row, if the table had one: a row composed from values
+/// that the qual compares with. `scope` are columns that hold the team of a row.
+pub fn admits_future_row(
+    probe: &Probe<'_>,
+    qual: Qual,
+    scope: &[i16],
+) -> Result<bool, Undecidable> {
+    let table = probe.table.oid();
+    let mut changed = qual;
+    let owners = probe.table.owners.iter().map(|owner| (owner.number, owner.type_));
+    let teams =
+        scope.iter().filter_map(|column| Some((*column, lookup::column_type(table, *column)?)));
+    for (column, type_) in owners.chain(teams) {
+        let other = match lookup::is_text(type_) {
+            true => "crewsnow-ops, another team".to_owned(),
+            false => unused_id_of_type(type_, 3),
+        };
+        let Ok(value) = isolated(|| value_of(type_, &c_string(&other))) else { return Ok(false) };
+        changed = changed.substitute(column, type_, value).ok_or(Undecidable::WholeRow)?;
+    }
+    let folded = match probe.cache.fold(changed) {
+        ConstFolded::True => return Ok(true),
+        ConstFolded::False => return Ok(false),
+        ConstFolded::Residual(folded) => folded,
+    };
+    let values = CandidateValues::collect(folded, table, &|_| true)?;
+    let listed: Vec<&Column> =
+        values.columns.iter().filter(|column| !column.values.is_empty()).collect();
+    let search = CandidateSearch { probe, command: Command::Select };
+    Ok(search.compose(folded, &listed, &[], 0)?.is_some())
+}
+
 /// Whether the identity can write a candidate row in one of the victims' names.
 pub fn can_write(
     probe: &Probe<'_>,

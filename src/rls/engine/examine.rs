@@ -1,10 +1,10 @@
 //! Examines one table as every identity: probes each reach and judges the results.
 
 use super::attribution::{classify_candidate, classify_foreign_row, responsible_policies};
-use super::candidate_rows::try_candidates;
+use super::candidate_rows::{admits_future_row, try_candidates};
 use super::cell::Cell;
 use super::examination::Examination;
-use super::probe::{Probe, ProbeResult};
+use super::probe::{NO_FOREIGN_ROWS, Probe, ProbeResult};
 use super::reach_probe;
 use super::reach_probe::{
     command, probe_changed_rows, probe_foreign_rows, probe_plant_on_any, prove_forgery, reach_qual,
@@ -34,7 +34,12 @@ pub(crate) struct ReachOutcome {
     check: Qual,
     /// The qual that the result is about.
     qual: Qual,
+    /// A remark on a result without a row; may be empty.
+    note: &'static str,
 }
+
+/// The note of a leak that no existing row shows.
+pub(crate) const FUTURE_ROW: &str = "the table has no such row yet";
 
 /// Samples the owners of the table and returns the cells of requests without claims.
 ///
@@ -122,7 +127,8 @@ fn examine_as(
         return;
     }
     for reach in Reach::ALL {
-        if !table.allows(role_index, command(reach)) {
+        let is_allowed = table.allows(role_index, command(reach));
+        if !is_allowed && !may_be_latent(examination, identity, reach) {
             continue;
         }
         // A leak to any new account includes the accounts that follow.
@@ -138,21 +144,42 @@ fn examine_as(
             Ok(Some(outcome)) => {
                 let mut cell = judge(examination, identity, reach, outcome, accounts);
                 apply_trigger_caveat(examination, &mut cell);
-                if is_granted(examination, identity, is_client, &cell) {
+                if !is_allowed {
+                    let Verdict::Leak(..) = cell.verdict else { continue };
+                    cell.verdict = Verdict::NoAccess;
+                } else if is_granted(examination, identity, is_client, &cell) {
                     cell.verdict = Verdict::Granted;
                 }
                 // A value of a claim that opens nothing says nothing.
                 let is_safe = cell.verdict.is_safe();
-                if !(identity.is_privileged && is_safe) {
+                let is_tried = identity.is_privileged || identity.is_scope;
+                if !(is_tried && is_safe) {
                     cells.push(cell);
                 }
             }
             Ok(None) => {}
+            Err(_) if !is_allowed => {}
+            // An error without claims closes the table to sessions that no user has.
+            Err(Verdict::Failing(_))
+                if identity.user.is_none() && identity.audience == Audience::Session => {}
             // A tried value that is none of the claim's type.
-            Err(Verdict::Failing(_)) if identity.is_privileged => {}
+            Err(Verdict::Failing(_)) if identity.is_privileged || identity.is_scope => {}
             Err(verdict) => cells.push(new_cell(identity, reach, verdict)),
         }
     }
+}
+
+/// Whether a reach that the role has no privilege for is examined: if policies address the role.
+fn may_be_latent(examination: &Examination<'_>, identity: &Identity, reach: Reach) -> bool {
+    !identity.is_account
+        && !identity.is_privileged
+        && examination.table.is_secured
+        && !examination.table.owners.is_empty()
+        && matches!(reach, Reach::Read | Reach::Tamper | Reach::Destroy)
+        && examination
+            .policies
+            .iter()
+            .any(|policy| policy.is_permissive && policy.applies_to(command(reach), identity.role))
 }
 
 /// Whether the policies grant a reach to this role or claim alone, so that it is no leak.
@@ -174,6 +201,7 @@ fn is_granted(
             && clauses.all(|clause| clause.constant == Some("true"))
     };
     identity.is_privileged
+        || identity.is_scope && matches!(cell.reach, Reach::Forge | Reach::Plant)
         || !is_client
             && !cell.responsible_policies.is_empty()
             && cell.responsible_policies.iter().all(is_for_role)
@@ -226,6 +254,16 @@ pub(crate) fn probe_reach(
                 true => at_any_time(&probe, reach, &effective, &others, result)?,
                 false => result,
             };
+            let (result, note) = match is_about_future_rows(&probe, reach, &result) {
+                true if admits_future_row(&probe, qual, &team_columns(examination))? => {
+                    let verdict = match probe.table.owners.is_empty() {
+                        true => Verdict::Public(Confidence::Suspected),
+                        false => Verdict::Leak(Confidence::Suspected, probe.audience()),
+                    };
+                    (ProbeResult::Verdict(verdict), FUTURE_ROW)
+                }
+                _ => (result, ""),
+            };
             probe.run_sub_queries(&effective)?;
             let me = identity.user.as_deref();
             let folded = |qual: Qual| match probe.cache.fold(qual) {
@@ -238,6 +276,7 @@ pub(crate) fn probe_reach(
                 using: folded(effective.using),
                 check: folded(effective.check),
                 qual,
+                note,
             }))
         });
     match answer {
@@ -257,6 +296,28 @@ pub(crate) fn probe_reach(
         )),
         Err(Stopped::Failed(failure)) => Err(Verdict::Failing(failure.redacted_message())),
     }
+}
+
+/// Whether no existing row can decide about a reach of rows that exist.
+fn is_about_future_rows(probe: &Probe<'_>, reach: Reach, result: &ProbeResult) -> bool {
+    let ProbeResult::Verdict(Verdict::Inconclusive(why)) = result else { return false };
+    matches!(reach, Reach::Read | Reach::Tamper | Reach::Destroy)
+        && !probe.identity.is_account
+        && why == NO_FOREIGN_ROWS
+}
+
+/// The columns of the table that policies compare with a claim or a setting.
+fn team_columns(examination: &Examination<'_>) -> Vec<i16> {
+    let table = examination.table.oid().to_u32();
+    let claims = examination.facts.iter().flat_map(|clause| clause.claims.values());
+    let mut columns: Vec<i16> = claims
+        .flat_map(|uses| &uses.columns)
+        .filter(|(relation, _)| *relation == table)
+        .map(|(_, column)| *column)
+        .collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
 }
 
 /// A safe result, unless it is safe only because of the time: then INCONCLUSIVE.
@@ -341,7 +402,7 @@ fn judge(
     (cell.using, cell.check) = (to_sql(outcome.using), to_sql(outcome.check));
     let mut row = None;
     (cell.verdict, cell.evidence) = match outcome.result {
-        ProbeResult::Verdict(verdict) => (verdict, String::new()),
+        ProbeResult::Verdict(verdict) => (verdict, outcome.note.to_owned()),
         ProbeResult::Candidate(chosen) => {
             classify_candidate(examination, identity, reach, &chosen, accounts)
         }

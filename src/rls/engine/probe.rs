@@ -17,6 +17,9 @@ use std::rc::Rc;
 /// Highest cost, by the planner's estimate, of a query that looks for a row: about half a second.
 pub const MAX_COST: f64 = 50_000.0;
 
+/// The reason of a verdict on a table without foreign rows.
+pub const NO_FOREIGN_ROWS: &str = "the table has no rows of other users";
+
 /// Probes one table as one identity. Callers run it inside `Identity::act_within`.
 pub struct Probe<'a> {
     /// The probed table.
@@ -212,7 +215,7 @@ impl<'a> Probe<'a> {
         if owners.is_empty()
             && self.first_row(&RowScope::Foreign, Qual::ALWAYS, f64::MAX)?.is_none()
         {
-            return Ok(Verdict::Inconclusive("the table has no rows of other users".to_owned()));
+            return Ok(Verdict::Inconclusive(NO_FOREIGN_ROWS.to_owned()));
         }
         Ok(Verdict::IsolatedIn(self.table.estimated_rows.max(owners.len().max(1) as i64)))
     }

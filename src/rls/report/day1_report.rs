@@ -92,6 +92,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "open-update",
             "open-delete",
             "public-read",
+            "latent-leak",
             "failing-policies",
             "exempt-role",
             "audit-self-test-failed",
@@ -184,6 +185,7 @@ mod tests {
             .chain(Reach::ALL.iter().map(|reach| reach.rule()));
         for id in ids.chain(OPEN.iter().copied()).chain([
             "public-read",
+            "latent-leak",
             "failing-policies",
             "exempt-role",
             "audit-self-test-failed",

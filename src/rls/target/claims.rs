@@ -3,13 +3,14 @@
 //! A token hook adds claims such as user_role or org_id. No account of the database shows their
 //! values, so the audit takes those that policies, functions and rows compare them with.
 
-use super::application::Application;
+use super::application::{Application, unused_id_of_type};
 use super::identity::Identity;
 use super::policy::ClauseFacts;
 use super::requests::Claims;
 use super::roles::Role;
 use crate::pg::catalog::lookup;
-use crate::pg::rewrite::claims::{ClaimPath, ClaimUse, ClaimUses};
+use crate::pg::cstring::c_string;
+use crate::pg::rewrite::claims::{ClaimPath, ClaimUse, ClaimUses, SETTING};
 use crate::pg::rewrite::value::text_of;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
@@ -33,6 +34,8 @@ struct Choice {
     /// The claim and its value for reports. Values of rows are not shown.
     label: String,
     is_privileged: bool,
+    /// Whether it is the value of a team without rows: rows of that team are the identity's own.
+    is_scope: bool,
 }
 
 /// Values for some claims.
@@ -40,6 +43,7 @@ pub struct Assignment {
     claims: Vec<(ClaimPath, Value)>,
     label: String,
     is_privileged: bool,
+    is_scope: bool,
 }
 
 /// The claims that the audit tries on one table.
@@ -101,6 +105,7 @@ impl ClaimPlan {
                 .collect(),
             label,
             is_privileged: chosen.iter().any(|(_, choice)| choice.is_privileged),
+            is_scope: chosen.iter().any(|(_, choice)| choice.is_scope),
         });
     }
 }
@@ -109,13 +114,23 @@ impl Application {
     /// A new account with these claims.
     pub fn with_claims(&self, role: &Role, assignment: &Assignment) -> Identity {
         let mut identity = self.stranger(role, &format!("with {}", assignment.label), |claims| {
-            for (path, value) in &assignment.claims {
+            for (path, value) in assignment.claims.iter().filter(|(path, _)| !is_setting(path)) {
                 insert(claims, path, value.clone());
             }
         });
+        for (path, value) in assignment.claims.iter().filter(|(path, _)| is_setting(path)) {
+            let name = path[0].trim_start_matches(SETTING);
+            let value = value.as_str().unwrap_or_default();
+            identity.settings.push((c_string(name), c_string(value)));
+        }
         identity.is_privileged = assignment.is_privileged;
+        identity.is_scope = assignment.is_scope;
         identity
     }
+}
+
+fn is_setting(path: &ClaimPath) -> bool {
+    path.first().is_some_and(|first| first.starts_with(SETTING))
 }
 
 /// Sets the claim at a path.
@@ -139,10 +154,12 @@ fn choices(application: &Application, path: &ClaimPath, of: &ClaimUse) -> Vec<Ch
     let name = path.join(".");
     // Users write user_metadata themselves.
     let is_privileged = path.first().is_some_and(|first| first != "user_metadata");
+    let is_setting = is_setting(path);
     let json = |text: &str| match (of.is_list, text) {
+        _ if is_setting => text.into(),
         (true, _) => Value::from(vec![text]),
-        (false, "true") if of.is_cast => Value::Bool(true),
-        (false, "false") if of.is_cast => Value::Bool(false),
+        (false, "true") if of.cast.is_some() => Value::Bool(true),
+        (false, "false") if of.cast.is_some() => Value::Bool(false),
         _ => text.into(),
     };
     let mut texts: Vec<String> = of.constants.iter().cloned().collect();
@@ -159,20 +176,30 @@ fn choices(application: &Application, path: &ClaimPath, of: &ClaimUse) -> Vec<Ch
         .iter()
         .map(|text| {
             let label = format!("{name} = {text}");
-            Choice { value: json(text), label, is_privileged }
+            Choice { value: json(text), label, is_privileged, is_scope: false }
         })
         .collect();
     for (relation, column) in &of.columns {
         let sampled = sample(application, pg_sys::Oid::from(*relation), *column);
         for (number, text) in sampled.iter().enumerate() {
             let label = format!("{name} of row {}", number + 1);
-            choices.push(Choice { value: json(text), label, is_privileged });
+            let value = json(text);
+            choices.push(Choice { value, label, is_privileged, is_scope: false });
         }
     }
     choices.truncate(MAX_VALUES);
-    if !of.is_cast && !of.is_list {
-        let value = "crewsnow-ops".into();
-        choices.push(Choice { value, label: format!("any {name}"), is_privileged: false });
+    // A value that neither policies nor rows know.
+    let unknown = match of.cast {
+        None => Some("crewsnow-ops".to_owned()),
+        Some(pg_sys::UUIDOID | pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID) => {
+            of.cast.map(|type_| unused_id_of_type(type_, 2))
+        }
+        Some(_) => None,
+    };
+    if let Some(unknown) = unknown.filter(|_| !of.is_list) {
+        let (value, label) = (unknown.into(), format!("any {name}"));
+        let is_scope = !of.columns.is_empty();
+        choices.push(Choice { value, label, is_privileged: false, is_scope });
     }
     choices
 }

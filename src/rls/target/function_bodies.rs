@@ -2,7 +2,7 @@
 
 use super::application::Application;
 use super::policy::ClauseFacts;
-use crate::pg::rewrite::claims::ClaimUse;
+use crate::pg::rewrite::claims::{ClaimUse, SETTING};
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::error::RlsError;
 use pgrx::prelude::*;
@@ -40,7 +40,19 @@ pub fn add_function_bodies(clauses: &mut [ClauseFacts], application: &Applicatio
     };
     for clause in clauses {
         for body in clause.facts.functions.iter().filter_map(|function| bodies.get(function)) {
+            let is_claim = |setting: &&String| {
+                setting.starts_with("request.jwt")
+                    || !setting.contains('.')
+                    || application
+                        .claims
+                        .iter()
+                        .any(|(known, _)| known.eq_ignore_ascii_case(setting))
+            };
             clause.inner_settings.extend(body.settings.iter().cloned());
+            for setting in body.settings.iter().filter(|setting| !is_claim(setting)) {
+                let path = vec![format!("{SETTING}{setting}")];
+                clause.claims.entry(path).or_default();
+            }
             clause.facts.reads_connection |= body.reads_connection;
             clause.functions_read_time |= body.reads_time;
             for claim in &body.claims {
@@ -70,7 +82,8 @@ fn read(
                 claims: texts(5)?,
                 uses: ClaimUse {
                     constants: texts(6)?.into_iter().collect(),
-                    is_cast: is(7)?,
+                    // Not every text is a label of the enum.
+                    cast: is(7)?.then_some(pg_sys::InvalidOid),
                     ..ClaimUse::default()
                 },
             };

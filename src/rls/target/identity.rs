@@ -24,6 +24,8 @@ pub struct Identity {
     pub audience: Audience,
     /// Whether the application gives the claims of the request to some users only.
     pub is_privileged: bool,
+    /// Whether the claims name a team without rows, whose rows it may insert.
+    pub is_scope: bool,
     /// Settings of the request: name and value.
     pub(super) settings: Vec<(CString, CString)>,
 }

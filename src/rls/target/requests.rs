@@ -38,6 +38,7 @@ impl Application {
                 false => Audience::Session,
             },
             is_privileged: false,
+            is_scope: false,
             settings: self.settings(claims),
         }
     }
@@ -82,6 +83,7 @@ impl Application {
                 false => Audience::Session,
             },
             is_privileged: false,
+            is_scope: false,
             settings,
         }
     }
@@ -96,6 +98,7 @@ impl Application {
             is_account: true,
             audience: Audience::EveryUser,
             is_privileged: false,
+            is_scope: false,
             settings: self.settings(Some(&claims)),
         }
     }
@@ -115,6 +118,7 @@ impl Application {
             is_account: false,
             audience: Audience::AnyAccount,
             is_privileged: false,
+            is_scope: false,
             settings,
         }
     }
