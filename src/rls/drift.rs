@@ -109,7 +109,7 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<QueryRows, ErrorReport> {
             .map(|reach| reach.rule())
             .chain(super::report::audit_report::OPEN.iter().copied());
         let verdict_rules: Vec<String> = verdict_rules
-            .chain(["public-read", "exempt-role", "failing-policies"])
+            .chain(["public-read", "exempt-role", "failing-policies", "latent-leak"])
             .map(str::to_owned)
             .collect();
         arguments.push(verdict_rules.into());
