@@ -1,6 +1,7 @@
 //! Rules about the sources themselves: no test or SQL file is left out, and `unsafe` stays where it
 //! is allowed.
 
+mod guarded_calls;
 mod layers;
 mod style;
 

@@ -9,6 +9,7 @@ use super::row_security::{Undecidable, require_nothing, run, unsecured};
 use super::sublink;
 use super::value::{Parameters, text_of};
 use super::vars::{columns_of, is_fixed, stripped};
+use super::walk::changed;
 use crate::pg::catalog::{lookup, privilege};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
@@ -85,8 +86,12 @@ impl CandidateValues {
         // of it.
         unsafe {
             Qual(
-                replace_residuals(qual.0.cast(), (&raw const self.residuals).cast_mut().cast())
-                    .cast(),
+                changed(
+                    qual.0.cast(),
+                    replace_residuals,
+                    (&raw const self.residuals).cast_mut().cast(),
+                )
+                .cast(),
             )
         }
     }

@@ -13,3 +13,4 @@ pub mod row_security;
 pub mod sublink;
 pub mod value;
 pub mod vars;
+pub(crate) mod walk;

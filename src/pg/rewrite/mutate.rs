@@ -1,6 +1,7 @@
 //! Copies of expression trees with replaced nodes.
 
 use super::list::elements;
+use super::walk::{Mutator, changed};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;
@@ -16,8 +17,6 @@ unsafe extern "C-unwind" {
         context: *mut c_void,
     ) -> *mut pg_sys::Node;
 }
-pub(crate) type Mutator =
-    unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
 
 /// # Safety
 /// The list must be NIL or a list of nodes.
@@ -44,7 +43,7 @@ pub(crate) unsafe extern "C-unwind" fn inline_scalar_select(
         if is_a(node, NodeTag::T_SubLink)
             && let Some(expression) = scalar_without_from(node.cast())
         {
-            return inline_scalar_select(expression, context);
+            return changed(expression, inline_scalar_select, context);
         }
         mutate(node, inline_scalar_select, context)
     }

@@ -2,6 +2,8 @@
 
 use super::list::elements;
 use super::value::text_of;
+use super::walk;
+use super::walk::walk;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{IntoDatum, is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -83,10 +85,11 @@ impl Expression {
 
     /// Adds the facts of the expression to `facts`.
     pub fn collect(self, identity: &IdentitySources<'_>, facts: &mut ExprFacts) {
-        let mut walk = Walk { identity, facts, level: 0, is_once: false, is_uncorrelated: false };
+        let mut context =
+            Walk { identity, facts, level: 0, is_once: false, is_uncorrelated: false };
         // SAFETY: a valid expression; the context outlives the walk.
         unsafe {
-            collect_facts(self.0, (&raw mut walk).cast());
+            walk(self.0, collect_facts, (&raw mut context).cast());
             facts.is_volatile |= pg_sys::contain_volatile_functions(self.0);
         }
     }
@@ -195,7 +198,7 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
             }
             NodeTag::T_SubLink => {
                 let link = &*node.cast::<pg_sys::SubLink>();
-                collect_facts(link.testexpr, context);
+                walk::walk(link.testexpr, collect_facts, context);
                 let walk = &mut *context.cast::<Walk<'_>>();
                 let is_correlated = has_outer_references(link.subselect, walk.level + 1)
                     || (!link.testexpr.is_null()
@@ -204,7 +207,7 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
                 walk.is_uncorrelated |= !is_correlated;
                 walk.is_once |=
                     !is_correlated && link.subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK;
-                collect_facts(link.subselect, context);
+                walk::walk(link.subselect, collect_facts, context);
                 let walk = &mut *context.cast::<Walk<'_>>();
                 (walk.is_once, walk.is_uncorrelated) = before;
                 return false;
@@ -325,7 +328,7 @@ unsafe fn is_identity(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -
     let mut search = Search { identity, found: false };
     // SAFETY: as the caller vouches.
     unsafe {
-        find_identity(node, (&raw mut search).cast());
+        walk(node, find_identity, (&raw mut search).cast());
         search.found && !pg_sys::contain_var_clause(node)
     }
 }
@@ -338,7 +341,7 @@ unsafe fn is_identity(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -
 unsafe fn is_user_id(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
     let mut search = Search { identity, found: false };
     // SAFETY: as the caller vouches.
-    unsafe { find_user_id(node, (&raw mut search).cast()) };
+    unsafe { walk(node, find_user_id, (&raw mut search).cast()) };
     search.found
 }
 

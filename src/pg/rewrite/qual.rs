@@ -5,6 +5,7 @@ use super::list::elements;
 use super::mutate::{copy, inline_scalar_select};
 use super::value::Parameters;
 use super::vars::columns_of;
+use super::walk::{changed, walk};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -115,8 +116,9 @@ impl Qual {
             (*(*root).glob).boundParams = parameters.list;
             let mut left: *mut pg_sys::List = std::ptr::null_mut();
             for qual in elements::<pg_sys::Node>(self.0) {
-                let qual = inline_scalar_select(
+                let qual = changed(
                     pg_sys::copyObjectImpl(qual.cast()).cast(),
+                    inline_scalar_select,
                     std::ptr::null_mut(),
                 );
                 let qual = pg_sys::estimate_expression_value(root, qual);
@@ -274,7 +276,7 @@ impl Qual {
     fn reads_whole_row(self) -> bool {
         let mut found = false;
         // SAFETY: a list of valid expressions; the walker writes to nothing but `found`.
-        unsafe { find_whole_row(self.0.cast(), (&raw mut found).cast()) };
+        unsafe { walk(self.0.cast(), find_whole_row, (&raw mut found).cast()) };
         found
     }
 

@@ -3,6 +3,7 @@
 use super::mutate::{copy, mutate};
 use super::qual::Qual;
 use super::value::text_of;
+use super::walk::{changed, walk};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;
@@ -17,9 +18,9 @@ pub fn redacted(folded: Qual, before: Qual, kept: Option<&str>) -> Qual {
     unsafe {
         let simple = pg_sys::eval_const_expressions(std::ptr::null_mut(), copy(before.0).cast());
         for list in [before.0.cast(), simple] {
-            find_constants(list, (&raw mut shown).cast());
+            walk(list, find_constants, (&raw mut shown).cast());
         }
-        Qual(hide(copy(folded.0).cast(), (&raw mut shown).cast()).cast())
+        Qual(changed(copy(folded.0).cast(), hide, (&raw mut shown).cast()).cast())
     }
 }
 

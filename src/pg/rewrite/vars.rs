@@ -1,5 +1,6 @@
 //! The columns of a row that an expression reads.
 
+use super::walk::walk;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -53,7 +54,7 @@ pub(crate) unsafe fn columns_of(node: *mut pg_sys::Node, level: u32) -> Option<B
                 0,
             );
         } else {
-            find_columns(node, (&raw mut columns).cast());
+            walk(node, find_columns, (&raw mut columns).cast());
         }
     }
     (!columns.found.iter().any(|number| *number <= 0)).then_some(columns.found)

@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::ffi::CStr;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 
 copied_for!("pg15" "pg16" "pg17" "pg18": "INTERRUPT_FUNCTION and SANDBOX_FORMATS");
 
@@ -173,24 +173,32 @@ impl Failure {
 
 /// Runs `attempt` in a subtransaction, which is kept if the result is `Ok`.
 ///
-/// The server's procedural languages do the same: the subtransaction ends here either way, and
-/// memory context and resource owner are restored. An error that `attempt` lets pass leaves the
-/// subtransaction open, to be aborted with the transaction.
+/// The server's procedural languages do the same: the subtransaction ends here in any case, and
+/// memory context and resource owner are restored. An error or panic that `attempt` lets pass is
+/// passed on after the rollback. An internal subtransaction that stayed open would outlive the
+/// statement, and outside a transaction block no ROLLBACK could end it.
 fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-    // SAFETY: the subtransaction that is begun is the one that is ended.
+    // SAFETY: the subtransaction that is begun is the one that is ended. `attempt` ends those that
+    // it begins by this same function.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
-        let result = attempt();
-        if result.is_ok() {
-            pg_sys::ReleaseCurrentSubTransaction();
-        } else {
+        // Caught, because the rollback may raise an error of its own, and a second panic during
+        // unwinding would abort the process.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let result = attempt();
+            if result.is_ok() {
+                pg_sys::ReleaseCurrentSubTransaction();
+            }
+            result
+        }));
+        if !matches!(result, Ok(Ok(_))) {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
         }
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
-        result
+        result.unwrap_or_else(|passing| resume_unwind(passing))
     }
 }
 
