@@ -248,8 +248,10 @@ fn effective_for(
             return Err(format!("the policies fail with {}", failure.redacted_message()));
         }
     };
-    let [using, check, using_as, check_as] =
-        conditions.map(|condition| condition.to_sql(table.oid()));
+    let deparsed = isolated(|| conditions.map(|condition| condition.to_sql(table.oid())));
+    let [using, check, using_as, check_as] = deparsed.map_err(|failure| {
+        format!("the policies cannot be shown: {}", failure.redacted_message())
+    })?;
     let reads = command != Command::Insert;
     let writes = matches!(command, Command::Insert | Command::Update);
     Ok([

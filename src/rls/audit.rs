@@ -15,6 +15,7 @@ use super::target::table;
 use super::target::table::Table;
 use crate::pg::memory;
 use crate::pg::rewrite::claims::{ClaimPath, SETTING};
+use crate::pg::xact::subtransaction::isolated;
 use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::pg_sys;
@@ -71,7 +72,7 @@ impl Audit {
             let has_policies = !of_table(policies, table, |policy| policy.relation).is_empty();
             let examined = match table.is_reachable() || has_policies {
                 true => in_time(table).and_then(|()| {
-                    memory::in_temporary_context(|| {
+                    surviving(table, || {
                         let mut examination = Examination::new(
                             table,
                             application,
@@ -94,19 +95,23 @@ impl Audit {
             let facts = of_table(facts, table, |clause| clause.relation);
             let mut untried = BTreeSet::new();
             if let Some(owners) = owners {
-                match in_time(table) {
-                    Ok(()) => memory::in_temporary_context(|| {
+                let examined = in_time(table).and_then(|()| {
+                    surviving(table, || {
                         let mut examination = Examination::new(table, application, policies);
                         examination.owners = owners;
                         examination.facts = facts;
                         examination.claims = ClaimPlan::of(application, facts);
                         add_remaining_cells(&examination, cells, &mut accounts);
                         untried = examination.claims.untried;
-                    }),
-                    Err(error) => cells.extend(not_audited(table, application, &error.to_string())),
+                        Ok(())
+                    })
+                });
+                if let Err(error) = examined {
+                    cells.extend(not_audited(table, application, &error.to_string()));
                 }
             }
             doubt(cells, policies, facts, (application, &untried));
+            doubt_unanalysed(cells, policies, facts);
         }
         Ok(audit)
     }
@@ -114,6 +119,34 @@ impl Audit {
     /// The findings that follow from the verdicts.
     pub fn findings(&self) -> Vec<Finding> {
         self.tables.iter().flat_map(|(table, cells)| self.of_table(table, cells)).collect()
+    }
+
+    /// Adds the policies that rules did not see as SQL, after the rules were evaluated.
+    pub fn add_undeparsed(&self, findings: &mut Vec<Finding>) {
+        for (relation, policy, why) in policy::undeparsed() {
+            let table = self.tables.iter().find(|(table, _)| table.oid() == relation);
+            let policy = self.policies.iter().find(|known| known.oid == policy);
+            let (Some((table, _)), Some(policy)) = (table, policy) else { continue };
+            let evidence = format!("policy {} could not be deparsed: {why}", quoted(&policy.name));
+            let known = findings.iter_mut().find(|known| {
+                known.rule == "inconclusive" && known.relation == Some(relation.to_u32())
+            });
+            match known {
+                Some(known) => known.evidence = format!("{}; {evidence}", known.evidence),
+                None => findings.push(Finding {
+                    rule: "inconclusive",
+                    severity: Severity::Info,
+                    confidence: Confidence::Suspected,
+                    object: format!("table {}", table.named.name),
+                    relation: Some(relation.to_u32()),
+                    policy: None,
+                    detail: "Rules did not see a policy of the table as SQL.".to_owned(),
+                    evidence,
+                    remediation: None,
+                    cache_key: None,
+                }),
+            }
+        }
     }
 
     fn of_table(&self, table: &Table, cells: &[Cell]) -> Vec<Finding> {
@@ -163,6 +196,19 @@ impl Audit {
             ));
         }
         let mut once = BTreeSet::new();
+        let of = of_table(&self.facts, table, |clause| clause.relation);
+        if let Some(why) = unanalysed(&self.policies, of) {
+            once.insert(("inconclusive", why.clone()));
+            findings.push(about(
+                "inconclusive",
+                Severity::Info,
+                Confidence::Suspected,
+                "The audit could not analyse a policy of the table. Rules did not see the policy, \
+                 and no verdict of the table is safe."
+                    .to_owned(),
+                why,
+            ));
+        }
         for cell in cells {
             let role = crate::pg::xact::sec_context::role_name(cell.role);
             let finding = match &cell.verdict {
@@ -317,6 +363,39 @@ fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys:
     let first = all.partition_point(|one| relation(one).to_u32() < oid);
     let after = all.partition_point(|one| relation(one).to_u32() <= oid);
     &all[first..after]
+}
+
+/// Examines one table. An error of its policies is the table's alone.
+fn surviving<R>(
+    table: &Table,
+    examine: impl FnOnce() -> Result<R, RlsError>,
+) -> Result<R, RlsError> {
+    memory::in_temporary_context(|| isolated(examine)).unwrap_or_else(|failure| {
+        let (table, reason) = (table.named.name.clone(), failure.redacted_message());
+        Err(RlsError::Unreadable { table, reason })
+    })
+}
+
+/// The first policy among these facts that could not be analysed, with the reason.
+fn unanalysed(policies: &[Policy], facts: &[ClauseFacts]) -> Option<String> {
+    let (clause, why) =
+        facts.iter().find_map(|clause| Some((clause, clause.analysis.failure()?)))?;
+    let name = policies.iter().find(|policy| policy.oid == clause.policy)?;
+    Some(format!("policy {} could not be analysed: {why}", quoted(&name.name)))
+}
+
+/// Makes the safe verdicts of a table INCONCLUSIVE if the analysis of one of its policies failed,
+/// as [`doubt`] did not see the facts.
+fn doubt_unanalysed(cells: &mut [Cell], policies: &[Policy], facts: &[ClauseFacts]) {
+    let Some(why) = unanalysed(policies, facts) else { return };
+    for cell in cells {
+        if matches!(
+            cell.verdict,
+            Verdict::Closed | Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Shared
+        ) {
+            cell.verdict = Verdict::Inconclusive(why.clone());
+        }
+    }
 }
 
 /// Downgrades verdicts that rest on facts the audit cannot reproduce. A safe verdict becomes

@@ -3,6 +3,7 @@
 use super::engine::cell::{Cell, worst_cells};
 use super::model::{Finding, Reach, Verdict};
 use super::report::audit_report::Report;
+use super::target::table::Table;
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::fmgr::srf::QueryRows;
@@ -15,7 +16,16 @@ use pgrx::prelude::*;
 /// Inconclusive tables and rules: a missing finding of theirs proves nothing.
 fn inconclusive(report: &Report) -> [Vec<String>; 2] {
     let is_inconclusive = |cell: &Cell| matches!(cell.verdict, Verdict::Inconclusive(_));
-    let tables = report.audit.tables.iter().filter(|(_, cells)| cells.iter().any(is_inconclusive));
+    let is_finding_of = |table: &Table| {
+        let relation = Some(table.oid().to_u32());
+        let mut findings = report.findings.iter();
+        findings.any(|finding| finding.rule == "inconclusive" && finding.relation == relation)
+    };
+    let tables = report
+        .audit
+        .tables
+        .iter()
+        .filter(|(table, cells)| cells.iter().any(is_inconclusive) || is_finding_of(table));
     let rules = report.findings.iter().filter(|finding| finding.rule == "inconclusive");
     [
         tables.map(|(table, _)| table.named.name.clone()).collect(),

@@ -140,6 +140,12 @@ impl Failure {
         state == "55P03" || matches!(state.get(..2), Some("40" | "53" | "58"))
     }
 
+    /// Whether the work needed more stack than max_stack_depth.
+    #[must_use]
+    pub fn is_stack_overflow(&self) -> bool {
+        self.code == PgSqlErrorCode::ERRCODE_STATEMENT_TOO_COMPLEX
+    }
+
     /// The SQLSTATE as five characters.
     #[must_use]
     pub fn state(&self) -> String {

@@ -9,11 +9,11 @@ use super::reach_probe;
 use super::reach_probe::{
     command, probe_changed_rows, probe_foreign_rows, probe_plant_on_any, prove_forgery, reach_qual,
 };
+use super::rows::RowScope;
 use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::redact::redacted;
-use crate::pg::rewrite::row_security::{Effective, Undecidable};
-use crate::pg::xact::subtransaction::isolated;
+use crate::pg::rewrite::row_security::{Effective, RowQuery, Undecidable};
 use crate::pg::xact::timeout::Stopped;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
@@ -50,13 +50,7 @@ pub fn cells_without_claims(
     accounts: &mut AccountPool,
 ) -> Result<Vec<Cell>, RlsError> {
     let (table, application) = (examination.table, examination.application);
-    let owners =
-        isolated(|| table.sample_owners(application, OWNER_SAMPLE)).map_err(|failure| {
-            RlsError::Unreadable {
-                table: table.named.name.clone(),
-                reason: failure.redacted_message(),
-            }
-        })??;
+    let owners = table.sample_owners(application, OWNER_SAMPLE)?;
     examination.owners = accounts.load_existing(application, owners)?;
     let mut cells = Vec::new();
     for (role_index, role) in application.roles.iter().enumerate() {
@@ -294,6 +288,13 @@ pub(crate) fn probe_reach(
         Err(Stopped::Failed(failure)) if failure.is_transient() => Err(Verdict::Inconclusive(
             format!("the probe failed with a transient error: {}", failure.redacted_message()),
         )),
+        Err(Stopped::Failed(failure))
+            if failure.is_stack_overflow()
+                && !overflows_as_request(examination, identity, reach) =>
+        {
+            let why = failure.redacted_message();
+            Err(Verdict::Inconclusive(format!("the expression is too deep to analyse: {why}")))
+        }
         Err(Stopped::Failed(failure)) => Err(Verdict::Failing(failure.redacted_message())),
     }
 }
@@ -345,6 +346,19 @@ fn at_any_time(
             "closed at present, but a policy reads the time".to_owned(),
         )),
     })
+}
+
+/// Whether the policies exhaust the stack in a request, too: a function that calls itself for ever.
+/// The audit needs more stack than the server for the same expression, so its own overflow is not
+/// evidence.
+fn overflows_as_request(examination: &Examination<'_>, identity: &Identity, reach: Reach) -> bool {
+    let probe = examination.probe(identity);
+    let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<(), Undecidable> {
+        let Effective { using, check } = examination.effective(identity, reach)?;
+        let Some((sql, parameters)) = probe.query(&RowScope::Any) else { return Ok(()) };
+        RowQuery { sql: &sql, parameters }.rows(using.and(check), 1, f64::MAX).map(|_| ())
+    });
+    matches!(answer, Err(Stopped::Failed(failure)) if failure.is_stack_overflow())
 }
 
 /// Evaluates existing rows, changing only the owner column and columns that the policy compares

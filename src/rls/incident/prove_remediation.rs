@@ -223,8 +223,24 @@ fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
         (Some(rule), _) => {
             let application = Application::read().map_err(|error| error.to_string())?;
             let policies = policy::policies(None).map_err(|error| error.to_string())?;
-            let _facts = policy::cache_facts(policy::clause_facts(&policies, &application));
-            rules::evaluate(&[rule], &application)
+            let facts = policy::clause_facts(&policies, &application);
+            // A rule does not see a policy that could not be analysed.
+            let is_new = |clause: &&policy::ClauseFacts| {
+                !report.audit.facts.iter().any(|before| {
+                    before.analysis.failure().is_some() && before.policy == clause.policy
+                })
+            };
+            if let Some(why) =
+                facts.iter().filter(is_new).find_map(|clause| clause.analysis.failure())
+            {
+                return Err(why.to_owned());
+            }
+            let _facts = policy::cache_facts(facts);
+            let again = rules::evaluate(&[rule], &application);
+            if let Some((.., why)) = policy::undeparsed().pop() {
+                return Err(why);
+            }
+            again
         }
         (None, Some(table)) => Audit::run(Some(pg_sys::Oid::from(table)))
             .map_err(|error| error.to_string())?

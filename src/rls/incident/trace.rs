@@ -8,6 +8,7 @@ use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{RowQuery, Undecidable};
 use crate::pg::rewrite::value::text_of;
+use crate::pg::xact::subtransaction::isolated;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::api::text;
 use crate::rls::engine::attribution::{classify_foreign_row, reaches_row, responsible_policies};
@@ -329,8 +330,12 @@ fn trace_access(
                     .filter(|policy| policy.relation == table.oid())
                     .cloned()
                     .collect();
-                paths.extend(crate::pg::memory::in_temporary_context(|| {
-                    trace.paths_of_table(table, &of, place, who, true)
+                let found = crate::pg::memory::in_temporary_context(|| {
+                    isolated(|| trace.paths_of_table(table, &of, place, who, true))
+                });
+                paths.extend(found.unwrap_or_else(|failure| {
+                    let why = failure.redacted_message();
+                    vec![trace.inconclusive(table, who, Reach::Read, why)]
                 }));
             }
             if !role.is_anonymous {

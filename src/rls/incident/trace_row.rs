@@ -4,6 +4,7 @@ use super::prove_remediation;
 use super::prove_remediation::Proof;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
+use crate::pg::xact::subtransaction::isolated;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
 use crate::rls::engine::attribution::{reaches_row, responsible_policies};
@@ -92,8 +93,11 @@ fn trace_row(
                 // accounts are not.
                 let is_leak =
                     verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
-                let script = remediation::of_leak(&audit.application, table, reach, &responsible)
-                    .filter(|_| is_leak);
+                let script = isolated(|| {
+                    remediation::of_leak(&audit.application, table, reach, &responsible)
+                })
+                .unwrap_or_default()
+                .filter(|_| is_leak);
                 let proof = script.as_deref().map(|script| {
                     let reaches = || {
                         // A new examination: cached quals predate the remediation.

@@ -61,6 +61,7 @@ impl Report {
             });
         }
         findings.extend(rules::findings(&audit.application));
+        audit.add_undeparsed(&mut findings);
         model::sort(&mut findings);
         let accepted = store::acceptances()?;
         for finding in &mut findings {

@@ -2,7 +2,7 @@
 
 use super::application::Application;
 use super::function_bodies::add_function_bodies;
-use super::identity::as_client_within;
+use super::identity::Identity;
 use super::owners::{OwnerColumn, owner_columns};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::privilege;
@@ -118,6 +118,8 @@ pub struct ClauseFacts {
     pub functions_read_time: bool,
     /// Claims that the clause, or a function that it calls, reads.
     pub claims: ClaimUses,
+    /// How far the analysis came.
+    pub analysis: Analysis,
 }
 
 impl ClauseFacts {
@@ -127,11 +129,32 @@ impl ClauseFacts {
     }
 }
 
+/// How far the analysis of a clause came, with the reason where it ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Analysis {
+    /// All facts are there.
+    Complete,
+    /// The facts of inlined functions and the constant are missing.
+    NotSimplified(String),
+    /// All facts are missing.
+    Failed(String),
+}
+
+impl Analysis {
+    /// The reason why facts are missing.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Complete => None,
+            Self::NotSimplified(why) | Self::Failed(why) => Some(why),
+        }
+    }
+}
+
 /// Facts of the running audit, so that the rules' SQL functions do not compute them again.
 struct FactsCache {
     facts: Rc<[ClauseFacts]>,
-    /// SQL text of each clause.
-    sql_texts: OnceCell<Vec<String>>,
+    /// SQL text of each clause, or the reason why there is none.
+    sql_texts: OnceCell<Vec<Result<String, String>>>,
     owners: OnceCell<HashMap<u32, Vec<OwnerColumn>>>,
 }
 
@@ -165,7 +188,7 @@ impl FactsCache {
         }
     }
 
-    fn sql_texts(&self) -> &[String] {
+    fn sql_texts(&self) -> &[Result<String, String>] {
         self.sql_texts.get_or_init(|| {
             self.facts.iter().map(|clause| sql_text(&clause.tree, clause.relation)).collect()
         })
@@ -200,7 +223,8 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
         ids: &ids,
         claims: &application.claims,
     };
-    let client = application.user_role().or(application.anonymous()).map(|role| role.oid);
+    let role = application.user_role().or(application.anonymous());
+    let client = role.map(|role| application.without_claims(role));
     let mut found: Vec<ClauseFacts> = Vec::new();
     for policy in policies {
         for (clause, tree) in [("using", &policy.using), ("check", &policy.check)] {
@@ -215,61 +239,105 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
                 inner_settings: Vec::new(),
                 functions_read_time: false,
                 claims: ClaimUses::new(),
+                analysis: Analysis::Complete,
             });
         }
     }
     for clauses in found.chunks_mut(BATCH_SIZE) {
-        memory::in_temporary_context(|| {
-            let expressions: Vec<Expression> =
-                clauses.iter().map(|clause| Expression::parse(&c_string(&clause.tree))).collect();
-            for (clause, expression) in clauses.iter_mut().zip(&expressions) {
-                expression.collect(&identity, &mut clause.facts);
-                clause.claims = claim_uses(*expression, clause.relation, &identity);
-            }
-            let Some(client) = client else { return };
-            // If one clause fails or times out, the batch does; then each is simplified alone.
-            let simple = simplify(&expressions, client, &identity).unwrap_or_else(|| {
-                let one = |expression: &Expression| {
-                    simplify(&[*expression], client, &identity).unwrap_or_default().pop()
-                };
-                expressions.iter().map(|expression| one(expression).unwrap_or_default()).collect()
-            });
-            for (clause, (inner, constant)) in clauses.iter_mut().zip(simple) {
-                clause.constant = constant;
-                merge_inlined(&mut clause.facts, inner);
-            }
-        });
+        analyse(clauses, client.as_ref(), &identity);
     }
     add_function_bodies(&mut found, application);
     found.into()
 }
 
-/// SQL text of a clause; empty if it fails, such as by a lock timeout on the table.
-fn sql_text(tree: &str, relation: pg_sys::Oid) -> String {
-    isolated(|| policy_expr::deparsed(tree, relation)).unwrap_or_default()
+/// SQL text of a clause. It fails by a lock timeout on the table, for example.
+fn sql_text(tree: &str, relation: pg_sys::Oid) -> Result<String, String> {
+    isolated(|| policy_expr::deparsed(tree, relation)).map_err(|failure| failure.redacted_message())
 }
 
-/// Facts inside of SQL functions that the planner would inline, and the constant that each clause
-/// folds to. Runs with the rights of a client role, as folding calls IMMUTABLE functions. `None` if
-/// it failed or timed out.
-fn simplify(
-    expressions: &[Expression],
-    client: pg_sys::Oid,
-    identity: &IdentitySources<'_>,
-) -> Option<Vec<(ExprFacts, Option<&'static str>)>> {
-    let simplify = |expression: &Expression| {
-        let simple = expression.simplified();
-        let mut inner = ExprFacts::default();
-        simple.collect(identity, &mut inner);
-        let constant = simple.constant().map(|value| match value {
-            Some(true) => "true",
-            Some(false) => "false",
-            None => "null",
-        });
-        (inner, constant)
+/// Facts of an expression, the claims that it reads, and the constant that it folds to.
+type Facts = (ExprFacts, ClaimUses, Option<&'static str>);
+
+/// Analyses the clauses in one subtransaction. If one of them fails or times out, all do; then each
+/// is analysed by itself.
+fn analyse(clauses: &mut [ClauseFacts], client: Option<&Identity>, identity: &IdentitySources<'_>) {
+    let collected = |clause: &ClauseFacts| {
+        let expression = Expression::parse(&c_string(&clause.tree));
+        let mut facts = ExprFacts::default();
+        expression.collect(identity, &mut facts);
+        (expression, facts, claim_uses(expression, clause.relation, identity))
     };
-    let work = || expressions.iter().map(simplify).collect();
-    as_client_within(PROBE_TIMEOUT_MS, client, &[], work).ok()
+    let simplified = |clause: &ClauseFacts| -> Facts {
+        let (expression, mut facts, claims) = collected(clause);
+        let (inner, constant) = simplify(expression, identity);
+        merge_inlined(&mut facts, inner);
+        (facts, claims, constant)
+    };
+    let plain = |clause: &ClauseFacts| -> Facts {
+        let (_, facts, claims) = collected(clause);
+        (facts, claims, None)
+    };
+    // With the rights of a client role, as folding calls IMMUTABLE functions.
+    let all = memory::in_temporary_context(|| match client {
+        Some(client) => client
+            .act_within(PROBE_TIMEOUT_MS, || clauses.iter().map(simplified).collect())
+            .map_err(|stopped| stopped.to_string()),
+        None => isolated(|| clauses.iter().map(plain).collect())
+            .map_err(|failure| failure.redacted_message()),
+    });
+    let why = match all {
+        Ok(all) => {
+            let all: Vec<Facts> = all;
+            for (clause, found) in clauses.iter_mut().zip(all) {
+                (clause.facts, clause.claims, clause.constant) = found;
+            }
+            return;
+        }
+        Err(why) => why,
+    };
+    let [clause] = clauses else {
+        for clause in clauses.chunks_mut(1) {
+            analyse(clause, client, identity);
+        }
+        return;
+    };
+    match memory::in_temporary_context(|| isolated(|| plain(clause))) {
+        Ok(found) => {
+            (clause.facts, clause.claims, clause.constant) = found;
+            clause.analysis = Analysis::NotSimplified(why);
+        }
+        Err(_) => clause.analysis = Analysis::Failed(why),
+    }
+}
+
+/// Facts inside of SQL functions that the planner would inline, and the constant that the
+/// expression folds to.
+fn simplify(
+    expression: Expression,
+    identity: &IdentitySources<'_>,
+) -> (ExprFacts, Option<&'static str>) {
+    let simple = expression.simplified();
+    let mut inner = ExprFacts::default();
+    simple.collect(identity, &mut inner);
+    let constant = simple.constant().map(|value| match value {
+        Some(true) => "true",
+        Some(false) => "false",
+        None => "null",
+    });
+    (inner, constant)
+}
+
+/// The clauses of policies that the running audit's rules did not see as SQL: the table, the
+/// policy, and the reason.
+pub fn undeparsed() -> Vec<(pg_sys::Oid, pg_sys::Oid, String)> {
+    let Some(cached) = CACHE.with(|cache| cache.clone()).flatten() else { return Vec::new() };
+    let texts = cached.sql_texts.get().into_iter().flatten();
+    let clauses = cached.facts.iter().zip(texts);
+    clauses
+        .filter_map(|(clause, text)| {
+            Some((clause.relation, clause.policy, text.as_ref().err()?.clone()))
+        })
+        .collect()
 }
 
 /// Merges facts of inlined functions. Columns and calls are left out: after inlining they are no
@@ -339,12 +407,13 @@ fn rls_policy_facts() -> Result<
         .facts
         .iter()
         .zip(cached.sql_texts())
+        .filter(|(clause, _)| !matches!(clause.analysis, Analysis::Failed(_)))
         .map(|(clause, expression)| {
             let facts = clause.facts.clone();
             (
                 clause.policy,
                 clause.clause,
-                expression.clone(),
+                expression.clone().unwrap_or_default(),
                 clause.constant,
                 facts.columns.into_iter().collect(),
                 oids(facts.functions),
