@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 
-copied_for!("pg15" "pg16" "pg17" "pg18": "INTERRUPT_FUNCTION and SANDBOX_FORMATS");
+copied_for!("pg15" "pg16" "pg17" "pg18": "INTERRUPT_FUNCTION, PLAIN_MESSAGES, SANDBOX_FORMATS");
 
 /// The C function in which the server looks for interrupts and raises them.
 ///
@@ -30,6 +30,31 @@ const SANDBOX_FORMATS: [&CStr; 6] = [
     c"cannot create a cursor WITH HOLD within security-restricted operation",
     c"cannot fire deferred trigger within security-restricted operation",
 ];
+
+/// Errors whose messages hold no values of rows, with the C function that raises each.
+///
+/// The SQLSTATE does not tell: RAISE can set any, and a statement that EXECUTE composes of values
+/// quotes them in its syntax errors. SQL cannot set the name of the C function (see
+/// [`INTERRUPT_FUNCTION`]). These name a command, a setting, or an object that exists.
+const PLAIN_MESSAGES: [(PgSqlErrorCode, &str); 14] = {
+    use PgSqlErrorCode as Code;
+    [
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "aclcheck_error"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "aclcheck_error_col"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "CheckRestrictedOperation"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "DefineRelation"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "PerformCursorOpen"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "afterTriggerMarkEvents"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "set_config_option"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "set_config_option_ext"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "set_config_with_handle"),
+        (Code::ERRCODE_READ_ONLY_SQL_TRANSACTION, "PreventCommandIfReadOnly"),
+        (Code::ERRCODE_INVALID_OBJECT_DEFINITION, "fireRIRrules"),
+        (Code::ERRCODE_STATEMENT_TOO_COMPLEX, "check_stack_depth"),
+        (Code::ERRCODE_QUERY_CANCELED, INTERRUPT_FUNCTION),
+        (Code::ERRCODE_LOCK_NOT_AVAILABLE, INTERRUPT_FUNCTION),
+    ]
+};
 
 /// A format in the language in which this session reports errors now (`lc_messages`).
 fn translated(format: &CStr) -> String {
@@ -119,17 +144,19 @@ impl Failure {
         self.is_sandbox_violation
     }
 
-    /// The SQLSTATE and the message. A message that may quote rows or claims is withheld: that of
-    /// data exceptions (22), constraint violations (23) and RAISE (P0).
+    /// The SQLSTATE, and the message if it is one of `PLAIN_MESSAGES`. Any other may quote rows or
+    /// claims, and the name of the condition takes its place. Detail, hint and context are left
+    /// out.
     #[must_use]
     pub fn redacted_message(&self) -> String {
         let state = self.state();
-        match state.get(..2) {
-            Some("22" | "23" | "P0") => {
-                format!("{state} (message withheld: it may contain row data)")
-            }
-            _ => format!("{state}: {}", self.message),
+        let raised_by = |function: &str| self.function.as_deref() == Some(function);
+        if PLAIN_MESSAGES.iter().any(|(code, function)| *code == self.code && raised_by(function)) {
+            return format!("{state}: {}", self.message);
         }
+        let condition = format!("{:?}", self.code).to_ascii_lowercase();
+        let condition = condition.trim_start_matches("errcode_");
+        format!("{state} {condition} (message withheld: it may contain row data)")
     }
 
     /// Whether the same work may succeed later: a lock that was not available (55P03), a

@@ -282,7 +282,7 @@ pub(crate) fn probe_reach(
         Err(Stopped::Failed(failure)) if failure.is_sandbox_violation() => {
             Err(Verdict::Inconclusive(format!(
                 "the policies do something that the audit does not allow: {}",
-                failure.message
+                failure.redacted_message()
             )))
         }
         Err(Stopped::Failed(failure)) if failure.is_transient() => Err(Verdict::Inconclusive(
