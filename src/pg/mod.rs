@@ -13,7 +13,9 @@
 //! | `xact/timeout.rs` | `USER_TIMEOUT` | `utils/timeout.h` | 12, from 17 on 13 |
 //! | `xact/timeout.rs` | `RegisterTimeout`, `enable_timeout_every`, `disable_timeout` | same | no |
 //! | `xact/sec_context.rs` | `role_string` | `utils/guc.h` | no |
-//! | `xact/subtransaction.rs` | a C function's name, six message formats | `.c` files | no |
+//! | `xact/subtransaction.rs` | names of C functions, message formats | `.c` files | yes |
+//! | `xact/advisory_locks.rs` | `SHM_QUEUE` (15), `dlist_node` | `storage/lock.h` | yes |
+//! | `xact/notices.rs` | `PQcommMethods` | `libpq/libpq.h` | no |
 //! | `fmgr/trigger.rs` | `datum_image_eq` | `utils/datum.h` | no |
 //! | `access/slot.rs` | `slot_getsomeattrs_int`, unguarded | `executor/tuptable.h` | no |
 //! | `access/scan.rs` | `systable_getnext`, unguarded | `access/genam.h` | no |

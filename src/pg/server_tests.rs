@@ -3,7 +3,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::pg::xact::sec_context::{Sandbox, as_client, sandboxed};
-    use crate::pg::xact::subtransaction::{Failure, catching, try_in_subxact};
+    use crate::pg::xact::subtransaction::{Failure, catching, isolated, try_in_subxact};
     use crate::pg::xact::timeout::{Stopped, isolated_within};
     use pgrx::prelude::*;
 
@@ -122,6 +122,177 @@ mod tests {
         let client = a_client();
         assert_eq!(division_by_zero(), "division by zero");
         assert_each_class(client);
+    }
+
+    /// The redacted message of a statement that fails in the sandbox.
+    fn redacted(client: pg_sys::Oid, sql: &str) -> String {
+        let work = |sandbox: &Sandbox| {
+            sandbox.enter(client, []);
+            run(sql);
+        };
+        sandboxed(work).expect_err(sql).redacted_message()
+    }
+
+    /// SQL can raise each SQLSTATE with a message of values, and can compose a statement of them.
+    #[pg_test]
+    fn messages_that_sql_composes_are_withheld() {
+        let client = a_client();
+        for state in [
+            "42501", "42P17", "54001", "57014", "55P03", "25006", "40001", "40P01", "53200",
+            "53100", "58030", "42P01", "42601", "22012", "23505", "P0001", "XX000", "0A000",
+        ] {
+            let raise = format!(
+                "DO $$ BEGIN RAISE SQLSTATE '{state}' USING MESSAGE = 'rowvalue',
+                    DETAIL = 'rowvalue', HINT = 'rowvalue'; END $$"
+            );
+            let message = redacted(client, &raise);
+            assert!(message.starts_with(&format!("{state} ")), "{message}");
+            assert!(!message.contains("rowvalue"), "{message}");
+        }
+        for (statement, expected) in [
+            ("SELECT * FROM rowvalue", "42P01 undefined_table (message withheld"),
+            ("SELECT rowvalue", "42703 undefined_column (message withheld"),
+            ("SELECT rowvalue(1)", "42883 undefined_function (message withheld"),
+            ("rowvalue", "42601 syntax_error (message withheld"),
+            ("SELECT ''rowvalue''::integer", "22P02 invalid_text_representation (message"),
+            ("SELECT set_config(''rowvalue'', ''x'', true)", "42704 undefined_object (message"),
+        ] {
+            let message = redacted(client, &format!("DO $$ BEGIN EXECUTE '{statement}'; END $$"));
+            assert!(message.starts_with(expected), "{message} instead of {expected}");
+            assert!(!message.contains("rowvalue"), "{message}");
+        }
+    }
+
+    #[pg_test]
+    fn messages_of_the_server_about_objects_are_shown() {
+        let client = a_client();
+        run("CREATE FUNCTION glue_deep() RETURNS boolean LANGUAGE plpgsql AS
+                $$ BEGIN RETURN glue_deep(); END $$");
+        for (sql, expected) in [
+            ("SELECT FROM glue_secret", "42501: permission denied for table glue_secret"),
+            ("LISTEN glue", "42501: cannot execute LISTEN within security-restricted operation"),
+            (
+                "SET ROLE postgres",
+                "42501: cannot set parameter \"role\" within security-definer function",
+            ),
+            (
+                "SET LOCAL transaction_read_only = on; INSERT INTO glue_child VALUES (1)",
+                "25006: cannot execute INSERT in a read-only transaction",
+            ),
+            ("SELECT glue_deep()", "54001: stack depth limit exceeded"),
+        ] {
+            assert_eq!(redacted(client, sql), expected);
+        }
+    }
+
+    fn nest_level() -> i32 {
+        // SAFETY: reads backend-local state.
+        unsafe { pg_sys::GetCurrentTransactionNestLevel() }
+    }
+
+    /// Runs work that lets an error or a panic pass, and catches it.
+    fn catch(work: impl FnOnce()) {
+        let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        assert!(passed.is_err(), "nothing passed");
+    }
+
+    /// An internal subtransaction that stays open ends the session with FATAL at the next ROLLBACK.
+    #[pg_test]
+    fn no_error_leaves_a_subtransaction_open() {
+        let client = a_client();
+        let before = (nest_level(), text("SELECT current_user::text"));
+        let fails = || run("SELECT 1 / 0");
+        let cancel = || run("SELECT pg_cancel_backend(pg_backend_pid()); SELECT pg_sleep(10)");
+        let assert_closed = |what: &str| {
+            assert_eq!((nest_level(), text("SELECT current_user::text")), before, "{what}");
+        };
+        let other = [PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE];
+        catch(|| drop(catching(&other, fails)));
+        assert_closed("an error that is not listed");
+        catch(|| drop(catching(&other, cancel)));
+        assert_closed("a cancel that is not listed");
+        catch(|| drop(catching(&other, || panic!("a fault"))));
+        assert_closed("a panic");
+        catch(|| drop(catching(&other, || catching(&other, fails))));
+        assert_closed("an error through two levels");
+        catch(|| drop(isolated(cancel)));
+        assert_closed("a cancel that is raised again");
+        catch(|| drop(isolated_within(10_000, cancel)));
+        assert_closed("a cancel within a time limit");
+        catch(|| {
+            let _ = as_client(client, &[], || catching(&other, fails)).map_err(Failure::raise);
+        });
+        assert_closed("an error raised again by the caller of a sandbox");
+        assert!(try_in_subxact(|| panic!("a fault")).is_err());
+        assert_closed("a panic that is caught");
+        catch(|| drop(catching(&other, || std::panic::panic_any(7))));
+        assert_closed("a panic without a message");
+    }
+
+    /// The session-level holds of an advisory lock in a mode, with and without `_shared`.
+    fn holds(key: i32) -> [usize; 2] {
+        ["", "_shared"].map(|mode| {
+            let call = |action: &str| format!("SELECT pg_advisory_{action}{mode}({key})::text");
+            let mut count = 0;
+            while text(&call("unlock")) == "true" {
+                count += 1;
+            }
+            (0..count).for_each(|_| run(&call("lock")));
+            count
+        })
+    }
+
+    fn in_sandbox_anyway(client: pg_sys::Oid, sql: &str) {
+        let _ = sandboxed(|sandbox| {
+            sandbox.enter(client, []);
+            run(sql);
+        });
+    }
+
+    fn advisory_locks() -> String {
+        text(
+            "SELECT coalesce(string_agg(format('%s %s', objid, mode), ', ' ORDER BY objid, mode),
+                'none')
+             FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+        )
+    }
+
+    #[pg_test]
+    fn a_sandbox_leaves_no_advisory_lock() {
+        let client = a_client();
+        for sql in [
+            "SELECT pg_advisory_lock(7), pg_advisory_lock_shared(8), pg_try_advisory_lock(9)",
+            "SELECT pg_advisory_lock(7), pg_advisory_lock(7), 1 / 0",
+            "SELECT pg_advisory_xact_lock(7)",
+        ] {
+            in_sandbox_anyway(client, sql);
+            assert_eq!(advisory_locks(), "none", "{sql}");
+        }
+    }
+
+    /// Exactly as many holds remain as there were, so that each unlock of the caller succeeds.
+    #[pg_test]
+    fn a_sandbox_leaves_the_advisory_locks_of_the_caller() {
+        let client = a_client();
+        run("SELECT pg_advisory_lock(7), pg_advisory_lock(7), pg_advisory_lock_shared(8),
+                pg_advisory_xact_lock(9)");
+        let locks = "7 ExclusiveLock, 8 ShareLock, 9 ExclusiveLock";
+        for sql in [
+            "SELECT 1",
+            "SELECT pg_advisory_lock(7)",
+            "SELECT pg_advisory_lock_shared(7)",
+            "SELECT pg_advisory_lock(9)",
+            "SELECT pg_advisory_lock(8), pg_advisory_lock(10)",
+            "SELECT pg_advisory_unlock(7)",
+            "SELECT pg_advisory_unlock(7), pg_advisory_unlock(7), pg_advisory_unlock_shared(8)",
+            "SELECT pg_advisory_unlock_all()",
+            "SELECT pg_advisory_unlock_all(); SELECT 1 / 0",
+            "SELECT pg_advisory_unlock_all(); SELECT pg_advisory_lock(8), pg_advisory_lock(10)",
+        ] {
+            in_sandbox_anyway(client, sql);
+            assert_eq!(advisory_locks(), locks, "{sql}");
+            assert_eq!([7, 8, 9].map(holds), [[2, 0], [0, 1], [0, 0]], "{sql}");
+        }
     }
 
     /// glibc honours LANGUAGE in each locale but C, so the machine needs no French locale. The

@@ -9,18 +9,47 @@ use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;
 
 /// A folded qual without the constants that folding added: claims, or results of functions that
-/// depend on the caller. Constants of the qual `before` folding stay, and so does one whose text is
-/// `kept`.
+/// depend on the caller or on rows. Constants of the qual `before` folding stay, and so does one
+/// whose text is `kept`.
 pub fn redacted(folded: Qual, before: Qual, kept: Option<&str>) -> Qual {
     let mut shown = Shown { constants: Vec::new(), kept };
     // SAFETY: both are lists of valid expressions, of which copies are changed; the context
     // outlives the walks.
     unsafe {
-        let simple = pg_sys::eval_const_expressions(std::ptr::null_mut(), copy(before.0).cast());
-        for list in [before.0.cast(), simple] {
-            walk(list, find_constants, (&raw mut shown).cast());
+        for term in before.terms() {
+            walk(term.0.cast(), find_constants, (&raw mut shown).cast());
+            // The server's own functions compute constants of constants. A function of the
+            // application may read rows, even if it is declared IMMUTABLE.
+            if !walk(term.0.cast(), calls_user_function, std::ptr::null_mut()) {
+                let simple =
+                    pg_sys::eval_const_expressions(std::ptr::null_mut(), copy(term.0).cast());
+                walk(simple, find_constants, (&raw mut shown).cast());
+            }
         }
         Qual(changed(copy(folded.0).cast(), hide, (&raw mut shown).cast()).cast())
+    }
+}
+
+unsafe extern "C-unwind" fn is_user_function(function: pg_sys::Oid, _: *mut c_void) -> bool {
+    function.to_u32() >= pg_sys::FirstNormalObjectId
+}
+
+/// Stops at a call of a function that is not the server's own.
+#[pg_guard]
+unsafe extern "C-unwind" fn calls_user_function(
+    node: *mut pg_sys::Node,
+    context: *mut c_void,
+) -> bool {
+    // SAFETY: the tag says which struct the node is.
+    unsafe {
+        if node.is_null() {
+            return false;
+        }
+        if is_a(node, NodeTag::T_Query) {
+            return pg_sys::query_tree_walker(node.cast(), Some(calls_user_function), context, 0);
+        }
+        pg_sys::check_functions_in_node(node, Some(is_user_function), context)
+            || pg_sys::expression_tree_walker(node, Some(calls_user_function), context)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Transactions: subtransactions, snapshots, security context, timeouts, WAL positions.
 
+pub mod advisory_locks;
+pub mod notices;
 pub mod sec_context;
 pub mod session;
 pub mod snapshot;

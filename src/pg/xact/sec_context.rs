@@ -1,5 +1,6 @@
 //! The current user and security context, and changing them for the length of a closure.
 
+use super::{advisory_locks, notices};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 
@@ -14,6 +15,12 @@ unsafe extern "C" {
 pub fn current_user() -> String {
     // SAFETY: reads a backend-local variable.
     role_name(unsafe { pg_sys::GetUserId() })
+}
+
+/// The oid of `current_user`.
+pub fn current_role() -> pg_sys::Oid {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::GetUserId() }
 }
 
 /// The name of a role; empty if the role was dropped.
@@ -93,7 +100,8 @@ impl Sandbox {
     /// From here on code runs as a client's request would: as `role`, with these settings.
     ///
     /// Code cannot leave the role: SET ROLE and its like are refused. Effects that would outlast
-    /// the sandbox are refused, too: temporary tables, deferred triggers, LISTEN. SHOW role answers
+    /// the sandbox are refused, too: temporary tables, prepared statements, deferred triggers,
+    /// LISTEN. SHOW role answers
     /// as after SET ROLE, so a policy cannot use it to tell a sandbox from a request.
     pub fn enter<'a>(
         &self,
@@ -143,7 +151,14 @@ pub fn sandboxed<R>(work: impl FnOnce(&Sandbox) -> R) -> Result<R, super::subtra
     // SAFETY: reads backend-local variables.
     let _restore_role =
         unsafe { RestoreRole { role: pg_sys::GetCurrentRoleId(), shown: role_string } };
-    super::subtransaction::rolled_back(std::panic::AssertUnwindSafe(|| work(&sandbox)))
+    without_trace(|| work(&sandbox))
+}
+
+/// Runs `work` in a subtransaction that is undone even if it succeeds. Session-level advisory locks
+/// and notices, which no rollback undoes, do not leave it either.
+pub fn without_trace<R>(work: impl FnOnce() -> R) -> Result<R, super::subtransaction::Failure> {
+    let work = std::panic::AssertUnwindSafe(work);
+    notices::withheld(|| advisory_locks::kept(|| super::subtransaction::rolled_back(work)))
 }
 
 /// Runs `work` as a client's request would run: as `role`, with these settings, in a subtransaction
