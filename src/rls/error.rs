@@ -72,6 +72,16 @@ pub enum RlsError {
         /// A call that works.
         example: &'static str,
     },
+    /// SQLSTATE 42501
+    #[error("permission denied for table {table}")]
+    MayNotSelect {
+        /// The table.
+        table: String,
+        /// The columns that the caller lacks SELECT on, quoted.
+        columns: Vec<String>,
+        /// The caller's role, quoted.
+        role: String,
+    },
     /// An error of the server's interface, with its own SQLSTATE.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -91,6 +101,7 @@ impl SqlError for RlsError {
             }
             Self::NotAUserId { .. } => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
+            Self::MayNotSelect { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Server(error) => error.sqlstate(),
         }
     }
@@ -121,6 +132,11 @@ impl SqlError for RlsError {
                 "A key is a JSON object of column names and values that match exactly one row."
                     .into()
             }
+            Self::MayNotSelect { columns, .. } => format!(
+                "The answer tells whether the row exists and who owns it. So it takes SELECT on \
+                 {}. crewsnow_ops.trace_access takes no privilege on tables.",
+                columns.join(", ")
+            ),
             Self::Unreadable { .. } => return None,
             Self::Server(error) => return error.detail(),
         })
@@ -139,6 +155,9 @@ impl SqlError for RlsError {
             }
             Self::NotAClientRole { .. } => "SHOW crewsnow_ops.user_role;".into(),
             Self::NotAUserId { example, .. } => example.clone(),
+            Self::MayNotSelect { table, columns, role } => {
+                format!("GRANT SELECT ({}) ON {table} TO {role};", columns.join(", "))
+            }
             Self::Server(error) => return error.hint(),
         })
     }

@@ -1,14 +1,15 @@
 //! Tries a remediation in a subtransaction and rolls it back.
 
 use crate::pg::access::scan;
-use crate::pg::catalog::lookup;
+use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::Qual;
-use crate::pg::rewrite::row_security::Undecidable;
-use crate::pg::rewrite::value::{text_of, value_of};
+use crate::pg::rewrite::row_security;
+use crate::pg::rewrite::row_security::{Command, RowQuery, Undecidable};
+use crate::pg::rewrite::value::{Parameters, text_of, value_of};
 use crate::pg::xact::subtransaction::isolated;
-use crate::pg::xact::{sec_context, session, snapshot, subtransaction};
+use crate::pg::xact::{sec_context, session, snapshot};
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::audit::Audit;
 use crate::rls::engine::probe::Probe;
@@ -30,7 +31,6 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 
 /// The conditions that a remediation must meet.
 pub struct Proof<'a> {
@@ -54,7 +54,7 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
         return "not tried: the transaction is read-only".to_owned();
     }
     let before = (proof.keeps)();
-    let tried = subtransaction::rolled_back(AssertUnwindSafe(|| {
+    let tried = sec_context::without_trace(|| {
         // Adding a constraint checks all rows and may call functions of the table's owner. Do not
         // run those as a superuser.
         let owner =
@@ -65,10 +65,10 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
         };
         result.map_err(|error| error.to_string())?;
         snapshot::with_latest_snapshot(|| Ok::<_, String>(((proof.reaches)()?, (proof.keeps)())))
-    }));
+    });
     match tried {
         Err(failure) if failure.is_interrupt() => failure.raise(),
-        Err(failure) => format!("not tried: {}", failure.message),
+        Err(failure) => format!("not tried: {}", failure.redacted_message()),
         Ok(Err(why)) => format!("tried; INCONCLUSIVE: {why}"),
         Ok(Ok((true, _))) => {
             "DOES NOT CLOSE IT: another policy or privilege still allows it".to_owned()
@@ -122,14 +122,18 @@ pub fn row_by_key(
         return Err(RlsError::InvalidRowKey { reason: "it names no column".to_owned(), example });
     }
     let (mut terms, mut values) = (Vec::new(), Vec::new());
+    let mut columns: Vec<(i16, String)> =
+        table.owners.iter().map(|owner| (owner.number, owner.name.clone())).collect();
     for (name, value) in key {
         let column = c_string(name);
         // Built-in types only: comparing other types would run code of their owners.
-        let found = lookup::column(table.oid(), &column).map(|(_, type_)| type_);
-        let Some(type_) = found.filter(|type_| type_.to_u32() < pg_sys::FirstNormalObjectId) else {
+        let found = lookup::column(table.oid(), &column)
+            .filter(|(_, type_)| type_.to_u32() < pg_sys::FirstNormalObjectId);
+        let Some((number, type_)) = found else {
             let why = format!("{} has no column \"{name}\" of a built-in type", table.named.name);
             return Err(RlsError::InvalidRowKey { reason: why, example });
         };
+        columns.push((number, name.clone()));
         let text = match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -143,6 +147,23 @@ pub fn row_by_key(
             values.len()
         ));
     }
+    let caller = application.caller();
+    let is_denied =
+        |number| !privilege::on_column(caller.role, table.oid(), number, Command::Select);
+    let mut denied: Vec<String> = columns
+        .into_iter()
+        .filter(|(number, _)| is_denied(*number))
+        .map(|(_, name)| quote_identifier(&name))
+        .collect();
+    denied.sort();
+    denied.dedup();
+    if !denied.is_empty() {
+        return Err(RlsError::MayNotSelect {
+            table: table.named.name.clone(),
+            columns: denied,
+            role: quote_identifier(&caller.label),
+        });
+    }
     let owner = table
         .owners
         .iter()
@@ -153,9 +174,12 @@ pub fn row_by_key(
         table.named.name,
         terms.join(" AND ")
     );
-    let rows = application.rows(&table.named.name, &sql, &values, 2);
-    let rows =
-        rows.map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?;
+    let rows = match table.is_secured && !privilege::is_exempt(table.oid(), caller.role) {
+        true => visible_rows(&caller, table, &sql, &values),
+        false => application
+            .rows(&table.named.name, &sql, &values, 2)
+            .map_err(|error| RlsError::InvalidRowKey { reason: error.to_string(), example })?,
+    };
     match rows.as_slice() {
         [row] => match row.as_slice() {
             [Some(relation), Some(place), owners @ ..] => {
@@ -169,6 +193,21 @@ pub fn row_by_key(
         [] => Err(RlsError::InvalidRowKey { reason: "no row matches".to_owned(), example }),
         _ => Err(RlsError::InvalidRowKey { reason: "several rows match".to_owned(), example }),
     }
+}
+
+/// The rows of a query that the row-level security of the table lets the caller see. A failure of
+/// its policies shows no row: a policy may fail only on rows that exist.
+fn visible_rows(
+    caller: &Identity,
+    table: &Table,
+    sql: &str,
+    values: &[(pg_sys::Oid, pg_sys::Datum)],
+) -> Vec<Vec<Option<pg_sys::Datum>>> {
+    let answer = caller.act_within(PROBE_TIMEOUT_MS, || {
+        let effective = row_security::effective(Command::Select, &table.named)?;
+        RowQuery { sql, parameters: Parameters::new(values) }.rows(effective.using, 2, f64::MAX)
+    });
+    answer.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Tries the remediation of a finding and rolls it back. See the COMMENT on the SQL function.

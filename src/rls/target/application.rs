@@ -1,6 +1,6 @@
 //! Model of the audited application: client roles, accounts table and claims.
 
-use super::identity::as_client_within;
+use super::identity::{Identity, as_client_within};
 use super::requests::Claims;
 use super::roles::{Role, other_roles};
 use crate::access::as_owner;
@@ -9,10 +9,11 @@ use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security::RowQuery;
 use crate::pg::rewrite::value::{Parameters, text_of, value_of};
-use crate::pg::xact::session;
 use crate::pg::xact::subtransaction::isolated;
+use crate::pg::xact::{sec_context, session};
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
+use crate::rls::model::Audience;
 use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -201,6 +202,22 @@ impl Application {
         // Its changes are rolled back, so its notices would mislead the caller.
         settings.push((c"client_min_messages".to_owned(), c"error".to_owned()));
         settings
+    }
+
+    /// The caller of the audit, with the claims that the session has.
+    pub fn caller(&self) -> Identity {
+        Identity {
+            label: sec_context::current_user(),
+            role: sec_context::current_role(),
+            user: None,
+            is_account: false,
+            audience: Audience::EveryUser,
+            is_privileged: false,
+            settings: vec![
+                (c"row_security".to_owned(), c"on".to_owned()),
+                (c"search_path".to_owned(), c_string(&self.search_path)),
+            ],
+        }
     }
 
     /// Type of user ids, taken from the accounts' key, else from the identity function, else from

@@ -5,7 +5,7 @@ use super::function_bodies::add_function_bodies;
 use super::identity::Identity;
 use super::owners::{OwnerColumn, owner_columns};
 use crate::pg::backend_local::BackendLocal;
-use crate::pg::catalog::privilege;
+use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::memory;
 use crate::pg::rewrite::claims::{ClaimUses, claim_uses};
@@ -348,12 +348,32 @@ fn merge_inlined(facts: &mut ExprFacts, inner: ExprFacts) {
     facts.claim_keys.extend(inner.claim_keys);
     facts.settings.extend(inner.settings);
     facts.relations.extend(inner.relations);
-    facts.literal_identities.extend(inner.literal_identities);
+    for literal in inner.literal_identities {
+        if !facts.literal_identities.contains(&literal) {
+            facts.literal_identities.insert(without_value(literal));
+        }
+    }
     facts.owner_columns.extend(inner.owner_columns);
     facts.user_columns.extend(inner.user_columns);
     facts.uses_session_user |= inner.uses_session_user;
     facts.reads_time |= inner.reads_time;
     facts.reads_connection |= inner.reads_connection;
+}
+
+/// A literal that is not in the policy's own text, without its value but in the same form. It may
+/// be the result of a function that reads rows, even if it is declared IMMUTABLE.
+fn without_value(literal: String) -> String {
+    let is_id = (32..=36).contains(&literal.len())
+        && literal.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if lookup::role(&literal).is_some() {
+        literal
+    } else if is_id {
+        "00000000-0000-0000-0000-000000000000".to_owned()
+    } else if literal.contains('@') {
+        "hidden@hidden".to_owned()
+    } else {
+        "hidden".to_owned()
+    }
 }
 
 /// The columns that policies compare with the request's user, by table.
