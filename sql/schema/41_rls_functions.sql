@@ -110,8 +110,8 @@ COMMENT ON FUNCTION crewsnow_ops.trace_row(regclass, jsonb) IS
     'account, a new account, owners of referenced rows, and a sample of other users. YES with the '
     'responsible policies, OWN, INCONCLUSIVE, or NO with the number of refused identities. Leaks '
     'to requests without an account or to new accounts come with a remediation, tried and rolled '
-    'back. Errors: 22004 NULL argument, 22023 the key matches no row or several, 42809 not a '
-    'table.';
+    'back. Errors: 22004 NULL argument, 22023 the key matches no row or several that the caller '
+    'may see, 42501 no SELECT on the columns of the key and of the owner, 42809 not a table.';
 
 COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
     'Stores an audit for rls_drift; the last hundred are kept. Returns its id. Error 25006 '
@@ -122,7 +122,8 @@ COMMENT ON FUNCTION crewsnow_ops.accept_finding(text, text, timestamptz) IS
     'too far, 42704 unknown finding, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.rls_policy_facts() IS
     'Facts about each clause of each policy, read from its expression tree: columns, functions, '
-    'tables, claims and constants. For the rules of the audit.';
+    'tables, claims and constants. A clause that could not be analysed has no row. For the rules '
+    'of the audit.';
 COMMENT ON FUNCTION crewsnow_ops.rls_owner_columns() IS
     'Owner columns of tables, found by foreign key to the accounts, by a policy that compares them '
     'with the identity, or by name. For the rules of the audit.';

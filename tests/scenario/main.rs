@@ -23,6 +23,7 @@ mod rls_doubts;
 mod rls_hostile;
 mod rls_identities;
 mod rls_places;
+mod rls_survive;
 mod rls_teams;
 mod telemetry;
 mod timeouts;

@@ -86,9 +86,26 @@ SELECT access_path, object, reach, verdict, victim_rows
     FROM crewsnow_ops.trace_access(
         '00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002')
     WHERE access_path = 'policy';
+-- without SELECT on key and owner, it learns of no row, not even whether there is one
+SELECT count(*) FROM crewsnow_ops.trace_row(
+    (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}');
+SELECT count(*) FROM crewsnow_ops.trace_row(
+    (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 99}');
+RESET SESSION AUTHORIZATION;
+GRANT SELECT (id) ON app.notes TO rls_operator;
+SET SESSION AUTHORIZATION rls_operator;
+\set VERBOSITY default
+SELECT count(*) FROM crewsnow_ops.trace_row(
+    (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}');
+\set VERBOSITY sqlstate
+RESET SESSION AUTHORIZATION;
+GRANT SELECT (user_id) ON app.notes TO rls_operator;
+SET SESSION AUTHORIZATION rls_operator;
 SELECT access_path, reach, reaches, through FROM crewsnow_ops.trace_row(
         (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}')
     WHERE reaches = 'YES' AND identity LIKE '% as a new account';
+SELECT count(*) FROM crewsnow_ops.trace_row(
+    (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"note": "x"}');
 SELECT crewsnow_ops.prove_remediation('read-leak policy "open" on app.notes');
 SELECT crewsnow_ops.record_rls_audit() IS NOT NULL;
 SELECT count(*) FROM crewsnow_ops.rls_drift();
