@@ -33,7 +33,10 @@ fn calls(source: &str, function: &str) -> Vec<usize> {
 /// The direct calls in a source of the guarded functions that it defines or imports.
 fn direct_calls(source: &str, all: &[(String, String)], file: &str) -> Vec<String> {
     let is_known = |(home, name): &&(String, String)| {
-        home == file || source.lines().any(|l| l.starts_with("use ") && l.contains(name.as_str()))
+        let module = Path::new(home).file_stem().unwrap_or_default().to_string_lossy();
+        let imports =
+            |l: &str| l.starts_with("use ") && l.contains(&*module) && l.contains(name.as_str());
+        home == file || source.lines().any(imports)
     };
     let mut found = Vec::new();
     for (_, name) in all.iter().filter(is_known) {

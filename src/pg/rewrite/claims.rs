@@ -5,6 +5,7 @@ use super::mutate::scalar_without_from;
 use super::policy_expr::{
     Expression, IdentitySources, constant_text, is_current_setting, operator_name, stripped, text,
 };
+use super::walk;
 use crate::pg::catalog::lookup;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
@@ -78,10 +79,10 @@ pub fn claim_uses(
     identity: &IdentitySources<'_>,
 ) -> ClaimUses {
     let relations = vec![vec![relation.to_u32()]];
-    let mut walk = Walk { identity, relations, found: BTreeMap::new() };
+    let mut context = Walk { identity, relations, found: BTreeMap::new() };
     // SAFETY: a valid expression; the context outlives the walk.
-    unsafe { collect(expression.0, (&raw mut walk).cast()) };
-    walk.found
+    unsafe { walk::walk(expression.0, collect, (&raw mut context).cast()) };
+    context.found
 }
 
 #[pg_guard]
@@ -187,7 +188,7 @@ impl Walk<'_> {
                 uses.columns.extend(columns);
                 uses.is_list |= is_member;
                 uses.cast = uses.cast.or((!takes_texts).then_some(type_));
-                collect(other, context);
+                walk::walk(other, collect, context);
                 return true;
             }
             false

@@ -3,6 +3,7 @@
 use super::list::elements;
 use super::mutate::{copy, mutate};
 use super::qual::Qual;
+use super::walk::{changed, walk};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;
@@ -24,18 +25,19 @@ impl Qual {
         // SAFETY: a list of valid expressions, of which a copy is changed; the context outlives
         // the walk.
         unsafe {
-            let mut changed = std::ptr::null_mut();
+            let mut list = std::ptr::null_mut();
             for term in elements::<pg_sys::Node>(copy(self.0)) {
-                changed = pg_sys::lappend(changed, relax(term, (&raw mut is_met).cast()).cast());
+                let relaxed = changed(term, relax, (&raw mut is_met).cast());
+                list = pg_sys::lappend(list, relaxed.cast());
             }
-            Self(changed)
+            Self(list)
         }
     }
 
     /// Whether a condition reads the time.
     pub fn reads_time(self) -> bool {
         // SAFETY: a list of valid expressions.
-        unsafe { find_clock(self.0.cast(), std::ptr::null_mut()) }
+        unsafe { has_clock(self.0.cast()) }
     }
 }
 
@@ -48,7 +50,7 @@ unsafe extern "C-unwind" fn relax(
 ) -> *mut pg_sys::Node {
     // SAFETY: the tag says which struct the node is; the context is a bool of `at_any_time`.
     unsafe {
-        if node.is_null() || !find_clock(node, std::ptr::null_mut()) {
+        if node.is_null() || !has_clock(node) {
             return node;
         }
         let is_met = *context.cast::<bool>();
@@ -64,7 +66,7 @@ unsafe extern "C-unwind" fn relax(
                 let is_monotone = matches!(
                     link.subLinkType,
                     pg_sys::SubLinkType::EXISTS_SUBLINK | pg_sys::SubLinkType::ANY_SUBLINK
-                ) && !find_clock(link.testexpr, std::ptr::null_mut());
+                ) && !has_clock(link.testexpr);
                 match is_monotone && is_plain_select(link.subselect) {
                     true => mutate(node, relax_query, context),
                     false => pg_sys::makeBoolConst(is_met, false),
@@ -89,11 +91,12 @@ unsafe extern "C-unwind" fn relax_query(
         }
         let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(node.cast()).cast();
         let from = (*query).jointree;
-        (*from).quals = relax((*from).quals, context);
+        (*from).quals = changed((*from).quals, relax, context);
         for entry in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
             for qual in elements::<pg_sys::Node>((*entry).securityQuals) {
-                if find_clock(qual, std::ptr::null_mut()) {
-                    (*entry).securityQuals = relax((*entry).securityQuals.cast(), context).cast();
+                if has_clock(qual) {
+                    let quals = (*entry).securityQuals.cast();
+                    (*entry).securityQuals = changed(quals, relax, context).cast();
                     break;
                 }
             }
@@ -120,12 +123,19 @@ unsafe fn is_plain_select(node: *mut pg_sys::Node) -> bool {
             && query.limitOffset.is_null()
             && query.setOperations.is_null()
             && query.cteList.is_null()
-            && !find_clock(query.targetList.cast(), std::ptr::null_mut())
-            && !find_clock((*query.jointree).fromlist.cast(), std::ptr::null_mut())
+            && !has_clock(query.targetList.cast())
+            && !has_clock((*query.jointree).fromlist.cast())
             && elements::<pg_sys::RangeTblEntry>(query.rtable)
                 .into_iter()
                 .all(|entry| (*entry).rtekind != pg_sys::RTEKind::RTE_SUBQUERY)
     }
+}
+
+/// # Safety
+/// The node must be valid.
+unsafe fn has_clock(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: as the caller vouches; the walker needs no context.
+    unsafe { walk(node, find_clock, std::ptr::null_mut()) }
 }
 
 #[pg_guard]
