@@ -3,6 +3,7 @@
 use super::audit_report::{OPEN, Report, accepted_text, is_of_matrix};
 use crate::rls::engine::cell::Cell;
 use crate::rls::model::{Confidence, Finding, Reach, Severity, Verdict};
+use crate::rls::store::Acceptance;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 
@@ -63,17 +64,11 @@ impl Report {
 
     fn rls_is_enabled(&self, table: &Table) -> Requirement {
         let (status, recommendation) = match (table.is_secured, self.policies_of(table).next()) {
-            (false, _) => {
-                ("MISSING", format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name))
-            }
+            (false, _) => ("MISSING", enable_rls(table)),
             (true, None) => ("SECURE", "No policy: client roles reach no row.".to_owned()),
             (true, Some(_)) => ("SECURE", "Nothing to do.".to_owned()),
         };
-        let accepted = self.findings.iter().find(|finding| {
-            finding.relation == Some(table.oid().to_u32())
-                && ["rls-off", "partition-without-rls"].contains(&finding.rule)
-        });
-        let (status, recommendation) = match accepted.and_then(|finding| self.acceptance(finding)) {
+        let (status, recommendation) = match self.rls_off_acceptance(table) {
             Some(acceptance) if !table.is_secured => ("SECURE", accepted_text(acceptance)),
             _ => (status, recommendation),
         };
@@ -107,6 +102,10 @@ impl Report {
             })
             .collect();
         let mut row = self.requirement(requirement, &table.named.name, of, Some(table));
+        if !table.is_secured {
+            (row.status, row.recommendation) = self.without_rls(table, cells, reaches);
+            return row;
+        }
         let unknown =
             cells.iter().filter(|cell| reaches.contains(&cell.reach)).find_map(|cell| match &cell
                 .verdict
@@ -122,6 +121,35 @@ impl Report {
             (row.status, row.recommendation) = ("NEEDS_REVIEW", why);
         }
         row
+    }
+
+    /// Status and recommendation where row-level security is off, so that only privileges protect
+    /// the rows.
+    fn without_rls(
+        &self,
+        table: &Table,
+        cells: &[Cell],
+        reaches: &[Reach],
+    ) -> (&'static str, String) {
+        let is_open = |cell: &Cell| {
+            reaches.contains(&cell.reach) && !matches!(cell.verdict, Verdict::NoAccess)
+        };
+        if !cells.iter().any(is_open) {
+            return ("SECURE", "Client roles lack the privilege.".to_owned());
+        }
+        match self.rls_off_acceptance(table) {
+            Some(acceptance) => ("SECURE", accepted_text(acceptance)),
+            None => ("VULNERABLE", enable_rls(table)),
+        }
+    }
+
+    /// The acceptance of the finding that row-level security is off.
+    fn rls_off_acceptance(&self, table: &Table) -> Option<&Acceptance> {
+        let is_about = |finding: &&Finding| {
+            finding.relation == Some(table.oid().to_u32())
+                && ["rls-off", "partition-without-rls"].contains(&finding.rule)
+        };
+        self.findings.iter().find(is_about).and_then(|finding| self.acceptance(finding))
     }
 
     fn requirement(
@@ -159,6 +187,11 @@ impl Report {
             },
         }
     }
+}
+
+/// The statement that enables row-level security.
+fn enable_rls(table: &Table) -> String {
+    format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name)
 }
 
 /// The recommendation for a finding without remediation.
