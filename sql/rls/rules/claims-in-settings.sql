@@ -2,7 +2,7 @@
 -- set it then runs as that user. Values are not shown.
 WITH
 policy_settings AS (
-    SELECT DISTINCT s.name
+    SELECT DISTINCT lower(s.name) AS name
     FROM crewsnow_ops.rls_policy_facts() AS f, unnest(f.settings) AS s (name)
 ),
 found AS (
@@ -52,11 +52,12 @@ SELECT
         || ';' AS remediation,
     NULL::text AS cache_key
 FROM found AS f
-WHERE f.name = ANY ($4)
+WHERE lower(f.name) IN (SELECT lower(c.name) FROM unnest($4) AS c (name))
     OR EXISTS (
         SELECT FROM unnest($4) AS c (name)
-        WHERE f.name LIKE replace(regexp_replace(c.name, 's$', ''), '_', '\_') || '.%'
+        WHERE lower(f.name)
+            LIKE replace(regexp_replace(lower(c.name), 's$', ''), '_', '\_') || '.%'
     )
-    OR f.name IN (SELECT n.name FROM policy_settings AS n WHERE n.name LIKE '%.%')
+    OR lower(f.name) IN (SELECT n.name FROM policy_settings AS n WHERE n.name LIKE '%.%')
 ORDER BY NOT f.takes_effect, object, f.name
 LIMIT 200

@@ -35,7 +35,7 @@ found AS (
     SELECT c.oid, c.proowner, string_agg(DISTINCT c.name, ', ') AS identity_settings,
         bool_and(c.is_call) AS is_call
     FROM calls AS c
-    WHERE EXISTS (SELECT FROM identity_settings AS n WHERE c.name ~ n.pattern)
+    WHERE EXISTS (SELECT FROM identity_settings AS n WHERE c.name ~* n.pattern)
         AND NOT EXISTS (
             SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_proc'::regclass AND d.objid = c.oid AND d.deptype = 'e'

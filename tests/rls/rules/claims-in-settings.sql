@@ -1,5 +1,5 @@
 -- expect: HIGH role authenticator in database rule | HIGH database rule | HIGH role "App ""1"""
--- expect: HIGH role anon | LOW role quiet
+-- expect: HIGH role anon | LOW role quiet | HIGH role mixed
 CREATE ROLE "App ""1""" LOGIN;
 CREATE TABLE bad.tenants (id int, tenant text);
 ALTER TABLE bad.tenants ENABLE ROW LEVEL SECURITY;
@@ -13,6 +13,12 @@ ALTER DATABASE rule SET app.tenant = 'x';
 ALTER ROLE anon SET app.tenant = 'x';
 CREATE ROLE quiet NOLOGIN;
 ALTER ROLE quiet SET app.tenant = 'x';
+-- Names of settings have no case.
+CREATE ROLE mixed LOGIN;
+CREATE TABLE bad.rooms (id int, room text);
+ALTER TABLE bad.rooms ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON bad.rooms USING (room = current_setting('App.Room', true));
+ALTER ROLE mixed SET app.room = 'x';
 
 -- Settings that do not carry the identity.
 ALTER ROLE authenticated SET statement_timeout = '8s';

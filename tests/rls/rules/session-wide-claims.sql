@@ -10,6 +10,9 @@ COMMENT ON FUNCTION bad."Log ""in""" IS 'leak HIGH';
 CREATE FUNCTION bad.by_statement() RETURNS void LANGUAGE plpgsql AS $$
     BEGIN SET request.jwt.claims = '{"sub": "x"}'; END $$;
 COMMENT ON FUNCTION bad.by_statement IS 'leak HIGH';
+CREATE FUNCTION bad.enter_loudly(p_tenant text) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN PERFORM set_config('App.Tenant', p_tenant, false); END $$;
+COMMENT ON FUNCTION bad.enter_loudly IS 'leak HIGH: names of settings have no case';
 
 CREATE FUNCTION good.enter(p_tenant text) RETURNS void LANGUAGE plpgsql AS $$
     BEGIN PERFORM set_config('app.tenant', p_tenant, true); END $$;
