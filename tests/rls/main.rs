@@ -30,8 +30,8 @@ fn names(directory: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Parameters of every rule: client roles, identity functions, users tables, settings with claims
-/// and exposed schemas.
+/// Parameters of every rule: client roles, identity functions, users tables, settings with claims,
+/// exposed schemas and schemas of the platform.
 const PARAMETERS: &str = "
     SELECT
         ARRAY(SELECT oid FROM pg_roles WHERE rolname IN ('anon', 'authenticated')),
@@ -47,7 +47,8 @@ const PARAMETERS: &str = "
             WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS (
                 SELECT FROM pg_roles AS r
                 WHERE r.rolname IN ('anon', 'authenticated')
-                    AND has_schema_privilege(r.oid, n.oid, 'USAGE')))";
+                    AND has_schema_privilege(r.oid, n.oid, 'USAGE'))),
+        ARRAY(SELECT oid FROM pg_namespace WHERE nspname IN ('auth', 'storage', 'realtime'))";
 
 struct Finding {
     severity: String,
@@ -62,13 +63,20 @@ fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
     let (clients, identity, users): (Vec<u32>, Vec<u32>, Vec<u32>) =
         (parameters.get(0), parameters.get(1), parameters.get(2));
     let (settings, schemas): (Vec<String>, Vec<u32>) = (parameters.get(3), parameters.get(4));
+    let platform: Vec<u32> = parameters.get(5);
     let mut transaction =
         client.build_transaction().read_only(true).start().expect("a transaction");
     transaction
         .batch_execute("SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off")
         .expect("a search path");
-    let types =
-        [Type::OID_ARRAY, Type::OID_ARRAY, Type::OID_ARRAY, Type::TEXT_ARRAY, Type::OID_ARRAY];
+    let types = [
+        Type::OID_ARRAY,
+        Type::OID_ARRAY,
+        Type::OID_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::OID_ARRAY,
+        Type::OID_ARRAY,
+    ];
     let statement = transaction
         .prepare_typed(statement, &types)
         .unwrap_or_else(|e| panic!("{rule}: {}", explain(&e)));
@@ -95,7 +103,7 @@ fn findings(client: &mut Client, rule: &str, statement: &str) -> Vec<Finding> {
         "{rule}: the columns of a rule"
     );
     let found = transaction
-        .query(&statement, &[&clients, &identity, &users, &settings, &schemas])
+        .query(&statement, &[&clients, &identity, &users, &settings, &schemas, &platform])
         .unwrap_or_else(|e| panic!("{rule}: {}", explain(&e)));
     let found = found.iter().map(|row| {
         let (severity, confidence): (String, String) = (row.get(0), row.get(1));

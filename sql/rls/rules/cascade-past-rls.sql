@@ -45,7 +45,9 @@ foreign_keys AS (
         ) IS TRUE AS is_owner_column
     FROM pg_constraint AS k
     JOIN pg_class AS c ON c.oid = k.conrelid AND c.relrowsecurity
-        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+        AND NOT (
+            c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+        )
     JOIN deletable_tables AS d ON d.oid = k.confrelid
     WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') AND k.conrelid <> k.confrelid
         AND k.conparentid = 0

@@ -6,7 +6,23 @@ found AS (
         string_agg(DISTINCT x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges
     FROM pg_default_acl AS d
     CROSS JOIN LATERAL aclexplode(d.defaclacl) AS x
-    WHERE d.defaclobjtype IN ('r', 'f') AND pg_get_userbyid(d.defaclrole) !~ '^supabase_\w*admin$'
+    WHERE d.defaclobjtype IN ('r', 'f')
+        -- A role of the platform counts once it owns a table of the application.
+        AND (
+            pg_get_userbyid(d.defaclrole) !~ '^supabase_\w*admin$'
+                OR EXISTS (
+                    SELECT FROM pg_class AS c
+                    WHERE c.relowner = d.defaclrole AND c.relkind IN ('r', 'p')
+                        AND c.relnamespace <> ALL ($6)
+                        AND c.relnamespace::regnamespace::text
+                            !~ '^(pg_|information_schema$)'
+                        AND NOT EXISTS (
+                            SELECT FROM pg_depend AS e
+                            WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
+                                AND e.deptype = 'e'
+                        )
+                )
+        )
         AND (
             x.grantee = 0 AND (d.defaclobjtype = 'r' OR d.defaclnamespace <> 0)
                 OR EXISTS (

@@ -10,7 +10,8 @@ candidates AS (
         bool_or(r.rolname = 'anon') AS is_for_anon
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    JOIN pg_roles AS o ON o.oid = p.proowner AND o.rolname !~ '^supabase_\w*admin$'
+    JOIN pg_roles AS o ON o.oid = p.proowner
+        AND NOT (p.pronamespace = ANY ($6) AND o.rolname ~ '^supabase_\w*admin$')
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
         AND has_schema_privilege(r.oid, n.oid, 'USAGE')
     WHERE p.prosecdef AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)

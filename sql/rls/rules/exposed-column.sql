@@ -10,7 +10,10 @@ readers AS (
         AND n.nspname !~ '^pg_(toast|temp)'
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_schema_privilege(r.oid, n.oid, 'USAGE')
         AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
-    WHERE c.relkind IN ('r', 'p') AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+    WHERE c.relkind IN ('r', 'p')
+        AND NOT (
+            c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+        )
         AND NOT EXISTS (
             SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'

@@ -30,7 +30,9 @@ keys AS (
     FROM pg_index AS i
     JOIN pg_class AS x ON x.oid = i.indexrelid
     JOIN pg_class AS c ON c.oid = i.indrelid AND c.relrowsecurity
-        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+        AND NOT (
+            c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+        )
     CROSS JOIN LATERAL (
         SELECT array_agg(DISTINCT u.attnum) AS columns
         FROM (

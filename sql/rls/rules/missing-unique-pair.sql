@@ -11,7 +11,9 @@ pairs AS (
         string_agg(quote_ident(a.attname), ', ' ORDER BY k.attnum) AS column_names
     FROM foreign_keys AS k
     JOIN pg_class AS c ON c.oid = k.conrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+        AND NOT (
+            c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+        )
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum AND a.attnotnull

@@ -13,7 +13,10 @@ functions AS (
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname NOT IN ('c', 'internal')
-    WHERE p.prokind IN ('f', 'p') AND pg_get_userbyid(p.proowner) !~ '^supabase_\w*admin$'
+    WHERE p.prokind IN ('f', 'p')
+        AND NOT (
+            p.pronamespace = ANY ($6) AND pg_get_userbyid(p.proowner) ~ '^supabase_\w*admin$'
+        )
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')
         AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (

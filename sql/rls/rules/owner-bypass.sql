@@ -3,7 +3,8 @@
 -- BYPASSRLS: see bypassrls-reachable.
 WITH
 tables AS (
-    SELECT c.oid, c.relowner, c.oid::regclass::text AS name, c.relnamespace
+    SELECT c.oid, c.relowner, c.oid::regclass::text AS name,
+        c.relnamespace = ANY ($6) AS is_of_platform
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND NOT c.relforcerowsecurity
@@ -15,14 +16,16 @@ tables AS (
         )
 ),
 owners AS (
-    SELECT o.relowner, r.oid AS role, r.rolname, r.oid = ANY ($1) AS is_client,
+    SELECT o.relowner, o.is_of_platform, r.oid AS role, r.rolname,
+        r.oid = ANY ($1) AS is_client,
         EXISTS (
             SELECT FROM unnest($1) AS c (oid)
             WHERE pg_has_role(r.oid, c.oid, 'MEMBER')
         ) AS serves_clients
-    FROM (SELECT DISTINCT t.relowner FROM tables AS t) AS o
+    FROM (SELECT DISTINCT t.relowner, t.is_of_platform FROM tables AS t) AS o
     JOIN pg_roles AS r ON pg_has_role(r.oid, o.relowner, 'USAGE')
-    WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND r.rolname !~ '^supabase_\w*admin$'
+    WHERE NOT r.rolsuper AND NOT r.rolbypassrls
+        AND NOT (o.is_of_platform AND r.rolname ~ '^supabase_\w*admin$')
         AND (r.oid = ANY ($1) OR r.rolcanlogin)
 ),
 found AS (
@@ -32,7 +35,8 @@ found AS (
         string_agg(o.rolname, ', ' ORDER BY o.rolname) AS roles,
         format('ALTER TABLE %s FORCE ROW LEVEL SECURITY;', t.name) AS command, 1::bigint AS tables
     FROM tables AS t
-    JOIN owners AS o ON o.relowner = t.relowner AND o.is_client
+    JOIN owners AS o ON o.relowner = t.relowner AND o.is_of_platform = t.is_of_platform
+        AND o.is_client
     GROUP BY t.oid, t.name, t.relowner
     UNION ALL
     -- Other roles that may log in: one finding per role.
@@ -42,7 +46,8 @@ found AS (
             ORDER BY t.name),
         count(*)
     FROM tables AS t
-    JOIN owners AS o ON o.relowner = t.relowner AND NOT o.is_client
+    JOIN owners AS o ON o.relowner = t.relowner AND o.is_of_platform = t.is_of_platform
+        AND NOT o.is_client
     GROUP BY o.role, o.rolname, o.serves_clients
 )
 SELECT

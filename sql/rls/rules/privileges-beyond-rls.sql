@@ -27,7 +27,9 @@ held_privileges AS (
     ) AS p
     WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.privileges <> ''
         AND NOT pg_has_role(r.oid, c.relowner, 'USAGE')
-        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+        AND NOT (
+            c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+        )
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')
         AND n.nspname !~ '^pg_(toast|temp)'
         AND NOT EXISTS (

@@ -28,7 +28,10 @@ reached AS (
             CASE WHEN has_table_privilege(r.oid, c.oid, 'DELETE') THEN 'DELETE' END) AS privileges
     ) AS p
     WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity AND c.relpersistence <> 't'
-        AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$' AND p.privileges <> ''
+        AND p.privileges <> ''
+        AND NOT (
+            c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+        )
         AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
         AND NOT EXISTS (
             SELECT FROM pg_depend AS d
@@ -104,7 +107,6 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 LEFT JOIN owner_columns AS o ON o.relation = t.oid
 LEFT JOIN identity_functions AS i ON i.type = o.type
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
-    AND (n.nspname = 'storage' OR pg_get_userbyid(t.relowner) !~ '^supabase_\w*admin$')
     AND NOT (n.nspname = 'pgmq' AND t.relname LIKE 'q\_%')
     AND NOT EXISTS (
         WITH RECURSIVE

@@ -35,7 +35,9 @@ CROSS JOIN LATERAL (
                 OR has_table_privilege(r.oid, c.oid, 'DELETE'))
 ) AS g
 WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND p.permissive = 0
-    AND pg_get_userbyid(c.relowner) !~ '^supabase_\w*admin$'
+    AND NOT (
+        c.relnamespace = ANY ($6) AND pg_get_userbyid(c.relowner) ~ '^supabase_\w*admin$'
+    )
     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
     AND NOT EXISTS (
         SELECT FROM pg_depend AS d

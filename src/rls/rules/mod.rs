@@ -3,10 +3,12 @@
 
 use super::model::{Confidence, Finding, Severity};
 use super::target::application::Application;
+use crate::pg::catalog::lookup;
 use crate::pg::xact::timeout::{Stopped, isolated_within};
 use crate::rls::error::RlsError;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
+use std::ffi::CStr;
 
 /// Time limit of a rule, in milliseconds.
 const RULE_TIMEOUT_MS: i32 = 5_000;
@@ -15,6 +17,24 @@ const RULE_TIMEOUT_MS: i32 = 5_000;
 const MAX_FINDINGS: usize = 200;
 /// The last line of each rule file.
 const LAST_LINE: &str = "LIMIT 200";
+
+/// Schemas of Supabase itself. What the roles `supabase_…admin` own in them, a project cannot alter.
+const PLATFORM_SCHEMAS: [&CStr; 14] = [
+    c"_analytics",
+    c"_realtime",
+    c"auth",
+    c"cron",
+    c"extensions",
+    c"graphql",
+    c"graphql_public",
+    c"net",
+    c"pgbouncer",
+    c"pgsodium",
+    c"realtime",
+    c"storage",
+    c"supabase_functions",
+    c"vault",
+];
 
 /// The oid of pg_policy, which pgrx does not define.
 const PG_POLICY: u32 = 3256;
@@ -157,12 +177,15 @@ impl Rule {
         let users: Vec<pg_sys::Oid> = application.users.iter().map(|users| users.table).collect();
         let settings: Vec<String> =
             application.claims.iter().map(|(setting, _)| setting.clone()).collect();
-        let arguments: [DatumWithOid<'_>; 5] = [
+        let platform: Vec<pg_sys::Oid> =
+            PLATFORM_SCHEMAS.into_iter().filter_map(lookup::schema).collect();
+        let arguments: [DatumWithOid<'_>; 6] = [
             roles.into(),
             application.identity_functions.clone().into(),
             users.into(),
             settings.into(),
             application.schemas.clone().into(),
+            platform.into(),
         ];
         Spi::connect(|client| {
             let mut found = Vec::new();

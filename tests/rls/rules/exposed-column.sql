@@ -15,7 +15,15 @@ CREATE TABLE bad.idle (id int, salary int);
 ALTER TABLE bad.idle ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, SELECT (id) ON bad.idle TO authenticated;
 COMMENT ON TABLE bad.idle IS 'leak LOW: the grant on the column has no effect';
+CREATE ROLE supabase_admin;
+CREATE TABLE bad.restored (id int, api_key text);
+GRANT SELECT ON bad.restored TO anon;
+ALTER TABLE bad.restored OWNER TO supabase_admin;
+COMMENT ON TABLE bad.restored IS 'leak HIGH: restored as a role of the platform';
 
+CREATE TABLE auth.sessions (id int, refresh_token text);
+GRANT SELECT ON auth.sessions TO anon;
+ALTER TABLE auth.sessions OWNER TO supabase_admin;
 CREATE TABLE good.t (id int, secretary text, password_changed_at timestamptz, token_count int,
     secret text);
 GRANT SELECT (id, secretary, password_changed_at, token_count) ON good.t TO anon;

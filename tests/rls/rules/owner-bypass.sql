@@ -1,5 +1,5 @@
 -- expect: CRITICAL table bad.notes | CRITICAL table bad."Group's" | HIGH role "Api ""2"""
--- expect: MEDIUM role app
+-- expect: MEDIUM role app | MEDIUM role supabase_cache_admin
 CREATE ROLE app LOGIN;
 CREATE ROLE "Api ""2""" LOGIN;
 CREATE ROLE owners NOLOGIN;
@@ -18,7 +18,14 @@ ALTER TABLE bad.of_app OWNER TO app;
 CREATE TABLE bad.of_api (id int);
 ALTER TABLE bad.of_api ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bad.of_api OWNER TO "Api ""2""";
+CREATE ROLE supabase_cache_admin LOGIN;
+CREATE TABLE bad.restored (id int);
+ALTER TABLE bad.restored ENABLE ROW LEVEL SECURITY;
+ALTER TABLE bad.restored OWNER TO supabase_cache_admin;
 
+-- A role of the platform that owns a table in a schema of the platform.
+CREATE ROLE supabase_auth_admin LOGIN;
+ALTER TABLE auth.users OWNER TO supabase_auth_admin;
 -- Forced row-level security. No row-level security. An owner that cannot log in, whose member does
 -- not inherit.
 CREATE ROLE quiet NOLOGIN;

@@ -15,6 +15,11 @@ COMMENT ON TABLE bad.measurements IS 'leak CRITICAL: partitioned';
 CREATE UNLOGGED TABLE bad.scratch (id int);
 GRANT ALL ON bad.scratch TO anon, authenticated;
 COMMENT ON TABLE bad.scratch IS 'leak CRITICAL';
+CREATE ROLE supabase_storage_admin;
+CREATE TABLE bad.restored (id int);
+GRANT SELECT ON bad.restored TO anon;
+ALTER TABLE bad.restored OWNER TO supabase_storage_admin;
+COMMENT ON TABLE bad.restored IS 'leak CRITICAL: restored as a role of the platform';
 
 -- Row-level security is on. No grant to client roles. No USAGE on the schema. No privilege but
 -- TRUNCATE, REFERENCES and TRIGGER. Policies (see policies-without-rls).
@@ -34,8 +39,7 @@ GRANT SELECT ON good."Looks protected" TO anon;
 CREATE TABLE good.spatial_ref_sys (id int);
 GRANT SELECT ON good.spatial_ref_sys TO PUBLIC;
 ALTER EXTENSION plpgsql ADD TABLE good.spatial_ref_sys;
--- A table of a Supabase service.
-CREATE ROLE supabase_storage_admin;
-CREATE TABLE good.service_table (id int);
-GRANT SELECT ON good.service_table TO PUBLIC;
-ALTER TABLE good.service_table OWNER TO supabase_storage_admin;
+-- A table of a Supabase service, in a schema of that service.
+CREATE TABLE auth.flow_state (id int);
+GRANT SELECT ON auth.flow_state TO PUBLIC;
+ALTER TABLE auth.flow_state OWNER TO supabase_storage_admin;
