@@ -16,17 +16,17 @@ views AS (
         AND n.nspname !~ '^pg_(toast|temp)'
 ),
 reads AS (
-    SELECT DISTINCT r.ev_class AS view, d.refobjid AS relation
+    SELECT r.ev_class AS view, d.refobjid AS relation,
+        array_agg(DISTINCT d.refobjsubid::int2) FILTER (WHERE d.refobjsubid > 0) AS columns
     FROM pg_rewrite AS r
     JOIN views AS v ON v.oid = r.ev_class
     JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
         AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
     WHERE r.ev_type = '1' AND d.refobjid <> r.ev_class
+    GROUP BY r.ev_class, d.refobjid
 ),
-entries AS (
-    SELECT v.oid,
-        string_agg(format('%s %s', r.rolname, p.privileges), '; ' ORDER BY r.rolname) AS grants,
-        array_agg(r.oid ORDER BY r.rolname) AS roles
+grants AS (
+    SELECT v.oid, r.oid AS client, r.rolname, p.privileges
     FROM views AS v
     JOIN pg_roles AS r ON r.oid = ANY ($1)
     CROSS JOIN LATERAL (
@@ -42,7 +42,53 @@ entries AS (
             SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e'
         )
-    GROUP BY v.oid
+),
+-- Views that a query of the entry opens. The content of a materialised view is not checked again.
+opened AS (
+    SELECT DISTINCT g.oid AS entry, g.oid AS view
+    FROM grants AS g
+    JOIN views AS v ON v.oid = g.oid AND v.relkind = 'v'
+    UNION
+    SELECT o.entry, r.relation
+    FROM opened AS o
+    JOIN reads AS r ON r.view = o.view
+    JOIN views AS v ON v.oid = r.relation AND v.relkind = 'v'
+),
+-- The server checks the privileges on each relation, as the owner of the view that names it or as
+-- the caller if that is an invoker view. One missing privilege denies the whole query, and
+-- BYPASSRLS is no privilege.
+denied AS (
+    SELECT DISTINCT g.oid AS entry, g.client
+    FROM grants AS g
+    JOIN opened AS o ON o.entry = g.oid
+    JOIN views AS v ON v.oid = o.view
+    JOIN reads AS r ON r.view = o.view
+    JOIN pg_class AS t ON t.oid = r.relation AND t.relkind IN ('r', 'p', 'f', 'v', 'm')
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN v.is_invoker THEN g.client ELSE v.relowner END AS oid
+    ) AS u
+    WHERE NOT CASE
+            WHEN r.columns IS NULL THEN has_any_column_privilege(u.oid, t.oid, 'SELECT')
+            ELSE (
+                SELECT bool_and(has_column_privilege(u.oid, t.oid, c.attnum, 'SELECT'))
+                FROM unnest(r.columns) AS c (attnum)
+            )
+        END
+        AND NOT (
+            g.privileges ~ 'INSERT|UPDATE|DELETE'
+                AND (
+                    has_any_column_privilege(u.oid, t.oid, 'INSERT, UPDATE')
+                        OR has_table_privilege(u.oid, t.oid, 'DELETE')
+                )
+        )
+),
+entries AS (
+    SELECT g.oid,
+        string_agg(format('%s %s', g.rolname, g.privileges), '; ' ORDER BY g.rolname) AS grants,
+        array_agg(g.client ORDER BY g.rolname) AS roles
+    FROM grants AS g
+    WHERE NOT EXISTS (SELECT FROM denied AS d WHERE d.entry = g.oid AND d.client = g.client)
+    GROUP BY g.oid
 ),
 reached AS (
     SELECT e.oid AS view
@@ -120,6 +166,14 @@ admitting_policies AS (
             WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE')
         )
 ),
+-- Restrictive policies that check the identity and so protect the rows from their roles.
+guarding_policies AS (
+    SELECT p.polrelid, p.polroles
+    FROM pg_policy AS p
+    JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = 'using'
+        AND (f.identity_calls > 0 OR f.claim_keys <> '{}' OR f.settings <> '{}')
+    WHERE NOT p.polpermissive AND p.polcmd IN ('r', '*')
+),
 base_tables AS (
     SELECT w.entry, v.oid AS responsible_view, t.oid AS relation, t.relrowsecurity,
         o.rolsuper OR o.rolbypassrls
@@ -134,6 +188,11 @@ base_tables AS (
                 AND EXISTS (
                     SELECT FROM unnest(p.polroles) AS m (oid)
                     WHERE m.oid <> 0 AND pg_has_role(v.relowner, m.oid, 'USAGE')
+                )
+                AND NOT EXISTS (
+                    SELECT FROM guarding_policies AS g, unnest(g.polroles) AS m (oid)
+                    WHERE g.polrelid = t.oid
+                        AND (m.oid = 0 OR pg_has_role(v.relowner, m.oid, 'USAGE'))
                 )
         ) AS admitting_policy,
         EXISTS (

@@ -64,6 +64,51 @@ CREATE VIEW good.own_accounts AS SELECT * FROM bad.accounts WHERE user_id = auth
 ALTER VIEW good.own_accounts OWNER TO reports;
 GRANT SELECT ON good.own_accounts TO authenticated;
 
+-- A restrictive policy checks the identity of every role.
+CREATE TABLE good.visits (id int, user_id uuid);
+ALTER TABLE good.visits ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON good.visits TO reports;
+CREATE POLICY reports ON good.visits FOR SELECT TO reports USING (true);
+CREATE POLICY own ON good.visits AS RESTRICTIVE USING (user_id = (SELECT auth.uid()));
+CREATE VIEW good.own_visits AS SELECT * FROM good.visits;
+ALTER VIEW good.own_visits OWNER TO reports;
+GRANT SELECT ON good.own_visits TO authenticated;
+-- Callers get 42501: the owner bypasses row-level security, but has no privilege on the table, on a
+-- column, on a view inside, or on another table of the view.
+CREATE ROLE mirror NOLOGIN BYPASSRLS;
+GRANT USAGE ON SCHEMA bad, private TO mirror;
+CREATE TABLE private.letters (id int, user_id uuid, body text);
+ALTER TABLE private.letters ENABLE ROW LEVEL SECURITY;
+CREATE TABLE private.stamps (id int);
+ALTER TABLE private.stamps ENABLE ROW LEVEL SECURITY;
+CREATE VIEW good.no_grant AS SELECT * FROM private.letters;
+CREATE VIEW private.all_letters AS SELECT id FROM private.letters;
+CREATE VIEW good.no_grant_inside AS SELECT * FROM private.all_letters;
+CREATE VIEW good.invoker_without_grant WITH (security_invoker) AS SELECT * FROM private.all_letters;
+GRANT SELECT (id) ON private.stamps TO mirror;
+CREATE VIEW good.joined AS SELECT s.id FROM private.stamps AS s JOIN private.letters USING (id);
+ALTER VIEW good.no_grant OWNER TO mirror;
+ALTER VIEW good.no_grant_inside OWNER TO mirror;
+ALTER VIEW good.joined OWNER TO mirror;
+GRANT ALL ON good.no_grant, good.no_grant_inside, good.invoker_without_grant, good.joined
+    TO authenticated;
+CREATE TABLE private.cards (id int, user_id uuid, number text);
+ALTER TABLE private.cards ENABLE ROW LEVEL SECURITY;
+GRANT SELECT (id, user_id) ON private.cards TO mirror;
+CREATE VIEW good.card_numbers AS SELECT id, number FROM private.cards;
+CREATE VIEW bad.card_owners AS SELECT id, user_id FROM private.cards;
+ALTER VIEW good.card_numbers OWNER TO mirror;
+ALTER VIEW bad.card_owners OWNER TO mirror;
+GRANT SELECT ON good.card_numbers, bad.card_owners TO anon;
+COMMENT ON VIEW bad.card_owners IS 'leak CRITICAL: grants on the columns suffice';
+-- The owner of the outer view needs a privilege on the inner view only.
+CREATE VIEW private.some_letters AS SELECT id FROM private.letters;
+GRANT SELECT ON private.some_letters TO mirror;
+CREATE VIEW bad.two_owners AS SELECT * FROM private.some_letters;
+ALTER VIEW bad.two_owners OWNER TO mirror;
+GRANT SELECT ON bad.two_owners TO anon;
+COMMENT ON VIEW bad.two_owners IS 'leak CRITICAL: each view as its owner';
+
 CREATE VIEW good.invoker WITH (security_invoker = 1) AS SELECT * FROM bad.accounts;
 CREATE VIEW good.no_table AS SELECT 1 AS one;
 CREATE VIEW good.catalog AS SELECT relname FROM pg_catalog.pg_class;

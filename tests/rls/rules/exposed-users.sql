@@ -23,3 +23,9 @@ CREATE VIEW good.ungranted AS SELECT * FROM auth.users;
 CREATE TABLE good.users (id uuid, email text);
 CREATE VIEW good.other_users AS SELECT * FROM good.users;
 GRANT SELECT ON good.other_users TO authenticated;
+-- Callers get 42501: BYPASSRLS is no privilege on the table.
+CREATE ROLE mirror NOLOGIN BYPASSRLS;
+GRANT USAGE ON SCHEMA auth, bad TO mirror;
+CREATE VIEW good.no_grant AS SELECT id, email FROM auth.users;
+ALTER VIEW good.no_grant OWNER TO mirror;
+GRANT SELECT ON good.no_grant TO authenticated;
