@@ -23,13 +23,22 @@ candidates AS (
         )
     GROUP BY p.oid, o.rolsuper, o.rolbypassrls
 ),
--- Text that checks the identity: a setting with a dot in its name, a qualified identity function,
--- or one called without arguments. "INSERT INTO role (…)" does not match.
+-- Text that reads the identity: a setting with a dot in its name, a qualified identity function, or
+-- one called without arguments. "INSERT INTO role (…)" does not match.
 identity_pattern AS (
     SELECT concat_ws(
-        '|', '\mcurrent_setting\s*\(\s*(''[^'']*\.|[^''\s])',
+        '|', '\mcurrent_setting\s*\(\s*(?:''[^'']*\.|[^''\s])',
         string_agg(format('\m%1$s"?\s*\.\s*"?%2$s"?\s*\(|\m%2$s"?\s*\(\s*\)', x.schema, x.name),
-            '|')) AS identity
+            '|')) AS identity,
+        -- A whole call, perhaps within a scalar sub-query, with a cast or a claim.
+        format(
+            '(?:\(\s*select\s+)?(?:%s)(?:\s+as\s+"?\w+"?)?(?:\s*\))?(?:\s*::\s*\w+)?(?:\s*\))?'
+            '(?:\s*->>\s*''(?:sub|role|aud|email)''(?:::text)?)?(?:\s*\))?(?:\s*::\s*\w+)?',
+            concat_ws(
+                '|', '\mnullif\s*\(\s*current_setting\s*\([^()]*\)\s*,[^()]*\)',
+                '\mcurrent_setting\s*\([^()]*\)',
+                string_agg(format('(?:"?\m%s"?\s*\.\s*)?"?\m%s"?\s*\(\s*\)', x.schema, x.name),
+                    '|'))) AS operand
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     CROSS JOIN LATERAL (
@@ -39,7 +48,7 @@ identity_pattern AS (
     WHERE p.oid = ANY ($2)
 ),
 bodies AS MATERIALIZED (
-    SELECT p.oid, p.proname, l.lanname IN ('sql', 'plpgsql') AS is_text,
+    SELECT p.oid, p.proname, p.prosecdef, l.lanname IN ('sql', 'plpgsql') AS is_text,
         regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc),
             '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g') AS body
     FROM pg_proc AS p
@@ -63,43 +72,167 @@ called_functions AS (
     JOIN bodies AS b ON b.proname = m[1] AND b.oid <> a.oid
     WHERE c.depth < 4 AND b.oid <> ALL ($2)
 ),
+-- Variables that are set to the identity.
+variables AS (
+    SELECT b.oid, string_agg(DISTINCT coalesce(m[1], m[2]), '|') AS names
+    FROM bodies AS b
+    CROSS JOIN identity_pattern AS w
+    CROSS JOIN LATERAL regexp_matches(
+        b.body,
+        format(
+            '\m(?!(?:begin|declare|then|else|loop)\M)([a-z_]\w*)(?:\s+constant)?(?:\s+[\w.]+)?\s*'
+            '(?::=|\mdefault\M)\s*%1$s\s*;'
+            '|\mselect\s+%1$s\s+into\s+(?:strict\s+)?(\w+)', w.operand),
+        'gi') AS m
+    WHERE b.is_text AND b.oid IN (SELECT c.function FROM called_functions AS c)
+    GROUP BY b.oid
+),
+-- Bodies without messages and without uses of the identity that only tell whether somebody is
+-- signed in, or that an argument replaces: coalesce(p_user, auth.uid()).
+stripped_bodies AS (
+    SELECT b.oid, b.is_text, v.names,
+        regexp_replace(
+            regexp_replace(
+                b.body,
+                format(
+                    '\mraise\s+(?:debug|log|info|notice|warning)\M[^;]*;'
+                    '|\m(?:%1$s)(?:\s+constant)?\s+[\w.]+\s*;'
+                    '|\m[a-z_]\w*(?:\s+constant)?(?:\s+[\w.]+)?\s*(?::=|\mdefault\M)\s*%2$s\s*;'
+                    '|\mselect\s+%2$s\s+into\s+(?:strict\s+)?\w+',
+                    coalesce(v.names, 'auth_uid'), w.operand),
+                ' ; ', 'gi'),
+            format(
+                '\mcoalesce\s*\(\s*(?:%1$s)\s*,\s*(?:::\w+)?\s*\)\s*(?:=|<>|!=)\s*'
+                '|\mcoalesce\s*\(\s*[\w$.]+\s*,\s*(?:%1$s)\s*\)'
+                '|(?:%1$s)\s*\)*\s*is\s+(?:not\s+)?null\M'
+                '|(?:%1$s)\s*\)*\s*(?:=|<>|!=|(?:not\s+)?in|is\s+(?:not\s+)?distinct\s+from)\s*\(*'
+                '\s*(?:any\s*\(\s*array\s*\[\s*)?''(?:authenticated|anon|)''(?:::\w+)?'
+                '(?:\s*,\s*''(?:authenticated|anon|)''(?:::\w+)?)*'
+                '|''(?:authenticated|anon)''(?:::\w+)?\s*(?:=|<>|!=)\s*(?:%1$s)',
+                concat_ws('|', w.operand, '\m(?:' || v.names || ')\M(?:\s*::\s*\w+)?')),
+            ' ', 'gi') AS body
+    FROM bodies AS b
+    CROSS JOIN identity_pattern AS w
+    LEFT JOIN variables AS v ON v.oid = b.oid
+    WHERE b.oid IN (SELECT c.function FROM called_functions AS c)
+),
+statements AS (
+    SELECT b.oid, b.is_text, t.place, t.statement,
+        t.statement ~* concat_ws('|', w.identity, '\m(?:' || b.names || ')\M') AS reads_identity,
+        t.statement ~* '\minsert\s+into\M' AND t.statement !~* '\mwhere\M' AS is_insert
+    FROM stripped_bodies AS b
+    CROSS JOIN identity_pattern AS w
+    CROSS JOIN LATERAL regexp_split_to_table(b.body, ';')
+        WITH ORDINALITY AS t (statement, place)
+),
 named_relations AS (
-    SELECT DISTINCT c.candidate,
+    SELECT DISTINCT c.candidate, s.reads_identity,
         coalesce(replace(trim('"' FROM m[1]), '""', '"'), lower(m[2])) AS schema,
         coalesce(replace(substr(m[3], 2, length(m[3]) - 2), '""', '"'), lower(m[4])) AS name
     FROM called_functions AS c
-    JOIN bodies AS b ON b.oid = c.function AND b.is_text
+    JOIN statements AS s ON s.oid = c.function AND s.is_text
     CROSS JOIN LATERAL regexp_matches(
-        b.body,
+        s.statement,
         '(?:\m(?:from|join|into|update|using|only|table|truncate)\s+|,\s*)(?:(?:("(?:[^"]|"")+")'
         '|([\w$]+))\s*\.\s*)?(?:("(?:[^"]|"")+")|([\w$]+))', 'gi') AS m
 ),
+-- Policies that admit an owner of a function to rows without checking the identity: by name, or
+-- because current_user is the owner inside of the function.
+admitting_policies AS (
+    SELECT p.polrelid, o.oid AS owner, min(p.polname) AS polname
+    FROM pg_policy AS p
+    JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = 'using'
+        AND f.identity_calls = 0 AND f.claim_keys = '{}' AND f.settings = '{}'
+        AND coalesce(f.constant, 'true') = 'true'
+    JOIN pg_roles AS o ON o.oid IN (SELECT c.proowner FROM candidates AS c)
+        AND EXISTS (
+            SELECT FROM unnest(p.polroles) AS t (oid)
+            WHERE t.oid = 0 OR pg_has_role(o.oid, t.oid, 'USAGE')
+        )
+    WHERE p.polpermissive AND p.polcmd IN ('r', 'w', 'd', '*')
+        AND CASE
+            WHEN f.uses_session_user
+                THEN (position(quote_literal(o.rolname) IN f.expression) > 0)
+                    <> (f.expression ~ '\m(CURRENT_USER|CURRENT_ROLE|USER)\)?(::\w+)?\)? <> ')
+            ELSE NOT EXISTS (
+                SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid)
+                WHERE t.oid = 0 OR pg_has_role(c.oid, t.oid, 'USAGE')
+            )
+        END
+        AND NOT EXISTS (
+            SELECT FROM pg_policy AS g
+            JOIN crewsnow_ops.rls_policy_facts() AS i ON i.policy = g.oid AND i.clause = 'using'
+                AND (i.identity_calls > 0 OR i.claim_keys <> '{}' OR i.settings <> '{}')
+            CROSS JOIN unnest(g.polroles) AS t (oid)
+            WHERE g.polrelid = p.polrelid AND NOT g.polpermissive
+                AND (t.oid = 0 OR pg_has_role(o.oid, t.oid, 'USAGE'))
+        )
+    GROUP BY p.polrelid, o.oid
+),
 tables AS (
     SELECT f.candidate, array_agg(DISTINCT t.oid) AS relations,
-        string_agg(DISTINCT t.oid::regclass::text, ', ') AS names
+        string_agg(DISTINCT t.oid::regclass::text, ', ') AS names,
+        bool_or(NOT f.reads_identity) AS is_named_without_identity,
+        min(format('"%s" on %s', replace(a.polname, '"', '""'), t.oid::regclass)) FILTER (
+            WHERE NOT b.bypasses_rls
+        ) AS admitting_policy
     FROM named_relations AS f
     JOIN pg_class AS t ON t.relname = f.name AND t.relkind IN ('r', 'p') AND t.relrowsecurity
     JOIN pg_namespace AS n ON n.oid = t.relnamespace AND (f.schema IS NULL OR n.nspname = f.schema)
     JOIN candidates AS c ON c.oid = f.candidate
-    WHERE c.owner_bypasses_rls
-        OR (NOT t.relforcerowsecurity AND pg_has_role(c.proowner, t.relowner, 'USAGE'))
+    CROSS JOIN LATERAL (
+        SELECT c.owner_bypasses_rls
+            OR (NOT t.relforcerowsecurity AND pg_has_role(c.proowner, t.relowner, 'USAGE'))
+    ) AS b (bypasses_rls)
+    LEFT JOIN admitting_policies AS a ON a.polrelid = t.oid AND a.owner = c.proowner
+    WHERE (b.bypasses_rls OR a.polname IS NOT NULL)
+        -- BYPASSRLS is no privilege: without one the function fails.
+        AND (
+            has_any_column_privilege(c.proowner, t.oid, 'SELECT, INSERT, UPDATE')
+                OR has_table_privilege(c.proowner, t.oid, 'DELETE'))
     GROUP BY f.candidate
 ),
 text_facts AS (
-    SELECT c.candidate, bool_or(b.body ~ w.identity) AS checks_identity,
+    SELECT c.candidate, bool_or(s.reads_identity) AS reads_identity,
+        bool_or(s.reads_identity AND NOT s.is_insert) AS compares_identity,
         bool_or(
-            b.body ~* '\m(insert\s+into|update|delete\s+from|merge\s+into|truncate)\M') AS writes,
-        bool_or(NOT b.is_text) AS is_opaque,
-        bool_or(b.is_text AND b.body ~* '\mexecute\M') AS is_dynamic
+            s.statement ~* '\m(insert\s+into|update|delete\s+from|merge\s+into|truncate)\M'
+        ) AS writes,
+        bool_or(NOT s.is_text) AS is_opaque,
+        bool_or(s.is_text AND s.statement ~* '\mexecute\M') AS is_dynamic
     FROM called_functions AS c
-    JOIN bodies AS b ON b.oid = c.function
-    CROSS JOIN identity_pattern AS w
+    JOIN statements AS s ON s.oid = c.function
     GROUP BY c.candidate
 ),
+-- Identities that are only inserted protect no rows that another statement touches.
+checks AS (
+    SELECT x.candidate,
+        x.compares_identity
+            OR x.reads_identity AND t.is_named_without_identity IS DISTINCT FROM true
+            AS checks_identity
+    FROM text_facts AS x
+    LEFT JOIN tables AS t ON t.candidate = x.candidate
+),
 ranked AS (
-    SELECT c.*, t.relations, t.names, x.checks_identity, x.writes, x.is_dynamic,
+    SELECT c.*, t.relations, t.names, t.admitting_policy, k.checks_identity, x.writes, x.is_dynamic,
+        -- Code of the application that needs EXECUTE as the client: a REVOKE would break it.
+        EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = c.oid AND d.deptype = 'n'
+        )
+            OR EXISTS (
+                SELECT FROM bodies AS b
+                WHERE NOT b.prosecdef AND b.oid <> c.oid
+                    AND position(c.proname::text IN b.body) > 0
+                    AND b.body ~ format('\m%s"?\s*\(', regexp_replace(c.proname, '\W', '\\\&', 'g'))
+            ) AS is_used,
+        NOT EXISTS (
+            SELECT FROM unnest(t.relations) AS r (oid), unnest(c.roles) AS u (oid)
+            WHERE NOT has_any_column_privilege(u.oid, r.oid, 'SELECT')
+                OR x.writes AND NOT has_any_column_privilege(u.oid, r.oid, 'INSERT, UPDATE')
+        ) AS may_be_invoker,
         CASE
-            WHEN x.checks_identity THEN 4
+            WHEN k.checks_identity THEN 4
             WHEN t.names IS NOT NULL
                 AND (
                     x.writes OR c.proretset
@@ -111,6 +244,7 @@ ranked AS (
         END AS rank
     FROM candidates AS c
     JOIN text_facts AS x ON x.candidate = c.oid
+    JOIN checks AS k ON k.candidate = c.oid
     LEFT JOIN tables AS t ON t.candidate = c.oid
 )
 SELECT
@@ -144,24 +278,32 @@ SELECT
         ELSE
             'Client roles may call it with the rights of its owner. The text names no table whose '
             'row-level security it bypasses.'
-    END AS detail,
+    END
+        || CASE
+            WHEN r.rank >= 3 THEN ''
+            WHEN r.is_used THEN
+                ' Policies or other code of the application call it: check the identity in its '
+                'body.'
+            WHEN NOT r.may_be_invoker THEN
+                ' The statement takes it from client roles. If clients call it, check the '
+                'identity in its body instead.'
+            ELSE ''
+        END AS detail,
     format('callable by %s; owner %s; language %s; returns %s', r.callers,
         pg_get_userbyid(r.proowner),
         (SELECT l.lanname FROM pg_language AS l WHERE l.oid = r.prolang),
-        coalesce(pg_get_function_result(r.oid), 'nothing')) AS evidence,
+        coalesce(pg_get_function_result(r.oid), 'nothing'))
+        || coalesce(format('; policy %s admits the owner', r.admitting_policy), '') AS evidence,
     CASE
-        WHEN r.rank < 4 THEN
+        WHEN r.rank < 3 AND NOT r.is_used THEN
             CASE
                 WHEN NOT pg_has_role(r.proowner, 'USAGE') THEN
                     format(E'-- as %s:\n', translate(pg_get_userbyid(r.proowner), E'\n\r', '  '))
                 ELSE ''
             END
                 || CASE
-                    WHEN r.rank < 3
-                        AND NOT EXISTS (
-                            SELECT FROM unnest(r.relations) AS t (oid), unnest(r.roles) AS c (oid)
-                            WHERE NOT has_any_column_privilege(c.oid, t.oid, 'SELECT')
-                        ) THEN format('ALTER ROUTINE %s SECURITY INVOKER;', r.oid::regprocedure)
+                    WHEN r.may_be_invoker
+                        THEN format('ALTER ROUTINE %s SECURITY INVOKER;', r.oid::regprocedure)
                     ELSE format(
                         'REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC, %s;', r.oid::regprocedure,
                         (
@@ -178,6 +320,7 @@ SELECT
                                         string_agg(quote_ident(s.rolname), ', ' ORDER BY s.rolname))
                                 FROM pg_roles AS s
                                 WHERE s.rolname = 'service_role'
+                                    AND has_function_privilege(s.oid, r.oid, 'EXECUTE')
                                 HAVING count(*) > 0
                             ),
                             '')
