@@ -18,6 +18,7 @@ mod readiness;
 mod readiness_e2e;
 mod readiness_records;
 mod replication;
+mod rls_definer;
 mod rls_demo;
 mod rls_doubts;
 mod rls_hostile;

@@ -293,7 +293,7 @@ SELECT
         pg_get_userbyid(r.proowner),
         (SELECT l.lanname FROM pg_language AS l WHERE l.oid = r.prolang),
         coalesce(pg_get_function_result(r.oid), 'nothing'))
-        || coalesce(format('; policy %s admits the owner', r.admitting_policy), '') AS evidence,
+        || coalesce('; policy ' || r.admitting_policy || ' admits the owner', '') AS evidence,
     CASE
         WHEN r.rank < 3 AND NOT r.is_used THEN
             CASE

@@ -1,9 +1,11 @@
 //! Decides for each identity and table which foreign rows a command reaches.
 
 pub mod attribution;
+pub mod callable;
 pub mod candidate_rows;
 pub mod cell;
 pub mod composition;
+pub mod definer_calls;
 pub mod examination;
 pub mod examine;
 pub mod probe;

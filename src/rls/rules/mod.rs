@@ -1,6 +1,7 @@
 //! Rules over the system catalog: one SQL file each, one row shape. Facts that the server's
 //! rewriter proves are not among them.
 
+use super::engine::definer_calls;
 use super::model::{Confidence, Finding, Severity};
 use super::target::application::Application;
 use crate::pg::catalog::lookup;
@@ -133,7 +134,9 @@ const LINTS: &[&str] = &[
 
 /// The findings of all rules. A rule that fails is an INCONCLUSIVE finding.
 pub fn findings(application: &Application) -> Vec<Finding> {
-    evaluate(&RULES.iter().collect::<Vec<_>>(), application)
+    let mut found = evaluate(&RULES.iter().collect::<Vec<_>>(), application);
+    definer_calls::decide(&mut found, application);
+    found
 }
 
 /// The rule with this id.

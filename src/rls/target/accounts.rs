@@ -48,6 +48,11 @@ impl AccountPool {
         Ok(ids.into_iter().filter(|id| matches!(self.accounts.get(id), Some(Some(_)))).collect())
     }
 
+    /// Ids of the accounts that were looked up.
+    pub fn known(&self) -> impl Iterator<Item = &String> {
+        self.accounts.iter().filter(|(_, account)| account.is_some()).map(|(id, _)| id)
+    }
+
     /// The teams of all users, read at the first call.
     pub fn teams(&mut self, application: &Application) -> Rc<Teams> {
         let find = || Teams::find(application).unwrap_or_default();
