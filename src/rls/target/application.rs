@@ -213,6 +213,7 @@ impl Application {
             is_account: false,
             audience: Audience::EveryUser,
             is_privileged: false,
+            is_scope: false,
             settings: vec![
                 (c"row_security".to_owned(), c"on".to_owned()),
                 (c"search_path".to_owned(), c_string(&self.search_path)),
