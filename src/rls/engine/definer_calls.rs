@@ -10,8 +10,9 @@ use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Finding, Severity};
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::{Application, Role};
+use crate::rls::target::application::Application;
 use crate::rls::target::identity::{Identity, masked};
+use crate::rls::target::roles::Role;
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,7 @@ fn apply(finding: &mut Finding, function: &Callable, outcome: Outcome) {
                 Shape::Rows => (Severity::Critical, "gets rows of other users"),
             };
             let severity = match audience {
-                Audience::EveryUser => worst.max(Severity::High),
+                Audience::Session | Audience::EveryUser => worst.max(Severity::High),
                 Audience::Anonymous | Audience::AnyAccount => worst,
             };
             // The rule's own advice stays.
