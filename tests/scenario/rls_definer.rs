@@ -19,8 +19,8 @@ fn results_of_a_stranger(client: &mut Client, call: &str) -> i64 {
          \"authenticated\", \"sub\": \"00000000-0000-4000-8000-0000000000ff\"}'",
     );
     let sql = format!(
-        "SELECT count(*) FROM {call} AS r WHERE coalesce(to_jsonb(r), 'null') NOT IN ('null', 'false')
-         AND jsonb_strip_nulls(to_jsonb(r)) <> '{{}}'"
+        "SELECT count(*) FROM {call} AS r
+         WHERE coalesce(to_jsonb(r), 'null') NOT IN ('null', 'false') AND jsonb_strip_nulls(to_jsonb(r)) <> '{{}}'"
     );
     let found = client.query_one(&sql, &[]).map_or(0, |row| row.get(0));
     run(client, "ROLLBACK");

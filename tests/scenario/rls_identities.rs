@@ -68,10 +68,8 @@ fn each_identity_gets_the_verdict_that_its_sessions_would_get() {
     );
     assert_eq!(
         latent,
-        [
-            "LOW|table public.ungranted|The policies of public.ungranted would let authenticated read \
-          rows of other users. Only the missing privileges prevent it."
-        ]
+        ["LOW|table public.ungranted|The policies of public.ungranted would let authenticated \
+             read rows of other users. Only the missing privileges prevent it."]
     );
     // Values of rows do not appear in labels; those of policies do.
     let labels = value(

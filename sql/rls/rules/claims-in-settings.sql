@@ -1,12 +1,30 @@
 -- Setting that carries the identity, preset for a role or the database. Every session that does not
 -- set it then runs as that user. Values are not shown.
 WITH
+-- The settings that policies read, how often, and the constants that they compare them with.
 policy_settings AS (
-    SELECT DISTINCT lower(s.name) AS name
-    FROM crewsnow_ops.rls_policy_facts() AS f, unnest(f.settings) AS s (name)
+    SELECT lower(s.name) AS name, sum(u.uses) AS uses, sum(cardinality(c.constants)) AS compared,
+        array_agg(k.constant) FILTER (WHERE k.constant IS NOT NULL) AS constants
+    FROM crewsnow_ops.rls_policy_facts() AS f
+    CROSS JOIN LATERAL unnest(f.settings) AS s (name)
+    CROSS JOIN LATERAL (
+        SELECT 'current_setting\(''' || regexp_replace(s.name, '\W', '\\\&', 'g') || '''' AS call
+    ) AS p
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS uses FROM regexp_matches(f.expression, p.call, 'gi') AS m
+    ) AS u
+    CROSS JOIN LATERAL (
+        SELECT ARRAY(
+            SELECT m[1]
+            FROM regexp_matches(f.expression, p.call || '[^()]*\) = ''([^'']*)''', 'gi') AS m
+        ) AS constants
+    ) AS c
+    LEFT JOIN LATERAL unnest(c.constants) AS k (constant) ON true
+    GROUP BY lower(s.name)
 ),
 found AS (
-    SELECT s.setdatabase, s.setrole, split_part(e.entry, '=', 1) AS name, d.datname, d.datdba,
+    SELECT s.setdatabase, s.setrole, split_part(e.entry, '=', 1) AS name,
+        substr(e.entry, strpos(e.entry, '=') + 1) AS preset, d.datname, d.datdba,
         r.rolname, r.oid = ANY ($1) OR r.rolcanlogin OR r.oid IS NULL AS takes_effect
     FROM pg_db_role_setting AS s
     CROSS JOIN LATERAL unnest(s.setconfig) AS e (entry)
@@ -58,6 +76,11 @@ WHERE lower(f.name) IN (SELECT lower(c.name) FROM unnest($4) AS c (name))
         WHERE lower(f.name)
             LIKE replace(regexp_replace(lower(c.name), 's$', ''), '_', '\_') || '.%'
     )
-    OR lower(f.name) IN (SELECT n.name FROM policy_settings AS n WHERE n.name LIKE '%.%')
+    OR EXISTS (
+        SELECT FROM policy_settings AS n
+        WHERE n.name = lower(f.name) AND n.name LIKE '%.%'
+            -- A value that none of the policies accepts opens nothing.
+            AND NOT coalesce(n.compared >= n.uses AND f.preset <> ALL (n.constants), false)
+    )
 ORDER BY NOT f.takes_effect, object, f.name
 LIMIT 200

@@ -24,7 +24,10 @@ impl Report {
                     &[Reach::Tamper, Reach::TakeOver, Reach::Plant, Reach::Forge, Reach::Destroy],
                 ),
             ] {
-                if cells.iter().any(|cell| reaches.contains(&cell.reach)) {
+                let is_reached = |cell: &Cell| {
+                    reaches.contains(&cell.reach) && cell.verdict != Verdict::NoAccess
+                };
+                if cells.iter().any(is_reached) {
                     rows.push(self.reach_is_closed(table, cells, requirement, reaches));
                 }
             }

@@ -19,7 +19,7 @@ const MAX_FINDINGS: usize = 200;
 /// The last line of each rule file.
 const LAST_LINE: &str = "LIMIT 200";
 
-/// Schemas of Supabase itself. What the roles `supabase_…admin` own in them, a project cannot alter.
+/// Schemas of Supabase itself. A project cannot alter what the roles `supabase_…admin` own there.
 const PLATFORM_SCHEMAS: [&CStr; 14] = [
     c"_analytics",
     c"_realtime",

@@ -1,7 +1,6 @@
 //! Model of the audited application: client roles, accounts table and claims.
 
-use super::identity::{Identity, as_client_within};
-use super::requests::Claims;
+use super::identity::{Claims, Identity, as_client_within};
 use super::roles::{Role, other_roles};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};

@@ -4,9 +4,8 @@
 //! values, so the audit takes those that policies, functions and rows compare them with.
 
 use super::application::{Application, unused_id_of_type};
-use super::identity::Identity;
+use super::identity::{Claims, Identity};
 use super::policy::ClauseFacts;
-use super::requests::Claims;
 use super::roles::Role;
 use crate::pg::catalog::lookup;
 use crate::pg::cstring::c_string;

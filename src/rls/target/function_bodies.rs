@@ -1,7 +1,7 @@
 //! Facts from the text of the functions that policies call.
 
 use super::application::Application;
-use super::policy::ClauseFacts;
+use super::clause::ClauseFacts;
 use crate::pg::rewrite::claims::{ClaimUse, SETTING};
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::error::RlsError;

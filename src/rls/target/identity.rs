@@ -5,8 +5,12 @@ use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::timeout::{Stopped, with_timeout};
 use crate::rls::model::Audience;
 use pgrx::pg_sys;
+use serde_json::{Map, Value};
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
+
+/// The claims of a request.
+pub type Claims = Map<String, Value>;
 
 /// The request of one user, or one without a user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod application;
 pub mod claims;
+pub mod clause;
 pub mod function_bodies;
 pub mod identity;
 pub mod owners;

@@ -1,14 +1,11 @@
 //! The requests that the audit plays: their roles, claims and settings.
 
 use super::application::Application;
-use super::identity::{Identity, masked};
+use super::identity::{Claims, Identity, masked};
 use super::roles::Role;
 use crate::pg::cstring::c_string;
 use crate::rls::model::Audience;
 use serde_json::{Map, Value};
-
-/// The claims of a request.
-pub type Claims = Map<String, Value>;
 
 impl Application {
     /// A request without claims: its session never set any.

@@ -1,5 +1,6 @@
 -- expect: HIGH role authenticator in database rule | HIGH database rule | HIGH role "App ""1"""
 -- expect: HIGH role anon | LOW role quiet | HIGH role mixed
+-- expect: HIGH role flagged
 CREATE ROLE "App ""1""" LOGIN;
 CREATE TABLE bad.tenants (id int, tenant text);
 ALTER TABLE bad.tenants ENABLE ROW LEVEL SECURITY;
@@ -19,8 +20,16 @@ CREATE TABLE bad.rooms (id int, room text);
 ALTER TABLE bad.rooms ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON bad.rooms USING (room = current_setting('App.Room', true));
 ALTER ROLE mixed SET app.room = 'x';
+-- A value that the policy compares the setting with.
+CREATE ROLE flagged LOGIN;
+ALTER ROLE flagged SET app.flag = 'on';
 
 -- Settings that do not carry the identity.
 ALTER ROLE authenticated SET statement_timeout = '8s';
 ALTER ROLE authenticator SET app.theme = 'dark';
 ALTER DATABASE rule SET search_path = public;
+-- A value that the policy does not accept.
+CREATE TABLE good.flags (id int, body text);
+ALTER TABLE good.flags ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON good.flags USING (current_setting('app.flag', true) = 'on');
+ALTER ROLE authenticated SET app.flag = 'off';
