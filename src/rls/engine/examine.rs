@@ -122,7 +122,7 @@ fn examine_as(
     }
     for reach in Reach::ALL {
         let is_allowed = table.allows(role_index, command(reach));
-        if !is_allowed && !may_be_latent(examination, identity, reach) {
+        if !is_allowed && !(is_client && may_be_latent(examination, identity, reach)) {
             continue;
         }
         // A leak to any new account includes the accounts that follow.
