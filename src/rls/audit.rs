@@ -5,7 +5,7 @@ use super::engine::examination::Examination;
 use super::engine::examine::{FUTURE_ROW, add_remaining_cells, cells_without_claims};
 use super::engine::reach_probe;
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
-use super::report::remediation;
+use super::report::{ownership, remediation};
 use super::target::accounts::AccountPool;
 use super::target::application::Application;
 use super::target::claims::ClaimPlan;
@@ -42,8 +42,10 @@ impl Audit {
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
         let tables = table::tables(&application, only, &policy::compared_columns(&facts))?;
-        let types =
-            tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+        let types = tables
+            .iter()
+            .flat_map(|table| table.owners.iter().map(|owner| owner.id_type()))
+            .collect();
         application.learn_owner_type(types);
         Ok(Self {
             application,
@@ -159,6 +161,12 @@ impl Audit {
             findings.extend(self.leak(table, reach, &of_reach));
             findings.extend(self.public(table, reach, &of_reach));
         }
+        findings.extend(ownership::findings(
+            table,
+            cells,
+            of_table(&self.policies, table, |policy| policy.relation),
+            of_table(&self.facts, table, |clause| clause.relation),
+        ));
         let about = |rule, severity, confidence, detail: String, evidence: String| Finding {
             rule,
             severity,
@@ -307,11 +315,19 @@ impl Audit {
             .copied()
             .collect();
         let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
+        // A team may publish its rows.
+        let confidence = match table.team.is_some() && reach == Reach::Read {
+            true => Confidence::Suspected,
+            false => confidence,
+        };
         let responsible_policies = responsible_policies(open.iter().copied());
         let who: BTreeSet<String> =
             open.iter().map(|cell| crate::pg::xact::sec_context::role_name(cell.role)).collect();
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
         let (rule, severity, what) = match reach {
+            Reach::Read if table.team.is_some() => {
+                ("public-read", Severity::Medium, "read it, though its rows belong to teams")
+            }
             Reach::Read => {
                 ("public-read", Severity::Info, "read it; the table has no owner column")
             }

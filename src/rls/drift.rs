@@ -119,7 +119,14 @@ fn rls_drift(p_run: Option<pgrx::Uuid>) -> Result<QueryRows, ErrorReport> {
             .map(|reach| reach.rule())
             .chain(super::report::audit_report::OPEN.iter().copied());
         let verdict_rules: Vec<String> = verdict_rules
-            .chain(["public-read", "exempt-role", "failing-policies", "latent-leak"])
+            .chain([
+                "public-read",
+                "unknown-owner",
+                "shared-write",
+                "latent-leak",
+                "exempt-role",
+                "failing-policies",
+            ])
             .map(str::to_owned)
             .collect();
         arguments.push(verdict_rules.into());

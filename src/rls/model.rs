@@ -256,6 +256,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether the evidence names a reach.
+    #[must_use]
+    pub fn is_about(&self, reach: Reach) -> bool {
+        self.evidence.contains(reach.rule())
+    }
+
     /// The name of the finding, stable between audits.
     #[must_use]
     pub fn key(&self) -> String {

@@ -37,6 +37,20 @@ pub fn keys_and_references() -> Vec<Constraint> {
     }))
 }
 
+/// The columns of all tables that are unique alone: table and column number.
+pub fn unique_columns() -> Vec<(pg_sys::Oid, i16)> {
+    raise(snapshot::with_latest_snapshot(|| {
+        Spi::connect(|client| {
+            let mut found = Vec::new();
+            let sql = include_str!("../../../sql/catalog/unique_columns.sql");
+            for row in client.select(sql, None, &[])? {
+                found.extend(row.get::<pg_sys::Oid>(1)?.zip(row.get::<i16>(2)?));
+            }
+            Ok::<_, ServerError>(found)
+        })
+    }))
+}
+
 /// A column found by its name.
 pub struct Column {
     /// The relation that has the column.

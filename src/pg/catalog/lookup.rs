@@ -352,3 +352,9 @@ pub fn array_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type; InvalidOid if there is none.
     unsafe { pg_sys::get_array_type(type_) }
 }
+
+/// The type of an array's elements; InvalidOid if the type is no array.
+pub fn element_type(type_: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: looks up the type.
+    unsafe { pg_sys::get_element_type(type_) }
+}

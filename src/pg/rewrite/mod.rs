@@ -11,6 +11,7 @@ pub mod qual;
 pub mod redact;
 pub mod row_security;
 pub mod sublink;
+pub mod user_comparison;
 pub mod value;
 pub mod vars;
 pub(crate) mod walk;

@@ -1,7 +1,9 @@
 //! Facts about a policy expression: columns, functions, relations and identities that it uses.
 
 use super::list::elements;
+use super::user_comparison::{IdForm, UserComparisons, id_form};
 use super::value::text_of;
+use super::vars::columns_of;
 use super::walk;
 use super::walk::walk;
 use pgrx::pg_sys::{self, NodeTag};
@@ -53,9 +55,8 @@ pub struct ExprFacts {
     pub literal_identities: BTreeSet<String>,
     /// Columns that are compared with an identity for equality.
     pub owner_columns: BTreeSet<i16>,
-    /// The columns among them that are compared with a user id, and not with an email address or
-    /// team.
-    pub user_columns: BTreeSet<i16>,
+    /// How the expression compares the row with the user id.
+    pub user: UserComparisons,
     /// Whether it calls a VOLATILE function.
     pub is_volatile: bool,
 }
@@ -160,6 +161,11 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
                 {
                     walk.facts.settings.insert(setting);
                 }
+                if call.funcid.to_u32() < pg_sys::FirstNormalObjectId
+                    && let [left, right] = elements::<pg_sys::Node>(call.args).as_slice()
+                {
+                    walk.function(*left, *right);
+                }
             }
             NodeTag::T_OpExpr | NodeTag::T_DistinctExpr | NodeTag::T_NullIfExpr => {
                 let call = &*node.cast::<pg_sys::OpExpr>();
@@ -183,6 +189,9 @@ unsafe extern "C-unwind" fn collect_facts(node: *mut pg_sys::Node, context: *mut
                     };
                     for member in members {
                         walk.operator(call.opno, *left, member);
+                    }
+                    if !is_a(list, NodeTag::T_ArrayExpr) {
+                        walk.list(*right, *left);
                     }
                 }
             }
@@ -250,24 +259,122 @@ impl Walk<'_> {
                 }
                 "=" => {
                     for (one, other) in [(left, right), (right, left)] {
-                        let one = stripped(one);
                         if !is_identity(other, self.identity) {
                             continue;
                         }
-                        if is_a(one, NodeTag::T_Const) {
-                            self.facts.literal_identities.extend(constant_text(one.cast()));
-                        } else if is_a(one, NodeTag::T_Var) {
-                            let var = &*one.cast::<pg_sys::Var>();
-                            if var.varlevelsup == self.level && var.varno == 1 && var.varattno > 0 {
-                                self.facts.owner_columns.insert(var.varattno);
-                                if is_user_id(other, self.identity) {
-                                    self.facts.user_columns.insert(var.varattno);
-                                }
-                            }
+                        let inner = stripped(one);
+                        if is_a(inner, NodeTag::T_Const) {
+                            self.facts.literal_identities.extend(constant_text(inner.cast()));
+                        } else if let Some(column) = self.column(inner) {
+                            self.facts.owner_columns.insert(column);
+                        }
+                        self.compare(inner, other);
+                    }
+                }
+                "@>" | "<@" | "&&" => {
+                    self.list(left, right);
+                    self.list(right, left);
+                }
+                "~~" | "~~*" | "~" | "~*" | "^@" | "?" | "?|" => {
+                    for (one, other) in [(left, right), (right, left)] {
+                        if is_identity(other, self.identity) && is_user_id(other, self.identity) {
+                            self.facts.user.others.extend(self.columns_in(one));
                         }
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// The number of a column of the policy's table.
+    ///
+    /// # Safety
+    /// The expression must be valid.
+    unsafe fn column(&self, node: *mut pg_sys::Node) -> Option<i16> {
+        // SAFETY: the tag says which struct a node is.
+        unsafe {
+            let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
+            let is_of_table = var.varlevelsup == self.level && var.varno == 1 && var.varattno > 0;
+            is_of_table.then_some(var.varattno)
+        }
+    }
+
+    /// The columns of the policy's table that an expression reads.
+    ///
+    /// # Safety
+    /// The expression must be valid.
+    unsafe fn columns_in(&self, node: *mut pg_sys::Node) -> BTreeSet<i16> {
+        // SAFETY: as the caller vouches.
+        unsafe { columns_of(node, self.level) }.unwrap_or_default()
+    }
+
+    /// Records the equality of an expression on the row with an identity.
+    ///
+    /// # Safety
+    /// Both must be valid expressions.
+    unsafe fn compare(&mut self, one: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if !is_user_id(identity, self.identity) {
+                return;
+            }
+            let columns: Vec<i16> = self.columns_in(one).into_iter().collect();
+            match (id_form(identity, self.identity), self.column(one), columns.as_slice()) {
+                (IdForm::LookedUp, ..) | (_, _, []) => {}
+                (IdForm::Plain, Some(column), _) => {
+                    self.facts.user.columns.insert(column);
+                }
+                (IdForm::Plain, None, [column])
+                    if self.level == 0
+                        && !is_a(one, NodeTag::T_SubLink)
+                        && !pg_sys::checkExprHasSubLink(one)
+                        && !pg_sys::contain_volatile_functions(one) =>
+                {
+                    let tree = pg_sys::nodeToString(one.cast());
+                    let tree = CStr::from_ptr(tree).to_string_lossy().into_owned();
+                    self.facts.user.expressions.insert((*column, tree));
+                }
+                (_, _, columns) => self.facts.user.others.extend(columns),
+            }
+        }
+    }
+
+    /// Records that a list of the row is searched for the user id.
+    ///
+    /// # Safety
+    /// Both must be valid expressions.
+    unsafe fn list(&mut self, list: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if !is_identity(identity, self.identity) || !is_user_id(identity, self.identity) {
+                return;
+            }
+            let column = self.column(stripped(list)).filter(|_| {
+                let type_ = pg_sys::exprType(stripped(list));
+                pg_sys::get_element_type(type_) != pg_sys::InvalidOid
+            });
+            match (id_form(identity, self.identity), column) {
+                (IdForm::LookedUp, _) => {}
+                (IdForm::Plain, Some(column)) => {
+                    self.facts.user.lists.insert(column);
+                }
+                _ => self.facts.user.others.extend(self.columns_in(list)),
+            }
+        }
+    }
+
+    /// Records that a function of the server looks for the user id in a list or text of the row.
+    ///
+    /// # Safety
+    /// Both must be valid expressions.
+    unsafe fn function(&mut self, one: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if !self.columns_in(one).is_empty() {
+                self.list(one, identity);
             }
         }
     }

@@ -6,15 +6,12 @@ use super::probe::MAX_COST;
 use super::reach_probe;
 use super::reach_probe::{command, probe_plant_on_any, reach_qual, with_chosen_columns};
 use super::rows::{ColumnValue, RowId, RowScope};
-use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::row_security::{Effective, Undecidable};
-use crate::pg::rewrite::value::value_of;
 use crate::pg::xact::timeout::Stopped;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::model::{Audience, Confidence, Reach, Verdict};
 use crate::rls::target::accounts::AccountPool;
-use crate::rls::target::application::unused_id_of_type;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::policy::Policy;
 use crate::rls::target::roles::Role;
@@ -279,11 +276,10 @@ pub fn responsible_policies(
                 for owner in &table.owners {
                     let user = match reach {
                         Reach::TakeOver => identity.user.clone(),
-                        _ => Some(unused_id_of_type(owner.type_, 1)),
+                        _ => Some(owner.unused_id(1)),
                     };
                     let Some(user) = user else { break };
-                    let value = value_of(owner.type_, &c_string(&user));
-                    qual = qual.substitute(owner.number, owner.type_, value).unwrap_or(qual);
+                    qual = owner.substitute(qual, &user).unwrap_or(qual);
                 }
             }
             match probe.cache.fold(qual) {

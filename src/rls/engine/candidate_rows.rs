@@ -17,8 +17,7 @@ use crate::pg::rewrite::value::value_of;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::model::{Reach, Verdict};
 use crate::rls::target::application::unused_id_of_type;
-use crate::rls::target::owners::OwnerColumn;
-use pgrx::pg_sys;
+use crate::rls::target::owner_column::OwnerColumn;
 use pgrx::spi::quote_identifier;
 
 /// Most existing rows that are changed, or that values are copied from.
@@ -35,8 +34,8 @@ pub enum Candidate {
     Undecided(Vec<i16>),
 }
 
-/// New values of owner columns: column number, type and value.
-type NewOwners = Vec<(i16, pg_sys::Oid, pg_sys::Datum)>;
+/// Owner columns and the users that they name in a new row.
+type NewOwners<'a> = Vec<(&'a OwnerColumn, String)>;
 
 /// One way to exercise a reach.
 struct Attempt<'a> {
@@ -44,7 +43,7 @@ struct Attempt<'a> {
     rows: Option<RowScope<'a>>,
     using: Qual,
     /// The alternatives for the owner columns.
-    new_owners: Vec<NewOwners>,
+    new_owners: Vec<NewOwners<'a>>,
 }
 
 /// Replaces a safe result of a write reach by a candidate row, if one passes the policies.
@@ -102,10 +101,16 @@ pub fn admits_future_row(
 ) -> Result<bool, Undecidable> {
     let table = probe.table.oid();
     let mut changed = qual;
-    let owners = probe.table.owners.iter().map(|owner| (owner.number, owner.type_));
+    for owner in &probe.table.owners {
+        // No row names an account that references cannot find.
+        let Ok(Ok(with_other)) = isolated(|| owner.substitute(changed, &owner.unused_id(3))) else {
+            return Ok(false);
+        };
+        changed = with_other;
+    }
     let teams =
         scope.iter().filter_map(|column| Some((*column, lookup::column_type(table, *column)?)));
-    for (column, type_) in owners.chain(teams) {
+    for (column, type_) in teams {
         let other = match lookup::is_text(type_) {
             true => "crewsnow-ops, another team".to_owned(),
             false => unused_id_of_type(type_, 3),
@@ -147,10 +152,6 @@ pub fn column_names(probe: &Probe<'_>, columns: &[i16]) -> String {
     names.join(", ")
 }
 
-fn owner_value(owner: &OwnerColumn, user: &str) -> (i16, pg_sys::Oid, pg_sys::Datum) {
-    (owner.number, owner.type_, value_of(owner.type_, &c_string(user)))
-}
-
 /// Searches the candidate rows of one write command.
 struct CandidateSearch<'a> {
     probe: &'a Probe<'a>,
@@ -167,7 +168,7 @@ impl<'a> CandidateSearch<'a> {
         victims: &[String],
     ) -> Result<Candidate, Undecidable> {
         let owners = &self.probe.table.owners;
-        let unused_id = owners.first().map(|owner| unused_id_of_type(owner.type_, 1));
+        let unused_id = owners.first().map(|owner| owner.unused_id(1));
         let victims = if victims.is_empty() { unused_id.as_slice() } else { victims };
         let mut result = Candidate::NonePasses;
         for Attempt { rows, using, new_owners } in self.attempts(reach, effective, victims)? {
@@ -207,7 +208,7 @@ impl<'a> CandidateSearch<'a> {
         let owners = &self.probe.table.owners;
         let may_write = |owner: &&OwnerColumn| self.probe.may_write(owner.number, self.command);
         let settable: Vec<&OwnerColumn> = owners.iter().filter(may_write).collect();
-        let on_foreign_rows = |new_owners: NewOwners| Attempt {
+        let on_foreign_rows = |new_owners: NewOwners<'a>| Attempt {
             rows: Some(RowScope::Foreign),
             using: effective.using,
             new_owners: vec![new_owners],
@@ -223,7 +224,7 @@ impl<'a> CandidateSearch<'a> {
                 // from scratch have the victim in every owner column.
                 attempts.push(insert(Some(RowScope::Foreign), vec![Vec::new()]));
                 let all =
-                    |user: &String| owners.iter().map(|owner| owner_value(owner, user)).collect();
+                    |user: &String| owners.iter().map(|owner| (owner, user.clone())).collect();
                 attempts.push(insert(None, victims.iter().map(all).collect()));
             }
             Reach::TakeOver => {
@@ -232,7 +233,7 @@ impl<'a> CandidateSearch<'a> {
                         .iter()
                         .filter_map(|owner| Some(on_foreign_rows(vec![self.as_own(owner)?]))),
                 );
-                let all: NewOwners =
+                let all: NewOwners<'_> =
                     settable.iter().filter_map(|owner| self.as_own(owner)).collect();
                 if all.len() > 1 {
                     attempts.push(on_foreign_rows(all));
@@ -248,13 +249,10 @@ impl<'a> CandidateSearch<'a> {
                     let (rows, using) =
                         match self.probe.first_row(&own, Qual::ALWAYS, f64::MAX)?.is_some() {
                             true => (own, effective.using),
-                            false => {
-                                let using = effective.using.substitute(me.0, me.1, me.2);
-                                (RowScope::Foreign, using.ok_or(Undecidable::WholeRow)?)
-                            }
+                            false => (RowScope::Foreign, owner.substitute(effective.using, &me.1)?),
                         };
                     let new_owners =
-                        victims.iter().map(|user| vec![owner_value(owner, user)]).collect();
+                        victims.iter().map(|user| vec![(owner, user.clone())]).collect();
                     attempts.push(Attempt { rows: Some(rows), using, new_owners });
                 }
             }
@@ -262,8 +260,8 @@ impl<'a> CandidateSearch<'a> {
         Ok(attempts)
     }
 
-    fn as_own(&self, owner: &OwnerColumn) -> Option<(i16, pg_sys::Oid, pg_sys::Datum)> {
-        Some(owner_value(owner, self.probe.identity.user.as_deref()?))
+    fn as_own<'b>(&self, owner: &'b OwnerColumn) -> Option<(&'b OwnerColumn, String)> {
+        Some((owner, self.probe.identity.user.clone()?))
     }
 
     /// With several owner columns, another user in one of them can be intended: a message names its
@@ -279,9 +277,9 @@ impl<'a> CandidateSearch<'a> {
             let with_victim = |user: &String| {
                 let others = owners.iter().filter(|owner| owner.number != victim_column.number);
                 let own = others.filter_map(|owner| self.as_own(owner));
-                own.chain([owner_value(victim_column, user)]).collect()
+                own.chain([(victim_column, user.clone())]).collect()
             };
-            let new_owners: Vec<NewOwners> = victims.iter().map(with_victim).collect();
+            let new_owners: Vec<NewOwners<'_>> = victims.iter().map(with_victim).collect();
             match self.first_passing(check, &new_owners, &[])? {
                 Candidate::Passes(columns) => chosen.extend(columns),
                 _ => return Ok(None),
@@ -296,12 +294,14 @@ impl<'a> CandidateSearch<'a> {
     fn first_passing(
         &self,
         check: Qual,
-        new_owners: &[NewOwners],
+        new_owners: &[NewOwners<'_>],
         sources: &[RowId],
     ) -> Result<Candidate, Undecidable> {
         let (mut result, mut tried) = (Candidate::NonePasses, Vec::<Qual>::new());
         for new_owners in new_owners {
-            let check = check.with_choices(new_owners).ok_or(Undecidable::WholeRow)?;
+            let with_owner =
+                |check, (owner, user): &(&OwnerColumn, String)| owner.substitute(check, user);
+            let check = new_owners.iter().try_fold(check, with_owner)?;
             let check = match self.probe.cache.fold(check) {
                 ConstFolded::True => return Ok(Candidate::Passes(Vec::new())),
                 ConstFolded::False => continue,

@@ -258,6 +258,7 @@ pub(crate) fn probe_reach(
                 }
                 _ => (result, ""),
             };
+            let result = reach_probe::doubt_new_owner(&probe, reach, &effective, result);
             probe.run_sub_queries(&effective)?;
             let me = identity.user.as_deref();
             let folded = |qual: Qual| match probe.cache.fold(qual) {
@@ -355,7 +356,7 @@ fn overflows_as_request(examination: &Examination<'_>, identity: &Identity, reac
     let probe = examination.probe(identity);
     let answer = identity.act_within(PROBE_TIMEOUT_MS, || -> Result<(), Undecidable> {
         let Effective { using, check } = examination.effective(identity, reach)?;
-        let Some((sql, parameters)) = probe.query(&RowScope::Any) else { return Ok(()) };
+        let Some((sql, parameters)) = probe.query(&RowScope::Any)? else { return Ok(()) };
         RowQuery { sql: &sql, parameters }.rows(using.and(check), 1, f64::MAX).map(|_| ())
     });
     matches!(answer, Err(Stopped::Failed(failure)) if failure.is_stack_overflow())

@@ -2,16 +2,15 @@
 
 use super::probe_cache::ProbeCache;
 use super::rows::{ColumnValue, RowId, RowScope};
-use crate::pg::catalog::{lookup, privilege};
-use crate::pg::cstring::c_string;
+use crate::pg::catalog::privilege;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::row_security::{Command, Effective, RowQuery, Undecidable};
 use crate::pg::rewrite::value::{Parameters, value_of};
 use crate::rls::model::{Audience, Verdict};
 use crate::rls::target::identity::Identity;
+use crate::rls::target::owner_column::{OwnerColumn, OwnerKind};
 use crate::rls::target::table::Table;
 use pgrx::pg_sys;
-use pgrx::spi::quote_identifier;
 use std::rc::Rc;
 
 /// Highest cost, by the planner's estimate, of a query that looks for a row: about half a second.
@@ -76,20 +75,13 @@ impl<'a> Probe<'a> {
     }
 
     /// The query of the rows in a scope (tableoid, ctid); `None` if the scope cannot have any.
-    pub fn query(&self, scope: &RowScope<'_>) -> Option<(String, Parameters)> {
+    pub fn query(&self, scope: &RowScope<'_>) -> Result<Option<(String, Parameters)>, Undecidable> {
         let (mut terms, mut values) = (Vec::new(), Vec::new());
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
             values.push((type_, value));
             format!("${}", values.len())
         };
-        let owners: Vec<(String, pg_sys::Oid, &[String; 2])> = self
-            .table
-            .owners
-            .iter()
-            .map(|owner| {
-                (format!("t.{}", quote_identifier(&owner.name)), owner.type_, &owner.operators)
-            })
-            .collect();
+        let owners = &self.table.owners;
         let me = self.identity.user.as_deref();
         match scope {
             RowScope::At((table, ctid)) => {
@@ -102,36 +94,32 @@ impl<'a> Probe<'a> {
             }
             RowScope::Any => {}
             RowScope::Own(index) => {
-                let (column, type_, [equal, _]) = owners.get(*index)?;
-                terms.push(format!(
-                    "{column} {equal} {}",
-                    bind(*type_, value_of(*type_, &c_string(me?)))
-                ));
+                let (Some(owner), Some(me)) = (owners.get(*index), me) else { return Ok(None) };
+                terms.push(owner.names(&bind(owner.type_, owner.value(me)?)));
             }
             RowScope::Foreign | RowScope::OwnedBy(_) => {
                 if let RowScope::OwnedBy(users) = scope {
-                    let (column, type_, [equal, _]) = owners.first()?;
-                    let array = lookup::array_type(*type_);
-                    let list: Vec<String> = users
-                        .iter()
-                        .map(|user| format!("\"{}\"", user.replace(['"', '\\'], "")))
-                        .collect();
-                    let list = value_of(array, &c_string(&format!("{{{}}}", list.join(","))));
-                    terms.push(format!("{column} {equal} ANY ({})", bind(array, list)));
+                    let Some(owner) = owners.first() else { return Ok(None) };
+                    let (array, list) = owner.values(users)?;
+                    terms.push(owner.names_any(&bind(array, list)));
                 }
-                // The form `column <> me` is one that the planner can refute from a policy.
                 if let Some(me) = me {
-                    for (column, type_, [_, unequal]) in &owners {
-                        let me = bind(*type_, value_of(*type_, &c_string(me)));
-                        terms.push(match owners.len() {
-                            1 => format!("{column} {unequal} {me}"),
-                            _ => format!("({column} {unequal} {me} OR {column} IS NULL)"),
-                        });
+                    for owner in owners {
+                        let me = bind(owner.type_, owner.value(me)?);
+                        terms.push(owner.names_others(&me, owners.len() == 1));
+                    }
+                    for participant in &self.table.participants {
+                        let me = bind(participant.type_, participant.value(me)?);
+                        terms.push(participant.names_others(&me, false));
                     }
                 }
-                if owners.len() > 1 || (me.is_none() && !owners.is_empty()) {
+                let is_list = |owner: &OwnerColumn| matches!(owner.kind, OwnerKind::List);
+                if owners.len() > 1
+                    || (me.is_none() && !owners.is_empty())
+                    || owners.first().is_some_and(is_list)
+                {
                     let has_owner: Vec<String> =
-                        owners.iter().map(|(column, ..)| format!("{column} IS NOT NULL")).collect();
+                        owners.iter().map(OwnerColumn::names_somebody).collect();
                     terms.push(format!("({})", has_owner.join(" OR ")));
                 }
             }
@@ -141,10 +129,10 @@ impl<'a> Probe<'a> {
         } else {
             format!(" WHERE {}", terms.join(" AND "))
         };
-        Some((
+        Ok(Some((
             format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name),
             Parameters::new(&values),
-        ))
+        )))
     }
 
     /// The first row in a scope that satisfies a qual, at no more than this planner cost.
@@ -166,7 +154,7 @@ impl<'a> Probe<'a> {
         cost: f64,
     ) -> Result<Vec<RowId>, Undecidable> {
         self.cache.find_rows(scope, qual, (limit, cost), |qual| {
-            let Some((sql, parameters)) = self.query(scope) else { return Ok(Vec::new()) };
+            let Some((sql, parameters)) = self.query(scope)? else { return Ok(Vec::new()) };
             let found = RowQuery { sql: &sql, parameters }.rows(qual, limit, cost)?;
             self.cache.record_run(qual);
             Ok(found.iter().filter_map(|row| row_id(row)).collect())
@@ -189,7 +177,7 @@ impl<'a> Probe<'a> {
     /// The qual of foreign rows, folded with the identity's claims.
     pub(crate) fn foreign_qual(&self) -> Result<ConstFolded, Undecidable> {
         self.cache.foreign_qual(|| {
-            let Some((sql, parameters)) = self.query(&RowScope::Foreign) else {
+            let Some((sql, parameters)) = self.query(&RowScope::Foreign)? else {
                 return Ok(ConstFolded::False);
             };
             let foreign = RowQuery { sql: &sql, parameters };

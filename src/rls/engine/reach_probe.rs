@@ -5,12 +5,11 @@
 use super::probe::{MAX_COST, Probe, ProbeResult};
 use super::rows::RowScope;
 use crate::pg::catalog::privilege;
-use crate::pg::cstring::c_string;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::row_security::{Command, Effective, RowQuery, Undecidable};
-use crate::pg::rewrite::value::value_of;
 use crate::rls::model::{Confidence, Reach, Verdict};
-use crate::rls::target::application::unused_id_of_type;
+use crate::rls::target::owner_column::OwnerColumn;
+use pgrx::spi::quote_identifier;
 
 /// Largest table, in estimated rows, that is probed without looking at sampled owners first.
 const SMALL_TABLE_ROWS: i64 = 10_000;
@@ -69,10 +68,7 @@ pub fn reach_qual(
             if !privilege::on_column(role, table.oid(), owner.number, Command::Update) {
                 return Ok(None);
             }
-            let value = value_of(owner.type_, &c_string(user));
-            let check =
-                check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
-            Some(using.and(check))
+            Some(using.and(owner.substitute(check, user)?))
         }
     })
 }
@@ -140,14 +136,10 @@ pub fn prove_forgery(probe: &Probe<'_>, check: Qual) -> Option<Verdict> {
         let mut changed = check;
         for (i, owner) in owners.iter().enumerate() {
             let id = match is_victim(i) {
-                true => unused_id_of_type(owner.type_, 1),
+                true => owner.unused_id(1),
                 false => probe.identity.user.clone()?,
             };
-            changed = changed.substitute(
-                owner.number,
-                owner.type_,
-                value_of(owner.type_, &c_string(&id)),
-            )?;
+            changed = owner.substitute(changed, &id).ok()?;
         }
         let chosen = with_chosen_columns(probe, changed, Command::Insert)?;
         Some(matches!(probe.cache.fold(chosen), ConstFolded::True))
@@ -188,8 +180,7 @@ pub fn probe_changed_rows(
         let (Some(owner), Some(me)) = (probe.table.owners.get(column), &probe.identity.user) else {
             return Ok(None);
         };
-        let value = value_of(owner.type_, &c_string(me));
-        check = check.substitute(owner.number, owner.type_, value).ok_or(Undecidable::WholeRow)?;
+        check = owner.substitute(check, me)?;
     }
     let Some(chosen) = with_chosen_columns(probe, check, Command::Update) else { return Ok(None) };
     let qual = effective.using.and(chosen);
@@ -205,7 +196,7 @@ pub fn probe_plant_on_any(
     effective: &Effective,
     victims: &[String],
 ) -> Result<Option<(ProbeResult, Qual)>, Undecidable> {
-    let unused_id = probe.table.owners.first().map(|owner| unused_id_of_type(owner.type_, 1));
+    let unused_id = probe.table.owners.first().map(|owner| owner.unused_id(1));
     let victims = if victims.is_empty() { unused_id.as_slice() } else { victims };
     let mut worst: Option<(ProbeResult, Qual)> = None;
     let columns = owner_columns(probe, Reach::Plant);
@@ -244,7 +235,7 @@ pub fn probe_plant(
         }
         ConstFolded::True => {}
         ConstFolded::Residual(folded) => {
-            let Some((sql, parameters)) = probe.query(&own_rows) else {
+            let Some((sql, parameters)) = probe.query(&own_rows)? else {
                 return Ok(ProbeResult::Verdict(Verdict::Closed));
             };
             let own = RowQuery { sql: &sql, parameters };
@@ -266,16 +257,35 @@ pub fn probe_plant(
         });
     }
     // An identity without rows is probed with foreign rows as if it owned them.
-    let as_own = probe.table.owners.get(column).zip(probe.identity.user.as_deref()).and_then(
-        |(owner, me)| {
-            let value = |user: &str| value_of(owner.type_, &c_string(user));
-            let using = effective.using.substitute(owner.number, owner.type_, value(me))?;
-            Some(using.and(effective.check.substitute(owner.number, owner.type_, value(victim))?))
-        },
-    );
-    let as_own = as_own.ok_or(Undecidable::WholeRow)?;
+    let owner = probe.table.owners.get(column).zip(probe.identity.user.as_deref());
+    let (owner, me) = owner.ok_or(Undecidable::WholeRow)?;
+    let using = owner.substitute(effective.using, me)?;
+    let as_own = using.and(owner.substitute(effective.check, victim)?);
     Ok(match probe.first_row(&RowScope::Foreign, as_own, MAX_COST)? {
         Some(row) => ProbeResult::Row(row),
         None => ProbeResult::Verdict(Verdict::IsolatedIn(probe.table.estimated_rows)),
     })
+}
+
+/// Turns a safe result into INCONCLUSIVE if the policies on new rows also read the column of an
+/// owner expression in another way: the writer chooses the rest of that column.
+pub fn doubt_new_owner(
+    probe: &Probe<'_>,
+    reach: Reach,
+    effective: &Effective,
+    result: ProbeResult,
+) -> ProbeResult {
+    let sets_owner = matches!(reach, Reach::TakeOver | Reach::Plant | Reach::Forge);
+    if !sets_owner || !matches!(result, ProbeResult::Verdict(Verdict::IsolatedIn(_))) {
+        return result;
+    }
+    let is_doubtful = |owner: &&OwnerColumn| owner.is_read_otherwise(effective.check);
+    match probe.table.owners.iter().find(is_doubtful) {
+        Some(owner) => ProbeResult::Verdict(Verdict::Inconclusive(format!(
+            "the policies read {} in more than one way, so no candidate row with another owner \
+             decides",
+            quote_identifier(&owner.name)
+        ))),
+        None => result,
+    }
 }

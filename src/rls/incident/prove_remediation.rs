@@ -7,7 +7,7 @@ use crate::pg::error::ServerError;
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RowQuery, Undecidable};
-use crate::pg::rewrite::value::{Parameters, text_of, value_of};
+use crate::pg::rewrite::value::{Parameters, value_of};
 use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, session, snapshot};
 use crate::rls::PROBE_TIMEOUT_MS;
@@ -21,7 +21,7 @@ use crate::rls::rules;
 use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::application::Application;
 use crate::rls::target::identity::Identity;
-use crate::rls::target::owners::OwnerColumn;
+use crate::rls::target::owner_column::OwnerColumn;
 use crate::rls::target::policy;
 use crate::rls::target::table::Table;
 use crate::suggest::similar;
@@ -164,11 +164,7 @@ pub fn row_by_key(
             role: quote_identifier(&caller.label),
         });
     }
-    let owner = table
-        .owners
-        .iter()
-        .map(|owner| format!(", t.{}", quote_identifier(&owner.name)))
-        .collect::<String>();
+    let owner = table.owners.iter().map(|owner| format!(", {}", owner.sql())).collect::<String>();
     let sql = format!(
         "SELECT t.tableoid, t.ctid{owner} FROM {} AS t WHERE {}",
         table.named.name,
@@ -183,10 +179,11 @@ pub fn row_by_key(
     match rows.as_slice() {
         [row] => match row.as_slice() {
             [Some(relation), Some(place), owners @ ..] => {
-                let texts = table.owners.iter().zip(owners).filter_map(|(column, owner)| {
-                    owner.map(|owner| crate::pg::rewrite::value::text_of(column.type_, owner))
+                let lookup = |sql: &str, key| application.value(&table.named.name, sql, key);
+                let users = table.owners.iter().zip(owners).flat_map(|(column, owner)| {
+                    owner.map(|owner| column.users_of(owner, &lookup)).unwrap_or_default()
                 });
-                Ok(((pg_sys::Oid::from(relation.value() as u32), *place), texts.collect()))
+                Ok(((pg_sys::Oid::from(relation.value() as u32), *place), users.collect()))
             }
             _ => Err(RlsError::InvalidRowKey { reason: "no row matches".to_owned(), example }),
         },
@@ -340,6 +337,7 @@ pub fn related(
         Ok::<_, RlsError>(parents)
     })?;
     let mut users = Vec::new();
+    let lookup = |sql: &str, key| application.value(&table.named.name, sql, key);
     for (parent, type_, column, name, key) in parents {
         let sql = format!(
             "SELECT t.{column} FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) $1 \
@@ -350,14 +348,14 @@ pub fn related(
         let Some(Some(value)) = rows.first().and_then(|row| row.first()).copied() else { continue };
         for owner in owners.get(&parent.to_u32()).into_iter().flatten() {
             let sql = format!(
-                "SELECT p.{} FROM {name} AS p WHERE p.{key} OPERATOR(pg_catalog.=) $1",
-                quote_identifier(&owner.name)
+                "SELECT {} FROM {name} AS t WHERE t.{key} OPERATOR(pg_catalog.=) $1",
+                owner.sql()
             );
             let rows = application.rows(&name, &sql, &[(type_, value)], 20)?;
             users.extend(
                 rows.iter()
                     .filter_map(|row| row.first().copied().flatten())
-                    .map(|user| text_of(owner.type_, user)),
+                    .flat_map(|user| owner.users_of(user, &lookup)),
             );
         }
     }

@@ -7,7 +7,7 @@ use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{RowQuery, Undecidable};
-use crate::pg::rewrite::value::text_of;
+use crate::pg::rewrite::value::Parameters;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::api::text;
@@ -278,17 +278,22 @@ fn owners_of_foreign_rows(
     most: u64,
 ) -> Result<Vec<String>, Undecidable> {
     let (Some((sql, parameters)), Some(owner)) =
-        (probe.query(&RowScope::Foreign), probe.table.owners.first())
+        (probe.query(&RowScope::Foreign)?, probe.table.owners.first())
     else {
         return Ok(Vec::new());
     };
-    let column = format!("SELECT t.{} FROM", pgrx::spi::quote_identifier(&owner.name));
+    let column = format!("SELECT {} FROM", owner.sql());
     let sql = sql.replacen("SELECT t.tableoid, t.ctid FROM", &column, 1);
     let found = RowQuery { sql: &sql, parameters }.rows(condition, most, f64::MAX)?;
+    let lookup = |sql: &str, key| {
+        let query = RowQuery { sql, parameters: Parameters::new(&[key]) };
+        let rows = query.rows(Qual::ALWAYS, 1, f64::MAX).ok()?;
+        rows.first().and_then(|row| row.first()).copied().flatten()
+    };
     Ok(found
         .into_iter()
         .filter_map(|row| row.first().copied().flatten())
-        .map(|owner_of| text_of(owner.type_, owner_of))
+        .flat_map(|value| owner.users_of(value, &lookup))
         .collect())
 }
 
@@ -313,7 +318,7 @@ fn trace_access(
     let tables =
         crate::rls::target::table::tables(&application, None, &policy::compared_columns(&facts))?;
     let types =
-        tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.type_)).collect();
+        tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.id_type())).collect();
     application.learn_owner_type(types);
     let mut trace = Trace { application, accounts, victim };
     let mut paths = Vec::new();

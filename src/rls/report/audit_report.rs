@@ -104,7 +104,7 @@ impl Report {
                 .collect();
             // An inconclusive table makes its policies inconclusive, too.
             let is_inconclusive = |finding: &Finding| match finding.rule {
-                "inconclusive" => finding.relation == Some(table.oid().to_u32()),
+                "inconclusive" | "unknown-owner" => finding.relation == Some(table.oid().to_u32()),
                 rule => rule == "audit-self-test-failed",
             };
             for policy in &of_table {
@@ -163,7 +163,7 @@ impl Report {
                 (Severity::Critical | Severity::High, _) if is_certain => "VULNERABLE",
                 _ if status == "VULNERABLE" => status,
                 (Severity::Critical | Severity::High | Severity::Medium, _)
-                | (_, "public-read") => "NEEDS_REVIEW",
+                | (_, "public-read" | "unknown-owner") => "NEEDS_REVIEW",
                 _ => status,
             };
         }
@@ -211,6 +211,7 @@ pub(crate) fn is_of_matrix(rule: &str) -> bool {
     Reach::ALL.iter().any(|reach| reach.rule() == rule)
         || OPEN.contains(&rule)
         || ["public-read", "rls-off", "partition-without-rls"].contains(&rule)
+        || ["unknown-owner", "shared-write"].contains(&rule)
 }
 
 pub(crate) fn accepted_text(acceptance: &Acceptance) -> String {

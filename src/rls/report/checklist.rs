@@ -100,6 +100,8 @@ impl Report {
             })
             .filter(|finding| match finding.rule {
                 "public-read" => reaches.contains(&Reach::Read),
+                "unknown-owner" => reaches.iter().any(|reach| finding.is_about(*reach)),
+                "shared-write" => !reaches.contains(&Reach::Read),
                 rule if OPEN.contains(&rule) => !reaches.contains(&Reach::Read),
                 rule => reaches.iter().any(|reach| reach.rule() == rule),
             })

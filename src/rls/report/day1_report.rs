@@ -93,6 +93,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "open-delete",
             "public-read",
             "latent-leak",
+            "unknown-owner",
+            "shared-write",
             "failing-policies",
             "exempt-role",
             "audit-self-test-failed",
@@ -186,6 +188,8 @@ mod tests {
         for id in ids.chain(OPEN.iter().copied()).chain([
             "public-read",
             "latent-leak",
+            "unknown-owner",
+            "shared-write",
             "failing-policies",
             "exempt-role",
             "audit-self-test-failed",

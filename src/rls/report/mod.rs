@@ -3,5 +3,6 @@
 pub mod audit_report;
 pub mod checklist;
 pub mod day1_report;
+pub mod ownership;
 pub mod remediation;
 pub mod summary;

@@ -17,7 +17,7 @@ fn own(application: &Application, table: &Table) -> Option<String> {
     let names: Vec<String> = table
         .owners
         .iter()
-        .filter(|owner| Some(owner.type_) == type_)
+        .filter(|owner| owner.is_plain_id() && Some(owner.type_) == type_)
         .map(|owner| quote_identifier(&owner.name))
         .collect();
     match names.as_slice() {

@@ -1,6 +1,7 @@
 //! Model of the audited application: client roles, accounts table and claims.
 
 use super::identity::{Claims, Identity, as_client_within};
+use super::owners::{TableOwners, user_columns};
 use super::roles::{Role, other_roles};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
@@ -17,6 +18,8 @@ use crate::settings;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 
 /// The table that has a row for each account.
@@ -55,6 +58,8 @@ pub struct Application {
     pub audited_schemas: Vec<pg_sys::Oid>,
     /// Most frequent type of owner columns: the fallback for the type of user ids.
     pub owner_type: Option<pg_sys::Oid>,
+    /// Columns that hold user ids, as table and column; set once the owners of tables are known.
+    pub user_columns: OnceCell<Vec<(pg_sys::Oid, i16)>>,
     search_path: String,
 }
 
@@ -102,6 +107,7 @@ impl Application {
                 schemas,
                 audited_schemas: reached(&roles, &all),
                 owner_type: None,
+                user_columns: OnceCell::new(),
                 roles,
                 search_path: search_path()?,
             })
@@ -158,6 +164,11 @@ impl Application {
             unresolved.push(("accounts", why.to_owned()));
         }
         unresolved
+    }
+
+    /// Remembers the columns that hold user ids, for the search for membership tables.
+    pub fn remember_users(&self, owners: &HashMap<u32, TableOwners>) {
+        self.user_columns.get_or_init(|| user_columns(owners));
     }
 
     /// Remembers the most frequent type of owner columns.
@@ -255,6 +266,18 @@ impl Application {
             Err(stopped) => stopped.to_string(),
         };
         Err(RlsError::Unreadable { table: table.to_owned(), reason })
+    }
+
+    /// The value in the first row of a query with one parameter, as [`Self::rows`] runs it; `None`
+    /// if there is none or the query fails.
+    pub fn value(
+        &self,
+        table: &str,
+        sql: &str,
+        parameter: (pg_sys::Oid, pg_sys::Datum),
+    ) -> Option<pg_sys::Datum> {
+        let rows = self.rows(table, sql, &[parameter], 1).ok()?;
+        rows.first().and_then(|row| row.first()).copied().flatten()
     }
 
     /// The first `most` account ids by key, without anonymous sign-ins where the table marks them.

@@ -1,144 +1,224 @@
 //! Finds the owner columns of tables: the columns that name the account a row belongs to.
 
+use super::account_keys::{AccountKeys, ColumnKey};
+use super::account_sample::{AccountSample, Presence};
 use super::application::Application;
+use super::owner_column::{OwnerColumn, OwnerKind};
+use super::owner_names::{OWNER_NAMES, TEAM_NAMES, is_audit_name, is_creator_name};
 use crate::pg::catalog::constraint;
 use crate::pg::catalog::constraint::Constraint;
 use crate::pg::catalog::lookup;
+use crate::pg::rewrite::user_comparison::{UserComparisons, deparsed_on_alias};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::CStr;
+use std::rc::Rc;
 
-/// Names taken for owner columns where neither keys nor policies tell, most likely first.
-const OWNER_NAMES: [&CStr; 9] = [
-    c"user_id",
-    c"owner_id",
-    c"owner",
-    c"author_id",
-    c"profile_id",
-    c"created_by",
-    c"account_id",
-    c"member_id",
-    c"customer_id",
-];
-
-/// A table's oid and a column number.
-type ColumnKey = (u32, i16);
-
-/// A column that names the account a row belongs to.
-#[derive(Debug, Clone)]
-pub struct OwnerColumn {
-    /// Column number.
-    pub number: i16,
-    /// Column name, not quoted.
-    pub name: String,
-    /// Base type of the column.
-    pub type_: pg_sys::Oid,
-    /// Source of the classification: foreign key, policy or name.
-    pub basis: &'static str,
-    /// The type's operators for equal and not equal, qualified.
-    pub operators: [String; 2],
+/// The columns of one table that say whose a row is.
+#[derive(Debug, Default, Clone)]
+pub struct TableOwners {
+    /// Columns that name the account a row belongs to.
+    pub columns: Vec<OwnerColumn>,
+    /// Columns that name other accounts whose row it also is: lists beside an owner column.
+    pub participants: Vec<OwnerColumn>,
+    /// Name of a column that names a team; `None` if there is none.
+    pub team: Option<String>,
 }
 
-impl OwnerColumn {
-    /// `None` if the type has no equality operator.
-    pub fn new(number: i16, name: String, type_: pg_sys::Oid, basis: &'static str) -> Option<Self> {
-        Some(Self { number, name, type_, basis, operators: lookup::equality(type_)? })
-    }
+/// The columns that hold user ids, as table and column.
+pub fn user_columns(owners: &HashMap<u32, TableOwners>) -> Vec<(pg_sys::Oid, i16)> {
+    let of_table = |(table, owners): (&u32, &TableOwners)| {
+        let oid = pg_sys::Oid::from(*table);
+        let ids = owners.columns.iter().filter(|owner| owner.is_plain_id());
+        ids.map(|owner| (oid, owner.number)).collect::<Vec<_>>()
+    };
+    owners.iter().flat_map(of_table).collect()
 }
 
-/// The owner columns by table. In order of preference: columns that reference the accounts by
-/// foreign key, also through tables whose own key does; columns that policies compare with the
-/// request's user (`compared`); columns with a telling name and type.
+/// The owner columns by table. See [`table_owners`].
 pub fn owner_columns(
     application: &Application,
-    compared: &HashMap<u32, Vec<i16>>,
+    compared: &HashMap<u32, UserComparisons>,
 ) -> HashMap<u32, Vec<OwnerColumn>> {
+    table_owners(application, compared)
+        .into_iter()
+        .map(|(table, owners)| (table, owners.columns))
+        .filter(|(_, columns)| !columns.is_empty())
+        .collect()
+}
+
+/// The owners by table. In order of preference: columns that reference an account by foreign keys;
+/// columns, lists and expressions that policies compare with the request's user (`compared`);
+/// columns with a telling name and type, whose values are accounts.
+///
+/// An account is a row of the accounts table, or a row whose unique column policies compare with
+/// the request's user.
+pub fn table_owners(
+    application: &Application,
+    compared: &HashMap<u32, UserComparisons>,
+) -> HashMap<u32, TableOwners> {
     let accounts = application.users.as_ref().and_then(|users| {
         let (number, type_) = lookup::key(users.table)?;
         Some(((users.table.to_u32(), number), type_))
     });
-    let constraints = constraint::keys_and_references();
-    let mut known: BTreeMap<ColumnKey, &'static str> = BTreeMap::new();
-    if let Some((key, _)) = accounts {
-        known.extend(
-            references(key, &constraints).into_iter().map(|column| (column, "foreign key")),
-        );
-    }
-    // Policies also compare lists of users and ids of teams; their types rule those out.
+    // Policies also compare ids of teams and other keys; their types rule those out.
+    let id_type = application.id_type();
     let can_be_id = |type_: pg_sys::Oid| {
         let base = lookup::base_type(type_);
-        accounts.is_none_or(|(_, key)| key == base || lookup::is_text(base))
+        id_type.is_none_or(|id| id == base) || lookup::is_text(base)
     };
-    for (table, columns) in compared {
-        for column in columns {
-            if lookup::column_type(pg_sys::Oid::from(*table), *column).is_some_and(can_be_id) {
-                known.entry((*table, *column)).or_insert("policy");
-            }
-        }
-    }
-    let by_name = named_columns(&known, accounts.map(|(_, type_)| type_), &constraints);
-    known.extend(by_name.into_iter().map(|column| (column, "name")));
-    let mut owners: HashMap<u32, Vec<OwnerColumn>> = HashMap::new();
-    for ((table, number), basis) in known {
-        let oid = pg_sys::Oid::from(table);
-        let (Some(name), Some(type_)) =
-            (lookup::column_name(oid, number), lookup::column_type(oid, number))
-        else {
-            continue;
-        };
-        // Only built-in types and texts of extensions (citext): comparing others would run code of
-        // the application's developers.
-        let type_ = lookup::base_type(type_);
-        if type_.to_u32() < pg_sys::FirstNormalObjectId || lookup::is_text_of_extension(type_) {
-            owners.entry(table).or_default().extend(OwnerColumn::new(number, name, type_, basis));
-        }
-    }
-    owners
-}
-
-/// The accounts' key and the columns that reference it, also through tables whose own key does.
-fn references(accounts: ColumnKey, constraints: &[Constraint]) -> BTreeSet<ColumnKey> {
-    let primary: HashMap<u32, &[i16]> = constraints
-        .iter()
-        .filter(|constraint| constraint.to.is_none())
-        .map(|key| (key.table.to_u32(), key.columns.as_slice()))
+    let constraints = constraint::keys_and_references();
+    let unique: BTreeSet<ColumnKey> = constraint::unique_columns()
+        .into_iter()
+        .map(|(table, number)| (table.to_u32(), number))
         .collect();
-    let mut referencing: HashMap<ColumnKey, Vec<(ColumnKey, bool)>> = HashMap::new();
-    for constraint in constraints {
-        let (Some((table, columns)), [column]) = (&constraint.to, constraint.columns.as_slice())
-        else {
-            continue;
-        };
-        let [referenced] = columns.as_slice() else { continue };
-        let from = constraint.table.to_u32();
-        let is_key =
-            !constraint.is_of_partition && primary.get(&from) == Some(&[*column].as_slice());
-        referencing
-            .entry((table.to_u32(), *referenced))
-            .or_default()
-            .push(((from, *column), is_key));
+    let sample = AccountSample::new(application);
+    let is_id = |(table, number): &ColumnKey| {
+        lookup::column_type(pg_sys::Oid::from(*table), *number).is_some_and(can_be_id)
+    };
+    let ids: BTreeSet<ColumnKey> = compared
+        .iter()
+        .flat_map(|(table, compared)| compared.columns.iter().map(|number| (*table, *number)))
+        .filter(is_id)
+        .collect();
+    let keys = AccountKeys::trace(accounts.map(|(key, _)| key), &ids, &constraints, &unique);
+    let mut found: HashMap<u32, TableOwners> = HashMap::new();
+    for ((table, number), basis) in &keys.ids {
+        add(&mut found, (*table, *number), basis, OwnerKind::Id);
     }
-    let mut found = BTreeSet::from([accounts]);
-    let mut keys = BTreeSet::from([accounts]);
-    let mut to_visit = vec![accounts];
-    while let Some(key) = to_visit.pop() {
-        for (column, is_key) in referencing.get(&key).into_iter().flatten() {
-            found.insert(*column);
-            if *is_key && keys.insert(*column) {
-                to_visit.push(*column);
-            }
+    for (table, compared) in compared {
+        add_compared(found.entry(*table).or_default(), *table, compared, &can_be_id);
+    }
+    for ((table, number), reference) in &keys.references {
+        // A column with the id itself says more than a reference.
+        let has_id = found
+            .get(table)
+            .is_some_and(|owners| owners.columns.iter().any(|owner| !is_audit_name(&owner.name)));
+        if !has_id {
+            let kind = OwnerKind::Reference(Rc::clone(reference));
+            add(&mut found, (*table, *number), "foreign key", kind);
+        }
+    }
+    let none = UserComparisons::default();
+    for (table, owners) in &mut found {
+        settle(*table, owners, compared.get(table).unwrap_or(&none));
+    }
+    for (column, name) in named_columns(&found, compared, &constraints, id_type, &sample) {
+        let owners = found.entry(column.0).or_default();
+        owners.columns.clear();
+        add(&mut found, column, "name", OwnerKind::Id);
+        if let Some(owner) = found.get_mut(&column.0).and_then(|owners| owners.columns.first_mut())
+        {
+            owner.is_audit = is_audit_name(&name);
+        }
+    }
+    for column in constraint::columns_called(&TEAM_NAMES) {
+        let team = &mut found.entry(column.table.to_u32()).or_default().team;
+        if team.is_none() {
+            *team = lookup::column_name(column.table, column.number);
         }
     }
     found
 }
 
-/// Owner columns by name and type, one per table that has none in `known`. A column that references
-/// another table is left out: it holds that table's key.
+/// Adds a column of this kind to the owners of its table.
+fn add(
+    found: &mut HashMap<u32, TableOwners>,
+    (table, number): ColumnKey,
+    basis: &'static str,
+    kind: OwnerKind,
+) {
+    let oid = pg_sys::Oid::from(table);
+    let (Some(name), Some(type_)) =
+        (lookup::column_name(oid, number), lookup::column_type(oid, number))
+    else {
+        return;
+    };
+    let owner = OwnerColumn::of_kind(number, name, lookup::base_type(type_), basis, kind);
+    found.entry(table).or_default().columns.extend(owner);
+}
+
+/// Adds the lists and expressions that policies compare with the request's user.
+fn add_compared(
+    owners: &mut TableOwners,
+    table: u32,
+    compared: &UserComparisons,
+    can_be_id: &dyn Fn(pg_sys::Oid) -> bool,
+) {
+    let oid = pg_sys::Oid::from(table);
+    for number in &compared.lists {
+        let element = lookup::column_type(oid, *number)
+            .map(|type_| lookup::element_type(lookup::base_type(type_)))
+            .filter(|element| can_be_id(*element));
+        if let (Some(name), Some(element)) = (lookup::column_name(oid, *number), element) {
+            let list = OwnerColumn::of_kind(*number, name, element, "policy", OwnerKind::List);
+            owners.columns.extend(list);
+        }
+    }
+    let mut known: Vec<String> = Vec::new();
+    for (number, tree) in &compared.expressions {
+        let (sql, type_) = deparsed_on_alias(tree, oid);
+        if !(can_be_id(type_) || type_ == pg_sys::JSONBOID) || known.contains(&sql) {
+            continue;
+        }
+        let Some(name) = lookup::column_name(oid, *number) else { continue };
+        let kind = OwnerKind::Expression(Rc::from(tree.as_str()), Rc::from(sql.as_str()));
+        known.push(sql);
+        let type_ = lookup::base_type(type_);
+        owners.columns.extend(OwnerColumn::of_kind(*number, name, type_, "policy", kind));
+    }
+}
+
+/// Decides between the columns of one table. A list or expression beside an owner column names
+/// participants. A column that says who touched the row is no owner beside one, unless policies
+/// compare it with the request's user.
+fn settle(table: u32, owners: &mut TableOwners, compared: &UserComparisons) {
+    let is_compared = |owner: &OwnerColumn| compared.columns.contains(&owner.number);
+    let is_audit = |owner: &OwnerColumn| {
+        matches!(owner.kind, OwnerKind::Id | OwnerKind::Reference(_))
+            && is_audit_name(&owner.name)
+            && !is_compared(owner)
+    };
+    // The server of Supabase's storage sets `owner`; folders are owned as the policies say.
+    let is_storage = lookup::table_name(pg_sys::Oid::from(table))
+        .is_some_and(|name| name.starts_with("storage."));
+    let is_expression =
+        |owner: &OwnerColumn| matches!(owner.kind, OwnerKind::Expression(..) | OwnerKind::List);
+    if is_storage && owners.columns.iter().any(is_expression) {
+        owners.columns.retain(|owner| is_expression(owner) || is_compared(owner));
+    }
+    if owners.columns.iter().any(|owner| !is_audit(owner)) {
+        owners.columns.retain(|owner| !is_audit(owner));
+    } else if owners.columns.iter().any(|owner| is_creator_name(&owner.name)) {
+        owners.columns.retain(|owner| is_creator_name(&owner.name));
+    }
+    for owner in &mut owners.columns {
+        owner.is_audit = is_audit(owner);
+    }
+    let (beside, columns): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut owners.columns).into_iter().partition(is_expression);
+    let (mut columns, participants) = match (columns.is_empty(), beside) {
+        (true, beside) => {
+            // Expressions name one owner, lists name several.
+            let is_list = |owner: &OwnerColumn| matches!(owner.kind, OwnerKind::List);
+            let (lists, expressions): (Vec<_>, Vec<_>) = beside.into_iter().partition(is_list);
+            if expressions.is_empty() { (lists, expressions) } else { (expressions, lists) }
+        }
+        (false, beside) => (columns, beside),
+    };
+    columns.sort_by_key(|owner| owner.number);
+    (owners.columns, owners.participants) = (columns, participants);
+}
+
+/// Owner columns by name and type, one per table whose owner neither keys nor policies tell. A
+/// column that references another table is left out, because it holds that table's key. Values that
+/// are no accounts rule a column out; a text column needs values that are accounts.
 fn named_columns(
-    known: &BTreeMap<ColumnKey, &'static str>,
-    accounts: Option<pg_sys::Oid>,
+    known: &HashMap<u32, TableOwners>,
+    compared: &HashMap<u32, UserComparisons>,
     constraints: &[Constraint],
-) -> BTreeSet<ColumnKey> {
+    id_type: Option<pg_sys::Oid>,
+    sample: &AccountSample<'_>,
+) -> Vec<(ColumnKey, String)> {
     let referencing: BTreeSet<ColumnKey> = constraints
         .iter()
         .filter(|constraint| constraint.to.is_some())
@@ -146,20 +226,39 @@ fn named_columns(
             constraint.columns.iter().map(|column| (constraint.table.to_u32(), *column))
         })
         .collect();
-    let mut best: HashMap<u32, (usize, i16)> = HashMap::new();
+    let mut candidates: BTreeMap<u32, BTreeMap<usize, (i16, pg_sys::Oid)>> = BTreeMap::new();
     for column in constraint::columns_called(&OWNER_NAMES) {
         let table = column.table.to_u32();
         let type_ = lookup::base_type(column.type_);
-        if (type_ == pg_sys::UUIDOID || Some(type_) == accounts)
-            && known.range((table, i16::MIN)..=(table, i16::MAX)).next().is_none()
-            && !referencing.contains(&(table, column.number))
-            && best.get(&table).is_none_or(|(place, _)| column.place < *place)
-        {
-            best.insert(table, (column.place, column.number));
+        let is_id = type_ == pg_sys::UUIDOID || Some(type_) == id_type;
+        if (is_id || lookup::is_text(type_)) && !referencing.contains(&(table, column.number)) {
+            candidates.entry(table).or_default().insert(column.place, (column.number, type_));
         }
     }
-    best.into_iter()
-        .filter(|(table, _)| lookup::is_table_of_users(pg_sys::Oid::from(*table)))
-        .map(|(table, (_, number))| (table, number))
-        .collect()
+    let mut found = Vec::new();
+    for (table, columns) in candidates {
+        let oid = pg_sys::Oid::from(table);
+        let owners = known.get(&table).map(|owners| owners.columns.as_slice()).unwrap_or_default();
+        let has_other = compared.get(&table).is_some_and(|compared| !compared.others.is_empty());
+        if owners.iter().any(|owner| !owner.is_audit)
+            || has_other
+            || !lookup::is_table_of_users(oid)
+        {
+            continue;
+        }
+        let chosen = columns.values().find_map(|(number, type_)| {
+            let name = lookup::column_name(oid, *number)?;
+            if !owners.is_empty() && is_audit_name(&name) {
+                return None;
+            }
+            let is_owner = match sample.presence(oid, &name, *type_) {
+                Presence::Present => true,
+                Presence::Absent => false,
+                Presence::Unknown => !lookup::is_text(*type_),
+            };
+            is_owner.then_some((*number, name))
+        });
+        found.extend(chosen.map(|(number, name)| ((table, number), name)));
+    }
+    found
 }

@@ -4,7 +4,8 @@ use super::application::Application;
 pub use super::clause::{Analysis, ClauseFacts};
 use super::function_bodies::add_function_bodies;
 use super::identity::Identity;
-use super::owners::{OwnerColumn, owner_columns};
+use super::owner_column::OwnerColumn;
+use super::owners::owner_columns;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
@@ -15,6 +16,7 @@ use crate::pg::rewrite::policy_expr::{ExprFacts, Expression, IdentitySources};
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, RelationRef, Undecidable};
+use crate::pg::rewrite::user_comparison::UserComparisons;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::error::RlsError;
@@ -302,7 +304,7 @@ fn merge_inlined(facts: &mut ExprFacts, inner: ExprFacts) {
         }
     }
     facts.owner_columns.extend(inner.owner_columns);
-    facts.user_columns.extend(inner.user_columns);
+    facts.user.merge_inlined(inner.user);
     facts.uses_session_user |= inner.uses_session_user;
     facts.reads_time |= inner.reads_time;
     facts.reads_connection |= inner.reads_connection;
@@ -324,18 +326,13 @@ fn without_value(literal: String) -> String {
     }
 }
 
-/// The columns that policies compare with the request's user, by table.
-pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, Vec<i16>> {
-    let mut columns: HashMap<u32, Vec<i16>> = HashMap::new();
+/// How policies compare rows with the request's user, by table.
+pub fn compared_columns(facts: &[ClauseFacts]) -> HashMap<u32, UserComparisons> {
+    let mut compared: HashMap<u32, UserComparisons> = HashMap::new();
     for clause in facts {
-        let of = columns.entry(clause.relation.to_u32()).or_default();
-        for column in &clause.facts.user_columns {
-            if !of.contains(column) {
-                of.push(*column);
-            }
-        }
+        compared.entry(clause.relation.to_u32()).or_default().merge(&clause.facts.user);
     }
-    columns
+    compared
 }
 
 /// Facts about the clauses of all policies. See the COMMENT on the SQL function.

@@ -1,13 +1,13 @@
 //! The audited tables: privileges of the client roles, owner columns and triggers.
 
 use super::application::Application;
-use super::owners::{OwnerColumn, owner_columns};
+use super::owner_column::OwnerColumn;
+use super::owners::table_owners;
 use crate::pg::rewrite::row_security::{Command, RelationRef};
-use crate::pg::rewrite::value::text_of;
+use crate::pg::rewrite::user_comparison::UserComparisons;
 use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
 use pgrx::prelude::*;
-use pgrx::spi::quote_identifier;
 use std::collections::HashMap;
 
 /// How many rows are read to sample owners.
@@ -25,6 +25,10 @@ pub struct Table {
     pub privileges: Vec<String>,
     /// Columns that name the account a row belongs to; empty if none is known.
     pub owners: Vec<OwnerColumn>,
+    /// Columns that name other accounts whose row it also is.
+    pub participants: Vec<OwnerColumn>,
+    /// Name of a column that names a team, not quoted; `None` if there is none.
+    pub team: Option<String>,
     /// Whether the caller may alter the table.
     pub is_own: bool,
     /// Owning role, quoted.
@@ -45,6 +49,8 @@ impl Table {
             estimated_rows: 2,
             privileges: vec!["siud".to_owned(); role_index + 1],
             owners: owner.into_iter().collect(),
+            participants: Vec::new(),
+            team: None,
             is_own: false,
             owner: String::new(),
             is_self_test: true,
@@ -104,19 +110,21 @@ impl Table {
         most: usize,
     ) -> Result<Vec<String>, RlsError> {
         let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
-        let (name, table) = (quote_identifier(&column.name), &self.named.name);
-        let sql = format!("SELECT t.{name} FROM {table} AS t WHERE t.{name} IS NOT NULL");
+        let (part, table) = (column.sql(), &self.named.name);
+        let sql = format!("SELECT {part} FROM {table} AS t WHERE {}", column.names_somebody());
         let mut owners: Vec<String> = Vec::new();
         for row in application.rows(table, &sql, &[], OWNER_SAMPLE_ROWS)? {
-            let Some(Some(owner)) = row.first() else { continue };
-            let owner = text_of(column.type_, *owner);
-            if !owners.contains(&owner) {
-                owners.push(owner);
+            let Some(Some(value)) = row.first() else { continue };
+            for owner in column.users_of(*value, &|sql, key| application.value(table, sql, key)) {
+                if !owners.contains(&owner) {
+                    owners.push(owner);
+                }
             }
-            if owners.len() == most {
+            if owners.len() >= most {
                 break;
             }
         }
+        owners.truncate(most);
         Ok(owners)
     }
 }
@@ -126,11 +134,12 @@ impl Table {
 pub fn tables(
     application: &Application,
     only: Option<pg_sys::Oid>,
-    compared: &HashMap<u32, Vec<i16>>,
+    compared: &HashMap<u32, UserComparisons>,
 ) -> Result<Vec<Table>, RlsError> {
     let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
-        let mut owners = owner_columns(application, compared);
+        let mut owners = table_owners(application, compared);
+        application.remember_users(&owners);
         let arguments = [roles.into(), application.audited_schemas.clone().into(), only.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../../sql/rls/tables.sql"), None, &arguments)? {
@@ -138,12 +147,15 @@ pub fn tables(
             let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
             // A table without columns cannot leak anything.
             let Some(column) = row.get(7)? else { continue };
+            let owners = owners.remove(&table.to_u32()).unwrap_or_default();
             tables.push(Table {
                 named: RelationRef { table, name: text(2)?, column },
                 is_secured: row.get(4)?.unwrap_or(false),
                 estimated_rows: row.get(6)?.unwrap_or(0),
                 privileges: row.get(8)?.unwrap_or_default(),
-                owners: owners.remove(&table.to_u32()).unwrap_or_default(),
+                owners: owners.columns,
+                participants: owners.participants,
+                team: owners.team,
                 is_own: row.get(9)?.unwrap_or(false),
                 owner: text(10)?,
                 is_self_test: false,

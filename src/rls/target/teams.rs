@@ -1,7 +1,7 @@
 //! Teams, as membership tables record them. Access within a team is assumed to be intended.
 
 use super::application::Application;
-use super::owners::owner_columns;
+use super::owners::{table_owners, user_columns};
 use crate::access::as_owner;
 use crate::pg::rewrite::value::text_of;
 use crate::rls::error::RlsError;
@@ -30,12 +30,10 @@ pub struct Teams(Vec<Members>);
 impl Teams {
     /// Reads the tables with a user and a team in each row, where the pair is unique.
     pub fn find(application: &Application) -> Result<Self, RlsError> {
-        let users = owner_columns(application, &HashMap::new());
-        let user_columns = users
-            .iter()
-            .flat_map(|(table, columns)| columns.iter().map(|column| (*table, column.number)));
-        let (relations, columns): (Vec<pg_sys::Oid>, Vec<i16>) =
-            user_columns.map(|(table, number)| (pg_sys::Oid::from(table), number)).unzip();
+        let users = application
+            .user_columns
+            .get_or_init(|| user_columns(&table_owners(application, &HashMap::new())));
+        let (relations, columns): (Vec<pg_sys::Oid>, Vec<i16>) = users.iter().copied().unzip();
         let found = as_owner(|| {
             Spi::connect(|client| {
                 let sql = include_str!("../../../sql/rls/members.sql");

@@ -1,0 +1,195 @@
+//! Comparisons of a row with the user id, and new values for the expressions compared.
+
+use super::list::elements;
+use super::mutate::{copy, mutate};
+use super::policy_expr::{IdentitySources, is_current_setting, operator_name};
+use super::qual::Qual;
+use crate::pg::cstring::c_string;
+use pgrx::pg_sys::{self, NodeTag};
+use pgrx::{is_a, pg_guard};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, c_void};
+
+/// How policies compare the rows of a table with the user id.
+#[derive(Debug, Default, Clone)]
+pub struct UserComparisons {
+    /// Columns that are equal to the user id.
+    pub columns: BTreeSet<i16>,
+    /// Array columns that contain the user id.
+    pub lists: BTreeSet<i16>,
+    /// Expressions that are equal to the user id: the only column that each reads, and its
+    /// pg_node_tree.
+    pub expressions: BTreeSet<(i16, String)>,
+    /// Columns in other conditions on the user id, such as `name LIKE auth.uid() || '/%'`.
+    pub others: BTreeSet<i16>,
+}
+
+impl UserComparisons {
+    /// Adds the comparisons of another clause.
+    pub fn merge(&mut self, other: &Self) {
+        self.columns.extend(&other.columns);
+        self.lists.extend(&other.lists);
+        self.expressions.extend(other.expressions.iter().cloned());
+        self.others.extend(&other.others);
+    }
+
+    /// Adds the comparisons of the same clause after inlining. Its expressions have changed, so
+    /// they count only if the clause has none before.
+    pub fn merge_inlined(&mut self, inlined: Self) {
+        let is_new = self.expressions.is_empty();
+        self.columns.extend(inlined.columns);
+        self.lists.extend(inlined.lists);
+        self.others.extend(inlined.others);
+        if is_new {
+            self.expressions = inlined.expressions;
+        }
+    }
+}
+
+/// How an expression depends on the user id.
+pub(super) enum IdForm {
+    /// The id itself, perhaps cast.
+    Plain,
+    /// Computed from the id, such as `'users/' || auth.uid()`.
+    Derived,
+    /// Read from a table by the id, such as the team of the user.
+    LookedUp,
+}
+
+struct FormSearch<'a> {
+    identity: &'a IdentitySources<'a>,
+    is_derived: bool,
+    is_looked_up: bool,
+}
+
+/// The form of an expression that contains the user id.
+///
+/// # Safety
+/// The expression must be valid.
+pub(super) unsafe fn id_form(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> IdForm {
+    let mut search = FormSearch { identity, is_derived: false, is_looked_up: false };
+    // SAFETY: as the caller vouches; the context outlives the walk.
+    unsafe { find_form(node, (&raw mut search).cast()) };
+    match search {
+        FormSearch { is_looked_up: true, .. } => IdForm::LookedUp,
+        FormSearch { is_derived: true, .. } => IdForm::Derived,
+        _ => IdForm::Plain,
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn find_form(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    if node.is_null() {
+        return false;
+    }
+    // SAFETY: the tag says which struct the node is; the context is the search of `id_form`.
+    unsafe {
+        let search = &mut *context.cast::<FormSearch<'_>>();
+        match (*node).type_ {
+            NodeTag::T_OpExpr => {
+                let name = operator_name((*node.cast::<pg_sys::OpExpr>()).opno);
+                search.is_derived |= !["->", "->>", "#>", "#>>"].contains(&name.as_str());
+            }
+            NodeTag::T_FuncExpr => {
+                let call = &*node.cast::<pg_sys::FuncExpr>();
+                let is_cast = call.funcformat != pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
+                let is_plain = is_cast
+                    || search.identity.functions.contains(&call.funcid)
+                    || is_current_setting(call.funcid)
+                    || is_conversion(call.funcid);
+                search.is_derived |= !is_plain;
+            }
+            NodeTag::T_Query => {
+                let query = node.cast::<pg_sys::Query>();
+                search.is_looked_up |= elements::<pg_sys::RangeTblEntry>((*query).rtable)
+                    .into_iter()
+                    .any(|table| (*table).rtekind == pg_sys::RTEKind::RTE_RELATION);
+                return pg_sys::query_tree_walker(query, Some(find_form), context, 0);
+            }
+            _ => {}
+        }
+        pg_sys::expression_tree_walker(node, Some(find_form), context)
+    }
+}
+
+/// Whether a function of the server only changes the type or the case of a value.
+fn is_conversion(function: pg_sys::Oid) -> bool {
+    if function.to_u32() >= pg_sys::FirstNormalObjectId {
+        return false;
+    }
+    // SAFETY: NULL for an unknown function, else a NUL-terminated copy.
+    unsafe {
+        let name = pg_sys::get_func_name(function);
+        !name.is_null()
+            && ["to_jsonb", "to_json", "lower", "text", "uuid"]
+                .contains(&CStr::from_ptr(name).to_string_lossy().as_ref())
+    }
+}
+
+/// The SQL and the type of an expression on a table, whose rows have the alias `t`. `tree` is the
+/// text of a pg_node_tree.
+pub fn deparsed_on_alias(tree: &str, table: pg_sys::Oid) -> (String, pg_sys::Oid) {
+    let tree = c_string(tree);
+    // SAFETY: a valid expression on the table; the result is a NUL-terminated text and is copied.
+    unsafe {
+        let node: *mut pg_sys::Node = pg_sys::stringToNode(tree.as_ptr()).cast();
+        let context = pg_sys::deparse_context_for(c"t".as_ptr(), table);
+        let text = pg_sys::deparse_expression(node, context, true, false);
+        let sql = CStr::from_ptr(text).to_string_lossy().into_owned();
+        (format!("({sql})"), pg_sys::exprType(node))
+    }
+}
+
+struct Replacement {
+    expression: *mut pg_sys::Node,
+    constant: *mut pg_sys::Node,
+}
+
+impl Qual {
+    /// The qual with a constant in place of an expression, which is the text of a pg_node_tree.
+    /// Sub-queries keep it.
+    pub fn substitute_expression(
+        self,
+        tree: &str,
+        type_: pg_sys::Oid,
+        value: pg_sys::Datum,
+    ) -> Self {
+        let tree = c_string(tree);
+        // SAFETY: makes a constant of the type, and changes a copy of valid expressions.
+        unsafe {
+            let (mut length, mut by_value) = (0, false);
+            pg_sys::get_typlenbyval(type_, &mut length, &mut by_value);
+            let collation = pg_sys::get_typcollation(type_);
+            let constant =
+                pg_sys::makeConst(type_, -1, collation, length.into(), value, false, by_value);
+            let mut replacement = Replacement {
+                expression: pg_sys::stringToNode(tree.as_ptr()).cast(),
+                constant: constant.cast(),
+            };
+            let list = copy(self.0);
+            Self(replace_expression(list.cast(), (&raw mut replacement).cast()).cast())
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn replace_expression(
+    node: *mut pg_sys::Node,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
+    if node.is_null() {
+        return node;
+    }
+    // SAFETY: the context is that of `substitute_expression`; the mutator passes valid nodes.
+    unsafe {
+        let replacement = &*context.cast::<Replacement>();
+        if pg_sys::equal(node.cast(), replacement.expression.cast()) {
+            return pg_sys::copyObjectImpl(replacement.constant.cast()).cast();
+        }
+        // A sub-query counts the levels of its columns from inside.
+        if is_a(node, NodeTag::T_Query) {
+            return node;
+        }
+        mutate(node, replace_expression, context)
+    }
+}
