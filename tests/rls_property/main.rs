@@ -63,15 +63,19 @@ fn contradiction(verdict: &str, reached: &Reached) -> Option<&'static str> {
     }
 }
 
-/// Rows with an owner, none of whose owner columns names the identity. Without owner columns, all
-/// rows.
+/// Rows with an owner, none of whose owner columns names the identity, and whose list of people
+/// does not either, if a policy compares it with the user id. Without owner columns, all rows.
 fn foreign_rows<'a>(table: &'a Table, owners: &[String], identity: &Identity) -> Vec<&'a Row> {
+    let has_participants = table.summary.contains("ANY (people)");
     let is_foreign = |row: &&Row| {
         let is_own = |owner: &String| {
             identity.user.as_ref().is_some_and(|me| row.get(owner) == format!("'{me}'"))
         };
+        let is_participant = |me: &String| has_participants && row.get("people").contains(me);
         owners.is_empty()
-            || owners.iter().any(|owner| row.get(owner) != "NULL") && !owners.iter().any(is_own)
+            || owners.iter().any(|owner| row.get(owner) != "NULL")
+                && !owners.iter().any(is_own)
+                && !identity.user.as_ref().is_some_and(is_participant)
     };
     table.rows.iter().filter(is_foreign).collect()
 }

@@ -19,13 +19,16 @@ mod readiness_e2e;
 mod readiness_records;
 mod replication;
 mod rls_definer;
+mod rls_crewsnow;
 mod rls_demo;
 mod rls_doubts;
 mod rls_hostile;
 mod rls_identities;
+mod rls_owner_kinds;
 mod rls_places;
 mod rls_survive;
 mod rls_teams;
+mod rls_truth;
 mod telemetry;
 mod timeouts;
 

@@ -1,0 +1,95 @@
+-- Tables whose owner is named by a text, a JSON value, an array, a folder or another key. Tables
+-- that end in _open have a hole; the others are their healthy twins.
+INSERT INTO auth.users (id, email)
+SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, n || '@example.com'
+FROM generate_series(1, 4) AS n;
+CREATE FUNCTION public.owned(p_table text, p_columns text, p_value text) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE public.%I (id serial PRIMARY KEY, %s, note text)', p_table,
+        p_columns);
+    EXECUTE format('INSERT INTO public.%I (%s) SELECT %s FROM auth.users ORDER BY id', p_table,
+        split_part(p_columns, ' ', 1), p_value);
+    EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', p_table);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO authenticated', p_table);
+    EXECUTE format('GRANT USAGE ON SEQUENCE public.%I TO authenticated', p_table || '_id_seq');
+END $$;
+
+SELECT public.owned('texts', 'who varchar(64)', 'id::text');
+CREATE POLICY own ON public.texts USING (who::uuid = auth.uid());
+SELECT public.owned('texts_open', 'who text', 'id::text');
+CREATE POLICY own ON public.texts_open USING (who = (SELECT auth.uid())::text) WITH CHECK (true);
+
+SELECT public.owned('events', 'data jsonb', $$jsonb_build_object('user_id', id, 'kind', 'a')$$);
+CREATE POLICY own ON public.events USING (data ->> 'user_id' = auth.uid()::text);
+SELECT public.owned('events_open', 'data jsonb', $$jsonb_build_object('user_id', id)$$);
+CREATE POLICY own ON public.events_open FOR UPDATE
+    USING (data ->> 'user_id' = auth.uid()::text) WITH CHECK (true);
+CREATE POLICY seen ON public.events_open FOR SELECT USING (auth.uid() IS NOT NULL);
+SELECT public.owned('nested', 'meta jsonb',
+    $$jsonb_build_object('owner', jsonb_build_object('id', id))$$);
+CREATE POLICY own ON public.nested USING ((meta #>> '{owner,id}')::uuid = (SELECT auth.uid()));
+-- The policies on new rows read another key of the column.
+SELECT public.owned('partly', 'data jsonb', $$jsonb_build_object('user_id', id, 'kind', 'a')$$);
+CREATE POLICY own ON public.partly USING (data ->> 'user_id' = auth.uid()::text)
+    WITH CHECK (data ->> 'kind' = 'b');
+
+SELECT public.owned('chats', 'member_ids uuid[]', 'ARRAY[id]');
+CREATE POLICY own ON public.chats USING (auth.uid() = ANY (member_ids));
+SELECT public.owned('chats_open', 'member_ids uuid[]', 'ARRAY[id]');
+CREATE POLICY own ON public.chats_open USING (member_ids @> ARRAY[auth.uid()]) WITH CHECK (true);
+SELECT public.owned('handles', 'people text[]', 'ARRAY[id::text]');
+CREATE POLICY own ON public.handles USING ((auth.uid())::text = ANY (people));
+-- A list beside an owner names participants.
+SELECT public.owned('albums', 'owner_id uuid REFERENCES auth.users', 'id');
+ALTER TABLE public.albums ADD viewers uuid[];
+UPDATE public.albums SET viewers = ARRAY['00000000-0000-4000-8000-000000000001'::uuid]
+    WHERE owner_id = '00000000-0000-4000-8000-000000000002';
+CREATE POLICY seen ON public.albums FOR SELECT
+    USING (owner_id = auth.uid() OR auth.uid() = ANY (viewers));
+CREATE POLICY own ON public.albums FOR UPDATE USING (owner_id = auth.uid());
+
+-- Folders: `owner` is decoration, because the policies state ownership by the folder.
+SELECT public.owned('files', 'name text', $$id || '/f.zip'$$);
+ALTER TABLE public.files ADD owner uuid;
+UPDATE public.files SET owner = split_part(name, '/', 1)::uuid;
+CREATE POLICY own ON public.files USING (split_part(name, '/', 1) = (SELECT auth.uid())::text);
+SELECT public.owned('files_open', 'name text', $$id || '/f.zip'$$);
+CREATE POLICY own ON public.files_open
+    USING ((string_to_array(name, '/'))[1] = (SELECT auth.uid())::text) WITH CHECK (true);
+
+-- Accounts with a key of their own, which other tables reference.
+SELECT public.owned('persons', 'auth_id uuid UNIQUE', 'id');
+CREATE POLICY own ON public.persons USING (auth_id = auth.uid());
+SELECT public.owned('orders', 'person_id integer REFERENCES public.persons',
+    '(SELECT p.id FROM public.persons AS p WHERE p.auth_id = users.id)');
+CREATE POLICY own ON public.orders
+    USING (person_id = (SELECT p.id FROM public.persons AS p WHERE p.auth_id = auth.uid()));
+SELECT public.owned('orders_open', 'person_id integer REFERENCES public.persons',
+    '(SELECT p.id FROM public.persons AS p WHERE p.auth_id = users.id)');
+CREATE POLICY seen ON public.orders_open FOR SELECT USING (auth.uid() IS NOT NULL);
+CREATE POLICY placed ON public.orders_open FOR INSERT
+    WITH CHECK (EXISTS (SELECT FROM public.persons AS p WHERE p.auth_id = auth.uid()));
+
+-- Columns that say who touched a row.
+SELECT public.owned('tickets', 'user_id uuid REFERENCES auth.users', 'id');
+ALTER TABLE public.tickets ADD created_by uuid REFERENCES auth.users, ADD approved_by uuid;
+UPDATE public.tickets SET created_by = '00000000-0000-4000-8000-000000000004';
+CREATE POLICY own ON public.tickets USING (user_id = auth.uid());
+-- Only the name tells: most owners, text values, and values that are no accounts.
+SELECT public.owned('alerts_open', 'recipient_id uuid', 'id');
+CREATE POLICY seen ON public.alerts_open FOR SELECT USING (true);
+SELECT public.owned('badges_open', 'student_id text', 'id::text');
+CREATE POLICY seen ON public.badges_open FOR SELECT USING (true);
+SELECT public.owned('apps', 'client_id text', $$'web-' || id$$);
+CREATE POLICY seen ON public.apps FOR SELECT USING (true);
+SELECT public.owned('devices', 'owner_id uuid', 'gen_random_uuid()');
+CREATE POLICY seen ON public.devices FOR SELECT USING (true);
+SELECT public.owned('invoices', 'tenant_id uuid', 'gen_random_uuid()');
+CREATE POLICY seen ON public.invoices FOR SELECT USING (true);
+-- Nothing tells whose a row is.
+SELECT public.owned('paths', 'path text', $$id || '/x'$$);
+CREATE POLICY own ON public.paths USING (path LIKE auth.uid() || '/%');
+SELECT public.owned('tagged', 'data jsonb',
+    $$jsonb_build_object('members', jsonb_build_array(id))$$);
+CREATE POLICY own ON public.tagged USING (data -> 'members' ? auth.uid()::text);
