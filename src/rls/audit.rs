@@ -41,7 +41,15 @@ impl Audit {
         let mut application = Application::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
-        let tables = table::tables(&application, only, &policy::compared_columns(&facts))?;
+        // Policies of other tables also tell owners: they compare the keys that this one references.
+        let compared = match only {
+            None => policy::compared_columns(&facts),
+            Some(_) => {
+                let all = policy::policies(None)?;
+                policy::compared_columns(&policy::clause_facts(&all, &application))
+            }
+        };
+        let tables = table::tables(&application, only, &compared)?;
         let types = tables
             .iter()
             .flat_map(|table| table.owners.iter().map(|owner| owner.id_type()))
