@@ -1,9 +1,8 @@
 //! Facts about a policy expression: columns, functions, relations and identities that it uses.
 
 use super::list::elements;
-use super::user_comparison::{IdForm, UserComparisons, id_form};
+use super::user_comparison::UserComparisons;
 use super::value::text_of;
-use super::vars::columns_of;
 use super::walk;
 use super::walk::walk;
 use pgrx::pg_sys::{self, NodeTag};
@@ -61,11 +60,11 @@ pub struct ExprFacts {
     pub is_volatile: bool,
 }
 
-struct Walk<'a> {
-    identity: &'a IdentitySources<'a>,
-    facts: &'a mut ExprFacts,
+pub(super) struct Walk<'a> {
+    pub(super) identity: &'a IdentitySources<'a>,
+    pub(super) facts: &'a mut ExprFacts,
     /// Nesting depth of queries.
-    level: u32,
+    pub(super) level: u32,
     /// Inside an uncorrelated scalar sub-query, which runs once a statement.
     is_once: bool,
     /// Inside an uncorrelated sub-query.
@@ -288,98 +287,6 @@ impl Walk<'_> {
     }
 }
 
-impl Walk<'_> {
-    /// The number of a column of the policy's table.
-    ///
-    /// # Safety
-    /// The expression must be valid.
-    unsafe fn column(&self, node: *mut pg_sys::Node) -> Option<i16> {
-        // SAFETY: the tag says which struct a node is.
-        unsafe {
-            let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
-            let is_of_table = var.varlevelsup == self.level && var.varno == 1 && var.varattno > 0;
-            is_of_table.then_some(var.varattno)
-        }
-    }
-
-    /// The columns of the policy's table that an expression reads.
-    ///
-    /// # Safety
-    /// The expression must be valid.
-    unsafe fn columns_in(&self, node: *mut pg_sys::Node) -> BTreeSet<i16> {
-        // SAFETY: as the caller vouches.
-        unsafe { columns_of(node, self.level) }.unwrap_or_default()
-    }
-
-    /// Records the equality of an expression on the row with an identity.
-    ///
-    /// # Safety
-    /// Both must be valid expressions.
-    unsafe fn compare(&mut self, one: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            if !is_user_id(identity, self.identity) {
-                return;
-            }
-            let columns: Vec<i16> = self.columns_in(one).into_iter().collect();
-            match (id_form(identity, self.identity), self.column(one), columns.as_slice()) {
-                (IdForm::LookedUp, ..) | (_, _, []) => {}
-                (IdForm::Plain, Some(column), _) => {
-                    self.facts.user.columns.insert(column);
-                }
-                (IdForm::Plain, None, [column])
-                    if self.level == 0
-                        && !is_a(one, NodeTag::T_SubLink)
-                        && !pg_sys::checkExprHasSubLink(one)
-                        && !pg_sys::contain_volatile_functions(one) =>
-                {
-                    let tree = pg_sys::nodeToString(one.cast());
-                    let tree = CStr::from_ptr(tree).to_string_lossy().into_owned();
-                    self.facts.user.expressions.insert((*column, tree));
-                }
-                (_, _, columns) => self.facts.user.others.extend(columns),
-            }
-        }
-    }
-
-    /// Records that a list of the row is searched for the user id.
-    ///
-    /// # Safety
-    /// Both must be valid expressions.
-    unsafe fn list(&mut self, list: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            if !is_identity(identity, self.identity) || !is_user_id(identity, self.identity) {
-                return;
-            }
-            let column = self.column(stripped(list)).filter(|_| {
-                let type_ = pg_sys::exprType(stripped(list));
-                pg_sys::get_element_type(type_) != pg_sys::InvalidOid
-            });
-            match (id_form(identity, self.identity), column) {
-                (IdForm::LookedUp, _) => {}
-                (IdForm::Plain, Some(column)) => {
-                    self.facts.user.lists.insert(column);
-                }
-                _ => self.facts.user.others.extend(self.columns_in(list)),
-            }
-        }
-    }
-
-    /// Records that a function of the server looks for the user id in a list or text of the row.
-    ///
-    /// # Safety
-    /// Both must be valid expressions.
-    unsafe fn function(&mut self, one: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            if !self.columns_in(one).is_empty() {
-                self.list(one, identity);
-            }
-        }
-    }
-}
-
 pub(super) fn is_current_setting(function: pg_sys::Oid) -> bool {
     // Fixed oids of current_setting(text) and current_setting(text, boolean).
     [2077, 3294].contains(&function.to_u32())
@@ -431,7 +338,7 @@ pub(super) unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node 
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn is_identity(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
+pub(super) unsafe fn is_identity(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
     let mut search = Search { identity, found: false };
     // SAFETY: as the caller vouches.
     unsafe {
@@ -445,7 +352,7 @@ unsafe fn is_identity(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn is_user_id(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
+pub(super) unsafe fn is_user_id(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
     let mut search = Search { identity, found: false };
     // SAFETY: as the caller vouches.
     unsafe { walk(node, find_user_id, (&raw mut search).cast()) };

@@ -2,8 +2,11 @@
 
 use super::list::elements;
 use super::mutate::{copy, mutate};
-use super::policy_expr::{IdentitySources, is_current_setting, operator_name};
+use super::policy_expr::{
+    IdentitySources, Walk, is_current_setting, is_identity, is_user_id, operator_name, stripped,
+};
 use super::qual::Qual;
+use super::vars::columns_of;
 use crate::pg::cstring::c_string;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
@@ -109,6 +112,98 @@ unsafe extern "C-unwind" fn find_form(node: *mut pg_sys::Node, context: *mut c_v
             _ => {}
         }
         pg_sys::expression_tree_walker(node, Some(find_form), context)
+    }
+}
+
+impl Walk<'_> {
+    /// The number of a column of the policy's table.
+    ///
+    /// # Safety
+    /// The expression must be valid.
+    pub(super) unsafe fn column(&self, node: *mut pg_sys::Node) -> Option<i16> {
+        // SAFETY: the tag says which struct a node is.
+        unsafe {
+            let var = is_a(node, NodeTag::T_Var).then(|| &*node.cast::<pg_sys::Var>())?;
+            let is_of_table = var.varlevelsup == self.level && var.varno == 1 && var.varattno > 0;
+            is_of_table.then_some(var.varattno)
+        }
+    }
+
+    /// The columns of the policy's table that an expression reads.
+    ///
+    /// # Safety
+    /// The expression must be valid.
+    pub(super) unsafe fn columns_in(&self, node: *mut pg_sys::Node) -> BTreeSet<i16> {
+        // SAFETY: as the caller vouches.
+        unsafe { columns_of(node, self.level) }.unwrap_or_default()
+    }
+
+    /// Records the equality of an expression on the row with an identity.
+    ///
+    /// # Safety
+    /// Both must be valid expressions.
+    pub(super) unsafe fn compare(&mut self, one: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if !is_user_id(identity, self.identity) {
+                return;
+            }
+            let columns: Vec<i16> = self.columns_in(one).into_iter().collect();
+            match (id_form(identity, self.identity), self.column(one), columns.as_slice()) {
+                (IdForm::LookedUp, ..) | (_, _, []) => {}
+                (IdForm::Plain, Some(column), _) => {
+                    self.facts.user.columns.insert(column);
+                }
+                (IdForm::Plain, None, [column])
+                    if self.level == 0
+                        && !is_a(one, NodeTag::T_SubLink)
+                        && !pg_sys::checkExprHasSubLink(one)
+                        && !pg_sys::contain_volatile_functions(one) =>
+                {
+                    let tree = pg_sys::nodeToString(one.cast());
+                    let tree = CStr::from_ptr(tree).to_string_lossy().into_owned();
+                    self.facts.user.expressions.insert((*column, tree));
+                }
+                (_, _, columns) => self.facts.user.others.extend(columns),
+            }
+        }
+    }
+
+    /// Records that a list of the row is searched for the user id.
+    ///
+    /// # Safety
+    /// Both must be valid expressions.
+    pub(super) unsafe fn list(&mut self, list: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if !is_identity(identity, self.identity) || !is_user_id(identity, self.identity) {
+                return;
+            }
+            let column = self.column(stripped(list)).filter(|_| {
+                let type_ = pg_sys::exprType(stripped(list));
+                pg_sys::get_element_type(type_) != pg_sys::InvalidOid
+            });
+            match (id_form(identity, self.identity), column) {
+                (IdForm::LookedUp, _) => {}
+                (IdForm::Plain, Some(column)) => {
+                    self.facts.user.lists.insert(column);
+                }
+                _ => self.facts.user.others.extend(self.columns_in(list)),
+            }
+        }
+    }
+
+    /// Records that a function of the server looks for the user id in a list or text of the row.
+    ///
+    /// # Safety
+    /// Both must be valid expressions.
+    pub(super) unsafe fn function(&mut self, one: *mut pg_sys::Node, identity: *mut pg_sys::Node) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if !self.columns_in(one).is_empty() {
+                self.list(one, identity);
+            }
+        }
     }
 }
 
