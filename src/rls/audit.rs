@@ -41,7 +41,7 @@ impl Audit {
         let mut application = Application::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
-        // Policies of other tables also tell owners: they compare the keys that this one references.
+        // Policies of other tables tell owners, too: they compare keys that this one references.
         let compared = match only {
             None => policy::compared_columns(&facts),
             Some(_) => {
@@ -323,34 +323,31 @@ impl Audit {
             .copied()
             .collect();
         let confidence = open.iter().filter_map(|cell| cell.verdict.confidence()).min()?;
-        // A team may publish its rows.
-        let confidence = match table.team.is_some() && reach == Reach::Read {
-            true => Confidence::Suspected,
-            false => confidence,
-        };
+        let private = ownership::private_rows(table, &self.tables).filter(|_| reach == Reach::Read);
         let responsible_policies = responsible_policies(open.iter().copied());
         let who: BTreeSet<String> =
             open.iter().map(|cell| crate::pg::xact::sec_context::role_name(cell.role)).collect();
         let who = who.into_iter().collect::<Vec<_>>().join(" and ");
-        let (rule, severity, what) = match reach {
-            Reach::Read if table.team.is_some() => {
-                ("public-read", Severity::Medium, "read it, though its rows belong to teams")
-            }
-            Reach::Read => {
-                ("public-read", Severity::Info, "read it; the table has no owner column")
-            }
-            Reach::Forge => ("open-insert", Severity::Medium, "insert any row"),
-            Reach::Destroy => {
-                ("open-delete", Severity::High, "delete its rows; the table has no owner column")
-            }
-            _ => ("open-update", Severity::High, "change its rows; the table has no owner column"),
+        let what = match (reach, &private) {
+            (Reach::Read, None) => "read it; the table has no owner column".to_owned(),
+            (Reach::Read, Some((_, why))) => format!("read it, {why}"),
+            (Reach::Forge, _) => "insert any row".to_owned(),
+            (Reach::Destroy, _) => "delete its rows; the table has no owner column".to_owned(),
+            _ => "change its rows; the table has no owner column".to_owned(),
+        };
+        let (rule, severity) = match reach {
+            Reach::Read => ("public-read", Severity::Info),
+            Reach::Forge => ("open-insert", Severity::Medium),
+            Reach::Destroy => ("open-delete", Severity::High),
+            _ => ("open-update", Severity::High),
         };
         let is_future = open.iter().all(|cell| cell.evidence.contains(FUTURE_ROW));
         let severity = if is_future { severity.max(Severity::Medium) } else { severity };
         Some(Finding {
             rule,
-            severity,
-            confidence,
+            severity: private.as_ref().map_or(severity, |(severity, _)| *severity),
+            // Private rows may be published on purpose.
+            confidence: if private.is_some() { Confidence::Suspected } else { confidence },
             object: object(table, &responsible_policies),
             relation: Some(table.oid().to_u32()),
             policy: (responsible_policies.len() == 1).then(|| responsible_policies[0].oid.to_u32()),

@@ -100,6 +100,12 @@ const SHAPES: &[Shape] = &[
         "(id, person_id) VALUES (99, ('x' || right('@user@', 1))::bit(4)::integer)"
     ),
     shape!(
+        "visits_open",
+        "seen_by_person = '@user@'",
+        "seen_by_person = '@user@'",
+        "(id, seen_by_person) VALUES (99, '@user@')"
+    ),
+    shape!(
         "tickets",
         "user_id = '@user@'",
         "user_id = '@user@'",
@@ -151,7 +157,8 @@ fn each_verdict_agrees_with_real_sessions(client: &mut Client) {
     let unclear = rows(
         client,
         "SELECT DISTINCT relation, reach FROM crewsnow_ops.rls_matrix() \
-         WHERE verdict = 'INCONCLUSIVE' AND relation NOT IN ('public.paths', 'public.tagged') \
+         WHERE verdict = 'INCONCLUSIVE' AND relation NOT IN ('public.paths', 'public.tagged', \
+             'public.order_lines') \
          ORDER BY 1, 2",
     );
     assert_eq!(unclear, ["public.partly|forged-rows", "public.partly|planted-rows"]);
@@ -166,6 +173,9 @@ fn healthy_twins_have_no_alarm(client: &mut Client) {
                 'planted-rows', 'forged-rows', 'destruction', 'shared-write', 'public-read')",
     );
     assert_eq!(alarms, ["MEDIUM|public-read policy \"seen\" on public.invoices"]);
+    let child = "SELECT severity, confidence, detail LIKE '%public.orders, which %' \
+        FROM crewsnow_ops.audit_rls() WHERE rule = 'public-read' AND object ~ 'order_lines_open'";
+    assert_eq!(rows(client, child), ["MEDIUM|SUSPECTED|t"]);
 }
 
 fn names_count_only_for_accounts(client: &mut Client) {
@@ -218,7 +228,10 @@ fn an_unknown_owner_is_not_secure(client: &mut Client) {
         "SELECT severity, object FROM crewsnow_ops.audit_rls() WHERE rule = 'unknown-owner' \
          ORDER BY 2",
     );
-    assert_eq!(found, ["INFO|table public.paths", "INFO|table public.tagged"]);
+    assert_eq!(
+        found,
+        ["INFO|table public.order_lines", "INFO|table public.paths", "INFO|table public.tagged"]
+    );
     let status = "SELECT DISTINCT status FROM generate_rls_checklist() \
         WHERE table_name = 'public.tagged' AND requirement = 'Foreign rows cannot be read'";
     assert_eq!(value(client, status), "NEEDS_REVIEW");

@@ -71,6 +71,21 @@ CREATE POLICY seen ON public.orders_open FOR SELECT USING (auth.uid() IS NOT NUL
 CREATE POLICY placed ON public.orders_open FOR INSERT
     WITH CHECK (EXISTS (SELECT FROM public.persons AS p WHERE p.auth_id = auth.uid()));
 
+-- A row whose parent has an owner. Only the open one is readable by more users than its parent.
+SELECT public.owned('order_lines', 'order_id integer REFERENCES public.orders',
+    '(SELECT min(o.id) FROM public.orders AS o)');
+CREATE POLICY own ON public.order_lines USING (EXISTS (SELECT FROM public.orders AS o
+    WHERE o.id = order_id));
+SELECT public.owned('order_lines_open', 'order_id integer REFERENCES public.orders',
+    '(SELECT min(o.id) FROM public.orders AS o)');
+CREATE POLICY seen ON public.order_lines_open FOR SELECT USING (true);
+-- Accounts with neither a policy nor a foreign key: the name and the values tell.
+CREATE TABLE public.patients (id uuid PRIMARY KEY, note text);
+INSERT INTO public.patients SELECT id FROM auth.users;
+ALTER TABLE public.patients ENABLE ROW LEVEL SECURITY;
+SELECT public.owned('visits_open', 'seen_by_person uuid REFERENCES public.patients', 'id');
+CREATE POLICY seen ON public.visits_open FOR SELECT USING (auth.uid() IS NOT NULL);
+
 -- Columns that say who touched a row.
 SELECT public.owned('tickets', 'user_id uuid REFERENCES auth.users', 'id');
 ALTER TABLE public.tickets ADD created_by uuid REFERENCES auth.users, ADD approved_by uuid;

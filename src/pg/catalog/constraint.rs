@@ -14,8 +14,6 @@ pub struct Constraint {
     pub columns: Vec<i16>,
     /// The referenced table and its columns (`confkey`); `None` for a primary key.
     pub to: Option<(pg_sys::Oid, Vec<i16>)>,
-    /// Whether it is inherited from a constraint of the partitioned table.
-    pub is_of_partition: bool,
 }
 
 /// The primary keys and foreign keys of all tables.
@@ -29,7 +27,6 @@ pub fn keys_and_references() -> Vec<Constraint> {
                     table: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                     columns: row.get(2)?.unwrap_or_default(),
                     to: row.get::<pg_sys::Oid>(3)?.zip(row.get(4)?),
-                    is_of_partition: row.get(5)?.unwrap_or_default(),
                 });
             }
             Ok::<_, ServerError>(found)

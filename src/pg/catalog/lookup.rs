@@ -87,6 +87,15 @@ pub fn table_name(table: pg_sys::Oid) -> Option<String> {
     Some(pgrx::spi::quote_qualified_identifier(schema, name))
 }
 
+/// The name of a relation, without its schema and unquoted; `None` if it was dropped.
+pub fn relation_name(table: pg_sys::Oid) -> Option<String> {
+    // SAFETY: NULL or a NUL-terminated string in the current memory context, which is copied.
+    unsafe {
+        let name = pg_sys::get_rel_name(table);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
 /// The owner of the table `name` in the schema crewsnow_ops.
 pub fn owner_of_own_table(name: &CStr) -> Option<pg_sys::Oid> {
     scan::owner_of(table_in(schema(c"crewsnow_ops")?, name)?)

@@ -12,6 +12,7 @@ pub mod redact;
 pub mod row_security;
 pub mod sublink;
 pub mod user_comparison;
+mod user_id_form;
 pub mod value;
 pub mod vars;
 pub(crate) mod walk;

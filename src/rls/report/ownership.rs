@@ -51,6 +51,24 @@ fn undecided_reaches(
     Reach::ALL.into_iter().filter(is_of).collect()
 }
 
+/// A sign that rows of a table without owner columns are not meant for everyone, with the severity
+/// of reading them: they reference rows that only their owners read, or name a team.
+pub fn private_rows(table: &Table, tables: &[(Table, Vec<Cell>)]) -> Option<(Severity, String)> {
+    let is_read = |cell: &Cell| {
+        cell.reach == Reach::Read && matches!(cell.verdict, Verdict::Leak(..) | Verdict::Public(_))
+    };
+    let is_private = |(parent, cells): &&(Table, Vec<Cell>)| {
+        table.parents.contains(&parent.oid()) && parent.is_secured && !cells.iter().any(is_read)
+    };
+    if let Some((parent, _)) = tables.iter().find(is_private) {
+        let why =
+            format!("though not every user reads {}, which its rows belong to", parent.named.name);
+        return Some((Severity::Medium, why));
+    }
+    let why = || "though its rows belong to teams".to_owned();
+    table.team.as_ref().map(|_| (Severity::Medium, why()))
+}
+
 fn unknown_owner(
     table: &Table,
     cells: &[Cell],

@@ -1,7 +1,6 @@
 //! Model of the audited application: client roles, accounts table and claims.
 
 use super::identity::{Claims, Identity, as_client_within};
-use super::owners::{TableOwners, user_columns};
 use super::roles::{Role, other_roles};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
@@ -19,7 +18,6 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 
 /// The table that has a row for each account.
@@ -164,11 +162,6 @@ impl Application {
             unresolved.push(("accounts", why.to_owned()));
         }
         unresolved
-    }
-
-    /// Remembers the columns that hold user ids, for the search for membership tables.
-    pub fn remember_users(&self, owners: &HashMap<u32, TableOwners>) {
-        self.user_columns.get_or_init(|| user_columns(owners));
     }
 
     /// Remembers the most frequent type of owner columns.

@@ -144,6 +144,26 @@ pub const TEAM_NAMES: [&CStr; 20] = [
     c"group_id",
 ];
 
+/// Names of tables with a row for each account.
+pub const ACCOUNT_TABLES: [&str; 16] = [
+    "users",
+    "user",
+    "app_users",
+    "profiles",
+    "profile",
+    "user_profiles",
+    "user_profile",
+    "accounts",
+    "account",
+    "members",
+    "customers",
+    "people",
+    "persons",
+    "employees",
+    "students",
+    "patients",
+];
+
 /// Whether a column name says who touched a row.
 pub fn is_audit_name(name: &str) -> bool {
     AUDIT_NAMES.contains(&name.to_ascii_lowercase().as_str())

@@ -4,7 +4,7 @@ use super::account_keys::{AccountKeys, ColumnKey};
 use super::account_sample::{AccountSample, Presence};
 use super::application::Application;
 use super::owner_column::{OwnerColumn, OwnerKind};
-use super::owner_names::{OWNER_NAMES, TEAM_NAMES, is_audit_name, is_creator_name};
+use super::owner_names::{ACCOUNT_TABLES, OWNER_NAMES, TEAM_NAMES, is_audit_name, is_creator_name};
 use crate::pg::catalog::constraint;
 use crate::pg::catalog::constraint::Constraint;
 use crate::pg::catalog::lookup;
@@ -22,6 +22,8 @@ pub struct TableOwners {
     pub participants: Vec<OwnerColumn>,
     /// Name of a column that names a team; `None` if there is none.
     pub team: Option<String>,
+    /// Tables with owner columns that a table without one references.
+    pub parents: Vec<pg_sys::Oid>,
 }
 
 /// The columns that hold user ids, as table and column.
@@ -80,7 +82,14 @@ pub fn table_owners(
         .flat_map(|(table, compared)| compared.columns.iter().map(|number| (*table, *number)))
         .filter(is_id)
         .collect();
-    let keys = AccountKeys::trace(accounts.map(|(key, _)| key), &ids, &constraints, &unique);
+    let named = named_account_keys(&unique, id_type, &sample);
+    let starts = ids.iter().chain(&named).copied().collect();
+    let mut keys = AccountKeys::trace(accounts.map(|(key, _)| key), &starts, &constraints, &unique);
+    for key in named.into_iter().filter(|key| !ids.contains(key)) {
+        keys.ids
+            .entry(key)
+            .and_modify(|basis| *basis = if *basis == "policy" { "name" } else { basis });
+    }
     let mut found: HashMap<u32, TableOwners> = HashMap::new();
     for ((table, number), basis) in &keys.ids {
         add(&mut found, (*table, *number), basis, OwnerKind::Id);
@@ -117,7 +126,43 @@ pub fn table_owners(
             *team = lookup::column_name(column.table, column.number);
         }
     }
+    add_parents(&mut found, &constraints);
     found
+}
+
+/// Adds the tables with owner columns that tables without one reference.
+fn add_parents(found: &mut HashMap<u32, TableOwners>, constraints: &[Constraint]) {
+    for constraint in constraints {
+        let Some((parent, _)) = constraint.to else { continue };
+        let has_owner = |table: pg_sys::Oid| {
+            found.get(&table.to_u32()).is_some_and(|owners| !owners.columns.is_empty())
+        };
+        if has_owner(parent) && !has_owner(constraint.table) {
+            found.entry(constraint.table.to_u32()).or_default().parents.push(parent);
+        }
+    }
+}
+
+/// Columns `id` of tables named like accounts, unique and with values that are accounts.
+fn named_account_keys(
+    unique: &BTreeSet<ColumnKey>,
+    id_type: Option<pg_sys::Oid>,
+    sample: &AccountSample<'_>,
+) -> Vec<ColumnKey> {
+    let is_account = |column: &constraint::Column| {
+        let type_ = lookup::base_type(column.type_);
+        let name = lookup::relation_name(column.table).unwrap_or_default();
+        unique.contains(&(column.table.to_u32(), column.number))
+            && (Some(type_) == id_type || lookup::is_text(type_))
+            && ACCOUNT_TABLES.contains(&name.as_str())
+            && lookup::is_table_of_users(column.table)
+            && sample.presence(column.table, "id", type_) == Presence::Present
+    };
+    constraint::columns_called(&[c"id"])
+        .iter()
+        .filter(|column| is_account(column))
+        .map(|column| (column.table.to_u32(), column.number))
+        .collect()
 }
 
 /// Adds a column of this kind to the owners of its table.

@@ -2,7 +2,7 @@
 
 use super::application::Application;
 use super::owner_column::OwnerColumn;
-use super::owners::table_owners;
+use super::owners::{table_owners, user_columns};
 use crate::pg::rewrite::row_security::{Command, RelationRef};
 use crate::pg::rewrite::user_comparison::UserComparisons;
 use crate::rls::error::RlsError;
@@ -29,6 +29,8 @@ pub struct Table {
     pub participants: Vec<OwnerColumn>,
     /// Name of a column that names a team, not quoted; `None` if there is none.
     pub team: Option<String>,
+    /// Tables with owner columns that this one references, if it has none.
+    pub parents: Vec<pg_sys::Oid>,
     /// Whether the caller may alter the table.
     pub is_own: bool,
     /// Owning role, quoted.
@@ -51,6 +53,7 @@ impl Table {
             owners: owner.into_iter().collect(),
             participants: Vec::new(),
             team: None,
+            parents: Vec::new(),
             is_own: false,
             owner: String::new(),
             is_self_test: true,
@@ -139,7 +142,7 @@ pub fn tables(
     let roles: Vec<pg_sys::Oid> = application.roles.iter().map(|role| role.oid).collect();
     Spi::connect(|client| {
         let mut owners = table_owners(application, compared);
-        application.remember_users(&owners);
+        application.user_columns.get_or_init(|| user_columns(&owners));
         let arguments = [roles.into(), application.audited_schemas.clone().into(), only.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../../sql/rls/tables.sql"), None, &arguments)? {
@@ -156,6 +159,7 @@ pub fn tables(
                 owners: owners.columns,
                 participants: owners.participants,
                 team: owners.team,
+                parents: owners.parents,
                 is_own: row.get(9)?.unwrap_or(false),
                 owner: text(10)?,
                 is_self_test: false,
