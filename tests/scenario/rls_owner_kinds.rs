@@ -106,6 +106,12 @@ const SHAPES: &[Shape] = &[
         "(id, seen_by_person) VALUES (99, '@user@')"
     ),
     shape!(
+        "todos_open",
+        "user_id = '@user@'",
+        "user_id = '@user@'",
+        "(id, user_id) VALUES (auth.uid(), '@user@')"
+    ),
+    shape!(
         "tickets",
         "user_id = '@user@'",
         "user_id = '@user@'",
@@ -185,7 +191,7 @@ fn names_count_only_for_accounts(client: &mut Client) {
          FROM crewsnow_ops.rls_owner_columns() AS o
          JOIN pg_attribute AS a ON a.attrelid = o.relation AND a.attnum = o.attnum
          WHERE o.relation::regclass::text IN ('apps', 'devices', 'invoices', 'alerts_open',
-             'badges_open', 'tickets', 'files', 'albums') ORDER BY 1",
+             'badges_open', 'tickets', 'files', 'albums', 'todos_open') ORDER BY 1",
     );
     assert_eq!(
         owners,
@@ -195,6 +201,7 @@ fn names_count_only_for_accounts(client: &mut Client) {
             "badges_open.student_id name",
             "files.name policy",
             "tickets.user_id foreign key",
+            "todos_open.user_id name",
         ]
     );
 }

@@ -86,6 +86,14 @@ ALTER TABLE public.patients ENABLE ROW LEVEL SECURITY;
 SELECT public.owned('visits_open', 'seen_by_person uuid REFERENCES public.patients', 'id');
 CREATE POLICY seen ON public.visits_open FOR SELECT USING (auth.uid() IS NOT NULL);
 
+-- The author of this policy compared the wrong column. The name of the other one counts.
+CREATE TABLE public.todos_open (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid,
+    note text);
+INSERT INTO public.todos_open (user_id) SELECT id FROM auth.users;
+ALTER TABLE public.todos_open ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON public.todos_open USING (id = auth.uid());
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.todos_open TO authenticated;
+
 -- Columns that say who touched a row.
 SELECT public.owned('tickets', 'user_id uuid REFERENCES auth.users', 'id');
 ALTER TABLE public.tickets ADD created_by uuid REFERENCES auth.users, ADD approved_by uuid;

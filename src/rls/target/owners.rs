@@ -77,10 +77,21 @@ pub fn table_owners(
     let is_id = |(table, number): &ColumnKey| {
         lookup::column_type(pg_sys::Oid::from(*table), *number).is_some_and(can_be_id)
     };
+    let referencing = referencing_columns(&constraints);
+    // A policy that compares the key of a document with the user id is a mistake of its author.
+    let is_no_account = |column: &ColumnKey| {
+        let table = pg_sys::Oid::from(column.0);
+        let known = lookup::column_name(table, column.1).zip(lookup::column_type(table, column.1));
+        unique.contains(column)
+            && !referencing.contains(column)
+            && known.is_some_and(|(name, type_)| {
+                sample.presence(table, &name, lookup::base_type(type_)) == Presence::Absent
+            })
+    };
     let ids: BTreeSet<ColumnKey> = compared
         .iter()
         .flat_map(|(table, compared)| compared.columns.iter().map(|number| (*table, *number)))
-        .filter(is_id)
+        .filter(|column| is_id(column) && !is_no_account(column))
         .collect();
     let named = named_account_keys(&unique, id_type, &sample);
     let starts = ids.iter().chain(&named).copied().collect();
@@ -111,7 +122,7 @@ pub fn table_owners(
     for (table, owners) in &mut found {
         settle(*table, owners, compared.get(table).unwrap_or(&none));
     }
-    for (column, name) in named_columns(&found, compared, &constraints, id_type, &sample) {
+    for (column, name) in named_columns(&found, compared, &referencing, id_type, &sample) {
         let owners = found.entry(column.0).or_default();
         owners.columns.clear();
         add(&mut found, column, "name", OwnerKind::Id);
@@ -128,6 +139,16 @@ pub fn table_owners(
     }
     add_parents(&mut found, &constraints);
     found
+}
+
+/// The columns of foreign keys.
+fn referencing_columns(constraints: &[Constraint]) -> BTreeSet<ColumnKey> {
+    let foreign_keys = constraints.iter().filter(|constraint| constraint.to.is_some());
+    foreign_keys
+        .flat_map(|constraint| {
+            constraint.columns.iter().map(|column| (constraint.table.to_u32(), *column))
+        })
+        .collect()
 }
 
 /// Adds the tables with owner columns that tables without one reference.
@@ -260,17 +281,10 @@ fn settle(table: u32, owners: &mut TableOwners, compared: &UserComparisons) {
 fn named_columns(
     known: &HashMap<u32, TableOwners>,
     compared: &HashMap<u32, UserComparisons>,
-    constraints: &[Constraint],
+    referencing: &BTreeSet<ColumnKey>,
     id_type: Option<pg_sys::Oid>,
     sample: &AccountSample<'_>,
 ) -> Vec<(ColumnKey, String)> {
-    let referencing: BTreeSet<ColumnKey> = constraints
-        .iter()
-        .filter(|constraint| constraint.to.is_some())
-        .flat_map(|constraint| {
-            constraint.columns.iter().map(|column| (constraint.table.to_u32(), *column))
-        })
-        .collect();
     let mut candidates: BTreeMap<u32, BTreeMap<usize, (i16, pg_sys::Oid)>> = BTreeMap::new();
     for column in constraint::columns_called(&OWNER_NAMES) {
         let table = column.table.to_u32();
