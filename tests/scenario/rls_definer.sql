@@ -15,7 +15,11 @@ SELECT row_number() OVER (), id, 'letter of ' || email, md5(email) FROM auth.use
 ALTER TABLE public.letters ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON public.letters TO authenticated;
 CREATE POLICY own ON public.letters USING (user_id = (SELECT auth.uid()));
-CREATE TABLE public.stops (id integer PRIMARY KEY, name text, created_by uuid REFERENCES auth.users);
+CREATE TABLE public.stops (
+    id integer PRIMARY KEY,
+    name text,
+    created_by uuid REFERENCES auth.users
+);
 INSERT INTO public.stops SELECT row_number() OVER (), email, id FROM auth.users;
 ALTER TABLE public.stops ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON public.stops TO anon, authenticated;
@@ -28,7 +32,11 @@ CREATE TABLE public.rooms (
 INSERT INTO public.rooms
 SELECT row_number() OVER (ORDER BY id) / 3, id FROM auth.users;
 ALTER TABLE public.rooms ENABLE ROW LEVEL SECURITY;
-CREATE TABLE private.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), owner_id text, body text);
+CREATE TABLE private.notes (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    owner_id text,
+    body text
+);
 INSERT INTO private.notes (owner_id, body) SELECT id::text, 'note' FROM auth.users;
 
 -- The argument decides, not the identity.
@@ -55,6 +63,11 @@ CREATE FUNCTION public.letters_or_mine(p_user uuid DEFAULT NULL) RETURNS SETOF p
     AS $$ SELECT * FROM public.letters WHERE user_id = coalesce(p_user, auth.uid()) $$;
 COMMENT ON FUNCTION public.letters_or_mine IS 'CRITICAL OBSERVED leak
     public.letters_or_mine(''00000000-0000-4000-8000-000000000002'')';
+CREATE FUNCTION public.letters_of_all(p_users uuid[]) RETURNS SETOF public.letters
+    LANGUAGE sql STABLE SECURITY DEFINER
+    AS $$ SELECT * FROM public.letters WHERE user_id = ANY (p_users) $$;
+COMMENT ON FUNCTION public.letters_of_all IS 'CRITICAL OBSERVED leak
+    public.letters_of_all(ARRAY[''00000000-0000-4000-8000-000000000002''::uuid])';
 CREATE FUNCTION public.asked(p_id integer) RETURNS SETOF public.letters
     LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
     DECLARE v_note text := 'asked by ' || auth.uid()::text;

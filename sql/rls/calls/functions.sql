@@ -1,6 +1,6 @@
 -- $1 signatures, $2 roles. The functions as a call names them, the arguments that a call may give
 -- (required ones first), why a function cannot be called, and what it returns. An argument's kind
--- tells which columns hold values for it.
+-- tells which columns hold values for it; [] marks an array of them.
 SELECT
     f.signature, p.oid, format('%I.%I', n.nspname, p.proname) AS name,
     CASE
@@ -37,14 +37,19 @@ SELECT
     ) AS types,
     ARRAY(
         SELECT CASE
-                WHEN b.typcategory = 'S' THEN 'text'
-                WHEN b.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'int'
-                WHEN b.typtype = 'p' OR b.oid IN ('json'::regtype, 'jsonb'::regtype) THEN ''
-                ELSE b.oid::text
+                WHEN e.typcategory = 'S' THEN 'text'
+                WHEN e.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'int'
+                WHEN e.typtype = 'p' OR e.oid IN ('json'::regtype, 'jsonb'::regtype) THEN ''
+                ELSE e.oid::text
             END
+                || CASE WHEN b.typcategory = 'A' AND b.typelem <> 0 THEN '[]' ELSE '' END
         FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a (type, place)
         JOIN pg_type AS t ON t.oid = a.type
         JOIN pg_type AS b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+        JOIN pg_type AS e ON e.oid = CASE
+            WHEN b.typcategory = 'A' AND b.typelem <> 0 THEN b.typelem
+            ELSE b.oid
+        END
         ORDER BY a.place
     ) AS kinds
 FROM unnest($1) AS f (signature)

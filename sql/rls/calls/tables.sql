@@ -10,18 +10,29 @@ bodies AS MATERIALIZED (
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND NOT EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        )
 ),
-words AS (
-    SELECT b.oid AS function, b.oid AS body, 1 AS depth, m[1] AS word, w.place
+called AS (
+    SELECT b.oid AS function, b.oid AS body, 1 AS depth
     FROM bodies AS b
-    CROSS JOIN LATERAL regexp_matches(b.body, '[\w$]+', 'g') WITH ORDINALITY AS w (m, place)
     WHERE b.oid = ANY ($1)
     UNION
-    SELECT w.function, b.oid, w.depth + 1, m[1], 1000 * w.depth + n.place
-    FROM words AS w
-    JOIN bodies AS b ON b.proname = w.word AND b.oid <> w.body
-    CROSS JOIN LATERAL regexp_matches(b.body, '[\w$]+', 'g') WITH ORDINALITY AS n (m, place)
-    WHERE w.depth < 3
+    SELECT c.function, b.oid, c.depth + 1
+    FROM called AS c
+    JOIN bodies AS a ON a.oid = c.body
+    CROSS JOIN LATERAL regexp_matches(a.body, '([\w$]+)"?\s*\(', 'g') AS m
+    JOIN bodies AS b ON b.proname = m[1] AND b.oid <> a.oid
+    WHERE c.depth < 3
+),
+words AS (
+    SELECT c.function, w.m[1] AS word, min(10000 * c.depth + w.place) AS place
+    FROM called AS c
+    JOIN bodies AS b ON b.oid = c.body
+    CROSS JOIN LATERAL regexp_matches(b.body, '[\w$]+', 'g') WITH ORDINALITY AS w (m, place)
+    GROUP BY c.function, w.m[1]
 ),
 named AS (
     SELECT w.function, c.oid AS relation, min(w.place) AS place

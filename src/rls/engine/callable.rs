@@ -1,6 +1,6 @@
 //! Functions that the audit may call, and arguments for them from rows of the tables they name.
 
-use crate::pg::builtins::new_uuid;
+use super::argument::{Argument, Value};
 use crate::pg::rewrite::value::text_of;
 use crate::rls::error::RlsError;
 use crate::rls::target::accounts::AccountPool;
@@ -19,17 +19,6 @@ const MAX_TABLES: usize = 3;
 const MAX_CALLS_OF_ROW: usize = 3;
 /// Most calls that are tried of one function.
 const MAX_CALLS: usize = 8;
-
-/// The kind of account ids that are UUIDs; see sql/rls/calls/functions.sql.
-const UUID: &str = "2950";
-
-/// An argument of a function.
-#[derive(Debug)]
-struct Argument {
-    name: String,
-    type_: String,
-    kind: String,
-}
 
 /// A table whose name occurs in a function.
 #[derive(Debug)]
@@ -53,8 +42,8 @@ pub struct SampleRow {
     pub ctid: String,
     /// The owner, who has an account.
     pub owner: Option<String>,
-    /// Values by column name.
-    values: Vec<(String, String, String)>,
+    /// Values: column name, kind and text.
+    pub values: Vec<(String, String, String)>,
 }
 
 /// One way to call a function.
@@ -125,7 +114,8 @@ impl Callable {
                         .map(|(place, (type_, kind))| Argument {
                             name: names.get(place).cloned().unwrap_or_default(),
                             type_,
-                            kind,
+                            is_array: kind.ends_with("[]"),
+                            kind: kind.trim_end_matches("[]").to_owned(),
                         })
                         .collect(),
                     tables: Vec::new(),
@@ -308,91 +298,5 @@ impl Callable {
             }
         }
         calls
-    }
-}
-
-/// A value of an argument.
-struct Value {
-    text: String,
-    /// A value in its place that no row has; `None` if the value stands for no row.
-    unused: Option<String>,
-}
-
-impl Argument {
-    /// Values to try, the most likely first: a column of the same name, the user's id, other
-    /// columns of this kind. Tokens are left out, because a caller who knows one may use it.
-    fn values(&self, user: Option<&str>, row: Option<&SampleRow>) -> Vec<Value> {
-        let plain = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            let prefixes = ["p_", "in_", "arg_", "v_", "target_", "_"];
-            let shorter = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
-            shorter.unwrap_or(&name).to_owned()
-        };
-        let is_secret = |name: &str| {
-            ["token", "secret", "code", "hash", "password", "key", "otp"]
-                .iter()
-                .any(|word| name.to_ascii_lowercase().contains(word))
-        };
-        if is_secret(&self.name) || self.kind.is_empty() {
-            return Vec::new();
-        }
-        let name = plain(&self.name);
-        let of_kind: Vec<&(String, String, String)> = row
-            .map(|row| &row.values)
-            .into_iter()
-            .flatten()
-            .filter(|(column, kind, _)| *kind == self.kind && !is_secret(column))
-            .collect();
-        let mut texts: Vec<&str> = Vec::new();
-        let same_name = of_kind.iter().filter(|(column, ..)| plain(column) == name);
-        texts.extend(same_name.map(|(_, _, value)| value.as_str()));
-        let is_id = [UUID, "text", "int"].contains(&self.kind.as_str());
-        texts.extend(user.filter(|user| is_id && self.may_be(user)));
-        texts.extend(of_kind.iter().map(|(_, _, value)| value.as_str()));
-        let mut values: Vec<Value> = Vec::new();
-        for text in texts {
-            if !values.iter().any(|known| known.text == text) {
-                values.push(Value { text: text.to_owned(), unused: self.unused() });
-            }
-        }
-        if let (true, Some(text)) = (values.is_empty(), self.usual()) {
-            values.push(Value { text: text.to_owned(), unused: None });
-        }
-        values
-    }
-
-    /// Whether the argument can hold a user's id.
-    fn may_be(&self, user: &str) -> bool {
-        match self.kind.as_str() {
-            UUID => user.len() == 36,
-            "int" => user.parse::<i64>().is_ok(),
-            _ => true,
-        }
-    }
-
-    /// A value that no row has.
-    fn unused(&self) -> Option<String> {
-        match self.kind.as_str() {
-            UUID | "text" => Some(new_uuid().to_string()),
-            "int" => Some(i16::MIN.to_string()),
-            _ => None,
-        }
-    }
-
-    /// A value that restricts little, for an argument that stands for no row: a limit, an interval
-    /// of time, a search.
-    fn usual(&self) -> Option<&'static str> {
-        let starts = ["since", "from", "start", "after", "begin", "offset"];
-        let is_start = starts.iter().any(|word| self.name.to_ascii_lowercase().contains(word));
-        match self.kind.as_str() {
-            "int" if is_start => Some("0"),
-            "int" => Some("100"),
-            "text" => Some(""),
-            // The oids of boolean, date, timestamp and timestamptz.
-            "16" => Some("true"),
-            "1082" | "1114" | "1184" if is_start => Some("-infinity"),
-            "1082" | "1114" | "1184" => Some("infinity"),
-            _ => None,
-        }
     }
 }

@@ -91,7 +91,7 @@ fn apply(finding: &mut Finding, function: &Callable, outcome: Outcome) {
                 Shape::Rows => (Severity::Critical, "gets rows of other users"),
             };
             let severity = match audience {
-                Audience::Session | Audience::EveryUser => worst.max(Severity::High),
+                Audience::EveryUser | Audience::Session => worst.max(Severity::High),
                 Audience::Anonymous | Audience::AnyAccount => worst,
             };
             // The rule's own advice stays.
@@ -145,9 +145,11 @@ impl Calls<'_> {
         let mut public_evidence = None;
         let mut open_evidence = None;
         for call in &calls {
-            for (stranger, audience) in self.strangers(function) {
+            for stranger in self.strangers(function) {
                 match self.judge(function, call, &stranger) {
-                    Ok(Judgement::Gets(evidence)) => return Outcome::Leak(audience, evidence),
+                    Ok(Judgement::Gets(evidence)) => {
+                        return Outcome::Leak(stranger.audience, evidence);
+                    }
                     Ok(Judgement::Public(evidence)) => public_evidence = Some(evidence),
                     Ok(Judgement::Open(evidence)) => open_evidence = Some(evidence),
                     Ok(Judgement::Nothing) => {}
@@ -177,23 +179,23 @@ impl Calls<'_> {
     }
 
     /// Identities that own no row, the widest audience first.
-    fn strangers(&self, function: &Callable) -> Vec<(Identity, Audience)> {
-        let mut strangers = Vec::new();
-        for (role, _) in self.callers(function).filter(|(role, _)| role.is_anonymous) {
-            strangers.push((self.application.without_claims(role), Audience::Anonymous));
-            strangers.push((self.application.anon_key(role), Audience::Anonymous));
-        }
-        for (role, _) in self.callers(function).filter(|(role, _)| !role.is_anonymous) {
-            strangers.push((self.application.new_account(role), Audience::AnyAccount));
-        }
-        strangers
+    fn strangers(&self, function: &Callable) -> Vec<Identity> {
+        let application = self.application;
+        let (anonymous, users): (Vec<&Role>, Vec<&Role>) =
+            self.callers(function).partition(|role| role.is_anonymous);
+        let without_user = |role| [application.without_claims(role), application.anon_key(role)];
+        let new = |role| [application.new_account(role), application.second_factor(role)];
+        anonymous
+            .into_iter()
+            .flat_map(without_user)
+            .chain(users.into_iter().flat_map(new))
+            .collect()
     }
 
-    fn callers<'b>(&'b self, function: &'b Callable) -> impl Iterator<Item = (&'b Role, usize)> {
-        let roles = self.application.roles.iter().enumerate();
-        roles
-            .filter(|(place, _)| function.is_callable.get(*place).copied().unwrap_or(false))
-            .map(|(place, role)| (role, place))
+    /// The client roles that may call a function.
+    fn callers<'b>(&'b self, function: &'b Callable) -> impl Iterator<Item = &'b Role> {
+        let roles = self.application.roles.iter().zip(&function.is_callable);
+        roles.filter(|(role, is_callable)| role.is_client && **is_callable).map(|(role, _)| role)
     }
 
     /// What one identity without a right to the data gets by a call.
@@ -249,9 +251,7 @@ impl Calls<'_> {
         call: &Call,
     ) -> Result<Option<Judgement>, String> {
         let Some(user) = &call.user else { return Ok(None) };
-        let Some(role) =
-            self.callers(function).map(|(role, _)| role.clone()).find(|role| !role.is_anonymous)
-        else {
+        let Some(role) = self.callers(function).find(|role| !role.is_anonymous).cloned() else {
             return Ok(None);
         };
         let owner = self.accounts.identity(self.application, &role, user);
@@ -304,7 +304,7 @@ impl Calls<'_> {
         if self.rows_readable(&table.name, Some((row.place, &row.ctid)), None, who) > 0 {
             return true;
         }
-        let user = call.user.as_ref().filter(|user| call.values.contains(user));
+        let user = call.user.as_ref().filter(|user| names(&call.values, user));
         match (&table.owner, user) {
             (Some(owner), Some(user)) => {
                 self.rows_readable(&table.name, None, Some((owner, user)), who) >= results
@@ -357,8 +357,7 @@ impl Calls<'_> {
         let accounts: Vec<String> = match about {
             Some(user) => vec![user.clone()],
             None => {
-                let is_other =
-                    |id: &&String| Some(*id) != who.user.as_ref() && !values.contains(id);
+                let is_other = |id: &&String| Some(*id) != who.user.as_ref() && !names(values, id);
                 self.accounts.known().filter(is_other).cloned().collect()
             }
         };
@@ -379,6 +378,11 @@ impl Calls<'_> {
             Err(stopped) => Err(format!("called: {stopped}")),
         }
     }
+}
+
+/// Whether an argument is this id, or an array of it.
+fn names(values: &[String], id: &str) -> bool {
+    values.iter().any(|value| value.contains(id))
 }
 
 /// What an identity gets by a call.

@@ -1,5 +1,6 @@
 //! Decides for each identity and table which foreign rows a command reaches.
 
+pub mod argument;
 pub mod attribution;
 pub mod callable;
 pub mod candidate_rows;
