@@ -13,7 +13,19 @@ candidates AS (
     JOIN pg_roles AS o ON o.oid = p.proowner
         AND NOT (p.pronamespace = ANY ($6) AND o.rolname ~ '^supabase_\w*admin$')
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
-        AND has_schema_privilege(r.oid, n.oid, 'USAGE')
+        AND (
+            has_schema_privilege(r.oid, n.oid, 'USAGE')
+                -- A view names the function by its oid, without USAGE on the schema.
+                OR EXISTS (
+                    SELECT FROM pg_depend AS d
+                    JOIN pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1'
+                    JOIN pg_class AS v ON v.oid = w.ev_class
+                    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_proc'::regclass
+                        AND d.refobjid = p.oid
+                        AND has_any_column_privilege(r.oid, v.oid, 'SELECT')
+                        AND has_schema_privilege(r.oid, v.relnamespace, 'USAGE')
+                )
+        )
     WHERE p.prosecdef AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')
         AND n.nspname !~ '^pg_(toast|temp)'
@@ -152,7 +164,15 @@ admitting_policies AS (
     WHERE p.polpermissive AND p.polcmd IN ('r', 'w', 'd', '*')
         AND CASE
             WHEN f.uses_session_user
-                THEN (position(quote_literal(o.rolname) IN f.expression) > 0)
+                THEN EXISTS (
+                    SELECT FROM pg_roles AS x
+                    WHERE position(quote_literal(x.rolname) IN f.expression) > 0
+                        AND CASE
+                            WHEN f.expression ~ 'pg_has_role'
+                                THEN pg_has_role(o.oid, x.oid, 'USAGE')
+                            ELSE x.oid = o.oid
+                        END
+                )
                     <> (f.expression ~ '\m(CURRENT_USER|CURRENT_ROLE|USER)\)?(::\w+)?\)? <> ')
             ELSE NOT EXISTS (
                 SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid)

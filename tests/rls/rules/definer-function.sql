@@ -115,6 +115,21 @@ CREATE FUNCTION bad.as_current_user() RETURNS SETOF bad.orders LANGUAGE sql SECU
     AS $$ SELECT * FROM bad.orders $$;
 ALTER FUNCTION bad.as_current_user() OWNER TO app_owner;
 COMMENT ON FUNCTION bad.as_current_user IS 'leak HIGH: a policy that names the owner';
+CREATE ROLE staff NOLOGIN;
+GRANT staff TO app_owner;
+CREATE TABLE bad.returns (id int, user_id uuid);
+ALTER TABLE bad.returns ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON bad.returns TO app_owner;
+CREATE POLICY staff ON bad.returns USING (pg_has_role(current_user, 'staff', 'MEMBER'));
+CREATE FUNCTION bad.as_member() RETURNS SETOF bad.returns LANGUAGE sql SECURITY DEFINER
+    AS $$ SELECT * FROM bad.returns $$;
+ALTER FUNCTION bad.as_member() OWNER TO app_owner;
+COMMENT ON FUNCTION bad.as_member IS 'leak HIGH: a policy that names a role of the owner';
+CREATE FUNCTION private.behind_a_view() RETURNS SETOF bad.accounts LANGUAGE sql SECURITY DEFINER
+    AS $$ SELECT * FROM bad.accounts $$;
+CREATE VIEW bad.listing AS SELECT * FROM private.behind_a_view();
+GRANT SELECT ON bad.listing TO authenticated;
+COMMENT ON FUNCTION private.behind_a_view IS 'leak MEDIUM: a view calls it for clients';
 -- The policy for the owner checks the identity, names another role, or a restrictive policy checks
 -- it. The owner has no privilege on the table.
 CREATE TABLE private.bills (id int, user_id uuid, clerk text);
