@@ -28,11 +28,12 @@ column_names AS MATERIALIZED (
 secret_names AS MATERIALIZED (
     SELECT n.attname
     FROM column_names AS n
-    WHERE replace(lower(n.attname), '-', '_') ~ (
+    WHERE replace(lower(regexp_replace(n.attname, '([a-z0-9])([A-Z])', '\1_\2', 'g')), '-', '_') ~ (
         '(^|_)(pass(word|wd|phrase|code)?|pwd|pin_?code|secret(_key)?|(private|api|service|auth'
         '|session|ssh|pgp|gpg|licen[cs]e|activation)_?key|apikey'
             || '|((access|refresh|session|bearer|oauth|auth|id|reset|invite|verification|recovery'
-               '|confirmation)_)?token|jwt|otp|totp|(otp|totp|mfa|two_factor|2fa|session)_(secret'
+               '|confirmation)_)?token|credentials?|(invite|invitation|join|login|sign_?in|magic'
+               '|reset)_(code|link)|jwt|otp|totp|(otp|totp|mfa|two_factor|2fa|session)_(secret'
                '|code)|(recovery|backup|auth|verification)_codes?'
             || '|ssn|social_security(_number)?|national_id|passport(_(number|id|no))?|tax_id'
                '|drivers?_licen[cs]e|credit_card|card_number|cv[vcn]|iban|bank_account|(account'
@@ -92,7 +93,7 @@ found AS (
 )
 SELECT
     CASE WHEN f.rank < 3 AND f.relnamespace = ANY ($5) THEN 'HIGH' ELSE 'LOW' END AS severity,
-    CASE WHEN f.rank < 3 THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
+    CASE WHEN f.rank = 3 THEN 'SUSPECTED' ELSE 'PROVED' END AS confidence,
     'table ' || f.oid::regclass AS object, 'pg_class'::regclass::oid AS classid, f.oid AS objid,
     f.oid AS relation,
     CASE f.rank

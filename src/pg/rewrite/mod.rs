@@ -6,6 +6,7 @@ pub mod claims;
 pub mod clock;
 pub(crate) mod list;
 pub(crate) mod mutate;
+pub mod null_tests;
 pub mod policy_expr;
 pub mod qual;
 pub mod redact;

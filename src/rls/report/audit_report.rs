@@ -1,5 +1,6 @@
 //! An audit with its findings and acceptances.
 
+use super::open_secrets;
 use crate::rls::audit::Audit;
 use crate::rls::engine::self_test;
 use crate::rls::error::RlsError;
@@ -61,6 +62,7 @@ impl Report {
             });
         }
         findings.extend(rules::findings(&audit.application));
+        open_secrets::raise(&mut findings, &audit);
         audit.add_undeparsed(&mut findings);
         model::sort(&mut findings);
         let accepted = store::acceptances()?;

@@ -3,6 +3,7 @@
 pub mod audit_report;
 pub mod checklist;
 pub mod day1_report;
+pub mod open_secrets;
 pub mod ownership;
 pub mod remediation;
 pub mod summary;

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod clause;
 pub mod function_bodies;
 pub mod identity;
+pub mod null_tests;
 pub mod owner_column;
 pub mod owner_names;
 pub mod owners;

@@ -4,6 +4,7 @@ use super::application::Application;
 pub use super::clause::{Analysis, ClauseFacts};
 use super::function_bodies::add_function_bodies;
 use super::identity::Identity;
+use super::null_tests::fold_null_tests;
 use super::owner_column::OwnerColumn;
 use super::owners::owner_columns;
 use crate::pg::backend_local::BackendLocal;
@@ -196,6 +197,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
     for clauses in found.chunks_mut(BATCH_SIZE) {
         analyse(clauses, client.as_ref(), &identity);
     }
+    fold_null_tests(&mut found, application);
     add_function_bodies(&mut found, application);
     found.into()
 }
