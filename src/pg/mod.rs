@@ -26,7 +26,10 @@
 //! | `storage/block_scan.rs` | `FirstNormalTransactionId` | `access/transam.h` | no |
 //! | `storage/brin.rs` | layout of BRIN pages and tuples | `access/brin_page.h` | no |
 //! | `storage/direct_insert.rs` | oid of `now()`, node text of `FuncExpr` | `pg_proc.dat` | no |
-//! | `rewrite/qual.rs` | `expression_tree_mutator` | `nodes/nodeFuncs.h` | other name from 16 on |
+//! | `rewrite/mutate.rs` | the tree mutators | `nodes/nodeFuncs.h` | other names from 16 on |
+//! | `rewrite/function_body.rs` | `prepare_sql_fn_parse_info` | `executor/functions.h` | no |
+//! | `rewrite/function_body.rs` | `sql_fn_parser_setup` | same | no |
+//! | `rewrite/function_body.rs` | `setRuleCheckAsUser` | `rewrite/rewriteDefine.h` | no |
 //! | `rewrite/row_security.rs` | `datumCopy` | `utils/datum.h` | no |
 //!
 //! `flags/evaluate.rs` copies nothing: its `Pg_finfo_record` is pgrx's.

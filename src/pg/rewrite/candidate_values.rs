@@ -390,7 +390,7 @@ impl Column {
 ///
 /// # Safety
 /// The expression must be valid.
-unsafe fn evaluated(node: *mut pg_sys::Node) -> Result<Vec<pg_sys::Datum>, Undecidable> {
+pub(crate) unsafe fn evaluated(node: *mut pg_sys::Node) -> Result<Vec<pg_sys::Datum>, Undecidable> {
     // SAFETY: as the caller vouches; a copy replaces the only column of the statement.
     unsafe {
         if is_a(node, NodeTag::T_Const) {

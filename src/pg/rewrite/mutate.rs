@@ -6,7 +6,7 @@ use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::ffi::c_void;
 
-copied_for!("pg15" "pg16" "pg17" "pg18": "expression_tree_mutator of nodes/nodeFuncs.h");
+copied_for!("pg15" "pg16" "pg17" "pg18": "the tree mutators of nodes/nodeFuncs.h");
 
 // pgrx declares the callback without arguments for 15; from 16 on the symbol has another name.
 unsafe extern "C-unwind" {
@@ -16,6 +16,13 @@ unsafe extern "C-unwind" {
         mutator: Mutator,
         context: *mut c_void,
     ) -> *mut pg_sys::Node;
+    #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_mutator_impl")]
+    fn query_tree_mutator(
+        query: *mut pg_sys::Query,
+        mutator: Mutator,
+        context: *mut c_void,
+        flags: std::ffi::c_int,
+    ) -> *mut pg_sys::Query;
 }
 
 /// # Safety
@@ -63,6 +70,19 @@ pub(crate) unsafe fn mutate(
     unsafe {
         pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_mutator(node, mutator, context))
     }
+}
+
+/// The server's query_tree_mutator() within a guard, as [`mutate`]. The result is a copy.
+///
+/// # Safety
+/// The query must be valid, and the context the mutator's.
+pub(crate) unsafe fn mutate_query(
+    query: *mut pg_sys::Query,
+    mutator: Mutator,
+    context: *mut c_void,
+) -> *mut pg_sys::Query {
+    // SAFETY: as the caller vouches.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| query_tree_mutator(query, mutator, context, 0)) }
 }
 
 /// The result expression of a scalar sub-query that has no FROM and no outer references.

@@ -82,6 +82,18 @@ impl Qual {
         unsafe { Self(pg_sys::list_concat_copy(self.0, other.0)) }
     }
 
+    /// The qual of the rows that do not satisfy this one: for them it is false or NULL.
+    pub fn is_not_true(self) -> Self {
+        // SAFETY: a new node of this tag around a copy.
+        unsafe {
+            let test = new_node::<pg_sys::BooleanTest>(NodeTag::T_BooleanTest);
+            (*test).arg = pg_sys::make_ands_explicit(copy(self.0));
+            (*test).booltesttype = pg_sys::BoolTestType::IS_NOT_TRUE;
+            (*test).location = -1;
+            Self::one(test.cast())
+        }
+    }
+
     /// The ANDed conditions, each as a qual.
     pub fn terms(self) -> Vec<Self> {
         // SAFETY: a list of expressions.
