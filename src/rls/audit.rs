@@ -4,6 +4,7 @@ use super::engine::cell::{Cell, worst_cells};
 use super::engine::examination::Examination;
 use super::engine::examine::{FUTURE_ROW, add_remaining_cells, cells_without_claims};
 use super::engine::reach_probe;
+use super::engine::trusted_tables::{Search, Trusts};
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
 use super::report::{ownership, remediation};
 use super::target::accounts::AccountPool;
@@ -33,6 +34,11 @@ pub struct Audit {
     pub facts: Rc<[ClauseFacts]>,
     /// Its tables, each with its verdicts.
     pub tables: Vec<(Table, Vec<Cell>)>,
+    /// Tables that policies trust and that users write; empty before [`Audit::find_trusts`].
+    pub trusts: Trusts,
+    accounts: AccountPool,
+    /// When the time of the audit is used up.
+    end: Instant,
 }
 
 impl Audit {
@@ -60,13 +66,16 @@ impl Audit {
             policies,
             facts,
             tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
+            trusts: Trusts::default(),
+            accounts: AccountPool::default(),
+            end: Instant::now() + Duration::from_millis(settings::audit_time()),
         })
     }
 
     /// Audits all tables that client roles reach, or one.
     pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
-        let end = Instant::now() + Duration::from_millis(settings::audit_time());
         let mut audit = Self::prepare(only)?;
+        let end = audit.end;
         let mut accounts = AccountPool::find(&audit.application)?;
         let in_time = |table: &Table| match Instant::now() < end {
             true => Ok(()),
@@ -75,7 +84,7 @@ impl Audit {
                 reason: "crewsnow_ops.audit_time is used up".to_owned(),
             }),
         };
-        let Self { application, policies, facts, tables } = &mut audit;
+        let Self { application, policies, facts, tables, .. } = &mut audit;
         // Sample owners of each table; `None` if its audit ends after requests without claims.
         let mut owners: Vec<Option<Vec<String>>> = Vec::new();
         for (table, cells) in tables.iter_mut() {
@@ -123,7 +132,26 @@ impl Audit {
             doubt(cells, policies, facts, (application, &untried));
             doubt_unanalysed(cells, policies, facts);
         }
+        audit.accounts = accounts;
         Ok(audit)
+    }
+
+    /// Tries whether users write rows by which policies decide, and put rows into teams of others.
+    pub fn find_trusts(&mut self) {
+        let Self { application, facts, tables, accounts, end, .. } = self;
+        let known_leaks = tables.iter().enumerate().flat_map(|(place, (_, cells))| {
+            cells
+                .iter()
+                .filter(|cell| matches!(cell.verdict, Verdict::Leak(..)))
+                .map(move |cell| (place, reach_probe::command(cell.reach)))
+        });
+        let search = Search {
+            known_leaks: known_leaks.collect(),
+            tables: tables.iter().map(|(table, _)| table).collect(),
+            application,
+            facts,
+        };
+        self.trusts = search.run(accounts, &|| Instant::now() < *end);
     }
 
     /// The findings that follow from the verdicts.

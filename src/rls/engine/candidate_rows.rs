@@ -18,6 +18,7 @@ use crate::pg::xact::subtransaction::isolated;
 use crate::rls::model::{Reach, Verdict};
 use crate::rls::target::application::unused_id_of_type;
 use crate::rls::target::owner_column::OwnerColumn;
+use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
 /// Most existing rows that are changed, or that values are copied from.
@@ -139,6 +140,16 @@ pub fn can_write(
 ) -> Result<bool, Undecidable> {
     let search = CandidateSearch { probe, command: command(reach) };
     Ok(matches!(search.find(reach, effective, victims)?, Candidate::Passes(_)))
+}
+
+/// Searches for a new row with these columns that satisfies a check.
+pub(crate) fn find_insert(
+    probe: &Probe<'_>,
+    check: Qual,
+    chosen: &[(i16, pg_sys::Oid, pg_sys::Datum)],
+) -> Result<Candidate, Undecidable> {
+    let search = CandidateSearch { probe, command: Command::Insert };
+    search.first_passing(check, &[chosen.to_vec()], &[])
 }
 
 /// Quoted column names, separated by commas.

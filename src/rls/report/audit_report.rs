@@ -1,6 +1,7 @@
 //! An audit with its findings and acceptances.
 
 use super::open_secrets;
+use super::trusts;
 use crate::rls::audit::Audit;
 use crate::rls::engine::self_test;
 use crate::rls::error::RlsError;
@@ -26,9 +27,11 @@ pub struct Report {
 impl Report {
     /// Runs the audit.
     pub fn make() -> Result<Self, RlsError> {
-        let audit = Audit::run(None)?;
+        let mut audit = Audit::run(None)?;
         let _facts = policy::cache_facts(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
+        audit.find_trusts();
+        findings.extend(trusts::findings(&audit));
         // If the audit misjudges its own self-test tables, its other verdicts cannot be trusted.
         if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(

@@ -1,7 +1,9 @@
 //! The audit as the checklist of the runbook.
 
 use super::audit_report::{OPEN, Report, accepted_text, is_of_matrix};
+use super::trusts;
 use crate::rls::engine::cell::Cell;
+use crate::rls::engine::reach_probe::command;
 use crate::rls::model::{Confidence, Finding, Reach, Severity, Verdict};
 use crate::rls::store::Acceptance;
 use crate::rls::target::policy::Policy;
@@ -125,6 +127,11 @@ impl Report {
         if let (Some(why), "SECURE") = (unknown, row.status) {
             (row.status, row.recommendation) = ("NEEDS_REVIEW", why);
         }
+        if let (Some((status, why)), "SECURE" | "NEEDS_REVIEW") =
+            (doubt(self, table, reaches), row.status)
+        {
+            (row.status, row.recommendation) = (status, why);
+        }
         row
     }
 
@@ -186,6 +193,39 @@ impl Report {
 /// The statement that enables row-level security.
 fn enable_rls(table: &Table) -> String {
     format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.named.name)
+}
+
+/// The status of a table's requirement where users write the rows that decide about it: a table
+/// that trusts them, for the commands that they open, or the trusted table itself.
+fn doubt(report: &Report, table: &Table, reaches: &[Reach]) -> Option<(&'static str, String)> {
+    let audit = &report.audit;
+    let is_table = |place: usize| audit.tables[place].0.oid() == table.oid();
+    let open = |rule: &str, about: usize| {
+        let relation = Some(audit.tables[about].0.oid().to_u32());
+        report.open().find(|finding| {
+            finding.rule == rule
+                && finding.relation == relation
+                && finding.severity <= Severity::High
+        })
+    };
+    let written = audit.trusts.self_written.iter().filter_map(|of| {
+        let is_opened = of.opened.iter().any(|(place, opened)| {
+            is_table(*place) && reaches.iter().any(|reach| command(*reach) == *opened)
+        });
+        let is_written = is_table(of.members) && !reaches.contains(&Reach::Read);
+        let is_concerned = is_opened || is_written;
+        open(trusts::SELF_WRITTEN, of.members).filter(|_| is_concerned)
+    });
+    let crossed = audit.trusts.foreign_teams.iter().filter_map(|of| {
+        let is_concerned = is_table(of.table) && !reaches.contains(&Reach::Read);
+        open(trusts::FOREIGN_TEAM, of.table).filter(|_| is_concerned)
+    });
+    let finding = written.chain(crossed).next()?;
+    let status = match finding.confidence {
+        Confidence::Suspected => "NEEDS_REVIEW",
+        _ => "VULNERABLE",
+    };
+    Some((status, format!("{}: {}", finding.key(), finding.detail)))
 }
 
 /// The recommendation for a finding without remediation.

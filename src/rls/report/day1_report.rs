@@ -122,6 +122,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "weak-identity",
             "immutable-session-function",
             "policy-trusts-open-table",
+            "self-written-membership",
+            "foreign-team-rows",
             "null-discriminator",
             "scalar-membership",
             "self-compared-column",

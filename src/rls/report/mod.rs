@@ -6,4 +6,6 @@ pub mod day1_report;
 pub mod open_secrets;
 pub mod ownership;
 pub mod remediation;
+
 pub mod summary;
+pub mod trusts;

@@ -17,4 +17,5 @@ pub mod policy;
 pub mod requests;
 pub mod roles;
 pub mod table;
+pub mod table_shape;
 pub mod teams;
