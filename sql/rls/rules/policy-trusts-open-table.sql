@@ -1,6 +1,6 @@
--- Policy that reads another table to decide on access is as strong as that table. Where client
--- roles can write the columns it reads (a membership, a role), they grant themselves access. Covers
--- tables in sub-queries, and tables that functions of the policy name.
+-- Policy that reads another table to decide on access is as strong as that table. Reports tables
+-- that client roles write without any condition. Conditions that leave a way are found by trying:
+-- rule self-written-membership. Covers sub-queries, and tables that functions of the policy name.
 WITH
 facts AS MATERIALIZED (
     SELECT *
@@ -79,38 +79,29 @@ writable_columns AS (
 ),
 open_writes AS (
     SELECT y.policy, y.relation, y.function, y.client, y.command, NULL::name AS by_policy,
-        y.columns, true AS is_proved
+        y.columns
     FROM writable_columns AS y
     JOIN pg_class AS c ON c.oid = y.relation
     WHERE NOT c.relrowsecurity
     UNION ALL
-    SELECT y.policy, y.relation, y.function, y.client, y.command, w.polname, u.columns,
-        f.constant = 'true' AND y.function IS NULL
+    SELECT y.policy, y.relation, y.function, y.client, y.command, w.polname, y.columns
     FROM writable_columns AS y
     JOIN pg_class AS c ON c.oid = y.relation AND c.relrowsecurity
     JOIN policies AS w ON w.polrelid = y.relation AND w.polpermissive AND y.client = ANY (w.clients)
         AND w.polcmd IN ('*', CASE y.command WHEN 'INSERT' THEN 'a' ELSE 'w' END::"char")
     JOIN LATERAL (
-        SELECT f.constant, f.columns
+        SELECT f.constant
         FROM facts AS f
         WHERE f.policy = w.oid
         -- 'check' sorts before 'using'.
         ORDER BY f.clause
         LIMIT 1
-    ) AS f ON f.constant IS DISTINCT FROM 'false'
-        AND f.constant IS DISTINCT FROM 'null'
-    CROSS JOIN LATERAL (
-        SELECT array_agg(x.attnum) AS columns
-        FROM unnest(y.columns) AS x (attnum)
-        WHERE x.attnum <> ALL (f.columns)
-            AND NOT EXISTS (
-                SELECT FROM policies AS s
-                JOIN facts AS g ON g.policy = s.oid
-                WHERE s.polrelid = y.relation AND NOT s.polpermissive AND y.client = ANY (s.clients)
-                    AND x.attnum = ANY (g.columns)
-            )
-    ) AS u
-    WHERE u.columns IS NOT NULL
+    ) AS f ON f.constant = 'true'
+    WHERE y.function IS NULL
+        AND NOT EXISTS (
+            SELECT FROM policies AS s
+            WHERE s.polrelid = y.relation AND NOT s.polpermissive AND y.client = ANY (s.clients)
+        )
 ),
 -- Tables without row-level security that client roles can read but not write.
 open_reads AS (
@@ -131,7 +122,12 @@ open_reads AS (
         AND NOT EXISTS (SELECT FROM open_writes AS o WHERE o.policy = k.policy)
 ),
 found AS (
-    SELECT o.policy, CASE WHEN bool_or(o.is_proved) THEN 1 ELSE 2 END AS rank,
+    SELECT o.policy, 1 AS rank,
+        bool_or(EXISTS (
+            SELECT FROM policies AS w
+            WHERE w.polrelid = o.relation AND w.polpermissive AND o.client = ANY (w.clients)
+                AND w.polcmd IN ('*', CASE o.command WHEN 'INSERT' THEN 'a' ELSE 'w' END::"char")
+        )) AS is_used,
         string_agg(DISTINCT o.relation::regclass::text, ', ') AS tables,
         string_agg(
             DISTINCT format(
@@ -148,7 +144,7 @@ found AS (
     FROM open_writes AS o
     GROUP BY o.policy
     UNION ALL
-    SELECT r.policy, 3, string_agg(DISTINCT r.relation::regclass::text, ', '),
+    SELECT r.policy, 3, false, string_agg(DISTINCT r.relation::regclass::text, ', '),
         string_agg(
             DISTINCT r.relation::regclass::text
                 || ': client roles have SELECT, row-level security is off',
@@ -159,8 +155,7 @@ found AS (
 SELECT
     CASE
         WHEN f.rank = 3 OR NOT c.relrowsecurity THEN 'LOW'
-        WHEN f.rank = 1 THEN 'CRITICAL'
-        ELSE 'HIGH'
+        ELSE 'CRITICAL'
     END AS severity,
     CASE WHEN f.rank = 1 THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
     format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS object,
@@ -168,14 +163,17 @@ SELECT
     CASE
         WHEN f.rank < 3 THEN format(
             'The policy reads %s, where client roles can write the columns it decides by: they can '
-            'grant themselves access.', f.tables)
+            'grant themselves access.%s', f.tables,
+            -- A policy for writing shows that clients use it: revoking would stop them.
+            CASE WHEN f.is_used THEN ' Clients write it by policy: let that policy ask somebody '
+                'else than the writer.' ELSE '' END)
         ELSE format(
             'The policy reads %s, which has no row-level security: client roles can read the data '
             'it decides by.', f.tables)
     END AS detail,
     f.evidence,
     CASE
-        WHEN f.rank < 3 THEN (
+        WHEN f.rank < 3 AND NOT f.is_used THEN (
             SELECT string_agg(
                 CASE
                     WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN
