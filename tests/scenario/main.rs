@@ -24,6 +24,7 @@ mod rls_demo;
 mod rls_doubts;
 mod rls_hostile;
 mod rls_identities;
+mod rls_members;
 mod rls_owner_kinds;
 mod rls_places;
 mod rls_secrets;

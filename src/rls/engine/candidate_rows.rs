@@ -149,7 +149,11 @@ pub(crate) fn find_insert(
     chosen: &[(i16, pg_sys::Oid, pg_sys::Datum)],
 ) -> Result<Candidate, Undecidable> {
     let search = CandidateSearch { probe, command: Command::Insert };
-    search.first_passing(check, &[chosen.to_vec()], &[])
+    match probe.cache.fold(check.with_choices(chosen).ok_or(Undecidable::WholeRow)?) {
+        ConstFolded::True => Ok(Candidate::Passes(Vec::new())),
+        ConstFolded::False => Ok(Candidate::NonePasses),
+        ConstFolded::Residual(check) => search.passing(check, &[]),
+    }
 }
 
 /// Quoted column names, separated by commas.

@@ -7,24 +7,22 @@ CREATE POLICY "Members ""read""" ON bad.docs FOR SELECT TO authenticated
     USING (EXISTS (SELECT FROM bad.members AS m WHERE m.team_id = docs.team_id
         AND m.user_id = auth.uid()));
 COMMENT ON POLICY "Members ""read""" ON bad.docs IS 'leak CRITICAL';
--- The policy checks the user but not the team, so each user can join every team.
+-- A policy admits every row. Clients use it, so that no statement revokes it.
 CREATE TABLE bad.teams (team_id int, user_id uuid);
 ALTER TABLE bad.teams ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT ON bad.teams TO authenticated;
-CREATE POLICY own ON bad.teams FOR ALL TO authenticated USING (user_id = auth.uid());
+CREATE POLICY anybody ON bad.teams FOR ALL TO authenticated USING (true);
 CREATE POLICY by_team ON bad.docs FOR UPDATE TO authenticated
     USING (team_id IN (SELECT t.team_id FROM bad.teams AS t WHERE t.user_id = auth.uid()));
-COMMENT ON POLICY by_team ON bad.docs IS 'leak HIGH: client roles choose the team';
--- Users may change their own profile, including the role in it.
+COMMENT ON POLICY by_team ON bad.docs IS 'leak CRITICAL: client roles choose the team';
+-- Client roles may write a table that only a function reads.
 CREATE TABLE bad.profiles (id uuid PRIMARY KEY, role text, bio text);
-ALTER TABLE bad.profiles ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, UPDATE ON bad.profiles TO authenticated;
-CREATE POLICY own ON bad.profiles FOR UPDATE TO authenticated USING (id = auth.uid());
 CREATE FUNCTION private.is_admin() RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT EXISTS (SELECT FROM bad.profiles WHERE id = auth.uid() AND role = 'admin')
 $$;
 CREATE POLICY admins ON bad.docs FOR DELETE TO authenticated USING (private.is_admin());
-COMMENT ON POLICY admins ON bad.docs IS 'leak HIGH: through a function';
+COMMENT ON POLICY admins ON bad.docs IS 'leak CRITICAL: through a function';
 CREATE TABLE bad.plans (user_id uuid, plan text);
 GRANT SELECT ON bad.plans TO authenticated;
 CREATE POLICY paying ON bad.docs FOR INSERT TO authenticated
@@ -50,11 +48,18 @@ CREATE POLICY own ON good.matches FOR INSERT TO authenticated
 CREATE POLICY ending ON good.matches FOR UPDATE TO authenticated USING (auth.uid() IN (a, b));
 CREATE POLICY by_match ON good.docs FOR SELECT TO authenticated
     USING (match_id IN (SELECT m.id FROM good.matches AS m WHERE auth.uid() IN (m.a, m.b)));
+-- Conditions of any kind are tried by the audit itself.
+CREATE TABLE good.joined (team_id int, user_id uuid);
+ALTER TABLE good.joined ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT ON good.joined TO authenticated;
+CREATE POLICY own ON good.joined FOR ALL TO authenticated USING (user_id = auth.uid());
+CREATE POLICY by_joined ON good.docs FOR INSERT TO authenticated
+    WITH CHECK (team_id IN (SELECT j.team_id FROM good.joined AS j WHERE j.user_id = auth.uid()));
 -- A restrictive policy limits the column.
 CREATE TABLE good.teams (team_id int, user_id uuid);
 ALTER TABLE good.teams ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT ON good.teams TO authenticated;
-CREATE POLICY own ON good.teams FOR ALL TO authenticated USING (user_id = auth.uid());
+CREATE POLICY own ON good.teams FOR ALL TO authenticated USING (true);
 CREATE POLICY no_choice ON good.teams AS RESTRICTIVE FOR INSERT TO authenticated
     WITH CHECK (team_id = 1);
 CREATE POLICY by_team ON good.docs FOR UPDATE TO authenticated
