@@ -257,6 +257,12 @@ pub fn base_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     }
 }
 
+/// Whether a type is an enum.
+pub fn is_enum(type_: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the type; a dropped type has typtype 0.
+    unsafe { pg_sys::get_typtype(type_) as u8 == pg_sys::TYPTYPE_ENUM }
+}
+
 /// Whether a type is in the category of strings.
 pub fn is_text(type_: pg_sys::Oid) -> bool {
     let (mut category, mut is_preferred) = (0, false);

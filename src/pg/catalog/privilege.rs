@@ -47,6 +47,31 @@ pub fn on_column(role: pg_sys::Oid, table: pg_sys::Oid, column: i16, command: Co
     }
 }
 
+/// Whether a role has SELECT on a relation or on one of its columns.
+pub fn may_select(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+    let mode = pg_sys::AclMode::from(pg_sys::ACL_SELECT);
+    // SAFETY: looks up access lists; raises for a dropped relation.
+    unsafe {
+        let any = pg_sys::AclMaskHow::ACLMASK_ANY;
+        let ok = pg_sys::AclResult::ACLCHECK_OK;
+        pg_sys::pg_class_aclcheck(relation, role, mode) == ok
+            || pg_sys::pg_attribute_aclcheck_all(relation, role, mode, any) == ok
+    }
+}
+
+/// Whether a role has EXECUTE on a function; raises for a dropped one.
+pub fn may_execute(role: pg_sys::Oid, function: pg_sys::Oid) -> bool {
+    let mode = pg_sys::AclMode::from(pg_sys::ACL_EXECUTE);
+    // SAFETY: looks up the access list of the function.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        let result = pg_sys::pg_proc_aclcheck(function, role, mode);
+        #[cfg(not(feature = "pg15"))]
+        let result = pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, role, mode);
+        result == pg_sys::AclResult::ACLCHECK_OK
+    }
+}
+
 /// Whether a role has USAGE on a schema; false for a dropped schema.
 pub fn may_use_schema(role: pg_sys::Oid, schema: pg_sys::Oid) -> bool {
     let mode = pg_sys::AclMode::from(pg_sys::ACL_USAGE);
@@ -90,6 +115,15 @@ pub fn is_exempt(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     unsafe {
         pg_sys::check_enable_rls(table, role, true)
             == pg_sys::CheckEnableRlsResult::RLS_NONE_ENV as i32
+    }
+}
+
+/// Whether row-level security applies to a role on a table.
+pub fn is_enforced(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the table and the role; with no_error, row_security = off raises nothing.
+    unsafe {
+        pg_sys::check_enable_rls(table, role, true)
+            == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
     }
 }
 

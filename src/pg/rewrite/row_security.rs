@@ -62,12 +62,22 @@ pub fn effective(command: Command, on: &RelationRef) -> Result<Effective, Undeci
         Command::Update => format!("UPDATE {name} SET {} = DEFAULT", quote_identifier(&on.column)),
         Command::Delete => format!("DELETE FROM {name}"),
     };
-    let query = analysed(&CString::new(sql).unwrap_or_default(), &Parameters::none())?;
+    effective_of(&CString::new(sql).unwrap_or_default(), &Parameters::none(), on.table)
+}
+
+/// As [`effective`], for a given statement. A statement that reads columns of the table is also
+/// under the policies for SELECT.
+pub fn effective_of(
+    sql: &CStr,
+    parameters: &Parameters,
+    on: pg_sys::Oid,
+) -> Result<Effective, Undecidable> {
+    let query = analysed(sql, parameters)?;
     // SAFETY: the server made the query. If the table is missing in the range table, a rule
     // replaced the statement.
     unsafe {
         let (index, table) = table_of(query).ok_or(Undecidable::Rewritten)?;
-        if (*table).relid != on.table {
+        if (*table).relid != on {
             return Err(Undecidable::Rewritten);
         }
         let mut check: *mut pg_sys::List = std::ptr::null_mut();
@@ -256,7 +266,10 @@ pub(crate) unsafe fn run(
 }
 
 /// Parses, analyses and rewrites a statement, with the current user's row-level security.
-fn analysed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
+pub(crate) fn analysed(
+    sql: &CStr,
+    parameters: &Parameters,
+) -> Result<*mut pg_sys::Query, Undecidable> {
     let query = parsed(sql, parameters)?;
     // SAFETY: the server's own parse analysis made the query and took its locks.
     match unsafe { elements::<pg_sys::Query>(pg_sys::QueryRewrite(query)) }.as_slice() {
@@ -278,7 +291,10 @@ pub(crate) fn unsecured(
 
 /// Parses and analyses a statement. Names are resolved as the bootstrap superuser: USAGE on schemas
 /// is not under test, and no user code runs.
-fn parsed(sql: &CStr, parameters: &Parameters) -> Result<*mut pg_sys::Query, Undecidable> {
+pub(crate) fn parsed(
+    sql: &CStr,
+    parameters: &Parameters,
+) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
         // SAFETY: a NUL-terminated statement, and `count` types.
         unsafe {
