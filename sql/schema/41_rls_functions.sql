@@ -113,6 +113,21 @@ COMMENT ON FUNCTION crewsnow_ops.trace_row(regclass, jsonb) IS
     'back. Errors: 22004 NULL argument, 22023 the key matches no row or several that the caller '
     'may see, 42501 no SELECT on the columns of the key and of the owner, 42809 not a table.';
 
+CREATE FUNCTION crewsnow_ops.explain_denial(p_user uuid, p_relation regclass, p_key_or_row jsonb,
+    p_command text DEFAULT 'SELECT') RETURNS TABLE (
+    step integer, status text, cause text, object text, remediation text, explanation text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'explain_denial_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.explain_denial(uuid, regclass, jsonb, text) IS
+    'The reason why a user (NULL: an anonymous request) cannot SELECT, INSERT, UPDATE or DELETE a '
+    'row of a table or view. The steps are the server''s own checks in their order; the first row '
+    'DENIED is the cause. One row ALLOWED: every check passes. p_key_or_row holds the key of the '
+    'row, for INSERT the new row, for UPDATE the primary key and the new values. Values of the row '
+    'are shown only to callers who may read them. Read-only; fires no trigger. Errors: 22004 NULL '
+    'argument, 22023 unknown command, or a key or row that does not fit, 42809 not a table or '
+    'view.';
+
 COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
     'Stores an audit for rls_drift; the last hundred are kept. Returns its id. Error 25006 '
     'read-only.';
@@ -133,7 +148,9 @@ REVOKE ALL ON FUNCTION
         @extschema@.run_day1_database_security_audit(),
     crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass),
         crewsnow_ops.trace_access(uuid, uuid),
-    crewsnow_ops.trace_row(regclass, jsonb), crewsnow_ops.effective_rls(regclass, text, text),
+    crewsnow_ops.trace_row(regclass, jsonb),
+        crewsnow_ops.explain_denial(uuid, regclass, jsonb, text),
+        crewsnow_ops.effective_rls(regclass, text, text),
         crewsnow_ops.prove_remediation(text), crewsnow_ops.rls_drift(uuid),
         crewsnow_ops.record_rls_audit(),
     crewsnow_ops.accept_finding(text, text, timestamptz), crewsnow_ops.rls_policy_facts(),
@@ -157,5 +174,7 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rls_run_verdicts'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.trace_access(uuid, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.trace_row(regclass, jsonb)'),
+    ('operator', 'EXECUTE', 'FUNCTION',
+        'crewsnow_ops.explain_denial(uuid, regclass, jsonb, text)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.record_rls_audit()'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.accept_finding(text, text, timestamptz)');

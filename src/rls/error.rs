@@ -82,6 +82,28 @@ pub enum RlsError {
         /// The caller's role, quoted.
         role: String,
     },
+    /// SQLSTATE 22023
+    #[error("p_key_or_row does not fit: {reason}")]
+    InvalidKeyOrRow {
+        /// The defect.
+        reason: String,
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 22023
+    #[error("\"{command}\" is not a command on rows")]
+    UnknownCommand {
+        /// The given text.
+        command: String,
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 42809
+    #[error("p_relation is not a table or view")]
+    NotARelation {
+        /// A call that works.
+        example: &'static str,
+    },
     /// An error of the server's interface, with its own SQLSTATE.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -95,12 +117,14 @@ impl SqlError for RlsError {
             Self::NoReason { .. }
             | Self::InvalidExpiry { .. }
             | Self::SameUser { .. }
-            | Self::InvalidRowKey { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            | Self::InvalidRowKey { .. }
+            | Self::InvalidKeyOrRow { .. }
+            | Self::UnknownCommand { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => {
                 Code::ERRCODE_UNDEFINED_OBJECT
             }
             Self::NotAUserId { .. } => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
-            Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
+            Self::NotATable { .. } | Self::NotARelation { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::MayNotSelect { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Server(error) => error.sqlstate(),
         }
@@ -137,6 +161,15 @@ impl SqlError for RlsError {
                  {}. crewsnow_ops.trace_access takes no privilege on tables.",
                 columns.join(", ")
             ),
+            Self::InvalidKeyOrRow { .. } => {
+                "SELECT, UPDATE and DELETE need a key that matches one row; INSERT needs the new \
+                 row. In UPDATE, members outside of the primary key are new values."
+                    .into()
+            }
+            Self::UnknownCommand { .. } => {
+                "The commands are SELECT, INSERT, UPDATE and DELETE.".into()
+            }
+            Self::NotARelation { .. } => "Only tables and views have rows.".into(),
             Self::Unreadable { .. } => return None,
             Self::Server(error) => return error.detail(),
         })
@@ -149,7 +182,10 @@ impl SqlError for RlsError {
             | Self::InvalidExpiry { example }
             | Self::SameUser { example }
             | Self::NotATable { example }
-            | Self::InvalidRowKey { example, .. } => (*example).into(),
+            | Self::InvalidRowKey { example, .. }
+            | Self::InvalidKeyOrRow { example, .. }
+            | Self::UnknownCommand { example, .. }
+            | Self::NotARelation { example } => (*example).into(),
             Self::UnknownFinding { .. } => {
                 "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into()
             }

@@ -22,12 +22,15 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 13] = [
+const PURE: [&str; 16] = [
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",
     "health/mask.rs",
     "readiness/pure",
+    "rls/incident/denial/judgement.rs",
+    "rls/incident/denial/step.rs",
+    "rls/incident/denial/trigger_body.rs",
     "rls/model.rs",
     "suggest.rs",
     "telemetry/ingest/ondisk_jsonb.rs",

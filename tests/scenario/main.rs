@@ -21,6 +21,7 @@ mod replication;
 mod rls_crewsnow;
 mod rls_definer;
 mod rls_demo;
+mod rls_denial;
 mod rls_doubts;
 mod rls_hostile;
 mod rls_identities;

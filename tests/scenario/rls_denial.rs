@@ -1,0 +1,206 @@
+//! `explain_denial` names the cause of a denial. Real sessions confirm each: the statement is
+//! refused or touches no row, and works once the named cause is removed.
+
+use crate::rls_hostile::supabase;
+use harness::{Cluster, rows, run, sqlstate, value};
+use postgres::Client;
+
+/// The statement as the user of a case runs it, then rolled back: `refused`, or how many rows.
+fn outcome(client: &mut Client, who: &str, statement: &str) -> String {
+    let (role, claims) = match who {
+        "" => ("anon", r#"{"role": "anon"}"#.to_owned()),
+        who => (
+            "authenticated",
+            format!(
+                r#"{{"sub": "{who}", "role": "authenticated", "aal": "aal1",
+                "app_metadata": {{}}, "user_metadata": {{}}}}"#
+            ),
+        ),
+    };
+    run(client, &format!("SET LOCAL request.jwt.claims = '{claims}'; SET LOCAL ROLE {role}"));
+    match client.execute(statement, &[]) {
+        Ok(0) => "no row".to_owned(),
+        Ok(_) => "works".to_owned(),
+        Err(error) => match error.as_db_error() {
+            Some(error) => format!("refused with {}", error.code().code()),
+            None => panic!("{statement}: {error}"),
+        },
+    }
+}
+
+const EXPLAIN: &str = "SELECT e.status, e.cause, e.object, e.explanation
+    FROM private.denials AS d, crewsnow_ops.explain_denial(
+        d.who, d.relation::regclass, d.key_or_row, d.command) AS e
+    WHERE d.name = $1 ORDER BY e.step";
+
+fn explained(client: &mut Client, name: &str) -> Vec<[String; 4]> {
+    let found = client.query(EXPLAIN, &[&name]).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    found.iter().map(|row| [0, 1, 2, 3].map(|column| row.get(column))).collect()
+}
+
+#[test]
+fn each_planted_denial_gets_its_cause() {
+    let cluster = Cluster::start("rls_denial", "");
+    let mut a = supabase(&cluster, "denial");
+    run(&mut a, include_str!("rls_denial.sql"));
+    let cases = a
+        .query(
+            "SELECT name, coalesce(who::text, ''), statement, cure, cause, object, explanation
+             FROM private.denials ORDER BY name",
+            &[],
+        )
+        .expect("the cases");
+    assert!(cases.len() >= 35, "{}", cases.len());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let [name, who, statement, cure, cause, object, pattern] =
+            [0, 1, 2, 3, 4, 5, 6].map(|column| case.get::<_, String>(column));
+        run(&mut a, "BEGIN");
+        let before = outcome(&mut a, &who, &statement);
+        run(&mut a, "ROLLBACK");
+        if before == "works" {
+            wrong.push(format!("{name}: the statement is not denied"));
+        }
+        let steps = explained(&mut a, &name);
+        let first = steps.iter().find(|step| step[0] == "DENIED");
+        let is_named = first.is_some_and(|step| step[1] == cause && step[2] == object);
+        let is_explained = first.is_some_and(|step| {
+            let fits = a.query_one("SELECT $1::text LIKE $2", &[&step[3], &pattern]);
+            fits.expect("a comparison").get(0)
+        });
+        if !is_named || !is_explained {
+            wrong.push(format!("{name}: expected {cause} {object} {pattern}, got {steps:#?}"));
+        }
+        run(&mut a, &format!("BEGIN; {cure}"));
+        let steps = explained(&mut a, &name);
+        if steps[0][0] != "ALLOWED" || steps.iter().skip(1).any(|step| step[0] == "DENIED") {
+            wrong.push(format!("{name}: after the cure {steps:#?}"));
+        }
+        let after = outcome(&mut a, &who, &statement);
+        run(&mut a, "ROLLBACK");
+        if after != "works" {
+            wrong.push(format!("{name}: after the cure {after}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    remediations_are_grants_that_cure(&mut a);
+    allowed_commands_get_one_row(&mut a);
+    values_are_shown_only_to_callers_who_may_read_them(&cluster, &mut a);
+    arguments_that_do_not_fit_are_refused(&mut a);
+    nothing_is_written(&mut a);
+}
+
+/// A remediation is a GRANT that cures the denial; where it would open rows there is none.
+fn remediations_are_grants_that_cure(a: &mut Client) {
+    let printed = rows(
+        a,
+        "SELECT d.name, e.remediation FROM private.denials AS d, crewsnow_ops.explain_denial(
+            d.who, d.relation::regclass, d.key_or_row, d.command) AS e
+         WHERE e.remediation IS NOT NULL ORDER BY 1",
+    );
+    assert!(printed.len() >= 5, "{printed:#?}");
+    for line in printed {
+        let (name, grant) = line.split_once('|').expect("two columns");
+        assert!(grant.starts_with("GRANT "), "{line}");
+        run(a, &format!("BEGIN; {grant}"));
+        assert_eq!(explained(a, name)[0][0], "ALLOWED", "{line}");
+        run(a, "ROLLBACK");
+    }
+    run(a, "CREATE TABLE app.open (id integer PRIMARY KEY); INSERT INTO app.open VALUES (1)");
+    let open = "SELECT cause, remediation IS NULL, explanation LIKE '%would open every row%'
+        FROM crewsnow_ops.explain_denial('00000000-0000-4000-8000-000000000001', 'app.open',
+            '{\"id\": 1}') WHERE status = 'DENIED'";
+    assert_eq!(rows(a, open), ["table-grant|t|t"]);
+    run(
+        a,
+        "ALTER TABLE app.open ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON app.open USING (true)",
+    );
+    assert_eq!(rows(a, open), ["table-grant|t|f"], "the policy would open every row");
+}
+
+fn allowed_commands_get_one_row(a: &mut Client) {
+    let user = "00000000-0000-4000-8000-000000000001";
+    for (relation, command, argument) in [
+        ("app.messages", "SELECT", "{\"id\": 1}".to_owned()),
+        ("app.messages", "update", "{\"id\": 1, \"body\": \"x\"}".to_owned()),
+        ("app.messages", "UPDATE", "{\"key\": {\"id\": 1}, \"row\": {\"id\": 5}}".to_owned()),
+        ("app.messages", "Insert", format!("{{\"id\": 9, \"user_id\": \"{user}\"}}")),
+        ("app.own_messages", "SELECT", "{\"message\": 1}".to_owned()),
+        ("app.profiles", "UPDATE", "{\"id\": 1, \"name\": \"x\"}".to_owned()),
+    ] {
+        let found = rows(
+            a,
+            &format!(
+                "SELECT status, cause FROM crewsnow_ops.explain_denial(
+                    '{user}', '{relation}', '{argument}', '{command}')"
+            ),
+        );
+        assert_eq!(found, ["ALLOWED|none"], "{command} {argument} of {relation}");
+    }
+}
+
+/// An operator without SELECT learns that a condition is false, and no value of the row.
+fn values_are_shown_only_to_callers_who_may_read_them(cluster: &Cluster, a: &mut Client) {
+    run(
+        a,
+        "CREATE ROLE denial_operator LOGIN; GRANT USAGE ON SCHEMA app TO denial_operator;
+         SELECT crewsnow_ops.grant_access('denial_operator', 'operator')",
+    );
+    let mut operator = cluster.connect_as("denial_operator", "denial");
+    let explain = "SELECT explanation FROM crewsnow_ops.explain_denial(
+        '00000000-0000-4000-8000-000000000001', 'app.messages', '{\"id\": 2}')
+        WHERE status = 'DENIED'";
+    let other = "00000000-0000-4000-8000-000000000002";
+    assert!(value(a, explain).contains(other));
+    let shown = value(&mut operator, explain);
+    assert!(!shown.contains(other) && shown.contains("you may not read it"), "{shown}");
+    // A key of other columns would be a question about their values.
+    let search = "SELECT * FROM crewsnow_ops.explain_denial(NULL, 'app.messages', \
+        '{\"user_id\": \"00000000-0000-4000-8000-000000000002\"}')";
+    assert_eq!(sqlstate(&mut operator, search), "22023");
+    run(a, "GRANT SELECT ON app.messages TO denial_operator");
+    let shown = value(&mut operator, explain);
+    assert!(!shown.contains(other), "row-level security hides the row from the operator: {shown}");
+    run(a, "ALTER ROLE denial_operator BYPASSRLS");
+    let mut operator = cluster.connect_as("denial_operator", "denial");
+    assert!(value(&mut operator, explain).contains(other));
+}
+
+fn arguments_that_do_not_fit_are_refused(a: &mut Client) {
+    for (arguments, state, part) in [
+        ("NULL, NULL, '{}', 'SELECT'", "22004", "p_relation must not be NULL"),
+        ("NULL, 'app.messages', NULL, 'SELECT'", "22004", "p_key_or_row must not be NULL"),
+        ("NULL, 'app.messages', '{\"id\": 1}', NULL", "22004", "p_command must not be NULL"),
+        ("NULL, 'app.messages', '{\"id\": 1}', 'TRUNCATE'", "22023", "not a command on rows"),
+        ("NULL, 'app.messages', '{}', 'SELECT'", "22023", "names no column"),
+        ("NULL, 'app.messages', '[1]', 'SELECT'", "22023", "not a JSON object"),
+        ("NULL, 'app.messages', '{\"user_idd\": 1}', 'SELECT'", "22023", "did you mean"),
+        ("NULL, 'app.messages', '{\"id\": null}', 'SELECT'", "22023", "equals no value"),
+        ("NULL, 'app.messages', '{\"id\": \"x\"}', 'SELECT'", "22023", "invalid input syntax"),
+        ("NULL, 'app.messages', '{\"id\": \"x\"}', 'INSERT'", "22023", "invalid input syntax"),
+        ("NULL, 'app.notes', '{\"is_public\": false}', 'SELECT'", "22023", "several rows"),
+        ("NULL, 'app.tickets_id_seq', '{\"id\": 1}', 'SELECT'", "42809", "not a table or view"),
+    ] {
+        let error = a
+            .batch_execute(&format!("SELECT * FROM crewsnow_ops.explain_denial({arguments})"))
+            .expect_err(arguments);
+        let error = error.as_db_error().expect("the server's");
+        assert_eq!(error.code().code(), state, "{arguments}: {error:?}");
+        assert!(error.message().contains(part), "{arguments}: {error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("SELECT ")), "{error:?}");
+    }
+}
+
+/// Explaining writes nothing, also in a read-only transaction, and advances no sequence.
+fn nothing_is_written(a: &mut Client) {
+    run(a, "GRANT USAGE ON SEQUENCE app.tickets_id_seq TO authenticated; BEGIN READ ONLY");
+    let found = rows(
+        a,
+        "SELECT status FROM crewsnow_ops.explain_denial(
+            '00000000-0000-4000-8000-000000000001', 'app.tickets', '{}', 'INSERT')",
+    );
+    assert_eq!(found, ["ALLOWED"]);
+    assert_eq!(value(a, "SELECT is_called FROM app.tickets_id_seq"), "f");
+    assert_eq!(value(a, "SELECT pg_current_xact_id_if_assigned() IS NULL"), "t");
+    run(a, "ROLLBACK");
+}
