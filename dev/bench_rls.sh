@@ -42,6 +42,8 @@ in_session() { # in_session CALLS STATEMENT: milliseconds of the last call in a 
 }
 matrix='SELECT * FROM crewsnow_ops.rls_matrix()'
 audit='SELECT * FROM crewsnow_ops.audit_rls()'
+denial="SELECT * FROM crewsnow_ops.explain_denial('aaaaaaaa-0000-4000-8000-000000000001',
+    'public.t_own', '{\"id\": 2}', 'SELECT')"
 
 sixteen() {
     local round url="postgresql://postgres@127.0.0.1:$PGPORT/bench_bare"
@@ -51,6 +53,8 @@ sixteen() {
         in_session 3 "$matrix" >>"$state/bench_rls_matrix_3"
         in_session 1 "$audit" >>"$state/bench_rls_audit_1"
         in_session 3 "$audit" >>"$state/bench_rls_audit_3"
+        in_session 1 "$denial" >>"$state/bench_rls_denial_1"
+        in_session 3 "$denial" >>"$state/bench_rls_denial_3"
         [ "$round" -le 3 ] || continue
         timed "$state/bench_rls_lint" "$rivals/bin/pgrls" lint --database-url "$url" --format json
         timed "$state/bench_rls_verify" "$rivals/bin/pgrls" verify --database-url "$url" \
@@ -90,6 +94,8 @@ PY
         "$(median <"$state/bench_rls_matrix_1")" "$(median <"$state/bench_rls_matrix_3")"
     printf 'audit_rls(): first call of a session %.1f ms, third %.1f ms\n' \
         "$(median <"$state/bench_rls_audit_1")" "$(median <"$state/bench_rls_audit_3")"
+    printf 'explain_denial(): first call of a session %.1f ms, third %.1f ms (goal: <= 20)\n' \
+        "$(median <"$state/bench_rls_denial_1")" "$(median <"$state/bench_rls_denial_3")"
 }
 
 thousand() {

@@ -272,6 +272,91 @@ SELECT private.denied('a CHECK constraint', 1, 'INSERT', 'app.prices',
     'ALTER TABLE app.prices DROP CONSTRAINT prices_amount_check', 'constraint',
     'table app.prices', '%prices_amount_check%');
 
+CREATE TABLE app.shops (id integer PRIMARY KEY);
+SELECT private.table_of('parcels', 'shop integer REFERENCES app.shops, code text UNIQUE',
+    'SELECT, INSERT, UPDATE');
+CREATE POLICY own ON app.parcels USING (user_id = auth.uid());
+UPDATE app.parcels SET code = 'a' WHERE id = 2;
+SELECT private.denied('a foreign key', 1, 'INSERT', 'app.parcels',
+    '{"id": 9, "user_id": "00000000-0000-4000-8000-000000000001", "shop": 4}',
+    'INSERT INTO app.parcels VALUES (9, ''00000000-0000-4000-8000-000000000001'', 4)',
+    'INSERT INTO app.shops VALUES (4)', 'constraint', 'table app.parcels',
+    'No row of app.shops fits shop%');
+SELECT private.denied('a unique index', 1, 'UPDATE', 'app.parcels', '{"id": 1, "code": "a"}',
+    'UPDATE app.parcels SET code = ''a'' WHERE id = 1',
+    'ALTER TABLE app.parcels DROP CONSTRAINT parcels_code_key', 'constraint',
+    'table app.parcels', 'Another row has the same code%');
+SELECT private.denied('a primary key', 1, 'INSERT', 'app.parcels',
+    '{"id": 2, "user_id": "00000000-0000-4000-8000-000000000001"}',
+    'INSERT INTO app.parcels VALUES (2, ''00000000-0000-4000-8000-000000000001'')',
+    'DELETE FROM app.parcels WHERE id = 2', 'constraint', 'table app.parcels',
+    'Another row has the same id%');
+SELECT private.denied('a NOT NULL column', 1, 'UPDATE', 'app.messages',
+    '{"key": {"id": 1}, "row": {"id": null}}',
+    'UPDATE app.messages SET id = NULL WHERE id = 1',
+    'ALTER TABLE app.messages DROP CONSTRAINT messages_pkey, ALTER COLUMN id DROP NOT NULL',
+    'constraint', 'table app.messages', 'id is NOT NULL%');
+
+-- Shapes of keys, tables and policies
+SELECT private.table_of('decks', 'team integer DEFAULT 7', 'SELECT');
+CREATE TABLE private.captains (team integer, user_id uuid);
+CREATE FUNCTION app.is_captain(integer) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER AS
+    'SELECT EXISTS (SELECT FROM private.captains AS c
+        WHERE c.team = $1 AND c.user_id = auth.uid())';
+CREATE POLICY captain ON app.decks USING (app.is_captain(team));
+SELECT private.denied('a function returns false', 1, 'SELECT', 'app.decks', '{"id": 1}',
+    'SELECT * FROM app.decks WHERE id = 1',
+    'INSERT INTO private.captains VALUES (7, ''00000000-0000-4000-8000-000000000001'')', 'using',
+    'policy "captain" on app.decks', '%is_captain(team) is false: the row''s team is 7%');
+CREATE DOMAIN app.number AS integer;
+CREATE TYPE app.colour AS ENUM ('red', 'blue');
+CREATE TABLE app.tiles (number app.number, colour app.colour, user_id uuid,
+    PRIMARY KEY (number, colour)) PARTITION BY LIST (colour);
+CREATE TABLE app.red_tiles PARTITION OF app.tiles FOR VALUES IN ('red');
+INSERT INTO app.tiles VALUES (3, 'red', '00000000-0000-4000-8000-000000000002');
+ALTER TABLE app.tiles ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON app.tiles TO authenticated;
+CREATE POLICY own ON app.tiles USING (user_id = auth.uid());
+SELECT private.denied('a row of a partition', 1, 'SELECT', 'app.tiles',
+    '{"number": 3, "colour": "red"}', 'SELECT * FROM app.tiles WHERE number = 3',
+    'UPDATE app.tiles SET user_id = ''00000000-0000-4000-8000-000000000001''', 'using',
+    'policy "own" on app.tiles', '%row''s user_id is 00000000-0000-4000-8000-000000000002%');
+SELECT private.table_of('whole', 'n integer', 'SELECT, INSERT');
+CREATE FUNCTION app.is_mine(app.whole) RETURNS boolean LANGUAGE sql STABLE AS
+    'SELECT $1.user_id = auth.uid()';
+CREATE POLICY own ON app.whole USING (app.is_mine(whole));
+SELECT private.denied('a policy on the row as a whole', 1, 'INSERT', 'app.whole',
+    '{"id": 9, "user_id": "00000000-0000-4000-8000-000000000002"}',
+    'INSERT INTO app.whole VALUES (9, ''00000000-0000-4000-8000-000000000002'')',
+    'ALTER POLICY own ON app.whole USING (true)', 'with-check', 'policy "own" on app.whole',
+    '%is_mine%is false%');
+SELECT private.table_of('gated', 'n integer', 'SELECT');
+CREATE POLICY guests ON app.gated USING (user_id = auth.uid()
+    AND NOT (auth.jwt() ->> 'is_anonymous')::boolean AND auth.role() = 'admin');
+SELECT private.denied('the last of three conditions', 1, 'SELECT', 'app.gated',
+    '{"id": 1}', 'SELECT * FROM app.gated WHERE id = 1',
+    'ALTER POLICY guests ON app.gated USING (user_id = auth.uid())', 'using',
+    'policy "guests" on app.gated',
+    'auth.role() = ''admin''::text is false: auth.role() is authenticated.');
+
+-- Triggers whose effect on a row is not known beforehand
+SELECT private.table_of('stamped', 'n integer, updated_at timestamptz', 'SELECT, INSERT');
+CREATE POLICY own ON app.stamped USING (user_id = auth.uid());
+CREATE FUNCTION app.stamp() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN NEW.updated_at := now(); RETURN NEW; END';
+CREATE TRIGGER stamp BEFORE INSERT ON app.stamped FOR EACH ROW EXECUTE FUNCTION app.stamp();
+SELECT private.table_of('assigned', 'n integer', 'SELECT, INSERT');
+CREATE POLICY own ON app.assigned USING (user_id = auth.uid());
+CREATE FUNCTION app.assign() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN NEW.user_id := auth.uid(); RETURN NEW; END';
+CREATE TRIGGER assign BEFORE INSERT ON app.assigned FOR EACH ROW EXECUTE FUNCTION app.assign();
+SELECT private.table_of('checked', 'n integer', 'SELECT, INSERT');
+CREATE POLICY own ON app.checked USING (user_id = auth.uid());
+CREATE FUNCTION app.check_it() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN IF NEW.n > 3 THEN RAISE EXCEPTION ''too much''; END IF; RETURN NEW; END';
+CREATE TRIGGER check_it BEFORE INSERT ON app.checked
+    FOR EACH ROW EXECUTE FUNCTION app.check_it();
+
 -- Views
 SELECT private.table_of('ledger', 'n integer', 'INSERT');
 CREATE POLICY own ON app.ledger USING (user_id = auth.uid());
@@ -288,6 +373,19 @@ SELECT private.denied('a view that runs as its caller', 1, 'SELECT', 'app.own_me
     '{"message": 2}', 'SELECT * FROM app.own_messages WHERE message = 2',
     'UPDATE app.messages SET user_id = ''00000000-0000-4000-8000-000000000001''', 'using',
     'policy "own" on app.messages', '%auth.uid() is%');
+
+CREATE VIEW app.live_messages AS SELECT id, user_id FROM app.messages WHERE body IS NOT NULL;
+GRANT SELECT ON app.live_messages TO authenticated;
+SELECT private.denied('the condition of a view', 1, 'SELECT', 'app.live_messages', '{"id": 1}',
+    'SELECT * FROM app.live_messages WHERE id = 1', 'UPDATE app.messages SET body = ''x''',
+    'view', 'view app.live_messages', '%own conditions%');
+CREATE VIEW app.joined WITH (security_invoker) AS SELECT m.id, s.team FROM app.messages AS m
+    LEFT JOIN app.seats AS s USING (user_id);
+GRANT SELECT ON app.joined TO authenticated;
+SELECT private.denied('a view of two tables', 1, 'SELECT', 'app.joined', '{"id": 2}',
+    'SELECT * FROM app.joined WHERE id = 2',
+    'UPDATE app.messages SET user_id = ''00000000-0000-4000-8000-000000000001''', 'view',
+    'view app.joined', '%policies of app.messages for authenticated%');
 
 -- Anonymous requests
 CREATE TABLE app.pages (id integer PRIMARY KEY, user_id uuid, is_live boolean);

@@ -127,6 +127,12 @@ pub fn is_enforced(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     }
 }
 
+/// Whether a role bypasses the row-level security of every table it does not own.
+pub fn bypasses_row_security(role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the role; a dropped role has no attribute.
+    unsafe { pg_sys::has_bypassrls_privilege(role) }
+}
+
 /// Whether a role has the privileges of another, by membership; always true for PUBLIC (oid 0).
 pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
     // SAFETY: looks up memberships; a dropped role has none.

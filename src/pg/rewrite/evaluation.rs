@@ -2,7 +2,6 @@
 
 use super::list::elements;
 use super::mutate::inline_scalar_select;
-use super::policy_expr::IdentitySources;
 use super::qual::Qual;
 use super::row_security::{RelationRef, Undecidable, parsed, run, unsecured};
 use super::value::Parameters;
@@ -206,14 +205,14 @@ pub struct RequestValue {
 }
 
 struct RequestValues<'a> {
-    identity: &'a IdentitySources<'a>,
+    identity_functions: &'a [pg_sys::Oid],
     found: Vec<*mut pg_sys::Node>,
 }
 
 /// The largest sub-expressions that depend on the request and not on any row; none that are
 /// boolean.
-pub fn request_values(qual: Qual, identity: &IdentitySources<'_>) -> Vec<RequestValue> {
-    let mut search = RequestValues { identity, found: Vec::new() };
+pub fn request_values(qual: Qual, identity_functions: &[pg_sys::Oid]) -> Vec<RequestValue> {
+    let mut search = RequestValues { identity_functions, found: Vec::new() };
     // SAFETY: works on a copy of a list of valid expressions; the context outlives the walks.
     unsafe {
         let copy = inline_scalar_select(
@@ -305,7 +304,7 @@ unsafe extern "C-unwind" fn reads_more_than_claims(
         let is_plain = |function: pg_sys::Oid| {
             let search = &*context.cast::<RequestValues<'_>>();
             // Fixed oids of current_setting(text) and current_setting(text, boolean).
-            search.identity.functions.contains(&function)
+            search.identity_functions.contains(&function)
                 || [2077, 3294].contains(&function.to_u32())
                 || (function.to_u32() < pg_sys::FirstNormalObjectId
                     && pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_IMMUTABLE)

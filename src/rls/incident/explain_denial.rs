@@ -7,7 +7,6 @@ use super::denial::row::Input;
 use super::denial::step::{Step, concluded};
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
-use crate::pg::rewrite::policy_expr::IdentitySources;
 use crate::pg::rewrite::row_security::Command;
 use crate::rls::api::text;
 use crate::rls::error::RlsError;
@@ -50,20 +49,7 @@ fn explain_denial(
         return Err(RlsError::NotARelation { example: EXAMPLE }.into());
     };
     let (identity, account) = identity(&application, &role, user)?;
-    let settings: Vec<String> =
-        application.claims.iter().map(|(setting, _)| setting.clone()).collect();
-    let case = Case {
-        application: &application,
-        role: &role,
-        identity: &identity,
-        sources: IdentitySources {
-            functions: &application.identity_functions,
-            settings: &settings,
-            ids: &[],
-            claims: &application.claims,
-        },
-        command,
-    };
+    let case = Case { application: &application, role: &role, identity: &identity, command };
     let input = Input::of(&relation, command, &argument.0)?;
     let mut steps: Vec<Step> = account.into_iter().collect();
     steps.extend(case.steps(&relation, &input, 0)?);

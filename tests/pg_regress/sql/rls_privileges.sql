@@ -38,6 +38,7 @@ SELECT count(*) FROM crewsnow_ops.rls_matrix();
 SELECT count(*) FROM crewsnow_ops.effective_rls('pg_class');
 SELECT count(*) FROM crewsnow_ops.trace_access(gen_random_uuid(), gen_random_uuid());
 SELECT count(*) FROM crewsnow_ops.trace_row('pg_class', '{"oid": 1259}');
+SELECT count(*) FROM crewsnow_ops.explain_denial(NULL, 'pg_class', '{"oid": 1259}');
 SELECT crewsnow_ops.prove_remediation('x');
 SELECT crewsnow_ops.accept_finding('x', 'x', now() + interval '1 day');
 SELECT crewsnow_ops.record_rls_audit();
@@ -70,6 +71,7 @@ SELECT count(*) > 0 FROM crewsnow_ops.rls_owner_columns();
 SELECT count(*) FROM crewsnow_ops.rls_acceptances;
 SELECT count(*) FROM crewsnow_ops.trace_access(gen_random_uuid(), gen_random_uuid());
 SELECT count(*) FROM crewsnow_ops.trace_row('pg_class', '{"oid": 1259}');
+SELECT count(*) FROM crewsnow_ops.explain_denial(NULL, 'pg_class', '{"oid": 1259}');
 SELECT crewsnow_ops.prove_remediation('x');
 SELECT crewsnow_ops.record_rls_audit();
 SELECT crewsnow_ops.accept_finding('x', 'x', now() + interval '1 day');
@@ -106,6 +108,10 @@ SELECT access_path, reach, reaches, through FROM crewsnow_ops.trace_row(
     WHERE reaches = 'YES' AND identity LIKE '% as a new account';
 SELECT count(*) FROM crewsnow_ops.trace_row(
     (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"note": "x"}');
+SELECT status, cause, object FROM crewsnow_ops.explain_denial(
+        '00000000-0000-4000-8000-000000000001',
+        (SELECT oid FROM pg_class WHERE relname = 'notes'), '{"id": 1}', 'DELETE')
+    WHERE status = 'DENIED';
 SELECT crewsnow_ops.prove_remediation('read-leak policy "open" on app.notes');
 SELECT crewsnow_ops.record_rls_audit() IS NOT NULL;
 SELECT count(*) FROM crewsnow_ops.rls_drift();

@@ -9,7 +9,6 @@ use super::row::{Input, Row, Rows};
 use super::server;
 use super::step::{Status, Step, is_denied};
 use super::triggers;
-use crate::pg::rewrite::policy_expr::IdentitySources;
 use crate::pg::rewrite::qual::ConstFolded;
 use crate::pg::rewrite::row_security::{Command, effective};
 use crate::pg::rewrite::statement::{sources_of, table_behind};
@@ -36,8 +35,6 @@ pub struct Case<'a> {
     pub role: &'a Role,
     /// The request.
     pub identity: &'a Identity,
-    /// Functions and settings with the identity.
-    pub sources: IdentitySources<'a>,
     /// The command.
     pub command: Command,
 }
@@ -109,7 +106,7 @@ impl Case<'_> {
         let ask = |command, row: &Row, purpose| {
             PolicyCheck(Question {
                 identity: self.identity,
-                sources: &self.sources,
+                identity_functions: &self.application.identity_functions,
                 relation,
                 policies: &policies,
                 command,
@@ -146,7 +143,7 @@ impl Case<'_> {
                     steps.extend(ask(Command::Select, row, Purpose::StaysVisible));
                 }
             }
-            steps.extend(constraints::steps(relation, row, self.identity)?);
+            steps.extend(constraints::steps(self.application, self.identity, relation, rows, row)?);
         }
         steps.extend(triggers::steps(&triggers, relation, &["AFTER"])?);
         if is_enforced

@@ -2,10 +2,10 @@
 
 use super::relation::Relation;
 use super::row::Row;
-use crate::pg::rewrite::policy_expr::IdentitySources;
 use crate::pg::rewrite::row_security::Command;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::policy::Policy;
+use pgrx::pg_sys;
 
 /// The reason why policies are asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub enum Purpose {
 pub struct Question<'a> {
     /// The request.
     pub identity: &'a Identity,
-    /// Functions and settings with the identity.
-    pub sources: &'a IdentitySources<'a>,
+    /// Functions that return the identity of a request.
+    pub identity_functions: &'a [pg_sys::Oid],
     /// The table as the role finds it.
     pub relation: &'a Relation,
     /// All policies of the table.

@@ -198,7 +198,7 @@ impl Parts<'_> {
     fn request_facts(&self, shown: Qual) -> Vec<String> {
         let (table, row) = (&self.question.relation.named, &self.question.row.columns);
         let mut facts = Vec::new();
-        for found in request_values(shown, self.question.sources) {
+        for found in request_values(shown, self.question.identity_functions) {
             let sql = found.expression.to_sql(table.table);
             let sql = without_outer_parentheses(&sql);
             let Ok(Ok(values)) = isolated(|| values_for(&[found.expression], table, row)) else {
@@ -206,7 +206,11 @@ impl Parts<'_> {
             };
             let type_ = type_of(found.expression);
             facts.push(match values.first().copied().flatten() {
-                None => format!("{sql} is NULL, the request does not carry it"),
+                None if !found.is_claim => format!("{sql} is NULL"),
+                None if self.question.identity.user.is_none() => {
+                    format!("{sql} is NULL, as nobody is signed in")
+                }
+                None => format!("{sql} is NULL, as the account has none (a token hook may add it)"),
                 Some(value) if found.is_claim => format!("{sql} is {}", claim(type_, value)),
                 Some(_) => format!("{sql} has a value"),
             });

@@ -98,6 +98,13 @@ impl Relation {
             let is = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
             let is_secured = is(4)?;
             let caller = lookup::role(&sec_context::current_user());
+            let is_invoker_view = is(9)?;
+            // A view that runs as its caller hides rows by the security of its tables.
+            let is_hidden_from_caller = match caller {
+                None => true,
+                Some(caller) if is_invoker_view => !privilege::bypasses_row_security(caller),
+                Some(caller) => is_secured && !privilege::is_exempt(relation, caller),
+            };
             let mut found = Self {
                 named: RelationRef { table: relation, name: text(3)?, column: String::new() },
                 kind: text(1)?.chars().next().unwrap_or('r'),
@@ -109,10 +116,9 @@ impl Relation {
                 role_name: sec_context::role_name(role),
                 may_use_schema: is(7)?,
                 privileges: text(8)?,
-                is_invoker_view: is(9)?,
+                is_invoker_view,
                 columns: Vec::new(),
-                is_hidden_from_caller: is_secured
-                    && !caller.is_some_and(|caller| privilege::is_exempt(relation, caller)),
+                is_hidden_from_caller,
             };
             let sql = include_str!("../../../../sql/rls/denial_columns.sql");
             for row in client.select(sql, None, &arguments)? {
