@@ -21,6 +21,7 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 ));
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
 static DIRECT_INSERT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BRIN_SUMMARIES: GucSetting<bool> = GucSetting::<bool>::new(true);
 static WAL_SKIP: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -128,6 +129,14 @@ fn register_row_security() {
         GucContext::Suset,
         GucFlags::UNIT_MS,
     );
+    GucRegistry::define_bool_guc(
+        c"crewsnow_ops.policy_overlay",
+        c"Proves remediations with changed policies that only the session of the audit applies.",
+        c"Off, the audit prints no remediation that changes a policy because of a reach.",
+        &POLICY_OVERLAY,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 /// Off switches of the code that bypasses the server's own interface for speed. For superusers:
@@ -223,6 +232,11 @@ pub fn claims() -> Vec<(String, String)> {
 /// The time limit of an audit, in milliseconds.
 pub fn audit_time() -> u64 {
     AUDIT_TIME.get().unsigned_abs().into()
+}
+
+/// Whether audits prove remediations by policies that only their session applies.
+pub fn policy_overlay() -> bool {
+    POLICY_OVERLAY.get()
 }
 
 /// `crewsnow_ops.change_reason`; `None` if it is empty.

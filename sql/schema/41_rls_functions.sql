@@ -71,9 +71,11 @@ CREATE FUNCTION crewsnow_ops.prove_remediation(p_finding text) RETURNS text LANG
     AS 'MODULE_PATHNAME', 'prove_remediation_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.prove_remediation(text) IS
     'Tries the remediation of a finding with the privileges of the caller, audits again, and rolls '
-    'back. Tells whether it closes the finding and whether owners keep access to their rows. Holds '
-    'the locks of the remediation for a moment and waits 0.2 s for them at most. Errors: 22004 '
-    'NULL argument, 42704 unknown finding.';
+    'back. Compares all reaches of all identities, the rows of owners and team members, and the '
+    'privileges of the client roles. Begins with PROVED, CLOSES IT, and takes (a list), CLOSES TOO '
+    'MUCH, DOES NOT CLOSE IT, OPENS, tried; INCONCLUSIVE, or not tried. Holds the locks of the '
+    'remediation for a moment and waits 0.2 s for them at most. Errors: 22004 NULL argument, 42704 '
+    'unknown finding.';
 
 CREATE FUNCTION crewsnow_ops.rls_drift(p_run uuid DEFAULT NULL) RETURNS TABLE (
     change text, object text, before text, after text, since timestamptz

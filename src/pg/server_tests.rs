@@ -2,6 +2,9 @@
 
 #[pgrx::pg_schema]
 mod tests {
+    use crate::pg::catalog::privilege::Command;
+    use crate::pg::rewrite::policy_overlay::{NotApplied, keeps_conditions, with_changed_policies};
+    use crate::pg::rewrite::row_security::{RelationRef, effective};
     use crate::pg::xact::sec_context::{Sandbox, as_client, sandboxed};
     use crate::pg::xact::subtransaction::{Failure, catching, isolated, try_in_subxact};
     use crate::pg::xact::timeout::{Stopped, isolated_within};
@@ -345,5 +348,74 @@ mod tests {
         let failure = catching(&codes, || run("SELECT FROM wrong_type('post-incident')"));
         let message = failure.expect_err("another type").message;
         assert_eq!(message, "query returns other column types than its function declares");
+    }
+
+    /// A table with a policy, and the qual that the server enforces for reads of its client.
+    fn a_policy() -> (RelationRef, impl Fn() -> String) {
+        let client = a_client();
+        run("CREATE TABLE glue_notes (id integer, owner integer);
+            GRANT SELECT ON glue_notes TO glue_client;
+            ALTER TABLE glue_notes ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY p ON glue_notes TO glue_client USING (id > 1)");
+        let oid = text("SELECT 'glue_notes'::regclass::oid::text").parse::<u32>().expect("an oid");
+        let named = move || RelationRef {
+            table: pg_sys::Oid::from(oid),
+            name: "glue_notes".to_owned(),
+            column: "id".to_owned(),
+        };
+        let qual = move || {
+            let read = || effective(Command::Select, &named()).map(|effective| effective.using);
+            let using = as_client(client, &[], || read().map(|using| using.to_sql(named().table)));
+            using.expect("runs").expect("a qual")
+        };
+        (named(), qual)
+    }
+
+    #[pg_test]
+    fn changed_policies_apply_inside_the_closure_alone() {
+        let (table, qual) = a_policy();
+        let narrowed = "ALTER POLICY p ON glue_notes USING ((id > 1) AND owner = 3)";
+        let inside = with_changed_policies(&table, narrowed, &qual).expect("it applies");
+        assert_eq!(inside, "((id > 1) AND (owner = 3))");
+        assert_eq!(qual(), "(id > 1)");
+        let dropped = with_changed_policies(&table, "DROP POLICY p ON glue_notes", &qual);
+        assert_eq!(dropped.expect("it applies"), "false");
+        let for_others = "ALTER POLICY p ON glue_notes TO pg_monitor";
+        assert_eq!(with_changed_policies(&table, for_others, &qual).expect("it applies"), "false");
+        let failed = try_in_subxact(std::panic::AssertUnwindSafe(|| {
+            with_changed_policies(&table, narrowed, || run("SELECT 1 / 0"))
+        }));
+        assert_eq!(failed.expect_err("it fails").state(), "22012");
+        assert_eq!(qual(), "(id > 1)");
+    }
+
+    #[pg_test]
+    fn an_invalidation_discards_the_changed_policies() {
+        let (table, qual) = a_policy();
+        let narrowed = "ALTER POLICY p ON glue_notes USING ((id > 1) AND owner = 3)";
+        let result = with_changed_policies(&table, narrowed, || {
+            crate::pg::catalog::invalidation::announce(table.table);
+            run("SELECT 1");
+            qual()
+        });
+        assert!(matches!(result, Err(NotApplied::Discarded)), "{:?}", result.ok());
+        assert_eq!(qual(), "(id > 1)");
+    }
+
+    #[pg_test]
+    fn other_statements_are_no_changes_of_policies() {
+        let (table, qual) = a_policy();
+        for sql in
+            ["SELECT 1", "ALTER POLICY p ON glue_secret USING (true)", "DROP TABLE glue_notes"]
+        {
+            let result = with_changed_policies(&table, sql, &qual);
+            assert!(matches!(result, Err(NotApplied::Unsupported)), "{sql}");
+        }
+        let same = "ALTER POLICY p ON glue_notes USING ((SELECT id) > 1)";
+        assert!(!keeps_conditions(&table, same).expect("it is parsed"));
+        let same = "ALTER POLICY p ON glue_notes USING (id > (SELECT 1))";
+        assert!(keeps_conditions(&table, same).expect("it is parsed"));
+        let other = "ALTER POLICY p ON glue_notes USING (id > (SELECT 2))";
+        assert!(!keeps_conditions(&table, other).expect("it is parsed"));
     }
 }

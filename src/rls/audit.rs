@@ -6,7 +6,7 @@ use super::engine::examine::{FUTURE_ROW, add_remaining_cells, cells_without_clai
 use super::engine::reach_probe;
 use super::engine::trusted_tables::{Search, Trusts};
 use super::model::{Audience, Confidence, Finding, Reach, Severity, Verdict};
-use super::report::{ownership, remediation};
+use super::report::ownership;
 use super::target::accounts::AccountPool;
 use super::target::application::Application;
 use super::target::claims::ClaimPlan;
@@ -20,7 +20,7 @@ use crate::pg::xact::subtransaction::isolated;
 use crate::rls::error::RlsError;
 use crate::settings;
 use pgrx::pg_sys;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,10 @@ pub struct Audit {
     /// Tables that policies trust and that users write; empty before [`Audit::find_trusts`].
     pub trusts: Trusts,
     accounts: AccountPool,
+    /// Ids of some accounts that own rows, by table.
+    pub owners: HashMap<u32, Vec<String>>,
     /// When the time of the audit is used up.
-    end: Instant,
+    pub end: Instant,
 }
 
 impl Audit {
@@ -68,13 +70,25 @@ impl Audit {
             tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
             trusts: Trusts::default(),
             accounts: AccountPool::default(),
+            owners: HashMap::new(),
             end: Instant::now() + Duration::from_millis(settings::audit_time()),
         })
     }
 
     /// Audits all tables that client roles reach, or one.
     pub fn run(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
-        let mut audit = Self::prepare(only)?;
+        Self::examined(Self::prepare(only)?)
+    }
+
+    /// Audits some of the tables that client roles reach.
+    pub fn run_on(tables: &BTreeSet<u32>) -> Result<Self, RlsError> {
+        let mut audit = Self::prepare(None)?;
+        audit.tables.retain(|(table, _)| tables.contains(&table.oid().to_u32()));
+        Self::examined(audit)
+    }
+
+    /// A prepared audit with the verdicts on its tables.
+    fn examined(mut audit: Self) -> Result<Self, RlsError> {
         let end = audit.end;
         let mut accounts = AccountPool::find(&audit.application)?;
         let in_time = |table: &Table| match Instant::now() < end {
@@ -84,20 +98,21 @@ impl Audit {
                 reason: "crewsnow_ops.audit_time is used up".to_owned(),
             }),
         };
-        let Self { application, policies, facts, tables, .. } = &mut audit;
+        let Self { application, policies, facts, tables, owners: known_owners, .. } = &mut audit;
         // Sample owners of each table; `None` if its audit ends after requests without claims.
         let mut owners: Vec<Option<Vec<String>>> = Vec::new();
         for (table, cells) in tables.iter_mut() {
-            let has_policies = !of_table(policies, table, |policy| policy.relation).is_empty();
+            let has_policies =
+                !of_table(policies, table.oid(), |policy| policy.relation).is_empty();
             let examined = match table.is_reachable() || has_policies {
                 true => in_time(table).and_then(|()| {
                     surviving(table, || {
                         let mut examination = Examination::new(
                             table,
                             application,
-                            of_table(policies, table, |policy| policy.relation),
+                            of_table(policies, table.oid(), |policy| policy.relation),
                         );
-                        examination.facts = of_table(facts, table, |clause| clause.relation);
+                        examination.facts = of_table(facts, table.oid(), |clause| clause.relation);
                         *cells = cells_without_claims(&mut examination, &mut accounts)?;
                         Ok(Some(examination.owners))
                     })
@@ -110,13 +125,14 @@ impl Audit {
             }));
         }
         for ((table, cells), owners) in tables.iter_mut().zip(owners) {
-            let policies = of_table(policies, table, |policy| policy.relation);
-            let facts = of_table(facts, table, |clause| clause.relation);
+            let policies = of_table(policies, table.oid(), |policy| policy.relation);
+            let facts = of_table(facts, table.oid(), |clause| clause.relation);
             let mut untried = BTreeSet::new();
             if let Some(owners) = owners {
                 let examined = in_time(table).and_then(|()| {
                     surviving(table, || {
                         let mut examination = Examination::new(table, application, policies);
+                        known_owners.insert(table.oid().to_u32(), owners.clone());
                         examination.owners = owners;
                         examination.facts = facts;
                         examination.claims = ClaimPlan::of(application, facts);
@@ -154,7 +170,7 @@ impl Audit {
         self.trusts = search.run(accounts, &|| Instant::now() < *end);
     }
 
-    /// The findings that follow from the verdicts.
+    /// The findings that follow from the verdicts, without remediations.
     pub fn findings(&self) -> Vec<Finding> {
         self.tables.iter().flat_map(|(table, cells)| self.of_table(table, cells)).collect()
     }
@@ -187,6 +203,29 @@ impl Audit {
         }
     }
 
+    /// The policies of one table.
+    pub fn policies_of(&self, table: pg_sys::Oid) -> &[Policy] {
+        of_table(&self.policies, table, |policy| policy.relation)
+    }
+
+    /// The facts about the clauses of one table's policies.
+    pub fn facts_of(&self, table: pg_sys::Oid) -> &[ClauseFacts] {
+        of_table(&self.facts, table, |clause| clause.relation)
+    }
+
+    /// A table and its verdicts.
+    pub fn table(&self, oid: u32) -> Option<&(Table, Vec<Cell>)> {
+        self.tables.iter().find(|(table, _)| table.oid().to_u32() == oid)
+    }
+
+    /// The policies that are responsible for the finding of a reach to a table.
+    pub fn responsible(&self, cells: &[Cell], reach: Reach) -> Vec<Policy> {
+        let is_open = |cell: &&&Cell| {
+            cell.reach == reach && matches!(cell.verdict, Verdict::Leak(..) | Verdict::Public(_))
+        };
+        responsible_policies(worst_cells(cells).values().filter(is_open).copied())
+    }
+
     fn of_table(&self, table: &Table, cells: &[Cell]) -> Vec<Finding> {
         let mut findings = Vec::new();
         let worst = worst_cells(cells);
@@ -200,8 +239,8 @@ impl Audit {
         findings.extend(ownership::findings(
             table,
             cells,
-            of_table(&self.policies, table, |policy| policy.relation),
-            of_table(&self.facts, table, |clause| clause.relation),
+            of_table(&self.policies, table.oid(), |policy| policy.relation),
+            of_table(&self.facts, table.oid(), |clause| clause.relation),
         ));
         let about = |rule, severity, confidence, detail: String, evidence: String| Finding {
             rule,
@@ -240,7 +279,7 @@ impl Audit {
             ));
         }
         let mut once = BTreeSet::new();
-        let of = of_table(&self.facts, table, |clause| clause.relation);
+        let of = of_table(&self.facts, table.oid(), |clause| clause.relation);
         if let Some(why) = unanalysed(&self.policies, of) {
             once.insert(("inconclusive", why.clone()));
             findings.push(about(
@@ -333,12 +372,7 @@ impl Audit {
                 because(table, &responsible_policies)
             ),
             evidence: evidence.join("; "),
-            remediation: remediation::of_leak(
-                &self.application,
-                table,
-                reach,
-                &responsible_policies,
-            ),
+            remediation: None,
             cache_key: None,
         })
     }
@@ -384,9 +418,7 @@ impl Audit {
                 because(table, &responsible_policies)
             ),
             evidence: open.iter().map(|cell| facts(cell)).collect::<Vec<_>>().join("; "),
-            remediation: (reach != Reach::Read)
-                .then(|| remediation::of_open_write(table, &responsible_policies))
-                .flatten(),
+            remediation: None,
             cache_key: None,
         })
     }
@@ -407,8 +439,8 @@ fn audience_text(audience: Audience, leaks: &[(&Cell, Confidence, Audience)]) ->
 }
 
 /// The part of a list, sorted by table oid, that is about one table.
-fn of_table<'a, T>(all: &'a [T], table: &Table, relation: impl Fn(&T) -> pg_sys::Oid) -> &'a [T] {
-    let oid = table.oid().to_u32();
+fn of_table<T>(all: &[T], table: pg_sys::Oid, relation: impl Fn(&T) -> pg_sys::Oid) -> &[T] {
+    let oid = table.to_u32();
     let first = all.partition_point(|one| relation(one).to_u32() < oid);
     let after = all.partition_point(|one| relation(one).to_u32() <= oid);
     &all[first..after]

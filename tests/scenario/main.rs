@@ -18,6 +18,7 @@ mod readiness;
 mod readiness_e2e;
 mod readiness_records;
 mod replication;
+mod rls_advice;
 mod rls_crewsnow;
 mod rls_definer;
 mod rls_demo;

@@ -32,18 +32,25 @@ SELECT
      'remote server sees one user for all of them.' AS detail,
     format('%s; server %s', t.grants, t.srvname) AS evidence,
     CASE
-        WHEN NOT pg_has_role(t.relowner, 'USAGE')
-            THEN format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  '))
-        ELSE ''
-    END
-        || format(
-            'REVOKE ALL ON %s FROM PUBLIC, %s;', t.name,
-            (
-                SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
-                FROM pg_roles AS r
-                WHERE r.oid = ANY (t.roles)
-            )
-        ) AS remediation,
+        -- A grant on columns was made on purpose.
+        WHEN NOT EXISTS (
+            SELECT FROM pg_attribute AS a
+            WHERE a.attrelid = t.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
+        ) THEN
+            CASE
+                WHEN NOT pg_has_role(t.relowner, 'USAGE') THEN
+                    format(E'-- as %s:\n', translate(pg_get_userbyid(t.relowner), E'\n\r', '  '))
+                ELSE ''
+            END
+                || format(
+                    'REVOKE ALL ON %s FROM PUBLIC, %s;', t.name,
+                    (
+                        SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
+                        FROM pg_roles AS r
+                        WHERE r.oid = ANY (t.roles)
+                    )
+                )
+    END AS remediation,
     format('foreign_table_in_api_%s_%s', n.nspname, t.relname) AS cache_key
 FROM reached AS t
 JOIN pg_namespace AS n ON n.oid = t.relnamespace

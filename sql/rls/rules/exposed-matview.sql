@@ -75,7 +75,12 @@ SELECT
     END AS detail,
     format('SELECT for %s; owner %s', f.readers, pg_get_userbyid(f.relowner)) AS evidence,
     CASE
-        WHEN f.table_names IS NOT NULL THEN
+        -- A grant on columns was made on purpose.
+        WHEN f.table_names IS NOT NULL
+            AND NOT EXISTS (
+                SELECT FROM pg_attribute AS a
+                WHERE a.attrelid = f.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
+            ) THEN
             CASE
                 WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN
                     format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  '))

@@ -217,7 +217,12 @@ SELECT
         )
     ) AS evidence,
     CASE
-        WHEN w.rank < 3 THEN
+        -- A grant on columns was made on purpose.
+        WHEN w.rank < 3
+            AND NOT EXISTS (
+                SELECT FROM pg_attribute AS a
+                WHERE a.attrelid = v.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
+            ) THEN
             CASE
                 WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN
                     format(E'-- as %s:\n', translate(pg_get_userbyid(v.relowner), E'\n\r', '  '))

@@ -28,6 +28,13 @@ owners AS (
         AND NOT (o.is_of_platform AND r.rolname ~ '^supabase_\w*admin$')
         AND (r.oid = ANY ($1) OR r.rolcanlogin)
 ),
+-- Owners of SECURITY DEFINER functions that policies call: FORCE would apply policies to them.
+owners_of_helpers AS (
+    SELECT DISTINCT p.proowner
+    FROM pg_depend AS d
+    JOIN pg_proc AS p ON p.oid = d.refobjid AND p.prosecdef
+    WHERE d.classid = 'pg_policy'::regclass AND d.refclassid = 'pg_proc'::regclass
+),
 found AS (
     -- Client roles: one finding per table.
     SELECT 1 AS rank, 'table ' || t.name AS object, 'pg_class'::regclass::oid AS classid,
@@ -73,11 +80,15 @@ SELECT
         ELSE format('LOGIN; %s tables with row-level security that is not forced', f.tables)
     END AS evidence,
     CASE
-        WHEN NOT pg_has_role(f.relowner, 'USAGE')
-            THEN format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  '))
-        ELSE ''
-    END
-        || f.command AS remediation,
+        -- Jobs of other roles may need all rows, and policies may rely on functions of the owner.
+        WHEN f.rank < 3 AND f.relowner NOT IN (SELECT o.proowner FROM owners_of_helpers AS o) THEN
+            CASE
+                WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN
+                    format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  '))
+                ELSE ''
+            END
+                || f.command
+    END AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 ORDER BY f.rank, f.object

@@ -2,7 +2,7 @@
 -- every row. Policies whose name suggests other roles: see policy-name-lies.
 WITH
 policies AS (
-    SELECT p.oid, p.polrelid, p.polname, p.polcmd, c.relowner, c.relnamespace,
+    SELECT p.oid, p.polrelid, p.polname, p.polcmd, c.relnamespace,
         format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS name
     FROM pg_policy AS p
     JOIN pg_class AS c ON c.oid = p.polrelid AND c.relrowsecurity
@@ -38,23 +38,6 @@ reached AS (
     ) AS g
     WHERE g.privileges <> ''
     GROUP BY p.oid
-),
-owner_columns AS (
-    SELECT o.relation, min(a.attname) AS attname, min(a.atttypid::bigint) AS type
-    FROM crewsnow_ops.rls_owner_columns() AS o
-    JOIN pg_attribute AS a ON a.attrelid = o.relation AND a.attnum = o.attnum
-    WHERE o.basis <> 'name'
-    GROUP BY o.relation
-    HAVING count(DISTINCT o.attnum) = 1
-),
-identity_functions AS (
-    SELECT p.prorettype AS type, min(format('%I.%I()', n.nspname, p.proname)) AS call
-    FROM pg_proc AS p
-    JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    -- auth.role() and auth.email() also return text, but not the id of the user.
-    WHERE p.oid = ANY ($2) AND p.pronargs = 0 AND p.proname !~* 'role|mail|jwt'
-    GROUP BY p.prorettype
-    HAVING count(*) = 1
 )
 SELECT
     CASE
@@ -78,40 +61,11 @@ SELECT
             ELSE 'FOR ALL'
         END,
         g.grants) AS evidence,
-    CASE
-        WHEN NOT pg_has_role(p.relowner, 'USAGE')
-            THEN format(E'-- as %s:\n', translate(pg_get_userbyid(p.relowner), E'\n\r', '  '))
-        ELSE ''
-    END
-        || CASE
-            WHEN i.call IS NOT NULL THEN
-                format('ALTER POLICY %I ON %s', p.polname, p.polrelid::regclass)
-                    || CASE
-                        WHEN p.polcmd <> 'a'
-                            THEN format(' USING (%I = (SELECT %s))', o.attname, i.call)
-                        ELSE ''
-                    END
-                    || CASE
-                        WHEN p.polcmd <> 'd'
-                            THEN format(' WITH CHECK (%I = (SELECT %s))', o.attname, i.call)
-                        ELSE ''
-                    END
-                    || ';'
-            WHEN g.grants IS NULL
-                THEN format('DROP POLICY %I ON %s;', p.polname, p.polrelid::regclass)
-            ELSE format(
-                'REVOKE INSERT, UPDATE, DELETE ON %s FROM PUBLIC, %s;', p.polrelid::regclass,
-                (
-                    SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
-                    FROM pg_roles AS r
-                    WHERE r.oid = ANY ($1)
-                )
-            )
-        END AS remediation,
+    -- Restricting the policy depends on the reaches that it opens: their findings have a
+    -- remediation where one is proved.
+    NULL::text AS remediation,
     NULL::text AS cache_key
 FROM policies AS p
 LEFT JOIN reached AS g ON g.oid = p.oid
-LEFT JOIN owner_columns AS o ON o.relation = p.polrelid
-LEFT JOIN identity_functions AS i ON i.type = o.type
 ORDER BY g.grants IS NULL, p.relnamespace <> ALL ($5), p.name
 LIMIT 200

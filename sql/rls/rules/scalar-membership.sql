@@ -3,20 +3,12 @@
 -- Recognised in the text of the policy.
 WITH
 found AS (
-    SELECT p.oid, p.polrelid, p.polname, c.relowner, t.oid AS lookup_table,
+    SELECT p.oid, p.polrelid, p.polname, t.oid AS lookup_table,
         bool_or(m[3] ~ '\mLIMIT\M') AS is_limited,
         string_agg(
             DISTINCT format('%s (%s)',
                 CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END, f.expression),
-            ' ') AS expressions,
-        string_agg(
-            DISTINCT format(
-                E'\n    %s (%s)', CASE f.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END,
-                regexp_replace(
-                    f.expression,
-                    ' = (\( SELECT [^()]*\s+FROM '
-                        || regexp_replace(t.oid::regclass::text, '(\W)', '\\\1', 'g') || ')',
-                    ' IN \1', 'g')), '') AS new_clauses
+            ' ') AS expressions
     FROM crewsnow_ops.rls_policy_facts() AS f
     JOIN pg_policy AS p ON p.oid = f.policy
     JOIN pg_class AS c ON c.oid = p.polrelid AND c.relrowsecurity
@@ -52,16 +44,8 @@ SELECT
     END AS detail,
     f.expressions || '; no unique key of ' || f.lookup_table::regclass
         || ' limits it to one row' AS evidence,
-    CASE
-        WHEN NOT f.is_limited THEN
-            CASE
-                WHEN NOT pg_has_role(f.relowner, 'USAGE') THEN
-                    format(E'-- as %s:\n', translate(pg_get_userbyid(f.relowner), E'\n\r', '  '))
-                ELSE ''
-            END
-                || format('ALTER POLICY %I ON %s%s;', f.polname, f.polrelid::regclass,
-                    f.new_clauses)
-    END AS remediation,
+    -- IN in place of = would let a user with two rows reach more than now.
+    NULL::text AS remediation,
     NULL::text AS cache_key
 FROM found AS f
 ORDER BY object

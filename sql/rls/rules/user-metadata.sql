@@ -28,7 +28,7 @@ clauses AS (
     FROM crewsnow_ops.rls_policy_facts() AS f
 ),
 policies AS (
-    SELECT p.oid, p.polrelid, p.polname, p.polroles, c.relowner, c.relname, c.relnamespace,
+    SELECT p.oid, p.polrelid, p.polname, p.polroles, c.relname, c.relnamespace,
         c.relrowsecurity,
         format('policy "%s" on %s', replace(p.polname, '"', '""'), c.oid::regclass) AS name,
         bool_or(k.by_claim) AS by_claim, bool_or(k.by_column) AS by_column,
@@ -36,17 +36,7 @@ policies AS (
         string_agg(
             format('%s (%s)', CASE k.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END,
                 k.expression),
-            ' ' ORDER BY k.clause DESC) AS expressions,
-        string_agg(
-            CASE
-                WHEN k.by_claim THEN format(
-                    E'\n    %s (%s)', CASE k.clause WHEN 'using' THEN 'USING' ELSE 'WITH CHECK' END,
-                    replace(replace(k.expression, '''user_metadata''', '''app_metadata'''),
-                        '''raw_user_meta_data''', '''raw_app_meta_data'''))
-            END,
-            '' ORDER BY k.clause DESC) AS new_clauses,
-        bool_or(
-            k.by_claim AND k.expression !~ '''(user_metadata|raw_user_meta_data)''') AS is_indirect
+            ' ' ORDER BY k.clause DESC) AS expressions
     FROM clauses AS k
     JOIN pg_policy AS p ON p.oid = k.policy
     JOIN pg_class AS c ON c.oid = p.polrelid
@@ -70,16 +60,8 @@ SELECT
                 p.by_function)
     END AS detail,
     p.expressions AS evidence,
-    CASE
-        WHEN p.by_claim AND NOT p.is_indirect AND NOT p.by_column THEN
-            CASE
-                WHEN NOT pg_has_role(p.relowner, 'USAGE') THEN
-                    format(E'-- as %s:\n', translate(pg_get_userbyid(p.relowner), E'\n\r', '  '))
-                ELSE ''
-            END
-                || format('ALTER POLICY %I ON %s%s;', p.polname, p.polrelid::regclass,
-                    p.new_clauses)
-    END AS remediation,
+    -- Another claim in its place would admit other users: a person has to choose it.
+    NULL::text AS remediation,
     format('rls_references_user_metadata_%s_%s_%s', n.nspname, p.relname, p.polname) AS cache_key
 FROM policies AS p
 JOIN pg_namespace AS n ON n.oid = p.relnamespace

@@ -120,6 +120,26 @@ pub fn policy_condition(on: &RelationRef, expression: &CStr) -> Result<Qual, Und
     }
 }
 
+/// A raw condition on a table after parse analysis, as CREATE POLICY does it, and whether it has
+/// sub-queries. Their relations are not under row-level security yet, as in a stored policy.
+///
+/// # Safety
+/// The condition must be from the server's raw parser.
+pub(crate) unsafe fn where_clause(
+    on: &RelationRef,
+    condition: *mut pg_sys::Node,
+) -> Result<(*mut pg_sys::Node, bool), Undecidable> {
+    let sql = CString::new(format!("SELECT FROM {}", on.name)).unwrap_or_default();
+    // SAFETY: the raw statement is a SELECT with one table, and gets a condition in its WHERE.
+    unsafe {
+        let query = parsed_with(&sql, &Parameters::none(), |statement| {
+            (*statement.cast::<pg_sys::SelectStmt>()).whereClause = condition;
+        })?;
+        let (quals, has_sub_queries) = ((*(*query).jointree).quals, (*query).hasSubLinks);
+        (!quals.is_null()).then_some((quals, has_sub_queries)).ok_or(Undecidable::Rewritten)
+    }
+}
+
 /// A `SELECT` whose first range table entry is the table of a qual.
 pub struct RowQuery<'a> {
     /// The text of the statement.
@@ -295,11 +315,21 @@ pub(crate) fn parsed(
     sql: &CStr,
     parameters: &Parameters,
 ) -> Result<*mut pg_sys::Query, Undecidable> {
+    parsed_with(sql, parameters, |_| {})
+}
+
+/// As [`parsed`], with a change of the raw statement before its analysis.
+fn parsed_with(
+    sql: &CStr,
+    parameters: &Parameters,
+    change: impl FnOnce(*mut pg_sys::Node),
+) -> Result<*mut pg_sys::Query, Undecidable> {
     crate::pg::xact::sec_context::as_role(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), || {
         // SAFETY: a NUL-terminated statement, and `count` types.
         unsafe {
             let raw = elements::<pg_sys::RawStmt>(pg_sys::pg_parse_query(sql.as_ptr()));
             let Some(raw) = raw.first() else { return Err(Undecidable::Rewritten) };
+            change((**raw).stmt);
             let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
             Ok(pg_sys::parse_analyze_fixedparams(
                 *raw,

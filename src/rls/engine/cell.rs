@@ -6,6 +6,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
 /// The verdict on one reach of one identity in one table.
+#[derive(Debug, Clone)]
 pub struct Cell {
     /// Label of the identity in reports.
     pub identity: String,

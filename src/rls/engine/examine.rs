@@ -53,16 +53,30 @@ pub fn cells_without_claims(
     let owners = table.sample_owners(application, OWNER_SAMPLE)?;
     examination.owners = accounts.load_existing(application, owners)?;
     let mut cells = Vec::new();
-    for (role_index, role) in application.roles.iter().enumerate() {
-        examine_as(
-            examination,
-            role_index,
-            &application.without_claims(role),
-            &mut cells,
-            accounts,
-        );
-    }
+    add_cells_without_claims(examination, &mut cells, accounts);
     Ok(cells)
+}
+
+/// The cells of all identities, for a comparison with those of an earlier examination. The owners
+/// must be those of the earlier one, so that the same accounts are examined.
+pub fn cells_again(examination: &Examination<'_>, accounts: &mut AccountPool) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    add_cells_without_claims(examination, &mut cells, accounts);
+    add_remaining_cells(examination, &mut cells, accounts);
+    cells
+}
+
+/// Adds the cells of requests without claims.
+fn add_cells_without_claims(
+    examination: &Examination<'_>,
+    cells: &mut Vec<Cell>,
+    accounts: &mut AccountPool,
+) {
+    let application = examination.application;
+    for (role_index, role) in application.roles.iter().enumerate() {
+        let identity = application.without_claims(role);
+        examine_as(examination, role_index, &identity, cells, accounts);
+    }
 }
 
 /// Adds the cells of all other identities.

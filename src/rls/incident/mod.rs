@@ -3,5 +3,6 @@
 pub mod denial;
 pub mod explain_denial;
 pub mod prove_remediation;
+pub mod remediation_effect;
 pub mod trace;
 pub mod trace_row;

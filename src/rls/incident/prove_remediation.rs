@@ -1,5 +1,6 @@
 //! Tries a remediation in a subtransaction and rolls it back.
 
+use super::remediation_effect::{Effects, State, listed, tables_in_scope};
 use crate::pg::access::scan;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
@@ -11,14 +12,12 @@ use crate::pg::rewrite::value::{Parameters, value_of};
 use crate::pg::xact::subtransaction::isolated;
 use crate::pg::xact::{sec_context, session, snapshot};
 use crate::rls::PROBE_TIMEOUT_MS;
-use crate::rls::audit::Audit;
 use crate::rls::engine::probe::Probe;
 use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::Finding;
 use crate::rls::report::audit_report::Report;
 use crate::rls::rules;
-use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::application::Application;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::owner_column::OwnerColumn;
@@ -31,6 +30,10 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The result of a proof that finds nothing but the closed access.
+pub const PROVED: &str = "PROVED: closes it; takes nothing else";
 
 /// The conditions that a remediation must meet.
 pub struct Proof<'a> {
@@ -55,15 +58,7 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
     }
     let before = (proof.keeps)();
     let tried = sec_context::without_trace(|| {
-        // Adding a constraint checks all rows and may call functions of the table's owner. Do not
-        // run those as a superuser.
-        let owner =
-            proof.table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
-        let result = match owner {
-            Some(owner) => sec_context::demote_superuser_to(owner, || Spi::run(script)),
-            None => Spi::run(script),
-        };
-        result.map_err(|error| error.to_string())?;
+        run_as_permitted(script, proof.table)?;
         snapshot::with_latest_snapshot(|| Ok::<_, String>(((proof.reaches)()?, (proof.keeps)())))
     });
     match tried {
@@ -78,13 +73,7 @@ pub fn prove(script: &str, proof: &Proof<'_>) -> String {
                 "PROVED: closes it, and the owner still sees their rows".to_owned()
             }
             (Some(true), _) => "CLOSES TOO MUCH: the owner no longer sees their rows".to_owned(),
-            (Some(false), Some(true)) => {
-                "PROVED: closes it, and the owner now sees their rows, unlike before".to_owned()
-            }
-            (Some(false), _) => {
-                "PROVED: closes it; the owner did not see their rows before either".to_owned()
-            }
-            (None, _) => "PROVED: closes it".to_owned(),
+            _ => "PROVED: closes it".to_owned(),
         },
     }
 }
@@ -224,65 +213,83 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     let Some(script) = &found.remediation else {
         return Ok("not tried: the finding has no remediation; a person has to decide".to_owned());
     };
-    let table = report
-        .audit
-        .tables
-        .iter()
-        .map(|(table, _)| table)
-        .find(|table| found.relation == Some(table.oid().to_u32()));
-    let owner = match table {
-        Some(table) => some_owner(&report, table)?,
-        None => None,
-    };
-    // A view or function has no rows of its own. Rows of a partition are seen through its parent.
-    let is_of_table = found.policy.is_some() || found.object.starts_with("table ");
-    let whole = table.map(|table| ancestor(table.oid())).transpose()?;
-    let whole =
-        report.audit.tables.iter().map(|(table, _)| table).find(|table| Some(table.oid()) == whole);
-    let keeps = || {
-        whole
-            .filter(|_| is_of_table)
-            .zip(owner.as_ref())
-            .and_then(|(table, owner)| sees_own(table, owner))
-    };
-    let reaches = || is_found_again(&report, found);
-    Ok(prove(
-        script,
-        &Proof { reaches: &reaches, keeps: &keeps, table: found.relation.map(pg_sys::Oid::from) },
-    ))
+    Ok(try_remediation(&report, found, script)?)
 }
 
-/// Whether the finding still exists. Only its rule or table is audited again, because the
-/// remediation holds its locks meanwhile.
-fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
-    let again = match (rules::rule(found.rule), found.relation) {
-        (Some(rule), _) => {
-            let application = Application::read().map_err(|error| error.to_string())?;
-            let policies = policy::policies(None).map_err(|error| error.to_string())?;
-            let facts = policy::clause_facts(&policies, &application);
-            // A rule does not see a policy that could not be analysed.
-            let is_new = |clause: &&policy::ClauseFacts| {
+/// Tries the remediation of a finding, and compares all that it changes.
+fn try_remediation(report: &Report, found: &Finding, script: &str) -> Result<String, RlsError> {
+    if session::require_writable("try it").is_err() {
+        return Ok("not tried: the transaction is read-only".to_owned());
+    }
+    let application = &report.audit.application;
+    let scope = tables_in_scope(&report.audit, found, script)?;
+    let before = State::read(&scope, application)?;
+    let entitled_before = before.entitled()?;
+    let tried = sec_context::without_trace(|| {
+        run_as_permitted(script, found.relation.map(pg_sys::Oid::from))?;
+        snapshot::with_latest_snapshot(|| {
+            let after = State::read(&scope, application).map_err(|error| error.to_string())?;
+            let entitled = before.entitled().map_err(|error| error.to_string())?;
+            let effects = Effects::between((&before, &entitled_before), (&after, &entitled), found);
+            Ok::<_, String>((is_found_again(report, &after, found)?, effects))
+        })
+    });
+    let (is_open, effects) = match tried {
+        Err(failure) if failure.is_interrupt() => failure.raise(),
+        Err(failure) => return Ok(format!("not tried: {}", failure.message)),
+        Ok(Err(why)) => return Ok(format!("tried; INCONCLUSIVE: {why}")),
+        Ok(Ok(result)) => result,
+    };
+    Ok(if !effects.opened.is_empty() {
+        format!("OPENS {}", listed(&effects.opened))
+    } else if is_open {
+        "DOES NOT CLOSE IT: another policy or privilege still allows it".to_owned()
+    } else if !effects.taken_rows.is_empty() {
+        format!("CLOSES TOO MUCH: {}", listed(&effects.taken_rows))
+    } else if !effects.undecided.is_empty() {
+        format!("tried; INCONCLUSIVE: {}", listed(&effects.undecided))
+    } else if !effects.taken.is_empty() {
+        format!("CLOSES IT, and takes: {}", listed(&effects.taken))
+    } else if !effects.also.is_empty() {
+        format!("PROVED: closes it; also {}", listed(&effects.also))
+    } else {
+        PROVED.to_owned()
+    })
+}
+
+/// Runs a remediation. Adding a constraint checks all rows and may call functions of the table's
+/// owner: those do not run as a superuser.
+fn run_as_permitted(script: &str, table: Option<pg_sys::Oid>) -> Result<(), String> {
+    let owner = table.filter(|_| script.contains("ADD CONSTRAINT")).and_then(scan::owner_of);
+    let result = match owner {
+        Some(owner) => sec_context::demote_superuser_to(owner, || Spi::run(script)),
+        None => Spi::run(script),
+    };
+    result.map_err(|error| error.to_string())
+}
+
+/// Whether the finding still exists in the state after its remediation.
+fn is_found_again(report: &Report, after: &State, found: &Finding) -> Result<bool, String> {
+    let mut again = after.audit.findings();
+    if let Some(rule) = rules::rule(found.rule) {
+        // A rule does not see a policy that could not be analysed.
+        let is_new =
+            |clause: &&policy::ClauseFacts| {
                 !report.audit.facts.iter().any(|before| {
                     before.analysis.failure().is_some() && before.policy == clause.policy
                 })
             };
-            if let Some(why) =
-                facts.iter().filter(is_new).find_map(|clause| clause.analysis.failure())
-            {
-                return Err(why.to_owned());
-            }
-            let _facts = policy::cache_facts(facts);
-            let again = rules::evaluate(&[rule], &application);
-            if let Some((.., why)) = policy::undeparsed().pop() {
-                return Err(why);
-            }
-            again
+        let facts = &after.audit.facts;
+        if let Some(why) = facts.iter().filter(is_new).find_map(|clause| clause.analysis.failure())
+        {
+            return Err(why.to_owned());
         }
-        (None, Some(table)) => Audit::run(Some(pg_sys::Oid::from(table)))
-            .map_err(|error| error.to_string())?
-            .findings(),
-        (None, None) => Report::make().map_err(|error| error.to_string())?.findings,
-    };
+        let _facts = policy::cache_facts(Rc::clone(facts));
+        again.extend(rules::evaluate(&[rule], &after.audit.application));
+        if let Some((.., why)) = policy::undeparsed().pop() {
+            return Err(why);
+        }
+    }
     // A failing or inconclusive audit proves nothing.
     let is_blind = |known: &&Finding| {
         ["inconclusive", "failing-policies", "audit-self-test-failed"].contains(&known.rule)
@@ -298,17 +305,6 @@ fn is_found_again(report: &Report, found: &Finding) -> Result<bool, String> {
         None => known.rule == found.rule && known.relation == found.relation,
     };
     Ok(again.iter().any(|known| is_same(known) && known.severity <= found.severity))
-}
-
-fn ancestor(table: pg_sys::Oid) -> Result<pg_sys::Oid, RlsError> {
-    Spi::connect(|client| {
-        let sql = include_str!("../../../sql/rls/ancestor.sql");
-        Ok(client
-            .select(sql, Some(1), &[table.into()])?
-            .first()
-            .get_one::<pg_sys::Oid>()?
-            .unwrap_or(table))
-    })
 }
 
 /// Owners of the rows that a row references: users who may legitimately see it.
@@ -360,13 +356,4 @@ pub fn related(
         }
     }
     Ok(users)
-}
-
-/// An identity that owns rows of the table.
-fn some_owner(report: &Report, table: &Table) -> Result<Option<Identity>, RlsError> {
-    let application = &report.audit.application;
-    let Some(role) = application.user_role() else { return Ok(None) };
-    let mut accounts = AccountPool::default();
-    let owners = accounts.load_existing(application, table.sample_owners(application, 1)?)?;
-    Ok(owners.first().map(|owner| accounts.identity(application, role, owner)))
 }

@@ -1,7 +1,7 @@
 //! Incident tool: the access paths by which a reader reaches the rows of a victim.
 
 use super::prove_remediation;
-use super::prove_remediation::Proof;
+use super::prove_remediation::{PROVED, Proof};
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::qual::Qual;
@@ -11,6 +11,7 @@ use crate::pg::rewrite::value::Parameters;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::api::text;
+use crate::rls::audit::Audit;
 use crate::rls::engine::attribution::{classify_foreign_row, reaches_row, responsible_policies};
 use crate::rls::engine::examination::Examination;
 use crate::rls::engine::probe::{Probe, ProbeResult};
@@ -19,6 +20,7 @@ use crate::rls::engine::rows::{RowId, RowScope};
 use crate::rls::error::RlsError;
 use crate::rls::model::{Audience, Confidence, Reach, Severity, Verdict};
 use crate::rls::report::remediation;
+use crate::rls::report::remediation_proof::Prover;
 use crate::rls::rules;
 use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::application::Application;
@@ -30,6 +32,7 @@ use crate::rls::target::table::Table;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use std::rc::Rc;
 
 mod objects;
 
@@ -58,34 +61,34 @@ pub struct AccessPath {
 type Reached = (Vec<RowId>, Vec<String>, Qual);
 
 /// The state of a trace.
-struct Trace {
-    application: Application,
+struct Trace<'a> {
+    application: &'a Application,
     accounts: AccountPool,
     victim: String,
+    prover: Prover<'a>,
 }
 
-impl Trace {
+impl<'a> Trace<'a> {
     /// The identity of a user: of the account if it exists, otherwise of a new account.
     fn identity(&mut self, role: &Role, id: &str) -> Result<Identity, RlsError> {
-        self.accounts.load_existing(&self.application, vec![id.to_owned()])?;
-        Ok(self.accounts.identity(&self.application, role, id))
+        self.accounts.load_existing(self.application, vec![id.to_owned()])?;
+        Ok(self.accounts.identity(self.application, role, id))
     }
 
     /// The access paths of an identity to the victim's rows in a table, worst first.
     fn paths_of_table(
         &mut self,
-        table: &Table,
+        table: &'a Table,
         policies: &[Policy],
         place: usize,
         who: &Identity,
-        prove: bool,
     ) -> Vec<AccessPath> {
         let mut paths = Vec::new();
         for reach in Reach::ALL {
             if !table.allows(place, command(reach)) {
                 continue;
             }
-            if let Some(path) = self.path(table, policies, who, reach, prove) {
+            if let Some(path) = self.path(table, policies, who, reach) {
                 paths.push(path);
             }
         }
@@ -94,11 +97,10 @@ impl Trace {
 
     fn path(
         &mut self,
-        table: &Table,
+        table: &'a Table,
         policies: &[Policy],
         who: &Identity,
         reach: Reach,
-        prove: bool,
     ) -> Option<AccessPath> {
         let probe = Probe::new(table, who);
         let victims = [self.victim.clone()];
@@ -141,12 +143,12 @@ impl Trace {
             }
             Err(stopped) => return Some(self.inconclusive(table, who, reach, stopped.to_string())),
         };
-        let mut examination = Examination::new(table, &self.application, policies);
+        let mut examination = Examination::new(table, self.application, policies);
         examination.owners = [vec![self.victim.clone()], others.clone()].concat();
         examination.owners.dedup();
         examination.owners.truncate(6);
         examination.owners =
-            self.accounts.load_existing(&self.application, examination.owners.clone()).ok()?;
+            self.accounts.load_existing(self.application, examination.owners.clone()).ok()?;
         let role = self.application.roles.iter().find(|role| role.oid == who.role)?;
         let stranger = self.application.new_account(role);
         let is_for_all = |place: &RowId| {
@@ -168,11 +170,12 @@ impl Trace {
             None => (Verdict::Leak(Confidence::Proved, Audience::AnyAccount), String::new()),
         };
         let responsible = responsible_policies(&examination, who, reach, places.first().copied());
-        let remediation = remediation::of_leak(&self.application, table, reach, &responsible);
         let is_leak = matches!(verdict, Verdict::Leak(..));
-        let proof = match &remediation {
-            Some(script) if prove && is_leak => Some(self.prove(table, reach, who, script)),
-            _ => None,
+        let proved = is_leak.then(|| self.remediation(table, policies, reach, who, &responsible));
+        let (remediation, proof, refuted) = match proved {
+            None => (None, None, String::new()),
+            Some(Ok((script, proof))) => (Some(script), Some(proof), String::new()),
+            Some(Err(why)) => (None, None, format!("no remediation is printed, as {why}")),
         };
         let mut users = others.clone();
         users.sort();
@@ -191,12 +194,17 @@ impl Trace {
             other_rows: (reach != Reach::Plant).then_some(others.len() as i64),
             other_users: (reach != Reach::Plant).then_some(users.len() as i64),
             through: responsible.iter().map(|policy| policy.name.clone()).collect(),
-            evidence: [verdict.remark(), evidence, table.trigger_caveat(reach).unwrap_or_default()]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join(": "),
-            remediation: remediation.filter(|_| is_leak),
+            evidence: [
+                verdict.remark(),
+                evidence,
+                table.trigger_caveat(reach).unwrap_or_default(),
+                refuted,
+            ]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(": "),
+            remediation,
             proof,
             count_query: None,
         })
@@ -220,54 +228,74 @@ impl Trace {
         }
     }
 
-    /// Tries the remediation and rolls it back: it must close the path and keep the victim's
-    /// access.
-    fn prove(&mut self, table: &Table, reach: Reach, who: &Identity, script: &str) -> String {
-        let Some(role) = self.application.user_role().cloned() else {
-            return "not tried: crewsnow_ops.user_role names no role".to_owned();
-        };
-        let Ok(victim) = self.identity(&role, &self.victim.clone()) else {
-            return "not tried: the user has no account".to_owned();
-        };
-        let victims = [self.victim.clone()];
-        let own = || prove_remediation::sees_own(table, &victim);
-        let reaches = || {
-            let probe = Probe::new(table, who);
-            let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
-                let effective = row_security::effective(command(reach), &table.named)?;
-                for column in owner_columns(&probe, reach) {
-                    let Some(condition) =
-                        reach_qual(&probe, reach, &effective, Some(&victims[0]), column)?
-                    else {
-                        continue;
-                    };
-                    let does = match reach {
-                        Reach::Plant => !matches!(
-                            probe_plant(&probe, &effective, &victims[0], column)?,
-                            ProbeResult::Verdict(
-                                Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed
-                            )
-                        ),
-                        _ => probe
-                            .first_row(&RowScope::OwnedBy(&victims), condition, f64::MAX)?
-                            .is_some(),
-                    };
-                    if does {
-                        return Ok(true);
-                    }
+    /// A proved remediation of a path and the proof. It must close the path for the reader, and
+    /// keep the rows of the victim and of all who are entitled to theirs. `Err` is the reason why
+    /// there is none.
+    fn remediation(
+        &mut self,
+        table: &'a Table,
+        policies: &[Policy],
+        reach: Reach,
+        who: &Identity,
+        responsible: &[Policy],
+    ) -> Result<(String, String), String> {
+        let victim = self.victim.clone();
+        let still_reaches = || still_reaches(table, reach, who, &victim);
+        if table.is_secured {
+            let script =
+                self.prover.remediation(table, reach, responsible, Some(&still_reaches))?;
+            return Ok((script, PROVED.to_owned()));
+        }
+        let script = remediation::of_unsecured_table(self.application, table, policies)
+            .ok_or("no key or policy tells the only owner column of the table")?;
+        let role = self.application.user_role().cloned();
+        let victim = role.and_then(|role| self.identity(&role, &victim).ok());
+        let keeps =
+            || victim.as_ref().and_then(|victim| prove_remediation::sees_own(table, victim));
+        let proof = Proof { reaches: &still_reaches, keeps: &keeps, table: Some(table.oid()) };
+        let proof = prove_remediation::prove(&script, &proof);
+        if proof.starts_with("PROVED") { Ok((script, proof)) } else { Err(proof) }
+    }
+}
+
+/// Whether an identity reaches a row of the victim; `Err` is the reason why that is INCONCLUSIVE.
+fn still_reaches(
+    table: &Table,
+    reach: Reach,
+    who: &Identity,
+    victim: &str,
+) -> Result<bool, String> {
+    let probe = Probe::new(table, who);
+    let victims = [victim.to_owned()];
+    let answer = who.act_within(PROBE_TIMEOUT_MS, || -> Result<bool, Undecidable> {
+        let effective = row_security::effective(command(reach), &table.named)?;
+        for column in owner_columns(&probe, reach) {
+            let Some(condition) = reach_qual(&probe, reach, &effective, Some(victim), column)?
+            else {
+                continue;
+            };
+            let does = match reach {
+                Reach::Plant => !matches!(
+                    probe_plant(&probe, &effective, victim, column)?,
+                    ProbeResult::Verdict(
+                        Verdict::Isolated | Verdict::IsolatedIn(_) | Verdict::Closed
+                    )
+                ),
+                _ => {
+                    let scope = RowScope::OwnedBy(&victims);
+                    probe.first_row(&scope, condition, f64::MAX)?.is_some()
                 }
-                Ok(false)
-            });
-            match answer {
-                Ok(Ok(does)) => Ok(does),
-                Ok(Err(unclear)) => Err(unclear.to_string()),
-                Err(stopped) => Err(stopped.to_string()),
+            };
+            if does {
+                return Ok(true);
             }
-        };
-        prove_remediation::prove(
-            script,
-            &Proof { reaches: &reaches, keeps: &own, table: Some(table.oid()) },
-        )
+        }
+        Ok(false)
+    });
+    match answer {
+        Ok(Ok(does)) => Ok(does),
+        Ok(Err(unclear)) => Err(unclear.to_string()),
+        Err(stopped) => Err(stopped.to_string()),
     }
 }
 
@@ -311,16 +339,13 @@ fn trace_access(
     if reader_id == victim {
         return Err(RlsError::SameUser { example: EXAMPLE }.into());
     }
-    let mut application = Application::read()?;
-    let accounts = AccountPool::find(&application)?;
-    let policies = policy::policies(None)?;
-    let facts = policy::clause_facts(&policies, &application);
-    let tables =
-        crate::rls::target::table::tables(&application, None, &policy::compared_columns(&facts))?;
-    let types =
-        tables.iter().flat_map(|table| table.owners.iter().map(|owner| owner.id_type())).collect();
-    application.learn_owner_type(types);
-    let mut trace = Trace { application, accounts, victim };
+    let audit = Audit::prepare(None)?;
+    let mut trace = Trace {
+        application: &audit.application,
+        accounts: AccountPool::find(&audit.application)?,
+        prover: Prover::new(&audit, vec![victim.clone()])?,
+        victim,
+    };
     let mut paths = Vec::new();
     let roles = trace.application.roles.clone();
     for (place, role) in roles.iter().enumerate().filter(|(_, role)| role.is_client) {
@@ -329,14 +354,11 @@ fn trace_access(
             false => vec![trace.identity(role, &reader_id)?],
         };
         for who in &identities {
-            for table in tables.iter().filter(|table| !table.owners.is_empty()) {
-                let of: Vec<Policy> = policies
-                    .iter()
-                    .filter(|policy| policy.relation == table.oid())
-                    .cloned()
-                    .collect();
+            let tables = audit.tables.iter().map(|(table, _)| table);
+            for table in tables.filter(|table| !table.owners.is_empty()) {
+                let policies = audit.policies_of(table.oid());
                 let found = crate::pg::memory::in_temporary_context(|| {
-                    isolated(|| trace.paths_of_table(table, &of, place, who, true))
+                    isolated(|| trace.paths_of_table(table, policies, place, who))
                 });
                 paths.extend(found.unwrap_or_else(|failure| {
                     let why = failure.redacted_message();
@@ -349,14 +371,16 @@ fn trace_access(
             }
         }
     }
-    let _facts = policy::cache_facts(facts);
-    let found = rules::findings(&trace.application);
+    let _facts = policy::cache_facts(Rc::clone(&audit.facts));
+    let found = rules::findings(&audit.application);
     for path in &mut paths {
         trace.complete(path, &found, &reader_id)?;
     }
     remove_duplicates(&mut paths);
-    let touched: Vec<u32> = tables
+    let touched: Vec<u32> = audit
+        .tables
         .iter()
+        .map(|(table, _)| table)
         .filter(|table| {
             paths.iter().any(|path| path.object == format!("table {}", table.named.name))
         })
@@ -382,7 +406,8 @@ fn trace_access(
                 other_users: None,
                 through: Vec::new(),
                 evidence: finding.detail.clone(),
-                remediation: finding.remediation.clone(),
+                // It is not tried here: `prove_remediation` does.
+                remediation: None,
                 proof: None,
                 count_query: None,
             });

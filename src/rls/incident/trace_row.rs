@@ -1,10 +1,9 @@
 //! Incident tool: the identities that reach one row.
 
 use super::prove_remediation;
-use super::prove_remediation::Proof;
+use super::prove_remediation::PROVED;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
-use crate::pg::xact::subtransaction::isolated;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
 use crate::rls::engine::attribution::{reaches_row, responsible_policies};
@@ -12,7 +11,7 @@ use crate::rls::engine::examination::Examination;
 use crate::rls::engine::reach_probe;
 use crate::rls::error::RlsError;
 use crate::rls::model::Reach;
-use crate::rls::report::remediation;
+use crate::rls::report::remediation_proof::Prover;
 use crate::rls::target::accounts::AccountPool;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
@@ -37,14 +36,18 @@ fn trace_row(
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
     let relation = p_relation.ok_or_else(|| null("p_relation"))?;
     let key = p_key.ok_or_else(|| null("p_key"))?;
-    let audit = Audit::prepare(Some(relation))?;
-    let Some((table, _)) = audit.tables.first() else {
+    let mut audit = Audit::prepare(None)?;
+    if audit.table(relation.to_u32()).is_none() {
+        // A table that client roles do not reach.
+        audit = Audit::prepare(Some(relation))?;
+    }
+    let Some((table, _)) = audit.table(relation.to_u32()) else {
         return Err(RlsError::NotATable { example: EXAMPLE }.into());
     };
     let (place, owners) =
         prove_remediation::row_by_key(&audit.application, table, &key.0, EXAMPLE)?;
     let mut accounts = AccountPool::find(&audit.application)?;
-    let mut examination = Examination::new(table, &audit.application, &audit.policies);
+    let mut examination = Examination::new(table, &audit.application, audit.policies_of(relation));
     let compared = policy::compared_columns(&policy::clause_facts(
         &policy::policies(None)?,
         &audit.application,
@@ -55,6 +58,7 @@ fn trace_row(
     tried.extend(table.sample_owners(&audit.application, OTHERS)?);
     tried.extend(accounts.sample.iter().cloned());
     examination.owners = accounts.load_existing(&audit.application, owners)?;
+    let mut prover = Prover::new(&audit, examination.owners.clone())?;
     let mut users = examination.owners.clone();
     for id in accounts.load_existing(&audit.application, tried)? {
         if !users.contains(&id) {
@@ -93,34 +97,21 @@ fn trace_row(
                 // accounts are not.
                 let is_leak =
                     verdict == "YES" && (who.user.is_none() || who.label == identities[0].label);
-                let script = isolated(|| {
-                    remediation::of_leak(&audit.application, table, reach, &responsible)
-                })
-                .unwrap_or_default()
-                .filter(|_| is_leak);
-                let proof = script.as_deref().map(|script| {
-                    let reaches = || {
-                        // A new examination: cached quals predate the remediation.
-                        let mut again =
-                            Examination::new(table, &audit.application, &audit.policies);
-                        again.owners.clone_from(&examination.owners);
-                        reaches_row(&again, who, reach, place).map(|reaches| reaches == Some(true))
-                    };
-                    let owner = examination
-                        .owners
-                        .first()
-                        .map(|id| accounts.identity(&audit.application, role, id));
-                    let keeps = || {
-                        owner
-                            .as_ref()
-                            .filter(|_| !role.is_anonymous)
-                            .and_then(|owner| prove_remediation::sees_own(table, owner))
-                    };
-                    prove_remediation::prove(
-                        script,
-                        &Proof { reaches: &reaches, keeps: &keeps, table: Some(table.oid()) },
-                    )
-                });
+                let still_reaches = || {
+                    // A new examination: cached quals predate the remediation.
+                    let policies = audit.policies_of(relation);
+                    let mut again = Examination::new(table, &audit.application, policies);
+                    again.owners.clone_from(&examination.owners);
+                    reaches_row(&again, who, reach, place).map(|reaches| reaches == Some(true))
+                };
+                let proved = (is_leak && table.is_secured)
+                    .then(|| prover.remediation(table, reach, &responsible, Some(&still_reaches)));
+                let (script, evidence) = match proved {
+                    None => (None, evidence),
+                    Some(Ok(script)) => (Some(script), evidence),
+                    Some(Err(why)) => (None, format!("no remediation is printed, as {why}")),
+                };
+                let proof = script.is_some().then_some(PROVED);
                 let mut row =
                     row_of(table, reach, role, (&who.label, verdict), &responsible, evidence);
                 (row[7], row[8]) = (script.and_then(text), proof.and_then(text));

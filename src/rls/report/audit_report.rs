@@ -7,6 +7,8 @@ use crate::rls::engine::self_test;
 use crate::rls::error::RlsError;
 use crate::rls::model;
 use crate::rls::model::{Confidence, Finding, Reach, Severity};
+use crate::rls::report::remediation_proof::Prover;
+use crate::rls::report::rule_remediation;
 use crate::rls::store::Acceptance;
 use crate::rls::target::policy;
 use crate::rls::target::policy::Policy;
@@ -31,7 +33,8 @@ impl Report {
         let _facts = policy::cache_facts(Rc::clone(&audit.facts));
         let mut findings = audit.findings();
         audit.find_trusts();
-        findings.extend(trusts::findings(&audit));
+        let mut prover = Prover::new(&audit, Vec::new())?;
+        prover.complete(&mut findings);
         // If the audit misjudges its own self-test tables, its other verdicts cannot be trusted.
         if let Err(why) = self_test::run(&audit.application) {
             findings.push(general(
@@ -64,10 +67,14 @@ impl Report {
                 )
             });
         }
-        findings.extend(rules::findings(&audit.application));
+        let mut of_rules = rules::findings(&audit.application);
+        of_rules.extend(trusts::findings(&audit));
+        rule_remediation::withhold_harmful(&audit, &mut prover, &mut of_rules);
+        findings.extend(of_rules);
         open_secrets::raise(&mut findings, &audit);
         audit.add_undeparsed(&mut findings);
         model::sort(&mut findings);
+        rule_remediation::withhold_conflicting(&mut findings);
         let accepted = store::acceptances()?;
         for finding in &mut findings {
             if let Some(acceptance) =

@@ -6,6 +6,7 @@ pub mod day1_report;
 pub mod open_secrets;
 pub mod ownership;
 pub mod remediation;
-
+pub mod remediation_proof;
+pub mod rule_remediation;
 pub mod summary;
 pub mod trusts;

@@ -203,7 +203,7 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
 }
 
 /// SQL text of a clause. It fails by a lock timeout on the table, for example.
-fn sql_text(tree: &str, relation: pg_sys::Oid) -> Result<String, String> {
+pub fn sql_text(tree: &str, relation: pg_sys::Oid) -> Result<String, String> {
     isolated(|| policy_expr::deparsed(tree, relation)).map_err(|failure| failure.redacted_message())
 }
 

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const MAX_MEMBERS: u64 = 2_000;
 /// Most outsiders of one user.
 const MAX_OUTSIDERS: usize = 50;
+/// Most foreign keys between a table and the teams it belongs to.
+const MAX_DISTANCE: usize = 3;
 /// Most users without a shared team.
 const MAX_SEPARATE_USERS: usize = 3;
 
@@ -19,6 +21,8 @@ const MAX_SEPARATE_USERS: usize = 3;
 pub struct Members {
     /// Qualified name of the membership table.
     pub table: String,
+    /// Oids of the membership table and of the table of teams.
+    relations: [pg_sys::Oid; 2],
     /// The teams of each user.
     teams: BTreeMap<String, BTreeSet<String>>,
 }
@@ -45,13 +49,15 @@ impl Teams {
                     else {
                         continue;
                     };
-                    found.push((text(1)?, (text(2)?, user), (text(4)?, team)));
+                    let oid = |column| row.get(column).map(|oid| oid.unwrap_or(pg_sys::InvalidOid));
+                    let relations = [oid(6)?, oid(7)?];
+                    found.push((text(1)?, relations, (text(2)?, user), (text(4)?, team)));
                 }
                 Ok::<_, RlsError>(found)
             })
         })?;
         let mut all = Vec::new();
-        for (table, (user, user_type), (team, team_type)) in found {
+        for (table, relations, (user, user_type), (team, team_type)) in found {
             let sql = format!(
                 "SELECT m.{user}, m.{team} FROM {table} AS m \
                  WHERE m.{user} IS NOT NULL AND m.{team} IS NOT NULL"
@@ -66,9 +72,43 @@ impl Teams {
                         .insert(text_of(team_type, *team));
                 }
             }
-            all.push(Members { table, teams });
+            all.push(Members { table, relations, teams });
         }
         Ok(Self(all))
+    }
+
+    /// Members who share a team with a user.
+    pub fn mates(&self, user: &str) -> Vec<String> {
+        let mut mates = BTreeSet::new();
+        for members in &self.0 {
+            let Some(own) = members.teams.get(user) else { continue };
+            let shares_team = |(other, teams): &(&String, &BTreeSet<String>)| {
+                *other != user && !teams.is_disjoint(own)
+            };
+            mates.extend(members.teams.iter().filter(shares_team).map(|(other, _)| other.clone()));
+        }
+        mates.into_iter().take(MAX_OUTSIDERS).collect()
+    }
+
+    /// Users who share a team with another user, in order of their ids.
+    pub fn users_with_mates(&self) -> Vec<String> {
+        let users: BTreeSet<&String> = self.0.iter().flat_map(|m| m.teams.keys()).collect();
+        users.into_iter().filter(|user| !self.mates(user).is_empty()).cloned().collect()
+    }
+
+    /// Names of the membership tables whose teams a table belongs to: it is one of their tables, or
+    /// refers to one by foreign keys (`references` has the referenced tables of each table).
+    pub fn of_table(&self, table: pg_sys::Oid, references: &HashMap<u32, Vec<u32>>) -> Vec<&str> {
+        let mut reached = BTreeSet::from([table.to_u32()]);
+        let mut last = vec![table.to_u32()];
+        for _ in 0..MAX_DISTANCE {
+            let next = last.iter().filter_map(|table| references.get(table)).flatten();
+            last = next.copied().filter(|table| reached.insert(*table)).collect();
+        }
+        let is_reached = |members: &&Members| {
+            members.relations.iter().any(|relation| reached.contains(&relation.to_u32()))
+        };
+        self.0.iter().filter(is_reached).map(|members| members.table.as_str()).collect()
     }
 
     /// Members who share no team with a user, and their membership table; `None` if the user is in

@@ -12,7 +12,7 @@ use crate::rls::target::identity::Identity;
 use crate::rls::target::roles::Role;
 use pgrx::prelude::*;
 
-impl Trace {
+impl Trace<'_> {
     /// Views that show the reader rows of the victim.
     pub(super) fn paths_of_views(
         &mut self,
@@ -125,16 +125,22 @@ impl Trace {
         else {
             return Ok(());
         };
-        path.remediation.clone_from(&finding.remediation);
         path.evidence = format!("{}; {}", path.evidence, finding.detail);
         let reader = self.identity(&role, reader)?;
         // A permission error counts as closed.
         let reaches = || Ok(count_as(&reader, &sql, users.key_type, &self.victim).unwrap_or(0) > 0);
         let script = finding.remediation.as_deref().unwrap_or_default();
-        path.proof = Some(prove_remediation::prove(
+        let proof = prove_remediation::prove(
             script,
             &Proof { reaches: &reaches, keeps: Proof::NO_OWNER, table: None },
-        ));
+        );
+        match proof.starts_with("PROVED") {
+            true => {
+                path.remediation.clone_from(&finding.remediation);
+                path.proof = Some(proof);
+            }
+            false => path.evidence += &format!("; no remediation is printed, as {proof}"),
+        }
         Ok(())
     }
 

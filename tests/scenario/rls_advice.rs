@@ -1,0 +1,169 @@
+//! Remediations never widen a reach. Real sessions try each row before and after each of them.
+
+use crate::rls_hostile::supabase;
+use harness::{Cluster, rows, run, value};
+use postgres::Client;
+use std::collections::BTreeSet;
+
+/// Findings of rules about a reach, and of rules with a remediation about a policy.
+const FOUND: &str = "SELECT finding FROM crewsnow_ops.audit_rls() \
+    WHERE rule ~ '-(leak|over|rows|insert|update|delete|off|identity)$' \
+        OR rule IN ('tampering', 'destruction')";
+
+/// The lines of truth.reach() on all tables.
+fn reach(a: &mut Client) -> BTreeSet<String> {
+    let tables = "SELECT truth.reach(ARRAY(SELECT c.oid::regclass FROM pg_class AS c
+         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'touched'
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'))";
+    rows(a, tables).into_iter().collect()
+}
+
+/// Lines that owners must keep: each reads, changes and deletes rows of their own.
+fn of_owners(reach: &BTreeSet<String>, a: &mut Client) -> BTreeSet<String> {
+    let owned: BTreeSet<String> = rows(
+        a,
+        "SELECT truth.own(c.oid::regclass) FROM pg_class AS c
+         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id'
+         JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attname = 'touched'
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'",
+    )
+    .into_iter()
+    .collect();
+    let is_own = |line: &&String| {
+        let mut words = line.splitn(3, ' ');
+        let (user, command, row) = (words.next(), words.next(), words.next());
+        let own = format!("{} {}", user.unwrap_or_default(), row.unwrap_or_default());
+        !matches!(command, Some("GIVE" | "TAKE" | "INSERT")) && owned.contains(&own)
+    };
+    reach.iter().filter(is_own).cloned().collect()
+}
+
+#[test]
+fn no_remediation_widens_a_reach() {
+    let cluster = Cluster::start("rls_advice", "");
+    let mut a = supabase(&cluster, "advice");
+    run(
+        &mut a,
+        "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
+             FROM generate_series(1, 7) AS n",
+    );
+    run(&mut a, include_str!("rls_advice.sql"));
+    let before = reach(&mut a);
+    assert!(before.len() > 400, "{}", before.len());
+    let owned = of_owners(&before, &mut a);
+    assert!(owned.len() > 100, "{owned:?}");
+    let printed = remediations(&mut a);
+    the_expected_remediations_are_printed(&mut a);
+    for (finding, script) in &printed {
+        run(&mut a, "BEGIN");
+        run(&mut a, script);
+        narrows(&mut a, &before, &owned, finding);
+        assert!(!rows(&mut a, FOUND).contains(finding), "{finding} is still found after\n{script}");
+        run(&mut a, "ROLLBACK");
+    }
+    proofs_tell_what_a_remediation_takes(&mut a);
+    // One after the other, as an operator pastes them.
+    for (finding, script) in &printed {
+        run(&mut a, script);
+        narrows(&mut a, &before, &owned, finding);
+    }
+    let left: Vec<String> = rows(&mut a, FOUND);
+    assert!(printed.iter().all(|(finding, _)| !left.contains(finding)), "{left:#?}");
+}
+
+/// The printed remediations, worst finding first.
+fn remediations(a: &mut Client) -> Vec<(String, String)> {
+    let sql = format!(
+        "SELECT finding, remediation FROM crewsnow_ops.audit_rls() \
+         WHERE remediation IS NOT NULL AND finding IN ({FOUND})"
+    );
+    let found = a.query(&sql, &[]).expect("the findings");
+    found.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Asserts that sessions reach no more than before, and owners all of theirs.
+fn narrows(a: &mut Client, before: &BTreeSet<String>, owned: &BTreeSet<String>, finding: &str) {
+    let after = reach(a);
+    let opened: Vec<_> = after.difference(before).collect();
+    assert!(opened.is_empty(), "the remediation of {finding} opens {opened:#?}");
+    let lost: Vec<_> = owned.difference(&after).collect();
+    assert!(lost.is_empty(), "the remediation of {finding} takes {lost:#?}");
+}
+
+/// Conditions stay, and there is no statement where one would open or take too much.
+fn the_expected_remediations_are_printed(a: &mut Client) {
+    let mut shown = |finding: &str| {
+        let sql = format!(
+            "SELECT coalesce(remediation, substring(evidence FROM 'No remediation is printed: .*'))
+             FROM crewsnow_ops.audit_rls() WHERE finding = '{}'",
+            finding.replace('\'', "''")
+        );
+        value(a, &sql)
+    };
+    for (finding, expected) in [
+        (
+            "planted-rows policy \"own\" on public.files",
+            "ALTER POLICY own ON public.files WITH CHECK (((bucket = 'exports'::text) AND \
+             (split_part(path, '/'::text, 1) = (( SELECT auth.uid() AS uid))::text)) AND \
+             user_id = (SELECT auth.uid()));",
+        ),
+        ("planted-rows policy \"change\" on public.leave_days", "does not close it"),
+        (
+            "read-leak policy \"All see\" on public.team_tasks",
+            "No remediation is printed: restricting policy \"All see\" to owners would take rows \
+             from team members (table public.members).",
+        ),
+        (
+            "read-leak policy \"see\" on public.blocks",
+            "policy \"see\" on public.posts may let more rows through when it sees fewer",
+        ),
+        (
+            "rls-off table public.mutes",
+            "policy \"see\" on public.songs may let more rows through when it sees fewer",
+        ),
+        ("rls-off table public.logins", "CREATE POLICY"),
+        ("read-leak table public.diaries", "ALTER POLICY two ON public.diaries USING ("),
+        (
+            "take-over policy \"claim\" on public.bikes",
+            "ALTER POLICY claim ON public.bikes USING ((note IS DISTINCT FROM 'locked'::text) AND \
+             user_id = (SELECT auth.uid()));",
+        ),
+        (
+            "forged-rows policy \"own\" on public.reviews",
+            "WITH CHECK ((length(COALESCE(note, ''::text)) < 100) AND user_id = ",
+        ),
+        ("forged-rows policy \"signed\" on public.letters", "does not close it"),
+        ("read-leak policy \"signed\" on public.letters", "IN (user_id, receiver)"),
+        (
+            "read-leak policy \"p\"\"q) USING (true); --\" on public.\"Odd \"\"names\"\"; --\"",
+            "AND user_id = (SELECT auth.uid()::text));",
+        ),
+        ("open-delete policy \"everything\" on public.pages", "without taking reads"),
+        ("open-insert policy \"everything\" on public.pages", "WITH CHECK (false);"),
+        (
+            "per-row-identity policy \"claim\" on public.bikes",
+            "the remediation of take-over policy \"claim\" on public.bikes changes the same policy",
+        ),
+    ] {
+        let text = shown(finding);
+        assert!(text.contains(expected), "{finding}: {text}");
+    }
+}
+
+fn proofs_tell_what_a_remediation_takes(a: &mut Client) {
+    let mut proof =
+        |finding: &str| value(a, &format!("SELECT crewsnow_ops.prove_remediation('{finding}')"));
+    assert_eq!(
+        proof("planted-rows policy \"own\" on public.files"),
+        "PROVED: closes it; takes nothing else"
+    );
+    assert_eq!(
+        proof("read-leak policy \"shared\" on public.talks"),
+        "CLOSES IT, and takes: anon read-leak on public.talk_lines; authenticated read-leak on \
+         public.talk_lines"
+    );
+    assert_eq!(
+        proof("planted-rows policy \"change\" on public.leave_days"),
+        "not tried: the finding has no remediation; a person has to decide"
+    );
+}
