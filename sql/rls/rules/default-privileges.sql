@@ -56,11 +56,7 @@ acls AS (
     GROUP BY f.oid, f.defaclrole, f.defaclnamespace, f.defaclobjtype
 )
 SELECT
-    CASE
-        WHEN a.defaclobjtype = 'f' OR NOT (a.defaclnamespace = 0 OR a.defaclnamespace = ANY ($5))
-            THEN 'LOW'
-        ELSE 'MEDIUM'
-    END AS severity,
+    'LOW' AS severity,
     'SUSPECTED' AS confidence,
     format('default privileges of %I on %s', pg_get_userbyid(a.defaclrole),
         CASE a.defaclobjtype WHEN 'r' THEN 'tables' ELSE 'functions' END)

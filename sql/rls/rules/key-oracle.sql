@@ -1,6 +1,6 @@
 -- Unique and foreign keys are checked past row-level security: their errors tell a client role
 -- whether a hidden row exists. This matters for values that can be guessed, such as addresses,
--- names and numbers. Random UUIDs cannot be guessed.
+-- names and numbers. Random UUIDs cannot be guessed. A row that the writer may read is not hidden.
 WITH
 writers AS (
     SELECT c.oid, r.oid AS client, r.rolname, p.polcmd
@@ -18,6 +18,25 @@ writers AS (
     JOIN pg_roles AS r ON r.oid = ANY ($1) AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
     WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
         AND EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'f')
+),
+open_reads AS (
+    SELECT DISTINCT p.polrelid AS relation, r.oid AS client
+    FROM pg_policy AS p
+    JOIN pg_class AS c ON c.oid = p.polrelid
+    JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = 'using'
+        AND f.constant = 'true'
+    JOIN pg_roles AS r ON r.oid = ANY ($1)
+        AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+        AND has_table_privilege(r.oid, p.polrelid, 'SELECT')
+        AND EXISTS (
+            SELECT FROM unnest(p.polroles) AS t (oid)
+            WHERE t.oid = 0 OR pg_has_role(r.oid, t.oid, 'USAGE')
+        )
+    WHERE p.polpermissive AND p.polcmd IN ('r', '*')
+        AND NOT EXISTS (
+            SELECT FROM pg_policy AS o
+            WHERE o.polrelid = p.polrelid AND NOT o.polpermissive AND o.polcmd IN ('r', '*')
+        )
 ),
 owners AS (
     SELECT DISTINCT o.relation, o.attnum
@@ -86,6 +105,10 @@ found AS (
         WHERE a.attrelid = k.relation AND a.attnum = ANY (k.columns)
     ) AS n
     WHERE NOT n.is_random
+        AND NOT EXISTS (
+            SELECT FROM open_reads AS o
+            WHERE o.relation = k.hidden_relation AND o.client = w.client
+        )
         AND NOT EXISTS (
             SELECT FROM owners AS o
             WHERE o.relation = k.relation AND o.attnum = ANY (k.columns)

@@ -1,6 +1,6 @@
 -- Row-level security does not limit TRUNCATE, REFERENCES, TRIGGER and MAINTAIN: a role that sees no
 -- row may empty the table. APIs offer no TRUNCATE, so it takes a direct SQL statement. No client
--- role needs any of the four.
+-- role needs any of the four. Supabase grants them everywhere: one statement revokes them.
 WITH
 held_privileges AS (
     SELECT c.oid, c.relowner, c.relnamespace, c.oid::regclass::text AS name,
@@ -37,12 +37,52 @@ held_privileges AS (
             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
         )
     GROUP BY c.oid
+),
+schemas AS (
+    SELECT c.relnamespace,
+        -- A statement for all tables of the schema needs their owner.
+        count(DISTINCT c.relowner) = 1 AS has_one_owner,
+        count(*) FILTER (WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity) AS secured
+    FROM pg_class AS c
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND c.relnamespace IN (SELECT h.relnamespace FROM held_privileges AS h)
+    GROUP BY c.relnamespace
+),
+grouped AS (
+    SELECT h.relnamespace, h.relowner, count(*) AS tables,
+        count(*) FILTER (WHERE h.can_truncate) AS truncated,
+        string_agg(h.name, ', ' ORDER BY h.name) AS names, bool_or(h.privileges ~ 'MAINTAIN')
+            AS has_maintain,
+        (
+            SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ' ORDER BY quote_ident(r.rolname))
+            FROM pg_roles AS r, held_privileges AS o
+            WHERE o.relnamespace = h.relnamespace AND o.relowner = h.relowner
+                AND r.oid = ANY (o.roles)
+        ) AS clients
+    FROM held_privileges AS h
+    GROUP BY h.relnamespace, h.relowner
+),
+stock AS (
+    -- Default privileges hand TRUNCATE out with each new table.
+    SELECT DISTINCT d.defaclnamespace
+    FROM pg_default_acl AS d
+    CROSS JOIN LATERAL aclexplode(d.defaclacl) AS a
+    WHERE d.defaclobjtype = 'r' AND a.privilege_type = 'TRUNCATE'
+        AND (
+            a.grantee = 0
+                OR EXISTS (
+                    SELECT FROM unnest($1) AS r (oid)
+                    WHERE a.grantee <> 0 AND pg_has_role(r.oid, a.grantee, 'USAGE')
+                )
+        )
 )
 SELECT
     CASE
         WHEN h.can_truncate AND h.can_log_in THEN 'HIGH'
-        WHEN h.can_truncate AND h.relnamespace = ANY ($5) THEN 'MEDIUM'
-        ELSE 'LOW'
+        WHEN NOT h.can_truncate OR h.relnamespace <> ALL ($5)
+            OR h.relnamespace IN (SELECT k.defaclnamespace FROM stock AS k)
+            OR g.truncated > 1 AND g.truncated = s.secured THEN 'LOW'
+        ELSE 'MEDIUM'
     END AS severity,
     'PROVED' AS confidence, 'table ' || h.name AS object, 'pg_class'::regclass::oid AS classid,
     h.oid AS objid, h.oid AS relation,
@@ -59,19 +99,18 @@ SELECT
         ELSE ''
     END
         || format(
-            'REVOKE %s ON %s FROM PUBLIC, %s;',
-            (
-                SELECT string_agg(DISTINCT p.name, ', ')
-                FROM regexp_split_to_table(h.privileges, ', ') AS p (name)
-            ),
-            h.name,
-            (
-                SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
-                FROM pg_roles AS r
-                WHERE r.oid = ANY (h.roles)
-            )
-        ) AS remediation,
+            'REVOKE TRUNCATE, REFERENCES, TRIGGER%s ON %s FROM PUBLIC, %s;',
+            CASE WHEN g.has_maintain THEN ', MAINTAIN' ELSE '' END,
+            CASE
+                WHEN g.tables > 1 AND s.has_one_owner
+                    THEN 'ALL TABLES IN SCHEMA ' || quote_ident(n.nspname)
+                ELSE g.names
+            END,
+            g.clients) AS remediation,
     NULL::text AS cache_key
 FROM held_privileges AS h
+JOIN pg_namespace AS n ON n.oid = h.relnamespace
+JOIN schemas AS s ON s.relnamespace = h.relnamespace
+JOIN grouped AS g ON g.relnamespace = h.relnamespace AND g.relowner = h.relowner
 ORDER BY NOT h.can_truncate, NOT h.can_log_in, h.relnamespace <> ALL ($5), h.name
 LIMIT 200

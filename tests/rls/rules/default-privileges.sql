@@ -1,6 +1,6 @@
--- expect: MEDIUM default privileges of postgres on tables in bad
--- expect: MEDIUM default privileges of "Mig ""1""" on tables
--- expect: MEDIUM default privileges of supabase_admin on tables in bad
+-- expect: LOW default privileges of postgres on tables in bad
+-- expect: LOW default privileges of "Mig ""1""" on tables
+-- expect: LOW default privileges of supabase_admin on tables in bad
 -- expect: LOW default privileges of postgres on functions in bad
 CREATE ROLE "Mig ""1""";
 ALTER DEFAULT PRIVILEGES IN SCHEMA bad GRANT ALL ON TABLES TO anon, authenticated, service_role;

@@ -23,3 +23,18 @@ GRANT INSERT ON good.photos TO authenticated;
 CREATE TABLE good.closed (email text UNIQUE);
 ALTER TABLE good.closed ENABLE ROW LEVEL SECURITY;
 GRANT ALL ON good.closed TO authenticated;
+-- Every client role that writes reads all rows, so the error tells nothing.
+CREATE TABLE good.handles (id uuid PRIMARY KEY REFERENCES auth.users, username text UNIQUE);
+ALTER TABLE good.handles ENABLE ROW LEVEL SECURITY;
+GRANT ALL ON good.handles TO anon, authenticated;
+CREATE POLICY seen ON good.handles FOR SELECT USING (true);
+CREATE POLICY own ON good.handles FOR INSERT WITH CHECK (id = auth.uid());
+
+-- Here anon writes, but only signed-in users read.
+CREATE TABLE bad.handles (id uuid PRIMARY KEY REFERENCES auth.users,
+    username text CONSTRAINT handles_username UNIQUE);
+ALTER TABLE bad.handles ENABLE ROW LEVEL SECURITY;
+GRANT ALL ON bad.handles TO anon, authenticated;
+CREATE POLICY seen ON bad.handles FOR SELECT TO authenticated USING (true);
+CREATE POLICY own ON bad.handles FOR INSERT WITH CHECK (id = auth.uid());
+COMMENT ON INDEX bad.handles_username IS 'leak MEDIUM: anon reads no row';

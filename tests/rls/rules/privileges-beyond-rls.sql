@@ -11,6 +11,22 @@ ALTER TABLE bad.referenced ENABLE ROW LEVEL SECURITY;
 GRANT REFERENCES (id), TRIGGER ON bad.referenced TO authenticated;
 COMMENT ON TABLE bad.referenced IS 'leak LOW';
 
+-- Grants of a stock Supabase: by default privileges, or the same on every table of the schema.
+CREATE SCHEMA stock;
+CREATE SCHEMA "All tables";
+GRANT USAGE ON SCHEMA stock, "All tables" TO anon, authenticated;
+ALTER DEFAULT PRIVILEGES IN SCHEMA stock GRANT ALL ON TABLES TO anon, authenticated;
+CREATE TABLE stock.notes (id int);
+ALTER TABLE stock.notes ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE stock.notes IS 'leak LOW';
+CREATE TABLE "All tables".a (id int);
+CREATE TABLE "All tables".b (id int);
+ALTER TABLE "All tables".a ENABLE ROW LEVEL SECURITY;
+ALTER TABLE "All tables".b ENABLE ROW LEVEL SECURITY;
+GRANT ALL ON ALL TABLES IN SCHEMA "All tables" TO anon, authenticated, service_role;
+COMMENT ON TABLE "All tables".a IS 'leak LOW';
+COMMENT ON TABLE "All tables".b IS 'leak LOW';
+
 CREATE TABLE good.usual (id int);
 ALTER TABLE good.usual ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, UPDATE, DELETE ON good.usual TO anon, authenticated;
