@@ -192,7 +192,16 @@ fn security() -> Result<Signal, ErrorReport> {
         Some(latest) => {
             let age = format!("audited {} min ago", latest.age / 60);
             let note = latest.worst.iter().fold(age, |note, worst| format!("{note}; {worst}"));
-            (if latest.unmet == 0 { "✅ OK" } else { "🔒 ISSUES" }, latest.unmet.to_string(), note)
+            let status = match latest.unmet {
+                0 if !latest.has_verdicts => "⚪ NO DATA",
+                0 => "✅ OK",
+                _ => "🔒 ISSUES",
+            };
+            let note = match latest.has_verdicts {
+                true => note,
+                false => format!("{note}; client roles reach no table"),
+            };
+            (status, latest.unmet.to_string(), note)
         }
     };
     let threshold = "0".to_owned();

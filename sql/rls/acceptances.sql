@@ -1,6 +1,6 @@
 -- The acceptances in force: the latest of each finding, unless it expired.
 SELECT a.finding, a.reason, to_char(a.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until,
-    a.accepted_by, a.severity
+    a.accepted_by, a.severity::text
 FROM (
     SELECT DISTINCT ON (r.finding) r.finding, r.reason, r.expires_at, r.accepted_by, r.severity
     FROM crewsnow_ops.rls_acceptances AS r

@@ -20,7 +20,7 @@ present_findings AS (
     SELECT f.finding, f.severity FROM unnest($2, $3) AS f (finding, severity)
 ),
 stored_findings AS (
-    SELECT f.finding, f.severity
+    SELECT f.finding, f.severity::text
     FROM crewsnow_ops.rls_run_findings AS f
     JOIN run AS r ON r.run = f.run
 ),

@@ -6,7 +6,8 @@ run AS (
 ),
 findings AS (
     INSERT INTO crewsnow_ops.rls_run_findings (run, finding, severity)
-    SELECT r.run, f.finding, f.severity FROM run AS r, unnest($3, $4) AS f (finding, severity)
+    SELECT r.run, f.finding, f.severity::crewsnow_ops.rls_severity
+    FROM run AS r, unnest($3, $4) AS f (finding, severity)
 ),
 verdicts AS (
     INSERT INTO crewsnow_ops.rls_run_verdicts (run, relation, reach, role, verdict, condition)

@@ -1,11 +1,16 @@
 -- Row-level security: acceptances and stored audits.
+-- An enum, so that severities sort and compare as such: ORDER BY severity is worst first.
+CREATE TYPE crewsnow_ops.rls_severity AS ENUM ('CRITICAL', 'HIGH', 'MEDIUM', 'LOW', 'INFO');
+COMMENT ON TYPE crewsnow_ops.rls_severity IS
+    'Urgency of a finding, worst first: severity <= ''MEDIUM'' selects the worst three.';
+
 CREATE TABLE crewsnow_ops.rls_acceptances (
     finding text NOT NULL,
     accepted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     accepted_by text NOT NULL DEFAULT SESSION_USER,
     reason text NOT NULL,
     expires_at timestamptz NOT NULL,
-    severity text NOT NULL,
+    severity crewsnow_ops.rls_severity NOT NULL,
     CONSTRAINT rls_acceptances_pkey PRIMARY KEY (finding, accepted_at),
     CONSTRAINT rls_acceptances_check CHECK (reason OPERATOR(pg_catalog.<>) ''
         AND pg_catalog.isfinite(expires_at))
@@ -13,7 +18,9 @@ CREATE TABLE crewsnow_ops.rls_acceptances (
 COMMENT ON TABLE crewsnow_ops.rls_acceptances IS
     'Findings that an operator accepted, with reason and expiry. The latest row of a finding '
     'applies, until it expires.';
-COMMENT ON COLUMN crewsnow_ops.rls_acceptances.finding IS 'Name of the finding, as in audit_rls.';
+COMMENT ON COLUMN crewsnow_ops.rls_acceptances.finding IS
+    'Name of the finding, or the table whose content is public, as in table public.stations. A '
+    'finding that lists several objects has one row per object.';
 COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_at IS
     'Time of the acceptance (clock time).';
 COMMENT ON COLUMN crewsnow_ops.rls_acceptances.accepted_by IS 'Author (session_user).';
@@ -47,7 +54,7 @@ COMMENT ON CONSTRAINT rls_runs_pkey ON crewsnow_ops.rls_runs IS 'One row per aud
 CREATE TABLE crewsnow_ops.rls_run_findings (
     run uuid NOT NULL,
     finding text NOT NULL,
-    severity text NOT NULL,
+    severity crewsnow_ops.rls_severity NOT NULL,
     CONSTRAINT rls_run_findings_pkey PRIMARY KEY (run, finding)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.rls_run_findings IS 'Findings of stored audits.';
@@ -100,7 +107,7 @@ INSERT INTO crewsnow_ops.rls_self_test_leaky VALUES
     ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
 ALTER TABLE crewsnow_ops.rls_self_test_leaky ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY opened ON crewsnow_ops.rls_self_test_leaky
-    USING (owner IS NOT NULL) WITH CHECK (true);
+    USING (owner IS NOT NULL) WITH CHECK (owner IS NOT NULL);
 COMMENT ON POLICY opened ON crewsnow_ops.rls_self_test_leaky IS
     'True for every row, but not a constant: only a probe of the rows shows the leak.';
 
@@ -120,8 +127,9 @@ ALTER TABLE crewsnow_ops.rls_self_test_isolated
     ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY owned ON crewsnow_ops.rls_self_test_isolated
     USING (owner OPERATOR(pg_catalog.=) CASE
-        WHEN pg_catalog.current_setting('crewsnow_ops.self_test_user') OPERATOR(pg_catalog.<>) ''
-        THEN pg_catalog.current_setting('crewsnow_ops.self_test_user')::pg_catalog.uuid
+        WHEN (SELECT pg_catalog.current_setting('crewsnow_ops.self_test_user'))
+            OPERATOR(pg_catalog.<>) ''
+        THEN (SELECT pg_catalog.current_setting('crewsnow_ops.self_test_user'))::pg_catalog.uuid
     END);
 COMMENT ON POLICY owned ON crewsnow_ops.rls_self_test_isolated IS
     'True for the row whose owner is crewsnow_ops.self_test_user.';

@@ -29,16 +29,47 @@ COMMENT ON FUNCTION @extschema@.run_day1_database_security_audit() IS
     'CHECKS PASSED, or counts the failed or inconclusive checks.';
 
 CREATE FUNCTION crewsnow_ops.audit_rls() RETURNS TABLE (
-    finding text, rule text, severity text, confidence text, object text, detail text,
-        evidence text, remediation text,
-    accepted_until text, accepted_reason text, lint text, cache_key text, doc text
+    finding text, rule text, severity crewsnow_ops.rls_severity, confidence text, object text,
+        detail text, evidence text, remediation text,
+    accepted_until text, accepted_reason text, lint text, cache_key text, doc text, objects text[],
+        cache_keys text[]
 ) LANGUAGE c
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
     AS 'MODULE_PATHNAME', 'audit_rls_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.audit_rls() IS
     'All findings of the security audit, worst first: defect, confidence (PROVED by the quals that '
     'the server enforces, OBSERVED in a row, SUSPECTED), evidence, remediation as SQL, and the key '
-    'of the same lint in Supabase''s linter. Read-only.';
+    'of the same lint in Supabase''s linter. Findings with one root cause are one row, with all '
+    'their objects and keys. Read-only.';
+
+CREATE FUNCTION crewsnow_ops.rls_worst(p_limit integer DEFAULT 10) RETURNS TABLE (
+    place integer, severity crewsnow_ops.rls_severity, rule text, count integer, object text,
+        summary text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'rls_worst_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.rls_worst(integer) IS
+    'The worst findings without an acceptance, one line each, for a terminal of 120 columns; NULL '
+    'lists all. Findings about the same policy are one line. rls_finding prints the whole text of '
+    'a line, by its place. Read-only.';
+
+CREATE FUNCTION crewsnow_ops.rls_finding(p_finding text) RETURNS text LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'rls_finding_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.rls_finding(text) IS
+    'One finding as a page: objects, defect, evidence, remediation, and the statement that accepts '
+    'it. p_finding is its name in audit_rls, or its place in rls_worst. Read-only. Errors: 22004 '
+    'NULL argument, 42704 unknown finding.';
+
+CREATE FUNCTION crewsnow_ops.rls_public_content() RETURNS TABLE (
+    table_name text, severity crewsnow_ops.rls_severity, evidence text, statement text
+) LANGUAGE c
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off
+    AS 'MODULE_PATHNAME', 'rls_public_content_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.rls_public_content() IS
+    'Tables whose content is meant to be public by all appearances: every user reads them by a '
+    'policy without a condition, the name says so, and no column is private by name. Each with '
+    'the statement that accepts it, worst first, for a person to review. Accepts nothing itself.';
 
 CREATE FUNCTION crewsnow_ops.rls_matrix(p_relation regclass DEFAULT NULL) RETURNS TABLE (
     relation text, reach text, role text, identity text, verdict text, confidence text,
@@ -135,8 +166,10 @@ COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
     'read-only.';
 COMMENT ON FUNCTION crewsnow_ops.accept_finding(text, text, timestamptz) IS
     'Accepts a finding of the audit, with a reason, for at most one year. Recorded in '
-    'rls_acceptances. Errors: 22004 NULL argument, 22023 no reason, or an expiry in the past or '
-    'too far, 42704 unknown finding, 25006 read-only.';
+    'rls_acceptances. The name of a table accepts that all of its rows are readable, for all '
+    'identities, until a worse finding about it opens. Errors: 22004 NULL argument, 22023 no '
+    'reason, or an expiry in the past or too far, 42704 unknown finding, or a table that is not '
+    'readable by all, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.rls_policy_facts() IS
     'Facts about each clause of each policy, read from its expression tree: columns, functions, '
     'tables, claims and constants. A clause that could not be analysed has no row. For the rules '
@@ -148,7 +181,8 @@ COMMENT ON FUNCTION crewsnow_ops.rls_owner_columns() IS
 REVOKE ALL ON FUNCTION
     @extschema@.audit_all_rls_policies(), @extschema@.generate_rls_checklist(),
         @extschema@.run_day1_database_security_audit(),
-    crewsnow_ops.audit_rls(), crewsnow_ops.rls_matrix(regclass),
+    crewsnow_ops.audit_rls(), crewsnow_ops.rls_worst(integer), crewsnow_ops.rls_finding(text),
+        crewsnow_ops.rls_public_content(), crewsnow_ops.rls_matrix(regclass),
         crewsnow_ops.trace_access(uuid, uuid),
     crewsnow_ops.trace_row(regclass, jsonb),
         crewsnow_ops.explain_denial(uuid, regclass, jsonb, text),
@@ -164,6 +198,9 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.generate_rls_checklist()'),
     ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.run_day1_database_security_audit()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.audit_rls()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_worst(integer)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_finding(text)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_public_content()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_matrix(regclass)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.effective_rls(regclass, text, text)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_drift(uuid)'),

@@ -1,8 +1,10 @@
 //! SQL functions of the audit.
 
 use super::audit::Audit;
+use super::model::Severity;
 use super::report::audit_report::Report;
-use super::rules;
+use super::report::cause::Cause;
+use super::rules::lints;
 use super::target::accounts::AccountPool;
 use super::target::application::Application;
 use super::target::identity::Identity;
@@ -30,6 +32,12 @@ use pgrx::prelude::*;
 pub(super) fn text(text: impl Into<String>) -> Option<pg_sys::Datum> {
     let text: String = text.into();
     if text.is_empty() { None } else { text.into_datum() }
+}
+
+/// A severity as a value of the enum crewsnow_ops.rls_severity.
+pub(super) fn severity(severity: Severity) -> Option<pg_sys::Datum> {
+    let type_ = lookup::type_in(lookup::schema(c"crewsnow_ops")?, c"rls_severity")?;
+    Some(value_of(type_, &c_string(severity.as_str())))
 }
 
 /// All verdicts. See the COMMENT on the SQL function.
@@ -67,15 +75,16 @@ fn rls_matrix(p_relation: Option<pg_sys::Oid>) -> Result<MaterializedRows<10>, E
 
 /// All findings. See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
-fn audit_rls() -> Result<MaterializedRows<13>, ErrorReport> {
+fn audit_rls() -> Result<MaterializedRows<15>, ErrorReport> {
     let report = Report::make()?;
-    let row = |finding: &super::model::Finding| {
-        let acceptance = report.acceptance(finding);
-        let lint = finding.cache_key.as_deref().and_then(rules::lint_of);
+    let row = |cause: &Cause| {
+        let finding = &cause.finding;
+        let acceptance = report.acceptance_of_cause(cause);
+        let lint = finding.cache_key.as_deref().and_then(lints::lint_of);
         [
-            text(finding.key()),
+            text(cause.key.clone()),
             text(finding.rule),
-            text(finding.severity.as_str()),
+            severity(finding.severity),
             text(finding.confidence.as_str()),
             text(finding.object.clone()),
             text(finding.detail.clone()),
@@ -86,9 +95,11 @@ fn audit_rls() -> Result<MaterializedRows<13>, ErrorReport> {
             text(lint.unwrap_or_default()),
             text(finding.cache_key.clone().unwrap_or_default()),
             text(format!("docs/rls-rules.md#{}", finding.rule)),
+            cause.objects.clone().into_datum(),
+            cause.cache_keys.clone().into_datum(),
         ]
     };
-    Ok(MaterializedRows(report.findings.iter().map(row).collect()))
+    Ok(MaterializedRows(report.causes.iter().map(row).collect()))
 }
 
 /// The runbook's list of policies. See the COMMENT on the SQL function.

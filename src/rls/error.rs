@@ -36,6 +36,14 @@ pub enum RlsError {
         /// Similar findings, closest first.
         similar: Vec<String>,
     },
+    /// SQLSTATE 42704
+    #[error("no finding says that every user reads table {table}")]
+    NotReadable {
+        /// The table.
+        table: String,
+        /// Its findings, if it has some.
+        findings: Vec<String>,
+    },
     /// SQLSTATE 22023
     #[error("p_reader and p_victim are the same user")]
     SameUser {
@@ -120,9 +128,9 @@ impl SqlError for RlsError {
             | Self::InvalidRowKey { .. }
             | Self::InvalidKeyOrRow { .. }
             | Self::UnknownCommand { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::UnknownFinding { .. } | Self::NotAClientRole { .. } => {
-                Code::ERRCODE_UNDEFINED_OBJECT
-            }
+            Self::UnknownFinding { .. }
+            | Self::NotReadable { .. }
+            | Self::NotAClientRole { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::NotAUserId { .. } => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::NotATable { .. } | Self::NotARelation { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::MayNotSelect { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -142,6 +150,14 @@ impl SqlError for RlsError {
             Self::UnknownFinding { similar, .. } => {
                 format!("Nothing was accepted. Similar findings: {}.", quoted_list(similar, "and"))
             }
+            Self::NotReadable { findings, .. } if findings.is_empty() => {
+                "There is nothing to accept.".into()
+            }
+            Self::NotReadable { findings, .. } => format!(
+                "A table is accepted as public content, which covers reading only. Its findings \
+                 are accepted one by one: {}.",
+                quoted_list(findings, "and")
+            ),
             Self::SameUser { .. } => "A user always reaches their own rows.".into(),
             Self::NotAClientRole { .. } => {
                 "The settings crewsnow_ops.anonymous_role and crewsnow_ops.user_role \
@@ -186,7 +202,7 @@ impl SqlError for RlsError {
             | Self::InvalidKeyOrRow { example, .. }
             | Self::UnknownCommand { example, .. }
             | Self::NotARelation { example } => (*example).into(),
-            Self::UnknownFinding { .. } => {
+            Self::UnknownFinding { .. } | Self::NotReadable { .. } => {
                 "SELECT finding, severity FROM crewsnow_ops.audit_rls();".into()
             }
             Self::NotAClientRole { .. } => "SHOW crewsnow_ops.user_role;".into(),

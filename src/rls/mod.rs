@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod incident;
 pub mod model;
+pub mod overview;
 pub mod report;
 pub mod rules;
 pub mod store;

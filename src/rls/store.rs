@@ -6,7 +6,12 @@ use crate::rls::error::RlsError;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
 
+/// Rules that report that a table's rows are readable: the acceptance of the table covers them.
+pub const READABLE: &[&str] =
+    &["public-read", "read-leak", "rls-off", "partition-without-rls", "policy-name-lies"];
+
 /// An operator's statement that a finding is intended.
+#[derive(Clone)]
 pub struct Acceptance {
     /// Reason, as the operator gave it.
     pub reason: String,
@@ -18,7 +23,7 @@ pub struct Acceptance {
     pub severity: Severity,
 }
 
-/// The acceptances in force, by finding.
+/// The acceptances in force, by finding or table.
 pub fn acceptances() -> Result<BTreeMap<String, Acceptance>, RlsError> {
     as_owner(|| {
         Spi::connect(|client| {
@@ -46,13 +51,17 @@ pub struct Latest {
     pub age: i64,
     /// The worst finding without an acceptance.
     pub worst: Option<String>,
+    /// Whether it has a verdict; an audit of an empty database has none.
+    pub has_verdicts: bool,
 }
 
 /// The latest stored audit, if there is one.
 pub fn latest() -> Result<Option<Latest>, RlsError> {
     as_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(include_str!("../../sql/rls/latest_run.sql"), Some(1), &[])?;
+            let readable: Vec<&str> = READABLE.to_vec();
+            let sql = include_str!("../../sql/rls/latest_run.sql");
+            let rows = client.select(sql, Some(1), &[readable.into()])?;
             if rows.is_empty() {
                 return Ok(None);
             }
@@ -61,6 +70,7 @@ pub fn latest() -> Result<Option<Latest>, RlsError> {
                 unmet: row.get(1)?.unwrap_or(0),
                 age: row.get(2)?.unwrap_or(0),
                 worst: row.get(3)?,
+                has_verdicts: row.get(4)?.unwrap_or(false),
             }))
         })
     })

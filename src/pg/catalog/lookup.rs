@@ -373,3 +373,19 @@ pub fn element_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: looks up the type.
     unsafe { pg_sys::get_element_type(type_) }
 }
+
+/// The oid of the type `name` in `schema`.
+pub fn type_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: a syscache look-up by a NUL-terminated name and a schema; InvalidOid if absent.
+    let oid = unsafe {
+        pg_sys::GetSysCacheOid(
+            pg_sys::SysCacheIdentifier::TYPENAMENSP as i32,
+            pg_sys::Anum_pg_type_oid as i16,
+            name.as_ptr().into(),
+            schema.into(),
+            0usize.into(),
+            0usize.into(),
+        )
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}

@@ -206,6 +206,12 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     let finding =
         p_finding.ok_or(ServerError::NullArgument { argument: "p_finding", example: EXAMPLE })?;
     let report = Report::make()?;
+    let parts = report.parts_of_cause(finding);
+    if !parts.is_empty() && !parts.iter().any(|part| part == finding) {
+        let prove = |part: &String| Ok((part.clone(), prove_remediation(Some(part))?));
+        let proofs: Result<Vec<_>, ErrorReport> = parts.iter().map(prove).collect();
+        return Ok(summary_of_proofs(&proofs?));
+    }
     let Some(found) = report.findings.iter().find(|known| known.key() == finding) else {
         let near = similar(finding, report.findings.iter().map(|known| known.object.as_str()));
         return Err(RlsError::UnknownFinding { finding: finding.to_owned(), similar: near }.into());
@@ -214,6 +220,18 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
         return Ok("not tried: the finding has no remediation; a person has to decide".to_owned());
     };
     Ok(try_remediation(&report, found, script)?)
+}
+
+/// The proof of a cause: that of its findings if all are equal, else each with its finding.
+fn summary_of_proofs(proofs: &[(String, String)]) -> String {
+    match proofs {
+        [(_, first), rest @ ..] if rest.iter().all(|(_, proof)| proof == first) => first.clone(),
+        _ => {
+            let lines: Vec<String> =
+                proofs.iter().map(|(part, proof)| format!("{part}: {proof}")).collect();
+            lines.join("\n")
+        }
+    }
 }
 
 /// Tries the remediation of a finding, and compares all that it changes.

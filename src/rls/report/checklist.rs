@@ -1,6 +1,6 @@
 //! The audit as the checklist of the runbook.
 
-use super::audit_report::{OPEN, Report, accepted_text, is_of_matrix};
+use super::audit_report::{IF_PUBLIC, OPEN, Report, accept_statement, accepted_text, is_of_matrix};
 use super::trusts;
 use crate::rls::engine::cell::Cell;
 use crate::rls::engine::reach_probe::command;
@@ -34,26 +34,40 @@ impl Report {
                 }
             }
         }
-        // Findings that are not about one table: access paths that bypass policies.
-        for finding in &self.findings {
-            if finding.severity <= Severity::Medium && !is_of_matrix(finding.rule) {
-                rows.push(self.requirement(
-                    "No access path bypasses the policies",
-                    &finding.object,
-                    vec![finding],
-                    None,
-                ));
-            }
-            if finding.rule == "inconclusive" && finding.relation.is_none() {
-                rows.push(self.requirement(
-                    "Every rule was evaluated",
-                    &finding.object,
-                    vec![finding],
-                    None,
-                ));
-            }
+        // Causes that are not about one table: access paths that bypass policies.
+        for cause in &self.causes {
+            let finding = &cause.finding;
+            let requirement = match finding.rule {
+                "inconclusive" if finding.relation.is_none() => "Every rule was evaluated",
+                "no-clients" if self.is_empty => continue,
+                "no-clients" => "The client roles are known",
+                rule if finding.severity <= Severity::Medium && !is_of_matrix(rule) => {
+                    "No access path bypasses the policies"
+                }
+                _ => continue,
+            };
+            let of = vec![(finding, self.acceptance_of_cause(cause), cause.key.as_str())];
+            rows.push(self.requirement(requirement, &finding.object, of, None));
+        }
+        if rows.is_empty() {
+            rows.push(self.nothing_to_audit());
         }
         rows
+    }
+
+    /// The row of a database in which client roles reach nothing: no requirement is violated.
+    fn nothing_to_audit(&self) -> Requirement {
+        Requirement {
+            requirement: "Row-level security is on",
+            table: "no table".to_owned(),
+            status: "SECURE",
+            policy_exists: false,
+            auth_uid_check: false,
+            recommendation: match self.is_empty {
+                true => "NO_DATA: the database has no table. Nothing was audited.".to_owned(),
+                false => "Nothing to do: client roles have no privilege on a table.".to_owned(),
+            },
+        }
     }
 
     fn policies_of<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Policy> {
@@ -94,19 +108,18 @@ impl Report {
         requirement: &'static str,
         reaches: &[Reach],
     ) -> Requirement {
-        let of: Vec<&Finding> = self
-            .findings
+        let of: Vec<(&Finding, Option<&Acceptance>, &str)> = self
+            .causes
             .iter()
-            .filter(|finding| {
-                finding.relation == Some(table.oid().to_u32()) && is_of_matrix(finding.rule)
-            })
-            .filter(|finding| match finding.rule {
+            .filter(|cause| cause.finding.relation == Some(table.oid().to_u32()))
+            .filter(|cause| match cause.finding.rule {
                 "public-read" => reaches.contains(&Reach::Read),
-                "unknown-owner" => reaches.iter().any(|reach| finding.is_about(*reach)),
+                "unknown-owner" => reaches.iter().any(|reach| cause.finding.is_about(*reach)),
                 "shared-write" => !reaches.contains(&Reach::Read),
                 rule if OPEN.contains(&rule) => !reaches.contains(&Reach::Read),
                 rule => reaches.iter().any(|reach| reach.rule() == rule),
             })
+            .map(|cause| (&cause.finding, self.acceptance_of_cause(cause), cause.key.as_str()))
             .collect();
         let mut row = self.requirement(requirement, &table.named.name, of, Some(table));
         if !table.is_secured {
@@ -157,21 +170,23 @@ impl Report {
         &self,
         requirement: &'static str,
         table: &str,
-        of: Vec<&Finding>,
+        of: Vec<(&Finding, Option<&Acceptance>, &str)>,
         on: Option<&Table>,
     ) -> Requirement {
         let mut status = "SECURE";
         let mut texts = Vec::new();
-        for finding in of {
-            match self.acceptance(finding) {
+        for (finding, acceptance, key) in of {
+            match acceptance {
                 Some(acceptance) => texts.push(accepted_text(acceptance)),
                 None => {
+                    // Without client roles nothing was audited: that proves no access.
                     let is_certain = finding.confidence != Confidence::Suspected
-                        && finding.severity <= Severity::High;
+                        && finding.severity <= Severity::High
+                        && finding.rule != "no-clients";
                     if is_certain || status != "VULNERABLE" {
                         status = if is_certain { "VULNERABLE" } else { "NEEDS_REVIEW" };
                     }
-                    texts.push(finding.remediation.clone().unwrap_or_else(|| review(finding)));
+                    texts.push(finding.remediation.clone().unwrap_or_else(|| review(finding, key)));
                 }
             }
         }
@@ -202,7 +217,7 @@ fn doubt(report: &Report, table: &Table, reaches: &[Reach]) -> Option<(&'static 
     let is_table = |place: usize| audit.tables[place].0.oid() == table.oid();
     let open = |rule: &str, about: usize| {
         let relation = Some(audit.tables[about].0.oid().to_u32());
-        report.open().find(|finding| {
+        report.open().map(|cause| &cause.finding).find(|finding| {
             finding.rule == rule
                 && finding.relation == relation
                 && finding.severity <= Severity::High
@@ -229,13 +244,12 @@ fn doubt(report: &Report, table: &Table, reaches: &[Reach]) -> Option<(&'static 
 }
 
 /// The recommendation for a finding without remediation.
-fn review(finding: &Finding) -> String {
-    let key = finding.key().replace('\'', "''");
-    format!(
-        "{} If this is intended: SELECT crewsnow_ops.accept_finding('{key}', 'why', now() + \
-         interval '90 days');",
-        finding.detail
-    )
+fn review(finding: &Finding, key: &str) -> String {
+    // The detail of readable content already ends with the statement for its table.
+    if finding.detail.contains(IF_PUBLIC) {
+        return finding.detail.clone();
+    }
+    format!("{} If this is intended: {}", finding.detail, accept_statement(key))
 }
 
 /// A row of generate_rls_checklist.

@@ -1,7 +1,9 @@
 //! The audit as a report for a person, in sections.
 
 use super::audit_report::{Report, accepted_text};
-use crate::rls::model::{Finding, Severity};
+use super::cause::Cause;
+use super::overview::lines;
+use crate::rls::model::Severity;
 
 impl Report {
     /// The text of run_day1_database_security_audit.
@@ -15,67 +17,100 @@ impl Report {
             names.join(", "),
             self.audit.tables.len()
         );
+        let worst = lines(&self.worst(FIRST_LINES));
+        if !worst.is_empty() {
+            text += "\nWorst first; SELECT crewsnow_ops.rls_finding('1') prints the first\n";
+            text += &worst;
+        }
         for (title, rules) in SECTIONS {
-            let of: Vec<&Finding> =
-                self.findings.iter().filter(|finding| rules.contains(&finding.rule)).collect();
-            let open: Vec<&&Finding> =
-                of.iter().filter(|finding| self.acceptance(finding).is_none()).collect();
-            let failed = open.iter().filter(|finding| finding.severity <= Severity::Medium).count();
-            let is_of = |finding: &&Finding| match finding.object.strip_prefix("rule ") {
+            let of: Vec<&Cause> =
+                self.causes.iter().filter(|cause| rules.contains(&cause.finding.rule)).collect();
+            let open: Vec<&&Cause> =
+                of.iter().filter(|cause| self.acceptance_of_cause(cause).is_none()).collect();
+            let failed =
+                open.iter().filter(|cause| cause.finding.severity <= Severity::Medium).count();
+            let is_of = |cause: &&Cause| match cause.finding.object.strip_prefix("rule ") {
                 Some(rule) => rules.contains(&rule),
                 None => rules.contains(&"read-leak"),
             };
-            let inconclusive =
-                self.open().filter(|finding| finding.rule == "inconclusive").filter(is_of).count();
+            let inconclusive = self.inconclusive().filter(is_of).count();
             text += &match failed {
+                0 if self.is_empty || self.has_no_clients() => {
+                    format!("\n[NO_DATA] {title}\n")
+                }
                 0 if inconclusive > 0 => format!("\n[{inconclusive} INCONCLUSIVE] {title}\n"),
                 0 => format!("\n[ok] {title}\n"),
                 n => format!("\n[{n} FAILED] {title}\n"),
             };
-            for finding in of.iter().filter(|finding| {
-                finding.severity < Severity::Info || finding.rule == "public-read"
+            for cause in of.iter().filter(|cause| {
+                cause.finding.severity < Severity::Info || cause.finding.rule == "public-read"
             }) {
-                let accepted = self
-                    .acceptance(finding)
-                    .map(|acceptance| format!(" ({})", accepted_text(acceptance)));
-                text += &format!(
-                    "  {} {} {}: {}{}\n",
-                    finding.severity.as_str(),
-                    finding.confidence.as_str(),
-                    finding.object,
-                    finding.detail,
-                    accepted.unwrap_or_default()
-                );
-                if let (Some(remediation), None) = (&finding.remediation, self.acceptance(finding))
-                {
-                    text += &remediation
-                        .lines()
-                        .map(|line| format!("      {line}\n"))
-                        .collect::<String>();
-                }
+                text += &self.paragraph(cause);
             }
         }
-        let inconclusive: Vec<&Finding> =
-            self.open().filter(|finding| finding.rule == "inconclusive").collect();
+        let inconclusive: Vec<&Cause> = self.inconclusive().collect();
         if !inconclusive.is_empty() {
             text += &format!("\n[{} INCONCLUSIVE]\n", inconclusive.len());
-            for finding in &inconclusive {
-                text += &format!("  {}: {}\n", finding.object, finding.evidence);
+            for cause in &inconclusive {
+                text += &format!("  {}: {}\n", cause.finding.object, cause.finding.evidence);
             }
         }
-        let count = |severity| self.open().filter(|finding| finding.severity == severity).count();
+        text + &self.result(inconclusive.len())
+    }
+
+    /// The open causes about tables or rules that could not be judged.
+    fn inconclusive(&self) -> impl Iterator<Item = &Cause> {
+        self.open().filter(|cause| cause.finding.rule == "inconclusive")
+    }
+
+    /// Whether neither client role exists.
+    pub fn has_no_clients(&self) -> bool {
+        self.audit.application.roles.is_empty()
+    }
+
+    /// A cause with its acceptance or its remediation.
+    fn paragraph(&self, cause: &Cause) -> String {
+        let finding = &cause.finding;
+        let acceptance = self.acceptance_of_cause(cause);
+        let accepted = acceptance.map(|acceptance| format!(" ({})", accepted_text(acceptance)));
+        let mut text = format!(
+            "  {} {} {}: {}{}\n",
+            finding.severity.as_str(),
+            finding.confidence.as_str(),
+            finding.object,
+            finding.detail,
+            accepted.unwrap_or_default()
+        );
+        if let (Some(remediation), None) = (&finding.remediation, acceptance) {
+            text += &remediation.lines().map(|line| format!("      {line}\n")).collect::<String>();
+        }
+        text
+    }
+
+    /// The last block: what failed, or what could not be checked.
+    fn result(&self, inconclusive: usize) -> String {
+        let count =
+            |severity| self.open().filter(|cause| cause.finding.severity == severity).count();
         let counts = [Severity::Critical, Severity::High, Severity::Medium].map(count);
-        text += &match (counts.iter().sum::<usize>(), inconclusive.len()) {
+        match (counts.iter().sum::<usize>(), inconclusive) {
+            (0, _) if self.is_empty => {
+                "\nNO_DATA: the database has no table, nothing was checked".to_owned()
+            }
+            (1, _) if self.has_no_clients() => {
+                "\nNO_DATA: no client role exists, nothing was checked".to_owned()
+            }
             (0, 0) => "\nALL CHECKS PASSED".to_owned(),
             (0, n) => format!("\nNO CHECK FAILED, {n} INCONCLUSIVE"),
             (n, _) => format!(
                 "\n{n} CHECKS FAILED: {} critical, {} high, {} medium",
                 counts[0], counts[1], counts[2]
             ),
-        };
-        text
+        }
     }
 }
+
+/// How many causes the first lines of the report list.
+const FIRST_LINES: usize = 10;
 
 /// The sections of the report, with their rules.
 const SECTIONS: &[(&str, &[&str])] = &[

@@ -1,6 +1,7 @@
 //! A summary of an audit for decisions.
 
 use super::audit_report::{Report, is_of_matrix};
+use super::cause::Cause;
 use crate::rls::error::RlsError;
 use crate::rls::model::{Confidence, Finding, Severity, Verdict};
 
@@ -27,7 +28,7 @@ pub enum AuditSummary {
 /// CRITICAL or HIGH finding that is not SUSPECTED. An inconclusive audit is no evidence of safety.
 pub fn summarize() -> Result<AuditSummary, RlsError> {
     let report = Report::make()?;
-    let open: Vec<&Finding> = report.open().collect();
+    let open: Vec<&Cause> = report.open().collect();
     let is_inconclusive = |finding: &Finding| {
         matches!(finding.rule, "inconclusive" | "audit-self-test-failed" | "no-clients")
     };
@@ -40,7 +41,7 @@ pub fn summarize() -> Result<AuditSummary, RlsError> {
         is_certain && (finding.severity <= Severity::High || is_reach)
     };
     let keys = |which: &dyn Fn(&Finding) -> bool| -> Vec<String> {
-        open.iter().filter(|finding| which(finding)).map(|finding| finding.key()).collect()
+        open.iter().filter(|cause| which(&cause.finding)).map(|cause| cause.key.clone()).collect()
     };
     let leaks = keys(&is_leak);
     if !leaks.is_empty() {
@@ -71,6 +72,6 @@ pub fn summarize() -> Result<AuditSummary, RlsError> {
         ))
     };
     let accepted = report.findings.iter().filter_map(accepted).collect();
-    let weaknesses = open.iter().filter(|finding| finding.severity < Severity::Low).count();
+    let weaknesses = open.iter().filter(|cause| cause.finding.severity < Severity::Low).count();
     Ok(AuditSummary::Sound { tables, weaknesses, accepted })
 }

@@ -1,6 +1,8 @@
 //! Rules over the system catalog: one SQL file each, one row shape. Facts that the server's
 //! rewriter proves are not among them.
 
+pub mod lints;
+
 use super::engine::definer_calls;
 use super::model::{Confidence, Finding, Severity};
 use super::target::application::Application;
@@ -101,37 +103,6 @@ pub const RULES: &[Rule] = rules! {
     "weak-identity"
 };
 
-/// The lint of Supabase's linter for a cache key, by its prefix.
-#[must_use]
-pub fn lint_of(cache_key: &str) -> Option<&'static str> {
-    LINTS.iter().find(|lint| cache_key.starts_with(&lint[5..])).copied()
-}
-
-/// Lint names; a name precedes its own prefixes.
-const LINTS: &[&str] = &[
-    "0002_auth_users_exposed",
-    "0003_auth_rls_initplan",
-    "0006_multiple_permissive_policies",
-    "0007_policy_exists_rls_disabled",
-    "0008_rls_enabled_no_policy",
-    "0010_security_definer_view",
-    "0011_function_search_path_mutable",
-    "0013_rls_disabled_in_public",
-    "0014_extension_in_public",
-    "0015_rls_references_user_metadata",
-    "0016_materialized_view_in_api",
-    "0017_foreign_table_in_api",
-    "0019_insecure_queue_exposed_in_api",
-    "0021_fkey_to_auth_unique",
-    "0023_sensitive_columns_exposed",
-    "0024_rls_policy_always_true",
-    "0025_public_bucket_allows_listing",
-    "0026_pg_graphql_anon_table_exposed",
-    "0027_pg_graphql_authenticated_table_exposed",
-    "0028_anon_security_definer_function_executable",
-    "0029_authenticated_security_definer_function_executable",
-];
-
 /// The findings of all rules. A rule that fails is an INCONCLUSIVE finding.
 pub fn findings(application: &Application) -> Vec<Finding> {
     let mut found = evaluate(&RULES.iter().collect::<Vec<_>>(), application);
@@ -172,6 +143,27 @@ pub fn evaluate(rules: &[&Rule], application: &Application) -> Vec<Finding> {
         });
     }
     found
+}
+
+/// Cache keys of splinter's lint about policies that are always true, as (policy, table, key).
+///
+/// The audit's own verdicts find these policies, so no rule writes the keys.
+pub fn always_true_policies() -> Vec<(u32, u32, String)> {
+    let keys = isolated_within(RULE_TIMEOUT_MS, || {
+        Spi::connect(|client| {
+            let mut keys = Vec::new();
+            let sql = include_str!("../../../sql/rls/always_true_policies.sql");
+            for row in client.select(sql, None, &[])? {
+                let oid = |column| row.get::<pg_sys::Oid>(column);
+                if let (Some(policy), Some(table), Some(key)) = (oid(1)?, oid(2)?, row.get(3)?) {
+                    keys.push((policy.to_u32(), table.to_u32(), key));
+                }
+            }
+            Ok::<_, RlsError>(keys)
+        })
+    });
+    // A report without these keys is as true as one with them.
+    keys.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 impl Rule {

@@ -34,6 +34,9 @@ SELECT count(*) FROM audit_all_rls_policies();
 SELECT count(*) FROM generate_rls_checklist();
 SELECT run_day1_database_security_audit();
 SELECT count(*) FROM crewsnow_ops.audit_rls();
+SELECT count(*) FROM crewsnow_ops.rls_worst();
+SELECT crewsnow_ops.rls_finding('1');
+SELECT count(*) FROM crewsnow_ops.rls_public_content();
 SELECT count(*) FROM crewsnow_ops.rls_matrix();
 SELECT count(*) FROM crewsnow_ops.effective_rls('pg_class');
 SELECT count(*) FROM crewsnow_ops.trace_access(gen_random_uuid(), gen_random_uuid());
@@ -60,6 +63,9 @@ SELECT table_name, policy_name, policy_cmd, roles, status FROM audit_all_rls_pol
 SELECT requirement, status FROM generate_rls_checklist() WHERE table_name = 'app.notes' ORDER BY 1;
 SELECT run_day1_database_security_audit() LIKE 'Security audit of database%';
 SELECT rule, severity, confidence, object FROM crewsnow_ops.audit_rls() WHERE rule = 'read-leak';
+SELECT severity, rule, count, object FROM crewsnow_ops.rls_worst(1);
+SELECT crewsnow_ops.rls_finding('1') LIKE 'CRITICAL PROVED read-leak%';
+SELECT table_name, severity FROM crewsnow_ops.rls_public_content();
 SELECT DISTINCT reach, role, verdict FROM crewsnow_ops.rls_matrix(
     (SELECT oid FROM pg_class WHERE relname = 'notes'));
 SELECT command, is_granted, is_enforced, using_as_user
@@ -166,6 +172,16 @@ SELECT * FROM crewsnow_ops.trace_row('app.notes', '{"ctid": "(0,1)"}');
 SELECT crewsnow_ops.prove_remediation(NULL);
 SELECT crewsnow_ops.prove_remediation('');
 SELECT crewsnow_ops.prove_remediation('read-leak policy "open" on app.note');
+SELECT count(*) FROM crewsnow_ops.rls_worst(0);
+SELECT count(*) FROM crewsnow_ops.rls_worst(-1);
+SELECT count(*) > 0 FROM crewsnow_ops.rls_worst(NULL);
+SELECT crewsnow_ops.rls_finding(NULL);
+SELECT crewsnow_ops.rls_finding('');
+SELECT crewsnow_ops.rls_finding('0');
+SELECT crewsnow_ops.rls_finding('99999999999999999999');
+SELECT crewsnow_ops.accept_finding('app.accounts', 'x', now() + interval '1 day');
+SELECT crewsnow_ops.accept_finding('app.view', 'x', now() + interval '1 day');
+SELECT crewsnow_ops.accept_finding('', 'x', now() + interval '1 day');
 SELECT crewsnow_ops.accept_finding(NULL, 'x', now() + interval '1 day');
 SELECT crewsnow_ops.accept_finding('x', NULL, now() + interval '1 day');
 SELECT crewsnow_ops.accept_finding('x', 'x', NULL);
