@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 16] = [
+const PURE: [&str; 18] = [
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",
@@ -32,6 +32,8 @@ const PURE: [&str; 16] = [
     "rls/incident/denial/step.rs",
     "rls/incident/denial/trigger_body.rs",
     "rls/model.rs",
+    "rls/report/cause.rs",
+    "rls/rules/lints.rs",
     "suggest.rs",
     "telemetry/ingest/ondisk_jsonb.rs",
     "telemetry/ingest/ondisk_numeric.rs",

@@ -346,13 +346,14 @@ SELECT
                             '')
                 END
     END AS remediation,
-    CASE
-        WHEN r.is_for_anon OR r.callers ~ '\mauthenticated\M' THEN
-            format('%s_security_definer_function_executable_%s_%s_%s',
-                CASE WHEN r.is_for_anon THEN 'anon' ELSE 'authenticated' END,
-                (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = r.pronamespace), r.proname,
-                pg_get_function_identity_arguments(r.oid))
-    END AS cache_key
+    (
+        -- One lint for each role.
+        SELECT string_agg(
+            format('%s_security_definer_function_executable_%s_%s_%s', k.role, n.nspname, r.proname,
+                pg_get_function_identity_arguments(r.oid)), E'\n' ORDER BY k.role)
+        FROM pg_namespace AS n, (VALUES ('anon'), ('authenticated')) AS k (role)
+        WHERE n.oid = r.pronamespace AND r.callers ~ ('\m' || k.role || '\M')
+    ) AS cache_key
 FROM ranked AS r
 ORDER BY r.rank, r.pronamespace <> ALL ($5), r.names IS NULL, r.oid::regprocedure::text
 LIMIT 200

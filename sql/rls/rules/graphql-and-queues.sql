@@ -46,12 +46,14 @@ found AS (
         format('pg_graphql shows the names and types of its columns to %s.',
             CASE WHEN t.is_for_anon THEN 'everyone' ELSE 'all signed-in users' END),
         'SELECT for ' || t.clients, NULL::text,
-        CASE
-            WHEN t.is_for_anon OR t.clients ~ '\mauthenticated\M' THEN
-                format('pg_graphql_%s_table_exposed_%s_%s',
-                    CASE WHEN t.is_for_anon THEN 'anon' ELSE 'authenticated' END, t.nspname,
-                    t.relname)
-        END
+        (
+            -- One lint for each role.
+            SELECT string_agg(
+                format('pg_graphql_%s_table_exposed_%s_%s', k.role, t.nspname, t.relname), E'\n'
+                ORDER BY k.role)
+            FROM (VALUES ('anon'), ('authenticated')) AS k (role)
+            WHERE t.clients ~ ('\m' || k.role || '\M')
+        )
     FROM relations AS t
     WHERE t.is_readable AND t.nspname <> 'pgmq'
         AND EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_graphql')
