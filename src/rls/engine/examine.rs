@@ -136,7 +136,8 @@ fn examine_as(
     }
     for reach in Reach::ALL {
         let is_allowed = table.allows(role_index, command(reach));
-        if !is_allowed && !(is_client && may_be_latent(examination, identity, reach)) {
+        let is_latent = || is_client && may_be_latent(examination, identity, reach);
+        if !is_allowed && !is_latent() {
             continue;
         }
         // A leak to any new account includes the accounts that follow.
