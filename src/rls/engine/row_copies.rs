@@ -1,5 +1,5 @@
-//! Copies rows of other users in a trusted table, where the trusting condition cannot be asked about
-//! a candidate row.
+//! Copies rows of other users in a trusted table, where the trusting condition cannot be asked
+//! about a candidate row.
 
 use super::membership::Trial;
 use super::new_row::NewRow;
