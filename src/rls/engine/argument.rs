@@ -1,7 +1,7 @@
 //! Arguments of functions that the audit calls, and values for them.
 
-use super::callable::SampleRow;
 use crate::pg::builtins::new_uuid;
+use pgrx::pg_sys;
 
 /// The kind of account ids that are UUIDs; see sql/rls/calls/functions.sql.
 const UUID: &str = "2950";
@@ -17,6 +17,21 @@ pub struct Argument {
     pub kind: String,
     /// Whether it is an array.
     pub is_array: bool,
+}
+
+/// A row whose values become arguments.
+#[derive(Debug, Clone)]
+pub struct SampleRow {
+    /// Index of its table in `Callable::tables`.
+    pub table: usize,
+    /// Oid of the table or partition that stores the row.
+    pub place: pg_sys::Oid,
+    /// Address of the row.
+    pub ctid: String,
+    /// The owner, who has an account.
+    pub owner: Option<String>,
+    /// Values: column name, kind and text.
+    pub values: Vec<(String, String, String)>,
 }
 
 /// The text of an array with one element.

@@ -1,6 +1,6 @@
 //! Functions that the audit may call, and arguments for them from rows of the tables they name.
 
-use super::argument::{Argument, Value};
+use super::argument::{Argument, SampleRow, Value};
 use crate::pg::rewrite::value::text_of;
 use crate::rls::error::RlsError;
 use crate::rls::target::accounts::AccountPool;
@@ -29,21 +29,6 @@ pub struct NamedTable {
     columns: Vec<(String, pg_sys::Oid, String)>,
     /// Name of the first owner column, quoted.
     pub owner: Option<String>,
-}
-
-/// A row whose values become arguments.
-#[derive(Debug, Clone)]
-pub struct SampleRow {
-    /// Index of its table in [`Callable::tables`].
-    pub table: usize,
-    /// Oid of the table or partition that stores the row.
-    pub place: pg_sys::Oid,
-    /// Address of the row.
-    pub ctid: String,
-    /// The owner, who has an account.
-    pub owner: Option<String>,
-    /// Values: column name, kind and text.
-    pub values: Vec<(String, String, String)>,
 }
 
 /// One way to call a function.

@@ -1,7 +1,6 @@
 //! Policies that are constant because a column they test for NULL is NOT NULL.
 
 use super::application::Application;
-use super::policy::ClauseFacts;
 use crate::pg::cstring::c_string;
 use crate::pg::memory;
 use crate::pg::rewrite::policy_expr::Expression;
@@ -11,31 +10,34 @@ use crate::rls::error::RlsError;
 use pgrx::prelude::*;
 use std::collections::HashMap;
 
+/// A clause of a policy: its text as pg_node_tree, its table, and its constant to set.
+pub type Clause<'a> = (&'a str, pg_sys::Oid, &'a mut Option<&'static str>);
+
 /// Sets the constant of clauses that fold to one once `column IS NOT NULL` is known. A clause that
 /// cannot be folded keeps its facts.
-pub fn fold_null_tests(clauses: &mut [ClauseFacts], application: &Application) {
+pub fn fold_null_tests<'a>(clauses: impl Iterator<Item = Clause<'a>>, application: &Application) {
     let Some(role) = application.user_role().or(application.anonymous()) else { return };
     let client = application.without_claims(role);
-    let is_open =
-        |clause: &ClauseFacts| clause.constant.is_none() && clause.tree.contains("{NULLTEST ");
-    let mut tables: Vec<pg_sys::Oid> =
-        clauses.iter().filter(|clause| is_open(clause)).map(|clause| clause.relation).collect();
+    let open: Vec<Clause<'a>> = clauses
+        .filter(|(tree, _, constant)| constant.is_none() && tree.contains("{NULLTEST "))
+        .collect();
+    let mut tables: Vec<pg_sys::Oid> = open.iter().map(|(_, table, _)| *table).collect();
     tables.sort_unstable_by_key(|table| table.to_u32());
     tables.dedup();
     if tables.is_empty() {
         return;
     }
     let Ok(Ok(columns)) = isolated(|| not_null_columns(&tables)) else { return };
-    for clause in clauses.iter_mut().filter(|clause| is_open(clause)) {
-        let Some(not_null) = columns.get(&clause.relation.to_u32()) else { continue };
+    for (tree, table, constant) in open {
+        let Some(not_null) = columns.get(&table.to_u32()) else { continue };
         // Folding calls IMMUTABLE functions.
         let folded = client.act_within(PROBE_TIMEOUT_MS, || {
             memory::in_temporary_context(|| {
-                let expression = Expression::parse(&c_string(&clause.tree));
+                let expression = Expression::parse(&c_string(tree));
                 expression.without_null_tests(not_null).simplified().constant()
             })
         });
-        clause.constant = match folded {
+        *constant = match folded {
             Ok(Some(Some(true))) => Some("true"),
             Ok(Some(Some(false))) => Some("false"),
             Ok(Some(None)) => Some("null"),

@@ -197,7 +197,9 @@ pub fn clause_facts(policies: &[Policy], application: &Application) -> Rc<[Claus
     for clauses in found.chunks_mut(BATCH_SIZE) {
         analyse(clauses, client.as_ref(), &identity);
     }
-    fold_null_tests(&mut found, application);
+    let clauses =
+        found.iter_mut().map(|clause| (&*clause.tree, clause.relation, &mut clause.constant));
+    fold_null_tests(clauses, application);
     add_function_bodies(&mut found, application);
     found.into()
 }
