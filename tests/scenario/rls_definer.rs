@@ -20,7 +20,8 @@ fn results_of_a_stranger(client: &mut Client, call: &str) -> i64 {
     );
     let sql = format!(
         "SELECT count(*) FROM {call} AS r
-         WHERE coalesce(to_jsonb(r), 'null') NOT IN ('null', 'false') AND jsonb_strip_nulls(to_jsonb(r)) <> '{{}}'"
+         WHERE coalesce(to_jsonb(r), 'null') NOT IN ('null', 'false')
+         AND jsonb_strip_nulls(to_jsonb(r)) <> '{{}}'"
     );
     let found = client.query_one(&sql, &[]).map_or(0, |row| row.get(0));
     run(client, "ROLLBACK");
