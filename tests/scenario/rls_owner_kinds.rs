@@ -112,6 +112,18 @@ const SHAPES: &[Shape] = &[
         "(id, user_id) VALUES (auth.uid(), '@user@')"
     ),
     shape!(
+        "folders",
+        "name LIKE '@user@/%'",
+        "name = '@user@/g.zip'",
+        "(id, name) VALUES (99, '@user@/g.zip')"
+    ),
+    shape!(
+        "drafts_open",
+        "'@user@' IN (user_id, editor_id)",
+        "user_id = '@user@'",
+        "(id, user_id) VALUES (99, '@user@')"
+    ),
+    shape!(
         "tickets",
         "user_id = '@user@'",
         "user_id = '@user@'",
@@ -156,6 +168,7 @@ fn each_verdict_agrees_with_real_sessions(client: &mut Client) {
         "public.orders_open read-leak authenticated",
         "public.orders_open forged-rows authenticated",
         "public.partly forged-rows authenticated",
+        "public.drafts_open read-leak authenticated",
     ] {
         assert!(open.contains(cell), "{cell} is open: {open:?}");
     }
@@ -167,7 +180,10 @@ fn each_verdict_agrees_with_real_sessions(client: &mut Client) {
              'public.order_lines') \
          ORDER BY 1, 2",
     );
-    assert_eq!(unclear, ["public.partly|forged-rows", "public.partly|planted-rows"]);
+    assert_eq!(
+        unclear,
+        ["public.folders|planted-rows", "public.partly|forged-rows", "public.partly|planted-rows"]
+    );
 }
 
 fn healthy_twins_have_no_alarm(client: &mut Client) {
@@ -182,6 +198,9 @@ fn healthy_twins_have_no_alarm(client: &mut Client) {
     let child = "SELECT severity, confidence, detail LIKE '%public.orders, which %' \
         FROM crewsnow_ops.audit_rls() WHERE rule = 'public-read' AND object ~ 'order_lines_open'";
     assert_eq!(rows(client, child), ["MEDIUM|SUSPECTED|t"]);
+    let team = "SELECT severity, rule FROM crewsnow_ops.audit_rls() \
+        WHERE object ~ 'public.documents' AND rule IN ('shared-write', 'unknown-owner')";
+    assert_eq!(rows(client, team), ["LOW|shared-write"]);
 }
 
 fn names_count_only_for_accounts(client: &mut Client) {

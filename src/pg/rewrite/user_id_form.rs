@@ -20,6 +20,53 @@ enum IdForm {
     LookedUp,
 }
 
+/// Whether an expression takes a part out of a column. Another one, such as
+/// `coalesce(owner, auth.uid())`, may equal the user id in a row that names nobody.
+///
+/// # Safety
+/// The expression must be valid.
+unsafe fn is_extraction(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
+    let mut search = ExtractionSearch { identity, is_other: false };
+    // SAFETY: as the caller vouches; the context outlives the walk.
+    unsafe { find_other_form(node, (&raw mut search).cast()) };
+    !search.is_other
+}
+
+struct ExtractionSearch<'a> {
+    identity: &'a IdentitySources<'a>,
+    is_other: bool,
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn find_other_form(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    if node.is_null() {
+        return false;
+    }
+    // SAFETY: the tag says which struct the node is; the context is that of `is_extraction`.
+    unsafe {
+        let search = &mut *context.cast::<ExtractionSearch<'_>>();
+        search.is_other |= match (*node).type_ {
+            NodeTag::T_Var
+            | NodeTag::T_Const
+            | NodeTag::T_OpExpr
+            | NodeTag::T_RelabelType
+            | NodeTag::T_CoerceViaIO
+            | NodeTag::T_ArrayCoerceExpr
+            | NodeTag::T_ArrayExpr
+            | NodeTag::T_CoerceToDomain
+            | NodeTag::T_CollateExpr
+            | NodeTag::T_SubscriptingRef
+            | NodeTag::T_List => false,
+            NodeTag::T_FuncExpr => {
+                let function = (*node.cast::<pg_sys::FuncExpr>()).funcid;
+                search.identity.functions.contains(&function) || is_current_setting(function)
+            }
+            _ => true,
+        };
+        search.is_other || pg_sys::expression_tree_walker(node, Some(find_other_form), context)
+    }
+}
+
 struct FormSearch<'a> {
     identity: &'a IdentitySources<'a>,
     is_derived: bool,
@@ -117,8 +164,7 @@ impl Walk<'_> {
                 }
                 (IdForm::Plain, None, [column])
                     if self.level == 0
-                        && !is_a(one, NodeTag::T_SubLink)
-                        && !pg_sys::checkExprHasSubLink(one)
+                        && is_extraction(one, self.identity)
                         && !pg_sys::contain_volatile_functions(one) =>
                 {
                     let tree = pg_sys::nodeToString(one.cast());

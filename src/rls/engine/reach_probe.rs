@@ -228,7 +228,14 @@ pub fn probe_plant(
     let Some(qual) = reach_qual(probe, Reach::Plant, effective, Some(victim), column)? else {
         return Ok(ProbeResult::Verdict(Verdict::Closed));
     };
-    match probe.cache.fold(qual) {
+    let folded = probe.cache.fold(qual);
+    if !matches!(folded, ConstFolded::False)
+        && let Some(owner) = probe.table.owners.get(column)
+        && owner.is_read_otherwise(effective.check)
+    {
+        return Ok(ProbeResult::Verdict(undecided_owner(owner)));
+    }
+    match folded {
         ConstFolded::False => return Ok(ProbeResult::Verdict(Verdict::Isolated)),
         ConstFolded::True if !probe.identity.is_account && !qual.has_sub_queries() => {
             return proved();
@@ -267,8 +274,17 @@ pub fn probe_plant(
     })
 }
 
-/// Turns a safe result into INCONCLUSIVE if the policies on new rows also read the column of an
-/// owner expression in another way: the writer chooses the rest of that column.
+/// INCONCLUSIVE, because the policies on new rows also read the column of an owner expression in
+/// another way. The writer chooses the rest of that column.
+fn undecided_owner(owner: &OwnerColumn) -> Verdict {
+    Verdict::Inconclusive(format!(
+        "the policies read {} in more than one way, so no candidate row with another owner decides",
+        quote_identifier(&owner.name)
+    ))
+}
+
+/// Turns a result that rests on a new owner into INCONCLUSIVE, unless the quals prove it safe, if
+/// the policies on new rows also read the column of the owner in another way.
 pub fn doubt_new_owner(
     probe: &Probe<'_>,
     reach: Reach,
@@ -276,16 +292,18 @@ pub fn doubt_new_owner(
     result: ProbeResult,
 ) -> ProbeResult {
     let sets_owner = matches!(reach, Reach::TakeOver | Reach::Plant | Reach::Forge);
-    if !sets_owner || !matches!(result, ProbeResult::Verdict(Verdict::IsolatedIn(_))) {
+    let is_proved = |result: &ProbeResult| {
+        matches!(
+            result,
+            ProbeResult::Verdict(Verdict::Isolated | Verdict::Closed | Verdict::Inconclusive(_))
+        )
+    };
+    if !sets_owner || is_proved(&result) {
         return result;
     }
     let is_doubtful = |owner: &&OwnerColumn| owner.is_read_otherwise(effective.check);
     match probe.table.owners.iter().find(is_doubtful) {
-        Some(owner) => ProbeResult::Verdict(Verdict::Inconclusive(format!(
-            "the policies read {} in more than one way, so no candidate row with another owner \
-             decides",
-            quote_identifier(&owner.name)
-        ))),
+        Some(owner) => ProbeResult::Verdict(undecided_owner(owner)),
         None => result,
     }
 }

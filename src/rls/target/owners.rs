@@ -298,16 +298,15 @@ fn named_columns(
     for (table, columns) in candidates {
         let oid = pg_sys::Oid::from(table);
         let owners = known.get(&table).map(|owners| owners.columns.as_slice()).unwrap_or_default();
-        let has_other = compared.get(&table).is_some_and(|compared| !compared.others.is_empty());
-        if owners.iter().any(|owner| !owner.is_audit)
-            || has_other
-            || !lookup::is_table_of_users(oid)
-        {
+        if owners.iter().any(|owner| !owner.is_audit) || !lookup::is_table_of_users(oid) {
             continue;
         }
+        // Conditions on another column say that this one is not the owner.
+        let others = compared.get(&table).map(|compared| &compared.others);
+        let is_ruled_out = |number: i16| others.into_iter().flatten().any(|other| *other != number);
         let chosen = columns.values().find_map(|(number, type_)| {
             let name = lookup::column_name(oid, *number)?;
-            if !owners.is_empty() && is_audit_name(&name) {
+            if is_ruled_out(*number) || (!owners.is_empty() && is_audit_name(&name)) {
                 return None;
             }
             let is_owner = match sample.presence(oid, &name, *type_) {
