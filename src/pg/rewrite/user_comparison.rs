@@ -2,6 +2,7 @@
 
 use super::mutate::{copy, mutate};
 use super::qual::Qual;
+use super::walk::changed;
 use crate::pg::cstring::c_string;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
@@ -85,7 +86,8 @@ impl Qual {
                 constant: constant.cast(),
             };
             let list = copy(self.0);
-            Self(replace_expression(list.cast(), (&raw mut replacement).cast()).cast())
+            let context = (&raw mut replacement).cast();
+            Self(changed(list.cast(), replace_expression, context).cast())
         }
     }
 }

@@ -5,6 +5,7 @@ use super::policy_expr::{
     IdentitySources, Walk, is_current_setting, is_identity, is_user_id, operator_name, stripped,
 };
 use super::vars::columns_of;
+use super::walk::walk;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ enum IdForm {
 unsafe fn is_extraction(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> bool {
     let mut search = ExtractionSearch { identity, is_other: false };
     // SAFETY: as the caller vouches; the context outlives the walk.
-    unsafe { find_other_form(node, (&raw mut search).cast()) };
+    unsafe { walk(node, find_other_form, (&raw mut search).cast()) };
     !search.is_other
 }
 
@@ -80,7 +81,7 @@ struct FormSearch<'a> {
 unsafe fn id_form(node: *mut pg_sys::Node, identity: &IdentitySources<'_>) -> IdForm {
     let mut search = FormSearch { identity, is_derived: false, is_looked_up: false };
     // SAFETY: as the caller vouches; the context outlives the walk.
-    unsafe { find_form(node, (&raw mut search).cast()) };
+    unsafe { walk(node, find_form, (&raw mut search).cast()) };
     match search {
         FormSearch { is_looked_up: true, .. } => IdForm::LookedUp,
         FormSearch { is_derived: true, .. } => IdForm::Derived,
