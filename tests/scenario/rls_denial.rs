@@ -162,7 +162,7 @@ fn triggers_leave_an_explanation_undecided(a: &mut Client) {
     }
 }
 
-/// An operator without SELECT learns that a condition is false, and no value of the row.
+/// An operator without SELECT learns of grants and policies, but of no row and of no value.
 fn values_are_shown_only_to_callers_who_may_read_them(cluster: &Cluster, a: &mut Client) {
     run(
         a,
@@ -170,23 +170,55 @@ fn values_are_shown_only_to_callers_who_may_read_them(cluster: &Cluster, a: &mut
          SELECT crewsnow_ops.grant_access('denial_operator', 'operator')",
     );
     let mut operator = cluster.connect_as("denial_operator", "denial");
-    let explain = "SELECT explanation FROM crewsnow_ops.explain_denial(
-        '00000000-0000-4000-8000-000000000001', 'app.messages', '{\"id\": 2}')
-        WHERE status = 'DENIED'";
-    let other = "00000000-0000-4000-8000-000000000002";
-    assert!(value(a, explain).contains(other));
-    let shown = value(&mut operator, explain);
-    assert!(!shown.contains(other) && shown.contains("you may not read it"), "{shown}");
-    // A key of other columns would be a question about their values.
-    let search = "SELECT * FROM crewsnow_ops.explain_denial(NULL, 'app.messages', \
-        '{\"user_id\": \"00000000-0000-4000-8000-000000000002\"}')";
-    assert_eq!(sqlstate(&mut operator, search), "22023");
-    run(a, "GRANT SELECT ON app.messages TO denial_operator");
-    let shown = value(&mut operator, explain);
-    assert!(!shown.contains(other), "row-level security hides the row from the operator: {shown}");
+    let steps = |client: &mut Client, user: u8, relation: &str, key: &str| {
+        rows(
+            client,
+            &format!(
+                "SELECT concat_ws(' ', status, cause, explanation)
+                 FROM crewsnow_ops.explain_denial(
+                     '00000000-0000-4000-8000-00000000000{user}', '{relation}', '{key}')
+                 WHERE status <> 'OK'"
+            ),
+        )
+    };
+    for user in [1, 2] {
+        for key in ["{\"id\": 2}", "{\"id\": 77}", "{\"body\": \"x\"}"] {
+            let found = steps(&mut operator, user, "app.messages", key);
+            assert!(found.len() == 1 && found[0].contains("You have no SELECT"), "{found:?}");
+            assert!(found[0].starts_with("UNKNOWN row"), "{found:?}");
+        }
+    }
+    let grants = steps(&mut operator, 1, "app.invoices", "{\"id\": 1}");
+    assert!(grants[0].starts_with("DENIED table-grant"), "{grants:?}");
+    let policies = steps(&mut operator, 1, "app.audits", "{\"id\": 1}");
+    assert!(policies[0].starts_with("DENIED rls-no-policy"), "{policies:?}");
+    // With SELECT on the key, conditions on other columns stay closed, and hidden rows as well.
+    run(a, "GRANT SELECT (id) ON app.messages TO denial_operator");
+    let hidden = steps(&mut operator, 1, "app.messages", "{\"id\": 2}");
+    assert!(hidden[0].contains("row-level security hides it from you"), "{hidden:?}");
     run(a, "ALTER ROLE denial_operator BYPASSRLS");
     let mut operator = cluster.connect_as("denial_operator", "denial");
-    assert!(value(&mut operator, explain).contains(other));
+    for user in [1, 2] {
+        let closed = steps(&mut operator, user, "app.messages", "{\"id\": 2}");
+        assert_eq!(closed.len(), 1, "{closed:?}");
+        assert!(closed[0].starts_with("UNKNOWN using"), "{closed:?}");
+        assert!(closed[0].contains("you have no SELECT on user_id"), "{closed:?}");
+    }
+    let missing = steps(&mut operator, 1, "app.messages", "{\"id\": 77}");
+    assert!(missing[0].starts_with("DENIED no-row"), "{missing:?}");
+    run(a, "GRANT SELECT ON app.messages TO denial_operator");
+    let shown = steps(&mut operator, 1, "app.messages", "{\"id\": 2}");
+    assert!(shown[0].starts_with("DENIED using"), "{shown:?}");
+    assert!(shown[0].contains("00000000-0000-4000-8000-000000000002"), "{shown:?}");
+    // A policy that shows the row to the operator is enough, too.
+    run(
+        a,
+        "ALTER ROLE denial_operator NOBYPASSRLS;
+         CREATE POLICY operators ON app.messages FOR SELECT TO denial_operator USING (id = 2)",
+    );
+    let mut operator = cluster.connect_as("denial_operator", "denial");
+    let shown = steps(&mut operator, 1, "app.messages", "{\"id\": 2}");
+    assert!(shown[0].starts_with("DENIED using"), "{shown:?}");
 }
 
 fn arguments_that_do_not_fit_are_refused(a: &mut Client) {
@@ -202,6 +234,7 @@ fn arguments_that_do_not_fit_are_refused(a: &mut Client) {
         ("NULL, 'app.messages', '{\"id\": \"x\"}', 'SELECT'", "22023", "invalid input syntax"),
         ("NULL, 'app.messages', '{\"id\": \"x\"}', 'INSERT'", "22023", "invalid input syntax"),
         ("NULL, 'app.notes', '{\"is_public\": false}', 'SELECT'", "22023", "several rows"),
+        ("NULL, 'app.members', '{\"team\": 7}', 'UPDATE'", "22023", "UPDATE needs the primary key"),
         ("NULL, 'app.tickets_id_seq', '{\"id\": 1}', 'SELECT'", "42809", "not a table or view"),
     ] {
         let error = a

@@ -5,7 +5,7 @@ use super::policies::PolicyCheck;
 use super::privileges;
 use super::question::{Purpose, Question};
 use super::relation::{Relation, listed};
-use super::row::{Input, Row, Rows};
+use super::row::{Existing, Input, Row, Rows};
 use super::server;
 use super::step::{Status, Step, is_denied};
 use super::triggers;
@@ -19,6 +19,7 @@ use crate::rls::error::RlsError;
 use crate::rls::target::application::Application;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::policy;
+use crate::rls::target::policy::Policy;
 use crate::rls::target::roles::Role;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -81,15 +82,40 @@ impl Case<'_> {
             return Ok(Some(rows));
         }
         if self.command != Command::Insert {
-            rows.existing = input.existing(self.application, relation)?;
-            if rows.existing.is_none() {
-                return Ok(None);
+            match input.existing(self.application, relation)? {
+                Existing::Row(row) => rows.existing = Some(row),
+                Existing::Missing => return Ok(None),
+                Existing::Unreadable(reason) => {
+                    rows.unreadable = Some(reason);
+                    return Ok(Some(rows));
+                }
             }
         }
         if matches!(self.command, Command::Insert | Command::Update) {
             rows.written = Some(input.written(relation, self.identity, rows.existing.as_ref())?);
         }
         Ok(Some(rows))
+    }
+
+    fn check<'b>(
+        &'b self,
+        relation: &'b Relation,
+        policies: &'b [Policy],
+        command: Command,
+        row: &'b Row,
+        purpose: Purpose,
+    ) -> PolicyCheck<'b> {
+        let identity_functions = &self.application.identity_functions;
+        let identity = self.identity;
+        PolicyCheck(Question {
+            identity,
+            identity_functions,
+            relation,
+            policies,
+            command,
+            row,
+            purpose,
+        })
     }
 
     /// Rules, policies, triggers and constraints of a table.
@@ -104,16 +130,7 @@ impl Case<'_> {
         });
         let policies = policy::policies(Some(relation.named.table))?;
         let ask = |command, row: &Row, purpose| {
-            PolicyCheck(Question {
-                identity: self.identity,
-                identity_functions: &self.application.identity_functions,
-                relation,
-                policies: &policies,
-                command,
-                row,
-                purpose,
-            })
-            .steps()
+            self.check(relation, &policies, command, row, purpose).steps()
         };
         let is_enforced = relation.is_enforced();
         if !is_enforced {
@@ -122,6 +139,21 @@ impl Case<'_> {
                 false => "Row-level security is off.".to_owned(),
             };
             steps.push(Step::ok("exempt", relation.object(), text));
+        }
+        if let Some(reason) = &rows.unreadable {
+            if is_enforced {
+                let without_row = |command, purpose| {
+                    let none = Row::default();
+                    self.check(relation, &policies, command, &none, purpose).steps_without_row()
+                };
+                let mut found = without_row(self.command, Purpose::Read);
+                if self.command != Command::Select && found.is_empty() {
+                    found = without_row(Command::Select, Purpose::Where);
+                }
+                steps.extend(found);
+            }
+            steps.push(Step::unknown("row", relation.object(), reason.clone()));
+            return Ok(steps);
         }
         if is_enforced && let Some(row) = &rows.existing {
             let mut found = ask(self.command, row, Purpose::Read);
@@ -243,8 +275,15 @@ impl Case<'_> {
                 secured.push(table.named.name);
             }
         }
-        if !steps.is_empty() || self.shows_row(view, input) {
+        if !steps.is_empty() {
             return Ok(steps);
+        }
+        match input.existing(self.application, view) {
+            Ok(Existing::Unreadable(reason)) => {
+                return Ok(vec![Step::unknown("row", view.object(), reason)]);
+            }
+            _ if self.shows_row(view, input) => return Ok(steps),
+            _ => {}
         }
         let text = match secured.is_empty() {
             true => "The view's own conditions leave the row out.".to_owned(),

@@ -49,27 +49,39 @@ impl PolicyCheck<'_> {
         }
     }
 
+    /// The checks that need no row: privileges of the policies, and whether one applies.
+    pub fn steps_without_row(&self) -> Vec<Step> {
+        let missing = self.missing_of_all();
+        match missing.is_empty() && self.applicable(true).next().is_none() {
+            true => vec![self.no_policy()],
+            false => missing,
+        }
+    }
+
+    fn applicable(&self, is_permissive: bool) -> impl Iterator<Item = &Policy> {
+        let Question { policies, relation, command, .. } = self.0;
+        policies.iter().filter(move |policy| {
+            policy.is_permissive == is_permissive && policy.applies_to(command, relation.role)
+        })
+    }
+
+    fn missing_of_all(&self) -> Vec<Step> {
+        let policies = self.applicable(true).chain(self.applicable(false));
+        policies.flat_map(|policy| self.missing_grants(policy)).collect()
+    }
+
     fn all_steps(&self) -> Vec<Step> {
-        let role = self.0.relation.role;
-        let applicable = |is_permissive: bool| {
-            self.0.policies.iter().filter(move |policy| {
-                policy.is_permissive == is_permissive && policy.applies_to(self.0.command, role)
-            })
-        };
-        let missing: Vec<Step> = applicable(true)
-            .chain(applicable(false))
-            .flat_map(|p| self.missing_grants(p))
-            .collect();
+        let missing = self.missing_of_all();
         if !missing.is_empty() {
             return missing;
         }
-        let permissive: Vec<&Policy> = applicable(true).collect();
+        let permissive: Vec<&Policy> = self.applicable(true).collect();
         let mut steps = if permissive.is_empty() {
             vec![self.no_policy()]
         } else {
             self.permissive_steps(&permissive)
         };
-        for policy in applicable(false) {
+        for policy in self.applicable(false) {
             let (object, cause) = (self.object(policy), "restrictive");
             steps.push(match judge(&self.0, policy) {
                 Outcome::Judged(judgement) => match judgement.truth() {

@@ -2,6 +2,7 @@
 
 use super::judgement::{Judgement, Term, Truth, without_outer_parentheses};
 use super::question::Question;
+use super::relation::listed;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::evaluation::{
@@ -163,7 +164,17 @@ impl Parts<'_> {
         let unknown =
             |fact: String| Term { sql: sql.clone(), truth: Truth::Unknown, facts: vec![fact] };
         if !self.is_known(forms.shown) {
-            return unknown("it reads a column that the server fills in".to_owned());
+            let unreadable = &self.question.row.unreadable;
+            let columns = forms.shown.columns();
+            let is_read = |column: &&i16| columns.as_ref().is_none_or(|of| of.contains(*column));
+            let names = unreadable.iter().filter(is_read);
+            let names = names.filter_map(|number| self.question.relation.numbered(*number));
+            return unknown(match listed(names) {
+                none if none.is_empty() => {
+                    "it reads a column that the server or a trigger fills in".to_owned()
+                }
+                names => format!("you have no SELECT on {names}"),
+            });
         }
         match isolated(|| self.value(forms.asked)) {
             Ok(Ok(Truth::True)) => Term { sql, truth: Truth::True, facts: Vec::new() },
@@ -218,30 +229,19 @@ impl Parts<'_> {
         facts
     }
 
-    /// The columns of the row: values that the caller may read or has given, names of the others.
+    /// The values of the row. The caller may read them, or has given them.
     fn row_facts(&self, shown: Qual) -> Vec<String> {
         let (relation, row) = (self.question.relation, self.question.row);
-        let (mut facts, mut hidden) = (Vec::new(), Vec::new());
-        for number in shown.columns().unwrap_or_default() {
-            let Some(column) = relation.numbered(number) else { continue };
-            if !row.given.contains(&number) && !relation.caller_may_read(column) {
-                hidden.push(column.name.as_str());
-                continue;
-            }
-            facts.push(match row.value(number) {
+        let fact = |number: i16| {
+            let column = relation.numbered(number)?;
+            Some(match row.value(number) {
                 None => format!("the row's {} is NULL", column.name),
                 Some(value) => {
                     format!("the row's {} is {}", column.name, short(&text_of(column.type_, value)))
                 }
-            });
-        }
-        if !hidden.is_empty() {
-            facts.push(format!(
-                "the row's {} does not fit (you may not read it)",
-                hidden.join(" or ")
-            ));
-        }
-        facts
+            })
+        };
+        shown.columns().unwrap_or_default().into_iter().filter_map(fact).collect()
     }
 
     /// The tables of sub-queries, and whether their own row-level security decides.

@@ -29,7 +29,7 @@ pub struct Column {
     /// The role's privileges: letters of s, i, u.
     privileges: String,
     /// Whether the caller has SELECT on it.
-    is_readable: bool,
+    pub is_readable: bool,
     /// A sequence of its default that the role may not use.
     pub missing_sequence: Option<String>,
     /// A function of its default that the role may not call.
@@ -62,8 +62,8 @@ pub struct Relation {
     pub is_invoker_view: bool,
     /// Columns, in order.
     pub columns: Vec<Column>,
-    /// Whether row-level security hides rows of the relation from the caller.
-    is_hidden_from_caller: bool,
+    /// Whether row-level security may hide rows of the relation from the caller.
+    pub is_hidden_from_caller: bool,
 }
 
 /// The letter of a command in lists of privileges.
@@ -164,8 +164,8 @@ impl Relation {
         self.columns.iter().find(|column| column.number == number)
     }
 
-    /// Whether the caller may be shown values of a column: SELECT on it, and no row-level security
-    /// that hides rows from the caller.
+    /// Whether the caller may read a column in every row: SELECT on it, and no row-level security that
+    /// may hide rows from the caller.
     pub fn caller_may_read(&self, column: &Column) -> bool {
         column.is_readable && !self.is_hidden_from_caller
     }

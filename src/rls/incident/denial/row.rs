@@ -1,11 +1,11 @@
 //! The row of an explained denial: the key that finds it, and the values that are written.
 
 use super::EXAMPLE;
-use super::relation::{Column, Relation};
+use super::relation::{Column, Relation, listed};
 use crate::pg::catalog::lookup;
 use crate::pg::cstring::c_string;
 use crate::pg::rewrite::evaluation::{RowColumn, TABLEOID, default_of, objects, values_for};
-use crate::pg::rewrite::row_security::Command;
+use crate::pg::rewrite::row_security::{Command, RowQuery, effective};
 use crate::pg::rewrite::statement::computed_row;
 use crate::pg::rewrite::value::{Parameters, value_of};
 use crate::pg::xact::subtransaction::isolated;
@@ -36,10 +36,22 @@ pub struct Input {
 pub struct Row {
     /// The columns with known values.
     pub columns: Vec<RowColumn>,
-    /// The columns whose value only the server knows when it writes the row.
+    /// The columns whose value only the server knows when it writes the row, and `unreadable`.
     pub unknown: BTreeSet<i16>,
+    /// The columns that the caller may not read. Nothing is said about conditions on them.
+    pub unreadable: BTreeSet<i16>,
     /// The columns whose value the caller has given.
     pub given: BTreeSet<i16>,
+}
+
+/// The row that a key identifies.
+pub enum Existing {
+    /// The row.
+    Row(Row),
+    /// There is none.
+    Missing,
+    /// The caller may not know, for this reason.
+    Unreadable(String),
 }
 
 /// The rows of a command.
@@ -47,6 +59,8 @@ pub struct Row {
 pub struct Rows {
     /// The row that the key identifies.
     pub existing: Option<Row>,
+    /// The reason why that row is not read.
+    pub unreadable: Option<String>,
     /// The row as the command writes it.
     pub written: Option<Row>,
 }
@@ -74,12 +88,17 @@ impl Input {
         let is_key = |name: &str| relation.column(name).is_some_and(|column| column.is_key);
         let (key, new) = match command {
             Command::Insert => (Map::new(), members.clone()),
+            Command::Update if members.is_empty() => Default::default(),
             Command::Update => match (part("key"), part("row")) {
                 (Some(key), Some(row)) if members.len() == 2 => (key, row),
                 _ if members.keys().any(|name| is_key(name)) => {
                     members.clone().into_iter().partition(|(name, _)| is_key(name))
                 }
-                _ => (members.clone(), Map::new()),
+                (Some(key), None) if members.len() == 1 => (key, Map::new()),
+                _ => {
+                    let reason = "UPDATE needs the primary key, or {\"key\": {…}, \"row\": {…}}";
+                    return Err(invalid(reason.to_owned()));
+                }
             },
             Command::Select | Command::Delete => (members.clone(), Map::new()),
         };
@@ -99,13 +118,6 @@ impl Input {
             }
         }
         for (name, value) in &key {
-            let Some(column) = relation.column(name) else { continue };
-            // A search by other columns would tell the caller their values.
-            if !column.is_key && !relation.caller_may_read(column) {
-                return Err(invalid(format!(
-                    "\"{name}\" is not in the primary key, and you have no SELECT on it"
-                )));
-            }
             if value.is_null() {
                 return Err(invalid(format!("\"{name}\" is null, which equals no value")));
             }
@@ -154,12 +166,19 @@ impl Input {
         Ok((terms.join(" AND "), values))
     }
 
-    /// The row that the key identifies, whether or not the user sees it; `None` if there is none.
+    /// The row that the key identifies, whether or not the user sees it, if the caller may read it:
+    /// by SELECT on the columns of the key, and by the row-level security of the table.
     pub fn existing(
         &self,
         application: &Application,
         relation: &Relation,
-    ) -> Result<Option<Row>, RlsError> {
+    ) -> Result<Existing, RlsError> {
+        let key = self.key_columns(relation);
+        let denied: Vec<&Column> = key.into_iter().filter(|column| !column.is_readable).collect();
+        if !denied.is_empty() {
+            let text = format!("You have no SELECT on {}, so the row is not read.", listed(denied));
+            return Ok(Existing::Unreadable(text));
+        }
         let (terms, values) = self.condition(relation, 0)?;
         let columns = relation.columns.iter();
         let list: String =
@@ -167,16 +186,38 @@ impl Input {
         let (name, place) = (&relation.named.name, ["t.tableoid", "NULL::oid"]);
         let place = place[usize::from(!relation.is_table())];
         let sql = format!("SELECT {place}{list} FROM {name} AS t WHERE {terms}");
-        let rows = application.rows(name, &sql, &values, 2)?;
-        let invalid =
-            |reason: &str| RlsError::InvalidKeyOrRow { reason: reason.into(), example: EXAMPLE };
+        let rows = match relation.is_hidden_from_caller {
+            true => visible_rows(application, relation, &sql, &values),
+            false => application.rows(name, &sql, &values, 2)?,
+        };
         let [row] = rows.as_slice() else {
-            return if rows.is_empty() { Ok(None) } else { Err(invalid("several rows match")) };
+            return match rows.is_empty() {
+                true if relation.is_hidden_from_caller => {
+                    let text = "No row has this key, or row-level security hides it from you.";
+                    Ok(Existing::Unreadable(text.to_owned()))
+                }
+                true => Ok(Existing::Missing),
+                false => {
+                    let reason = "several rows match".to_owned();
+                    Err(RlsError::InvalidKeyOrRow { reason, example: EXAMPLE })
+                }
+            };
         };
         let numbers = relation.columns.iter().map(|column| (column.number, column.type_));
         let numbers = std::iter::once((TABLEOID, pg_sys::OIDOID)).chain(numbers);
         let columns = numbers.zip(row).map(|((number, type_), value)| (number, type_, *value));
-        Ok(Some(Row { columns: columns.collect(), ..Row::default() }))
+        let unreadable: BTreeSet<i16> = relation
+            .columns
+            .iter()
+            .filter(|column| !column.is_readable)
+            .map(|column| column.number)
+            .collect();
+        Ok(Existing::Row(Row {
+            columns: columns.collect(),
+            unknown: unreadable.clone(),
+            unreadable,
+            given: BTreeSet::new(),
+        }))
     }
 
     /// The row that would be written: the given values over the existing row or over defaults,
@@ -200,6 +241,11 @@ impl Input {
                     row.unknown.insert(number);
                     continue;
                 }
+                None if existing.is_some_and(|row| row.unreadable.contains(&number)) => {
+                    row.unknown.insert(number);
+                    row.unreadable.insert(number);
+                    continue;
+                }
                 None if existing.is_some() => existing.and_then(|row| row.value(number)),
                 None if column.is_identity || column.has_default => {
                     row.unknown.insert(number);
@@ -217,6 +263,7 @@ impl Input {
             .columns
             .iter()
             .filter(|column| row.unknown.contains(&column.number) && !column.is_identity)
+            .filter(|column| !row.unreadable.contains(&column.number))
             .partition(|column| !column.is_generated);
         for column in others.into_iter().chain(generated) {
             if let Some(value) = filled(relation, identity, column, &row) {
@@ -254,6 +301,24 @@ impl Input {
         let value = |(column, value): (&&Column, _)| (column.number, column.type_, value);
         Ok(columns.iter().zip(values).map(value).collect())
     }
+}
+
+/// The rows of a query that the row-level security of the table lets the caller see. A failure of
+/// its policies shows no row: a policy may fail only on rows that exist.
+fn visible_rows(
+    application: &Application,
+    relation: &Relation,
+    sql: &str,
+    values: &[(pg_sys::Oid, pg_sys::Datum)],
+) -> Vec<Vec<Option<pg_sys::Datum>>> {
+    if !relation.is_table() {
+        return Vec::new();
+    }
+    let answer = application.caller().act_within(PROBE_TIMEOUT_MS, || {
+        let effective = effective(Command::Select, &relation.named)?;
+        RowQuery { sql, parameters: Parameters::new(values) }.rows(effective.using, 2, f64::MAX)
+    });
+    answer.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// The value that a default or a generated column would get; `None` if it cannot be known.
