@@ -1,7 +1,7 @@
 -- $1 functions, $2 names of identity functions and of settings with claims, as a regular
--- expression. Facts from the text of each function and of those that it calls: settings that it reads by name,
--- whether it reads the connection or the time, keys of claims, and constants that a claim may be
--- compared with. Comments are removed first.
+-- expression. Facts from the text of each function and of those that it calls: settings that it
+-- reads by name, whether it reads the connection or the time, keys of claims, and constants that a
+-- claim may be compared with. Comments are removed first.
 WITH RECURSIVE
 bodies AS MATERIALIZED (
     SELECT p.oid, p.proname, regexp_replace(regexp_replace(

@@ -35,7 +35,7 @@ type Clause = (*mut pg_sys::Node, bool);
 struct PolicyChange {
     /// Name of the policy.
     policy: CString,
-    /// What replaces its parts; `None` drops it.
+    /// The parts that replace its own; `None` drops it.
     parts: Option<NewParts>,
 }
 

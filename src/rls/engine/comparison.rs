@@ -54,13 +54,13 @@ pub struct Difference {
     pub reach: Reach,
     /// Text that names the widest identity.
     pub identity: String,
-    /// What became of it.
+    /// The change.
     pub kind: DifferenceKind,
     /// Whether the table has no owner column.
     pub is_without_owner: bool,
 }
 
-/// What became of a reach.
+/// A change of a reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DifferenceKind {
     /// It is wider.

@@ -198,7 +198,7 @@ impl Calls<'_> {
         roles.filter(|(role, is_callable)| role.is_client && **is_callable).map(|(role, _)| role)
     }
 
-    /// What one identity without a right to the data gets by a call.
+    /// The answer of a call to one identity without a right to the data.
     fn judge(&self, function: &Callable, call: &Call, who: &Identity) -> Result<Judgement, String> {
         let Some(answer) = self.answer(function, &call.values, who, None)? else {
             return Ok(Judgement::Nothing);
@@ -385,7 +385,7 @@ fn names(values: &[String], id: &str) -> bool {
     values.iter().any(|value| value.contains(id))
 }
 
-/// What an identity gets by a call.
+/// The answer of a call to an identity.
 enum Judgement {
     /// No result.
     Nothing,

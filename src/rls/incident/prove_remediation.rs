@@ -208,18 +208,23 @@ fn prove_remediation(p_finding: Option<&str>) -> Result<String, ErrorReport> {
     let report = Report::make()?;
     let parts = report.parts_of_cause(finding);
     if !parts.is_empty() && !parts.iter().any(|part| part == finding) {
-        let prove = |part: &String| Ok((part.clone(), prove_remediation(Some(part))?));
-        let proofs: Result<Vec<_>, ErrorReport> = parts.iter().map(prove).collect();
+        let found = report.findings.iter().filter(|known| parts.contains(&known.key()));
+        let proofs: Result<Vec<_>, RlsError> =
+            found.map(|part| Ok((part.key(), proof_of(&report, part)?))).collect();
         return Ok(summary_of_proofs(&proofs?));
     }
     let Some(found) = report.findings.iter().find(|known| known.key() == finding) else {
         let near = similar(finding, report.findings.iter().map(|known| known.object.as_str()));
         return Err(RlsError::UnknownFinding { finding: finding.to_owned(), similar: near }.into());
     };
-    let Some(script) = &found.remediation else {
-        return Ok("not tried: the finding has no remediation; a person has to decide".to_owned());
-    };
-    Ok(try_remediation(&report, found, script)?)
+    Ok(proof_of(&report, found)?)
+}
+
+fn proof_of(report: &Report, found: &Finding) -> Result<String, RlsError> {
+    match &found.remediation {
+        Some(script) => try_remediation(report, found, script),
+        None => Ok("not tried: the finding has no remediation; a person has to decide".to_owned()),
+    }
 }
 
 /// The proof of a cause: that of its findings if all are equal, else each with its finding.

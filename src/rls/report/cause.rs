@@ -13,7 +13,7 @@ const LISTED_OBJECTS: usize = 10;
 pub struct Cause {
     /// Its name, stable between audits.
     pub key: String,
-    /// The findings as one. Of a cause with several findings, `object` is a list.
+    /// The findings as one. A cause with several findings has a list as its `object`.
     pub finding: Finding,
     /// The object of each finding.
     pub objects: Vec<String>,

@@ -179,7 +179,7 @@ impl Report {
             match acceptance {
                 Some(acceptance) => texts.push(accepted_text(acceptance)),
                 None => {
-                    // Without client roles nothing was audited: that proves no access.
+                    // Without client roles nothing was audited, which proves no access.
                     let is_certain = finding.confidence != Confidence::Suspected
                         && finding.severity <= Severity::High
                         && finding.rule != "no-clients";

@@ -87,7 +87,7 @@ impl Report {
         text
     }
 
-    /// The last block: what failed, or what could not be checked.
+    /// The last block: the failed checks, or those that could not be made.
     fn result(&self, inconclusive: usize) -> String {
         let count =
             |severity| self.open().filter(|cause| cause.finding.severity == severity).count();

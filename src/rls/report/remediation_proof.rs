@@ -46,7 +46,7 @@ pub struct Prover<'a> {
     users: Vec<String>,
     accounts: AccountPool,
     references: Option<References>,
-    /// What the prover has read itself, by table: readers, owners and cells.
+    /// Facts that the prover has read itself, by table: readers, owners and cells.
     readers: HashMap<u32, Result<Vec<u32>, String>>,
     owners: HashMap<u32, Vec<String>>,
     cells: HashMap<u32, Rc<Vec<Cell>>>,
