@@ -5,6 +5,7 @@ use super::mutate::inline_scalar_select;
 use super::qual::Qual;
 use super::row_security::{RelationRef, Undecidable, parsed, run, unsecured};
 use super::value::Parameters;
+use super::walk::{changed, walk};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{is_a, pg_guard};
 use std::collections::BTreeSet;
@@ -165,7 +166,7 @@ pub fn objects(qual: Qual) -> Objects {
 pub(crate) unsafe fn objects_of(node: *mut pg_sys::Node) -> Objects {
     let mut objects = Objects::default();
     // SAFETY: as the caller vouches; the context outlives the walk.
-    unsafe { find_objects(node, (&raw mut objects).cast()) };
+    unsafe { walk(node, find_objects, (&raw mut objects).cast()) };
     objects
 }
 
@@ -215,11 +216,12 @@ pub fn request_values(qual: Qual, identity_functions: &[pg_sys::Oid]) -> Vec<Req
     let mut search = RequestValues { identity_functions, found: Vec::new() };
     // SAFETY: works on a copy of a list of valid expressions; the context outlives the walks.
     unsafe {
-        let copy = inline_scalar_select(
+        let copy = changed(
             pg_sys::copyObjectImpl(qual.0.cast()).cast(),
+            inline_scalar_select,
             std::ptr::null_mut(),
         );
-        find_request_values(copy, (&raw mut search).cast());
+        walk(copy, find_request_values, (&raw mut search).cast());
         let mut distinct: Vec<*mut pg_sys::Node> = Vec::new();
         for node in std::mem::take(&mut search.found) {
             if !distinct.iter().any(|known| pg_sys::equal((*known).cast(), node.cast())) {
@@ -228,7 +230,7 @@ pub fn request_values(qual: Qual, identity_functions: &[pg_sys::Oid]) -> Vec<Req
         }
         let value = |node: *mut pg_sys::Node| RequestValue {
             expression: Qual::one(node),
-            is_claim: !reads_more_than_claims(node, (&raw mut search).cast()),
+            is_claim: !walk(node, reads_more_than_claims, (&raw mut search).cast()),
         };
         distinct.into_iter().map(value).collect()
     }
@@ -259,7 +261,7 @@ unsafe extern "C-unwind" fn find_request_values(
         );
         if is_value
             && pg_sys::exprType(node) != pg_sys::BOOLOID
-            && !depends_on_rows(node, std::ptr::null_mut())
+            && !walk(node, depends_on_rows, std::ptr::null_mut())
             && pg_sys::contain_mutable_functions(node)
         {
             (*context.cast::<RequestValues<'_>>()).found.push(node);

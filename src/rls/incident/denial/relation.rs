@@ -164,8 +164,8 @@ impl Relation {
         self.columns.iter().find(|column| column.number == number)
     }
 
-    /// Whether the caller may read a column in every row: SELECT on it, and no row-level security that
-    /// may hide rows from the caller.
+    /// Whether the caller may read a column in every row: SELECT on it, and no row-level security
+    /// that may hide rows from the caller.
     pub fn caller_may_read(&self, column: &Column) -> bool {
         column.is_readable && !self.is_hidden_from_caller
     }
