@@ -54,18 +54,27 @@ fn no_remediation_widens_a_reach() {
     assert!(owned.len() > 100, "{owned:?}");
     let printed = remediations(&mut a);
     the_expected_remediations_are_printed(&mut a);
+    // Several findings share a script.
+    let mut tried: Vec<&String> = Vec::new();
     for (finding, script) in &printed {
+        if tried.contains(&script) {
+            continue;
+        }
+        tried.push(script);
         run(&mut a, "BEGIN");
         run(&mut a, script);
         narrows(&mut a, &before, &owned, finding);
-        assert!(!rows(&mut a, FOUND).contains(finding), "{finding} is still found after\n{script}");
+        let left = rows(&mut a, FOUND);
+        for (finding, _) in printed.iter().filter(|(_, other)| other == script) {
+            assert!(!left.contains(finding), "{finding} is still found after\n{script}");
+        }
         run(&mut a, "ROLLBACK");
     }
     proofs_tell_what_a_remediation_takes(&mut a);
     // One after the other, as an operator pastes them.
-    for (finding, script) in &printed {
+    for script in tried {
         run(&mut a, script);
-        narrows(&mut a, &before, &owned, finding);
+        narrows(&mut a, &before, &owned, script);
     }
     let left: Vec<String> = rows(&mut a, FOUND);
     assert!(printed.iter().all(|(finding, _)| !left.contains(finding)), "{left:#?}");

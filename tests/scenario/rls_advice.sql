@@ -15,7 +15,8 @@ GRANT SELECT ON public.members TO authenticated;
 CREATE TABLE public.template (id serial PRIMARY KEY, user_id uuid, note text, touched boolean);
 
 -- The folder of a file names its owner; a column does, too.
-CREATE TABLE public.files (LIKE public.template INCLUDING ALL, bucket text, path text);
+CREATE TABLE public.files (LIKE public.template INCLUDING ALL, bucket text, path text,
+    FOREIGN KEY (user_id) REFERENCES auth.users);
 CREATE POLICY own ON public.files TO authenticated
     USING (bucket = 'exports' AND split_part(path, '/', 1) = (SELECT auth.uid())::text);
 INSERT INTO public.files (user_id, bucket, path) SELECT id, 'exports', id || '/a' FROM auth.users;
