@@ -2,7 +2,7 @@
 //! refused or touches no row, and works once the named cause is removed.
 
 use crate::rls_hostile::supabase;
-use harness::{Cluster, rows, run, sqlstate, value};
+use harness::{Cluster, rows, run, value};
 use postgres::Client;
 
 /// The statement as the user of a case runs it, then rolled back: `refused`, or how many rows.
