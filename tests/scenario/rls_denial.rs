@@ -251,7 +251,8 @@ fn arguments_that_do_not_fit_are_refused(a: &mut Client) {
 fn nothing_is_written(a: &mut Client) {
     let sequence = "SELECT last_value, is_called FROM app.tickets_id_seq";
     let before = rows(a, sequence);
-    run(a, "GRANT USAGE ON SEQUENCE app.tickets_id_seq TO authenticated; BEGIN READ ONLY");
+    run(a, "GRANT USAGE ON SEQUENCE app.tickets_id_seq TO authenticated");
+    run(a, "BEGIN READ ONLY");
     let found = rows(
         a,
         "SELECT status FROM crewsnow_ops.explain_denial(
