@@ -105,7 +105,7 @@ ALTER TABLE public.drafts_open ADD editor_id uuid;
 UPDATE public.drafts_open SET user_id = NULL, editor_id = user_id WHERE id = 2;
 CREATE POLICY seen ON public.drafts_open FOR SELECT
     USING (coalesce(user_id, auth.uid()) = auth.uid());
-CREATE POLICY own ON public.drafts_open FOR UPDATE USING (auth.uid() IN (user_id, editor_id));
+CREATE POLICY own ON public.drafts_open FOR DELETE USING (auth.uid() IN (user_id, editor_id));
 
 -- Columns that say who touched a row.
 SELECT public.owned('tickets', 'user_id uuid REFERENCES auth.users', 'id');
