@@ -30,9 +30,9 @@ fn stock_grants_are_one_finding_with_one_statement(client: &mut Client) {
     assert_eq!(
         value(
             client,
-            "SELECT left(crewsnow_ops.prove_remediation('privileges-beyond-rls tables'), 17)"
+            "SELECT left(crewsnow_ops.prove_remediation('privileges-beyond-rls tables'), 20)"
         ),
-        "PROVED: closes it"
+        "CLOSES IT, and takes"
     );
     assert_eq!(
         rows(

@@ -57,7 +57,7 @@ fn memberships_that_users_write_themselves_are_found_by_trying() {
     assert_eq!(surprises(found), [""; 0]);
     let shapes = rows(
         &mut a,
-        "SELECT name, works, private.named('SELECT count(*) FROM T', name),
+        "SELECT name, works, private.named('SELECT count(*) FROM T WHERE team_id <> 1', name),
              private.named(attempt, name) FROM private.shapes ORDER BY 1",
     );
     for shape in shapes {

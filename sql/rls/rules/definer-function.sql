@@ -218,16 +218,36 @@ text_facts AS (
         bool_or(
             s.statement ~* '\m(insert\s+into|update|delete\s+from|merge\s+into|truncate)\M'
         ) AS writes,
+        -- New rows alone, of which those with the identity take no value from the caller: a
+        -- function that creates a team and its first member.
+        bool_or(s.is_insert AND s.reads_identity)
+            AND NOT bool_or(
+                s.is_insert AND s.reads_identity
+                    AND (
+                        s.statement ~ '\$\d'
+                        OR EXISTS (
+                            SELECT FROM unnest(p.proargnames) AS a (name)
+                            WHERE a.name <> '' AND s.statement
+                                ~ format('\m%s\M', regexp_replace(a.name, '\W', '\\\&', 'g'))
+                        )
+                    )
+            )
+            AND NOT bool_or(
+                NOT s.is_insert
+                    AND s.statement
+                        ~* '\m(update|delete\s+from|merge\s+into|truncate|from|join|execute)\M'
+            ) AS creates_own_rows,
         bool_or(NOT s.is_text) AS is_opaque,
         bool_or(s.is_text AND s.statement ~* '\mexecute\M') AS is_dynamic
     FROM called_functions AS c
     JOIN statements AS s ON s.oid = c.function
+    JOIN pg_proc AS p ON p.oid = c.function
     GROUP BY c.candidate
 ),
 -- Identities that are only inserted protect no rows that another statement touches.
 checks AS (
     SELECT x.candidate,
-        x.compares_identity
+        x.compares_identity OR x.creates_own_rows
             OR x.reads_identity AND t.is_named_without_identity IS DISTINCT FROM true
             AS checks_identity
     FROM text_facts AS x

@@ -5,6 +5,7 @@ use crate::rls::engine::reach_probe::command;
 use crate::rls::model::{Confidence, Finding, Reach, Severity, Verdict};
 use crate::rls::target::policy::{ClauseFacts, Policy};
 use crate::rls::target::table::Table;
+use crate::rls::target::table_shape::TableShape;
 
 /// The findings `unknown-owner` and `shared-write` of one table, of which these are the policies
 /// and the facts about their clauses.
@@ -107,6 +108,14 @@ fn unknown_owner(
     })
 }
 
+/// Whether a unique key of the table is an owner column with another column.
+fn is_membership(table: &Table) -> bool {
+    let names_owner = |key: &Vec<i16>| {
+        key.len() > 1 && table.owners.iter().any(|owner| key.contains(&owner.number))
+    };
+    TableShape::read(table.oid()).is_ok_and(|shape| shape.unique_keys.iter().any(names_owner))
+}
+
 /// Related users, such as the members of a team, who write foreign rows. A row in another user's
 /// name is worse than a change of a row that the team shares. Where only its creator is known to
 /// own a row, related users are likely to be meant.
@@ -119,7 +128,11 @@ fn shared_write(table: &Table, cells: &[Cell]) -> Option<Finding> {
     }
     let is_in_name =
         |cell: &&Cell| matches!(cell.reach, Reach::Forge | Reach::TakeOver | Reach::Plant);
-    let severity = match shared.iter().any(is_in_name) && table.owners.iter().any(|o| !o.is_audit) {
+    // The members of a team are added by others: a row names a user and a team.
+    let severity = match shared.iter().any(is_in_name)
+        && table.owners.iter().any(|owner| !owner.is_audit)
+        && !is_membership(table)
+    {
         true => Severity::Medium,
         false => Severity::Low,
     };
