@@ -250,7 +250,7 @@ fn drift_is_reported_and_acceptances_expire(client: &mut Client) {
     // An accepted finding does not fail the audit until the acceptance expires.
     assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     let accept = "SELECT crewsnow_ops.accept_finding('read-leak policy \"open\" on public.users', \
-        'for the test', clock_timestamp() + interval '4 seconds')";
+        'for the test', clock_timestamp() + interval '20 seconds')";
     run(client, accept);
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     let row = value(
@@ -259,7 +259,7 @@ fn drift_is_reported_and_acceptances_expire(client: &mut Client) {
          WHERE policy_name = 'open'",
     );
     assert!(row.starts_with("SECURE") && row.contains("accepted until"), "{row}");
-    run(client, "SELECT pg_sleep(4.1)");
+    run(client, "SELECT pg_sleep(20.1)");
     assert_ne!(value(client, LAST_LINE), "ALL CHECKS PASSED", "an acceptance expires");
     assert_eq!(
         value(client, "SELECT status FROM audit_all_rls_policies() WHERE policy_name = 'open'"),

@@ -176,7 +176,7 @@ fn the_first_screen_fits_120_columns(cluster: &Cluster, client: &mut Client) {
     for part in [
         "\nEvidence\n",
         "\nRemediation\n",
-        "crewsnow_ops.prove_remediation(",
+        "would take rows from team members",
         "\n  SELECT crewsnow_ops.accept_finding('public.messages', 'why', now() + ",
         "docs/rls-rules.md#read-leak",
     ] {
