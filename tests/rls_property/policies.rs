@@ -78,7 +78,8 @@ const ATTRIBUTES: &[&str] = &[
     "team IN (SELECT private.my_teams())",
     "team = ANY (ARRAY(SELECT private.my_teams()))",
     "team = (SELECT m.team FROM private.memberships AS m WHERE m.user_id = auth.uid())",
-    "team = (SELECT m.team FROM private.memberships AS m WHERE m.user_id = auth.uid() LIMIT 1)",
+    "team = (SELECT m.team FROM private.memberships AS m WHERE m.user_id = auth.uid()
+     ORDER BY m.team LIMIT 1)",
     "private.is_member(team)",
     "team = (auth.jwt() -> 'app_metadata' ->> 'team')::integer",
     "EXISTS (SELECT FROM private.memberships AS m WHERE m.team = team AND m.user_id = auth.uid())",

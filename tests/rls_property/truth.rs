@@ -88,6 +88,9 @@ pub fn identities(client: &mut Client) -> Vec<Identity> {
     identities
 }
 
+/// The team that the audit tries as one that no row has.
+const UNKNOWN_TEAM: &str = "-2147483646";
+
 /// A new account with tried claims, from a label such as `authenticated with app_metadata.team of
 /// row 1`; `None` for other labels.
 pub fn with_claims(new_account: &Identity, label: &str, table: &Table) -> Option<Identity> {
@@ -107,7 +110,9 @@ pub fn with_claims(new_account: &Identity, label: &str, table: &Table) -> Option
             }
             (path, (*values.get(number.parse::<usize>().ok()? - 1)?).to_owned())
         } else {
-            (assignment.strip_prefix("any ")?, "crewsnow-ops".to_owned())
+            let path = assignment.strip_prefix("any ")?;
+            let is_number = path.ends_with("team");
+            (path, if is_number { UNKNOWN_TEAM } else { "crewsnow-ops" }.to_owned())
         };
         let mut place = &mut claims;
         for key in path.split('.') {
@@ -305,7 +310,7 @@ impl Sessions {
             "DO $sweep$ DECLARE p boolean; t integer; n integer; hits integer := 0;
             BEGIN
                 FOREACH p IN ARRAY ARRAY[true, false, NULL] LOOP
-                FOREACH t IN ARRAY ARRAY[0, 1, 2, 3, 4, NULL] LOOP
+                FOREACH t IN ARRAY ARRAY[0, 1, 2, 3, 4, NULL, {UNKNOWN_TEAM}] LOOP
                     IF hits = 0 THEN {attempts} END IF;
                 END LOOP; END LOOP;
                 PERFORM set_config('property.hits', hits::text, true);

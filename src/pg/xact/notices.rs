@@ -92,7 +92,7 @@ impl Drop for Restore {
     }
 }
 
-/// Runs `work` and sends the client none of its notices, warnings and informations.
+/// Runs `work` and sends the client none of its notices, warnings and INFO messages.
 ///
 /// `client_min_messages` cannot do this: RAISE INFO ignores it, and a function can have a SET
 /// clause of its own. All else is sent: the end of the session by FATAL, for example.
