@@ -170,6 +170,10 @@ impl Comparison<'_> {
         let none = Vec::new();
         let cells = self.cells.get(&table.name).unwrap_or(&none);
         let owners = self.surface.owners(table);
+        // Lists of users alone are compared by the scenario of owner kinds.
+        if owners == ["people"] {
+            return;
+        }
         if table.has_owner == owners.is_empty()
             || owners.iter().any(|owner| owner != "owner" && owner != "other")
         {
@@ -307,6 +311,8 @@ impl Comparison<'_> {
             if !owners.iter().any(|owner| owner == "other") {
                 lists.extend([", other = @owner@".to_owned(), format!(", other = {me}")]);
             }
+        } else if has_user_list && !owners.iter().any(|owner| owner == "other") {
+            lists.push(", other = @owner@".to_owned());
         }
         let name = &table.name;
         let updates = |owners: &[(&str, &str)]| -> Vec<String> {
@@ -346,9 +352,17 @@ impl Comparison<'_> {
                 }
             }
             "forged-rows" => {
+                // Without a foreign row, an own row is the pattern of a row for an unknown user.
+                let rows = match rows.is_empty() {
+                    true => table.rows.iter().take(1).collect(),
+                    false => rows,
+                };
+                let mut victims = victims(table, owners, identity);
+                if victims.is_empty() {
+                    victims.push("00000000-0000-4000-8000-0000000000ff".to_owned());
+                }
                 let mut candidates: Vec<Row> = rows.iter().map(|row| row.candidate(&[])).collect();
-                for victim in victims(table, owners, identity).iter().filter(|_| !owners.is_empty())
-                {
+                for victim in victims.iter().filter(|_| !owners.is_empty()) {
                     let id = format!("'{victim}'");
                     candidates.extend(
                         rows.first().map(|row| row.candidate(&[("owner", &id), ("other", &id)])),
