@@ -161,6 +161,10 @@ COMMENT ON FUNCTION crewsnow_ops.explain_denial(uuid, regclass, jsonb, text) IS
     'argument, 22023 unknown command, or a key or row that does not fit, 42809 not a table or '
     'view.';
 
+-- An audit runs many small statements once, so compiling them costs seconds and saves nothing.
+ALTER FUNCTION crewsnow_ops.record_rls_audit() SET lock_timeout = '200ms';
+ALTER FUNCTION crewsnow_ops.record_rls_audit() SET jit = off;
+ALTER FUNCTION crewsnow_ops.accept_finding(text, text, timestamptz) SET jit = off;
 COMMENT ON FUNCTION crewsnow_ops.record_rls_audit() IS
     'Stores an audit for rls_drift; the last hundred are kept. Returns its id. Error 25006 '
     'read-only.';
