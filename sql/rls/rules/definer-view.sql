@@ -153,18 +153,19 @@ walk AS (
     JOIN reads AS r ON r.view = w.view
     JOIN views AS v ON v.oid = r.relation
 ),
--- Policies for reading that check no identity and are for roles other than the client roles.
+-- Policies for reading that check no identity.
 admitting_policies AS (
-    SELECT p.polrelid, p.polname, p.polroles
+    SELECT p.polrelid, p.polname, p.polroles,
+        p.polroles = '{0}'
+            OR EXISTS (
+                SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid)
+                WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE')
+            ) AS is_for_clients
     FROM pg_policy AS p
     JOIN crewsnow_ops.rls_policy_facts() AS f ON f.policy = p.oid AND f.clause = 'using'
         AND f.identity_calls = 0 AND NOT f.uses_session_user AND f.claim_keys = '{}'
         AND f.settings = '{}' AND f.constant IS DISTINCT FROM 'false'
-    WHERE p.polpermissive AND p.polcmd IN ('r', '*') AND p.polroles <> '{0}'
-        AND NOT EXISTS (
-            SELECT FROM unnest($1) AS c (oid), unnest(p.polroles) AS t (oid)
-            WHERE t.oid <> 0 AND pg_has_role(c.oid, t.oid, 'USAGE')
-        )
+    WHERE p.polpermissive AND p.polcmd IN ('r', '*')
 ),
 -- Restrictive policies that check the identity and so protect the rows from their roles.
 guarding_policies AS (
@@ -181,25 +182,20 @@ base_tables AS (
                 NOT t.relforcerowsecurity AND pg_has_role(v.relowner, t.relowner, 'USAGE')
             ) AS owner_bypasses_rls,
         w.checks_identity AND NOT w.is_materialized AS checks_identity,
-        (
-            SELECT min(p.polname)
-            FROM admitting_policies AS p
-            WHERE p.polrelid = t.oid
-                AND EXISTS (
-                    SELECT FROM unnest(p.polroles) AS m (oid)
-                    WHERE m.oid <> 0 AND pg_has_role(v.relowner, m.oid, 'USAGE')
-                )
-                AND NOT EXISTS (
-                    SELECT FROM guarding_policies AS g, unnest(g.polroles) AS m (oid)
-                    WHERE g.polrelid = t.oid
-                        AND (m.oid = 0 OR pg_has_role(v.relowner, m.oid, 'USAGE'))
-                )
-        ) AS admitting_policy,
+        a.policy AS admitting_policy, a.client_policy,
         EXISTS (
             SELECT FROM unnest($1) AS r (oid)
             WHERE has_any_column_privilege(r.oid, t.oid, 'SELECT')
                 AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')
-        ) AS has_client_grant
+        ) AS has_client_grant,
+        EXISTS (
+            SELECT FROM entries AS e, unnest(e.roles) AS r (oid)
+            WHERE e.oid = w.entry
+                AND NOT (
+                    has_any_column_privilege(r.oid, t.oid, 'SELECT')
+                        AND has_schema_privilege(r.oid, t.relnamespace, 'USAGE')
+                )
+        ) AS is_withheld
     FROM walk AS w
     JOIN views AS v ON v.oid = w.view AND NOT v.is_invoker
     JOIN pg_roles AS o ON o.oid = v.relowner
@@ -207,6 +203,21 @@ base_tables AS (
     JOIN pg_class AS t ON t.oid = r.relation AND t.relkind IN ('r', 'p', 'f')
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    CROSS JOIN LATERAL (
+        SELECT min(p.polname) FILTER (WHERE NOT p.is_for_clients) AS policy,
+            min(p.polname) AS client_policy
+        FROM admitting_policies AS p
+        WHERE p.polrelid = t.oid
+            AND EXISTS (
+                SELECT FROM unnest(p.polroles) AS m (oid)
+                WHERE m.oid = 0 OR pg_has_role(v.relowner, m.oid, 'USAGE')
+            )
+            AND NOT EXISTS (
+                SELECT FROM guarding_policies AS g, unnest(g.polroles) AS m (oid)
+                WHERE g.polrelid = t.oid
+                    AND (m.oid = 0 OR pg_has_role(v.relowner, m.oid, 'USAGE'))
+            )
+    ) AS a
 ),
 ranked AS (
     SELECT l.*,
@@ -214,8 +225,17 @@ ranked AS (
             WHEN l.relrowsecurity AND l.owner_bypasses_rls AND NOT l.checks_identity THEN 1
             WHEN l.relrowsecurity AND NOT l.owner_bypasses_rls AND l.admitting_policy IS NOT NULL
                 AND NOT l.checks_identity THEN 2
-            WHEN l.relrowsecurity AND l.owner_bypasses_rls THEN 3
-            WHEN NOT l.relrowsecurity AND NOT l.has_client_grant AND NOT l.checks_identity THEN 4
+            -- The same policy would admit the client, but the client has no privilege.
+            WHEN l.relrowsecurity AND NOT l.owner_bypasses_rls AND l.client_policy IS NOT NULL
+                AND l.is_withheld AND NOT l.checks_identity THEN
+                CASE
+                    WHEN l.relation IN (
+                            SELECT o.relation FROM crewsnow_ops.rls_owner_columns() AS o
+                        ) THEN 3
+                    ELSE 4
+                END
+            WHEN l.relrowsecurity AND l.owner_bypasses_rls THEN 5
+            WHEN NOT l.relrowsecurity AND NOT l.has_client_grant AND NOT l.checks_identity THEN 6
         END AS rank
     FROM base_tables AS l
 ),
@@ -224,7 +244,7 @@ worst AS (
         (array_agg(r.relation ORDER BY r.rank, r.relation::regclass::text))[1] AS relation,
         string_agg(DISTINCT r.relation::regclass::text, ', ') AS tables,
         array_agg(DISTINCT r.responsible_view) AS responsible_views,
-        min(r.admitting_policy) AS admitting_policy,
+        min(r.admitting_policy) AS admitting_policy, min(r.client_policy) AS client_policy,
         bool_or(NOT r.has_client_grant) AS lacks_client_grant
     FROM ranked AS r
     WHERE r.rank = (SELECT min(m.rank) FROM ranked AS m WHERE m.entry = r.entry)
@@ -233,8 +253,8 @@ worst AS (
 SELECT
     CASE
         WHEN w.rank = 1 AND v.relnamespace = ANY ($5) THEN 'CRITICAL'
-        WHEN w.rank = 2 AND v.relnamespace = ANY ($5) THEN 'HIGH'
-        WHEN w.rank <= 2 THEN 'MEDIUM'
+        WHEN w.rank <= 3 AND v.relnamespace = ANY ($5) THEN 'HIGH'
+        WHEN w.rank <= 4 THEN 'MEDIUM'
         ELSE 'LOW'
     END AS severity,
     CASE WHEN w.rank = 1 THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,
@@ -249,6 +269,14 @@ SELECT
             'checking the identity: client roles get those rows through the view.', w.tables,
             w.admitting_policy)
         WHEN 3 THEN format(
+            'The view shows rows of users in %s that policy "%s" admits without checking the '
+            'identity. Client roles without SELECT on the table get them through the view.',
+            w.tables, w.client_policy)
+        WHEN 4 THEN format(
+            'The view shows rows of %s that policy "%s" admits without checking the identity. '
+            'Client roles without SELECT on the table get them through the view.', w.tables,
+            w.client_policy)
+        WHEN 5 THEN format(
             'The view reads %s past row-level security and checks the identity itself. That '
             'condition is the only protection; check that it cannot be evaded.', w.tables)
         ELSE format(
@@ -263,7 +291,8 @@ SELECT
             WHERE g.oid = ANY (w.responsible_views)
         ) AS evidence,
     CASE
-        WHEN w.rank <= 2 THEN (
+        -- Rank 4 may be a publication on purpose.
+        WHEN w.rank <= 3 THEN (
             SELECT string_agg(
                 CASE
                     WHEN NOT pg_has_role(x.owner, 'USAGE') THEN

@@ -50,6 +50,41 @@ CREATE VIEW bad.laundered AS SELECT * FROM bad.accounts;
 ALTER VIEW bad.laundered OWNER TO reports;
 GRANT SELECT ON bad.laundered TO authenticated;
 COMMENT ON VIEW bad.laundered IS 'leak HIGH: a policy admits the owner';
+-- A policy for everyone admits some rows. Clients without SELECT on the table see them in the view.
+CREATE ROLE press NOLOGIN;
+CREATE TABLE private.articles (id int, is_public boolean, body text);
+ALTER TABLE private.articles ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON private.articles TO press;
+CREATE POLICY published ON private.articles FOR SELECT USING (is_public);
+CREATE VIEW bad.articles AS SELECT * FROM private.articles;
+ALTER VIEW bad.articles OWNER TO press;
+GRANT SELECT ON bad.articles TO anon;
+COMMENT ON VIEW bad.articles IS 'leak MEDIUM: the table has no owner column';
+CREATE TABLE private.trips (id int, user_id uuid, is_public boolean);
+ALTER TABLE private.trips ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON private.trips TO press, authenticated;
+CREATE POLICY published ON private.trips FOR SELECT USING (is_public);
+CREATE VIEW bad.trips AS SELECT * FROM private.trips;
+ALTER VIEW bad.trips OWNER TO press;
+GRANT SELECT ON bad.trips TO anon;
+COMMENT ON VIEW bad.trips IS 'leak HIGH: anon has no SELECT on a table with an owner';
+
+-- Clients may read the same rows from the table.
+CREATE TABLE good.news (id int, is_public boolean);
+ALTER TABLE good.news ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON good.news TO press, anon, authenticated;
+CREATE POLICY published ON good.news FOR SELECT USING (is_public);
+CREATE VIEW good.headlines AS SELECT * FROM good.news;
+ALTER VIEW good.headlines OWNER TO press;
+GRANT SELECT ON good.headlines TO anon;
+-- The policy for everyone checks the identity.
+CREATE TABLE private.drafts (id int, user_id uuid);
+ALTER TABLE private.drafts ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON private.drafts TO press;
+CREATE POLICY own ON private.drafts FOR SELECT USING (user_id = (SELECT auth.uid()));
+CREATE VIEW good.own_drafts AS SELECT * FROM private.drafts;
+ALTER VIEW good.own_drafts OWNER TO press;
+GRANT SELECT ON good.own_drafts TO authenticated;
 
 -- The policy for the owner checks the identity, or the view does.
 CREATE ROLE kiosk NOLOGIN;
