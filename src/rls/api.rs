@@ -4,7 +4,7 @@ use super::audit::Audit;
 use super::model::Severity;
 use super::report::audit_report::Report;
 use super::report::cause::Cause;
-use super::rules::lints;
+use super::rules::{documentation, lints};
 use super::target::accounts::AccountPool;
 use super::target::application::Application;
 use super::target::identity::Identity;
@@ -94,7 +94,7 @@ fn audit_rls() -> Result<MaterializedRows<15>, ErrorReport> {
             acceptance.and_then(|acceptance| text(acceptance.reason.clone())),
             text(lint.unwrap_or_default()),
             text(finding.cache_key.clone().unwrap_or_default()),
-            text(format!("docs/rls-rules.md#{}", finding.rule)),
+            text(documentation(finding.rule)),
             cause.objects.clone().into_datum(),
             cause.cache_keys.clone().into_datum(),
         ]

@@ -338,3 +338,8 @@ mod tests {
         assert_eq!(Verdict::IsolatedIn(3).remark(), "no foreign row among 3");
     }
 }
+
+/// A name in quotes, as the server shows names in messages about policies.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

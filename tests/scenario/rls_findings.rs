@@ -1,7 +1,7 @@
 //! Findings as an operator works with them: by root cause, sorted, accepted, on one screen.
 
 use super::rls_starters::starter;
-use harness::{Cluster, must_run, rows, run, sqlstate, value};
+use harness::{Cluster, must_run, root, rows, run, sqlstate, value};
 use postgres::Client;
 
 const LAST_LINE: &str = "SELECT regexp_replace(run_day1_database_security_audit(), '.*\\n', '')";
@@ -17,6 +17,45 @@ fn findings_are_grouped_sorted_and_accepted() {
     the_first_screen_fits_120_columns(&cluster, &mut chat);
     keys_of_supabases_linter_are_complete(&mut chat);
     a_table_is_accepted_only_if_it_is_readable(&mut chat);
+    every_finding_links_to_its_documentation(&mut chat);
+}
+
+/// Findings of verdicts have no section of their own; the table of findings describes them.
+fn every_finding_links_to_its_documentation(client: &mut Client) {
+    run(
+        client,
+        "CREATE TABLE public.notices (id integer, body text);
+        ALTER TABLE public.notices ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY shown ON public.notices USING (true);
+        GRANT SELECT ON public.notices TO anon;
+        GRANT DELETE, INSERT, UPDATE ON public.notices TO authenticated;
+        CREATE TABLE public.broken (id integer, user_id uuid);
+        ALTER TABLE public.broken ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY divides ON public.broken USING (1 / (id - id) = 1);
+        GRANT SELECT ON public.broken TO authenticated;
+        INSERT INTO public.broken SELECT 1, id FROM auth.users LIMIT 1;
+        CREATE TABLE public.later (id integer, user_id uuid);
+        ALTER TABLE public.later ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY opens ON public.later USING (true);
+        REVOKE ALL ON public.later FROM PUBLIC, anon, authenticated;",
+    );
+    let found = rows(client, "SELECT rule, doc FROM crewsnow_ops.audit_rls()");
+    let rules: Vec<&str> = found.iter().filter_map(|row| row.split('|').next()).collect();
+    for rule in ["read-leak", "public-read", "open-insert", "failing-policies", "latent-leak"] {
+        assert!(rules.contains(&rule), "{rule} in {rules:?}");
+    }
+    for row in &found {
+        let (rule, link) = row.split_once('|').expect("two columns");
+        let (page, section) = link.split_once('#').expect("a page and a section");
+        let text = std::fs::read_to_string(root().join(page)).expect("the page exists");
+        let has_heading = text.lines().any(|line| {
+            let heading = line.trim_start_matches('#');
+            heading.len() < line.len() && heading.trim().to_lowercase().replace(' ', "-") == section
+        });
+        assert!(has_heading, "{rule}: no section {section} in {page}");
+        let is_reach = text.contains("the six reaches") && text.contains(&format!("`{rule}`"));
+        assert!(section == rule || is_reach, "{rule}: {page} does not describe it");
+    }
 }
 
 fn stock_grants_are_one_finding_with_one_statement(client: &mut Client) {
@@ -178,7 +217,7 @@ fn the_first_screen_fits_120_columns(cluster: &Cluster, client: &mut Client) {
         "\nRemediation\n",
         "would take rows from team members",
         "\n  SELECT crewsnow_ops.accept_finding('public.messages', 'why', now() + ",
-        "docs/rls-rules.md#read-leak",
+        "docs/rls.md#findings-that-follow-from-verdicts",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }

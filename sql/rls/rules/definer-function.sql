@@ -99,7 +99,7 @@ variables AS (
     WHERE b.is_text AND b.oid IN (SELECT c.function FROM called_functions AS c)
     GROUP BY b.oid
 ),
--- Bodies without messages and without uses of the identity that only tell whether somebody is
+-- Bodies without messages and without uses of the identity that only tell whether a user is
 -- signed in, or that an argument replaces: coalesce(p_user, auth.uid()).
 stripped_bodies AS (
     SELECT b.oid, b.is_text, v.names,

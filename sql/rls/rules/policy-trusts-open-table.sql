@@ -165,8 +165,8 @@ SELECT
             'The policy reads %s, where client roles can write the columns it decides by: they can '
             'grant themselves access.%s', f.tables,
             -- A policy for writing shows that clients use it: revoking would stop them.
-            CASE WHEN f.is_used THEN ' Clients write it by policy: let that policy ask somebody '
-                'else than the writer.' ELSE '' END)
+            CASE WHEN f.is_used THEN ' Clients write it by policy: let that policy demand '
+                'another user than the writer.' ELSE '' END)
         ELSE format(
             'The policy reads %s, which has no row-level security: client roles can read the data '
             'it decides by.', f.tables)

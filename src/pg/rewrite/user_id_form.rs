@@ -22,7 +22,7 @@ enum IdForm {
 }
 
 /// Whether an expression takes a part out of a column. Another one, such as
-/// `coalesce(owner, auth.uid())`, may equal the user id in a row that names nobody.
+/// `coalesce(owner, auth.uid())`, may equal the user id in a row that names no user.
 ///
 /// # Safety
 /// The expression must be valid.

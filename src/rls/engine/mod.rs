@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod composition;
 pub mod cross_attempts;
 pub mod definer_calls;
+pub mod doubt;
 pub mod entitled_rows;
 pub mod examination;
 pub mod examine;

@@ -69,7 +69,7 @@ impl Trial<'_> {
             if self.first("true", Qual::ALWAYS)? {
                 return Ok(None);
             }
-            // An empty table: a row of the team that nobody has written.
+            // An empty table: a row of the team that no user has written.
             let shape = TableShape::read(table).map_err(|_| Undecidable::Rewritten)?;
             let row: Row =
                 own.into_iter().map(|(column, (_, text))| (column, Some(text))).collect();

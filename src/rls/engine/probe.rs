@@ -119,7 +119,7 @@ impl<'a> Probe<'a> {
                     || owners.first().is_some_and(is_list)
                 {
                     let has_owner: Vec<String> =
-                        owners.iter().map(OwnerColumn::names_somebody).collect();
+                        owners.iter().map(OwnerColumn::names_any_user).collect();
                     terms.push(format!("({})", has_owner.join(" OR ")));
                 }
             }

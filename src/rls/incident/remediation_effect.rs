@@ -9,7 +9,7 @@ use crate::rls::engine::comparison::{DifferenceKind, differences};
 use crate::rls::engine::entitled_rows::{EntitledRows, Whose, lost};
 use crate::rls::engine::reach_probe::command;
 use crate::rls::error::RlsError;
-use crate::rls::model::Finding;
+use crate::rls::model::{Finding, quoted};
 use crate::rls::report::remediation_proof::{Prover, dependents, reach_of};
 use crate::rls::target::application::Application;
 use pgrx::prelude::*;
@@ -289,7 +289,7 @@ fn policies_that_use(audit: &Audit, table: u32, role: pg_sys::Oid, privilege: &s
         .iter()
         .filter(|policy| policy.is_permissive && policy.applies_to(command, role))
         .filter(|policy| !is_never_true(policy.oid))
-        .map(|policy| format!("\"{}\"", policy.name.replace('"', "\"\"")))
+        .map(|policy| quoted(&policy.name))
         .collect()
 }
 

@@ -14,3 +14,4 @@ pub mod remediation_proof;
 pub mod rule_remediation;
 pub mod summary;
 pub mod trusts;
+pub mod verdict_findings;

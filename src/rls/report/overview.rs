@@ -3,7 +3,7 @@
 use super::audit_report::{IF_PUBLIC, Report, accept_statement, accepted_text};
 use super::cause::Cause;
 use crate::rls::model::{Finding, Severity};
-use crate::rls::rules::lints;
+use crate::rls::rules::{documentation, lints};
 
 /// Width of a terminal on which each line of the first screen fits.
 const WIDTH: usize = 120;
@@ -161,7 +161,7 @@ impl Report {
                 text += &format!("\nIf its content is meant to be public\n  {statement}\n");
             }
         }
-        text += &format!("\nRule\n  docs/rls-rules.md#{}\n", finding.rule);
+        text += &format!("\nRule\n  {}\n", documentation(finding.rule));
         if !cause.cache_keys.is_empty() {
             text += "\nSupabase's linter\n";
             for key in &cause.cache_keys {

@@ -4,7 +4,7 @@
 use crate::pg::catalog::lookup;
 use crate::pg::rewrite::row_security::Command;
 use crate::rls::engine::reach_probe::command;
-use crate::rls::model::Reach;
+use crate::rls::model::{Reach, quoted};
 use crate::rls::target::application::Application;
 use crate::rls::target::owner_column::OwnerColumn;
 use crate::rls::target::policy;
@@ -182,8 +182,7 @@ fn restriction(
 
 /// The names of policies in a sentence.
 fn names(policies: &[&Policy]) -> String {
-    let names: Vec<String> =
-        policies.iter().map(|policy| format!("\"{}\"", policy.name.replace('"', "\"\""))).collect();
+    let names: Vec<String> = policies.iter().map(|policy| quoted(&policy.name)).collect();
     format!("{} {}", if names.len() == 1 { "policy" } else { "policies" }, names.join(", "))
 }
 

@@ -6,7 +6,7 @@ use crate::pg::rewrite::row_security::Command;
 use crate::rls::audit::Audit;
 use crate::rls::engine::membership::Choice;
 use crate::rls::engine::trusted_tables::{ForeignTeam, SelfWritten};
-use crate::rls::model::{Confidence, Finding, Severity};
+use crate::rls::model::{Confidence, Finding, Severity, quoted};
 use crate::rls::target::policy::Policy;
 use crate::rls::target::table::Table;
 use pgrx::pg_sys;
@@ -209,9 +209,11 @@ fn readers(audit: &Audit, of: &SelfWritten) -> String {
     let mut names = Vec::new();
     for table in of.readers.iter().map(|place| &audit.tables[*place].0) {
         let of_table = audit.policies.iter().filter(|policy| policy.relation == table.oid());
-        names.extend(of_table.filter(is_reading).map(|policy| {
-            format!("policy \"{}\" on {}", policy.name.replace('"', "\"\""), table.named.name)
-        }));
+        names.extend(
+            of_table
+                .filter(is_reading)
+                .map(|policy| format!("policy {} on {}", quoted(&policy.name), table.named.name)),
+        );
     }
     let more = names.len().saturating_sub(MAX_LISTED);
     names.truncate(MAX_LISTED);

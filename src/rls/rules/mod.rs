@@ -116,6 +116,16 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
+/// The section of the documentation about a rule or about findings that follow from verdicts.
+pub fn documentation(id: &str) -> String {
+    /// Findings that a rule's section describes, but the membership search makes.
+    const SEARCHED: &[&str] = &["foreign-team-rows", "self-written-membership"];
+    match rule(id).is_some() || SEARCHED.contains(&id) {
+        true => format!("docs/rls-rules.md#{id}"),
+        false => "docs/rls.md#findings-that-follow-from-verdicts".to_owned(),
+    }
+}
+
 /// The findings of some rules.
 pub fn evaluate(rules: &[&Rule], application: &Application) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -113,7 +113,7 @@ impl OwnerColumn {
     }
 
     /// The condition that a row does not name the user of a bound parameter. With `is_only`, a row
-    /// that names nobody does not meet it.
+    /// that names no user does not meet it.
     pub fn names_others(&self, user: &str, is_only: bool) -> String {
         let (sql, [_, unequal]) = (self.sql(), &self.operators);
         match (&self.kind, is_only) {
@@ -125,7 +125,7 @@ impl OwnerColumn {
     }
 
     /// The condition that a row names a user.
-    pub fn names_somebody(&self) -> String {
+    pub fn names_any_user(&self) -> String {
         match self.kind {
             OwnerKind::List => {
                 format!("pg_catalog.cardinality({}) OPERATOR(pg_catalog.>) 0", self.sql())

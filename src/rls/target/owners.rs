@@ -6,7 +6,7 @@ use super::application::Application;
 use super::owner_column::{OwnerColumn, OwnerKind};
 use super::owner_names::{ACCOUNT_TABLES, OWNER_NAMES, TEAM_NAMES, is_audit_name, is_creator_name};
 use crate::pg::catalog::constraint;
-use crate::pg::catalog::constraint::Constraint;
+use crate::pg::catalog::constraint::{Column, Constraint};
 use crate::pg::catalog::lookup;
 use crate::pg::rewrite::user_comparison::{UserComparisons, deparsed_on_alias};
 use pgrx::pg_sys;
@@ -74,6 +74,7 @@ pub fn table_owners(
         .map(|(table, number)| (table.to_u32(), number))
         .collect();
     let sample = AccountSample::new(application);
+    let columns = TellingColumns::read();
     let is_id = |(table, number): &ColumnKey| {
         lookup::column_type(pg_sys::Oid::from(*table), *number).is_some_and(can_be_id)
     };
@@ -93,7 +94,7 @@ pub fn table_owners(
         .flat_map(|(table, compared)| compared.columns.iter().map(|number| (*table, *number)))
         .filter(|column| is_id(column) && !is_no_account(column))
         .collect();
-    let named = named_account_keys(&unique, id_type, &sample);
+    let named = named_account_keys(&columns.ids, &unique, id_type, &sample);
     let starts = ids.iter().chain(&named).copied().collect();
     let mut keys = AccountKeys::trace(accounts.map(|(key, _)| key), &starts, &constraints, &unique);
     for key in named.into_iter().filter(|key| !ids.contains(key)) {
@@ -122,7 +123,9 @@ pub fn table_owners(
     for (table, owners) in &mut found {
         settle(*table, owners, compared.get(table).unwrap_or(&none));
     }
-    for (column, name) in named_columns(&found, compared, &referencing, id_type, &sample) {
+    for (column, name) in
+        named_columns(&columns.owners, &found, compared, &referencing, id_type, &sample)
+    {
         let owners = found.entry(column.0).or_default();
         owners.columns.clear();
         add(&mut found, column, "name", OwnerKind::Id);
@@ -131,7 +134,7 @@ pub fn table_owners(
             owner.is_audit = is_audit_name(&name);
         }
     }
-    for column in constraint::columns_called(&TEAM_NAMES) {
+    for column in columns.teams {
         let team = &mut found.entry(column.table.to_u32()).or_default().team;
         if team.is_none() {
             *team = lookup::column_name(column.table, column.number);
@@ -139,6 +142,31 @@ pub fn table_owners(
     }
     add_parents(&mut found, &constraints);
     found
+}
+
+/// Columns whose names tell their content, from one scan of the catalog.
+struct TellingColumns {
+    /// Named as in [`OWNER_NAMES`].
+    owners: Vec<Column>,
+    /// Named as in [`TEAM_NAMES`].
+    teams: Vec<Column>,
+    /// Named `id`.
+    ids: Vec<Column>,
+}
+
+impl TellingColumns {
+    fn read() -> Self {
+        let names: Vec<_> = OWNER_NAMES.into_iter().chain(TEAM_NAMES).chain([c"id"]).collect();
+        let (mut owners, mut teams, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for column in constraint::columns_called(&names) {
+            match column.place {
+                owner if owner < OWNER_NAMES.len() => owners.push(column),
+                team if team < OWNER_NAMES.len() + TEAM_NAMES.len() => teams.push(column),
+                _ => ids.push(column),
+            }
+        }
+        Self { owners, teams, ids }
+    }
 }
 
 /// The columns of foreign keys.
@@ -166,11 +194,12 @@ fn add_parents(found: &mut HashMap<u32, TableOwners>, constraints: &[Constraint]
 
 /// Columns `id` of tables named like accounts, unique and with values that are accounts.
 fn named_account_keys(
+    columns: &[Column],
     unique: &BTreeSet<ColumnKey>,
     id_type: Option<pg_sys::Oid>,
     sample: &AccountSample<'_>,
 ) -> Vec<ColumnKey> {
-    let is_account = |column: &constraint::Column| {
+    let is_account = |column: &&Column| {
         let type_ = lookup::base_type(column.type_);
         let name = lookup::relation_name(column.table).unwrap_or_default();
         unique.contains(&(column.table.to_u32(), column.number))
@@ -179,11 +208,7 @@ fn named_account_keys(
             && lookup::is_table_of_users(column.table)
             && sample.presence(column.table, "id", type_) == Presence::Present
     };
-    constraint::columns_called(&[c"id"])
-        .iter()
-        .filter(|column| is_account(column))
-        .map(|column| (column.table.to_u32(), column.number))
-        .collect()
+    columns.iter().filter(is_account).map(|column| (column.table.to_u32(), column.number)).collect()
 }
 
 /// Adds a column of this kind to the owners of its table.
@@ -279,6 +304,7 @@ fn settle(table: u32, owners: &mut TableOwners, compared: &UserComparisons) {
 /// column that references another table is left out, because it holds that table's key. Values that
 /// are no accounts rule a column out; a text column needs values that are accounts.
 fn named_columns(
+    columns: &[Column],
     known: &HashMap<u32, TableOwners>,
     compared: &HashMap<u32, UserComparisons>,
     referencing: &BTreeSet<ColumnKey>,
@@ -286,7 +312,7 @@ fn named_columns(
     sample: &AccountSample<'_>,
 ) -> Vec<(ColumnKey, String)> {
     let mut candidates: BTreeMap<u32, BTreeMap<usize, (i16, pg_sys::Oid)>> = BTreeMap::new();
-    for column in constraint::columns_called(&OWNER_NAMES) {
+    for column in columns {
         let table = column.table.to_u32();
         let type_ = lookup::base_type(column.type_);
         let is_id = type_ == pg_sys::UUIDOID || Some(type_) == id_type;

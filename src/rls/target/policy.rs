@@ -75,10 +75,20 @@ impl Policy {
     }
 }
 
+/// The policies of a table and of those that it references. No others tell its owner columns.
+pub fn policies_of_referenced(table: pg_sys::Oid) -> Result<Vec<Policy>, RlsError> {
+    let sql = include_str!("../../../sql/rls/referenced_tables.sql");
+    let tables: Option<Vec<pg_sys::Oid>> = Spi::get_one_with_args(sql, &[table.into()])?;
+    policies_on(Some(tables.unwrap_or_else(|| vec![table])))
+}
+
 /// All policies, or those of one table.
 pub fn policies(relation: Option<pg_sys::Oid>) -> Result<Vec<Policy>, RlsError> {
+    policies_on(relation.map(|relation| vec![relation]))
+}
+
+fn policies_on(tables: Option<Vec<pg_sys::Oid>>) -> Result<Vec<Policy>, RlsError> {
     Spi::connect(|client| {
-        let tables = relation.map(|relation| vec![relation]);
         let mut policies = Vec::new();
         for row in
             client.select(include_str!("../../../sql/rls/policies.sql"), None, &[tables.into()])?

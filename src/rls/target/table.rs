@@ -114,7 +114,7 @@ impl Table {
     ) -> Result<Vec<String>, RlsError> {
         let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
         let (part, table) = (column.sql(), &self.named.name);
-        let sql = format!("SELECT {part} FROM {table} AS t WHERE {}", column.names_somebody());
+        let sql = format!("SELECT {part} FROM {table} AS t WHERE {}", column.names_any_user());
         let mut owners: Vec<String> = Vec::new();
         for row in application.rows(table, &sql, &[], OWNER_SAMPLE_ROWS)? {
             let Some(Some(value)) = row.first() else { continue };

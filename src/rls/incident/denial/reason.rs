@@ -219,7 +219,7 @@ impl Parts<'_> {
             facts.push(match values.first().copied().flatten() {
                 None if !found.is_claim => format!("{sql} is NULL"),
                 None if self.question.identity.user.is_none() => {
-                    format!("{sql} is NULL, as nobody is signed in")
+                    format!("{sql} is NULL, as no user is signed in")
                 }
                 None => format!("{sql} is NULL, as the account has none (a token hook may add it)"),
                 Some(value) if found.is_claim => format!("{sql} is {}", claim(type_, value)),
