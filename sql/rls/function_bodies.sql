@@ -59,8 +59,21 @@ SELECT
         ) AS v
         LIMIT 12
     ) AS constants,
-    EXISTS (
-        SELECT FROM regexp_matches(w.body, '::\s*([\w$.]+)', 'g') AS m
-        JOIN pg_enum AS e ON e.enumtypid = to_regtype(m[1])
-    ) AS has_enum
+    -- The type that a value must have: 0 for a label of an enum, or the type of an id.
+    coalesce(
+        (
+            SELECT 0::oid
+            FROM regexp_matches(w.body, '::\s*([\w$.]+)', 'g') AS m
+            JOIN pg_enum AS e ON e.enumtypid = to_regtype(m[1])
+            LIMIT 1
+        ),
+        (
+            SELECT t.type::oid
+            FROM regexp_matches(w.body, '(?:::|\mas\M)\s*(?:pg_catalog\.)?(\w+)', 'gi') AS m
+            JOIN (VALUES ('uuid', 'uuid'::regtype), ('integer', 'int4'), ('int', 'int4'),
+                ('int4', 'int4'), ('bigint', 'int8'), ('int8', 'int8'), ('smallint', 'int2'),
+                ('int2', 'int2')) AS t (name, type) ON t.name = lower(m[1])
+            LIMIT 1
+        )
+    ) AS value_type
 FROM words AS w

@@ -199,3 +199,25 @@ INSERT INTO public.ungranted_own SELECT * FROM public.ungranted;
 ALTER TABLE public.ungranted_own ENABLE ROW LEVEL SECURITY;
 CREATE POLICY p ON public.ungranted_own TO authenticated USING (user_id = auth.uid());
 COMMENT ON TABLE public.ungranted_own IS '-read-leak % NO ACCESS';
+
+-- A function casts a setting that no setting of the extension names. Values of another type would
+-- raise an error, which is none of the policies' errors.
+CREATE SCHEMA IF NOT EXISTS private;
+GRANT USAGE ON SCHEMA private TO authenticated;
+CREATE FUNCTION private.tenant_number() RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT nullif(current_setting('tenancy.number', true), '')::integer
+$$;
+CREATE FUNCTION private.tenant_day() RETURNS date LANGUAGE sql STABLE AS $$
+    SELECT CAST(nullif(current_setting('tenancy.day', true), '') AS date)
+$$;
+GRANT EXECUTE ON FUNCTION private.tenant_number, private.tenant_day TO authenticated;
+CREATE TABLE public.cast_setting (user_id uuid, tenant integer, day date);
+INSERT INTO public.cast_setting SELECT id, 7, '2026-01-01' FROM auth.users;
+ALTER TABLE public.cast_setting ENABLE ROW LEVEL SECURITY;
+CREATE POLICY by_number ON public.cast_setting FOR SELECT TO authenticated
+    USING (tenant = private.tenant_number());
+CREATE POLICY by_day ON public.cast_setting FOR DELETE TO authenticated
+    USING (day = private.tenant_day());
+GRANT SELECT, DELETE ON public.cast_setting TO authenticated;
+COMMENT ON TABLE public.cast_setting IS 'read-leak as a new account INCONCLUSIVE; '
+    'destruction as a new account INCONCLUSIVE; -read-leak % FAILING; -destruction % FAILING';

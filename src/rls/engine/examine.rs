@@ -161,8 +161,8 @@ fn examine_as(
                 }
                 // A value of a claim that opens nothing says nothing.
                 let is_safe = cell.verdict.is_safe();
-                let is_tried = identity.is_privileged || identity.is_scope;
-                if !(is_tried && is_safe) {
+                let is_granted = identity.is_privileged || identity.is_scope;
+                if !(is_granted && is_safe) {
                     cells.push(cell);
                 }
             }
@@ -171,8 +171,8 @@ fn examine_as(
             // An error without claims closes the table to sessions that no user has.
             Err(Verdict::Failing(_))
                 if identity.user.is_none() && identity.audience == Audience::Session => {}
-            // A tried value that is none of the claim's type.
-            Err(Verdict::Failing(_)) if identity.is_privileged || identity.is_scope => {}
+            // The value may be none of the claim's type.
+            Err(Verdict::Failing(_)) if identity.is_tried => {}
             Err(verdict) => cells.push(new_cell(identity, reach, verdict)),
         }
     }

@@ -217,6 +217,7 @@ impl Application {
             audience: Audience::EveryUser,
             is_privileged: false,
             is_scope: false,
+            is_tried: false,
             settings: vec![
                 (c"row_security".to_owned(), c"on".to_owned()),
                 (c"search_path".to_owned(), c_string(&self.search_path)),

@@ -124,6 +124,7 @@ impl Application {
         }
         identity.is_privileged = assignment.is_privileged;
         identity.is_scope = assignment.is_scope;
+        identity.is_tried = true;
         identity
     }
 }

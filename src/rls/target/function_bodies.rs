@@ -82,8 +82,8 @@ fn read(
                 claims: texts(5)?,
                 uses: ClaimUse {
                     constants: texts(6)?.into_iter().collect(),
-                    // Not every text is a label of the enum.
-                    cast: is(7)?.then_some(pg_sys::InvalidOid),
+                    // Not every text is a label of an enum or an id.
+                    cast: row.get(7)?,
                     ..ClaimUse::default()
                 },
             };

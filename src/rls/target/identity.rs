@@ -30,6 +30,8 @@ pub struct Identity {
     pub is_privileged: bool,
     /// Whether the claims name a team without rows, whose rows it may insert.
     pub is_scope: bool,
+    /// Whether the audit invented the values of some claims. They need not be of the right type.
+    pub is_tried: bool,
     /// Settings of the request: name and value.
     pub(super) settings: Vec<(CString, CString)>,
 }

@@ -36,6 +36,7 @@ impl Application {
             },
             is_privileged: false,
             is_scope: false,
+            is_tried: false,
             settings: self.settings(claims),
         }
     }
@@ -81,6 +82,7 @@ impl Application {
             },
             is_privileged: false,
             is_scope: false,
+            is_tried: false,
             settings,
         }
     }
@@ -96,6 +98,7 @@ impl Application {
             audience: Audience::EveryUser,
             is_privileged: false,
             is_scope: false,
+            is_tried: false,
             settings: self.settings(Some(&claims)),
         }
     }
@@ -116,6 +119,7 @@ impl Application {
             audience: Audience::AnyAccount,
             is_privileged: false,
             is_scope: false,
+            is_tried: false,
             settings,
         }
     }
