@@ -52,6 +52,7 @@ impl Audit {
         let mut application = Application::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
+        application.learn_request_settings(facts.iter().flat_map(ClauseFacts::settings));
         // Policies of referenced tables tell owners, too: they compare keys with the user id.
         let compared = match only {
             None => policy::compared_columns(&facts),

@@ -221,3 +221,15 @@ CREATE POLICY by_day ON public.cast_setting FOR DELETE TO authenticated
 GRANT SELECT, DELETE ON public.cast_setting TO authenticated;
 COMMENT ON TABLE public.cast_setting IS 'read-leak as a new account INCONCLUSIVE; '
     'destruction as a new account INCONCLUSIVE; -read-leak % FAILING; -destruction % FAILING';
+
+-- The API server sends headers with each request. A policy that reads one fails no request, and so
+-- hides no other policy's leak.
+CREATE TABLE public.by_header (user_id uuid, token text);
+INSERT INTO public.by_header SELECT id, 'secret' FROM auth.users;
+ALTER TABLE public.by_header ENABLE ROW LEVEL SECURITY;
+CREATE POLICY by_token ON public.by_header FOR SELECT TO authenticated
+    USING (token = current_setting('request.headers', true)::json ->> 'x-share-token');
+CREATE POLICY all_rows ON public.by_header FOR SELECT TO authenticated USING (token IS NOT NULL);
+GRANT SELECT ON public.by_header TO authenticated;
+COMMENT ON TABLE public.by_header IS
+    'read-leak as a new account LEAK; -read-leak % FAILING';

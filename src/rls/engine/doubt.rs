@@ -84,7 +84,7 @@ pub fn doubt(
             !untried.contains(&path) && clauses().any(|clause| clause.claims.contains_key(&path))
         };
         let unknown = clauses()
-            .flat_map(|clause| clause.facts.settings.iter().chain(&clause.inner_settings))
+            .flat_map(|clause| clause.settings())
             .find(|setting| !is_known(setting) && !is_tried(setting));
         if let Some(setting) = unknown {
             let why = format!(

@@ -18,7 +18,17 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::{Map, Value};
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
+
+/// Settings that the API server makes for each request, with the values of one that sends nothing
+/// of its own.
+const REQUEST_SETTINGS: [(&CStr, &CStr); 4] = [
+    (c"request.headers", c"{}"),
+    (c"request.cookies", c"{}"),
+    (c"request.method", c"GET"),
+    (c"request.path", c"/"),
+];
 
 /// The table that has a row for each account.
 #[derive(Debug, Clone)]
@@ -56,6 +66,8 @@ pub struct Application {
     pub audited_schemas: Vec<pg_sys::Oid>,
     /// Most frequent type of owner columns: the fallback for the type of user ids.
     pub owner_type: Option<pg_sys::Oid>,
+    /// Settings beside the claims that the API server makes and that policies read: name, value.
+    pub request_settings: Vec<(&'static CStr, &'static CStr)>,
     /// Columns that hold user ids, as table and column; set once the owners of tables are known.
     pub user_columns: OnceCell<Vec<(pg_sys::Oid, i16)>>,
     search_path: String,
@@ -105,6 +117,7 @@ impl Application {
                 schemas,
                 audited_schemas: reached(&roles, &all),
                 owner_type: None,
+                request_settings: Vec::new(),
                 user_columns: OnceCell::new(),
                 roles,
                 search_path: search_path()?,
@@ -171,6 +184,15 @@ impl Application {
         self.owner_type = most.and_then(|same| same.first().copied());
     }
 
+    /// Remembers which settings of the API server the policies read: a request without headers of
+    /// its own has them, too.
+    pub fn learn_request_settings<'a>(&mut self, read: impl Iterator<Item = &'a String>) {
+        let read: BTreeSet<String> = read.map(|setting| setting.to_ascii_lowercase()).collect();
+        let is_read =
+            |(name, _): &(&CStr, &CStr)| name.to_str().is_ok_and(|name| read.contains(name));
+        self.request_settings = REQUEST_SETTINGS.into_iter().filter(is_read).collect();
+    }
+
     /// The settings of a request with these claims; `None` for a request without claims.
     ///
     /// A claim's setting that the session never set stays unset, as an application may look for
@@ -182,6 +204,11 @@ impl Application {
             (c"enable_seqscan".to_owned(), c"on".to_owned()),
             (c"search_path".to_owned(), c_string(&self.search_path)),
         ];
+        for (name, value) in &self.request_settings {
+            if claims.is_some() || session::has_setting(name) {
+                settings.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
         for (setting, claim) in &self.claims {
             let value = match (claims, claim.as_str()) {
                 (None, _) => None,

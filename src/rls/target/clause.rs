@@ -31,6 +31,11 @@ pub struct ClauseFacts {
 }
 
 impl ClauseFacts {
+    /// Names of the settings that the clause, or a function that it calls, reads.
+    pub fn settings(&self) -> impl Iterator<Item = &String> {
+        self.facts.settings.iter().chain(&self.inner_settings)
+    }
+
     /// Whether the clause, or a function that it calls, reads a claim.
     pub fn reads_claim(&self, name: &str) -> bool {
         self.claims.keys().any(|path| path.iter().map(String::as_str).eq([name]))
