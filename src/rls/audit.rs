@@ -3,14 +3,14 @@
 use super::engine::cell::{Cell, worst_cells};
 use super::engine::doubt::{doubt, doubt_unanalysed, not_audited};
 use super::engine::examination::Examination;
-use super::engine::examine::{add_remaining_cells, cells_without_claims};
+use super::engine::examine::{add_cells_with_settings, add_remaining_cells, cells_without_claims};
 use super::engine::reach_probe;
 use super::engine::trusted_tables::{Search, Trusts};
 use super::model::{Confidence, Finding, Reach, Severity, Verdict, quoted};
 use super::report::verdict_findings::{Audited, responsible_policies};
 use super::target::accounts::AccountPool;
 use super::target::application::Application;
-use super::target::claims::ClaimPlan;
+use super::target::claims::{Assignment, ClaimPlan};
 use super::target::policy;
 use super::target::policy::{ClauseFacts, Policy};
 use super::target::table;
@@ -129,23 +129,53 @@ impl Audit {
                 None
             }));
         }
+        let of_one = |table: &Table| {
+            (
+                of_table(policies, table.oid(), |policy| policy.relation),
+                of_table(facts, table.oid(), |clause| clause.relation),
+            )
+        };
+        // The claims to try on each table; `None` if its audit has ended.
+        let mut plans: Vec<Option<ClaimPlan>> = Vec::new();
         for ((table, cells), owners) in tables.iter_mut().zip(owners) {
-            let policies = of_table(policies, table.oid(), |policy| policy.relation);
-            let facts = of_table(facts, table.oid(), |clause| clause.relation);
+            let (policies, facts) = of_one(table);
+            let mut examine = |owners: Vec<String>| {
+                let mut examination = Examination::new(table, application, policies);
+                known_owners.insert(table.oid().to_u32(), owners.clone());
+                examination.owners = owners;
+                examination.facts = facts;
+                examination.claims = ClaimPlan::of(application, facts);
+                add_remaining_cells(&examination, cells, &mut accounts);
+                Ok(examination.claims)
+            };
+            let plan = owners
+                .map(|owners| in_time(table).and_then(|()| surviving(table, || examine(owners))));
+            plans.push(plan.and_then(|plan| {
+                plan.map_err(|error| {
+                    cells.extend(not_audited(table, application, &error.to_string()));
+                })
+                .ok()
+            }));
+        }
+        for ((table, cells), plan) in tables.iter_mut().zip(plans) {
+            let (policies, facts) = of_one(table);
             let mut untried = BTreeSet::new();
-            if let Some(owners) = owners {
-                let examined = in_time(table).and_then(|()| {
-                    surviving(table, || {
-                        let mut examination = Examination::new(table, application, policies);
-                        known_owners.insert(table.oid().to_u32(), owners.clone());
-                        examination.owners = owners;
-                        examination.facts = facts;
-                        examination.claims = ClaimPlan::of(application, facts);
-                        add_remaining_cells(&examination, cells, &mut accounts);
-                        untried = examination.claims.untried;
-                        Ok(())
-                    })
-                });
+            if let Some(plan) = plan {
+                untried.clone_from(&plan.untried);
+                let has_settings = plan.assignments.iter().any(Assignment::has_settings);
+                let examine = || {
+                    let mut examination = Examination::new(table, application, policies);
+                    examination.owners =
+                        known_owners.get(&table.oid().to_u32()).cloned().unwrap_or_default();
+                    examination.facts = facts;
+                    examination.claims = plan;
+                    add_cells_with_settings(&examination, cells, &mut accounts);
+                    Ok(())
+                };
+                let examined = match has_settings {
+                    true => in_time(table).and_then(|()| surviving(table, examine)),
+                    false => Ok(()),
+                };
                 if let Err(error) = examined {
                     cells.extend(not_audited(table, application, &error.to_string()));
                 }

@@ -28,7 +28,11 @@ fn each_identity_gets_the_verdict_that_its_sessions_would_get() {
     );
     assert!(tables.len() > 20, "{tables:?}");
     // Settings that an audit has set stay known in its session.
-    run(&mut a, "SELECT count(*) FROM crewsnow_ops.rls_matrix()");
+    let numbered = "SELECT string_agg(DISTINCT verdict, ' ' ORDER BY verdict)
+        FROM crewsnow_ops.rls_matrix()
+        WHERE relation ~ 'by_number' AND identity = 'authenticated as a new account'";
+    assert_eq!(value(&mut a, numbered), "CLOSED");
+    assert_eq!(value(&mut a, numbered), "INCONCLUSIVE");
     let mut wrong = Vec::new();
     for table in tables {
         let (name, expected) = table.split_once('|').expect("a name and the expected cells");

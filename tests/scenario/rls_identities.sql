@@ -233,3 +233,17 @@ CREATE POLICY all_rows ON public.by_header FOR SELECT TO authenticated USING (to
 GRANT SELECT ON public.by_header TO authenticated;
 COMMENT ON TABLE public.by_header IS
     'read-leak as a new account LEAK; -read-leak % FAILING';
+
+-- A setting that requests lack is NULL, not the empty text that a tried value leaves behind. Two
+-- tables: the second is asked after the first was tried with values.
+CREATE TABLE public.by_number_a (tenant integer);
+INSERT INTO public.by_number_a VALUES (1), (2);
+ALTER TABLE public.by_number_a ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON public.by_number_a FOR SELECT TO authenticated
+    USING (tenant = current_setting('numbered.tenant', true)::integer);
+CREATE TABLE public.by_number_b (LIKE public.by_number_a);
+INSERT INTO public.by_number_b VALUES (1), (2);
+ALTER TABLE public.by_number_b ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON public.by_number_b FOR SELECT TO authenticated
+    USING (tenant = current_setting('numbered.tenant', true)::integer);
+GRANT SELECT ON public.by_number_a, public.by_number_b TO authenticated;

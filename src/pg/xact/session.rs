@@ -104,8 +104,9 @@ pub fn own_pid() -> i32 {
 
 /// Whether a setting exists in this session; its value may be empty.
 pub fn has_setting(name: &std::ffi::CStr) -> bool {
-    // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL.
-    unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
+    // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL. The value of a setting
+    // whose SET was rolled back is the empty text here, as for current_setting.
+    unsafe { !pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), true).is_null() }
 }
 
 /// `server_version`, for example `15.20 (Debian 15.20-0+deb12u1)`.

@@ -3,8 +3,10 @@
 use super::probe::Probe;
 use super::probe_cache::ProbeCache;
 use super::reach_probe::command;
+use crate::pg::cstring::c_string;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, Effective, Undecidable};
+use crate::pg::xact::session;
 use crate::rls::model::Reach;
 use crate::rls::target::application::Application;
 use crate::rls::target::claims::ClaimPlan;
@@ -72,6 +74,17 @@ impl<'a> Examination<'a> {
         let effective = row_security::effective(key.1, &self.table.named)?;
         self.effective_quals.borrow_mut().insert(key, effective);
         Ok(effective)
+    }
+
+    /// A setting that policies read, that the identity does not have, and that is empty instead of
+    /// NULL because the session has set it before.
+    pub(crate) fn emptied_setting(&self, identity: &Identity) -> Option<&'a String> {
+        let is_emptied = |setting: &&String| {
+            setting.contains('.')
+                && !identity.has_setting(setting)
+                && session::has_setting(&c_string(setting))
+        };
+        self.facts.iter().flat_map(ClauseFacts::settings).find(is_emptied)
     }
 
     /// The known owners other than the identity.

@@ -63,6 +63,7 @@ pub fn cells_again(examination: &Examination<'_>, accounts: &mut AccountPool) ->
     let mut cells = Vec::new();
     add_cells_without_claims(examination, &mut cells, accounts);
     add_remaining_cells(examination, &mut cells, accounts);
+    add_cells_with_settings(examination, &mut cells, accounts);
     cells
 }
 
@@ -76,6 +77,23 @@ fn add_cells_without_claims(
     for (role_index, role) in application.roles.iter().enumerate() {
         let identity = application.without_claims(role);
         examine_as(examination, role_index, &identity, cells, accounts);
+    }
+}
+
+/// Adds the cells of requests with tried values of settings. The audit calls this for all tables
+/// last: other requests then find these settings as the session has left them.
+pub fn add_cells_with_settings(
+    examination: &Examination<'_>,
+    cells: &mut Vec<Cell>,
+    accounts: &mut AccountPool,
+) {
+    let application = examination.application;
+    for (role_index, role) in application.roles.iter().enumerate() {
+        let tried = examination.claims.assignments.iter().filter(|tried| tried.has_settings());
+        for assignment in tried.filter(|_| !role.is_anonymous) {
+            let identity = application.with_claims(role, assignment);
+            examine_as(examination, role_index, &identity, cells, accounts);
+        }
     }
 }
 
@@ -95,7 +113,8 @@ pub fn add_remaining_cells(
             identities.extend(reads_aal.then(|| application.second_factor(role)));
             identities.extend(reads_is_anonymous.then(|| application.anonymous_sign_in(role)));
             let with_claims = |assignment| application.with_claims(role, assignment);
-            identities.extend(examination.claims.assignments.iter().map(with_claims));
+            let tried = examination.claims.assignments.iter().filter(|tried| !tried.has_settings());
+            identities.extend(tried.map(with_claims));
             if role.is_client && !examination.table.owners.is_empty() {
                 let account = |id: String| accounts.identity(application, role, &id);
                 identities
@@ -311,7 +330,16 @@ pub(crate) fn probe_reach(
             let why = failure.redacted_message();
             Err(Verdict::Inconclusive(format!("the expression is too deep to analyse: {why}")))
         }
-        Err(Stopped::Failed(failure)) => Err(Verdict::Failing(failure.redacted_message())),
+        Err(Stopped::Failed(failure)) => {
+            let why = failure.redacted_message();
+            Err(match examination.emptied_setting(identity) {
+                Some(setting) => Verdict::Inconclusive(format!(
+                    "the policies fail with {why} while the setting {setting} is empty, as this \
+                     session has set it before; audit in a new session"
+                )),
+                None => Verdict::Failing(why),
+            })
+        }
     }
 }
 

@@ -45,6 +45,13 @@ pub struct Assignment {
     is_scope: bool,
 }
 
+impl Assignment {
+    /// Whether some values are those of settings, not of claims.
+    pub fn has_settings(&self) -> bool {
+        self.claims.iter().any(|(path, _)| is_setting(path))
+    }
+}
+
 /// The claims that the audit tries on one table.
 #[derive(Default)]
 pub struct ClaimPlan {

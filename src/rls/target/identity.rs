@@ -37,6 +37,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether the request has a setting. Names of settings have no case.
+    pub fn has_setting(&self, name: &str) -> bool {
+        let is_same =
+            |known: &CString| known.to_str().is_ok_and(|known| known.eq_ignore_ascii_case(name));
+        self.settings.iter().any(|(known, _)| is_same(known))
+    }
+
     /// Runs `work` as the request would run. Its changes are rolled back.
     pub fn act<R>(&self, work: impl FnOnce() -> R) -> Result<R, Failure> {
         sec_context::as_client(self.role, &self.settings, AssertUnwindSafe(work))
