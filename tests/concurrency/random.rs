@@ -2,7 +2,7 @@
 //! the commits. A value that was replaced before the read began is stale. A value that was never
 //! committed is dirty.
 
-use harness::{Cluster, is_on, run};
+use harness::{Cluster, is_on, run, staleness};
 use postgres::Client;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,20 +11,8 @@ const FLAGS: usize = 4;
 const READERS: usize = 6;
 const DURATION: Duration = Duration::from_secs(60);
 
-/// One committed value of a flag. It became visible between `sent` and `acknowledged`.
-#[derive(Clone, Copy)]
-struct Commit {
-    sent: Instant,
-    acknowledged: Instant,
-    value: bool,
-}
-
-struct Read {
-    flag: usize,
-    began: Instant,
-    ended: Instant,
-    value: bool,
-}
+type Commit = staleness::Commit<Instant>;
+type Read = staleness::Read<Instant>;
 
 /// A generator of pseudo-random numbers. The seed of a failed run repeats its numbers.
 pub struct Random(pub u64);
@@ -96,7 +84,7 @@ fn write(
     }
 }
 
-fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<Read> {
+fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<(usize, Read)> {
     let mut reads = Vec::new();
     while Instant::now() < until {
         let isolation = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE READ ONLY"]
@@ -109,23 +97,13 @@ fn read(mut session: Client, mut random: Random, until: Instant) -> Vec<Read> {
             let flag = random.below(FLAGS as u64) as usize;
             let began = Instant::now();
             let value = is_on(&mut session, &name(flag));
-            reads.push(Read { flag, began, ended: Instant::now(), value });
+            reads.push((flag, Read { began, ended: Instant::now(), value }));
         }
         if in_transaction {
             run(&mut session, "COMMIT");
         }
     }
     reads
-}
-
-/// Whether some commit of the read value was visible while the read ran.
-fn is_explained(read: &Read, commits: &[Commit]) -> bool {
-    let oldest_visible =
-        commits.partition_point(|commit| commit.acknowledged <= read.began).saturating_sub(1);
-    commits[oldest_visible..]
-        .iter()
-        .take_while(|commit| commit.sent <= read.ended)
-        .any(|commit| commit.value == read.value)
 }
 
 #[test]
@@ -170,9 +148,9 @@ fn no_stale_and_no_dirty_read() {
         logs.iter().map(|log| log.lock().expect("the log").clone()).collect();
     let (mut reads, mut wrong) = (0, 0);
     for reader in readers {
-        for read in reader.join().expect("a reader ends") {
+        for (flag, read) in reader.join().expect("a reader ends") {
             reads += 1;
-            wrong += u32::from(!is_explained(&read, &commits[read.flag]));
+            wrong += u32::from(!read.is_explained(&commits[flag]));
         }
     }
     let flips: usize = commits.iter().map(Vec::len).sum();
@@ -189,13 +167,13 @@ fn the_check_finds_stale_and_dirty_reads() {
         Commit { sent: at(0), acknowledged: at(0), value: true },
         Commit { sent: at(10), acknowledged: at(12), value: false },
     ];
-    let read = |began, ended, value| Read { flag: 0, began: at(began), ended: at(ended), value };
-    assert!(is_explained(&read(1, 2, true), &commits));
-    assert!(!is_explained(&read(1, 2, false), &commits), "dirty");
-    assert!(
-        is_explained(&read(9, 11, true), &commits) && is_explained(&read(9, 11, false), &commits)
-    );
-    assert!(is_explained(&read(11, 13, true), &commits));
-    assert!(!is_explained(&read(13, 14, true), &commits), "stale");
-    assert!(is_explained(&read(13, 14, false), &commits));
+    let is_explained = |began, ended, value| {
+        Read { began: at(began), ended: at(ended), value }.is_explained(&commits)
+    };
+    assert!(is_explained(1, 2, true));
+    assert!(!is_explained(1, 2, false), "dirty");
+    assert!(is_explained(9, 11, true) && is_explained(9, 11, false));
+    assert!(is_explained(11, 13, true));
+    assert!(!is_explained(13, 14, true), "stale");
+    assert!(is_explained(13, 14, false));
 }

@@ -39,6 +39,20 @@ fn modules(source: &str) -> BTreeSet<String> {
     source.lines().filter_map(declaration).collect()
 }
 
+/// Whether a Python file of the same folder imports this one.
+fn is_imported(path: &Path) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let imports = |line: &str| {
+        line == format!("import {name}") || line.starts_with(&format!("from {name} import "))
+    };
+    let mut found = Vec::new();
+    files(path.parent().expect("a folder"), &mut found);
+    found
+        .iter()
+        .filter(|other| *other != path && other.extension().is_some_and(|ending| ending == "py"))
+        .any(|other| text(other).lines().any(imports))
+}
+
 #[test]
 fn every_test_file_is_run() {
     let root = harness::root();
@@ -54,6 +68,8 @@ fn every_test_file_is_run() {
         let parts: Vec<&str> = relative.split('/').collect();
         let is_run = match parts.as_slice() {
             ["harness", "Cargo.toml"] | ["harness", "src", "lib.rs"] => true,
+            ["harness", "src", file] => modules(&text(&tests.join("harness/src/lib.rs")))
+                .contains(file.trim_end_matches(".rs")),
             ["pg_regress", "sql", script] => {
                 let name = script.trim_end_matches(".sql");
                 path.with_file_name(format!("../expected/{name}.out")).exists()
@@ -68,7 +84,9 @@ fn every_test_file_is_run() {
                     .contains(file.trim_end_matches(".rs"))
             }
             ["rls", "rules", rule] => root.join(format!("sql/rls/rules/{rule}")).exists(),
-            [suite, file] => sources(&tests.join(suite)).contains(&format!("{file}\"")),
+            [suite, file] => {
+                sources(&tests.join(suite)).contains(&format!("{file}\"")) || is_imported(&path)
+            }
             _ => false,
         };
         if !is_run {

@@ -4,9 +4,14 @@
 //! `dev/test.sh` sets `CREWSNOW_PG_BIN` (PostgreSQL with the extension installed), `CREWSNOW_STATE`
 //! (directory for servers) and `CREWSNOW_SERVER_USER` (runs the servers if the suites run as root).
 
+pub mod staleness;
+
 use postgres::{Client, NoTls};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+/// The number of the Unix socket of a server without a TCP port.
+const SOCKET_PORT: u16 = 5432;
 
 /// The project's root directory.
 pub fn root() -> PathBuf {
@@ -77,16 +82,36 @@ pub fn both(output: &Output) -> String {
     )
 }
 
-/// A server with an empty cluster that listens on a Unix socket only. Dropping it stops it.
+/// A server with an empty cluster that listens on a Unix socket only, unless it was started on the
+/// loopback interface. Dropping it stops it.
 pub struct Cluster {
     directory: PathBuf,
     running: bool,
+    /// Number of the Unix socket, and the TCP port of a server on the loopback interface.
+    port: u16,
+}
+
+/// A TCP port of the loopback interface that nothing uses.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
 }
 
 impl Cluster {
     /// Starts a server with an empty cluster. `settings` is text for postgresql.conf.
     pub fn start(name: &str, settings: &str) -> Self {
-        let cluster = Self::directory(name);
+        Self::start_on_port(name, settings, SOCKET_PORT)
+    }
+
+    /// Starts a server with an empty cluster that listens on 127.0.0.1, too.
+    pub fn start_on_loopback(name: &str, settings: &str) -> Self {
+        let settings = format!("{settings}\nlisten_addresses = '127.0.0.1'");
+        Self::start_on_port(name, &settings, free_port())
+    }
+
+    fn start_on_port(name: &str, settings: &str, port: u16) -> Self {
+        let mut cluster = Self::directory(name);
+        cluster.port = port;
         must_run(
             server_command("initdb")
                 .args([
@@ -113,7 +138,7 @@ impl Cluster {
             server_command("pg_basebackup")
                 .args(["-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
                 .arg(cluster.data())
-                .args(["-p", "5432", "-h"])
+                .args(["-p", &primary.port.to_string(), "-h"])
                 .arg(primary.socket()),
         );
         cluster.launch("")
@@ -124,6 +149,7 @@ impl Cluster {
         let old = Self {
             directory: directory.clone(),
             running: directory.join("data/postmaster.pid").exists(),
+            port: SOCKET_PORT,
         };
         drop(old);
         let _ = std::fs::remove_dir_all(&directory);
@@ -137,15 +163,16 @@ impl Cluster {
             );
         }
         must_run(Command::new("chmod").arg("700").arg(directory.join("data")));
-        Self { directory, running: false }
+        Self { directory, running: false, port: SOCKET_PORT }
     }
 
     fn launch(mut self, settings: &str) -> Self {
         let socket = self.socket();
         let defaults = format!(
-            "\nport = 5432\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\n\
+            "\nport = {}\nlisten_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\n\
              max_connections = 60\nwal_level = logical\nlc_messages = 'C'\n\
              hot_standby_feedback = on\n{}\n{settings}\n",
+            self.port,
             socket.display(),
             server_settings()
         );
@@ -187,6 +214,11 @@ impl Cluster {
         self.directory.join("socket")
     }
 
+    /// The TCP port of a server on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A directory that both the server and the suites can write to.
     pub fn scratch(&self) -> PathBuf {
         self.directory.clone()
@@ -201,6 +233,7 @@ impl Cluster {
     pub fn connect_as(&self, user: &str, database: &str) -> Client {
         postgres::Config::new()
             .host_path(self.socket())
+            .port(self.port)
             .user(user)
             .dbname(database)
             .application_name("suite")
@@ -244,7 +277,7 @@ impl Cluster {
         command
             .env("PATH", path)
             .env("PGHOST", self.socket())
-            .env("PGPORT", "5432")
+            .env("PGPORT", self.port.to_string())
             .env("PGUSER", "postgres")
             .env("PGDATABASE", database)
             .env("PGCLIENTENCODING", "UTF8")
