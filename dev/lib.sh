@@ -246,3 +246,34 @@ die() {
     printf 'error: %s\n' "$*" >&2
     exit 1
 }
+
+missing_packages() { # missing_packages PACKAGE...
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
+            grep -q '^install ok installed$' || printf '%s ' "$package"
+    done
+}
+
+install_packages() { # install_packages sudo|'' PACKAGE...
+    local as_root=$1
+    shift
+    $as_root apt-get update
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+# Installs the Debian packages that are missing.
+require_packages() { # require_packages PACKAGE...
+    local missing
+    command -v dpkg-query >/dev/null || die "this script knows Debian; elsewhere provide: $*"
+    missing=$(missing_packages "$@")
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" = 0 ]; then
+        step "Installing Debian packages: $missing" install_packages "" $missing
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        step "Installing Debian packages: $missing" install_packages sudo $missing
+    else
+        die "Debian packages are missing. Install them and try again:
+    sudo apt-get update && sudo apt-get install -y --no-install-recommends $missing"
+    fi
+}

@@ -12,20 +12,6 @@ packages="build-essential pkg-config libclang-dev"
 [ -n "$foreign" ] || packages="$packages util-linux"
 [ "$PG" = 15 ] || packages="$packages python3-pip"
 
-missing_packages() {
-    for package in $packages; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
-            grep -q '^install ok installed$' || printf '%s ' "$package"
-    done
-}
-
-install_packages() {
-    local as_root=$1
-    $as_root apt-get update
-    $as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends $missing
-}
-
 # cargo-pgrx runs for seconds, so the time goes into building it. Without optimisation that takes a
 # third of the CPU time. Without its default features it needs no OpenSSL.
 build_cargo_pgrx() {
@@ -45,7 +31,6 @@ point_to_pg_config() {
 }
 
 command -v cargo >/dev/null || die "cargo is not in PATH: install Rust 1.95 or later first"
-command -v dpkg-query >/dev/null || die "this script knows Debian; elsewhere provide: $packages"
 
 if [ "$(cargo pgrx --version 2>/dev/null)" = "cargo-pgrx $pgrx_version" ]; then
     tool=ready
@@ -58,17 +43,7 @@ else
     fi
 fi
 
-missing=$(missing_packages)
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" = 0 ]; then
-        step "Installing Debian packages: $missing" install_packages ""
-    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-        step "Installing Debian packages: $missing" install_packages sudo
-    else
-        die "Debian packages are missing. Install them and try again:
-    sudo apt-get update && sudo apt-get install -y --no-install-recommends $missing"
-    fi
-fi
+require_packages $packages
 if [ $tool = missing ]; then
     launch tool build_cargo_pgrx
     tool=launched

@@ -115,6 +115,7 @@ for part in $parts; do
         suites)
             step "Building and installing the extension" install_release
             step "Examining the install script" pgspot
+            dev/clients.sh
             printf '==> Suites over psql and real sessions (cargo test)\n'
             suites
             printf '==> Scenarios with all shortcuts off\n'

@@ -75,7 +75,7 @@ fn no_line_is_longer_than_100_columns() {
         }
     };
     let mut sources = below("src", &["rs"]);
-    sources.extend(below("tests", &["rs"]));
+    sources.extend(below("tests", &["rs", "py", "js", "java"]));
     sources.extend(below("sql", &[]));
     sources.extend(below("dev", &[]));
     for name in sources {

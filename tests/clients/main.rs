@@ -1,0 +1,8 @@
+//! Drivers and ORMs as applications use them, directly and through PgBouncer in transaction mode.
+//! `dev/clients.sh` installs them.
+
+mod calls;
+mod client;
+mod handover;
+mod pooler;
+mod traffic;
