@@ -6,7 +6,7 @@
 
 : >"$log"
 drivers=$root/target/clients
-python="psycopg[binary,pool]==3.3.9 asyncpg==0.32.0 SQLAlchemy==2.1.9"
+python="psycopg[binary,pool]==3.3.9 asyncpg==0.32.0 SQLAlchemy==2.1.9 Django==5.2.19"
 javascript="pg@8.23.1"
 
 # Node.js and Java may come from elsewhere.

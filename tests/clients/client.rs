@@ -13,7 +13,10 @@ pub struct Driver {
     file: &'static str,
 }
 
-/// Every driver of the suite.
+/// Django is only called, because its traffic would be that of psycopg.
+pub const DJANGO: Driver = Driver { name: "django", file: "client_django.py" };
+
+/// The drivers and ORMs with sessions under load.
 pub const DRIVERS: [Driver; 5] = [
     Driver { name: "psycopg", file: "client_psycopg.py" },
     Driver { name: "asyncpg", file: "client_asyncpg.py" },

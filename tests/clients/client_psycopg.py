@@ -7,7 +7,7 @@ import uuid
 from decimal import Decimal
 
 import psycopg
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 from psycopg.types.numeric import Float4, Int4, Int8
 from psycopg_pool import ConnectionPool
 
@@ -79,6 +79,9 @@ def events(service):
     for name, status in {"Int4": Int4(503), "Int8": Int8(503), "str": "503"}.items():
         label = f"status {name}"
         event(label, RECORD, (label, 12.5, status), 12.5)
+    for name, payload in {"Json": Json({"n": 1}), "text": '{"n": 1}', "None": None}.items():
+        label = f"payload {name}"
+        event(label, LOG, (label, None, payload, 12.5, None), 12.5)
     event("log type", "SELECT log_system_event(%s)", ("log type",))
     event("log strings", LOG, ("log strings", str(uuid.uuid4()), '{"n": 1}', "12.5", "f"), 12.5)
     event(
