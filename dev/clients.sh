@@ -13,7 +13,7 @@ javascript="pg@8.23.1"
 packages="pgbouncer libpostgresql-jdbc-java python3-venv"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
-command -v javac >/dev/null || packages="$packages openjdk-17-jdk-headless"
+command -v javac >/dev/null || packages="$packages default-jdk-headless"
 require_packages $packages
 
 install_drivers() {

@@ -56,7 +56,7 @@ public class ClientJdbc {
 
     static boolean isLost(SQLException error) {
         String state = error.getSQLState();
-        return state == null || state.startsWith("08") || state.startsWith("57P0");
+        return state == null || state.startsWith("08") || state.startsWith("57");
     }
 
     /** A connection that is made again after it was lost. It keeps its prepared statements. */

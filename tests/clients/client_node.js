@@ -15,9 +15,10 @@ const isOn = 'SELECT is_feature_enabled_for_user($1) AS answer'
 const statement = (name, text, values) =>
   isDirect ? { name, text, values } : { text, values }
 
-// Lost are connections without an SQLSTATE, and those that the server or the pooler ends.
+// Lost are connections without an SQLSTATE, those that the server or the pooler ends, and
+// cancelled statements.
 const isLost = (error) =>
-  !/^[0-9A-Z]{5}$/.test(error.code ?? '') || /^(57P0|08)/.test(error.code)
+  !/^[0-9A-Z]{5}$/.test(error.code ?? '') || /^(57|08)/.test(error.code)
 
 class Session {
   constructor () {

@@ -205,7 +205,7 @@ class Lasting:
                     return attempt(session)
             except DBAPIError as error:
                 state = error.orig.sqlstate or "08000"
-                if not state.startswith(("08", "57P0")):
+                if not state.startswith(("08", "57")):
                     raise
                 self.losses += 1
                 attempt = complete

@@ -1,5 +1,6 @@
 //! All drivers at once flip and read flags, write events and handle webhooks, while sessions of
-//! the server are ended. No read is stale, and no acknowledged call is lost or stored twice.
+//! the server are ended and statements are cancelled. No read is stale, and no acknowledged call is
+//! lost or stored twice.
 
 use super::client::{DRIVERS, Route, Site, words};
 use harness::staleness::{Commit, Read};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const DATABASE: &str = "traffic";
 const DURATION: Duration = Duration::from_secs(12);
-const PAUSE_BETWEEN_KILLS: Duration = Duration::from_millis(60);
+const PAUSE_BETWEEN_KILLS: Duration = Duration::from_millis(40);
 /// Before the first read of any client, in nanoseconds of the monotonic clock.
 const START: i64 = 0;
 
@@ -65,20 +66,26 @@ impl Running {
     }
 }
 
-/// Ends a session every few milliseconds, busy ones first. Returns the number of ended sessions.
-fn end_sessions(cluster: &Cluster, until: Instant) -> usize {
+/// Every few milliseconds, ends a session or cancels a statement, busy ones first. Returns the
+/// number of both.
+fn kill(cluster: &Cluster, until: Instant) -> usize {
     let mut superuser = cluster.connect(DATABASE);
-    let mut ended = 0;
-    while Instant::now() < until {
-        ended += rows(
+    let mut killed = 0;
+    for function in ["pg_terminate_backend", "pg_cancel_backend"].iter().cycle() {
+        if Instant::now() >= until {
+            break;
+        }
+        killed += rows(
             &mut superuser,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE usename = 'oncall' ORDER BY state = 'active' DESC, random() LIMIT 1",
+            &format!(
+                "SELECT {function}(pid) FROM pg_stat_activity
+                 WHERE usename = 'oncall' ORDER BY state = 'active' DESC, random() LIMIT 1"
+            ),
         )
         .len();
         std::thread::sleep(PAUSE_BETWEEN_KILLS);
     }
-    ended
+    killed
 }
 
 /// The facts that the clients printed.
@@ -153,7 +160,7 @@ fn kills_lose_and_double_nothing_and_no_read_is_stale() {
                 std::thread::sleep(Duration::from_millis(200));
             }
         });
-        let kills = end_sessions(&site.cluster, until);
+        let kills = kill(&site.cluster, until);
         has_ended.store(true, Ordering::Relaxed);
         kills
     });
