@@ -166,6 +166,17 @@ def flags(ops, key):
 
     change("kill", False, kill)
 
+    def save_stale():
+        save(is_enabled=True, rollout_percentage=100)
+        stale = get()
+        kill()
+        stale.description = "a better text"
+        stale.save()
+
+    refused = outcome(save_stale)
+    is_refused = refused.startswith("40001") and not is_on(user)
+    tell("flag", "stale save", "", "ok" if is_refused else f"not refused: {refused}")
+
 
 def calls(key):
     ops = models()

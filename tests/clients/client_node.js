@@ -272,6 +272,27 @@ async function flags (operator, flag) {
   await change('users', true, update('target_user_ids'), [user])
   await change('reviewed', true, update('last_checked_at'), new Date())
   await change('update', false, update('is_enabled'), false)
+
+  // A Date has milliseconds, updated_at has microseconds.
+  const get = async () => (await operator.query({
+    text: 'SELECT * FROM feature_flags WHERE flag_key = $1', values: [flag]
+  })).rows[0]
+  const save = async (row) => await operator.query({
+    text: 'UPDATE feature_flags SET description = $2, is_enabled = $3, updated_at = $4' +
+      ' WHERE id = $1',
+    values: [row.id, row.description, row.is_enabled, row.updated_at]
+  })
+  const saveAgain = async () => await save({ ...await get(), description: 'a better text' })
+  tell('flag', 'fresh save', '', await outcome(saveAgain()))
+  const saveStale = async () => {
+    const row = { ...await get(), is_enabled: true }
+    await sleep(5)
+    await operator.query({ text: update('rollout_percentage'), values: [flag, 50] })
+    await save(row)
+  }
+  const refused = await outcome(saveStale())
+  const isRefused = refused.startsWith('40001') && !(await get()).is_enabled
+  tell('flag', 'stale save', '', isRefused ? 'ok' : `not refused: ${refused}`)
 }
 
 async function calls (flag) {

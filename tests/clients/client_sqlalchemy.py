@@ -17,6 +17,7 @@ from sqlalchemy import JSON, BigInteger, MetaData, Table, create_engine, func, l
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.orm import Session, registry
+from sqlalchemy.orm.attributes import flag_modified
 
 from traffic import IS_DIRECT, tell
 
@@ -154,7 +155,7 @@ def mapped_rows(engine, tables):
     tell("webhook", "upsert", "failed", outcome(upsert))
 
 
-def flags(engine, key):
+def flags(engine, key, columns):
     user = uuid.uuid4()
 
     def change(label, expected, work):
@@ -179,6 +180,23 @@ def flags(engine, key):
     change("percentage", False, assign("rollout_percentage", 0))
     change("users", True, assign("target_user_ids", [user]))
 
+    def save_stale():
+        with Session(engine) as session:
+            stale = flag_of(session, key)
+            session.expunge(stale)
+        with Session(engine) as session, session.begin():
+            call(False)(session)
+        with Session(engine) as session, session.begin():
+            session.add(stale)
+            stale.description = "a better text"
+            for column in columns:
+                flag_modified(stale, column)
+
+    refused = outcome(save_stale)
+    with Session(engine) as session:
+        is_refused = refused.startswith("40001") and not is_on(session, key)
+    tell("flag", "stale save", "", "ok" if is_refused else f"not refused: {refused}")
+
 
 def calls(key):
     # The service may not read the tables, so it reflects nothing.
@@ -187,7 +205,7 @@ def calls(key):
     service = engine_of("service")
     events(service)
     mapped_rows(service, tables)
-    flags(operator, key)
+    flags(operator, key, tables["feature_flags"].columns.keys())
 
 
 class Lasting:
