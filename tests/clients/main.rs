@@ -4,5 +4,6 @@
 mod calls;
 mod client;
 mod handover;
+mod overloads;
 mod pooler;
 mod traffic;
