@@ -323,12 +323,6 @@ public class ClientJdbc {
             s.setDouble(2, 12.5);
             s.setShort(3, (short) 503);
         });
-        call(service, "payload String", 12.5, log, s -> {
-            s.setObject(2, UUID.randomUUID());
-            s.setString(3, "{\"n\": 1}");
-            s.setDouble(4, 12.5);
-            s.setString(5, "f");
-        });
         call(service, "log type", "", "SELECT log_system_event(?)", s -> {});
         call(service, "cast", 12.5, "SELECT log_system_event(?, ?::uuid, ?::jsonb, ?)", s -> {
             s.setString(2, UUID.randomUUID().toString());

@@ -7,7 +7,7 @@ import uuid
 from decimal import Decimal
 
 import psycopg
-from psycopg.types.json import Json, Jsonb
+from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Float4, Int4, Int8
 from psycopg_pool import ConnectionPool
 
@@ -79,7 +79,7 @@ def events(service):
     for name, status in {"Int4": Int4(503), "Int8": Int8(503), "str": "503"}.items():
         label = f"status {name}"
         event(label, RECORD, (label, 12.5, status), 12.5)
-    for name, payload in {"Json": Json({"n": 1}), "text": '{"n": 1}', "None": None}.items():
+    for name, payload in {"text": '{"n": 1}', "None": None}.items():
         label = f"payload {name}"
         event(label, LOG, (label, None, payload, 12.5, None), 12.5)
     event("log type", "SELECT log_system_event(%s)", ("log type",))
@@ -87,7 +87,7 @@ def events(service):
     event(
         "log named",
         "SELECT log_system_event(p_event_type => %s, p_execution_time_ms => %s)",
-        ("log named", 12.5),
+        ("log named", Decimal("12.5")),
         12.5,
     )
     event(
@@ -113,6 +113,19 @@ def events(service):
 
     event("insert", insert, row("insert"), 12.5)
     event("insert returning", f"{insert} RETURNING id", row("insert returning"), 12.5)
+
+    def own_id():
+        key = uuid.uuid4()
+        service.execute(
+            "INSERT INTO event_log (id, event_type, execution_time_ms) VALUES (%s, %s, %s)",
+            (key, "own id", 12.5),
+        )
+        found = service.execute(
+            "SELECT EXISTS (SELECT FROM event_log WHERE id = %s AND created_at > %s)", (key, now)
+        )
+        assert found.fetchone() == (True,), "the service finds its event"
+
+    tell("call", "own id", 12.5, outcome(own_id))
 
     def many():
         service.cursor().executemany(insert, [row("many 1"), row("many 2")])

@@ -13,7 +13,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
-from sqlalchemy import JSON, BigInteger, MetaData, Table, create_engine, func, literal, select
+from sqlalchemy import BigInteger, MetaData, Table, create_engine, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.orm import Session, registry
@@ -97,9 +97,6 @@ def events(engine):
         event(label, call, expected)
         label = f"record {name}"
         event(label, func.crewsnow_ops.record_edge_call(label, duration, 200), expected)
-    label = "payload JSON"
-    call = func.log_system_event(label, uuid.uuid4(), literal({"n": 1}, JSON), 12.5, "f")
-    event(label, call)
     label = "status bigint"
     event(label, func.crewsnow_ops.record_edge_call(label, 12.5, literal(503, BigInteger)))
     event("log type", func.log_system_event("log type"), "")
