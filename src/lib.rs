@@ -25,6 +25,7 @@ pub mod time;
 #[allow(non_snake_case)]
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    pg::memory::report_failures();
     pg::silence_backtraces();
     settings::register();
     pg::reserve_setting_prefix(c"crewsnow_ops");

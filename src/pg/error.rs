@@ -44,6 +44,22 @@ pub enum ServerError {
     /// SQLSTATE 55000: the server hands out a snapshot only while it runs a statement
     #[error("no snapshot is active")]
     NoSnapshot,
+    /// SQLSTATE 53200
+    #[error("out of memory")]
+    OutOfMemory,
+    /// SQLSTATE 22023: jsonb holds numbers and depths that the parser does not
+    #[error("{0} cannot be read")]
+    UnreadableJson(&'static str),
+    /// SQLSTATE 22023
+    #[error("{argument} must have at most {limit} bytes")]
+    TooLong {
+        /// The SQL name of the argument.
+        argument: &'static str,
+        /// The limit.
+        limit: usize,
+        /// The length of the value, in bytes.
+        length: usize,
+    },
     /// SQLSTATE 42704
     #[error("role \"{0}\" does not exist")]
     UnknownRole(String),
@@ -88,6 +104,8 @@ impl SqlError for ServerError {
             }
             Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::NoSnapshot => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
+            Self::UnreadableJson(_) | Self::TooLong { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::NotATrigger(_) | Self::Trigger(_) => {
                 Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED
@@ -110,6 +128,13 @@ impl SqlError for ServerError {
             }
             Self::InTransactionBlock { .. } => {
                 "The transaction would hold the locks until it ends. Nothing was changed."
+            }
+            Self::OutOfMemory => "The system refuses more memory. Nothing was changed.",
+            Self::UnreadableJson(_) => {
+                "It has a number beyond 1e308 or more than 127 levels. Nothing was changed."
+            }
+            Self::TooLong { length, .. } => {
+                return Some(format!("The value has {length} bytes. Nothing was changed."));
             }
             Self::ColumnTypes { declared, returned } => {
                 let names = |types: &[pgrx::pg_sys::Oid]| {
@@ -150,6 +175,9 @@ impl SqlError for ServerError {
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or list the roles with \\du",
             Self::MayNotExecute(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');",
             Self::NoSnapshot
+            | Self::OutOfMemory
+            | Self::UnreadableJson(_)
+            | Self::TooLong { .. }
             | Self::ColumnTypes { .. }
             | Self::NotATrigger(_)
             | Self::Spi(_)

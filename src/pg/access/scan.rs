@@ -4,6 +4,7 @@
 use super::datum;
 use super::slot;
 use super::slot::RowInPlace;
+use crate::pg::memory;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -67,6 +68,7 @@ impl TableScan {
     /// The next row, valid until the next call.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Row<'_>> {
+        memory::check();
         // SAFETY: the scan is open; the tuple stays pinned until the next call or the end of the
         // scan.
         unsafe {
@@ -78,6 +80,7 @@ impl TableScan {
     /// The next row, valid until the next call, with all columns decoded at once: cheaper than one
     /// accessor call for each.
     pub fn next_in_place(&mut self) -> Option<RowInPlace<'_>> {
+        memory::check();
         // SAFETY: the scan is open; its slot holds the row that it returned last. One guard for
         // both calls; no value in here needs to be dropped.
         unsafe {

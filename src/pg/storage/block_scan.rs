@@ -6,6 +6,7 @@ use super::brin::Summary;
 use crate::pg::access::scan::{ACCESS_SHARE, column_number, indexes_of};
 use crate::pg::access::slot;
 use crate::pg::access::slot::RowInPlace;
+use crate::pg::memory;
 use crate::settings;
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -76,6 +77,27 @@ pub struct Blocks {
 pub struct Run {
     first: u32,
     count: u32,
+}
+
+/// The runs in pieces of at most `size` blocks.
+pub fn pieces(runs: &[Run], size: u32) -> Vec<Vec<Run>> {
+    let mut pieces: Vec<Vec<Run>> = Vec::new();
+    let mut left = 0;
+    for run in runs {
+        let (mut first, end) = (run.first, run.first + run.count);
+        while first < end {
+            if left == 0 {
+                pieces.push(Vec::new());
+                left = size.max(1);
+            }
+            let count = left.min(end - first);
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(Run { first, count });
+            }
+            (first, left) = (first + count, left - count);
+        }
+    }
+    pieces
 }
 
 impl Blocks {
@@ -232,6 +254,7 @@ impl Blocks {
                 pg_sys::heap_setscanlimits(scan, run.first, run.count);
                 while next_row(scan, slot, oldest, columns) {
                     visit(&RowInPlace::new(&*slot));
+                    memory::check();
                 }
             });
             pg_sys::heap_endscan(scan);
