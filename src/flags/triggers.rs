@@ -24,9 +24,16 @@ static REPLACING: BackendLocal<Option<pgrx::Uuid>> = BackendLocal::new(None);
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
+glue::trigger_functions! {
+    feature_flags_before_write: feature_flags_before_write_wrapper, pg_finfo_feature_flags_before_write_wrapper;
+    feature_flags_after_write: feature_flags_after_write_wrapper, pg_finfo_feature_flags_after_write_wrapper;
+    feature_flags_before_truncate: feature_flags_before_truncate_wrapper, pg_finfo_feature_flags_before_truncate_wrapper;
+    flag_history_is_append_only: flag_history_is_append_only_wrapper, pg_finfo_flag_history_is_append_only_wrapper;
+    flag_history_after_restore: flag_history_after_restore_wrapper, pg_finfo_flag_history_after_restore_wrapper;
+}
+
 /// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen
 /// columns, rows restored from a dump.
-#[pg_trigger(sql = false)]
 fn feature_flags_before_write<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {
@@ -40,7 +47,6 @@ fn feature_flags_before_write<'a>(
 }
 
 /// AFTER INSERT OR UPDATE OR DELETE, each row: invalidates the caches and writes the history.
-#[pg_trigger(sql = false)]
 fn feature_flags_after_write<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {
@@ -49,7 +55,6 @@ fn feature_flags_after_write<'a>(
 }
 
 /// BEFORE TRUNCATE: the same for all flags.
-#[pg_trigger(sql = false)]
 fn feature_flags_before_truncate<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {
@@ -62,7 +67,6 @@ fn feature_flags_before_truncate<'a>(
 }
 
 /// BEFORE UPDATE OR DELETE OR TRUNCATE on the history.
-#[pg_trigger(sql = false)]
 fn flag_history_is_append_only<'a>(
     _trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {
@@ -71,7 +75,6 @@ fn flag_history_is_append_only<'a>(
 
 /// AFTER INSERT on the history, each row that removes a flag. If the row comes from a dump, the
 /// launch flag is removed, too.
-#[pg_trigger(sql = false)]
 fn flag_history_after_restore<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {

@@ -13,6 +13,11 @@ use pgrx::{AllocatedByRust, PgTriggerOperation};
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
+glue::trigger_functions! {
+    decisions_are_final: decisions_are_final_wrapper, pg_finfo_decisions_are_final_wrapper;
+    seeded_rows_stay: seeded_rows_stay_wrapper, pg_finfo_seeded_rows_stay_wrapper;
+}
+
 const NOT_A_TRIGGER: ReadinessError =
     ReadinessError::Server(ServerError::NotATrigger("seeded_rows_stay"));
 /// Columns that the trigger sets. A change of these alone is not a change of the row.
@@ -31,13 +36,11 @@ impl Drop for DisplacingGuard {
 }
 
 /// BEFORE UPDATE OR DELETE OR TRUNCATE on crewsnow_ops.decisions.
-#[pg_trigger(sql = false)]
 fn decisions_are_final<'a>(_trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(Err(ReadinessError::DecisionsAreFinal))
 }
 
 /// BEFORE INSERT OR UPDATE OR DELETE on each table with seeded rows.
-#[pg_trigger(sql = false)]
 fn seeded_rows_stay<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     Ok(raise(protect_seeded_rows(trigger)))
 }

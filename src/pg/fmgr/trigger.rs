@@ -1,7 +1,10 @@
 //! Additions to pgrx's trigger interface.
 
 use super::spi::RowArgument;
+use crate::error::raise;
+use crate::pg::error::ServerError;
 use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{AllocatedByRust, PgTrigger, PgTupleDesc, WhoAllocated, pg_sys};
 use std::ffi::{CStr, c_int};
 
@@ -12,8 +15,111 @@ unsafe extern "C-unwind" {
     fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, length: i16) -> bool;
 }
 
+/// Defines the C functions by which the server calls trigger functions: for each function the
+/// symbol that CREATE FUNCTION names, and its `pg_finfo` symbol.
+///
+/// pgrx's own attribute panics if SQL calls such a function outside of a trigger.
+macro_rules! trigger_functions {
+    ($($function:ident: $symbol:ident, $info:ident;)+) => {$(
+        #[allow(unsafe_code)]
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $info() -> &'static pgrx::pg_sys::Pg_finfo_record {
+            const V1: pgrx::pg_sys::Pg_finfo_record =
+                pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &V1
+        }
+
+        #[allow(unsafe_code)]
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        #[pgrx::pg_guard]
+        pub extern "C-unwind" fn $symbol(
+            call: pgrx::pg_sys::FunctionCallInfo,
+        ) -> pgrx::pg_sys::Datum {
+            $crate::pg::fmgr::trigger::call(call, stringify!($function), $function)
+        }
+    )+};
+}
+pub(crate) use trigger_functions;
+
+/// The row that a trigger function returns; `None` where the server ignores it.
+type Returned<'a> = Result<Option<PgHeapTuple<'a, AllocatedByRust>>, ErrorReport>;
+
+/// Runs a trigger function for the server. 39P01 if a statement called it as a function.
+pub fn call(
+    call: pg_sys::FunctionCallInfo,
+    name: &'static str,
+    work: impl for<'a> FnOnce(&'a PgTrigger<'a>) -> Returned<'a>,
+) -> pg_sys::Datum {
+    // SAFETY: the server calls trigger functions with valid call information. The context is
+    // checked before it is read.
+    let trigger = unsafe { call.as_ref().and_then(|call| PgTrigger::from_fcinfo(call).ok()) };
+    let trigger = raise(trigger.ok_or(ServerError::NotATrigger(name)));
+    let row = raise(work(&trigger)).and_then(PgHeapTuple::into_trigger_datum);
+    // A trigger returns a null pointer without the flag for NULL.
+    row.unwrap_or(pg_sys::Datum::null())
+}
+
+/// Whether the SET clause of an UPDATE names a column, or that of ON CONFLICT does.
+pub fn assigns(trigger: &PgTrigger<'_>, column: &CStr) -> bool {
+    let data = trigger.trigger_data();
+    // SAFETY: the relation of a trigger is open while it runs. The set counts columns from the
+    // first system column on.
+    unsafe {
+        let number = pg_sys::SPI_fnumber((*data.tg_relation).rd_att, column.as_ptr());
+        let offset = pg_sys::FirstLowInvalidHeapAttributeNumber;
+        number > 0 && pg_sys::bms_is_member(number - offset, data.tg_updatedcols)
+    }
+}
+
+/// The columns that an UPDATE changes, by name.
+pub fn changed_columns(trigger: &PgTrigger<'_>) -> Vec<String> {
+    let mut changed = Vec::new();
+    visit_changed(trigger, |name, _| {
+        changed.push(name.to_owned());
+        false
+    });
+    changed
+}
+
+/// Whether an UPDATE sets any of these columns to a value: another one, and not NULL.
+pub fn update_overwrites(trigger: &PgTrigger<'_>, columns: &[&str]) -> bool {
+    visit_changed(trigger, |name, is_null| !is_null && columns.contains(&name))
+}
+
+/// The values of a jsonb column before and after an UPDATE.
+pub fn json_values(
+    trigger: &PgTrigger<'_>,
+    column: &CStr,
+) -> (Option<super::raw_arg::Jsonb>, Option<super::raw_arg::Jsonb>) {
+    let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation())
+    else {
+        return (None, None);
+    };
+    let descriptor = relation.tuple_desc();
+    // SAFETY: the trigger's tuples and the descriptor belong to the same relation. The column is
+    // read only if it is a jsonb.
+    let value = |tuple: pg_sys::HeapTuple| unsafe {
+        let number = pg_sys::SPI_fnumber(descriptor.as_ptr(), column.as_ptr());
+        if number <= 0 || pg_sys::SPI_gettypeid(descriptor.as_ptr(), number) != pg_sys::JSONBOID {
+            return None;
+        }
+        let mut is_null = false;
+        let value = pg_sys::heap_getattr(tuple, number, descriptor.as_ptr(), &mut is_null);
+        pgrx::FromDatum::from_datum(value, is_null)
+    };
+    (value(old.into_pg()), value(new.into_pg()))
+}
+
 /// Whether an UPDATE changes any column other than those in `except`.
 pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
+    visit_changed(trigger, |name, _| !except.contains(&name))
+}
+
+/// Visits the columns that an UPDATE changes, with whether the new value is NULL, until `found`
+/// returns true. Returns whether it did.
+fn visit_changed(trigger: &PgTrigger<'_>, mut found: impl FnMut(&str, bool) -> bool) -> bool {
     let (Some(old), Some(new), Ok(relation)) = (trigger.old(), trigger.new(), trigger.relation())
     else {
         return false;
@@ -21,16 +127,14 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
     let descriptor = relation.tuple_desc();
     let (old, new) = (old.into_pg(), new.into_pg());
     (0..descriptor.len()).any(|i| {
-        let Some(attribute) =
-            descriptor.get(i).filter(|a| !a.attisdropped && !except.contains(&a.name()))
-        else {
+        let Some(attribute) = descriptor.get(i).filter(|a| !a.attisdropped) else {
             return false;
         };
         let column = i as c_int + 1;
         let (mut old_is_null, mut new_is_null) = (false, false);
         // SAFETY: the trigger's tuples and the descriptor belong to the same relation, which has
         // this column.
-        unsafe {
+        let is_changed = unsafe {
             let old = pg_sys::heap_getattr(old, column, descriptor.as_ptr(), &mut old_is_null);
             let new = pg_sys::heap_getattr(new, column, descriptor.as_ptr(), &mut new_is_null);
             let (by_value, length) = (attribute.attbyval, attribute.attlen);
@@ -39,7 +143,8 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
                     && !pg_sys::ffi::pg_guard_ffi_boundary(|| {
                         datum_image_eq(old, new, by_value, length)
                     }))
-        }
+        };
+        is_changed && found(attribute.name(), new_is_null)
     })
 }
 
