@@ -3,6 +3,8 @@
 
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
+use crate::pg::error::ServerError;
+use crate::pg::fmgr::raw_arg::Jsonb;
 use crate::pg::fmgr::spi::statements_in;
 use crate::pg::xact::sec_context;
 use crate::pg::xact::sec_context::Sandbox;
@@ -10,7 +12,6 @@ use crate::pg::xact::subtransaction::Failure;
 use crate::pg::xact::timeout;
 use crate::readiness::error::ReadinessError;
 use crate::rls::target::application::Application;
-use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -124,7 +125,7 @@ fn registered_tests(
                     criterion: text(2)?,
                     function: text(3)?,
                     role: text(4)?,
-                    claims: json_object(row.get::<JsonB>(5)?).unwrap_or_default(),
+                    claims: json_object(row.get(5)?)?.unwrap_or_default(),
                     time_limit_ms: row.get::<f64>(6)?.unwrap_or(0.0) as i32,
                     registered_by: text(7)?,
                     call: match (row.get::<String>(8)?, row.get::<pg_sys::Oid>(9)?) {
@@ -138,10 +139,10 @@ fn registered_tests(
     })
 }
 
-fn json_object(json: Option<JsonB>) -> Option<Map<String, Value>> {
-    match json {
-        Some(JsonB(Value::Object(object))) => Some(object),
-        _ => None,
+fn json_object(json: Option<Jsonb>) -> Result<Option<Map<String, Value>>, ServerError> {
+    match json.map(|json| json.value("claims")).transpose()? {
+        Some(Value::Object(object)) => Ok(Some(object)),
+        _ => Ok(None),
     }
 }
 
@@ -381,7 +382,8 @@ fn read_plan(call: &str) -> Result<Vec<PlannedStep>, String> {
                 name: row.get(1).map_err(spi_error)?.unwrap_or_default(),
                 statement: row.get(2).map_err(spi_error)?.unwrap_or_default(),
                 role: row.get(3).map_err(spi_error)?,
-                claims: json_object(row.get::<JsonB>(4).map_err(spi_error)?),
+                claims: json_object(row.get(4).map_err(spi_error)?)
+                    .map_err(|error| error.to_string())?,
             });
         }
         Ok(plan)

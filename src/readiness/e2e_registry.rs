@@ -4,11 +4,11 @@ use super::evidence::{find_criterion, valid_object};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::raw_arg::Jsonb;
 use crate::pg::xact::{sec_context, session};
 use crate::readiness::error::{Kind, ReadinessError, TEST_EXAMPLE};
 use crate::settings;
 use crate::suggest::similar;
-use pgrx::JsonB;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -16,17 +16,20 @@ use pgrx::prelude::*;
 /// Longest time limit of a test, in microseconds.
 const MAX_TIME_LIMIT: i64 = 600_000_000;
 
+/// Longest name of a test, in bytes.
+const MAX_NAME: usize = 200;
+
 /// Registers a test, or changes its registration. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 22023 (invalid time limit or claims, criterion without the
-/// measure `tests`), 42501 (not a member of the role), 42704 (unknown criterion or role),
+/// SQLSTATE 22004 (NULL argument), 22023 (invalid time limit or claims, too long a name, criterion
+/// without the measure `tests`), 42501 (not a member of the role), 42704 (unknown criterion or role),
 /// 42809 (a function that cannot be a test), 25006 (read-only transaction).
 #[pg_extern(sql = false)]
 fn register_e2e_test(
     p_name: Option<&str>,
     p_function: Option<pg_sys::Oid>,
     p_role: Option<&str>,
-    p_claims: Option<JsonB>,
+    p_claims: Option<Jsonb>,
     p_criterion: Option<&str>,
     p_time_limit: Option<Interval>,
 ) -> Result<(), ErrorReport> {
@@ -34,6 +37,10 @@ fn register_e2e_test(
     let null = |argument| ServerError::NullArgument { argument, example: TEST_EXAMPLE };
     let name =
         p_name.map(str::trim).filter(|name| !name.is_empty()).ok_or_else(|| null("p_name"))?;
+    if name.len() > MAX_NAME {
+        let (argument, limit) = ("p_name", MAX_NAME);
+        return Err(ServerError::TooLong { argument, limit, length: name.len() }.into());
+    }
     let function = p_function.ok_or_else(|| null("p_function"))?;
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let time_limit = p_time_limit.ok_or_else(|| null("p_time_limit"))?;

@@ -4,6 +4,7 @@ use super::pure::measure::Measure;
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::raw_arg::Jsonb;
 use crate::pg::xact::session;
 use crate::readiness::error::{EVIDENCE_EXAMPLE, Kind, ReadinessError};
 use crate::suggest::similar;
@@ -27,7 +28,8 @@ pub(super) fn valid_release(release: Option<&str>) -> Result<Option<String>, Rea
 }
 
 /// Passes a JSON object on. Errors: 22023 for another JSON type or more than 256 kB.
-pub(super) fn valid_object(argument: &'static str, object: JsonB) -> Result<JsonB, ReadinessError> {
+pub(super) fn valid_object(argument: &'static str, object: Jsonb) -> Result<JsonB, ReadinessError> {
+    let object = JsonB(object.value(argument)?);
     let seen = match &object.0 {
         serde_json::Value::Object(_) => match object.0.to_string().len() {
             length if length > MAX_OBJECT_BYTES => format!("one of {} kB", length.div_ceil(1024)),
@@ -97,7 +99,7 @@ pub(super) fn find_criterion(
 fn record_evidence(
     p_criterion: Option<&str>,
     p_passed: Option<bool>,
-    p_details: default!(Option<JsonB>, "'{}'"),
+    p_details: default!(Option<Jsonb>, "'{}'"),
     p_valid_for: default!(Option<Interval>, "NULL"),
     p_release: default!(Option<&str>, "NULL"),
 ) -> Result<pgrx::Uuid, ErrorReport> {

@@ -6,6 +6,7 @@ use super::denial::relation::Relation;
 use super::denial::row::Input;
 use super::denial::step::{Step, concluded};
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::raw_arg::Jsonb;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::rewrite::row_security::Command;
 use crate::rls::api::text;
@@ -23,7 +24,7 @@ use pgrx::prelude::*;
 fn explain_denial(
     p_user: Option<pgrx::Uuid>,
     p_relation: Option<pg_sys::Oid>,
-    p_key_or_row: Option<pgrx::JsonB>,
+    p_key_or_row: Option<Jsonb>,
     p_command: Option<&str>,
 ) -> Result<MaterializedRows<6>, ErrorReport> {
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
@@ -50,7 +51,7 @@ fn explain_denial(
     };
     let (identity, account) = identity(&application, &role, user)?;
     let case = Case { application: &application, role: &role, identity: &identity, command };
-    let input = Input::of(&relation, command, &argument.0)?;
+    let input = Input::of(&relation, command, &argument.value("p_key_or_row")?)?;
     let mut steps: Vec<Step> = account.into_iter().collect();
     steps.extend(case.steps(&relation, &input, 0)?);
     let summary =

@@ -3,6 +3,7 @@
 use super::prove_remediation;
 use super::prove_remediation::PROVED;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::raw_arg::Jsonb;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::rls::api::text;
 use crate::rls::audit::Audit;
@@ -29,7 +30,7 @@ const OTHERS: usize = 20;
 #[pg_extern(sql = false)]
 fn trace_row(
     p_relation: Option<pg_sys::Oid>,
-    p_key: Option<pgrx::JsonB>,
+    p_key: Option<Jsonb>,
 ) -> Result<MaterializedRows<9>, ErrorReport> {
     const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.trace_row('public.messages', '{\"id\": \
         \"455fd432-8aea-dba6-9dd2-bf666d2846f3\"}');";
@@ -45,7 +46,7 @@ fn trace_row(
         return Err(RlsError::NotATable { example: EXAMPLE }.into());
     };
     let (place, owners) =
-        prove_remediation::row_by_key(&audit.application, table, &key.0, EXAMPLE)?;
+        prove_remediation::row_by_key(&audit.application, table, &key.value("p_key")?, EXAMPLE)?;
     let mut accounts = AccountPool::find(&audit.application)?;
     let mut examination = Examination::new(table, &audit.application, audit.policies_of(relation));
     let compared = policy::compared_columns(&policy::clause_facts(
