@@ -3,7 +3,7 @@
 use crate::dump_restore::dump_and_restore;
 use crate::health::{run_each, status, worst};
 use crate::replication::wait_until;
-use harness::{Cluster, both, rows, run, value};
+use harness::{Cluster, both, rows, run, sqlstate, value};
 use postgres::Client;
 
 /// Rates cover the time since a comparable sample, else the lifetime.
@@ -166,4 +166,44 @@ fn refreshes_are_recorded() {
          another",
     );
     assert_eq!(status(&mut a, metric), "OK");
+}
+
+/// The event trigger notes refreshes without waiting for another session, and never keeps a
+/// command from ending.
+#[test]
+fn a_refresh_waits_for_no_stranger_and_can_be_cancelled() {
+    let cluster = Cluster::start("refresh_alone", "");
+    let mut a = cluster.create_database("refresh");
+    let mut b = cluster.connect("refresh");
+    run(
+        &mut a,
+        "CREATE MATERIALIZED VIEW first AS SELECT 1; CREATE MATERIALIZED VIEW second AS SELECT 1;
+         CREATE MATERIALIZED VIEW gone AS SELECT 1; DROP MATERIALIZED VIEW gone",
+    );
+    let noted = "SELECT count(*) FROM crewsnow_ops.matview_refreshes AS r
+        WHERE r.relid = 'second'::regclass AND r.refreshed_at > now() - interval '1 minute'";
+    let forget = "DELETE FROM crewsnow_ops.matview_refreshes WHERE relid = 'second'::regclass";
+    run(&mut b, "SET statement_timeout = '5s'");
+    run(&mut b, forget);
+    // This transaction has removed the row of the dropped view, and stays open.
+    run(&mut a, "BEGIN; REFRESH MATERIALIZED VIEW first");
+    run(&mut b, "REFRESH MATERIALIZED VIEW second");
+    assert_eq!(value(&mut b, noted), "1");
+    run(&mut a, "ROLLBACK");
+    // Nor does it wait for a lock on its table. The refresh succeeds, and is not noted.
+    run(&mut b, forget);
+    run(&mut a, "BEGIN; LOCK TABLE crewsnow_ops.matview_refreshes");
+    run(&mut b, "REFRESH MATERIALIZED VIEW second");
+    run(&mut a, "ROLLBACK");
+    assert_eq!(value(&mut b, noted), "0");
+    // A timeout that strikes inside of the trigger ends the command.
+    run(
+        &mut a,
+        "CREATE FUNCTION public.nap() RETURNS trigger LANGUAGE plpgsql
+             AS 'BEGIN PERFORM pg_sleep(20); RETURN NEW; END';
+         CREATE TRIGGER nap BEFORE INSERT ON crewsnow_ops.matview_refreshes
+             FOR EACH ROW EXECUTE FUNCTION public.nap()",
+    );
+    run(&mut b, "SET statement_timeout = '300ms'");
+    assert_eq!(sqlstate(&mut b, "REFRESH MATERIALIZED VIEW second"), "57014");
 }
