@@ -33,15 +33,6 @@ pub enum TelemetryError {
         length: usize,
     },
     /// SQLSTATE 22023
-    #[error("the payload must be a JSON object of at most 256 kB")]
-    InvalidPayload {
-        /// The kind of value, or its size.
-        seen: String,
-    },
-    /// SQLSTATE 22023
-    #[error("HTTP status code {0} is out of range")]
-    InvalidStatusCode(i32),
-    /// SQLSTATE 22023
     #[error("p_max_rows must be at least 1, not {0}")]
     InvalidMaxRows(i32),
     /// SQLSTATE 0A000
@@ -64,8 +55,6 @@ impl SqlError for TelemetryError {
             Self::InvalidQuantile(_)
             | Self::InvalidDuration(_)
             | Self::InvalidText { .. }
-            | Self::InvalidPayload { .. }
-            | Self::InvalidStatusCode(_)
             | Self::InvalidMaxRows(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::UnreadablePartition(_) | Self::UnloggedPartition(_) => {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED
@@ -77,8 +66,8 @@ impl SqlError for TelemetryError {
     fn detail(&self) -> Option<String> {
         Some(match self {
             Self::EventsAreAppendOnly => {
-                "Counted columns cannot change. Erasing personal data is allowed: user_id, \
-                 endpoint, ip_address, user_agent, and payload keys other than status_code."
+                "Values can be erased and not overwritten: user_id, endpoint, ip_address and \
+                 user_agent can become NULL, and payload can lose keys other than status_code."
                     .into()
             }
             Self::InvalidSketch(_) => {
@@ -91,10 +80,6 @@ impl SqlError for TelemetryError {
             }
             Self::InvalidText { length, .. } => {
                 format!("The value has {length} bytes. Nothing was written.")
-            }
-            Self::InvalidPayload { seen } => format!("The value is {seen}. Nothing was written."),
-            Self::InvalidStatusCode(_) => {
-                "An HTTP status code is 100 to 599. Nothing was written.".into()
             }
             Self::UnreadablePartition(_) => {
                 "A partition must be a plain table with the columns and types of event_log. \
@@ -118,18 +103,12 @@ impl SqlError for TelemetryError {
                  to drop old events: SELECT * FROM crewsnow_ops.apply_event_retention();"
                     .into()
             }
-            Self::InvalidSketch(_) | Self::InvalidQuantile(_) => {
+            Self::InvalidSketch(_) | Self::InvalidQuantile(_) | Self::InvalidDuration(_) => {
                 "SELECT crewsnow_ops.sketch_quantile(\
                  crewsnow_ops.latency_sketch(execution_time_ms), 0.95) FROM event_log;"
                     .into()
             }
-            Self::InvalidDuration(_) | Self::InvalidPayload { .. } => {
-                "SELECT log_system_event('sync_failed', NULL, '{\"tries\": 3}', 41.5);".into()
-            }
             Self::InvalidText { example, .. } => (*example).into(),
-            Self::InvalidStatusCode(_) => {
-                "SELECT crewsnow_ops.record_edge_call('send-message', 41.5, 200);".into()
-            }
             Self::InvalidMaxRows(_) => "SELECT * FROM crewsnow_ops.roll_up_events();".into(),
             Self::UnreadablePartition(name) => format!("\\d+ {name}"),
             Self::UnloggedPartition(name) => {

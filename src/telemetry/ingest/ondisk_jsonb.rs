@@ -24,6 +24,12 @@ pub fn is_5xx(payload: &[u8]) -> bool {
     first_character(payload, b"status_code") == Some(b'5')
 }
 
+/// Whether a payload has a usable status code: as text it starts with 1 to 5, so that it is known
+/// whether the call is a 5xx.
+pub fn has_status(payload: &[u8]) -> bool {
+    matches!(first_character(payload, b"status_code"), Some(b'1'..=b'5'))
+}
+
 fn word(bytes: &[u8], index: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(4 * index..4 * index + 4)?.try_into().ok()?))
 }
@@ -90,6 +96,8 @@ mod tests {
         assert_eq!(first_character(&object, b"status_code"), Some(b'5'));
         assert_eq!(first_character(&object, b"ab"), Some(b'x'));
         assert_eq!(first_character(&object, b"status"), None);
+        assert!(is_5xx(&object) && has_status(&object));
+        assert!(!has_status(&[]));
         assert_eq!(first_character(&[], b"ab"), None);
         assert!(!is_object(&(2_u32 | 0x4000_0000).to_ne_bytes()));
     }

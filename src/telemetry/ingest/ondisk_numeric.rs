@@ -71,6 +71,32 @@ pub fn milliseconds_as_nanoseconds(bytes: &[u8], max: u64) -> Option<u64> {
     u64::try_from(nanoseconds).ok().filter(|nanoseconds| *nanoseconds <= max)
 }
 
+/// How a duration is out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfRange {
+    /// NaN: no duration at all.
+    NotANumber,
+    /// Negative, or minus infinity.
+    Negative,
+    /// Longer than the longest, or infinity.
+    TooLong,
+}
+
+/// How a number that [`milliseconds_as_nanoseconds`] refuses is out of range.
+#[must_use]
+pub fn out_of_range(bytes: &[u8]) -> OutOfRange {
+    const POSITIVE_INFINITY: u16 = 0xd000;
+    const NEGATIVE_INFINITY: u16 = 0xf000;
+    let header = bytes.first_chunk().map_or(SPECIAL, |header| u16::from_ne_bytes(*header));
+    match (parse(bytes), header) {
+        (Some(Decimal { is_negative: true, .. }), _) | (None, NEGATIVE_INFINITY) => {
+            OutOfRange::Negative
+        }
+        (Some(_), _) | (None, POSITIVE_INFINITY) => OutOfRange::TooLong,
+        (None, _) => OutOfRange::NotANumber,
+    }
+}
+
 /// The first character of the number as text: a digit, `-`, or `N` for NaN.
 #[must_use]
 pub fn first_character(bytes: &[u8]) -> u8 {
@@ -129,6 +155,21 @@ mod tests {
             assert_eq!(nanoseconds(&long(special, 0, &[])), None);
         }
         assert_eq!(nanoseconds(&[]), None);
+    }
+
+    #[test]
+    fn ranges() {
+        for (bytes, expected) in [
+            (short(true, 0, &[1]), OutOfRange::Negative),
+            (long(NEGATIVE, 0, &[7]), OutOfRange::Negative),
+            (long(0xf000, 0, &[]), OutOfRange::Negative),
+            (short(false, 1, &[8641]), OutOfRange::TooLong),
+            (long(0xd000, 0, &[]), OutOfRange::TooLong),
+            (long(0xc000, 0, &[]), OutOfRange::NotANumber),
+            (vec![], OutOfRange::NotANumber),
+        ] {
+            assert_eq!(out_of_range(&bytes), expected, "{bytes:?}");
+        }
     }
 
     #[test]
