@@ -28,8 +28,8 @@ CREATE INDEX event_log_default_tx_created_at_idx ON crewsnow_ops.event_log_defau
     created_at);
 
 COMMENT ON TABLE @extschema@.event_log IS
-    'Events reported by Edge Functions and the application. Append-only. INSERT, COPY and '
-    'log_system_event count alike.';
+    'Events reported by Edge Functions and the application. Append-only: values can be erased, '
+    'which is recorded, and not overwritten. INSERT, COPY and log_system_event count alike.';
 COMMENT ON COLUMN @extschema@.event_log.id IS 'Id of the event; no unique index is promised.';
 COMMENT ON COLUMN @extschema@.event_log.event_type IS 'Kind of event, 1 to 200 bytes.';
 COMMENT ON COLUMN @extschema@.event_log.user_id IS
@@ -94,6 +94,7 @@ CREATE TABLE @extschema@.processed_events (
     attempts integer NOT NULL DEFAULT 1,
     received_at timestamptz,
     payload jsonb,
+    failed_at timestamptz,
     CONSTRAINT processed_events_pkey PRIMARY KEY (event_id),
     CONSTRAINT processed_events_event_id_check CHECK (
         event_id OPERATOR(pg_catalog.<>) ''
@@ -108,7 +109,7 @@ CREATE TABLE @extschema@.processed_events (
     ),
     CONSTRAINT processed_events_attempts_check CHECK (attempts OPERATOR(pg_catalog.>=) 0),
     CONSTRAINT processed_events_times_check CHECK (pg_catalog.isfinite(processed_at)
-        AND pg_catalog.isfinite(received_at))
+        AND pg_catalog.isfinite(received_at) AND pg_catalog.isfinite(failed_at))
 ) USING heap;
 CREATE INDEX processed_events_waiting_idx ON @extschema@.processed_events ((COALESCE(received_at,
     processed_at)))
@@ -122,7 +123,7 @@ COMMENT ON COLUMN @extschema@.processed_events.event_type IS
     'Stripe''s type, such as invoice.payment_failed: 1 to 200 bytes.';
 COMMENT ON COLUMN @extschema@.processed_events.processed_at IS
     'End of the last processing attempt; time of arrival before the first one. The webhook counts '
-    'in this minute.';
+    'in this minute. A statement that sets status to processed or failed moves it.';
 COMMENT ON COLUMN @extschema@.processed_events.status IS
     'received (not processed yet), processed or failed.';
 COMMENT ON COLUMN @extschema@.processed_events.error_message IS
@@ -132,6 +133,9 @@ COMMENT ON COLUMN @extschema@.processed_events.received_at IS
     'Time of arrival; after a failure, of the redelivery. NULL if not recorded.';
 COMMENT ON COLUMN @extschema@.processed_events.payload IS
     'Event as Stripe sent it; NULL if not kept.';
+COMMENT ON COLUMN @extschema@.processed_events.failed_at IS
+    'Time of the last failure; NULL if none, or once processed. A trigger sets it. Until the '
+    'webhook is processed it counts as failed, also while it is received again.';
 COMMENT ON CONSTRAINT processed_events_pkey ON @extschema@.processed_events IS
     'One row per Stripe event.';
 COMMENT ON CONSTRAINT processed_events_event_id_check ON @extschema@.processed_events IS
@@ -143,7 +147,7 @@ COMMENT ON CONSTRAINT processed_events_status_check ON @extschema@.processed_eve
 COMMENT ON CONSTRAINT processed_events_attempts_check ON @extschema@.processed_events IS
     'attempts is not negative.';
 COMMENT ON CONSTRAINT processed_events_times_check ON @extschema@.processed_events IS
-    'processed_at and received_at are finite.';
+    'processed_at, received_at and failed_at are finite.';
 COMMENT ON INDEX @extschema@.processed_events_waiting_idx IS
     'Finds unprocessed webhooks, oldest first.';
 
@@ -156,12 +160,14 @@ CREATE TABLE crewsnow_ops.event_rollups (
     over_5s bigint NOT NULL,
     last_call timestamptz NOT NULL,
     latency bytea NOT NULL,
+    without_status bigint NOT NULL DEFAULT 0,
     CONSTRAINT event_rollups_pkey PRIMARY KEY (minute, function_name)
 ) USING heap WITH (fillfactor = 70);
 COMMENT ON TABLE crewsnow_ops.event_rollups IS
     'Counted calls, one row per minute and function. The monitoring views add the tail.';
 COMMENT ON COLUMN crewsnow_ops.event_rollups.minute IS 'Start of the minute.';
-COMMENT ON COLUMN crewsnow_ops.event_rollups.function_name IS 'Called function.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.function_name IS
+    'Called function; (other) for all names beyond the first 10,000 of an hour.';
 COMMENT ON COLUMN crewsnow_ops.event_rollups.calls IS 'Number of calls.';
 COMMENT ON COLUMN crewsnow_ops.event_rollups.errors_5xx IS
     'Number of calls with a status_code that starts with 5.';
@@ -169,6 +175,8 @@ COMMENT ON COLUMN crewsnow_ops.event_rollups.over_5s IS 'Number of calls longer 
 COMMENT ON COLUMN crewsnow_ops.event_rollups.last_call IS 'Time of the latest call.';
 COMMENT ON COLUMN crewsnow_ops.event_rollups.latency IS
     'Sketch of the execution times, as crewsnow_ops.latency_sketch makes it.';
+COMMENT ON COLUMN crewsnow_ops.event_rollups.without_status IS
+    'Number of calls without a usable status_code: their errors are unknown.';
 COMMENT ON CONSTRAINT event_rollups_pkey ON crewsnow_ops.event_rollups IS
     'One row per minute and function.';
 
@@ -260,6 +268,45 @@ COMMENT ON COLUMN crewsnow_ops.webhook_rollups.events IS
 COMMENT ON COLUMN crewsnow_ops.webhook_rollups.failed IS 'Number of failed webhooks among them.';
 COMMENT ON CONSTRAINT webhook_rollups_pkey ON crewsnow_ops.webhook_rollups IS 'One row per minute.';
 
+CREATE TABLE crewsnow_ops.webhook_reversals (
+    changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    event_id text NOT NULL,
+    old_status text NOT NULL,
+    new_status text NOT NULL,
+    changed_by text NOT NULL DEFAULT SESSION_USER
+) USING heap;
+CREATE INDEX webhook_reversals_changed_at_idx ON crewsnow_ops.webhook_reversals (changed_at);
+COMMENT ON TABLE crewsnow_ops.webhook_reversals IS
+    'Processed webhooks whose status an UPDATE set back. stripe_webhook_monitoring counts them.';
+COMMENT ON COLUMN crewsnow_ops.webhook_reversals.changed_at IS 'Time of the UPDATE.';
+COMMENT ON COLUMN crewsnow_ops.webhook_reversals.event_id IS 'Stripe''s id of the event.';
+COMMENT ON COLUMN crewsnow_ops.webhook_reversals.old_status IS 'Status before, always processed.';
+COMMENT ON COLUMN crewsnow_ops.webhook_reversals.new_status IS 'Status after: received or failed.';
+COMMENT ON COLUMN crewsnow_ops.webhook_reversals.changed_by IS
+    'Role that logged in and ran the UPDATE.';
+COMMENT ON INDEX crewsnow_ops.webhook_reversals_changed_at_idx IS
+    'Finds the latest reversals.';
+
+-- One row per erased event. It names the event and the columns, and holds no erased value.
+CREATE TABLE crewsnow_ops.event_erasures (
+    erased_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    event_id uuid NOT NULL,
+    columns text[] NOT NULL,
+    erased_by text NOT NULL DEFAULT SESSION_USER,
+    acting_as text NOT NULL
+) USING heap;
+CREATE INDEX event_erasures_event_id_idx ON crewsnow_ops.event_erasures (event_id);
+COMMENT ON TABLE crewsnow_ops.event_erasures IS
+    'Events of event_log from which an UPDATE erased values: which columns, when and by whom.';
+COMMENT ON COLUMN crewsnow_ops.event_erasures.erased_at IS 'Time of the UPDATE.';
+COMMENT ON COLUMN crewsnow_ops.event_erasures.event_id IS 'Id of the event.';
+COMMENT ON COLUMN crewsnow_ops.event_erasures.columns IS
+    'Columns that were blanked; payload if keys were removed from it.';
+COMMENT ON COLUMN crewsnow_ops.event_erasures.erased_by IS 'Role that logged in.';
+COMMENT ON COLUMN crewsnow_ops.event_erasures.acting_as IS
+    'Role whose privileges were used.';
+COMMENT ON INDEX crewsnow_ops.event_erasures_event_id_idx IS 'Finds the erasures of an event.';
+
 CREATE TABLE crewsnow_ops.connection_samples (
     minute timestamptz NOT NULL,
     connections integer NOT NULL,
@@ -279,17 +326,25 @@ CREATE FUNCTION crewsnow_ops.event_log_before_insert() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'event_log_before_insert_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.event_log_before_insert() IS
-    'Trigger: sets tx to the inserting transaction, also for rows from a dump or a publisher.';
+    'Trigger: sets tx to the inserting transaction, also for rows from a dump or a publisher, and '
+    'a missing id.';
 CREATE FUNCTION crewsnow_ops.event_log_before_change() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'event_log_before_change_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.event_log_before_change() IS
-    'Trigger: refuses to delete events and to change counted columns. Error 42501.';
+    'Trigger: refuses to delete events and to overwrite their values. Records erased ones. Error '
+    '42501.';
 CREATE FUNCTION crewsnow_ops.event_log_before_truncate() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'event_log_before_truncate_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.event_log_before_truncate() IS
     'Trigger: discards the counts with the events.';
+CREATE FUNCTION crewsnow_ops.processed_events_before_write() RETURNS trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'processed_events_before_write_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.processed_events_before_write() IS
+    'Trigger: moves processed_at with the outcome, keeps failed_at, fills NULLs with defaults, and '
+    'records a status that goes backwards.';
 CREATE FUNCTION crewsnow_ops.processed_events_after_change() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'processed_events_after_change_wrapper';
@@ -302,13 +357,15 @@ COMMENT ON FUNCTION crewsnow_ops.processed_events_before_truncate() IS
     'Trigger: discards the counts with the webhooks.';
 REVOKE ALL ON FUNCTION crewsnow_ops.event_log_before_insert(),
     crewsnow_ops.event_log_before_change(),
-    crewsnow_ops.event_log_before_truncate(), crewsnow_ops.processed_events_after_change(),
+    crewsnow_ops.event_log_before_truncate(), crewsnow_ops.processed_events_before_write(),
+    crewsnow_ops.processed_events_after_change(),
     crewsnow_ops.processed_events_before_truncate() FROM PUBLIC;
 
 -- The condition skips the trigger for ordinary rows: calling it for each would slow a bulk INSERT
 -- by a quarter.
 CREATE TRIGGER event_log_before_insert BEFORE INSERT ON @extschema@.event_log
-    FOR EACH ROW WHEN (NOT (NEW.tx OPERATOR(pg_catalog.=) pg_catalog.txid_current()))
+    FOR EACH ROW WHEN (COALESCE(NEW.tx OPERATOR(pg_catalog.<>) pg_catalog.txid_current(), true)
+        OR NEW.id IS NULL)
     EXECUTE FUNCTION crewsnow_ops.event_log_before_insert();
 CREATE TRIGGER event_log_before_change BEFORE UPDATE OR DELETE ON @extschema@.event_log
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.event_log_before_change();
@@ -328,16 +385,22 @@ ALTER TABLE @extschema@.event_log
     ENABLE ALWAYS TRIGGER event_log_before_insert,
     ENABLE ALWAYS TRIGGER event_log_before_change,
     ENABLE ALWAYS TRIGGER event_log_before_truncate;
+CREATE TRIGGER processed_events_before_write BEFORE INSERT OR UPDATE
+    ON @extschema@.processed_events
+    FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.processed_events_before_write();
 CREATE TRIGGER processed_events_after_change AFTER INSERT OR UPDATE
     OR DELETE ON @extschema@.processed_events
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.processed_events_after_change();
 CREATE TRIGGER processed_events_before_truncate BEFORE TRUNCATE ON @extschema@.processed_events
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.processed_events_before_truncate();
+COMMENT ON TRIGGER processed_events_before_write ON @extschema@.processed_events IS
+    'Keeps processed_at and failed_at in step with status.';
 COMMENT ON TRIGGER processed_events_after_change ON @extschema@.processed_events IS
     'Writes webhook_journal. Also fires for replicated changes.';
 COMMENT ON TRIGGER processed_events_before_truncate ON @extschema@.processed_events IS
     'Discards the counts with the webhooks.';
 ALTER TABLE @extschema@.processed_events
+    ENABLE ALWAYS TRIGGER processed_events_before_write,
     ENABLE ALWAYS TRIGGER processed_events_after_change,
     ENABLE ALWAYS TRIGGER processed_events_before_truncate;
 
@@ -346,6 +409,8 @@ ALTER TABLE @extschema@.processed_events
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.event_log', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.event_log_default', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.processed_events', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.webhook_reversals', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.event_erasures', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.raw_event_floor', '');
 SELECT pg_catalog.pg_extension_config_dump(
     'crewsnow_ops.event_rollups',
@@ -359,7 +424,10 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.rollup_state'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.raw_event_floor'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.connection_samples'),
-    ('writer', 'INSERT', 'TABLE', '@extschema@.event_log'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.webhook_reversals'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.event_erasures'),
+    -- INSERT … RETURNING needs SELECT. These columns tell nothing about users.
+    ('writer', 'INSERT, SELECT (id, created_at, tx)', 'TABLE', '@extschema@.event_log'),
     ('writer', 'SELECT, INSERT, UPDATE', 'TABLE', '@extschema@.processed_events'),
     ('operator', 'SELECT, UPDATE', 'TABLE', '@extschema@.event_log'),
     ('operator', 'DELETE', 'TABLE', '@extschema@.processed_events');

@@ -94,6 +94,8 @@ fn apply() -> Result<Done, TelemetryError> {
             done.rollups += deleted;
             done.is_complete &= deleted < BATCH;
         }
+        let reversals = include_str!("../../../sql/telemetry/delete_old_reversals.sql");
+        done.is_complete &= delete(client, reversals, oldest)? < BATCH;
         // Last, so that the locks are held only until the commit.
         for old in partitions.iter().filter(is_old) {
             // DROP also locks the parent, which writers hold for short moments.
