@@ -1,0 +1,2 @@
+-- $1 time
+SELECT EXISTS (SELECT FROM crewsnow_ops.event_rollups AS r WHERE r.minute < $1)
