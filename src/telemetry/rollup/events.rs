@@ -189,8 +189,11 @@ impl Columns {
                 Times::Wanted => row.with_bytes(self.execution_time_ms, read).flatten(),
                 Times::Unwanted => None,
             };
-            let is_5xx = row.with_bytes(self.payload, ondisk_jsonb::is_5xx).unwrap_or(false);
-            work(&Call { function, created_at, nanoseconds, is_5xx });
+            let status = row.with_bytes(self.payload, |payload| {
+                (ondisk_jsonb::is_5xx(payload), ondisk_jsonb::has_status(payload))
+            });
+            let (is_5xx, has_status) = status.unwrap_or((false, false));
+            work(&Call { function, created_at, nanoseconds, is_5xx, has_status });
         });
     }
 }
@@ -257,6 +260,8 @@ pub struct RollupRow<'a> {
     pub calls: u64,
     /// Calls with a 5xx status.
     pub errors: u64,
+    /// Calls without a usable status code.
+    pub without_status: u64,
     /// Calls longer than 5 s.
     pub timeouts: u64,
     /// Time of the latest call.
@@ -279,8 +284,9 @@ where
     let column = |name, type_| rows.column(name, type_).unwrap_or(0);
     let (minute, function) =
         (column(c"minute", pg_sys::TIMESTAMPTZOID), column(c"function_name", pg_sys::TEXTOID));
-    let [calls, errors, timeouts] =
-        [c"calls", c"errors_5xx", c"over_5s"].map(|name| column(name, pg_sys::INT8OID));
+    let [calls, errors, without_status, timeouts] =
+        [c"calls", c"errors_5xx", c"without_status", c"over_5s"]
+            .map(|name| column(name, pg_sys::INT8OID));
     let (last_call, latency) =
         (column(c"last_call", pg_sys::TIMESTAMPTZOID), column(c"latency", pg_sys::BYTEAOID));
     while let Some(row) = rows.next_in_place() {
@@ -292,10 +298,20 @@ where
         let count =
             |column| row.int8(column).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
         let (calls, errors, timeouts) = (count(calls), count(errors), count(timeouts));
+        let without_status = count(without_status);
         let last_call = row.int8(last_call).unwrap_or(minute);
         let visited = row.with_bytes(function, |function| {
             row.with_bytes(latency, |latency| {
-                visit(&RollupRow { minute, function, calls, errors, timeouts, last_call, latency })
+                visit(&RollupRow {
+                    minute,
+                    function,
+                    calls,
+                    errors,
+                    without_status,
+                    timeouts,
+                    last_call,
+                    latency,
+                })
             })
         });
         visited.flatten().unwrap_or(Ok(()))?;

@@ -13,6 +13,8 @@ use pgrx::prelude::*;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
+/// The statements that give a partition the privileges of event_log.
+const PRIVILEGES: &str = include_str!("../../../sql/telemetry/partition_privileges.sql");
 /// Days for which partitions are made ahead.
 const DAYS_AHEAD: i64 = 3;
 /// Errors of CREATE PARTITION that other partitions cause: an overlap, a name in use, a row outside
@@ -138,6 +140,15 @@ fn make_partition(start: i64, end: i64) -> Result<(), TelemetryError> {
         }
         for commands in commands {
             client.update(commands.as_str(), None, &[])?;
+        }
+        // Default privileges, as Supabase sets them, may have granted the new table to others.
+        let privileges = in_target_schema(PRIVILEGES)?;
+        let mut commands = Vec::new();
+        for row in client.select(privileges.as_str(), None, &[from.into()])? {
+            commands.extend(row.get::<String>(1)?);
+        }
+        for command in commands {
+            client.update(command.as_str(), None, &[])?;
         }
         Ok(())
     })

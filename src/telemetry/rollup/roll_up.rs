@@ -7,23 +7,32 @@ use super::coverage::Coverage;
 use super::events;
 use super::events::{Columns, RollupState, Times, target_table};
 use super::partitions;
-use super::tally::{Cell, Tally};
+use super::tally::{Cell, MAX_NAMES_PER_HOUR, OTHER, Tally};
 use crate::access::as_owner;
 use crate::pg::catalog::partition;
 use crate::pg::fmgr::spi::in_target_schema;
+use crate::pg::memory;
 use crate::pg::storage::block_scan;
 use crate::pg::storage::block_scan::{Blocks, Bounds};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
 use crate::pg::xact::snapshot;
 use crate::pg::xact::wal::WalMark;
 use crate::telemetry::error::TelemetryError;
+use crate::time::minute::{HOUR, MINUTE};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An upper bound of the rows per block, to convert p_max_rows into blocks.
 const ROWS_PER_BLOCK: i64 = 64;
+/// Blocks that are read before the counts are written, if they are many: memory stays bounded
+/// however long the tail is.
+const BLOCKS_AT_ONCE: u32 = 1_024;
+/// Functions and minutes that are counted before they are written.
+const CELLS_AT_ONCE: usize = 50_000;
+/// Functions and minutes that one statement writes.
+const CELLS_PER_STATEMENT: usize = 5_000;
 /// Bounds that only unsummarized block ranges satisfy: no transaction id is negative.
 const UNKNOWN: Bounds = Bounds { number: (-2, -1), since: i64::MIN };
 
@@ -129,7 +138,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
         for partition in &partitions {
             open.extend(events::open(partition.table)?);
         }
-        let counted = snapshot::with_latest_snapshot(|| count(client, &open, max_rows))?;
+        let counted = snapshot::with_latest_snapshot(|| count(&open, max_rows))?;
         let Some((covered, counted, has_strays)) = counted else { return Ok(Counted::default()) };
         let (system_identifier, database) = snapshot::identity();
         let [older, newer] = WalMark::advance(state.marks, mark, covered.oldest_outside());
@@ -171,7 +180,6 @@ pub fn lock_state(client: &mut SpiClient<'_>) -> Result<bool, TelemetryError> {
 /// Counts the finished part of the tail. Returns the new coverage, the counts, and whether stray
 /// rows exist; `None` if the call only summarized block ranges for the next one.
 fn count(
-    client: &mut SpiClient<'_>,
     open: &[(Blocks, Columns)],
     max_rows: i64,
 ) -> Result<Option<(Coverage, Counted, bool)>, TelemetryError> {
@@ -200,8 +208,12 @@ fn count(
     let mut tally = Tally::default();
     let mut events = 0;
     let mut has_strays = state.has_strays;
-    for (blocks, columns) in open {
-        blocks.read(&blocks.runs(&bounds), state.uncounted, |row| {
+    let pieces = |blocks: &Blocks| block_scan::pieces(&blocks.runs(&bounds), BLOCKS_AT_ONCE);
+    for (blocks, columns, piece) in open
+        .iter()
+        .flat_map(|(blocks, columns)| pieces(blocks).into_iter().map(move |p| (blocks, columns, p)))
+    {
+        blocks.read(&piece, state.uncounted, |row| {
             if let Some((transaction, created_at)) = columns.transaction_and_time(row)
                 && created_at >= state.floor
                 && !state.covered.holds(transaction)
@@ -216,11 +228,14 @@ fn count(
                 }
             }
         });
+        if tally.cells() >= CELLS_AT_ONCE {
+            write(std::mem::take(&mut tally))?;
+        }
     }
     if last.is_none() {
         summarize(open, most);
     }
-    write(client, tally)?;
+    write(tally)?;
     Ok(Some((next, Counted { events, is_complete: last.is_none() }, has_strays)))
 }
 
@@ -258,16 +273,60 @@ fn summarize(open: &[(Blocks, Columns)], most: u64) -> u64 {
 }
 
 /// Adds the new counts to the stored ones. The lock on the state excludes other writers.
-fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError> {
-    let mut cells: BTreeMap<(i64, String), Cell> = tally
+fn write(tally: Tally) -> Result<(), TelemetryError> {
+    let mut cells: Cells = tally
         .into_cells()
         .map(|(function, minute, cell)| {
             ((minute, String::from_utf8_lossy(&function).into_owned()), cell)
         })
         .collect();
-    if cells.is_empty() {
-        return Ok(());
+    limit_names(&mut cells)?;
+    while !cells.is_empty() {
+        let rest = match cells.keys().nth(CELLS_PER_STATEMENT).cloned() {
+            Some(next) => cells.split_off(&next),
+            None => Cells::new(),
+        };
+        memory::in_temporary_context(|| Spi::connect_mut(|client| write_cells(client, cells)))?;
+        cells = rest;
     }
+    Ok(())
+}
+
+type Cells = BTreeMap<(i64, String), Cell>;
+
+/// Counts as [`OTHER`] the functions that are beyond the limit of names of their hour, together
+/// with the stored ones.
+fn limit_names(cells: &mut Cells) -> Result<(), TelemetryError> {
+    let mut names: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    for (minute, function) in cells.keys() {
+        names.entry(minute.div_euclid(HOUR)).or_default().insert(function.clone());
+    }
+    for (hour, mut new) in names {
+        let start = TimestampWithTimeZone::try_from(hour * HOUR).ok();
+        let stored: BTreeSet<String> = Spi::connect(|client| {
+            let room = MAX_NAMES_PER_HOUR.saturating_sub(new.len()) as i64;
+            let arguments = [start.into(), room.into(), (MAX_NAMES_PER_HOUR as i64).into()];
+            client
+                .select(include_str!("../../../sql/telemetry/names_of_hour.sql"), None, &arguments)?
+                .filter_map(|row| row.get::<String>(1).transpose())
+                .collect::<Result<_, _>>()
+                .map_err(TelemetryError::from)
+        })?;
+        new.retain(|name| !stored.contains(name) && name.as_bytes() != OTHER);
+        let room = MAX_NAMES_PER_HOUR.saturating_sub(stored.len());
+        for name in new.iter().skip(room) {
+            let own = (hour * HOUR..(hour + 1) * HOUR).step_by(MINUTE as usize);
+            for minute in own {
+                let Some(cell) = cells.remove(&(minute, name.clone())) else { continue };
+                let other = (minute, String::from_utf8_lossy(OTHER).into_owned());
+                cells.entry(other).or_default().merge(&cell)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_cells(client: &mut SpiClient<'_>, mut cells: Cells) -> Result<(), TelemetryError> {
     let time = |time: i64| TimestampWithTimeZone::try_from(time).ok();
     let minutes: Vec<_> = cells.keys().map(|(minute, _)| time(*minute)).collect();
     let functions: Vec<_> = cells.keys().map(|(_, function)| function.clone()).collect();
@@ -285,6 +344,7 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
         cell.calls += count(3)?;
         cell.errors += count(4)?;
         cell.timeouts += count(5)?;
+        cell.without_status += count(8)?;
         cell.last_call = cell
             .last_call
             .max(row.get::<TimestampWithTimeZone>(6)?.map_or(i64::MIN, |t| t.into_inner()));
@@ -300,6 +360,7 @@ fn write(client: &mut SpiClient<'_>, tally: Tally) -> Result<(), TelemetryError>
         counts(|cell| cell.timeouts).into(),
         cells.values().map(|cell| time(cell.last_call)).collect::<Vec<_>>().into(),
         cells.values().map(|cell| cell.latency.encode()).collect::<Vec<_>>().into(),
+        counts(|cell| cell.without_status).into(),
     ];
     client.update(include_str!("../../../sql/telemetry/write_rollups.sql"), None, &arguments)?;
     Ok(())

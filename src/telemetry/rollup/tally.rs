@@ -1,7 +1,8 @@
 //! Counts of calls per function and minute. Pure.
 
 use crate::telemetry::sketch::ddsketch::Sketch;
-use crate::time::minute::minute_of;
+use crate::telemetry::sketch::encoding::InvalidSketch;
+use crate::time::minute::{HOUR, minute_of};
 use std::collections::{BTreeMap, HashMap};
 
 /// A longer call counts as a time-out: 5 s.
@@ -18,6 +19,8 @@ pub struct Call<'a> {
     pub nanoseconds: Option<u64>,
     /// Whether its status code starts with 5.
     pub is_5xx: bool,
+    /// Whether it has a usable status code.
+    pub has_status: bool,
 }
 
 /// The calls of one function in one minute.
@@ -27,6 +30,8 @@ pub struct Cell {
     pub calls: u64,
     /// Calls with a 5xx status.
     pub errors: u64,
+    /// Calls without a usable status code.
+    pub without_status: u64,
     /// Calls longer than [`TIMEOUT_NANOSECONDS`].
     pub timeouts: u64,
     /// Time of the latest call, in microseconds since 2000.
@@ -37,15 +42,33 @@ pub struct Cell {
 
 impl Default for Cell {
     fn default() -> Self {
-        Self { calls: 0, errors: 0, timeouts: 0, last_call: i64::MIN, latency: Sketch::default() }
+        Self {
+            calls: 0,
+            errors: 0,
+            without_status: 0,
+            timeouts: 0,
+            last_call: i64::MIN,
+            latency: Sketch::default(),
+        }
     }
 }
 
 impl Cell {
+    /// Adds the calls of another function.
+    pub fn merge(&mut self, other: &Self) -> Result<(), InvalidSketch> {
+        self.calls += other.calls;
+        self.errors += other.errors;
+        self.without_status += other.without_status;
+        self.timeouts += other.timeouts;
+        self.last_call = self.last_call.max(other.last_call);
+        self.latency.merge(&other.latency)
+    }
+
     /// Adds a call.
     pub fn add(&mut self, call: &Call<'_>) {
         self.calls += 1;
         self.errors += u64::from(call.is_5xx);
+        self.without_status += u64::from(!call.has_status);
         self.last_call = self.last_call.max(call.created_at);
         if let Some(nanoseconds) = call.nanoseconds {
             self.timeouts += u64::from(nanoseconds > TIMEOUT_NANOSECONDS);
@@ -57,39 +80,76 @@ impl Cell {
 /// Functions by name, each with a value.
 pub type Functions<T> = Vec<(Box<[u8]>, T)>;
 
-/// A map from function names to values.
+/// As many function names are told apart in an hour. A service that puts ids into names must not
+/// fill the memory of those who count.
+pub const MAX_NAMES_PER_HOUR: usize = 10_000;
+/// The name that counts the calls of all others.
+pub const OTHER: &[u8] = b"(other)";
+
+/// A value of a function, and the hours in which the function was called.
+#[derive(Debug, Default)]
+struct Entry<T> {
+    name: Box<[u8]>,
+    hours: Vec<i64>,
+    value: T,
+}
+
+/// A map from function names to values, with at most [`MAX_NAMES_PER_HOUR`] names in each hour and
+/// [`OTHER`].
 #[derive(Debug)]
 pub struct ByFunction<T> {
     places: HashMap<Box<[u8]>, usize>,
-    functions: Functions<T>,
+    functions: Vec<Entry<T>>,
+    names_per_hour: BTreeMap<i64, usize>,
     last: usize,
 }
 
 impl<T> Default for ByFunction<T> {
     fn default() -> Self {
-        Self { places: HashMap::new(), functions: Vec::new(), last: 0 }
+        Self {
+            places: HashMap::new(),
+            functions: Vec::new(),
+            names_per_hour: BTreeMap::new(),
+            last: 0,
+        }
     }
 }
 
 impl<T: Default> ByFunction<T> {
-    /// The value of a function, created if missing.
-    pub fn of(&mut self, function: &[u8]) -> &mut T {
+    /// The value of a function for a call in this minute, created if missing. Beyond the limit of
+    /// names it is that of [`OTHER`].
+    pub fn of(&mut self, function: &[u8], minute: i64) -> &mut T {
         // Rollups are ordered by minute and function, so the next function is the likely one.
         let next = if self.last + 1 < self.functions.len() { self.last + 1 } else { 0 };
-        let is_next = self.functions.get(next).is_some_and(|(name, _)| **name == *function);
-        let place = if is_next { Some(next) } else { self.places.get(function).copied() };
-        let place = place.unwrap_or_else(|| {
-            self.places.insert(function.into(), self.functions.len());
-            self.functions.push((function.into(), T::default()));
-            self.functions.len() - 1
-        });
+        let is_next = self.functions.get(next).is_some_and(|entry| *entry.name == *function);
+        let found = if is_next { Some(next) } else { self.places.get(function).copied() };
+        let hour = minute.div_euclid(HOUR);
+        let is_known = |place: usize| self.functions[place].hours.iter().rev().any(|h| *h == hour);
+        let place = match found {
+            Some(place) if is_known(place) => place,
+            _ => {
+                let names = self.names_per_hour.entry(hour).or_default();
+                if *names >= MAX_NAMES_PER_HOUR && function != OTHER {
+                    return self.of(OTHER, minute);
+                }
+                *names += usize::from(function != OTHER);
+                let place = found.unwrap_or_else(|| {
+                    self.places.insert(function.into(), self.functions.len());
+                    self.functions.push(Entry { name: function.into(), ..Entry::default() });
+                    self.functions.len() - 1
+                });
+                self.functions[place].hours.push(hour);
+                place
+            }
+        };
         self.last = place;
-        &mut self.functions[place].1
+        &mut self.functions[place].value
     }
 
     /// All functions, sorted by name.
     pub fn into_sorted(self) -> Functions<T> {
-        let mut all = self.functions;
+        let mut all: Functions<T> =
+            self.functions.into_iter().map(|entry| (entry.name, entry.value)).collect();
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         all
     }
@@ -98,13 +158,39 @@ impl<T: Default> ByFunction<T> {
 /// Calls per function and minute.
 #[derive(Debug, Default)]
 pub struct Tally {
-    functions: ByFunction<BTreeMap<i64, Cell>>,
+    functions: ByFunction<Minutes>,
+    cells: usize,
 }
+
+/// The minutes of a function, ascending. Most calls are in its last minute, and most functions of a
+/// tally have few minutes: a tree would take ten times the memory.
+type Minutes = Vec<(i64, Cell)>;
 
 impl Tally {
     /// Adds a call to its minute.
     pub fn add(&mut self, call: &Call<'_>) {
-        self.functions.of(call.function).entry(minute_of(call.created_at)).or_default().add(call);
+        let minute = minute_of(call.created_at);
+        let minutes = self.functions.of(call.function, minute);
+        let place = match minutes.last() {
+            Some((last, _)) if *last == minute => Ok(minutes.len() - 1),
+            Some((last, _)) if *last < minute => Err(minutes.len()),
+            _ => minutes.binary_search_by_key(&minute, |(minute, _)| *minute),
+        };
+        let place = place.unwrap_or_else(|place| {
+            if minutes.is_empty() {
+                minutes.reserve_exact(1);
+            }
+            minutes.insert(place, (minute, Cell::default()));
+            self.cells += 1;
+            place
+        });
+        minutes[place].1.add(call);
+    }
+
+    /// Number of functions and minutes with calls.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.cells
     }
 
     /// Function, minute and counts.
@@ -121,6 +207,36 @@ mod tests {
     use crate::time::minute::MINUTE;
 
     #[test]
+    fn names_beyond_the_limit_of_an_hour_count_as_other() {
+        let mut tally = Tally::default();
+        let mut add = |name: &str, created_at| {
+            let function = name.as_bytes();
+            tally.add(&Call {
+                function,
+                created_at,
+                nanoseconds: None,
+                is_5xx: false,
+                has_status: true,
+            });
+        };
+        for n in 0..MAX_NAMES_PER_HOUR + 500 {
+            add(&n.to_string(), 0);
+        }
+        add("0", HOUR - 1);
+        add("late", HOUR - 1);
+        add("late", HOUR);
+        let cells: Vec<_> = tally.into_cells().collect();
+        let of = |name: &[u8]| -> Vec<(i64, u64)> {
+            let own = cells.iter().filter(|(function, _, _)| **function == *name);
+            own.map(|(_, minute, cell)| (*minute, cell.calls)).collect()
+        };
+        assert_eq!(of(OTHER), [(0, 500), (HOUR - MINUTE, 1)]);
+        assert_eq!(of(b"0"), [(0, 1), (HOUR - MINUTE, 1)], "a known name stays known");
+        assert_eq!(of(b"late"), [(HOUR, 1)], "the next hour has names of its own");
+        assert_eq!(cells.len(), MAX_NAMES_PER_HOUR + 4);
+    }
+
+    #[test]
     fn by_function_and_minute() {
         let mut tally = Tally::default();
         let call = |function: &'static str, created_at, milliseconds: Option<u64>, is_5xx| Call {
@@ -128,6 +244,7 @@ mod tests {
             created_at,
             nanoseconds: milliseconds.map(|ms| ms * 1_000_000),
             is_5xx,
+            has_status: is_5xx,
         };
         tally.add(&call("b", MINUTE, Some(5_000), false));
         tally.add(&call("b", 2 * MINUTE - 1, Some(5_001), true));

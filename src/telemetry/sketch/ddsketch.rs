@@ -97,6 +97,8 @@ impl Sketch {
     fn block_mut(&mut self, block: usize) -> &mut Block {
         if self.blocks.is_empty() {
             self.first_block = block;
+            // Most sketches have one block; a Vec would reserve four.
+            self.blocks.reserve_exact(1);
         }
         if block < self.first_block {
             let missing = self.first_block - block;
