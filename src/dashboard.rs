@@ -7,14 +7,17 @@ use crate::rls::store;
 use crate::telemetry::rollup::events::Times;
 use crate::telemetry::rollup::webhooks::Alert;
 use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, Webhooks, minutes};
-use crate::telemetry::views::sparkline;
 use crate::telemetry::views::thresholds::{
-    Minute, by_minute, error_status, hundredths, mean_of_means, share,
+    ErrorStatus, Minute, by_minute, hundredths, mean_of_means, share,
 };
+use crate::telemetry::views::{sparkline, wrap::wrapped};
 use crate::time::minute::Window;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
+
+/// Columns of a line of the note: the dashboard fits a terminal of 120 columns.
+const NOTE_COLUMNS: usize = 32;
 
 type Functions = crate::telemetry::rollup::tally::Functions<BTreeMap<i64, Minute>>;
 
@@ -23,7 +26,7 @@ struct Signal {
     status: &'static str,
     value: String,
     threshold: String,
-    /// A sparkline of the last 60 minutes, or empty.
+    /// A sparkline of the last 60 minutes, two in a character, or empty.
     history: String,
     note: String,
 }
@@ -59,9 +62,26 @@ fn dashboard_now() -> Result<
         security()?,
         connections(shown)?,
     ];
-    Ok(TableIterator::new(
-        signals.map(|row| (row.name, row.status, row.value, row.threshold, row.history, row.note)),
-    ))
+    Ok(TableIterator::new(signals.map(|row| {
+        let note = wrapped(&row.note, NOTE_COLUMNS);
+        (row.name, row.status, row.value, row.threshold, row.history, note)
+    })))
+}
+
+/// Milliseconds in at most seven columns.
+fn duration(milliseconds: f64) -> String {
+    match milliseconds {
+        short if short < 9_999.5 => format!("{short:.0} ms"),
+        long => format!("{:.0} s", long / 1_000.0),
+    }
+}
+
+/// Hundredths of a percent in at most seven columns.
+fn percent(hundredths_of_percent: u64) -> String {
+    match hundredths_of_percent {
+        10_000 => "100 %".to_owned(),
+        other => format!("{} %", hundredths(other)),
+    }
 }
 
 fn total(minutes: &BTreeMap<i64, Minute>, window: Window) -> Minute {
@@ -82,16 +102,16 @@ fn performance(functions: &Functions, hour: Window, shown: Window) -> Signal {
         .max_by(|a, b| a.1.total_cmp(&b.1));
     let note = match slowest {
         Some((name, milliseconds)) => {
-            format!("slowest: {}, {milliseconds:.0} ms", String::from_utf8_lossy(name))
+            format!("slowest: {}, {}", String::from_utf8_lossy(name), duration(milliseconds))
         }
         None => "no calls in the last hour".to_owned(),
     };
     Signal {
         name: "Performance",
         status: if value.unwrap_or(0.0) < THRESHOLD { "✅ OK" } else { "❌ SLOW" },
-        value: value.map_or_else(String::new, |value| format!("{value:.0} ms")),
+        value: value.map_or_else(String::new, duration),
         threshold: "2000 ms".to_owned(),
-        history: sparkline::draw(
+        history: sparkline::draw_pairs(
             &by_minute(functions, shown, |minute| mean_of_means(minute)),
             THRESHOLD,
         ),
@@ -101,7 +121,9 @@ fn performance(functions: &Functions, hour: Window, shown: Window) -> Signal {
 
 /// Defined by the runbook: the highest error rate of a function in a minute must be below 5 %.
 fn error_rate(functions: &Functions, ten_minutes: Window, shown: Window) -> Signal {
-    let percent = |minute: Minute| share(minute.errors, minute.calls) as f64 / 100.0;
+    let rate = |minute: Minute| share(minute.errors, minute.calls) as f64 / 100.0;
+    let status =
+        |minute: Minute| ErrorStatus::of(minute.calls, minute.errors, minute.without_status);
     let worst = functions
         .iter()
         .flat_map(|(name, minutes)| {
@@ -113,9 +135,14 @@ fn error_rate(functions: &Functions, ten_minutes: Window, shown: Window) -> Sign
     let alerts = |minutes: &BTreeMap<i64, Minute>| {
         minutes
             .range(ten_minutes.first..=ten_minutes.current)
-            .any(|(_, minute)| error_status(minute.calls, minute.errors) != "OK")
+            .any(|(_, minute)| status(*minute) == ErrorStatus::Alert)
     };
     let alerting = functions.iter().filter(|(_, minutes)| alerts(minutes)).count();
+    let uncoded = functions.iter().find(|(_, minutes)| {
+        let mut window = minutes.range(ten_minutes.first..=ten_minutes.current);
+        window.any(|(_, minute)| status(*minute) == ErrorStatus::Unknown)
+    });
+    let is_high = worst.is_some_and(|(_, worst)| rate(worst) >= 5.0);
     let note = match worst {
         Some((name, worst)) if worst.errors > 0 => format!(
             "worst: {}, {} of {} in a minute; functions with an alert: {alerting}",
@@ -123,22 +150,25 @@ fn error_rate(functions: &Functions, ten_minutes: Window, shown: Window) -> Sign
             worst.errors,
             worst.calls
         ),
+        Some(_) if let Some((name, _)) = uncoded => {
+            format!("calls without status_code: {}", String::from_utf8_lossy(name))
+        }
         Some(_) => "no error in the last ten minutes".to_owned(),
         None => "no calls in the last ten minutes".to_owned(),
     };
-    let highest = |minutes: &mut dyn Iterator<Item = Minute>| minutes.map(percent).reduce(f64::max);
+    let highest = |minutes: &mut dyn Iterator<Item = Minute>| minutes.map(rate).reduce(f64::max);
     Signal {
         name: "Error Rate",
-        status: if worst.is_none_or(|(_, worst)| percent(worst) < 5.0) {
-            "✅ OK"
-        } else {
-            "🚨 HIGH"
+        status: match (is_high, uncoded) {
+            (true, _) => "🚨 HIGH",
+            (false, Some(_)) => "⚪ NO CODES",
+            (false, None) => "✅ OK",
         },
-        value: worst.map_or_else(String::new, |(_, worst)| {
-            format!("{} %", hundredths(share(worst.errors, worst.calls)))
-        }),
+        value: worst
+            .filter(|_| is_high || uncoded.is_none())
+            .map_or_else(String::new, |(_, worst)| percent(share(worst.errors, worst.calls))),
         threshold: "5 %".to_owned(),
-        history: sparkline::draw(&by_minute(functions, shown, highest), 5.0),
+        history: sparkline::draw_pairs(&by_minute(functions, shown, highest), 5.0),
         note,
     }
 }
@@ -169,9 +199,9 @@ fn webhooks(webhooks: &Webhooks, ten_minutes: Window, shown: Window) -> Signal {
     Signal {
         name: "Webhooks",
         status,
-        value: worst.map_or_else(String::new, |worst| format!("{} %", hundredths(worst))),
+        value: worst.map_or_else(String::new, percent),
         threshold: "5 %".to_owned(),
-        history: sparkline::draw(&line, 5.0),
+        history: sparkline::draw_pairs(&line, 5.0),
         note,
     }
 }
@@ -242,8 +272,8 @@ fn connections(shown: Window) -> Result<Signal, ErrorReport> {
         name: "Connections",
         status,
         value: connections.to_string(),
-        threshold: format!("{} of {limit}", limit * 80 / 100),
-        history: sparkline::draw(&line, limit as f64),
+        threshold: format!("{}/{limit}", limit * 80 / 100),
+        history: sparkline::draw_pairs(&line, limit as f64),
         note: if samples.len() > 1 {
             String::new()
         } else {

@@ -44,12 +44,18 @@ extension_sql_file!(
         telemetry::sketch::aggregates::sketch_quantile,
         dashboard::dashboard_now,
         telemetry::ingest::record::log_system_event,
+        telemetry::ingest::record::log_system_event_float,
+        telemetry::ingest::record::log_system_event_json_float,
+        telemetry::ingest::record::log_system_event_text,
+        telemetry::ingest::record::log_system_event_text_float,
         telemetry::ingest::record::record_edge_call,
+        telemetry::ingest::record::record_edge_call_float,
         telemetry::ingest::record::record_stripe_webhook,
         telemetry::rollup::retention::apply_event_retention,
         telemetry::rollup::roll_up::rebuild_rollups,
         telemetry::rollup::roll_up::roll_up_events,
-        telemetry::views::monitoring::webhooks_now
+        telemetry::views::monitoring::webhooks_now,
+        telemetry::views::silent_functions::silent_functions_now
     ]
 );
 extension_sql_file!(

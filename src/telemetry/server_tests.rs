@@ -264,7 +264,8 @@ mod tests {
     fn set_role(and: &str) {
         make_today();
         Spi::run(
-            "CREATE ROLE event_writer; GRANT EXECUTE ON FUNCTION log_system_event TO event_writer",
+            "CREATE ROLE event_writer; \
+             GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO event_writer",
         )
         .expect("a role");
         Spi::run(and).expect("prepared");

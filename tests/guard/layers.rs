@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 18] = [
+const PURE: [&str; 25] = [
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",
@@ -35,11 +35,18 @@ const PURE: [&str; 18] = [
     "rls/report/cause.rs",
     "rls/rules/lints.rs",
     "suggest.rs",
+    "telemetry/ingest/correction.rs",
+    "telemetry/ingest/json_text.rs",
     "telemetry/ingest/ondisk_jsonb.rs",
     "telemetry/ingest/ondisk_numeric.rs",
+    "telemetry/rollup/attempt.rs",
     "telemetry/rollup/coverage.rs",
+    "telemetry/rollup/silence.rs",
+    "telemetry/rollup/webhooks.rs",
     "telemetry/sketch/ddsketch.rs",
+    "telemetry/views/sparkline.rs",
     "telemetry/views/thresholds.rs",
+    "telemetry/views/wrap.rs",
     "time",
 ];
 

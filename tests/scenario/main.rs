@@ -35,7 +35,9 @@ mod rls_starters;
 mod rls_survive;
 mod rls_teams;
 mod rls_truth;
+mod silence;
 mod telemetry;
+mod telemetry_limits;
 mod timeouts;
 
 /// Tables with policies, names and shapes that an audit may fail on.

@@ -111,7 +111,7 @@ fn each_state_of_an_application_has_its_status() {
         assert_eq!(rows(&mut a, minutes), ["11|11|t|t|t"], "{name}");
         let lines = "SELECT DISTINCT length(last_60_minutes) FROM crewsnow_ops.dashboard \
             WHERE signal <> 'Security'";
-        assert_eq!(rows(&mut a, lines), ["60"], "{name}");
+        assert_eq!(rows(&mut a, lines), ["30"], "{name}");
     }
 }
 
@@ -171,4 +171,113 @@ fn p95_is_within_one_percent() {
         ),
         "1"
     );
+}
+
+/// Failures that carry no status_code are no success, whatever the others say.
+#[test]
+fn calls_without_a_status_code_are_not_ok() {
+    let cluster = Cluster::start("status_codes", "");
+    let mut a = cluster.create_database("codes");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload)
+         SELECT 'x', f, 40, p::jsonb
+         FROM generate_series(1, 100) AS n, LATERAL (VALUES
+             ('status', '{\"status\": 503}'), ('camel', '{\"statusCode\": 503}'),
+             ('word', '{\"status_code\": \"error\"}'), ('empty', '{}'), ('null', NULL),
+             ('half', CASE WHEN n > 90 THEN '{\"status\": 503}' ELSE '{\"status_code\": 200}' END),
+             ('few', CASE WHEN n > 95 THEN '{}' ELSE '{\"status_code\": 200}' END),
+             ('good', '{\"status_code\": 200}'), ('text', '{\"status_code\": \"204\"}'),
+             ('bad', CASE WHEN n > 90 THEN '{\"status_code\": 503}' ELSE '{}' END)) AS v (f, p)",
+    );
+    run(&mut a, "SELECT crewsnow_ops.record_edge_call('aborted', 40, 0)");
+    let found = "SELECT function_name, error_status, data_state LIKE 'NO_STATUS%', error_rate_pct,
+            requests_without_status
+        FROM error_rate_monitoring WHERE total_requests > 0 ORDER BY 1";
+    for state in ["uncounted", "counted"] {
+        assert_eq!(
+            rows(&mut a, found),
+            [
+                "aborted|NO_STATUS_CODES|t|NULL|1",
+                "bad|ALERT: Error rate > 5%|f|10.00|90",
+                "camel|NO_STATUS_CODES|t|NULL|100",
+                "empty|NO_STATUS_CODES|t|NULL|100",
+                "few|OK|f|0.00|5",
+                "good|OK|f|0.00|0",
+                "half|NO_STATUS_CODES|t|0.00|10",
+                "null|NO_STATUS_CODES|t|NULL|100",
+                "status|NO_STATUS_CODES|t|NULL|100",
+                "text|OK|f|0.00|0",
+                "word|NO_STATUS_CODES|t|NULL|100",
+            ],
+            "{state}"
+        );
+        run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    }
+    let signal = "SELECT status FROM crewsnow_ops.dashboard WHERE signal = 'Error Rate'";
+    assert_eq!(value(&mut a, signal), "🚨 HIGH");
+    run(&mut a, "TRUNCATE event_log");
+    run(&mut a, "SELECT log_system_event('x', NULL, '{\"status\": 503}', 40, 'checkout')");
+    assert_eq!(value(&mut a, signal), "⚪ NO CODES");
+}
+
+/// The hour hides a change of the last minutes; columns beside it do not.
+#[test]
+fn the_last_five_minutes_stand_beside_the_hour() {
+    let cluster = Cluster::start("recent", "");
+    let mut a = cluster.create_database("recent");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at)
+         SELECT 'x', 'pay', CASE WHEN n <= 4 THEN 6000 ELSE 40 END,
+             jsonb_build_object('status_code', CASE WHEN n <= 4 THEN 503 ELSE 200 END),
+             now() - n * interval '1 minute'
+         FROM generate_series(0, 59) AS n, generate_series(1, 10);
+         INSERT INTO processed_events (event_id, event_type, status, processed_at)
+         SELECT 'evt_' || n, 'x', CASE WHEN n <= 4 THEN 'failed' ELSE 'processed' END,
+             now() - n * interval '1 minute' FROM generate_series(1, 59) AS n",
+    );
+    let edge = "SELECT latency_status, total_calls, calls_5m, error_5xx_count_5m,
+            timeout_count_5m, latency_status_5m, round(p95_latency_5m), round(avg_execution_time_5m)
+        FROM edge_functions_monitoring";
+    let errors = "SELECT DISTINCT requests_5m, error_5xx_count_5m, error_rate_5m_pct
+        FROM error_rate_monitoring";
+    let webhooks = "SELECT DISTINCT events_5m, failed_events_5m FROM stripe_webhook_monitoring";
+    for state in ["uncounted", "counted"] {
+        assert_eq!(
+            rows(&mut a, edge),
+            ["CRITICAL: p95 > 5s|600|60|50|50|CRITICAL: p95 > 5s|6000|5007"],
+            "{state}"
+        );
+        assert_eq!(rows(&mut a, errors), ["60|50|83.33"], "{state}");
+        assert_eq!(rows(&mut a, webhooks), ["5|4"], "{state}");
+        run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    }
+}
+
+/// The dashboard fits a terminal of 120 columns, whatever its functions are called.
+#[test]
+fn the_dashboard_fits_120_columns() {
+    let cluster = Cluster::start("width", "");
+    let mut a = cluster.create_database("width");
+    run(
+        &mut a,
+        "SELECT crewsnow_ops.record_edge_call(f, 86400000, 503)
+         FROM unnest(ARRAY[repeat('create-checkout-session-', 8), repeat('支払い', 20),
+             E'two\\nlines\\x1b[2J']) AS f, generate_series(1, 20);
+         SELECT crewsnow_ops.record_stripe_webhook('evt_' || n, 'x', false)
+         FROM generate_series(1, 20) AS n",
+    );
+    let output = cluster
+        .psql("width")
+        .args(["-X", "-c", "SELECT * FROM crewsnow_ops.dashboard"])
+        .output()
+        .expect("psql runs");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_wide = |c: char| matches!(c as u32, 0x2705 | 0x1100..=0x115f | 0x2e80..=0xffff | 0x1f300..=0x1faff);
+    let width = |line: &str| line.chars().map(|c| 1 + usize::from(is_wide(c))).sum::<usize>();
+    assert!(shown.contains("Performance") && shown.contains("HIGH"), "{shown}");
+    for line in shown.lines() {
+        assert!(width(line.trim_end()) <= 120, "{} columns: {line}", width(line));
+    }
 }

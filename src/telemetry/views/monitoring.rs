@@ -2,7 +2,7 @@
 
 use super::thresholds;
 use super::thresholds::{
-    Minute, Minutes, error_status, hundredths, latency_status, microseconds, share,
+    ErrorStatus, Minute, Minutes, NO_STATUS_CODES, hundredths, latency_status, microseconds, share,
 };
 use crate::access::as_owner;
 use crate::pg::access::datum::decimal;
@@ -13,12 +13,14 @@ use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::snapshot;
 use crate::telemetry::error::TelemetryError;
 use crate::telemetry::rollup::events;
-use crate::telemetry::rollup::events::{RollupState, Times, own_table};
+use crate::telemetry::rollup::events::{RollupRow, RollupState, Times, own_table};
+use crate::telemetry::rollup::silence;
 use crate::telemetry::rollup::tally::{ByFunction, Cell, Functions};
 use crate::telemetry::rollup::webhooks;
 use crate::telemetry::rollup::webhooks::{Alert, Count, Waiting};
 use crate::telemetry::sketch::ddsketch::Head;
-use crate::time::minute::{DAY, Window, minute_of};
+use crate::telemetry::sketch::encoding::InvalidSketch;
+use crate::time::minute::{Window, minute_of};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -32,6 +34,8 @@ const NO_FUNCTION: &str = "(none)";
 pub const HOUR: i64 = 60;
 /// Complete minutes in the ten-minute window of the views.
 pub const TEN_MINUTES: i64 = 10;
+/// Complete minutes in the window of the columns that end in `_5m`.
+pub const FIVE_MINUTES: i64 = 5;
 /// With more functions than this, error_rate_monitoring leaves out minutes without calls.
 const MAX_FUNCTIONS_WITH_EMPTY_MINUTES: usize = 1_000;
 
@@ -47,24 +51,46 @@ fn name(function: &[u8]) -> String {
     String::from_utf8_lossy(function).into_owned()
 }
 
-/// The functions with calls in a window.
-fn functions(window: Window) -> Result<Functions<Cell>, TelemetryError> {
+/// The calls of a function in a window, and those in its last minutes.
+#[derive(Default)]
+struct Calls {
+    all: Cell,
+    recent: Cell,
+}
+
+impl Cell {
+    fn add_rollup(&mut self, rolled: &RollupRow<'_>) -> Result<(), InvalidSketch> {
+        self.calls += rolled.calls;
+        self.errors += rolled.errors;
+        self.without_status += rolled.without_status;
+        self.timeouts += rolled.timeouts;
+        self.last_call = self.last_call.max(rolled.last_call);
+        self.latency.merge_bytes(rolled.latency)
+    }
+}
+
+/// The functions with calls in a window; `recent` is a part of it.
+fn functions(window: Window, recent: Window) -> Result<Functions<Calls>, TelemetryError> {
     let state = RollupState::read()?;
-    let mut functions: ByFunction<Cell> = ByFunction::default();
+    let mut functions: ByFunction<Calls> = ByFunction::default();
     events::read_rollups(&state, window.first, |rolled| {
         if !window.holds(rolled.minute) {
             return Ok(());
         }
-        let cell = functions.of(rolled.function);
-        cell.calls += rolled.calls;
-        cell.errors += rolled.errors;
-        cell.timeouts += rolled.timeouts;
-        cell.last_call = cell.last_call.max(rolled.last_call);
-        cell.latency.merge_bytes(rolled.latency)
+        let calls = functions.of(rolled.function, rolled.minute);
+        if recent.holds(rolled.minute) {
+            calls.recent.add_rollup(rolled)?;
+        }
+        calls.all.add_rollup(rolled)
     })?;
     events::read_tail(&state, window.first, Times::Wanted, |call| {
-        if window.holds(minute_of(call.created_at)) {
-            functions.of(call.function).add(call);
+        let minute = minute_of(call.created_at);
+        if window.holds(minute) {
+            let calls = functions.of(call.function, minute);
+            if recent.holds(minute) {
+                calls.recent.add(call);
+            }
+            calls.all.add(call);
         }
     })?;
     Ok(functions.into_sorted())
@@ -84,17 +110,28 @@ pub fn minutes(
                 Times::Wanted => Head::decode(rolled.latency).map(|head| (head.count, head.sum))?,
                 Times::Unwanted => (0, 0),
             };
-            let minute = Minute { calls: rolled.calls, errors: rolled.errors, timed, sum };
-            minutes.of(rolled.function).entry(rolled.minute).or_default().add(minute);
+            let minute = Minute {
+                calls: rolled.calls,
+                errors: rolled.errors,
+                without_status: rolled.without_status,
+                timed,
+                sum,
+            };
+            minutes
+                .of(rolled.function, rolled.minute)
+                .entry(rolled.minute)
+                .or_default()
+                .add(minute);
         }
-        Ok::<_, crate::telemetry::sketch::encoding::InvalidSketch>(())
+        Ok::<_, InvalidSketch>(())
     })?;
     events::read_tail(&state, window.first, times, |call| {
         let at = minute_of(call.created_at);
         if window.holds(at) {
-            minutes.of(call.function).entry(at).or_default().add(Minute {
+            minutes.of(call.function, at).entry(at).or_default().add(Minute {
                 calls: 1,
                 errors: u64::from(call.is_5xx),
+                without_status: u64::from(!call.has_status),
                 timed: u64::from(call.nanoseconds.is_some()),
                 sum: call.nanoseconds.unwrap_or(0).into(),
             });
@@ -105,18 +142,22 @@ pub fn minutes(
 
 /// The rows of edge_functions_monitoring.
 #[pg_extern(sql = false)]
-fn edge_functions_now() -> Result<MaterializedRows<11>, ErrorReport> {
-    let window = Window::ending(snapshot::transaction_start(), HOUR);
-    let mut functions: Vec<_> = functions(window)?
+fn edge_functions_now() -> Result<MaterializedRows<18>, ErrorReport> {
+    let now = snapshot::transaction_start();
+    let window = Window::ending(now, HOUR);
+    let mut functions: Vec<_> = functions(window, Window::ending(now, FIVE_MINUTES))?
         .into_iter()
-        .map(|(function, cell)| (name(&function), cell.latency.quantile(0.95), cell))
+        .map(|(function, calls)| (name(&function), calls.all.latency.quantile(0.95), calls))
         .collect();
     functions.sort_by(|a, b| b.1.unwrap_or(-1.0).total_cmp(&a.1.unwrap_or(-1.0)));
     if functions.is_empty() {
-        functions.push((NO_FUNCTION.to_owned(), None, Cell::default()));
+        functions.push((NO_FUNCTION.to_owned(), None, Calls::default()));
     }
     let milliseconds = |nanoseconds| decimal(microseconds(nanoseconds), 3);
-    let row = |(function, p95, cell): (String, Option<f64>, Cell)| {
+    let row = |(function, p95, calls): (String, Option<f64>, Calls)| {
+        let Calls { all: cell, recent } = calls;
+        let recent_p95 = recent.latency.quantile(0.95);
+        let recent_latency = recent.latency.head();
         let latency = cell.latency.head();
         let state = match (cell.calls, latency.count) {
             (0, _) => "NO_DATA",
@@ -135,6 +176,13 @@ fn edge_functions_now() -> Result<MaterializedRows<11>, ErrorReport> {
             Some(window.first.into()),
             Some(cell.errors.into()),
             (latency.count > 0).then(|| milliseconds(latency.max.into())),
+            Some(cell.without_status.into()),
+            Some(recent.calls.into()),
+            Some(milliseconds(thresholds::mean(recent_latency.sum, recent_latency.count))),
+            recent_p95.and_then(|nanoseconds| (nanoseconds / 1e6).into_datum()),
+            Some(recent.timeouts.into()),
+            Some(recent.errors.into()),
+            latency_status(recent_p95).into_datum(),
         ]
     };
     Ok(MaterializedRows(functions.into_iter().map(row).collect()))
@@ -151,33 +199,59 @@ fn minute_state(window: Window, minute: i64, has_data: bool) -> &'static str {
 
 /// The rows of error_rate_monitoring.
 #[pg_extern(sql = false)]
-fn error_rates_now() -> Result<MaterializedRows<7>, ErrorReport> {
-    let window = Window::ending(snapshot::transaction_start(), TEN_MINUTES);
+fn error_rates_now() -> Result<MaterializedRows<11>, ErrorReport> {
+    let now = snapshot::transaction_start();
+    let window = Window::ending(now, TEN_MINUTES);
+    let recent = Window::ending(now, FIVE_MINUTES);
     let functions = minutes(window, Times::Unwanted)?;
-    let row = |function: Option<Datum>, minute: i64, of: Minute| {
+    // Without any status code there is no rate.
+    let rate = |of: Minute| {
+        (of.calls == 0 || of.without_status < of.calls)
+            .then(|| decimal(share(of.errors, of.calls) as i64, 2))
+    };
+    let row = |function: Option<Datum>, minute: i64, of: Minute, last: Minute| {
+        let status = ErrorStatus::of(of.calls, of.errors, of.without_status);
+        let state = match status {
+            ErrorStatus::Unknown => NO_STATUS_CODES,
+            _ => minute_state(window, minute, of.calls > 0),
+        };
         [
             function,
             Some(minute.into()),
             Some(of.calls.into()),
             Some(of.errors.into()),
-            Some(decimal(share(of.errors, of.calls) as i64, 2)),
-            error_status(of.calls, of.errors).into_datum(),
-            minute_state(window, minute, of.calls > 0).into_datum(),
+            rate(of),
+            status.as_str().into_datum(),
+            state.into_datum(),
+            Some(of.without_status.into()),
+            Some(last.calls.into()),
+            Some(last.errors.into()),
+            rate(last),
         ]
     };
+    let last_minutes: Vec<Minute> = functions
+        .iter()
+        .map(|(_, minutes)| {
+            let mut sum = Minute::default();
+            minutes.range(recent.first..).for_each(|(_, minute)| sum.add(*minute));
+            sum
+        })
+        .collect();
     let names: Vec<_> = functions.iter().map(|(function, _)| name(function).into_datum()).collect();
     let mut rows = Vec::new();
     for minute in window.minutes().rev() {
-        for ((_, minutes), name) in functions.iter().zip(&names) {
+        for (((_, minutes), name), last) in functions.iter().zip(&names).zip(&last_minutes) {
             if functions.len() > MAX_FUNCTIONS_WITH_EMPTY_MINUTES && !minutes.contains_key(&minute)
             {
                 continue;
             }
-            rows.push(row(*name, minute, minutes.get(&minute).copied().unwrap_or_default()));
+            let of = minutes.get(&minute).copied().unwrap_or_default();
+            rows.push(row(*name, minute, of, *last));
         }
     }
     if rows.is_empty() {
-        rows.push(row(NO_FUNCTION.into_datum(), window.current, Minute::default()));
+        let none = Minute::default();
+        rows.push(row(NO_FUNCTION.into_datum(), window.current, none, none));
     }
     Ok(MaterializedRows(rows))
 }
@@ -224,6 +298,25 @@ fn waiting(now: i64) -> Result<Waiting, TelemetryError> {
     })
 }
 
+fn sum(counts: &BTreeMap<i64, Count>, window: Window) -> Count {
+    counts.range(window.first..=window.current).fold(Count::default(), |sum, (_, count)| Count {
+        events: sum.events + count.events,
+        failed: sum.failed + count.failed,
+    })
+}
+
+/// Number of webhooks whose status was set back in a window.
+fn reversals(window: Window) -> Result<i64, TelemetryError> {
+    let table = own_table(c"webhook_reversals")?;
+    let mut rows =
+        scan::open_since(table, c"changed_at", window.first).ok_or(ServerError::NotInstalled)?;
+    let mut number = 0;
+    while rows.next_in_place().is_some() {
+        number += 1;
+    }
+    Ok(number)
+}
+
 /// The state of webhook processing.
 pub struct Webhooks {
     /// Counts per minute: of the window, or of several days if the webhooks may have stopped.
@@ -248,28 +341,26 @@ impl Webhooks {
                 .find(|(minute, count)| **minute <= judged.current && count.events > 0)
                 .map(|(m, _)| *m)
         };
-        let mut silence = None;
-        let is_recent = |minute: i64| now - minute <= webhooks::LEAST_SILENCE;
+        let mut told = None;
+        let is_recent = |minute: i64| now - minute <= silence::LEAST_SILENCE;
         if !last(&counts).is_some_and(is_recent) {
-            let days = webhooks::DAYS_BACK * DAY + webhooks::TRAILING;
-            counts = webhook_counts(now - days)?;
-            let active: Vec<i64> = counts
-                .iter()
-                .filter(|(minute, count)| **minute <= judged.current && count.events > 0)
-                .map(|(minute, _)| *minute)
+            counts = webhook_counts(now - silence::HISTORY)?;
+            let active: Vec<(i64, u64)> = counts
+                .range(..=judged.current)
+                .filter_map(|(minute, count)| Some((*minute, u64::try_from(count.events).ok()?)))
+                .filter(|(_, events)| *events > 0)
                 .collect();
-            silence = webhooks::silence(&active, now);
+            told = silence::silence(&active, now).map(Alert::from);
         }
-        let sum = counts.iter().filter(|(minute, _)| judged.holds(**minute)).fold(
-            Count::default(),
-            |sum, (_, count)| Count {
-                events: sum.events + count.events,
-                failed: sum.failed + count.failed,
-            },
-        );
+        let sum = sum(&counts, judged);
         let waiting = waiting(now)?;
         let last_event = last(&counts);
-        Ok(Self { alert: webhooks::alert(sum, waiting, silence, now), counts, waiting, last_event })
+        Ok(Self { alert: webhooks::alert(sum, waiting, told, now), counts, waiting, last_event })
+    }
+
+    /// The webhooks of a window.
+    pub fn sum(&self, window: Window) -> Count {
+        sum(&self.counts, window)
     }
 
     /// The share of failed webhooks in a minute, in hundredths of a percent.
@@ -296,6 +387,9 @@ fn webhooks_now() -> Result<
             name!(waiting_events, i64),
             name!(oldest_waiting_since, Option<TimestampWithTimeZone>),
             name!(last_event, Option<TimestampWithTimeZone>),
+            name!(events_5m, i64),
+            name!(failed_events_5m, i64),
+            name!(reversed_events, i64),
         ),
     >,
     ErrorReport,
@@ -303,6 +397,8 @@ fn webhooks_now() -> Result<
     let now = snapshot::transaction_start();
     let window = Window::ending(now, TEN_MINUTES);
     let webhooks = Webhooks::read(window, now)?;
+    let recent = webhooks.sum(Window::ending(now, FIVE_MINUTES));
+    let reversed = reversals(window)?;
     let status = webhooks.alert.as_ref().map_or_else(|| "OK".to_owned(), ToString::to_string);
     let rows: Vec<_> = window
         .minutes()
@@ -319,6 +415,9 @@ fn webhooks_now() -> Result<
                 webhooks.waiting.late as i64,
                 webhooks.waiting.since.and_then(time),
                 webhooks.last_event.and_then(time),
+                recent.events,
+                recent.failed,
+                reversed,
             )
         })
         .collect();

@@ -17,9 +17,22 @@ pub fn draw(values: &[Option<f64>], threshold: f64) -> String {
     values.iter().map(|value| value.map_or(NO_DATA, block)).collect()
 }
 
+/// Draws two values in a character: the higher one.
+#[must_use]
+pub fn draw_pairs(values: &[Option<f64>], threshold: f64) -> String {
+    let higher = |pair: &[Option<f64>]| pair.iter().flatten().copied().reduce(f64::max);
+    draw(&values.chunks(2).map(higher).collect::<Vec<_>>(), threshold)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pair_shows_its_higher_value() {
+        let values = [None, None, Some(0.0), Some(5.0), None, Some(2.5), Some(0.0)];
+        assert_eq!(draw_pairs(&values, 5.0), "·█▄▁");
+    }
 
     #[test]
     fn lines() {

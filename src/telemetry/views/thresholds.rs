@@ -19,15 +19,46 @@ pub fn latency_status(p95: Option<f64>) -> &'static str {
     }
 }
 
-/// The status of a minute: an alert if more than 5 % of more than 5 calls failed.
-#[must_use]
-pub fn error_status(calls: u64, errors: u64) -> &'static str {
-    if calls > 5 && u128::from(errors) * 100 > u128::from(calls) * 5 {
-        "ALERT: Error rate > 5%"
-    } else {
-        "OK"
+/// A verdict on errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorStatus {
+    /// Few calls failed, and those without a status code could not change that.
+    Fine,
+    /// More than 5 % of more than 5 calls failed.
+    Alert,
+    /// No call has a usable status code, or those without one could hide an alert.
+    Unknown,
+}
+
+impl ErrorStatus {
+    /// The verdict on a number of calls.
+    #[must_use]
+    pub fn of(calls: u64, errors: u64, without_status: u64) -> Self {
+        let alerts = |errors: u64| calls > 5 && u128::from(errors) * 100 > u128::from(calls) * 5;
+        if alerts(errors) {
+            Self::Alert
+        } else if without_status > 0
+            && (without_status >= calls || alerts(errors.saturating_add(without_status)))
+        {
+            Self::Unknown
+        } else {
+            Self::Fine
+        }
+    }
+
+    /// The text that dashboards and the runbook match.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fine => "OK",
+            Self::Alert => "ALERT: Error rate > 5%",
+            Self::Unknown => NO_STATUS_CODES,
+        }
     }
 }
+
+/// The state of data in which errors are unknown.
+pub const NO_STATUS_CODES: &str = "NO_STATUS_CODES";
 
 /// A share in hundredths of a percent, rounded half up; 0 if `whole` is 0.
 #[must_use]
@@ -63,6 +94,8 @@ pub struct Minute {
     pub calls: u64,
     /// Calls with a 5xx status.
     pub errors: u64,
+    /// Calls without a usable status code.
+    pub without_status: u64,
     /// Calls with an execution time.
     pub timed: u64,
     /// Sum of the execution times, in nanoseconds.
@@ -74,6 +107,7 @@ impl Minute {
     pub fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.errors += other.errors;
+        self.without_status += other.without_status;
         self.timed += other.timed;
         self.sum += other.sum;
     }
@@ -118,10 +152,28 @@ mod tests {
         assert_eq!(latency_status(Some(2.001e9)), "WARNING: p95 > 2s");
         assert_eq!(latency_status(Some(5e9)), "WARNING: p95 > 2s");
         assert_eq!(latency_status(Some(5.001e9)), "CRITICAL: p95 > 5s");
-        assert_eq!(error_status(5, 5), "OK", "five calls are too few");
-        assert_eq!(error_status(6, 1), "ALERT: Error rate > 5%");
-        assert_eq!(error_status(20, 1), "OK");
-        assert_eq!(error_status(0, 0), "OK");
+        let errors = |calls, errors| ErrorStatus::of(calls, errors, 0).as_str();
+        assert_eq!(errors(5, 5), "OK", "five calls are too few");
+        assert_eq!(errors(6, 1), "ALERT: Error rate > 5%");
+        assert_eq!(errors(20, 1), "OK");
+        assert_eq!(errors(0, 0), "OK");
+    }
+
+    #[test]
+    fn calls_without_a_status_code_are_no_success() {
+        for (calls, errors, without_status, expected) in [
+            (200, 0, 200, ErrorStatus::Unknown),
+            (1, 0, 1, ErrorStatus::Unknown),
+            (100, 0, 6, ErrorStatus::Unknown),
+            (100, 0, 5, ErrorStatus::Fine),
+            (100, 3, 3, ErrorStatus::Unknown),
+            (100, 6, 94, ErrorStatus::Alert),
+            (5, 0, 4, ErrorStatus::Fine),
+            (0, 0, 0, ErrorStatus::Fine),
+        ] {
+            let found = ErrorStatus::of(calls, errors, without_status);
+            assert_eq!(found, expected, "{calls} {errors} {without_status}");
+        }
     }
 
     #[test]
@@ -136,7 +188,7 @@ mod tests {
         assert_eq!(microseconds(499), 0);
         assert_eq!(microseconds(500), 1);
         assert_eq!(mean(10, 0), 0);
-        let of = |calls, timed, sum| Minute { calls, errors: 0, timed, sum };
+        let of = |calls, timed, sum| Minute { calls, timed, sum, ..Minute::default() };
         assert_eq!(
             mean_of_means([of(1, 1, 4_000_000), of(3, 0, 0), of(0, 0, 0)].into_iter()),
             Some(2.0)
