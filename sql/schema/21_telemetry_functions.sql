@@ -120,8 +120,8 @@ COMMENT ON COLUMN @extschema@.error_rate_monitoring.error_5xx_count IS
 COMMENT ON COLUMN @extschema@.error_rate_monitoring.error_rate_pct IS
     'Share of 5xx calls, in percent; 0 without calls, NULL if no call has a status code.';
 COMMENT ON COLUMN @extschema@.error_rate_monitoring.error_status IS
-    'ALERT: Error rate > 5% if more than 5 percent of more than 5 calls are 5xx. NO_STATUS_CODES if '
-    'no call has a status code, or those without one could hide an alert. Otherwise OK.';
+    'ALERT: Error rate > 5% if more than 5 percent of more than 5 calls are 5xx. NO_STATUS_CODES '
+    'if no call has a status code, or those without one could hide an alert. Otherwise OK.';
 COMMENT ON COLUMN @extschema@.error_rate_monitoring.data_state IS
     'COMPLETE, PARTIAL (the running minute), NO_DATA (no call in the minute), or NO_STATUS_CODES.';
 COMMENT ON COLUMN @extschema@.error_rate_monitoring.requests_without_status IS

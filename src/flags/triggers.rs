@@ -25,11 +25,16 @@ static REPLACING: BackendLocal<Option<pgrx::Uuid>> = BackendLocal::new(None);
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
 glue::trigger_functions! {
-    feature_flags_before_write: feature_flags_before_write_wrapper, pg_finfo_feature_flags_before_write_wrapper;
-    feature_flags_after_write: feature_flags_after_write_wrapper, pg_finfo_feature_flags_after_write_wrapper;
-    feature_flags_before_truncate: feature_flags_before_truncate_wrapper, pg_finfo_feature_flags_before_truncate_wrapper;
-    flag_history_is_append_only: flag_history_is_append_only_wrapper, pg_finfo_flag_history_is_append_only_wrapper;
-    flag_history_after_restore: flag_history_after_restore_wrapper, pg_finfo_flag_history_after_restore_wrapper;
+    feature_flags_before_write:
+        feature_flags_before_write_wrapper, pg_finfo_feature_flags_before_write_wrapper;
+    feature_flags_after_write:
+        feature_flags_after_write_wrapper, pg_finfo_feature_flags_after_write_wrapper;
+    feature_flags_before_truncate:
+        feature_flags_before_truncate_wrapper, pg_finfo_feature_flags_before_truncate_wrapper;
+    flag_history_is_append_only:
+        flag_history_is_append_only_wrapper, pg_finfo_flag_history_is_append_only_wrapper;
+    flag_history_after_restore:
+        flag_history_after_restore_wrapper, pg_finfo_flag_history_after_restore_wrapper;
 }
 
 /// BEFORE INSERT OR UPDATE, each row: defaults that depend on other columns, `updated_at`, frozen

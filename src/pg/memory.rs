@@ -25,8 +25,8 @@ static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 /// [`check`] looks for room once this many bytes are in use.
 static NEXT_CHECK: AtomicUsize = AtomicUsize::new(0);
-/// [`fail`] in a backend, NULL elsewhere. A pointer, so that the tests of the pure core link without
-/// the server.
+/// [`fail`] in a backend, NULL elsewhere. A pointer, so that the tests of the pure core link
+/// without the server.
 static ON_FAILURE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Bytes that may be allocated between two searches for room.

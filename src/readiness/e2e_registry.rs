@@ -22,8 +22,8 @@ const MAX_NAME: usize = 200;
 /// Registers a test, or changes its registration. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 22023 (invalid time limit or claims, too long a name, criterion
-/// without the measure `tests`), 42501 (not a member of the role), 42704 (unknown criterion or role),
-/// 42809 (a function that cannot be a test), 25006 (read-only transaction).
+/// without the measure `tests`), 42501 (not a member of the role), 42704 (unknown criterion or
+/// role), 42809 (a function that cannot be a test), 25006 (read-only transaction).
 #[pg_extern(sql = false)]
 fn register_e2e_test(
     p_name: Option<&str>,

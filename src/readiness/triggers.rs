@@ -14,8 +14,10 @@ use pgrx::{AllocatedByRust, PgTriggerOperation};
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
 
 glue::trigger_functions! {
-    decisions_are_final: decisions_are_final_wrapper, pg_finfo_decisions_are_final_wrapper;
-    seeded_rows_stay: seeded_rows_stay_wrapper, pg_finfo_seeded_rows_stay_wrapper;
+    decisions_are_final:
+        decisions_are_final_wrapper, pg_finfo_decisions_are_final_wrapper;
+    seeded_rows_stay:
+        seeded_rows_stay_wrapper, pg_finfo_seeded_rows_stay_wrapper;
 }
 
 const NOT_A_TRIGGER: ReadinessError =

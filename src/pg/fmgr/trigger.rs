@@ -37,7 +37,8 @@ macro_rules! trigger_functions {
         pub extern "C-unwind" fn $symbol(
             call: pgrx::pg_sys::FunctionCallInfo,
         ) -> pgrx::pg_sys::Datum {
-            $crate::pg::fmgr::trigger::call(call, stringify!($function), $function)
+            // SAFETY: the server calls this function, with valid call information.
+            unsafe { $crate::pg::fmgr::trigger::call(call, stringify!($function), $function) }
         }
     )+};
 }
@@ -47,13 +48,15 @@ pub(crate) use trigger_functions;
 type Returned<'a> = Result<Option<PgHeapTuple<'a, AllocatedByRust>>, ErrorReport>;
 
 /// Runs a trigger function for the server. 39P01 if a statement called it as a function.
-pub fn call(
+///
+/// # Safety
+/// `call` must be the server's call information.
+pub unsafe fn call(
     call: pg_sys::FunctionCallInfo,
     name: &'static str,
     work: impl for<'a> FnOnce(&'a PgTrigger<'a>) -> Returned<'a>,
 ) -> pg_sys::Datum {
-    // SAFETY: the server calls trigger functions with valid call information. The context is
-    // checked before it is read.
+    // SAFETY: as the caller vouches. The context is checked before it is read.
     let trigger = unsafe { call.as_ref().and_then(|call| PgTrigger::from_fcinfo(call).ok()) };
     let trigger = raise(trigger.ok_or(ServerError::NotATrigger(name)));
     let row = raise(work(&trigger)).and_then(PgHeapTuple::into_trigger_datum);

@@ -21,8 +21,8 @@ fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
-/// The text in lines of at most `limit` columns, broken at spaces where possible. Control characters
-/// become `?`: a name must not move the cursor.
+/// The text in lines of at most `limit` columns, broken at spaces where possible. Control
+/// characters become `?`: a name must not move the cursor.
 #[must_use]
 pub fn wrapped(text: &str, limit: usize) -> String {
     let (mut lines, mut line) = (Vec::new(), String::new());

@@ -29,7 +29,7 @@ SELECT crewsnow_ops.rebuild_rollups();
 SELECT crewsnow_ops.latency_sketch(1);
 SELECT crewsnow_ops.latency_sketch_add(NULL, 1);
 
--- a writer, such as a service, writes in every way and reads no event
+-- a writer, such as a service, writes in every way and reads of events only what RETURNING needs
 SET SESSION AUTHORIZATION writer;
 SELECT log_system_event('x') IS NOT NULL;
 SELECT crewsnow_ops.record_edge_call('f', 1, 200) IS NOT NULL;
@@ -41,7 +41,10 @@ x	f
 x	f
 \.
 SELECT count(*) FROM event_log;
-INSERT INTO event_log (event_type) VALUES ('x') RETURNING id;
+INSERT INTO event_log (event_type) VALUES ('x') RETURNING id IS NOT NULL, created_at = now();
+SELECT user_id FROM event_log;
+SELECT payload FROM event_log;
+INSERT INTO event_log (event_type) VALUES ('x') RETURNING *;
 UPDATE event_log SET user_id = NULL;
 DELETE FROM event_log;
 TRUNCATE event_log;
