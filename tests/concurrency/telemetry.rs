@@ -54,7 +54,7 @@ const BOTH_SIDES: &str = "
         (SELECT string_agg(concat_ws(' ', minute, events, failed), E'\\n' ORDER BY minute)
          FROM (
             SELECT date_trunc('minute', processed_at) AS minute, count(*) AS events,
-                count(*) FILTER (WHERE status = 'failed') AS failed
+                count(*) FILTER (WHERE status = 'failed' OR failed_at IS NOT NULL) AS failed
             FROM processed_events
             WHERE processed_at >= date_trunc('minute', now()) - interval '10 minutes'
                 AND processed_at < date_trunc('minute', now()) + interval '1 minute'
