@@ -46,11 +46,12 @@ const ANYTHING: &str = "<anything>";
 
 /// A placeholder for text that depends on the time, and the characters that it admits.
 type Placeholder = (&'static str, fn(char) -> bool);
-const PLACEHOLDERS: [Placeholder; 4] = [
+const PLACEHOLDERS: [Placeholder; 5] = [
     (ANYTHING, |_| true),
     ("<time>", |c| c.is_ascii_digit() || "-:.+ ".contains(c)),
     ("<number>", |c| c.is_ascii_digit() || c == '.'),
     ("<word>", |c| c.is_ascii_alphabetic() || "-_".contains(c)),
+    ("<status>", |c| c.is_ascii_alphanumeric() || ": >".contains(c)),
 ];
 
 impl Expected {
