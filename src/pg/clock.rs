@@ -7,3 +7,9 @@ pub fn now() -> i64 {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
 }
+
+/// The start of the client's statement, in the same unit.
+pub fn statement_start() -> i64 {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}

@@ -1,6 +1,8 @@
 //! Errors of the server's interface, common to all domains.
 
 use crate::error::{SqlError, reportable};
+use crate::pg::xact::lock_holder::{self, LockHolder};
+use crate::pg::xact::lock_wait::LockTimeout;
 use pgrx::PgSqlErrorCode;
 
 /// A call that fails in this transaction or on this server, or for arguments that no domain owns.
@@ -60,6 +62,16 @@ pub enum ServerError {
         /// The length of the value, in bytes.
         length: usize,
     },
+    /// SQLSTATE 55P03: another session held a lock for longer than an operator should wait
+    #[error("could not lock {what} within {} s{}", seconds(*limit), by(holder.as_ref()))]
+    LockTimeout {
+        /// The locked thing, such as `feature flag "messaging"`.
+        what: String,
+        /// The limit, in milliseconds.
+        limit: i32,
+        /// The session in the way; `None` if it is gone meanwhile.
+        holder: Option<LockHolder>,
+    },
     /// SQLSTATE 42704
     #[error("role \"{0}\" does not exist")]
     UnknownRole(String),
@@ -91,6 +103,26 @@ pub enum ServerError {
     ValueType(#[from] pgrx::datum::TryFromDatumError),
 }
 
+/// Milliseconds as seconds: 2, or 0.1.
+fn seconds(milliseconds: i32) -> f64 {
+    f64::from(milliseconds) / 1_000.0
+}
+
+fn by(holder: Option<&LockHolder>) -> String {
+    match holder {
+        None => String::new(),
+        Some(LockHolder { pid: 0, .. }) => ": a prepared transaction holds it".into(),
+        Some(holder) => format!(": process {} holds it", holder.pid),
+    }
+}
+
+impl ServerError {
+    /// The error of a wait for `what` that took too long.
+    pub fn locked(what: impl Into<String>, timeout: LockTimeout) -> Self {
+        Self::LockTimeout { what: what.into(), limit: timeout.limit, holder: timeout.holder }
+    }
+}
+
 impl SqlError for ServerError {
     fn sqlstate(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
@@ -106,6 +138,7 @@ impl SqlError for ServerError {
             Self::NoSnapshot => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
             Self::UnreadableJson(_) | Self::TooLong { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::LockTimeout { .. } => Code::ERRCODE_LOCK_NOT_AVAILABLE,
             Self::UnknownRole(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::NotATrigger(_) | Self::Trigger(_) => {
                 Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED
@@ -136,6 +169,7 @@ impl SqlError for ServerError {
             Self::TooLong { length, .. } => {
                 return Some(format!("The value has {length} bytes. Nothing was changed."));
             }
+            Self::LockTimeout { holder, .. } => return Some(lock_holder::detail(holder.as_ref())),
             Self::ColumnTypes { declared, returned } => {
                 let names = |types: &[pgrx::pg_sys::Oid]| {
                     types.iter().map(|oid| oid.to_u32().to_string()).collect::<Vec<_>>().join(", ")
@@ -171,6 +205,7 @@ impl SqlError for ServerError {
             }
             Self::OldSnapshot { .. } => "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED;",
             Self::InTransactionBlock { .. } => "COMMIT; then call the function again.",
+            Self::LockTimeout { holder, .. } => return Some(lock_holder::hint(holder.as_ref())),
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;",
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or list the roles with \\du",
             Self::MayNotExecute(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');",

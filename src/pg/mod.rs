@@ -12,6 +12,8 @@
 //! |---|---|---|---|
 //! | `xact/timeout.rs` | `USER_TIMEOUT` | `utils/timeout.h` | 12, from 17 on 13 |
 //! | `xact/timeout.rs` | `RegisterTimeout`, `enable_timeout_every`, `disable_timeout` | same | no |
+//! | `xact/lock_wait.rs` | `errhint` | `utils/elog.h` | no |
+//! | `xact/notify.rs` | `Async_Notify` | `commands/async.h` | no |
 //! | `xact/sec_context.rs` | `role_string` | `utils/guc.h` | no |
 //! | `xact/subtransaction.rs` | names of C functions, message formats | `.c` files | yes |
 //! | `xact/advisory_locks.rs` | `SHM_QUEUE` (15), `dlist_node` | `storage/lock.h` | yes |

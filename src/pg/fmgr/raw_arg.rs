@@ -75,6 +75,13 @@ macro_rules! argument {
                 }
             }
 
+        }
+    };
+}
+
+macro_rules! varlena {
+    ($name:ident) => {
+        impl $name {
             /// Works with the bytes, in place if they are neither compressed nor in a TOAST table.
             pub fn with_bytes<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
                 // SAFETY: jsonb and numeric are varlena types.
@@ -203,6 +210,16 @@ impl Numeric {
         Self(value.unwrap_or_else(|| pgrx::error!("float8_numeric() returned NULL")))
     }
 }
+
+varlena!(Jsonb);
+varlena!(Numeric);
+varlena!(Json);
+argument!(
+    /// An xid8 argument.
+    Xid8,
+    "xid8",
+    pg_sys::XID8OID
+);
 
 impl Jsonb {
     /// Parses any text; the error if it is no JSON, or JSON that jsonb cannot hold. Costs a

@@ -120,6 +120,11 @@ pub fn update_changes_row(trigger: &PgTrigger<'_>, except: &[&str]) -> bool {
     visit_changed(trigger, |name, _| !except.contains(&name))
 }
 
+/// Whether an UPDATE changes any of these columns.
+pub fn update_changes_columns(trigger: &PgTrigger<'_>, columns: &[&str]) -> bool {
+    visit_changed(trigger, |name, _| columns.contains(&name))
+}
+
 /// Visits the columns that an UPDATE changes, with whether the new value is NULL, until `found`
 /// returns true. Returns whether it did.
 fn visit_changed(trigger: &PgTrigger<'_>, mut found: impl FnMut(&str, bool) -> bool) -> bool {

@@ -1,7 +1,11 @@
 //! Transactions: subtransactions, snapshots, security context, timeouts, WAL positions.
 
 pub mod advisory_locks;
+pub mod callbacks;
+pub mod lock_holder;
+pub mod lock_wait;
 pub mod notices;
+pub mod notify;
 pub mod sec_context;
 pub mod session;
 pub mod snapshot;

@@ -2,6 +2,7 @@
 
 use crate::pg::error::ServerError;
 use pgrx::pg_sys;
+use std::ffi::CStr;
 
 /// 25006 on a standby and in a read-only transaction. `action` is a verb with its object, for the
 /// message.
@@ -66,7 +67,7 @@ pub fn database() -> String {
         if name.is_null() {
             String::new()
         } else {
-            std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned()
+            CStr::from_ptr(name).to_string_lossy().into_owned()
         }
     }
 }
@@ -91,7 +92,7 @@ pub fn checkpoint_timeout() -> String {
         if setting.is_null() {
             String::new()
         } else {
-            std::ffi::CStr::from_ptr(setting).to_string_lossy().into_owned()
+            CStr::from_ptr(setting).to_string_lossy().into_owned()
         }
     }
 }
@@ -102,8 +103,90 @@ pub fn own_pid() -> i32 {
     unsafe { pg_sys::MyProcPid }
 }
 
+/// The value of a setting; `None` if this session does not have it.
+pub fn setting(name: &str) -> Option<String> {
+    let name = crate::pg::cstring::c_string(name);
+    // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL. The text is copied.
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        (!value.is_null()).then(|| owned(value))
+    }
+}
+
+/// How long the present value of a setting holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// SET in this transaction: beyond its end.
+    SetNow,
+    /// SET LOCAL in this transaction, or in a function: at most to its end.
+    Local,
+    /// Set before this transaction.
+    Older,
+}
+
+/// How long the present value of a setting holds.
+pub fn validity(name: &CStr) -> Validity {
+    // SAFETY: the settings of the server and of loaded libraries live as long as the process.
+    unsafe {
+        let Some(setting) = find_setting(name).as_ref() else { return Validity::Older };
+        match setting.stack.as_ref() {
+            None => Validity::Older,
+            Some(entry) if entry.state == pg_sys::GucStackState::GUC_SAVE => Validity::Local,
+            Some(entry) if entry.state == pg_sys::GucStackState::GUC_LOCAL => Validity::Local,
+            Some(_) => Validity::SetNow,
+        }
+    }
+}
+
+/// # Safety
+/// The result must not be written to.
+#[cfg(feature = "pg15")]
+unsafe fn find_setting(name: &CStr) -> *mut pg_sys::config_generic {
+    // SAFETY: the array has this many settings, each with a NUL-terminated name.
+    unsafe {
+        let all = pg_sys::get_guc_variables();
+        let count = usize::try_from(pg_sys::GetNumConfigOptions()).unwrap_or(0);
+        (0..count)
+            .map(|i| *all.add(i))
+            .find(|setting| CStr::from_ptr((**setting).name) == name)
+            .unwrap_or(std::ptr::null_mut())
+    }
+}
+
+/// # Safety
+/// The result must not be written to.
+#[cfg(not(feature = "pg15"))]
+unsafe fn find_setting(name: &CStr) -> *mut pg_sys::config_generic {
+    // SAFETY: without placeholders and with errors skipped, an unknown name is NULL.
+    unsafe { pg_sys::find_option(name.as_ptr(), false, true, pg_sys::ERROR as i32) }
+}
+
+/// Whether a parallel query is running, in its leader or in a worker: no setting can be changed.
+pub fn is_in_parallel_mode() -> bool {
+    // SAFETY: reads backend-local variables.
+    unsafe { pg_sys::IsInParallelMode() || pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// Gives a setting of the session back the value that the configuration, its role or its database
+/// sets, as RESET does.
+pub fn reset(name: &CStr) {
+    // SAFETY: a NUL-terminated name; a NULL value is the reset value.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            std::ptr::null(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
 /// Whether a setting exists in this session; its value may be empty.
-pub fn has_setting(name: &std::ffi::CStr) -> bool {
+pub fn has_setting(name: &CStr) -> bool {
     // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL. The value of a setting
     // whose SET was rolled back is the empty text here, as for current_setting.
     unsafe { !pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), true).is_null() }
@@ -122,5 +205,5 @@ unsafe fn owned(text: *const std::ffi::c_char) -> String {
         return String::new();
     }
     // SAFETY: guaranteed by the caller.
-    unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

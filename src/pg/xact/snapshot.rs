@@ -17,6 +17,12 @@ pub fn active_snapshot() -> Option<Vec<u8>> {
     }
 }
 
+/// The id of the running subtransaction. Ids grow; that of the transaction itself is the smallest.
+pub fn own_subtransaction() -> u32 {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
 /// This transaction's id; `None` until it writes.
 pub fn own_transaction() -> Option<u64> {
     // SAFETY: reads backend-local state.

@@ -137,6 +137,14 @@ impl Failure {
             )
     }
 
+    /// Whether the server gave up waiting for a lock, and not a statement with NOWAIT or RAISE. See
+    /// `INTERRUPT_FUNCTION`.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        self.function.as_deref() == Some(INTERRUPT_FUNCTION)
+            && self.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
+    }
+
     /// Whether the work failed because [`as_client`](super::sec_context::as_client) confines it.
     /// A client's request would not have failed. See `SANDBOX_FORMATS`.
     #[must_use]

@@ -38,6 +38,42 @@ unsafe extern "C-unwind" fn expire() {
     unsafe { kill(getpid(), SIGINT) };
 }
 
+/// A timer that calls a handler again and again, in a signal handler.
+pub(super) struct RepeatingTimer {
+    handler: unsafe extern "C-unwind" fn(),
+    /// The id that the server gave it; `None` until the first use.
+    id: BackendLocal<Option<i32>>,
+}
+
+impl RepeatingTimer {
+    /// A timer that is off. The handler may only do what a signal handler may.
+    pub(super) const fn new(handler: unsafe extern "C-unwind" fn()) -> Self {
+        Self { handler, id: BackendLocal::new(None) }
+    }
+
+    /// Calls the handler every so many milliseconds from now on.
+    pub(super) fn start(&self, milliseconds: i32) {
+        let id = self.id.with(|id| {
+            // SAFETY: the handler may run at any time. It is registered once in a process's life.
+            *id.get_or_insert_with(|| unsafe { RegisterTimeout(USER_TIMEOUT, self.handler) })
+        });
+        let Some(id) = id else { return };
+        // SAFETY: registered above.
+        unsafe {
+            let first = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds) * 1_000;
+            enable_timeout_every(id, first, milliseconds);
+        }
+    }
+
+    /// Stops the calls.
+    pub(super) fn stop(&self) {
+        if let Some(id) = self.id.with(|id| *id).flatten() {
+            // SAFETY: registered by `start`.
+            unsafe { disable_timeout(id, false) };
+        }
+    }
+}
+
 /// Whether a time limit is running in this backend.
 static IS_ARMED: AtomicBool = AtomicBool::new(false);
 
