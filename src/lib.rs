@@ -29,6 +29,7 @@ pub extern "C-unwind" fn _PG_init() {
     pg::silence_backtraces();
     settings::register();
     pg::reserve_setting_prefix(c"crewsnow_ops");
+    flags::transaction::start();
 }
 
 /// Hooks that `cargo pgrx test` expects at the root of the crate.

@@ -16,8 +16,13 @@ extension_sql_file!(
     requires = [
         "flags",
         flags::api::update_feature_flag,
-        flags::api::restore_feature_flags,
-        flags::api::explain_feature_flag
+        flags::erasure::erase_user_from_flags,
+        flags::evaluation::evaluate_all,
+        flags::evaluation::evaluate_all_for_text,
+        flags::evaluation::explain_feature_flag,
+        flags::evaluation::explain_feature_flag_for_text,
+        flags::restore::restore_feature_flags,
+        flags::restore::restore_flag_transaction
     ]
 );
 extension_sql_file!(

@@ -1,13 +1,29 @@
 //! Settings `crewsnow_ops.*`. The statics are private; the rest of the crate uses the accessors.
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::CString;
+
+/// The treatment of a saved row that is older than the flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum LostUpdates {
+    /// The statement fails.
+    #[name = c"error"]
+    Error,
+    /// The row is saved, with a warning.
+    #[name = c"warn"]
+    Warn,
+    /// The row is saved.
+    #[name = c"off"]
+    Off,
+}
 
 const DAY: i32 = 24 * 60;
 
 static EVENT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * DAY);
 static ROLLUP_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(400 * DAY);
 static CHANGE_REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static LOST_UPDATES: GucSetting<LostUpdates> = GucSetting::<LostUpdates>::new(LostUpdates::Error);
+static NOTIFY_CHANGES: GucSetting<bool> = GucSetting::<bool>::new(true);
 static ANONYMOUS_ROLE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"anon"));
 static USER_ROLE: GucSetting<Option<CString>> =
@@ -35,8 +51,26 @@ pub fn register() {
         c"Reason for changes of feature flags, kept with each change.",
         c"Each row of crewsnow_ops.flag_history written while this is set carries it, for example \
           the number of the incident: SET LOCAL crewsnow_ops.change_reason = 'INC-42'. An empty \
-          value is no reason.",
+          value is no reason. Each transaction ends with it cleared.",
         &CHANGE_REASON,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"crewsnow_ops.lost_updates",
+        c"Treatment of a saved row of feature_flags that is older than the flag.",
+        c"A statement that sets updated_at to an older time than the flag's, beside other columns, \
+          was made from a row read before the last change. error refuses it with 40001, warn \
+          lets it through with a warning, off lets it through.",
+        &LOST_UPDATES,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"crewsnow_ops.notify_flag_changes",
+        c"Notifies the channel crewsnow_ops_flags of changed flags.",
+        c"The payload is the flag's key; empty if any flag may have changed.",
+        &NOTIFY_CHANGES,
         GucContext::Userset,
         GucFlags::default(),
     );
@@ -243,6 +277,16 @@ pub fn policy_overlay() -> bool {
 pub fn change_reason() -> Option<String> {
     let reason = CHANGE_REASON.get()?.to_string_lossy().trim().to_owned();
     (!reason.is_empty()).then_some(reason)
+}
+
+/// The treatment of a saved row that is older than the flag.
+pub fn lost_updates() -> LostUpdates {
+    LOST_UPDATES.get()
+}
+
+/// Whether changes of flags are notified.
+pub fn notify_flag_changes() -> bool {
+    NOTIFY_CHANGES.get()
 }
 
 /// The retention of events, in minutes.

@@ -21,6 +21,48 @@ pub fn similar<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<S
     near.into_iter().take(3).map(|(_, candidate)| candidate.to_owned()).collect()
 }
 
+/// As [`similar`]; if no name is close, the names of which `key` is a whole word, several words in
+/// a row, or the beginning. Words are separated by anything but letters and digits, and by a
+/// capital letter after a small one. At most three, the shortest first.
+pub fn similar_or_part<'a>(
+    key: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Vec<String> {
+    let similar = similar(key, known.clone());
+    if !similar.is_empty() {
+        return similar;
+    }
+    let (beginning, typed) = (normalise(key), words(key));
+    let is_part = |candidate: &str| {
+        normalise(candidate).starts_with(&beginning)
+            || (!typed.is_empty()
+                && words(candidate).windows(typed.len()).any(|part| part == typed))
+    };
+    let mut parts: Vec<&str> =
+        known.into_iter().filter(|candidate| !key.is_empty() && is_part(candidate)).collect();
+    parts.sort_unstable_by_key(|candidate| (candidate.len(), *candidate));
+    parts.into_iter().take(3).map(str::to_owned).collect()
+}
+
+/// The words of a name, in lower case.
+fn words(key: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut last = ' ';
+    for c in key.chars() {
+        if !c.is_ascii_alphanumeric() || (last.is_ascii_lowercase() && c.is_ascii_uppercase()) {
+            words.push(String::new());
+        }
+        if c.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(c.to_ascii_lowercase());
+        }
+        last = c;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 fn normalise(key: &str) -> String {
     key.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
@@ -78,6 +120,36 @@ mod tests {
         {
             assert!(similar(key, LAUNCH).is_empty(), "{key}");
         }
+    }
+
+    #[test]
+    fn a_word_or_the_beginning_of_a_key_is_a_likely_typo() {
+        for (typed, meant) in [
+            ("premium", vec!["premium_subscriptions"]),
+            ("registration", vec!["user_registration"]),
+            ("payments", vec!["payments_maintenance_mode"]),
+            ("maintenance", vec!["maintenance_mode", "payments_maintenance_mode"]),
+            ("Matching", vec!["basic_matching", "group_matching"]),
+            ("tracker", vec!["tracker_pro"]),
+            ("voice-mess", vec!["voice_messages"]),
+            ("filtering_v2", vec!["collaborative_filtering_v2"]),
+            ("aiModeration", vec!["ai_moderation_auto"]),
+            ("m", vec!["messaging", "maintenance_mode"]),
+        ] {
+            assert_eq!(similar_or_part(typed, LAUNCH), meant, "{typed}");
+        }
+        assert_eq!(similar_or_part("checkout", ["newCheckoutFlow"]), ["newCheckoutFlow"]);
+    }
+
+    #[test]
+    fn keys_of_other_words_are_new() {
+        for key in
+            ["problematic_feature", "feature_key", "ski_lift_map", "x", "pro_matching", "atching"]
+        {
+            assert!(similar_or_part(key, LAUNCH).is_empty(), "{key}");
+        }
+        assert!(similar_or_part("messaging_v2", LAUNCH).is_empty());
+        assert!(similar_or_part("___", LAUNCH).is_empty());
     }
 
     #[test]

@@ -1,3 +1,3 @@
--- The table lock that the UPDATE needs, taken before the row lock. Taken after it, it could
--- deadlock with a restore that waits for the row.
+-- The table lock that the UPDATE needs, taken before the row lock: while this session waits for it,
+-- no other waits for the row.
 LOCK TABLE @extschema@.feature_flags IN ROW EXCLUSIVE MODE

@@ -1,4 +1,5 @@
--- $1 flag id, $2 row before, $3 row after, $4 current user, $5 updated by, $6 reason
+-- $1 flag id, $2 row before, $3 row after, $4 current user, $5 updated by, $6 reason,
+-- $7 subject of the JWT
 -- The latest history row of a flag is its state. A row that equals it comes from a dump, together
 -- with its history, and is not a change.
 WITH last AS (
@@ -23,8 +24,7 @@ change AS (
 )
 INSERT INTO crewsnow_ops.flag_history
     (flag_id, changed_at, flag_key, operation, before, after, session_user_name, current_user_name,
-        updated_by, reason,
-     application_name, client_addr, xid)
+        updated_by, reason, application_name, client_addr, xid, jwt_subject)
 SELECT
     $1,
     greatest(
@@ -43,7 +43,7 @@ SELECT
     coalesce(c.before, c.image),
     c.after,
     session_user, $4, $5, $6, current_setting('application_name'), inet_client_addr(),
-        pg_current_xact_id()
+        pg_current_xact_id(), $7
 FROM change AS c
 WHERE CASE
     WHEN c.after IS NULL THEN

@@ -1,7 +1,6 @@
--- $1 time to restore
+-- $1 flags to restore
 DELETE FROM @extschema@.feature_flags AS f
-WHERE NOT EXISTS (
-    SELECT FROM crewsnow_ops.flag_state_at($1) AS s WHERE s.id = f.id
-        AND s.rollout_group = f.rollout_group
-)
+USING jsonb_to_recordset($1::jsonb) AS t (flag_id uuid, image jsonb)
+WHERE t.flag_id = f.id
+    AND (t.image IS NULL OR t.image ->> 'rollout_group' IS DISTINCT FROM f.rollout_group)
 RETURNING f.id, f.flag_key

@@ -54,7 +54,7 @@ COMMENT ON COLUMN @extschema@.feature_flags.target_premium_only IS
     'true restricts the feature to users with crewsnow_ops.user_context.is_premium.';
 COMMENT ON COLUMN @extschema@.feature_flags.target_regions IS
     'Restricts the feature to users whose crewsnow_ops.user_context.region is in the list; empty '
-    'for all regions.';
+    'for all regions. NULL is refused.';
 COMMENT ON COLUMN @extschema@.feature_flags.module_name IS
     'Part of the application that the flag belongs to; NULL if unknown.';
 COMMENT ON COLUMN @extschema@.feature_flags.feature_category IS
@@ -64,7 +64,8 @@ COMMENT ON COLUMN @extschema@.feature_flags.created_by IS
 COMMENT ON COLUMN @extschema@.feature_flags.created_at IS 'Time of creation.';
 COMMENT ON COLUMN @extschema@.feature_flags.updated_at IS
     'Time of the last change of any column but last_checked_at. Set by a trigger; strictly '
-    'increasing for each flag.';
+    'increasing for each flag. A change that sets it to an older time is refused (error 40001): '
+    'its row was read before the last change.';
 COMMENT ON COLUMN @extschema@.feature_flags.last_checked_at IS
     'Time of the last review, set by the team; NULL if never reviewed. Setting it is not recorded '
     'as a change.';
@@ -74,6 +75,11 @@ COMMENT ON COLUMN @extschema@.feature_flags.target_segments IS
 COMMENT ON COLUMN @extschema@.feature_flags.rollout_group IS
     'Input of the bucket hash, beside the user id. Defaults to the key at creation and never '
     'changes, so renaming a flag moves no user. Flags with the same group pick the same users.';
+-- Not UNIQUE: INSERT ... ON CONFLICT (flag_key) would fail on it when two sessions insert a key.
+CREATE INDEX feature_flags_lower_key_idx ON @extschema@.feature_flags
+    (pg_catalog.lower(flag_key));
+COMMENT ON INDEX @extschema@.feature_flags_lower_key_idx IS
+    'Finds keys that differ in case alone, which a trigger refuses.';
 COMMENT ON CONSTRAINT feature_flags_pkey ON @extschema@.feature_flags IS 'One row per flag.';
 COMMENT ON CONSTRAINT feature_flags_flag_key_key ON @extschema@.feature_flags IS 'Keys are unique.';
 COMMENT ON CONSTRAINT feature_flags_flag_key_check ON @extschema@.feature_flags IS
@@ -131,6 +137,7 @@ CREATE TABLE crewsnow_ops.flag_history (
     application_name text,
     client_addr inet,
     xid xid8 NOT NULL,
+    jwt_subject text,
     CONSTRAINT flag_history_pkey PRIMARY KEY (flag_id, changed_at),
     CONSTRAINT flag_history_operation_check CHECK (
         operation OPERATOR(pg_catalog.=) ANY (ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'])
@@ -139,7 +146,8 @@ CREATE TABLE crewsnow_ops.flag_history (
 CREATE INDEX flag_history_changed_at_idx ON crewsnow_ops.flag_history (changed_at);
 COMMENT ON TABLE crewsnow_ops.flag_history IS
     'Every change of a flag by function, SQL, COPY or replication, written in the same '
-    'transaction. Append-only, for the owner too.';
+    'transaction. Append-only, for the owner too; crewsnow_ops.erase_user_from_flags blanks a user '
+    'and leaves a record.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.flag_id IS
     'feature_flags.id; the flag may have been removed since.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.changed_at IS
@@ -158,49 +166,89 @@ COMMENT ON COLUMN crewsnow_ops.flag_history.current_user_name IS
 COMMENT ON COLUMN crewsnow_ops.flag_history.updated_by IS
     'p_updated_by of update_feature_flag: the author, as the caller states it; NULL if not given.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.reason IS
-    'p_reason of restore_feature_flags, otherwise the setting crewsnow_ops.change_reason; NULL if '
-    'neither is set.';
+    'p_reason of the function that made the change, otherwise the setting '
+    'crewsnow_ops.change_reason; NULL if neither is set.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.application_name IS 'application_name of the session.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.client_addr IS
     'Address of the client; NULL on a Unix socket.';
 COMMENT ON COLUMN crewsnow_ops.flag_history.xid IS
     'Transaction id. Changes of one transaction share it, within the cluster that made them.';
+COMMENT ON COLUMN crewsnow_ops.flag_history.jwt_subject IS
+    'Subject (sub) of the JWT of the request, by the setting crewsnow_ops.claims, as the session '
+    'states it; NULL without a JWT.';
 COMMENT ON CONSTRAINT flag_history_pkey ON crewsnow_ops.flag_history IS
     'The changes of a flag are strictly ordered in time.';
 COMMENT ON CONSTRAINT flag_history_operation_check ON crewsnow_ops.flag_history IS
     'operation is INSERT, UPDATE, DELETE or TRUNCATE.';
 COMMENT ON INDEX crewsnow_ops.flag_history_changed_at_idx IS 'Finds the changes of a period.';
 
+-- Erasures of users from the history. The only way to change a history row.
+CREATE TABLE crewsnow_ops.flag_history_erasures (
+    id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+    erased_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    session_user_name text NOT NULL,
+    current_user_name text NOT NULL,
+    reason text NOT NULL,
+    history_rows bigint NOT NULL,
+    CONSTRAINT flag_history_erasures_pkey PRIMARY KEY (id)
+) USING heap;
+COMMENT ON TABLE crewsnow_ops.flag_history_erasures IS
+    'Erasures of users from crewsnow_ops.flag_history by crewsnow_ops.erase_user_from_flags. They '
+    'name no erased user. Append-only, for the owner too.';
+COMMENT ON COLUMN crewsnow_ops.flag_history_erasures.id IS 'Id of the erasure.';
+COMMENT ON COLUMN crewsnow_ops.flag_history_erasures.erased_at IS 'Clock time of the erasure.';
+COMMENT ON COLUMN crewsnow_ops.flag_history_erasures.session_user_name IS
+    'Role that logged in (session_user).';
+COMMENT ON COLUMN crewsnow_ops.flag_history_erasures.current_user_name IS
+    'Role that erased (current_user).';
+COMMENT ON COLUMN crewsnow_ops.flag_history_erasures.reason IS
+    'Reason, such as the number of the request; it must not name the user.';
+COMMENT ON COLUMN crewsnow_ops.flag_history_erasures.history_rows IS
+    'Number of history rows from which the user was blanked.';
+COMMENT ON CONSTRAINT flag_history_erasures_pkey ON crewsnow_ops.flag_history_erasures IS
+    'One row per erasure.';
+
 -- Trigger functions. They run in UTC, so that history rows compare equal whatever the time zone of
 -- the session.
 CREATE FUNCTION crewsnow_ops.feature_flags_before_write() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'feature_flags_before_write_wrapper';
+    AS 'MODULE_PATHNAME', 'feature_flags_before_write_entry';
 COMMENT ON FUNCTION crewsnow_ops.feature_flags_before_write() IS
     'Trigger: fills in defaults, sets updated_at, and lets a row from a dump replace an unchanged '
     'launch flag.';
 CREATE FUNCTION crewsnow_ops.feature_flags_after_write() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
-    AS 'MODULE_PATHNAME', 'feature_flags_after_write_wrapper';
+    AS 'MODULE_PATHNAME', 'feature_flags_after_write_entry';
 COMMENT ON FUNCTION crewsnow_ops.feature_flags_after_write() IS
     'Trigger: invalidates the flag cache of every session and writes the flag history.';
+-- No SET clause: the limit must outlast the call.
+CREATE FUNCTION crewsnow_ops.feature_flags_begin_statement() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'feature_flags_begin_statement_entry';
+COMMENT ON FUNCTION crewsnow_ops.feature_flags_begin_statement() IS
+    'Trigger: limits the waits of the statement for locks to 2 seconds. Error 55P03 names the '
+    'session that holds the lock.';
+CREATE FUNCTION crewsnow_ops.feature_flags_end_statement() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'feature_flags_end_statement_entry';
+COMMENT ON FUNCTION crewsnow_ops.feature_flags_end_statement() IS
+    'Trigger: ends the limit of feature_flags_begin_statement.';
 CREATE FUNCTION crewsnow_ops.feature_flags_before_truncate() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
-    AS 'MODULE_PATHNAME', 'feature_flags_before_truncate_wrapper';
+    AS 'MODULE_PATHNAME', 'feature_flags_before_truncate_entry';
 COMMENT ON FUNCTION crewsnow_ops.feature_flags_before_truncate() IS
     'Trigger: as feature_flags_after_write, for all flags.';
 CREATE FUNCTION crewsnow_ops.flag_history_is_append_only() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'flag_history_is_append_only_wrapper';
+    AS 'MODULE_PATHNAME', 'flag_history_is_append_only_entry';
 COMMENT ON FUNCTION crewsnow_ops.flag_history_is_append_only() IS
     'Trigger: refuses to change or remove history rows. Error 42501.';
 CREATE FUNCTION crewsnow_ops.flag_history_after_restore() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
-    AS 'MODULE_PATHNAME', 'flag_history_after_restore_wrapper';
+    AS 'MODULE_PATHNAME', 'flag_history_after_restore_entry';
 COMMENT ON FUNCTION crewsnow_ops.flag_history_after_restore() IS
     'Trigger: a removal from a dump removes the unchanged launch flag again.';
 REVOKE ALL ON FUNCTION crewsnow_ops.feature_flags_before_write(),
     crewsnow_ops.feature_flags_after_write(),
+    crewsnow_ops.feature_flags_begin_statement(), crewsnow_ops.feature_flags_end_statement(),
     crewsnow_ops.feature_flags_before_truncate(), crewsnow_ops.flag_history_is_append_only(),
     crewsnow_ops.flag_history_after_restore() FROM PUBLIC;
 
@@ -216,6 +264,17 @@ CREATE TRIGGER feature_flags_after_write AFTER INSERT OR UPDATE
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.feature_flags_after_write();
 COMMENT ON TRIGGER feature_flags_after_write ON @extschema@.feature_flags IS
     'Invalidates caches and writes the history, for replicated changes too.';
+-- Not ALWAYS: the apply worker of a subscription may wait.
+CREATE TRIGGER feature_flags_begin_statement BEFORE INSERT OR UPDATE
+    OR DELETE ON @extschema@.feature_flags
+    FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.feature_flags_begin_statement();
+COMMENT ON TRIGGER feature_flags_begin_statement ON @extschema@.feature_flags IS
+    'Limits the waits of the statement for locks to 2 seconds.';
+CREATE TRIGGER feature_flags_end_statement AFTER INSERT OR UPDATE
+    OR DELETE ON @extschema@.feature_flags
+    FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.feature_flags_end_statement();
+COMMENT ON TRIGGER feature_flags_end_statement ON @extschema@.feature_flags IS
+    'Ends that limit.';
 CREATE TRIGGER feature_flags_before_truncate BEFORE TRUNCATE ON @extschema@.feature_flags
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.feature_flags_before_truncate();
 COMMENT ON TRIGGER feature_flags_before_truncate ON @extschema@.feature_flags IS
@@ -230,6 +289,12 @@ CREATE TRIGGER flag_history_is_append_only BEFORE UPDATE OR DELETE
 COMMENT ON TRIGGER flag_history_is_append_only ON crewsnow_ops.flag_history IS
     'Keeps the history append-only, for the owner too.';
 ALTER TABLE crewsnow_ops.flag_history ENABLE ALWAYS TRIGGER flag_history_is_append_only;
+CREATE TRIGGER flag_history_is_append_only BEFORE UPDATE OR DELETE
+    OR TRUNCATE ON crewsnow_ops.flag_history_erasures
+    FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.flag_history_is_append_only();
+COMMENT ON TRIGGER flag_history_is_append_only ON crewsnow_ops.flag_history_erasures IS
+    'Keeps the erasures append-only, for the owner too.';
+ALTER TABLE crewsnow_ops.flag_history_erasures ENABLE ALWAYS TRIGGER flag_history_is_append_only;
 CREATE TRIGGER flag_history_after_restore AFTER INSERT ON crewsnow_ops.flag_history
     FOR EACH ROW WHEN (NEW.after IS NULL)
     EXECUTE FUNCTION crewsnow_ops.flag_history_after_restore();
@@ -240,9 +305,11 @@ COMMENT ON TRIGGER flag_history_after_restore ON crewsnow_ops.flag_history IS
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.feature_flags', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.user_context', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.flag_history', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.flag_history_erasures', '');
 
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', '@extschema@.feature_flags'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.flag_history'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.flag_history_erasures'),
     ('operator', 'INSERT, UPDATE, DELETE', 'TABLE', '@extschema@.feature_flags'),
     ('operator', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'crewsnow_ops.user_context');

@@ -1,10 +1,10 @@
 COMMENT ON FUNCTION crewsnow_ops.grant_access(text, text) IS
     'Gives a role exactly the privileges of an access level. reader: read flags, flag history, '
-    'monitoring, the security audit and decisions. writer: write events and webhooks, nothing '
-    'else; for services. operator: reader and writer, change flags, roll up, decide. admin: '
-    'operator, retention, accept findings, change criteria. Run it as the owner of the extension. '
-    'Errors: 22004 NULL argument, 22023 unknown level or the owner, 42704 unknown role, 42501 not '
-    'the owner.';
+    'monitoring, the security audit and decisions. writer: evaluate all flags of a user, write '
+    'events and webhooks, nothing else; for services. operator: reader and writer, change flags, '
+    'roll up, decide. admin: operator, retention, accept findings, change criteria. Run it as the '
+    'owner of the extension. Errors: 22004 NULL argument, 22023 unknown level or the owner, 42704 '
+    'unknown role, 42501 not the owner.';
 COMMENT ON FUNCTION crewsnow_ops.revoke_access(text) IS
     'Revokes every privilege that grant_access can grant. Errors: 22004 NULL argument, 22023 the '
     'owner, 42704 unknown role, 42501 not the owner.';
@@ -58,7 +58,8 @@ BEGIN
     END LOOP;
 END
 $lockdown$;
-GRANT EXECUTE ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.is_feature_enabled_for_user(text, uuid),
+    @extschema@.is_feature_enabled_for_user(text, text) TO PUBLIC;
 -- The function reads only its arguments. A CHECK constraint of event_log calls it with the
 -- privileges of the inserting role.
 GRANT EXECUTE ON FUNCTION crewsnow_ops.is_valid_event(text, text, numeric, jsonb,

@@ -1,24 +1,22 @@
 //! The SQL surface of the flags.
 
 use super::history::attributed;
-use super::model::{Decision, validate_key};
-use super::{cache, columns};
+use super::message::{Setting, notify, warn};
+use super::model::validate_key;
 use crate::flags::error::FlagError;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
-use crate::pg::xact::session::{require_latest_snapshot, require_writable};
+use crate::pg::xact::lock_wait;
+use crate::pg::xact::session::require_writable;
 use crate::suggest;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
-use pgrx::{JsonB, PgSqlErrorCode, function_name};
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes a flag, or creates it. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL key), 22023 (malformed key, percentage outside 0 to 100),
-/// 42704 (likely typo), 25006 (read-only), 55000 (row hidden or insert suppressed).
+/// 42704 (likely typo), 25006 (read-only), 55000 (row hidden or insert suppressed), 55P03 (locked).
 #[pg_extern(requires = ["flags"])]
 #[search_path(pg_catalog, pg_temp)]
 fn update_feature_flag(
@@ -26,6 +24,7 @@ fn update_feature_flag(
     p_is_enabled: default!(Option<bool>, "NULL"),
     p_rollout_percentage: default!(Option<i32>, "NULL"),
     p_updated_by: default!(Option<&str>, "NULL"),
+    p_reason: default!(Option<&str>, "NULL"),
 ) -> Result<bool, ErrorReport> {
     let key = p_flag_key.ok_or(ServerError::NullArgument {
         argument: "p_flag_key",
@@ -38,70 +37,15 @@ fn update_feature_flag(
         return Err(FlagError::InvalidPercentage(percentage).into());
     }
     require_writable("change feature flags")?;
-    attributed(p_updated_by, None, || {
+    let reason = p_reason.map(str::trim).filter(|reason| !reason.is_empty());
+    let work = || {
         Spi::connect_mut(|client| {
             update(client, key, p_is_enabled, p_rollout_percentage, p_updated_by)
         })
-    })?;
-    Ok(true)
-}
-
-/// Restores all flags to their state at an earlier time. See the COMMENT on the SQL function.
-///
-/// SQLSTATE 22004 (NULL argument), 22023 (empty reason, time in the future or before the first
-/// flag), 25001 (old snapshot), 25006 (read-only).
-#[pg_extern(schema = "crewsnow_ops", requires = ["flags"])]
-#[search_path(pg_catalog, pg_temp)]
-fn restore_feature_flags(
-    p_as_of: Option<TimestampWithTimeZone>,
-    p_reason: Option<&str>,
-) -> Result<i32, ErrorReport> {
-    const EXAMPLE: &str =
-        "SELECT crewsnow_ops.restore_feature_flags(now() - interval '15 minutes', 'INC-42: undo');";
-    let as_of =
-        p_as_of.ok_or(ServerError::NullArgument { argument: "p_as_of", example: EXAMPLE })?;
-    let reason = p_reason
-        .ok_or(ServerError::NullArgument { argument: "p_reason", example: EXAMPLE })?
-        .trim();
-    if reason.is_empty() {
-        return Err(FlagError::EmptyReason.into());
-    }
-    require_writable("restore feature flags")?;
-    require_latest_snapshot("restore feature flags")?;
-    let changed =
-        attributed(None, Some(reason), || Spi::connect_mut(|client| restore(client, as_of)))?;
-    Ok(changed)
-}
-
-/// Explains an evaluation. See the COMMENT on the SQL function. Raises no errors of its own.
-#[pg_extern(schema = "crewsnow_ops", stable, parallel_safe, requires = ["flags"])]
-fn explain_feature_flag(
-    p_flag_key: Option<&str>,
-    p_user_id: default!(Option<pgrx::Uuid>, "NULL"),
-) -> Option<JsonB> {
-    let user = p_user_id.map(|user| *user.as_bytes());
-    let decision = p_flag_key
-        .map_or(Decision::FlagNotFound, |key| cache::decide(key.as_bytes(), user.as_ref()));
-    let (reason, detail) = decision.reason();
-    let explanation = Explanation {
-        flag_key: p_flag_key,
-        user_id: p_user_id.map(|user| user.to_string()),
-        value: decision.is_on(),
-        reason,
-        detail,
-        bucket: decision.bucket(),
     };
-    serde_json::to_value(explanation).ok().map(JsonB)
-}
-
-#[derive(Serialize)]
-struct Explanation<'a> {
-    flag_key: Option<&'a str>,
-    user_id: Option<String>,
-    value: bool,
-    reason: &'static str,
-    detail: &'static str,
-    bucket: Option<u8>,
+    attributed(p_updated_by, reason, || lock_wait::limited(work))
+        .map_err(|timeout| ServerError::locked(format!("feature flag \"{key}\""), timeout))??;
+    Ok(true)
 }
 
 fn update(
@@ -133,28 +77,6 @@ fn update(
 /// More rounds than other sessions create and remove a flag in.
 const MAX_ROUNDS: u32 = 100;
 
-/// The columns that update_feature_flag changes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Setting {
-    enabled: bool,
-    percentage: i32,
-}
-
-impl Setting {
-    fn with(self, enabled: Option<bool>, percentage: Option<i32>) -> Self {
-        Self {
-            enabled: enabled.unwrap_or(self.enabled),
-            percentage: percentage.unwrap_or(self.percentage),
-        }
-    }
-}
-
-impl std::fmt::Display for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at {} %", if self.enabled { "enabled" } else { "disabled" }, self.percentage)
-    }
-}
-
 fn lock(client: &mut SpiClient<'_>, key: &str) -> Result<Option<Setting>, FlagError> {
     let sql = in_target_schema(include_str!("../../sql/flags/lock_flag.sql"))?;
     let row = client.update(sql.as_str(), None, &[key.into()])?.next();
@@ -172,7 +94,7 @@ fn change(
     keeps_percentage: bool,
 ) -> Result<(), FlagError> {
     if asked == was {
-        notify(PgLogLevel::NOTICE, format!("{key}: already {was}, nothing to change"), None);
+        notify(format!("{key}: already {was}, nothing to change"));
     } else {
         let sql = in_target_schema(include_str!("../../sql/flags/update_flag.sql"))?;
         client.update(
@@ -180,7 +102,7 @@ fn change(
             None,
             &[key.into(), asked.enabled.into(), asked.percentage.into()],
         )?;
-        notify(PgLogLevel::NOTICE, format!("{key}: was {was}, is now {asked}"), None);
+        notify(format!("{key}: was {was}, is now {asked}"));
     }
     if asked.enabled && asked.percentage == 0 && keeps_percentage {
         warn_enabled_at_zero(key);
@@ -189,10 +111,10 @@ fn change(
 }
 
 fn warn_enabled_at_zero(key: &str) {
-    notify(
-        PgLogLevel::WARNING,
+    warn(
         format!("{key} is enabled at 0 %: no user will see it"),
-        Some(format!("SELECT update_feature_flag('{key}', true, 25);")),
+        None,
+        format!("SELECT update_feature_flag('{key}', true, 25);"),
     );
 }
 
@@ -213,7 +135,7 @@ fn create(
     if known.iter().any(|known| known == key) {
         return Ok(false);
     }
-    let similar = suggest::similar(key, known.iter().map(String::as_str));
+    let similar = suggest::similar_or_part(key, known.iter().map(String::as_str));
     if !similar.is_empty() {
         return Err(FlagError::LikelyTypo { key: key.to_owned(), similar });
     }
@@ -223,71 +145,11 @@ fn create(
         [key.into(), setting.enabled.into(), setting.percentage.into(), updated_by.into()];
     let created = !client.update(sql.as_str(), None, &arguments)?.is_empty();
     if created {
-        notify(
-            PgLogLevel::WARNING,
+        warn(
             format!("{key} is new: created, {setting}"),
-            Some(format!("To undo: DELETE FROM feature_flags WHERE flag_key = '{key}';")),
+            None,
+            format!("To undo: DELETE FROM feature_flags WHERE flag_key = '{key}';"),
         );
     }
     Ok(created)
-}
-
-fn restore(client: &mut SpiClient<'_>, as_of: TimestampWithTimeZone) -> Result<i32, FlagError> {
-    let steps = [
-        include_str!("../../sql/flags/restore_lock.sql"),
-        include_str!("../../sql/flags/restore_check.sql"),
-        include_str!("../../sql/flags/restore_remove.sql"),
-        include_str!("../../sql/flags/restore_free_keys.sql"),
-        include_str!("../../sql/flags/restore_add.sql"),
-    ]
-    .map(in_target_schema);
-    let [lock, check, remove, free_keys, add] = steps;
-    client.update(lock?.as_str(), None, &[])?;
-    for row in client.update(check?.as_str(), None, &[as_of.into()])? {
-        let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-        if row.get(1)?.unwrap_or(false) {
-            return Err(FlagError::FutureInstant { asked: text(3)?, now: text(4)? });
-        }
-        if row.get(2)?.unwrap_or(false) {
-            return Err(FlagError::BeforeFirstFlag { asked: text(3)?, earliest: text(5)? });
-        }
-    }
-    let mut changed = BTreeSet::new();
-    let mut removed = BTreeMap::new();
-    for row in client.update(remove?.as_str(), None, &[as_of.into()])? {
-        if let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) {
-            removed.insert(*id.as_bytes(), key);
-        }
-    }
-    client.update(free_keys?.as_str(), None, &[as_of.into()])?;
-    for sql in [columns::restore_change(), add.map_err(FlagError::from)] {
-        for row in client.update(sql?.as_str(), None, &[as_of.into()])? {
-            let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) else {
-                continue;
-            };
-            let is = Setting {
-                enabled: row.get(3)?.unwrap_or(false),
-                percentage: row.get(4)?.unwrap_or(0),
-            };
-            notify(PgLogLevel::NOTICE, format!("{key}: restored, is now {is}"), None);
-            removed.remove(id.as_bytes());
-            changed.insert(*id.as_bytes());
-        }
-    }
-    for key in removed.values() {
-        notify(PgLogLevel::NOTICE, format!("{key}: removed"), None);
-    }
-    Ok(i32::try_from(changed.len() + removed.len()).unwrap_or(i32::MAX))
-}
-
-fn notify(level: PgLogLevel, message: String, hint: Option<String>) {
-    let code = match level {
-        PgLogLevel::WARNING => PgSqlErrorCode::ERRCODE_WARNING,
-        _ => PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-    };
-    let mut report = ErrorReport::new(code, message, function_name!());
-    if let Some(hint) = hint {
-        report = report.set_hint(hint);
-    }
-    report.report(level);
 }

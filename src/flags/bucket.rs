@@ -56,6 +56,48 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Finishes the hash with any text, byte by byte.
+    fn hash_text(&self, user: &[u8]) -> u32 {
+        let mut rest = self.tail.to_le_bytes()[..usize::from(self.tail_length)].to_vec();
+        rest.extend_from_slice(user);
+        let (words, rest) = rest.as_chunks::<4>();
+        let mut state = words.iter().fold(self.state, |s, word| mix(s, u32::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            state ^= scramble(word_of(rest));
+        }
+        finish(state, self.length.wrapping_add(user.len() as u32))
+    }
+}
+
+/// The bucket in `group` of a user with an id that is no uuid, 1 to 100.
+pub fn bucket_of_text(group: &Group, user: &[u8]) -> u8 {
+    (group.hash_text(user) % 100) as u8 + 1
+}
+
+/// The bytes of a uuid in its usual form, 8-4-4-4-12 digits in either case; `None` for any other
+/// text, also for the other forms that the type uuid accepts: such an id is hashed as it is.
+pub fn parse_uuid(text: &[u8]) -> Option<UserId> {
+    if text.len() != 36 {
+        return None;
+    }
+    let mut user = [0; 16];
+    let mut digits = 0;
+    for (i, c) in text.iter().enumerate() {
+        if matches!(i, 8 | 13 | 18 | 23) {
+            if *c != b'-' {
+                return None;
+            }
+            continue;
+        }
+        let digit = char::from(*c).to_digit(16)? as u8;
+        let byte = user.get_mut(digits / 2)?;
+        *byte = *byte << 4 | digit;
+        digits += 1;
+    }
+    Some(user)
+}
+
 /// The bucket of `user` in `group`, 1 to 100.
 #[inline]
 pub fn bucket(group: &Group, user: &UserId) -> u8 {
@@ -237,7 +279,7 @@ mod tests {
     /// Every user, at every percentage from 0 to 100: on from the bucket upwards, never off again.
     #[test]
     fn rollouts_are_monotone() {
-        use crate::flags::model::{Flag, Targeting};
+        use crate::flags::model::{Context, Flag, Targeting};
         let flags: Vec<Flag> = (0..=100)
             .map(|percentage| {
                 Flag::new(true, percentage, b"tracker_pro", vec![], Targeting::default())
@@ -248,7 +290,7 @@ mod tests {
             let bucket = usize::from(bucket(&Group::new(b"tracker_pro"), &user));
             for (percentage, flag) in flags.iter().enumerate() {
                 assert_eq!(
-                    flag.decide(Some(&user), |_| None).is_on(),
+                    flag.decide(Some(&user), |_| Context::Unknown).is_on(),
                     percentage >= bucket,
                     "user {n}, {percentage} %"
                 );
@@ -256,7 +298,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn text_ids_have_unleashs_buckets() {
+        for (group, user, expected) in [("gr1", "123", 73), ("groupX", "999", 25)] {
+            assert_eq!(bucket_of_text(&Group::new(group.as_bytes()), user.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn only_the_usual_form_is_a_uuid() {
+        let user = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210_u128.to_be_bytes();
+        assert_eq!(parse_uuid(b"01234567-89ab-cdef-fedc-ba9876543210"), Some(user));
+        assert_eq!(parse_uuid(b"01234567-89AB-CDEF-FEDC-BA9876543210"), Some(user));
+        for text in [
+            "0123456789abcdeffedcba9876543210",
+            "{01234567-89ab-cdef-fedc-ba98765432}",
+            "01234567-89ab-cdef-fedc-ba987654321g",
+            "auth0|0123456789abcdeffedcba98765432",
+            "",
+        ] {
+            assert_eq!(parse_uuid(text.as_bytes()), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_uuid_has_the_bucket_of_its_text(group: Vec<u8>, user: UserId) {
+            let group = Group::new(&group);
+            let text = text_of(&user);
+            prop_assert_eq!(bucket_of_text(&group, text.as_bytes()), bucket(&group, &user));
+            prop_assert_eq!(parse_uuid(text.as_bytes()), Some(user));
+        }
+
+        #[test]
+        fn text_ids_are_hashed_as_they_are(group: Vec<u8>, user: Vec<u8>) {
+            let whole = [group.as_slice(), b":", &user].concat();
+            prop_assert_eq!(Group::new(&group).hash_text(&user), murmur3(&whole));
+        }
+
         #[test]
         fn equal_to_the_reference_implementation(group: Vec<u8>, user: UserId) {
             let mut whole = group.clone();

@@ -2,12 +2,13 @@
 //! costs the same with ten flags and with ten thousand.
 
 use super::bucket::UserId;
-use super::model::{Decision, Flag, MAX_KEY_LENGTH, Targeting, UserContext};
+use super::model::{Context, Decision, Flag, MAX_KEY_LENGTH, Targeting, User, UserContext};
+use super::recorded;
 use crate::pg::access::scan;
-use crate::pg::access::scan::TableScan;
+use crate::pg::access::scan::{Attempt, TableScan};
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::{invalidation, lookup};
-use crate::pg::memory;
+use crate::pg::{clock, memory};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -71,20 +72,40 @@ fn slot(key: &[u8]) -> usize {
 }
 
 /// Evaluates the flag `key` with all changes committed until now, in every isolation level.
-pub fn decide(key: &[u8], user: Option<&UserId>) -> Decision {
+pub fn decide<U: User>(key: &[u8], user: Option<&U>) -> Decision {
     invalidation::accept();
     CACHE
         .with(|cache| {
-            if cache.generation != invalidation::generation() {
-                cache.reload();
-            }
+            cache.refresh();
             let user_context = cache.user_context;
             match cache.find(key) {
-                Some(flag) => flag.decide(user, |user| read_context(user_context?, user)),
+                Some(flag) => flag.decide(user, |user| read_context(user_context, user)),
                 None => Decision::FlagNotFound,
             }
         })
         .unwrap_or(Decision::FlagNotFound)
+}
+
+/// Evaluates every flag. The user's row is read at most once.
+pub fn decide_all<U: User>(user: Option<&U>) -> Vec<(Vec<u8>, Decision)> {
+    invalidation::accept();
+    CACHE
+        .with(|cache| {
+            cache.refresh();
+            let user_context = cache.user_context;
+            let mut known: Option<Context> = None;
+            let mut decisions = Vec::with_capacity(cache.flags.len());
+            for (key, position) in &cache.index {
+                let Some(flag) = cache.flags.get(*position as usize) else { continue };
+                let decision = flag.decide(user, |user| {
+                    known.get_or_insert_with(|| read_context(user_context, user)).clone()
+                });
+                decisions.push((key.to_vec(), decision));
+            }
+            decisions.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            decisions
+        })
+        .unwrap_or_default()
 }
 
 impl Memo {
@@ -95,6 +116,12 @@ impl Memo {
 }
 
 impl Cache {
+    fn refresh(&mut self) {
+        if self.generation != invalidation::generation() {
+            self.reload();
+        }
+    }
+
     fn find(&mut self, key: &[u8]) -> Option<&Flag> {
         let memo = &mut self.memos[slot(key)];
         if !memo.holds(key) {
@@ -118,12 +145,22 @@ impl Cache {
         // The scan below may miss a change that is announced from here on. Such a change raises the
         // generation, so the next evaluation loads again.
         let mut generation = invalidation::generation();
-        let scan = table.and_then(|table| {
-            TableScan::open_then(table, || generation = invalidation::generation())
+        let attempt = table.map_or(Attempt::Missing, |table| {
+            let locked = || generation = invalidation::generation();
+            TableScan::try_open_then(table, FLAGS_PATIENCE_MS, locked)
         });
-        if let Some(scan) = scan {
-            memory::in_temporary_context(|| read_flags(scan, &mut index, &mut flags));
-        }
+        memory::in_temporary_context(|| match attempt {
+            Attempt::Opened(scan) => read_flags(scan, &mut index, &mut flags),
+            Attempt::Missing => {}
+            // While another session holds the lock, no flag can change but by that session.
+            Attempt::Locked => {
+                invalidation::accept();
+                generation = invalidation::generation();
+                for (key, flag) in recorded::flags() {
+                    insert(&mut index, &mut flags, key, flag);
+                }
+            }
+        });
         index.shrink_to_fit();
         flags.shrink_to_fit();
         self.user_context =
@@ -131,6 +168,25 @@ impl Cache {
         self.index = index;
         self.flags = flags;
         self.generation = generation;
+    }
+}
+
+/// How long a load waits for feature_flags. Then it takes the flags from their history.
+const FLAGS_PATIENCE_MS: i64 = 20;
+
+/// How long an evaluation waits for crewsnow_ops.user_context. Then a targeted flag is off.
+const CONTEXT_PATIENCE_MS: i64 = 2_000;
+
+/// After an evaluation has given up, others do not wait again for this time, in microseconds.
+const IMPATIENCE: i64 = 10_000_000;
+
+/// The time until which evaluations do not wait.
+static IMPATIENT_UNTIL: BackendLocal<i64> = BackendLocal::new(0);
+
+fn insert(index: &mut Index, flags: &mut Vec<Flag>, key: Vec<u8>, flag: Flag) {
+    if let Ok(position) = u32::try_from(flags.len()) {
+        index.insert(key.into_boxed_slice(), position);
+        flags.push(flag);
     }
 }
 
@@ -147,8 +203,12 @@ fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
     let segments = column(c"target_segments", pg_sys::TEXTARRAYOID);
     while let Some(row) = scan.next() {
         let (Some(key), Some(group)) = (row.text(key), row.text(group)) else { continue };
-        let targeting =
-            row.boolean(premium_only).zip(row.text_array(regions)).zip(row.text_array(segments));
+        // Only '{}' is no condition: a list of NULLs has no members and admits nobody.
+        let list = |column| {
+            let is_empty = row.is_empty_array(column)?;
+            Some(if is_empty { None } else { Some(row.text_array(column)?) })
+        };
+        let targeting = row.boolean(premium_only).zip(list(regions)).zip(list(segments));
         let flag = Flag::new(
             row.boolean(is_enabled).unwrap_or(false) && targeting.is_some(),
             row.integer(percentage).unwrap_or(0),
@@ -158,20 +218,29 @@ fn read_flags(mut scan: TableScan, index: &mut Index, flags: &mut Vec<Flag>) {
                 Targeting { premium_only, regions, segments }
             }),
         );
-        let Ok(position) = u32::try_from(flags.len()) else { break };
-        index.insert(key.into_boxed_slice(), position);
-        flags.push(flag);
+        insert(index, flags, key, flag);
     }
 }
 
 /// The row of crewsnow_ops.user_context, under the snapshot of the running statement.
-fn read_context(table: pg_sys::Oid, user: &UserId) -> Option<UserContext> {
-    scan::read_by_uuid(table, c"user_id", user, |row| {
+fn read_context(table: Option<pg_sys::Oid>, user: &UserId) -> Context {
+    let Some(table) = table else { return Context::Unknown };
+    let is_impatient = IMPATIENT_UNTIL.with(|until| *until).is_some_and(|t| t > clock::now());
+    let patience = if is_impatient { 0 } else { CONTEXT_PATIENCE_MS };
+    let attempt = scan::read_by_uuid(table, c"user_id", user, patience, |row| {
         let column = |name, type_| row.column(name, type_).unwrap_or(0);
         UserContext {
             premium: row.boolean(column(c"is_premium", pg_sys::BOOLOID)).unwrap_or(false),
             region: row.text(column(c"region", pg_sys::TEXTOID)),
             segments: row.text_array(column(c"segments", pg_sys::TEXTARRAYOID)).unwrap_or_default(),
         }
-    })
+    });
+    match attempt {
+        Attempt::Opened(context) => Context::Known(context),
+        Attempt::Missing => Context::Unknown,
+        Attempt::Locked => {
+            IMPATIENT_UNTIL.with(|until| *until = clock::now() + IMPATIENCE);
+            Context::Locked
+        }
+    }
 }

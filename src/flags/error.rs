@@ -6,7 +6,7 @@ use crate::pg::error::{ServerError, from_server_failures};
 use crate::suggest::quoted_list;
 use pgrx::PgSqlErrorCode;
 
-/// A flag call that cannot be served.
+/// A flag call or statement that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum FlagError {
     /// SQLSTATE 22023
@@ -23,9 +23,47 @@ pub enum FlagError {
         /// Known keys, closest first.
         similar: Vec<String>,
     },
+    /// SQLSTATE 42704
+    #[error("feature flag \"{key}\" does not exist")]
+    UnknownFlag {
+        /// The key, which no flag has now or had at the time to restore.
+        key: String,
+        /// Known keys, closest first; none may be close.
+        similar: Vec<String>,
+    },
+    /// SQLSTATE 42704
+    #[error("no flag was changed by this transaction")]
+    UnknownTransaction,
+    /// SQLSTATE 23514
+    #[error("{column} of feature flag \"{key}\" must not contain NULL")]
+    NullMember {
+        /// The list.
+        column: &'static str,
+        /// The flag.
+        key: String,
+    },
+    /// SQLSTATE 23505
+    #[error("feature flag \"{key}\" would differ from \"{twin}\" in case alone")]
+    CaseTwin {
+        /// The new key.
+        key: String,
+        /// The key of another flag.
+        twin: String,
+    },
+    /// SQLSTATE 40001: the saved row was read before another session changed the flag
+    #[error("feature flag \"{key}\" was changed since the saved row was read")]
+    LostUpdate {
+        /// The flag.
+        key: String,
+        /// The newer change.
+        newer: String,
+    },
     /// SQLSTATE 22023
     #[error("restoring feature flags needs a reason")]
     EmptyReason,
+    /// SQLSTATE 22023
+    #[error("erasing a user needs a reason")]
+    NoErasureReason,
     /// SQLSTATE 22023
     #[error("cannot restore feature flags as of {asked}: the time is in the future")]
     FutureInstant {
@@ -68,9 +106,15 @@ impl SqlError for FlagError {
             Self::InvalidKey(_)
             | Self::InvalidPercentage(_)
             | Self::EmptyReason
+            | Self::NoErasureReason
             | Self::FutureInstant { .. }
             | Self::BeforeFirstFlag { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::LikelyTypo { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::LikelyTypo { .. } | Self::UnknownFlag { .. } | Self::UnknownTransaction => {
+                Code::ERRCODE_UNDEFINED_OBJECT
+            }
+            Self::NullMember { .. } => Code::ERRCODE_CHECK_VIOLATION,
+            Self::CaseTwin { .. } => Code::ERRCODE_UNIQUE_VIOLATION,
+            Self::LostUpdate { .. } => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Self::FrozenColumn { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::HistoryIsAppendOnly => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Unreachable(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -87,9 +131,27 @@ impl SqlError for FlagError {
             Self::LikelyTypo { similar, .. } => {
                 format!("Nothing was changed. Similar flags: {}.", quoted_list(similar, "and"))
             }
+            Self::UnknownFlag { similar, .. } if similar.is_empty() => {
+                "No flag has this key now or had it at that time. Nothing was changed.".into()
+            }
+            Self::UnknownFlag { similar, .. } => {
+                format!("Nothing was changed. Similar flags: {}.", quoted_list(similar, "and"))
+            }
+            Self::UnknownTransaction => {
+                "The flag history has no change with this xid. Nothing was changed.".into()
+            }
+            Self::NullMember { column, .. } => format!(
+                "A NULL in {column} matches no user; an empty list is no condition. \
+                 Nothing was changed."
+            ),
+            Self::CaseTwin { .. } => {
+                "A change could hit the wrong one of them. Nothing was changed.".into()
+            }
+            Self::LostUpdate { newer, .. } => newer.clone(),
             Self::EmptyReason => {
                 "p_reason is empty. The flag history keeps it with each change.".into()
             }
+            Self::NoErasureReason => "p_reason is empty. Nothing was changed.".into(),
             Self::FutureInstant { now, .. } => format!("The present time is {now}."),
             Self::BeforeFirstFlag { earliest, .. } => {
                 format!("The oldest flag was created at {earliest}.")
@@ -123,10 +185,33 @@ impl SqlError for FlagError {
                  INSERT INTO feature_flags (flag_key) VALUES ('{key}');",
                 quoted_list(similar, "or")
             ),
+            Self::UnknownFlag { similar, .. } if !similar.is_empty() => {
+                format!("Did you mean {}?", quoted_list(similar, "or"))
+            }
+            Self::UnknownFlag { .. } => {
+                "SELECT flag_key FROM feature_flags ORDER BY flag_key;".into()
+            }
+            Self::UnknownTransaction => {
+                "SELECT DISTINCT xid, updated_by, reason FROM crewsnow_ops.flag_history;".into()
+            }
+            Self::NullMember { .. } => "Leave NULLs out, and check that a member is left: \
+                 SELECT array_remove(ARRAY['FR', NULL], NULL);"
+                .into(),
+            Self::CaseTwin { twin, .. } => {
+                format!("SELECT * FROM feature_flags WHERE flag_key = '{twin}';")
+            }
+            Self::LostUpdate { .. } => {
+                "Read the flag again and repeat the change. To let such saves through: \
+                 SET crewsnow_ops.lost_updates = 'warn';"
+                    .into()
+            }
             Self::EmptyReason | Self::FutureInstant { .. } | Self::BeforeFirstFlag { .. } => {
                 "SELECT crewsnow_ops.restore_feature_flags\
                  (now() - interval '15 minutes', 'INC-42: undo');"
                     .into()
+            }
+            Self::NoErasureReason => {
+                "SELECT crewsnow_ops.erase_user_from_flags('USER-ID', 'request 17');".into()
             }
             Self::FrozenColumn { .. } => {
                 "Delete the flag and insert it again. The flag history keeps both changes.".into()

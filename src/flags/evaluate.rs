@@ -7,8 +7,9 @@
 // Everywhere else outside `pg`, `Cargo.toml` denies unsafe code.
 #![allow(unsafe_code)]
 
-use super::bucket::UserId;
+use super::bucket::{UserId, parse_uuid};
 use super::cache;
+use super::evaluation::decide_for_text;
 use super::model::MAX_KEY_LENGTH;
 use pgrx::pg_sys;
 
@@ -45,6 +46,59 @@ pub unsafe extern "C-unwind" fn is_feature_enabled_for_user(
         }
         decide_guarded(key.value, user)
     }
+}
+
+/// Tells the server how to call [`is_feature_enabled_for_text_user`].
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_is_feature_enabled_for_text_user() -> &'static pg_sys::Pg_finfo_record {
+    const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &V1
+}
+
+/// `is_feature_enabled_for_user(p_flag_key text, p_user text) RETURNS boolean`
+///
+/// # Safety
+/// Called by the server with exactly these two arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn is_feature_enabled_for_text_user(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: the SQL declaration has two arguments of type text. Either may be NULL; both outlive
+    // the call.
+    unsafe {
+        let arguments = (*fcinfo).args.as_slice(2);
+        let (key, user) = (&arguments[0], &arguments[1]);
+        if key.isnull {
+            return pg_sys::Datum::from(false);
+        }
+        let user = if user.isnull { None } else { Some(&user.value) };
+        if let Some(key) = inline_text(key.value)
+            && let Some(id) = user.and_then(|user| inline_text(*user)).and_then(parse_uuid)
+            && let Some(decision) = cache::decide_fast(key, Some(&id))
+        {
+            return pg_sys::Datum::from(decision.is_on());
+        }
+        decide_text_guarded(key.value, user)
+    }
+}
+
+/// # Safety
+/// Both must be texts that outlive the call.
+#[pgrx::pg_guard]
+#[inline(never)]
+unsafe extern "C-unwind" fn decide_text_guarded(
+    key: pg_sys::Datum,
+    user: Option<&pg_sys::Datum>,
+) -> pg_sys::Datum {
+    // SAFETY: guaranteed by the caller. A detoasted copy lives as long as the call's context.
+    let is_on = unsafe {
+        let user = user.and_then(|user| {
+            inline_text(pg_sys::Datum::from(pg_sys::pg_detoast_datum_packed(user.cast_mut_ptr())))
+        });
+        let user = user.map(String::from_utf8_lossy);
+        short_text(key).is_some_and(|key| decide_for_text(key, user.as_deref()).is_on())
+    };
+    pg_sys::Datum::from(is_on)
 }
 
 /// # Safety

@@ -1,6 +1,6 @@
 //! A flag and its decision. Pure.
 
-use super::bucket::{Group, UserId, bucket};
+use super::bucket::{Group, UserId};
 use std::cmp::Ordering;
 
 /// The longest flag key, in characters.
@@ -55,30 +55,42 @@ pub fn validate_key(key: &str) -> Result<(), InvalidKey> {
     }
 }
 
+/// Whether a row with this updated_at was read before the present one was written, both in
+/// microseconds.
+///
+/// Clients round: JavaScript to milliseconds, some formats to seconds. A time that is the present
+/// one rounded is not older.
+pub fn is_stale(saved: i64, present: i64) -> bool {
+    let is_rounded = |unit: i64| saved % unit == 0 && (present - saved).abs() < unit;
+    saved < present && !is_rounded(1_000) && !is_rounded(1_000_000)
+}
+
 /// Conditions on the user. Every condition that is set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Targeting {
     /// Premium users only.
     pub premium_only: bool,
-    /// One of these regions; empty for all regions.
-    pub regions: Vec<Vec<u8>>,
-    /// At least one of these segments; empty for all users.
-    pub segments: Vec<Vec<u8>>,
+    /// One of these regions; `None` for all regions, an empty list for no user.
+    pub regions: Option<Vec<Vec<u8>>>,
+    /// At least one of these segments; `None` for all users, an empty list for no user.
+    pub segments: Option<Vec<Vec<u8>>>,
 }
 
 impl Targeting {
     /// Whether no condition is set.
     pub fn is_empty(&self) -> bool {
-        !self.premium_only && self.regions.is_empty() && self.segments.is_empty()
+        !self.premium_only && self.regions.is_none() && self.segments.is_none()
     }
 
     /// Whether `user` fulfils every condition.
     pub fn admits(&self, user: &UserContext) -> bool {
         (!self.premium_only || user.premium)
-            && (self.regions.is_empty()
-                || user.region.as_ref().is_some_and(|region| self.regions.contains(region)))
-            && (self.segments.is_empty()
-                || user.segments.iter().any(|segment| self.segments.contains(segment)))
+            && self.regions.as_ref().is_none_or(|regions| {
+                user.region.as_ref().is_some_and(|region| regions.contains(region))
+            })
+            && self.segments.as_ref().is_none_or(|segments| {
+                user.segments.iter().any(|segment| segments.contains(segment))
+            })
     }
 }
 
@@ -91,6 +103,51 @@ pub struct UserContext {
     pub region: Option<Vec<u8>>,
     /// The segments that the user belongs to.
     pub segments: Vec<Vec<u8>>,
+}
+
+/// The properties of a user, as far as they could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// The user's row.
+    Known(UserContext),
+    /// The user has no row.
+    Unknown,
+    /// Another session has locked the rows.
+    Locked,
+}
+
+/// The user that a flag is evaluated for.
+pub trait User {
+    /// The id as a uuid, by which lists and targeting know users; `None` for another kind of id.
+    fn uuid(&self) -> Option<&UserId>;
+    /// The bucket in a group, 1 to 100.
+    fn bucket(&self, group: &Group) -> u8;
+}
+
+impl User for UserId {
+    #[inline(always)]
+    fn uuid(&self) -> Option<&UserId> {
+        Some(self)
+    }
+
+    #[inline(always)]
+    fn bucket(&self, group: &Group) -> u8 {
+        super::bucket::bucket(group, self)
+    }
+}
+
+/// A user id that is no uuid, hashed byte by byte as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct TextId<'a>(pub &'a [u8]);
+
+impl User for TextId<'_> {
+    fn uuid(&self) -> Option<&UserId> {
+        None
+    }
+
+    fn bucket(&self, group: &Group) -> u8 {
+        super::bucket::bucket_of_text(group, self.0)
+    }
 }
 
 /// A flag, ready to be evaluated.
@@ -127,32 +184,35 @@ impl Flag {
     /// Decides as [`Flag::decide`] does, if the flag has no targeting.
     #[inline(always)]
     pub fn decide_without_context(&self, user: Option<&UserId>) -> Option<Decision> {
-        if self.targeting.is_some() { None } else { Some(self.decide(user, |_| None)) }
+        if self.targeting.is_some() { None } else { Some(self.decide(user, |_| Context::Unknown)) }
     }
 
     /// Decides for one user, or without one. `context` is called only if targeting needs it; a user
     /// without a context fails every condition.
     #[inline]
-    pub fn decide(
+    pub fn decide<U: User>(
         &self,
-        user: Option<&UserId>,
-        context: impl FnOnce(&UserId) -> Option<UserContext>,
+        user: Option<&U>,
+        context: impl FnOnce(&UserId) -> Context,
     ) -> Decision {
         if !self.enabled {
             return Decision::Disabled;
         }
         if let Some(user) = user
             && !self.listed.is_empty()
-            && self.listed.binary_search(user).is_ok()
+            && user.uuid().is_some_and(|id| self.listed.binary_search(id).is_ok())
         {
             return Decision::TargetUser;
         }
         if let Some(targeting) = &self.targeting {
             let Some(user) = user else { return Decision::NoUser };
-            match context(user) {
-                None => return Decision::UnknownUser,
-                Some(context) if !targeting.admits(&context) => return Decision::NotTargeted,
-                Some(_) => {}
+            match user.uuid().map_or(Context::Unknown, context) {
+                Context::Locked => return Decision::ContextLocked,
+                Context::Unknown => return Decision::UnknownUser,
+                Context::Known(context) if !targeting.admits(&context) => {
+                    return Decision::NotTargeted;
+                }
+                Context::Known(_) => {}
             }
         }
         match (self.percentage, user) {
@@ -160,7 +220,7 @@ impl Flag {
             (0, _) => Decision::ZeroRollout,
             (_, None) => Decision::NoUser,
             (percentage, Some(user)) => {
-                let bucket = bucket(&self.group, user);
+                let bucket = user.bucket(&self.group);
                 match bucket.cmp(&percentage) {
                     Ordering::Greater => Decision::OutsideRollout(bucket),
                     _ => Decision::InRollout(bucket),
@@ -183,6 +243,8 @@ pub enum Decision {
     NoUser,
     /// Targeting applies and the user has no context.
     UnknownUser,
+    /// Targeting applies, and the user's context is locked by another session.
+    ContextLocked,
     /// Targeting excludes the user.
     NotTargeted,
     /// 100 %.
@@ -215,6 +277,9 @@ impl Decision {
                 "TARGETING_MISMATCH",
                 "the flag is targeted, and the user has no row in crewsnow_ops.user_context",
             ),
+            Self::ContextLocked => {
+                ("ERROR", "the flag is targeted, and crewsnow_ops.user_context is locked")
+            }
             Self::NotTargeted => {
                 ("TARGETING_MISMATCH", "the user does not meet the flag's targeting")
             }
@@ -247,8 +312,8 @@ mod tests {
         Flag::new(enabled, percentage, b"flag", listed, targeting)
     }
 
-    fn no_context(_: &UserId) -> Option<UserContext> {
-        None
+    fn no_context(_: &UserId) -> Context {
+        Context::Unknown
     }
 
     fn premium() -> Targeting {
@@ -284,8 +349,8 @@ mod tests {
         };
         let all = Targeting {
             premium_only: true,
-            regions: vec![b"CH".to_vec(), b"FR".to_vec()],
-            segments: vec![b"beta".to_vec(), b"staff".to_vec()],
+            regions: Some(vec![b"CH".to_vec(), b"FR".to_vec()]),
+            segments: Some(vec![b"beta".to_vec(), b"staff".to_vec()]),
         };
         assert!(all.admits(&context));
         assert!(!all.admits(&UserContext { premium: false, ..context.clone() }));
@@ -293,6 +358,45 @@ mod tests {
         assert!(!all.admits(&UserContext { region: None, ..context.clone() }));
         assert!(!all.admits(&UserContext { segments: vec![], ..context.clone() }));
         assert!(Targeting::default().admits(&UserContext::default()));
+    }
+
+    #[test]
+    fn a_list_without_members_admits_nobody() {
+        let user = UserContext {
+            premium: true,
+            region: Some(b"FR".to_vec()),
+            segments: vec![b"beta".to_vec()],
+        };
+        for targeting in [
+            Targeting { regions: Some(vec![]), ..Targeting::default() },
+            Targeting { segments: Some(vec![]), ..Targeting::default() },
+        ] {
+            assert!(!targeting.is_empty() && !targeting.admits(&user));
+            let flag = flag(true, 100, vec![], targeting);
+            assert!(!flag.decide(Some(&USER), |_| Context::Known(user.clone())).is_on());
+            assert_eq!(flag.decide(None::<&UserId>, |_| Context::Unknown), Decision::NoUser);
+        }
+    }
+
+    #[test]
+    fn a_rounded_time_is_not_stale() {
+        let present = 1_234_567_890_123_456;
+        assert!(!is_stale(present, present) && !is_stale(present + 1, present));
+        assert!(!is_stale(1_234_567_890_123_000, present), "milliseconds");
+        assert!(!is_stale(1_234_567_890_000_000, present), "seconds");
+        assert!(is_stale(present - 1, present));
+        assert!(is_stale(1_234_567_890_122_000, present), "the millisecond before");
+        assert!(is_stale(1_234_567_889_000_000, present), "the second before");
+    }
+
+    #[test]
+    fn a_text_id_is_bucketed_and_never_listed_or_targeted() {
+        let id = TextId(b"auth0|5f7c");
+        let half = flag(true, 50, vec![USER], Targeting::default());
+        assert!(half.decide(Some(&id), no_context).bucket().is_some());
+        let targeted = flag(true, 100, vec![], premium());
+        assert_eq!(targeted.decide(Some(&id), no_context), Decision::UnknownUser);
+        assert_eq!(targeted.decide(Some(&USER), |_| Context::Locked), Decision::ContextLocked);
     }
 
     #[test]
@@ -333,7 +437,8 @@ mod tests {
         ) {
             let targeting = Targeting { premium_only, ..Targeting::default() };
             let flag = Flag::new(false, percentage, b"f", listed, targeting);
-            prop_assert!(!flag.decide(Some(&user), |_| Some(UserContext::default())).is_on());
+            let known = |_: &UserId| Context::Known(UserContext::default());
+            prop_assert!(!flag.decide(Some(&user), known).is_on());
         }
 
         #[test]

@@ -1,7 +1,7 @@
 //! The triggers on flags and flag history. They fire for every kind of change: function, SQL, COPY,
 //! replication.
 
-use super::{columns, history};
+use super::{columns, history, message, model, reach, transaction};
 use crate::error::raise;
 use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
@@ -10,10 +10,23 @@ use crate::pg::clock;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::trigger as glue;
-use crate::pg::xact::{sec_context, session};
+use crate::pg::xact::{lock_wait, sec_context, session, snapshot};
+use crate::settings::{self, LostUpdates};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
+use pgrx::{AllocatedByPostgres, AllocatedByRust, PgTriggerOperation, PgTriggerWhen};
+
+/// Columns that an evaluation reads. A change of others invalidates no cache.
+const EVALUATED: [&str; 8] = [
+    "flag_key",
+    "is_enabled",
+    "rollout_percentage",
+    "target_user_ids",
+    "target_premium_only",
+    "target_regions",
+    "target_segments",
+    "rollout_group",
+];
 
 /// Columns that the trigger or reviewers maintain: a change of these alone is no change of the
 /// flag.
@@ -59,6 +72,25 @@ fn feature_flags_after_write<'a>(
     Ok(None)
 }
 
+/// BEFORE INSERT OR UPDATE OR DELETE, each statement: waits for locks end after seconds, with an
+/// error that names the holder.
+#[pg_trigger(sql = false)]
+fn feature_flags_begin_statement<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
+    lock_wait::begin_statement();
+    Ok(None)
+}
+
+/// AFTER INSERT OR UPDATE OR DELETE, each statement.
+#[pg_trigger(sql = false)]
+fn feature_flags_end_statement<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<Row<'a>>, ErrorReport> {
+    lock_wait::end_statement();
+    Ok(None)
+}
+
 /// BEFORE TRUNCATE: the same for all flags.
 fn feature_flags_before_truncate<'a>(
     trigger: &'a PgTrigger<'a>,
@@ -66,6 +98,7 @@ fn feature_flags_before_truncate<'a>(
     raise(trigger.relid().map_err(FlagError::from).and_then(|table| {
         session::require_latest_snapshot("TRUNCATE feature_flags")?;
         invalidation::announce(table);
+        transaction::note_change("");
         history::record_truncate()
     }));
     Ok(None)
@@ -75,6 +108,9 @@ fn feature_flags_before_truncate<'a>(
 fn flag_history_is_append_only<'a>(
     _trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {
+    if history::is_erasing() {
+        return Ok(None);
+    }
     raise(Err(FlagError::HistoryIsAppendOnly))
 }
 
@@ -102,7 +138,12 @@ fn before_insert<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Flag
         row.set_by_name("created_by", sec_context::current_user())?;
     }
     if glue::is_owner(trigger) && is_from_a_dump(row.get_by_name("created_at")?)? {
-        return replace_launch_flag(trigger, row);
+        // The history, restored by another session, may hold the lock for long.
+        return lock_wait::unlimited(|| replace_launch_flag(trigger, row));
+    }
+    if !history::is_restoring() {
+        refuse_null_members(&row)?;
+        refuse_case_twin(&row)?;
     }
     // After a time in the future, the next change could not move updated_at.
     let now = TimestampWithTimeZone::try_from(clock::now()).ok();
@@ -182,6 +223,13 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
     }
     let mut updated_at: Option<TimestampWithTimeZone> = old.get_by_name("updated_at")?;
     if glue::update_changes_row(trigger, &BOOKKEEPING) {
+        if !history::is_restoring() {
+            refuse_null_members(&new)?;
+            if old.get_by_name::<String>("flag_key")? != new.get_by_name("flag_key")? {
+                refuse_case_twin(&new)?;
+            }
+            refuse_lost_update(&old, &new)?;
+        }
         // Strictly later than before: the history stays in order even if the clock stands still.
         let earliest = updated_at.map_or(i64::MIN, |old| old.into_inner().saturating_add(1));
         updated_at =
@@ -193,22 +241,134 @@ fn before_update<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, FlagError> {
     Ok(new)
 }
 
+/// 23514 for a NULL in a list of users, regions or segments: it matches no user, but whoever wrote
+/// it may have meant all of them.
+fn refuse_null_members(row: &Row<'_>) -> Result<(), FlagError> {
+    let users: Option<pgrx::Array<'_, pgrx::Uuid>> = row.get_by_name("target_user_ids")?;
+    let texts = |column| {
+        let list: Option<pgrx::Array<'_, &str>> = row.get_by_name(column)?;
+        Ok::<_, FlagError>(list.is_some_and(|list| list.contains_nulls()))
+    };
+    let column = if users.is_some_and(|users| users.contains_nulls()) {
+        "target_user_ids"
+    } else if texts("target_regions")? {
+        "target_regions"
+    } else if texts("target_segments")? {
+        "target_segments"
+    } else {
+        return Ok(());
+    };
+    let key = row.get_by_name::<String>("flag_key")?.unwrap_or_default();
+    Err(FlagError::NullMember { column, key })
+}
+
+/// 23505 for a key that differs from another flag's in case alone: one would be changed for the
+/// other.
+fn refuse_case_twin(row: &Row<'_>) -> Result<(), FlagError> {
+    let Some(key) = row.get_by_name::<String>("flag_key")? else { return Ok(()) };
+    let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
+    let sql = in_target_schema(include_str!("../../sql/flags/case_twin.sql"))?;
+    // Not a read-only query: another session may have inserted the twin since the statement began.
+    let twin = Spi::connect_mut(|client| {
+        let row = client.update(sql.as_str(), Some(1), &[key.as_str().into(), id.into()])?.first();
+        if row.is_empty() { Ok(None) } else { row.get::<String>(1) }
+    })?;
+    twin.map_or(Ok(()), |twin| Err(FlagError::CaseTwin { key, twin }))
+}
+
+/// 40001 for a whole row that was read before the last change of the flag, as its updated_at tells.
+/// Depending on the setting a warning, or nothing.
+fn refuse_lost_update(
+    old: &PgHeapTuple<'_, impl pgrx::WhoAllocated>,
+    new: &Row<'_>,
+) -> Result<(), FlagError> {
+    let mode = settings::lost_updates();
+    let time = |row: Option<TimestampWithTimeZone>| row.map(TimestampWithTimeZone::into_inner);
+    let saved: Option<TimestampWithTimeZone> = new.get_by_name("updated_at")?;
+    let (Some(saved_at), Some(present)) = (time(saved), time(old.get_by_name("updated_at")?))
+    else {
+        return Ok(());
+    };
+    // now() is the start of the transaction: not a time that was read with the row.
+    if mode == LostUpdates::Off
+        || !model::is_stale(saved_at, present)
+        || saved_at == snapshot::transaction_start()
+        || saved_at == clock::statement_start()
+    {
+        return Ok(());
+    }
+    let id: Option<pgrx::Uuid> = old.get_by_name("id")?;
+    let key = old.get_by_name::<String>("flag_key")?.unwrap_or_default();
+    let newer = match (id, saved) {
+        (Some(id), Some(saved)) => history::newer_change(id, saved)?,
+        _ => None,
+    };
+    let Some(newer) = newer else { return Ok(()) };
+    if mode == LostUpdates::Warn {
+        let hint = format!(
+            "SELECT * FROM crewsnow_ops.flag_history WHERE flag_key = '{key}' \
+             ORDER BY changed_at DESC LIMIT 5;"
+        );
+        let message = format!("feature flag \"{key}\" was changed since the saved row was read");
+        message::warn(message, Some(newer), hint);
+        return Ok(());
+    }
+    Err(FlagError::LostUpdate { key, newer: format!("{newer} Nothing was changed.") })
+}
+
+/// Invalidates the caches of all sessions, and notifies those that listen.
+fn announce(
+    trigger: &PgTrigger<'_>,
+    rows: [Option<&PgHeapTuple<'_, AllocatedByPostgres>>; 2],
+) -> Result<(), FlagError> {
+    invalidation::announce(trigger.relid()?);
+    for row in rows.into_iter().flatten() {
+        if let Some(key) = row.get_by_name::<String>("flag_key")? {
+            transaction::note_change(&key);
+        }
+    }
+    Ok(())
+}
+
 fn after_write(trigger: &PgTrigger<'_>) -> Result<(), FlagError> {
     if !matches!(trigger.when()?, PgTriggerWhen::After) {
         return Err(ServerError::NotATrigger("feature_flags_after_write").into());
     }
-    invalidation::announce(trigger.relid()?);
     let (old, new) = (trigger.old(), trigger.new());
-    if old.is_some() && new.is_some() && !glue::update_changes_row(trigger, &BOOKKEEPING) {
+    let is_update = old.is_some() && new.is_some();
+    let is_evaluated = !is_update || glue::update_changes_columns(trigger, &EVALUATED);
+    if is_evaluated {
+        announce(trigger, [old.as_ref(), new.as_ref()])?;
+    }
+    if is_update && !glue::update_changes_row(trigger, &BOOKKEEPING) {
         return Ok(());
     }
+    let is_enabled = match &new {
+        Some(row) => row.get_by_name::<bool>("is_enabled")?.unwrap_or(false),
+        None => false,
+    };
     let row = new
         .as_ref()
         .or(old.as_ref())
         .ok_or(ServerError::NotATrigger("feature_flags_after_write"))?;
     let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
-    let (before, after) = (glue::row_argument(trigger, old), glue::row_argument(trigger, new));
-    history::record_change(id, &before, &after)
+    let (before, after) =
+        (glue::row_argument(trigger, trigger.old()), glue::row_argument(trigger, trigger.new()));
+    history::record_change(id, &before, &after)?;
+    // Not for rows from a publisher or a dump: their users may not have arrived yet.
+    let is_loaded = || {
+        let is_replacing = REPLACING.with(|state| state.is_some()).unwrap_or(false);
+        Ok::<_, FlagError>(
+            is_replacing
+                || !is_update
+                    && glue::is_owner(trigger)
+                    && is_from_a_dump(row.get_by_name("created_at")?)?,
+        )
+    };
+    if is_enabled && is_evaluated && lock_wait::is_in_statement() && !is_loaded()? {
+        reach::warn_if_unreached(id)?;
+    }
+    Ok(())
 }
 
 fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), FlagError> {

@@ -44,6 +44,26 @@ impl TableScan {
     pub fn open_then(table: pg_sys::Oid, locked: impl FnOnce()) -> Option<Self> {
         let relation = open_table(table)?;
         locked();
+        Some(Self::of_latest(relation))
+    }
+
+    /// As [`TableScan::open_then`], but waits at most `patience_ms` for the lock.
+    pub fn try_open_then(
+        table: pg_sys::Oid,
+        patience_ms: i64,
+        locked: impl FnOnce(),
+    ) -> Attempt<Self> {
+        match open_patiently(table, patience_ms) {
+            Attempt::Opened(relation) => {
+                locked();
+                Attempt::Opened(Self::of_latest(relation))
+            }
+            Attempt::Missing => Attempt::Missing,
+            Attempt::Locked => Attempt::Locked,
+        }
+    }
+
+    fn of_latest(relation: pg_sys::Relation) -> Self {
         // SAFETY: the relation is open; a NULL snapshot requests a new catalog snapshot.
         unsafe {
             let none = std::ptr::null_mut();
@@ -55,7 +75,7 @@ impl TableScan {
                 0,
                 none.cast(),
             );
-            Some(Self { relation, scan })
+            Self { relation, scan }
         }
     }
 
@@ -108,21 +128,62 @@ mod unguarded {
     }
 }
 
+/// A table that was opened for reading, or the reason why not.
+pub enum Attempt<T> {
+    /// It was opened.
+    Opened(T),
+    /// It was dropped, or lacks the row or column that was asked for.
+    Missing,
+    /// Another session kept it locked for longer than the caller would wait.
+    Locked,
+}
+
+/// Opens and locks a table. Waits at most `patience_ms` for the lock, and in no queue: a reader
+/// that gives up was never in the way.
+fn open_patiently(table: pg_sys::Oid, patience_ms: i64) -> Attempt<pg_sys::Relation> {
+    let deadline = crate::pg::clock::now() + patience_ms * 1_000;
+    // SAFETY: the functions take an oid. The lock is taken before the relation is opened.
+    unsafe {
+        while !pg_sys::ConditionalLockRelationOid(table, ACCESS_SHARE) {
+            if crate::pg::clock::now() >= deadline {
+                return Attempt::Locked;
+            }
+            pgrx::check_for_interrupts!();
+            pg_sys::pg_usleep(1_000);
+        }
+        let relation = pg_sys::try_relation_open(table, pg_sys::NoLock as pg_sys::LOCKMODE);
+        if relation.is_null() {
+            pg_sys::UnlockRelationOid(table, ACCESS_SHARE);
+            return Attempt::Missing;
+        }
+        if (*(*relation).rd_rel).relkind as u8 != pg_sys::RELKIND_RELATION {
+            pg_sys::relation_close(relation, ACCESS_SHARE);
+            return Attempt::Missing;
+        }
+        Attempt::Opened(relation)
+    }
+}
+
 /// Reads the row whose first column, the uuid `name`, is `key`, under the statement's snapshot.
-/// `None` if there is no such row, table or column.
+/// Waits at most `patience_ms` for a table that another session has locked.
 pub fn read_by_uuid<R>(
     table: pg_sys::Oid,
     name: &CStr,
     key: &[u8; 16],
+    patience_ms: i64,
     read: impl FnOnce(&Row<'_>) -> R,
-) -> Option<R> {
-    let relation = open_table(table)?;
+) -> Attempt<R> {
+    let relation = match open_patiently(table, patience_ms) {
+        Attempt::Opened(relation) => relation,
+        Attempt::Missing => return Attempt::Missing,
+        Attempt::Locked => return Attempt::Locked,
+    };
     // SAFETY: the relation is open. The scan key points to `key`, which this function borrows for
     // longer than the scan lives.
     let mut scan = unsafe {
         if column_number(&*(*relation).rd_att, name, pg_sys::UUIDOID) != Some(1) {
             pg_sys::relation_close(relation, ACCESS_SHARE);
-            return None;
+            return Attempt::Missing;
         }
         // Looked up for each call, because REINDEX CONCURRENTLY replaces the index.
         if !(*relation).rd_indexvalid {
@@ -146,7 +207,10 @@ pub fn read_by_uuid<R>(
         let scan = pg_sys::systable_beginscan(relation, index, indexed, snapshot, 1, &mut scan_key);
         TableScan { relation, scan }
     };
-    scan.next().map(|row| read(&row))
+    match scan.next() {
+        Some(row) => Attempt::Opened(read(&row)),
+        None => Attempt::Missing,
+    }
 }
 
 /// Starts a scan of the rows whose first column, the timestamptz `name`, is at least `since`
@@ -347,6 +411,29 @@ impl Row<'_> {
                 .into_iter()
                 .map(|e| datum::varlena_bytes(e))
                 .collect()
+        })
+    }
+
+    /// Whether an array column has no elements. NULLs are elements, too.
+    pub fn is_empty_array(&self, column: i16) -> Option<bool> {
+        // SAFETY: the caller names an array column. An array without elements has no dimensions.
+        self.datum(column).map(|d| unsafe {
+            (*pg_sys::pg_detoast_datum(d.cast_mut_ptr()).cast::<pg_sys::ArrayType>()).ndim == 0
+        })
+    }
+
+    /// Value of a uuid column.
+    pub fn uuid(&self, column: i16) -> Option<[u8; 16]> {
+        // SAFETY: the caller names a uuid column.
+        self.datum(column).map(|d| unsafe { datum::uuid_bytes(d) })
+    }
+
+    /// Text of a jsonb column.
+    pub fn json(&self, column: i16) -> Option<String> {
+        // SAFETY: the caller names a jsonb column; the function returns a NUL-terminated string.
+        self.datum(column).and_then(|d| unsafe {
+            let text = pgrx::direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(d)])?;
+            Some(CStr::from_ptr(text.cast_mut_ptr()).to_string_lossy().into_owned())
         })
     }
 

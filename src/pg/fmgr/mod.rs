@@ -5,3 +5,4 @@ pub mod raw_arg;
 pub mod spi;
 pub mod srf;
 pub mod trigger;
+pub mod trigger_entry;

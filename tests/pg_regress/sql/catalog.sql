@@ -73,7 +73,8 @@ SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid
 -- function, operator or type
 SELECT proname FROM members JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
 WHERE NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
-    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'latency_sketch',
+    AND proname NOT IN ('is_feature_enabled_for_user', 'explain_feature_flag', 'evaluate_all',
+        'feature_flags_begin_statement', 'feature_flags_end_statement', 'latency_sketch',
         'merge_sketches', 'sketch_quantile', 'is_valid_event',
         'log_system_event', 'record_edge_call', 'mask_literals')
     AND proname NOT LIKE 'latency\_sketch\_%';
@@ -106,7 +107,7 @@ WHERE (p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR c.o
             WHEN 'TABLE' THEN a.object_name::regclass = c.oid END
     )
     AND coalesce(p.proname, c.relname) NOT IN
-        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'launch_flags',
+        ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'adopt', 'launch_flags',
         'access_privileges', 'event_log_default', 'is_valid_event',
         'require_go_decision',
         'rls_self_test_leaky', 'rls_self_test_isolated')

@@ -22,6 +22,17 @@ SELECT count(*) FROM crewsnow_ops.flag_history;
 SELECT crewsnow_ops.flag_state_at(now());
 SELECT crewsnow_ops.restore_feature_flags(now(), 'x');
 SELECT crewsnow_ops.explain_feature_flag('messaging');
+SELECT is_feature_enabled_for_user('messaging', 'auth0|17');
+SELECT count(*) FROM crewsnow_ops.evaluate_all('auth0|17');
+SELECT count(*) FROM crewsnow_ops.evaluate_all();
+SELECT crewsnow_ops.explain_feature_flag('messaging', 'auth0|17');
+SELECT crewsnow_ops.restore_flag_transaction('3', 'x');
+SELECT count(*) FROM crewsnow_ops.preview_restore(now());
+SELECT crewsnow_ops.export_flags();
+SELECT count(*) FROM crewsnow_ops.import_flags('[]');
+SELECT crewsnow_ops.erase_user_from_flags(gen_random_uuid(), 'x');
+SELECT crewsnow_ops.adopt('feature_flags');
+SELECT count(*) FROM crewsnow_ops.flag_history_erasures;
 SELECT crewsnow_ops.grant_access('outsider', 'admin');
 
 -- a reader reads flags and their history, but changes nothing
@@ -30,6 +41,13 @@ SELECT count(*) FROM feature_flags;
 SELECT count(*) FROM crewsnow_ops.flag_history;
 SELECT count(*) FROM crewsnow_ops.flag_state_at(now());
 SELECT crewsnow_ops.explain_feature_flag('messaging') ->> 'value';
+SELECT count(*) FROM crewsnow_ops.evaluate_all('auth0|17');
+SELECT count(*) FROM crewsnow_ops.preview_restore(clock_timestamp());
+SELECT jsonb_array_length(crewsnow_ops.export_flags() -> 'flags');
+SELECT count(*) FROM crewsnow_ops.import_flags('[]');
+SELECT crewsnow_ops.restore_flag_transaction('3', 'x');
+SELECT crewsnow_ops.erase_user_from_flags(gen_random_uuid(), 'x');
+SELECT count(*) FROM crewsnow_ops.flag_history_erasures;
 UPDATE feature_flags SET is_enabled = false;
 SELECT update_feature_flag('messaging', false);
 SELECT crewsnow_ops.restore_feature_flags(now(), 'x');
@@ -51,6 +69,16 @@ UPDATE crewsnow_ops.flag_history SET reason = 'x';
 DELETE FROM crewsnow_ops.flag_history;
 INSERT INTO crewsnow_ops.user_context (user_id) VALUES (gen_random_uuid());
 DELETE FROM crewsnow_ops.launch_flags;
+UPDATE feature_flags SET target_user_ids = '{11111111-1111-4111-8111-111111111111}'
+    WHERE flag_key = 'messaging';
+SELECT crewsnow_ops.erase_user_from_flags('11111111-1111-4111-8111-111111111111', 'request 17');
+SELECT session_user_name, reason, history_rows FROM crewsnow_ops.flag_history_erasures;
+INSERT INTO crewsnow_ops.flag_history_erasures (session_user_name, current_user_name, reason,
+    history_rows) VALUES ('x', 'x', 'x', 0);
+DELETE FROM crewsnow_ops.flag_history_erasures;
+SELECT flag_key, action FROM crewsnow_ops.import_flags('[{"flag_key": "messaging"}]', false);
+SELECT crewsnow_ops.restore_flag_transaction('3', 'x');
+SELECT crewsnow_ops.adopt('crewsnow_ops.user_context', 'feature_flags');
 DELETE FROM feature_flags WHERE flag_key = 'voice_messages';
 SELECT crewsnow_ops.restore_feature_flags((SELECT min(created_at) FROM feature_flags), 'undo');
 SELECT crewsnow_ops.grant_access('operator', 'admin');
