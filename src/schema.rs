@@ -111,8 +111,13 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/60_adoption.sql",
+    name = "adoption",
+    requires = ["readiness_functions"]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["readiness_functions", access::grant_access, access::revoke_access],
+    requires = ["adoption", access::grant_access, access::revoke_access],
     finalize
 );

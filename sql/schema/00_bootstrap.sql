@@ -19,3 +19,35 @@ $encoding$;
 CREATE SCHEMA crewsnow_ops;
 COMMENT ON SCHEMA crewsnow_ops IS
     'Objects of the extension crewsnow_ops, except those that the runbook names.';
+
+-- An application may have tables of these names. They are taken over, not replaced: move them aside
+-- first. Their indexes move along; a mere RENAME would leave those in the way.
+DO $tables$
+DECLARE
+    found text;
+    commands text;
+BEGIN
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c.relname::pg_catalog.text), ', '
+            ORDER BY c.relname),
+        pg_catalog.string_agg(pg_catalog.format(' ALTER %s %s SET SCHEMA before_crewsnow_ops;',
+            CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+                WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END,
+            c.oid::pg_catalog.regclass), '' ORDER BY c.relname)
+    INTO found, commands
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE pg_catalog.quote_ident(n.nspname::pg_catalog.text) OPERATOR(pg_catalog.=)
+            pg_catalog.btrim($schema$@extschema@$schema$)
+        AND c.relname OPERATOR(pg_catalog.=)
+            ANY ('{feature_flags,event_log,processed_events}'::pg_catalog.name[]);
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_table',
+            MESSAGE = pg_catalog.format('this database already has %s', found),
+            DETAIL = 'crewsnow_ops makes tables of these names. After CREATE EXTENSION, '
+                'crewsnow_ops.adopt takes over the rows. Nothing was changed.',
+            HINT = pg_catalog.format('CREATE SCHEMA before_crewsnow_ops;%s '
+                'CREATE EXTENSION crewsnow_ops;', commands);
+    END IF;
+END
+$tables$;

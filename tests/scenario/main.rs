@@ -1,6 +1,7 @@
 //! Scenarios that need servers of their own: dump and restore, standby, subscriber, crash,
 //! installation and removal, health reports of servers with problems, decisions, and RLS audits.
 
+mod adoption;
 mod dump_restore;
 mod event_log;
 mod health;
