@@ -54,6 +54,8 @@ fn neglected_objects_are_reported() {
          CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
          CREATE TRIGGER off AFTER INSERT ON child EXECUTE FUNCTION nothing();
          ALTER TABLE child DISABLE TRIGGER off;
+         CREATE TABLE gated (id int PRIMARY KEY,
+             CHECK (NOT is_feature_enabled_for_user('maintenance_mode')));
          CREATE UNLOGGED TABLE volatile (id int PRIMARY KEY);
          CREATE TABLE nameless (s text);
          INSERT INTO nameless SELECT 'x' FROM generate_series(1, 20000);
@@ -75,6 +77,7 @@ fn neglected_objects_are_reported() {
         ("Missing Primary Keys", &["WARNING table public.nameless"]),
         ("Unvalidated Constraints", &["WARNING table public.child"]),
         ("Disabled Triggers", &["WARNING table public.child"]),
+        ("Flags in Checks", &["WARNING table public.gated"]),
         ("Unlogged Tables", &["WARNING table public.volatile"]),
         ("Extension Versions", &["OK "]),
         ("Table Bloat", &["OK "]),
@@ -106,6 +109,7 @@ fn neglected_objects_are_reported() {
         "Missing Primary Keys",
         "Unvalidated Constraints",
         "Disabled Triggers",
+        "Flags in Checks",
     ];
     for metric in metrics {
         run_next_command(&mut a, metric);

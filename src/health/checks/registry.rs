@@ -114,6 +114,7 @@ pub(in crate::health) const HYGIENE: &[Check] = checks! {
     "Missing Primary Keys" "full/missing_primary_keys";
     "Unvalidated Constraints" "full/unvalidated_constraints";
     "Disabled Triggers" "full/disabled_triggers";
+    "Flags in Checks" "full/flags_in_checks";
     "Unlogged Tables" "full/unlogged_tables";
     "Extension Versions" "full/extension_versions";
 };
