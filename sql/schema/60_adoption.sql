@@ -116,11 +116,13 @@ BEGIN
                 taken := total;
             EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
                 -- Row by row, to tell which rows are refused and why.
-                FOR one IN EXECUTE format('SELECT s FROM %s AS s', p_table) LOOP
+                -- As text, because the plan would keep the row type of another table.
+                FOR one IN EXECUTE format('SELECT s::text AS image FROM %s AS s', p_table) LOOP
                     BEGIN
-                        EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM (SELECT ($1).*) AS s',
+                        EXECUTE format('INSERT INTO %s (%s) SELECT %s
+                            FROM (SELECT ($1::%s).*) AS s',
                             target, array_to_string(columns, ', '),
-                            array_to_string(expressions, ', ')) USING one.s;
+                            array_to_string(expressions, ', '), p_table) USING one.image;
                         taken := taken + 1;
                     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
                         GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
