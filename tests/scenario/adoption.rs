@@ -50,7 +50,7 @@ fn tables_of_an_application_are_taken_over() {
         report.contains(&"privilege|NULL|GRANT SELECT ON public.feature_flags TO web;".into()),
         "{report:?}"
     );
-    assert!(report.iter().any(|row| row.contains("of pages refers to the old")), "{report:?}");
+    assert!(report.iter().any(|row| row.contains("of public.pages refers to")), "{report:?}");
     assert_eq!(rows(&mut a, flags), ["messaging|t|100|{}"], "a dry run changes nothing");
     assert_eq!(
         rows(&mut a, &adopt("feature_flags", false))[0],
