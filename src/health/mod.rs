@@ -1,12 +1,13 @@
 //! Health of this server: findings, worst first, each with the SQL to type next.
 
+mod blindness;
 mod checks;
 mod context;
 pub(crate) mod error;
 mod finding;
 mod mask;
 mod matview_refresh;
-mod report;
+pub(crate) mod report;
 pub(crate) mod sample;
 #[cfg(any(test, feature = "pg_test"))]
 mod server_tests;

@@ -1,11 +1,12 @@
 //! performance_health_check and full_health_check. Each check runs in a subtransaction of its own,
 //! so that a failing one is one SKIPPED row.
 
+use super::blindness::Blindness;
 use super::checks::registry::{Check, FAST, HYGIENE, Source};
 use super::context::CheckContext;
 use super::error::HealthError;
 use super::finding;
-use super::finding::Finding;
+use super::finding::{Finding, Status};
 use super::sample;
 use super::sample::{Capabilities, Counters};
 use super::table_summary::TableSummary;
@@ -29,6 +30,29 @@ const FAST_LIMITS: Limits =
     Limits { check: Duration::from_secs(1), report: Duration::from_secs(5) };
 const FULL_LIMITS: Limits =
     Limits { check: Duration::from_secs(10), report: Duration::from_secs(60) };
+/// Of a decision, which takes its time: a check that is stopped is a check that saw nothing.
+const DECISION_LIMITS: Limits =
+    Limits { check: Duration::from_secs(5), report: Duration::from_secs(30) };
+/// The reason of a SKIPPED row for a check that has no object on this server.
+const NOT_APPLICABLE: &str = "it does not apply to this server";
+/// Checks of what harms users now. A decision relies on each of them to look; the others warn of
+/// what comes later.
+const URGENT: [&str; 14] = [
+    "Connections",
+    "Blocked Sessions",
+    "Active Connections",
+    "Slow Queries",
+    "Idle in Transaction",
+    "Long Queries",
+    "Long Transactions",
+    "Wait Profile",
+    "Lock Table",
+    "Replication Slots",
+    "Wraparound",
+    "Session Deaths",
+    "Deadlocks",
+    "Rollbacks",
+];
 
 /// Runs `work` in a subtransaction for at most `limit`. `Err` is the reason for a SKIPPED row.
 /// Interrupts are raised again.
@@ -85,7 +109,7 @@ fn findings_of(check: &Check, context: &CheckContext, limit: Duration) -> Vec<Fi
     });
     match result {
         Ok(findings) if findings.is_empty() => {
-            vec![Finding::skipped(metric, "it does not apply to this server".to_owned())]
+            vec![Finding::skipped(metric, NOT_APPLICABLE.to_owned())]
         }
         Ok(findings) => findings,
         Err(reason) => vec![Finding::skipped(metric, reason)],
@@ -97,6 +121,7 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
     let end = Instant::now() + limits.report;
     session::forget_statistics();
     let context = read_context(limits.check);
+    let blindness = run_within(limits.check, Blindness::read);
     let mut findings = Vec::new();
     for check in checks {
         let limit = end.saturating_duration_since(Instant::now()).min(limits.check);
@@ -107,7 +132,8 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
                 format!("earlier checks took all of the report's {milliseconds} ms"),
             ));
         } else {
-            findings.extend(findings_of(check, &context, limit));
+            let found = findings_of(check, &context, limit);
+            findings.extend(Blindness::applied(&blindness, check.metric, found));
         }
     }
     finding::sort(&mut findings);
@@ -116,6 +142,32 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
         finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
     }
     findings
+}
+
+/// The findings of performance_health_check that concern a decision.
+pub(crate) struct ServerAlarms {
+    /// CRITICAL findings: metric, object and value, without evidence.
+    pub(crate) critical: Vec<String>,
+    /// Urgent checks that could not look, with the reason.
+    pub(crate) unseen: Vec<String>,
+    /// Number of checks.
+    pub(crate) checks: usize,
+}
+
+/// Runs the fast checks as the current user.
+pub(crate) fn server_alarms() -> ServerAlarms {
+    let findings = run(&FAST.iter().collect::<Vec<_>>(), &DECISION_LIMITS);
+    let of = |status: Status| findings.iter().filter(move |finding| finding.status == status);
+    let critical = of(Status::Critical).map(|finding| {
+        let object = finding.object.iter().map(|object| format!(" {object}"));
+        let value = finding.current_value.iter().map(|value| format!(": {value}"));
+        [finding.metric.to_owned()].into_iter().chain(object).chain(value).collect()
+    });
+    let reason = |finding: &Finding| finding.evidence.clone().unwrap_or_default();
+    let unseen = of(Status::Skipped)
+        .filter(|finding| URGENT.contains(&finding.metric) && reason(finding) != NOT_APPLICABLE)
+        .map(|finding| format!("{}: {}", finding.metric, reason(finding)));
+    ServerAlarms { critical: critical.collect(), unseen: unseen.collect(), checks: FAST.len() }
 }
 
 fn rows(findings: Vec<Finding>) -> MaterializedRows<10> {
