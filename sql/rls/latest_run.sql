@@ -1,6 +1,7 @@
 -- The latest stored audit: unmet requirements, age in seconds, its worst finding without an
--- acceptance, and whether it has a verdict. $1 rules that the acceptance of a table covers.
-SELECT r.unmet, extract(epoch FROM clock_timestamp() - r.ran_at)::bigint AS age,
+-- acceptance, and whether it has a verdict. An audit of the future, by a clock that was ahead, does
+-- not count. $1 rules that the acceptance of a table covers.
+SELECT r.unmet, greatest(extract(epoch FROM clock_timestamp() - r.ran_at), 0)::bigint AS age,
     (
         SELECT f.severity || ' ' || f.finding
         FROM crewsnow_ops.rls_run_findings AS f
@@ -25,5 +26,6 @@ SELECT r.unmet, extract(epoch FROM clock_timestamp() - r.ran_at)::bigint AS age,
     ) AS worst,
     EXISTS (SELECT FROM crewsnow_ops.rls_run_verdicts AS v WHERE v.run = r.run) AS has_verdicts
 FROM crewsnow_ops.rls_runs AS r
+WHERE r.ran_at < clock_timestamp() + interval '1 second'
 ORDER BY r.ran_at DESC
 LIMIT 1

@@ -27,4 +27,4 @@ WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND r.rolname !~ '^pg_' AND r.oid <>
             AND EXISTS (SELECT FROM login_roles AS g WHERE pg_has_role(g.oid, r.oid, 'MEMBER'))
     )
 ORDER BY r.rolname
-LIMIT 12
+LIMIT 200

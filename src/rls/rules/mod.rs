@@ -74,6 +74,7 @@ pub const RULES: &[Rule] = rules! {
     "immutable-session-function"
     "key-oracle"
     "leakproof-function"
+    "login-role-policy"
     "missing-unique-pair"
     "multiple-permissive"
     "mutable-search-path"

@@ -71,7 +71,12 @@ pub struct Application {
     /// Columns that hold user ids, as table and column; set once the owners of tables are known.
     pub user_columns: OnceCell<Vec<(pg_sys::Oid, i16)>>,
     search_path: String,
+    /// Roles beyond [`MAX_OTHER_ROLES`] that nobody asked.
+    unasked: Vec<String>,
 }
+
+/// Roles beside the client roles that tables are asked as. Each takes the time of a client role.
+const MAX_OTHER_ROLES: usize = 12;
 
 /// Columns of one account that go into claims.
 pub type Account = Claims;
@@ -99,7 +104,8 @@ impl Application {
                 .iter()
                 .map(|name| lookup::function_called(name))
                 .collect();
-            let others = other_roles(&clients)?;
+            let mut others = other_roles(&clients)?;
+            let unasked = others.split_off(others.len().min(MAX_OTHER_ROLES));
             let reached = |by: &[Role], schemas: &[pg_sys::Oid]| -> Vec<pg_sys::Oid> {
                 let is_reached = |schema: &&pg_sys::Oid| {
                     by.iter().any(|role| privilege::may_use_schema(role.oid, **schema))
@@ -119,6 +125,7 @@ impl Application {
                 owner_type: None,
                 request_settings: Vec::new(),
                 user_columns: OnceCell::new(),
+                unasked: unasked.into_iter().map(|role| role.name).collect(),
                 roles,
                 search_path: search_path()?,
             })
@@ -173,6 +180,14 @@ impl Application {
                        primary key of a built-in type: owner columns are found by policies and \
                        column names alone";
             unresolved.push(("accounts", why.to_owned()));
+        }
+        if let Some(first) = self.unasked.first() {
+            let why = format!(
+                "more than {MAX_OTHER_ROLES} roles beside the client roles have policies; no table \
+                 was asked as {first} and {} more",
+                self.unasked.len() - 1
+            );
+            unresolved.push(("other roles", why));
         }
         unresolved
     }

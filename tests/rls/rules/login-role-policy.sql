@@ -1,0 +1,31 @@
+DO $$ BEGIN
+    CREATE ROLE shop LOGIN;
+    CREATE ROLE shop_group NOLOGIN;
+    CREATE ROLE shop_worker LOGIN IN ROLE shop_group;
+    CREATE ROLE shop_door LOGIN NOINHERIT IN ROLE shop_group;
+    CREATE ROLE shop_backup LOGIN;
+    GRANT pg_read_all_data TO shop_backup;
+EXCEPTION WHEN duplicate_object THEN NULL;
+END $$;
+GRANT USAGE ON SCHEMA bad, good TO shop, shop_group;
+CREATE TABLE bad.baskets (id int, user_id uuid REFERENCES auth.users);
+ALTER TABLE bad.baskets ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON bad.baskets TO shop, shop_group;
+CREATE POLICY "the ""shop""" ON bad.baskets TO shop USING (true);
+COMMENT ON POLICY "the ""shop""" ON bad.baskets IS 'leak HIGH';
+CREATE POLICY members ON bad.baskets FOR SELECT TO shop_group USING (1 = 1);
+COMMENT ON POLICY members ON bad.baskets IS 'leak HIGH: a member that inherits';
+
+CREATE TABLE good.baskets (id int, user_id uuid REFERENCES auth.users);
+ALTER TABLE good.baskets ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON good.baskets TO shop, shop_backup, authenticated;
+CREATE POLICY own ON good.baskets TO shop USING (user_id = auth.uid());
+CREATE POLICY backup ON good.baskets FOR SELECT TO shop_backup USING (true);
+CREATE POLICY clients ON good.baskets FOR SELECT TO authenticated USING (true);
+CREATE POLICY no_privilege ON good.baskets FOR SELECT TO shop_group USING (true);
+CREATE POLICY writes ON good.baskets FOR INSERT TO shop WITH CHECK (true);
+CREATE POLICY limits ON good.baskets AS RESTRICTIVE TO shop USING (true);
+CREATE TABLE good.prices (id int);
+ALTER TABLE good.prices ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON good.prices TO shop;
+CREATE POLICY all_prices ON good.prices TO shop USING (true);
