@@ -10,5 +10,7 @@ pub mod sec_context;
 pub mod session;
 pub mod snapshot;
 pub mod subtransaction;
+pub mod temporary_relations;
 pub mod timeout;
+pub mod typed_call;
 pub mod wal;
