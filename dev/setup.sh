@@ -9,6 +9,8 @@
 foreign=${1:-}
 packages="build-essential pkg-config libclang-dev"
 [ -n "$foreign" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo"
+# Tests load pgTAP.
+[ -n "$foreign" ] || packages="$packages postgresql-15-pgtap"
 [ -n "$foreign" ] || packages="$packages util-linux"
 [ "$PG" = 15 ] || packages="$packages python3-pip"
 
