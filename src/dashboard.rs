@@ -206,12 +206,18 @@ fn webhooks(webhooks: &Webhooks, ten_minutes: Window, shown: Window) -> Signal {
     }
 }
 
-/// Shows the latest stored audit. An audit at each refresh of the dashboard would load a server
-/// that is already in trouble.
+/// Shows the latest stored audit, or that of a later decision. An audit at each refresh of the
+/// dashboard would load a server that is already in trouble.
 fn security() -> Result<Signal, ErrorReport> {
     const MAX_AGE_SECONDS: i64 = 24 * 3600;
     let audit_command = "SELECT crewsnow_ops.record_rls_audit();";
     let latest = store::latest()?;
+    let is_newer = |audit: &DecidedAudit| {
+        audit.age <= MAX_AGE_SECONDS && latest.as_ref().is_none_or(|latest| audit.age < latest.age)
+    };
+    if let Some(audit) = decided_audit()?.filter(is_newer) {
+        return Ok(audit.signal());
+    }
     let (status, value, note) = match &latest {
         None => ("⚪ NOT CHECKED", String::new(), format!("no audit is stored: {audit_command}")),
         Some(latest) if latest.age > MAX_AGE_SECONDS => (
@@ -236,6 +242,57 @@ fn security() -> Result<Signal, ErrorReport> {
     };
     let threshold = "0".to_owned();
     Ok(Signal { name: "Security", status, value, threshold, history: String::new(), note })
+}
+
+/// The audit of row-level security that the latest decision made.
+struct DecidedAudit {
+    /// Age in seconds.
+    age: i64,
+    /// The outcome of the measurement: `met`, `failed` or another word.
+    outcome: String,
+    /// The outcome in words.
+    detail: String,
+    /// Exceptions of a met outcome.
+    caveat: Option<String>,
+}
+
+impl DecidedAudit {
+    fn signal(self) -> Signal {
+        let is_open = self.caveat.as_ref().is_some_and(|caveat| caveat.contains("to be reviewed"));
+        let status = match (self.outcome.as_str(), is_open) {
+            ("met", false) => "✅ OK",
+            ("met", true) | ("failed", _) => "🔒 ISSUES",
+            _ => "⚪ NOT CHECKED",
+        };
+        let told = self.caveat.into_iter().fold(self.detail, |told, caveat| told + "; " + &caveat);
+        Signal {
+            name: "Security",
+            status,
+            value: String::new(),
+            threshold: "0".to_owned(),
+            history: String::new(),
+            note: format!("decided {} min ago; {told}", self.age / 60),
+        }
+    }
+}
+
+fn decided_audit() -> Result<Option<DecidedAudit>, ServerError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let sql = include_str!("../sql/dashboard/decided_audit.sql");
+            let rows = client.select(sql, Some(1), &[])?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let row = rows.first();
+            Ok(Some(DecidedAudit {
+                age: row.get(1)?.unwrap_or(i64::MAX),
+                outcome: row.get(2)?.unwrap_or_default(),
+                detail: row.get(3)?.unwrap_or_default(),
+                caveat: row.get(4)?,
+            }))
+        })
+    })
 }
 
 fn connections(shown: Window) -> Result<Signal, ErrorReport> {

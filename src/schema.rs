@@ -101,6 +101,7 @@ extension_sql_file!(
     name = "readiness_functions",
     requires = [
         "readiness",
+        readiness::alterations::approve_criterion,
         readiness::e2e_registry::remove_e2e_test,
         readiness::evidence::record_evidence,
         readiness::waivers::approve_waiver,

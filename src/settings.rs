@@ -38,6 +38,7 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
+static MAX_REPLICA_LAG: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static DIRECT_INSERT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BRIN_SUMMARIES: GucSetting<bool> = GucSetting::<bool>::new(true);
 static WAL_SKIP: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -95,6 +96,17 @@ pub fn register() {
         i32::MAX,
         GucContext::Suset,
         GucFlags::UNIT_MIN,
+    );
+    // Superusers only: a longer lag would let other roles pass decisions on old data.
+    GucRegistry::define_int_guc(
+        c"crewsnow_ops.max_replica_lag",
+        c"How far a standby may be behind its primary when it decides.",
+        c"A decision on a standby that is further behind, paused or cut off is never GO.",
+        &MAX_REPLICA_LAG,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
     );
     register_row_security();
     register_shortcuts();
@@ -287,6 +299,11 @@ pub fn lost_updates() -> LostUpdates {
 /// Whether changes of flags are notified.
 pub fn notify_flag_changes() -> bool {
     NOTIFY_CHANGES.get()
+}
+
+/// How far a standby may be behind when it decides, in milliseconds.
+pub fn max_replica_lag() -> i64 {
+    MAX_REPLICA_LAG.get().into()
 }
 
 /// The retention of events, in minutes.

@@ -6,8 +6,9 @@ WITH old AS (
         AND e.recorded_at < pg_catalog.clock_timestamp() - interval '90 days'
 )
 INSERT INTO crewsnow_ops.evidence (
-    id, criterion, passed, source, release, details, recorded_at, valid_until, recorded_by
+    id, criterion, passed, source, release, details, recorded_at, valid_until, recorded_by,
+    is_typed
 )
-SELECT $1, $2, $3, $4, $5, $6, t.now, t.now + least($7, c.fresh_for), $8
+SELECT $1, $2, $3, $4, $5, $6, t.now, t.now + least($7, c.fresh_for), $8, $9
 FROM (SELECT pg_catalog.clock_timestamp() AS now) AS t, crewsnow_ops.criteria AS c
 WHERE c.name = $2

@@ -15,6 +15,10 @@ CREATE TABLE crewsnow_ops.criteria (
     seeded boolean NOT NULL DEFAULT false,
     changed_at timestamptz,
     changed_by text,
+    original jsonb,
+    changed_by_users text[] NOT NULL DEFAULT '{}',
+    approved_by text,
+    approved_at timestamptz,
     CONSTRAINT criteria_pkey PRIMARY KEY (name),
     CONSTRAINT criteria_name_check CHECK (
         pg_catalog.char_length(name) OPERATOR(pg_catalog.>=) 1
@@ -30,7 +34,8 @@ CREATE TABLE crewsnow_ops.criteria (
         pg_catalog.cardinality(measures) OPERATOR(pg_catalog.>) 0
         AND measures OPERATOR(pg_catalog.<@) ARRAY[
             'tests', 'rls', 'webhooks', 'telemetry', 'alert-rules', 'delivery-queue',
-            'open-incidents', 'recent-escalations', 'freeze', 'flags', 'evidence'
+            'open-incidents', 'recent-escalations', 'freeze', 'flags', 'error-rate', 'latency',
+            'health', 'replica', 'clock', 'evidence'
         ]
     ),
     CONSTRAINT criteria_fresh_for_check CHECK (
@@ -53,12 +58,13 @@ COMMENT ON COLUMN crewsnow_ops.criteria.is_blocker IS
 COMMENT ON COLUMN crewsnow_ops.criteria.gate IS
     'go_no_go: required for both decisions. launch: required for the launch only.';
 COMMENT ON COLUMN crewsnow_ops.criteria.measures IS
-    'Measures, all of which must be met. tests runs the registered end-to-end tests. rls, '
-    'webhooks, telemetry, freeze and flags query the database. Each other measure needs evidence '
-    'from record_evidence.';
+    'Measures, all of which must be met. tests runs the registered end-to-end tests. alert-rules, '
+    'delivery-queue, open-incidents, recent-escalations and evidence need evidence from '
+    'record_evidence. Each other measure queries the database.';
 COMMENT ON COLUMN crewsnow_ops.criteria.fresh_for IS
     'Longest validity of evidence and of recorded test runs, at most 1 year.';
-COMMENT ON COLUMN crewsnow_ops.criteria.is_enabled IS 'False: decisions ignore the criterion.';
+COMMENT ON COLUMN crewsnow_ops.criteria.is_enabled IS
+    'False: decisions do not measure the criterion, and tell that it is switched off.';
 COMMENT ON COLUMN crewsnow_ops.criteria.seeded IS
     'True for rows that the extension ships. Such a row cannot be removed; disable it with '
     'is_enabled.';
@@ -67,6 +73,15 @@ COMMENT ON COLUMN crewsnow_ops.criteria.changed_at IS
     'unchanged.';
 COMMENT ON COLUMN crewsnow_ops.criteria.changed_by IS
     'Author of the latest change (session_user). NULL if the seeded row is unchanged.';
+COMMENT ON COLUMN crewsnow_ops.criteria.original IS
+    'The row as shipped or created, as far as decisions depend on it. NULL while it is the same.';
+COMMENT ON COLUMN crewsnow_ops.criteria.changed_by_users IS
+    'Authors of the changes (session_user) since the last approval, or since the original.';
+COMMENT ON COLUMN crewsnow_ops.criteria.approved_by IS
+    'Admin (session_user) who approved the present state, by approve_criterion. NULL without '
+    'approval. A change of the row resets it.';
+COMMENT ON COLUMN crewsnow_ops.criteria.approved_at IS
+    'Time of the approval (clock time, not transaction start). NULL without approval.';
 COMMENT ON CONSTRAINT criteria_pkey ON crewsnow_ops.criteria IS 'Names are unique.';
 COMMENT ON CONSTRAINT criteria_name_check ON crewsnow_ops.criteria IS '1 to 100 characters.';
 COMMENT ON CONSTRAINT criteria_weight_check ON crewsnow_ops.criteria IS '0 to 100 points.';
@@ -88,12 +103,16 @@ VALUES
     ('monitoring', 'Telemetry arrives, alert rules are evaluated, and alerts are delivered.',
         'monitoring', 20, false, 'go_no_go', '{telemetry,alert-rules,delivery-queue}', '4 hours',
         true),
+    ('no-alarm', 'No alarm of this extension is active: errors, latency, health.',
+        'monitoring', 0, true, 'go_no_go', '{error-rate,latency,health}', '1 hour', true),
+    ('no-freeze', 'No freeze of releases is in effect.',
+        'operations', 0, true, 'go_no_go', '{freeze}', '1 hour', true),
+    ('current-data', 'The decision reads current data: no late standby, no step of the clock.',
+        'operations', 0, true, 'go_no_go', '{replica,clock}', '1 hour', true),
     ('no-open-incident', 'No critical incident is open.',
         'incidents', 0, true, 'launch', '{open-incidents}', '1 hour', true),
     ('no-recent-escalation', 'No incident was escalated to level 3 in the last 24 hours.',
         'incidents', 0, true, 'launch', '{recent-escalations}', '1 hour', true),
-    ('no-freeze', 'No freeze of releases is in effect.',
-        'operations', 0, true, 'launch', '{freeze}', '1 hour', true),
     ('restore-test', 'A backup was restored, and its content was verified.',
         'operations', 0, true, 'launch', '{evidence}', '8 days', true),
     ('rollback-rehearsed', 'The rollback to the previous version was rehearsed.',
@@ -146,8 +165,42 @@ FROM (
                 THEN CASE WHEN p.is_enabled THEN 'is disabled' ELSE 'is enabled' END
             WHEN f.is_enabled AND f.rollout_percentage OPERATOR(pg_catalog.<>) ALL (p.rollout_steps)
                 THEN pg_catalog.format('is at %s %%', f.rollout_percentage)
+            WHEN p.is_enabled AND p.rollout_steps IS NULL
+                AND f.rollout_percentage OPERATOR(pg_catalog.=) 0
+                THEN 'is at 0 %'
+            -- A user without a row in user_context meets no targeting condition.
+            WHEN f.is_enabled AND f.rollout_percentage OPERATOR(pg_catalog.>) 0
+                AND (
+                    f.target_premium_only
+                    OR pg_catalog.cardinality(f.target_regions) OPERATOR(pg_catalog.>) 0
+                    OR pg_catalog.cardinality(f.target_segments) OPERATOR(pg_catalog.>) 0
+                )
+                AND NOT EXISTS (
+                    SELECT FROM crewsnow_ops.user_context AS u
+                    WHERE (u.is_premium OR NOT f.target_premium_only)
+                        AND (
+                            pg_catalog.cardinality(f.target_regions) OPERATOR(pg_catalog.=) 0
+                            OR u.region OPERATOR(pg_catalog.=) ANY (f.target_regions)
+                        )
+                        AND (
+                            pg_catalog.cardinality(f.target_segments) OPERATOR(pg_catalog.=) 0
+                            OR u.segments OPERATOR(pg_catalog.&&) f.target_segments
+                        )
+                )
+                THEN 'targets nobody: no row of crewsnow_ops.user_context meets its conditions'
         END AS deviation,
-        CASE WHEN p.is_enabled OR (p.is_enabled IS NULL AND f.is_enabled)
+        CASE
+            WHEN f.is_enabled AND (p.is_enabled OR p.is_enabled IS NULL)
+                AND COALESCE(
+                    f.rollout_percentage OPERATOR(pg_catalog.=) ANY (p.rollout_steps),
+                    f.rollout_percentage OPERATOR(pg_catalog.>) 0
+                )
+            THEN pg_catalog.format(
+                'SELECT target_premium_only, target_regions, target_segments FROM %I.feature_flags '
+                'WHERE flag_key = %L;',
+                n.nspname, p.flag_key
+            )
+            WHEN p.is_enabled OR (p.is_enabled IS NULL AND f.is_enabled)
             THEN pg_catalog.format(
                 'SELECT %I.update_feature_flag(%L, true, %s);', n.nspname, p.flag_key,
                 COALESCE(
@@ -181,9 +234,11 @@ COMMENT ON VIEW crewsnow_ops.flags_off_plan IS
     'Feature flags that differ from crewsnow_ops.launch_plan. Empty if all match.';
 COMMENT ON COLUMN crewsnow_ops.flags_off_plan.flag_key IS 'Key of the flag.';
 COMMENT ON COLUMN crewsnow_ops.flags_off_plan.deviation IS
-    'The difference: does not exist, is disabled, is enabled, or its rollout percentage.';
+    'The difference: does not exist, is disabled, is enabled, its rollout percentage, or a '
+    'targeting that no user meets.';
 COMMENT ON COLUMN crewsnow_ops.flags_off_plan.command IS
-    'The call of update_feature_flag that restores the planned state.';
+    'The call of update_feature_flag that restores the planned state, or a query of the targeting '
+    'that no user meets.';
 
 INSERT INTO crewsnow_ops.launch_plan (flag_key, is_enabled, rollout_steps, seeded) VALUES
     ('user_registration', true, '{100}', true),
@@ -297,12 +352,14 @@ CREATE TABLE crewsnow_ops.evidence (
     recorded_at timestamptz NOT NULL,
     valid_until timestamptz NOT NULL,
     recorded_by text NOT NULL,
+    sequence_number bigint GENERATED ALWAYS AS IDENTITY,
+    is_typed boolean NOT NULL DEFAULT false,
     CONSTRAINT evidence_pkey PRIMARY KEY (id),
     CONSTRAINT evidence_source_check CHECK (
         source OPERATOR(pg_catalog.=) ANY (ARRAY['recorded', 'tests'])
     )
 ) USING heap;
-CREATE INDEX evidence_criterion_idx ON crewsnow_ops.evidence (criterion, recorded_at);
+CREATE INDEX evidence_criterion_idx ON crewsnow_ops.evidence (criterion, sequence_number);
 COMMENT ON TABLE crewsnow_ops.evidence IS
     'Evidence for and against criteria: recorded by callers, and left by the test runs of '
     'decisions.';
@@ -323,6 +380,11 @@ COMMENT ON COLUMN crewsnow_ops.evidence.valid_until IS
     'End of validity of passing evidence. A shortened fresh_for of the criterion ends it earlier. '
     'Failing evidence does not expire.';
 COMMENT ON COLUMN crewsnow_ops.evidence.recorded_by IS 'Author (session_user).';
+COMMENT ON COLUMN crewsnow_ops.evidence.sequence_number IS
+    'Order of the records. The clock may run backwards; this number does not.';
+COMMENT ON COLUMN crewsnow_ops.evidence.is_typed IS
+    'Whether the author typed the call of record_evidence. Evidence that a function, view or '
+    'trigger recorded does not answer failing evidence.';
 COMMENT ON CONSTRAINT evidence_pkey ON crewsnow_ops.evidence IS 'Ids are unique.';
 COMMENT ON CONSTRAINT evidence_source_check ON crewsnow_ops.evidence IS 'recorded or tests.';
 COMMENT ON INDEX crewsnow_ops.evidence_criterion_idx IS 'Finds the latest evidence of a criterion.';
@@ -339,6 +401,7 @@ CREATE TABLE crewsnow_ops.waivers (
     approved_at timestamptz,
     revoked_by text,
     revoked_at timestamptz,
+    sequence_number bigint GENERATED ALWAYS AS IDENTITY,
     CONSTRAINT waivers_pkey PRIMARY KEY (id),
     CONSTRAINT waivers_approved_by_check CHECK (approved_by OPERATOR(pg_catalog.<>) requested_by),
     CONSTRAINT waivers_reason_check CHECK (
@@ -366,6 +429,8 @@ COMMENT ON COLUMN crewsnow_ops.waivers.revoked_by IS
     'User who revoked it (session_user). NULL unless revoked.';
 COMMENT ON COLUMN crewsnow_ops.waivers.revoked_at IS
     'Time of the revocation (clock time, not transaction start). NULL unless revoked.';
+COMMENT ON COLUMN crewsnow_ops.waivers.sequence_number IS
+    'Order of the requests. The clock may run backwards; this number does not.';
 COMMENT ON CONSTRAINT waivers_pkey ON crewsnow_ops.waivers IS 'Ids are unique.';
 COMMENT ON CONSTRAINT waivers_approved_by_check ON crewsnow_ops.waivers IS
     'Requester and approver are different users.';
@@ -385,7 +450,7 @@ CREATE TABLE crewsnow_ops.freezes (
     )
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.freezes IS
-    'Periods without launches. While one is in effect, the measure freeze fails.';
+    'Periods without releases and launches. While one is in effect, the measure freeze fails.';
 COMMENT ON COLUMN crewsnow_ops.freezes.id IS 'Id that freeze_releases returned.';
 COMMENT ON COLUMN crewsnow_ops.freezes.starts_at IS 'Start, inclusive.';
 COMMENT ON COLUMN crewsnow_ops.freezes.ends_at IS
@@ -441,9 +506,11 @@ CREATE TABLE crewsnow_ops.decisions (
     decided_at timestamptz NOT NULL,
     decided_by text NOT NULL,
     valid_until timestamptz NOT NULL,
+    sequence_number bigint GENERATED ALWAYS AS IDENTITY,
     CONSTRAINT decisions_pkey PRIMARY KEY (id)
 ) USING heap;
 CREATE INDEX decisions_decided_at_idx ON crewsnow_ops.decisions (decided_at);
+CREATE INDEX decisions_sequence_number_idx ON crewsnow_ops.decisions (sequence_number);
 COMMENT ON TABLE crewsnow_ops.decisions IS
     'All decisions with their inputs. Append-only: UPDATE, DELETE and TRUNCATE fail with 42501.';
 COMMENT ON COLUMN crewsnow_ops.decisions.id IS 'Id that the decision returned in decision_id.';
@@ -456,11 +523,12 @@ COMMENT ON COLUMN crewsnow_ops.decisions.is_go IS 'True for GO and READY FOR LAU
 COMMENT ON COLUMN crewsnow_ops.decisions.readiness_score IS
     'Sum of the weights of met criteria, 0 to 100.';
 COMMENT ON COLUMN crewsnow_ops.decisions.blockers IS
-    'Number of blockers that were neither met nor waived, plus faults of the criteria.';
+    'Number of blockers that were neither met nor waived, or weakened by one user alone, plus '
+    'faults of the criteria.';
 COMMENT ON COLUMN crewsnow_ops.decisions.warnings IS
-    'Number of other unmet criteria, waived blockers and accepted exceptions.';
+    'Number of other unmet criteria, waived blockers, exceptions and altered criteria.';
 COMMENT ON COLUMN crewsnow_ops.decisions.reasons IS
-    'One line for each blocker, waiver and warning, blockers first.';
+    'One line for each blocker, waiver, warning and note, blockers first.';
 COMMENT ON COLUMN crewsnow_ops.decisions.next_actions IS
     'Commands to run next, the most urgent first.';
 COMMENT ON COLUMN crewsnow_ops.decisions.inputs IS
@@ -470,8 +538,16 @@ COMMENT ON COLUMN crewsnow_ops.decisions.decided_at IS
 COMMENT ON COLUMN crewsnow_ops.decisions.decided_by IS 'Caller (session_user).';
 COMMENT ON COLUMN crewsnow_ops.decisions.valid_until IS
     'End of validity: four hours later, or earlier if an input expires or a freeze begins.';
+COMMENT ON COLUMN crewsnow_ops.decisions.sequence_number IS
+    'Order of the decisions. The clock may run backwards; this number does not.';
 COMMENT ON CONSTRAINT decisions_pkey ON crewsnow_ops.decisions IS 'Ids are unique.';
-COMMENT ON INDEX crewsnow_ops.decisions_decided_at_idx IS 'Finds the latest decision.';
+COMMENT ON INDEX crewsnow_ops.decisions_decided_at_idx IS 'Finds the decisions of a time.';
+COMMENT ON INDEX crewsnow_ops.decisions_sequence_number_idx IS 'Finds the latest decision.';
+COMMENT ON SEQUENCE crewsnow_ops.evidence_sequence_number_seq IS
+    'Numbers crewsnow_ops.evidence.';
+COMMENT ON SEQUENCE crewsnow_ops.waivers_sequence_number_seq IS 'Numbers crewsnow_ops.waivers.';
+COMMENT ON SEQUENCE crewsnow_ops.decisions_sequence_number_seq IS
+    'Numbers crewsnow_ops.decisions.';
 
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.criteria', 'WHERE changed_at IS NOT NULL');
 SELECT pg_catalog.pg_extension_config_dump(
@@ -483,6 +559,9 @@ SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.waivers', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.freezes', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.e2e_tests', '');
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.decisions', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.evidence_sequence_number_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.waivers_sequence_number_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.decisions_sequence_number_seq', '');
 
 CREATE FUNCTION crewsnow_ops.seeded_rows_stay() RETURNS trigger LANGUAGE c
     SET search_path = pg_catalog, pg_temp

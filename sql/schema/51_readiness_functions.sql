@@ -125,11 +125,17 @@ COMMENT ON FUNCTION crewsnow_ops.checklist(text) IS
     'Lists the items of one checklist, or of all for NULL. The extension ships post-incident and '
     'feature-flag-review; crewsnow_ops.checklist_items takes more. Error: 42704 no such checklist.';
 
+COMMENT ON FUNCTION crewsnow_ops.approve_criterion(text) IS
+    'Approves the present state of a criterion that another admin changed. Until then, a weakened '
+    'blocker blocks each decision, and any other change is a warning. Errors: 22004 NULL argument, '
+    '42704 unknown criterion, 55000 a criterion in its original state, 42501 own change, or a call '
+    'that the session user did not type, 25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.record_evidence(text, boolean, jsonb, interval, text) IS
     'Records evidence for or against a criterion, and returns its id. It applies to one release, '
     'or to each for NULL. Passing evidence is valid for p_valid_for, by default and at most '
     'fresh_for of the criterion. It does not replace a measurement. Failing evidence counts until '
-    'newer passing evidence of the same scope answers it. Errors: 22004 NULL argument, 42704 '
+    'its author or two users answer it with newer passing evidence of the same scope, each by a '
+    'call that the user typed. Errors: 22004 NULL argument, 42704 '
     'unknown criterion, 22023 details that are not an object of at most 256 kB, a validity that is '
     'not positive or exceeds fresh_for, or a release of 0 or more than 200 characters, 25006 '
     'read-only transaction.';
@@ -137,18 +143,18 @@ COMMENT ON FUNCTION crewsnow_ops.waive_criterion(text, text, timestamptz, text) 
     'Requests a waiver of a criterion for at most 30 days, and returns its id. It applies to one '
     'release, or to each for NULL. A waiver of a blocker takes effect once another user calls '
     'approve_waiver. Errors: 22004 NULL argument, 42704 unknown criterion, 22023 empty reason, '
-    'expiry out of range or invalid release, 42501 called through a SECURITY DEFINER function, '
+    'expiry out of range or invalid release, 42501 a call that the session user did not type, '
     '25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.approve_waiver(uuid) IS
     'Approves another user''s waiver. Errors: 22004 NULL argument, 42704 no such open waiver, '
-    '42501 own waiver, or called through a SECURITY DEFINER function, 25006 read-only transaction.';
+    '42501 own waiver, or a call that the session user did not type, 25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.revoke_waiver(uuid) IS
     'Revokes a waiver; an operator may revoke any waiver. Errors: 22004 NULL argument, 42704 no '
     'such open waiver, 25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.freeze_releases(text, timestamptz, timestamptz) IS
-    'Forbids launches from p_starts_at to p_ends_at, exclusive, and returns the id of the freeze. '
-    'Errors: 22004 NULL argument, 22023 empty reason, or times that are out of order, past or '
-    'infinite, 25006 read-only transaction.';
+    'Forbids releases and launches from p_starts_at to p_ends_at, exclusive, and returns the id of '
+    'the freeze. Errors: 22004 NULL argument, 22023 empty reason, or times that are out of order, '
+    'past or infinite, 25006 read-only transaction.';
 COMMENT ON FUNCTION crewsnow_ops.end_freeze(uuid) IS
     'Ends a freeze now, or cancels one that has not begun. Errors: 22004 NULL argument, 42704 no '
     'such freeze that has not ended, 25006 read-only transaction.';
@@ -176,6 +182,7 @@ REVOKE ALL ON FUNCTION
     crewsnow_ops.explain_decision(uuid),
     crewsnow_ops.run_e2e_tests(text),
     crewsnow_ops.checklist(text),
+    crewsnow_ops.approve_criterion(text),
     crewsnow_ops.record_evidence(text, boolean, jsonb, interval, text),
     crewsnow_ops.waive_criterion(text, text, timestamptz, text),
     crewsnow_ops.approve_waiver(uuid),
@@ -215,6 +222,7 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('admin', 'EXECUTE', 'FUNCTION',
         'crewsnow_ops.register_e2e_test(text, regprocedure, text, jsonb, text, interval)'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.remove_e2e_test(text)'),
+    ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.approve_criterion(text)'),
     ('admin', 'INSERT, UPDATE, DELETE', 'TABLE', 'crewsnow_ops.criteria'),
     ('admin', 'INSERT, UPDATE, DELETE', 'TABLE', 'crewsnow_ops.launch_plan'),
     ('admin', 'INSERT, UPDATE, DELETE', 'TABLE', 'crewsnow_ops.checklist_items');

@@ -1,6 +1,8 @@
 //! Collects the snapshot that a decision is computed from.
 
-use super::measures::{Environment, LastRun, Observer};
+use super::alterations::read_alterations;
+use super::measures::{LastRun, Observer};
+use super::observation::{CLOCK_TOLERANCE, Environment};
 use super::pure::model::{Criterion, Evidence, Gate, Measurement, Outcome, Snapshot, Waiver};
 use crate::access::as_owner;
 use crate::pg::clock;
@@ -33,7 +35,9 @@ pub(super) fn collect(gate: Gate, release: Option<String>) -> Result<Snapshot, R
             measurements.insert((criterion.name.clone(), measure), measurement);
         }
     }
-    let rows = with_latest_snapshot(|| read_criteria(gate, release.as_deref()))?;
+    let (rows, alterations) = with_latest_snapshot(|| {
+        Ok::<_, ReadinessError>((read_criteria(gate, release.as_deref())?, read_alterations(gate)?))
+    })?;
     let taken_at = Instant(clock::now());
     let with_measurements = |CriterionRow { mut criterion, measures, .. }: CriterionRow| {
         let measured = |measure: String| {
@@ -44,7 +48,7 @@ pub(super) fn collect(gate: Gate, release: Option<String>) -> Result<Snapshot, R
         criterion
     };
     let criteria = rows.into_iter().map(with_measurements).collect();
-    Ok(Snapshot { gate, release, taken_at, criteria })
+    Ok(Snapshot { gate, release, taken_at, criteria, alterations })
 }
 
 /// A measure that another session added after the measurements.
@@ -56,6 +60,7 @@ fn added_meanwhile(measure: String) -> Measurement {
         action: None,
         fresh_until: None,
         caveat: None,
+        note: None,
     }
 }
 
@@ -64,7 +69,10 @@ fn read_criteria(gate: Gate, release: Option<&str>) -> Result<Vec<CriterionRow>,
         Spi::connect(|client| {
             let sql = include_str!("../../sql/readiness/criteria.sql");
             let mut rows = Vec::new();
-            for row in client.select(sql, None, &[gate.as_str().into(), release.into()])? {
+            let future = Instant(clock::now()).plus(CLOCK_TOLERANCE);
+            let future = TimestampWithTimeZone::try_from(future.0).ok();
+            let arguments = [gate.as_str().into(), release.into(), future.into()];
+            for row in client.select(sql, None, &arguments)? {
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
                 let time = |column| {
                     row.get::<TimestampWithTimeZone>(column)
@@ -78,6 +86,7 @@ fn read_criteria(gate: Gate, release: Option<&str>) -> Result<Vec<CriterionRow>,
                                 recorded_at,
                                 fresh_until,
                                 by: text(first + 3)?,
+                                answered_by: None,
                             }),
                             _ => None,
                         },
@@ -102,6 +111,8 @@ fn read_criteria(gate: Gate, release: Option<&str>) -> Result<Vec<CriterionRow>,
                     }),
                     _ => None,
                 };
+                let answered_by: Option<String> = row.get(23)?;
+                let objection = evidence(10)?.map(|evidence| Evidence { answered_by, ..evidence });
                 rows.push(CriterionRow {
                     criterion: Criterion {
                         name: text(1)?,
@@ -110,7 +121,7 @@ fn read_criteria(gate: Gate, release: Option<&str>) -> Result<Vec<CriterionRow>,
                         is_blocker: row.get(4)?.unwrap_or(true),
                         measurements: Vec::new(),
                         recorded: evidence(6)?,
-                        objection: evidence(10)?,
+                        objection,
                         waiver,
                     },
                     measures: row.get(5)?.unwrap_or_default(),

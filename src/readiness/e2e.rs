@@ -1,6 +1,7 @@
 //! Runs end-to-end tests: functions of the application, as its users, in subtransactions that are
 //! rolled back.
 
+use super::pure::tap::{Results, Tap};
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::error::ServerError;
@@ -9,7 +10,7 @@ use crate::pg::fmgr::spi::statements_in;
 use crate::pg::xact::sec_context;
 use crate::pg::xact::sec_context::Sandbox;
 use crate::pg::xact::subtransaction::Failure;
-use crate::pg::xact::timeout;
+use crate::pg::xact::{temporary_relations, timeout};
 use crate::readiness::error::ReadinessError;
 use crate::rls::target::application::Application;
 use pgrx::prelude::*;
@@ -87,6 +88,10 @@ pub(super) struct TestRun {
     pub error: Option<String>,
     /// The steps that ran, including the failed one.
     pub steps: Vec<Step>,
+    /// Test points with the directive SKIP.
+    pub skipped: usize,
+    /// Test points with the directive TODO.
+    pub todo: usize,
 }
 
 /// Runs the tests of this name, of this criterion, or all of them, in the order of their names.
@@ -151,6 +156,8 @@ fn json_object(json: Option<Jsonb>) -> Result<Option<Map<String, Value>>, Server
 struct Progress {
     finished: Vec<Step>,
     current: Option<CurrentStep>,
+    /// Results of a test that returns lines.
+    results: Results,
 }
 
 struct CurrentStep {
@@ -215,6 +222,8 @@ impl Test {
             failed_step,
             error,
             steps: progress.finished,
+            skipped: progress.results.skipped,
+            todo: progress.results.todo,
         }
     }
 
@@ -261,7 +270,10 @@ impl Test {
                 Shape::Void | Shape::Boolean => {
                     return run_statement(&format!("SELECT {expression}"));
                 }
-                Shape::Lines => return run_tap_function(expression),
+                Shape::Lines => {
+                    progress.results = run_tap_function(expression)?;
+                    return Ok(());
+                }
                 Shape::Plan => {}
             }
             let plan = read_plan(expression)?;
@@ -290,8 +302,9 @@ impl Test {
             }
             Ok(())
         };
-        let (result, has_expired) =
-            timeout::with_timeout(self.time_limit_ms, || sec_context::sandboxed(run_steps));
+        let (result, has_expired) = timeout::with_timeout(self.time_limit_ms, || {
+            temporary_relations::allowed(|| sec_context::sandboxed(run_steps))
+        });
         if has_expired {
             return Err(format!("it was stopped at its time limit of {} ms", self.time_limit_ms));
         }
@@ -344,27 +357,17 @@ fn spi_error(error: pgrx::spi::Error) -> String {
 }
 
 /// Calls a function that returns lines of the Test Anything Protocol, and counts its results.
-fn run_tap_function(call: &str) -> Result<(), String> {
+fn run_tap_function(call: &str) -> Result<Results, String> {
     Spi::connect_mut(|client| {
         let sql = format!("SELECT l.line FROM {call} AS l (line)");
-        let (mut passed, mut planned) = (0, None);
+        let mut tap = Tap::default();
         for row in client.update(sql.as_str(), None, &[]).map_err(spi_error)? {
-            let line: String = row.get(1).map_err(spi_error)?.ok_or("it returned NULL")?;
-            let line = line.trim();
-            if line.starts_with("not ok") || line.starts_with("Bail out!") {
-                return Err(line.to_owned());
+            match row.get::<String>(1).map_err(spi_error)? {
+                Some(text) => tap.read(&text)?,
+                None => tap.read_null(),
             }
-            passed += usize::from(line == "ok" || line.starts_with("ok "));
-            planned =
-                line.strip_prefix("1..").and_then(|count| count.parse::<usize>().ok()).or(planned);
         }
-        match planned {
-            Some(planned) if planned != passed => {
-                Err(format!("it planned {planned} tests, but {passed} were ok"))
-            }
-            _ if passed == 0 => Err("it returned no line that says ok".to_owned()),
-            _ => Ok(()),
-        }
+        tap.finish()
     })
 }
 

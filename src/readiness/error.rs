@@ -12,6 +12,9 @@ pub(super) const WAIVER_EXAMPLE: &str = "SELECT crewsnow_ops.waive_criterion('pa
     'Stripe is down, our side is healthy: INC-42', now() + interval '4 hours');";
 pub(super) const FREEZE_EXAMPLE: &str = "SELECT crewsnow_ops.freeze_releases('new year', \
     '2026-12-30 00:00+00', '2027-01-02 00:00+00');";
+pub(super) const APPROVE_EXAMPLE: &str =
+    "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
+pub(super) const CRITERION_EXAMPLE: &str = "SELECT crewsnow_ops.approve_criterion('payments');";
 pub(super) const TEST_EXAMPLE: &str = "SELECT crewsnow_ops.register_e2e_test('first evening', \
     'e2e.first_evening()', 'service_role');";
 pub(super) const EVIDENCE_EXAMPLE: &str = "SELECT crewsnow_ops.record_evidence('restore-test', \
@@ -68,8 +71,29 @@ pub enum ReadinessError {
     #[error("a waiver must be approved by another user than its author")]
     OwnWaiver(String),
     /// SQLSTATE 42501
-    #[error("a waiver cannot be requested or approved through a SECURITY DEFINER function")]
-    NotInPerson(String),
+    #[error("the present state of criterion \"{name}\" must be approved by another user")]
+    OwnChange {
+        /// The criterion.
+        name: String,
+        /// The users who changed it.
+        authors: String,
+    },
+    /// SQLSTATE 42501
+    #[error("cannot {action}: the call is not a statement that \"{user}\" typed")]
+    NotTyped {
+        /// The refused action, a verb with its object.
+        action: &'static str,
+        /// The session user.
+        user: String,
+        /// A call that works.
+        example: &'static str,
+    },
+    /// SQLSTATE 55000
+    #[error("criterion \"{0}\" is in its original state")]
+    NotAltered(String),
+    /// SQLSTATE 0A000
+    #[error("criterion \"{0}\" is a blocker and cannot be removed by one user alone")]
+    StillNeeded(String),
     /// SQLSTATE 22023
     #[error("criterion \"{0}\" does not run end-to-end tests")]
     RunsNoTests(String),
@@ -158,11 +182,13 @@ impl SqlError for ReadinessError {
         match self {
             Self::Unknown { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::OwnWaiver(_)
-            | Self::NotInPerson(_)
+            | Self::OwnChange { .. }
+            | Self::NotTyped { .. }
             | Self::NotAMember { .. }
             | Self::DecisionsAreFinal => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::NotATest { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
-            Self::BuiltIn { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::NotAltered(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::BuiltIn { .. } | Self::StillNeeded(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::UnreadableInputs { .. } => Code::ERRCODE_DATA_CORRUPTED,
             Self::UnknownGate(_)
             | Self::InvalidRelease(_)
@@ -200,10 +226,19 @@ impl SqlError for ReadinessError {
             Self::OwnWaiver(author) => {
                 format!("The author is \"{author}\". Nothing was changed.")
             }
-            Self::NotInPerson(user) => format!(
-                "The session user is \"{user}\"; the function runs as another role. \
-                 Nothing was changed."
-            ),
+            Self::OwnChange { authors, .. } => {
+                format!("Changed by: {authors}. Nothing was changed.")
+            }
+            Self::NotTyped { .. } => {
+                "A function, view, rule, trigger or prepared statement could act in the name of a \
+                 user who does not know. Nothing was changed."
+                    .into()
+            }
+            Self::NotAltered(_) => "There is nothing to approve.".into(),
+            Self::StillNeeded(_) => {
+                "Switch it off, and let another admin approve that first. Nothing was changed."
+                    .into()
+            }
             Self::RunsNoTests(_) => {
                 "Its measures do not contain \"tests\". Nothing was changed.".into()
             }
@@ -260,7 +295,21 @@ impl SqlError for ReadinessError {
             | Self::NotATest { .. } => TEST_EXAMPLE.into(),
             Self::InvalidObject { .. } | Self::InvalidValidity { .. } => EVIDENCE_EXAMPLE.into(),
             Self::NoReason { example, .. } => (*example).into(),
-            Self::InvalidEnd | Self::NotInPerson(_) => WAIVER_EXAMPLE.into(),
+            Self::InvalidEnd => WAIVER_EXAMPLE.into(),
+            Self::NotTyped { example, .. } => (*example).into(),
+            Self::OwnChange { name, .. } => format!(
+                "Ask another admin: SELECT crewsnow_ops.approve_criterion({});",
+                quote_literal(name)
+            ),
+            Self::NotAltered(_) => {
+                "SELECT name, original, changed_by_users, approved_by FROM crewsnow_ops.criteria \
+                 WHERE original IS NOT NULL;"
+                    .into()
+            }
+            Self::StillNeeded(name) => format!(
+                "UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = {};",
+                quote_literal(name)
+            ),
             Self::InvalidFreeze => FREEZE_EXAMPLE.into(),
             Self::OwnWaiver(_) => "Ask another user to list the waivers and approve this one: \
                  SELECT id, criterion, reason FROM crewsnow_ops.waivers WHERE approved_at IS NULL;"

@@ -1,5 +1,6 @@
 //! Records evidence for or against criteria, and validates the arguments that name them.
 
+use super::in_person;
 use super::pure::measure::Measure;
 use crate::access::as_owner;
 use crate::pg::builtins;
@@ -102,8 +103,10 @@ fn record_evidence(
     p_details: default!(Option<Jsonb>, "'{}'"),
     p_valid_for: default!(Option<Interval>, "NULL"),
     p_release: default!(Option<&str>, "NULL"),
+    fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("record evidence")?;
+    let is_typed = in_person::is_typed(fcinfo);
     let null = |argument| ServerError::NullArgument { argument, example: EVIDENCE_EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let passed = p_passed.ok_or_else(|| null("p_passed"))?;
@@ -119,38 +122,61 @@ fn record_evidence(
              passing evidence only answers failing evidence"
         );
     }
-    Ok(insert_evidence(criterion, passed, "recorded", release, details, p_valid_for)?)
+    let evidence = NewEvidence {
+        criterion,
+        passed,
+        source: "recorded",
+        release,
+        details,
+        valid_for: p_valid_for,
+        is_typed,
+    };
+    Ok(evidence.insert()?)
 }
 
-/// Inserts a row and returns its id. `source` is `recorded` or `tests`.
-pub(super) fn insert_evidence(
-    criterion: &str,
-    passed: bool,
-    source: &str,
-    release: Option<String>,
-    details: JsonB,
-    valid_for: Option<Interval>,
-) -> Result<pgrx::Uuid, ReadinessError> {
-    let id = builtins::new_uuid();
-    let by = session::user();
-    as_owner(|| {
-        Spi::connect_mut(|client| {
-            let arguments = [
-                id.into(),
-                criterion.into(),
-                passed.into(),
-                source.into(),
-                release.into(),
-                details.into(),
-                valid_for.into(),
-                by.into(),
-            ];
-            client.update(
-                include_str!("../../sql/readiness/keep_evidence.sql"),
-                None,
-                &arguments,
-            )?;
-            Ok(id)
+/// A row to insert into crewsnow_ops.evidence.
+pub(super) struct NewEvidence<'a> {
+    /// Name of the criterion.
+    pub criterion: &'a str,
+    /// Whether it supports the criterion.
+    pub passed: bool,
+    /// `recorded` or `tests`.
+    pub source: &'static str,
+    /// `None` applies to each release.
+    pub release: Option<String>,
+    /// A JSON object.
+    pub details: JsonB,
+    /// `None` stands for `fresh_for` of the criterion.
+    pub valid_for: Option<Interval>,
+    /// Whether the session user typed the call that records it.
+    pub is_typed: bool,
+}
+
+impl NewEvidence<'_> {
+    /// Inserts the row and returns its id.
+    pub(super) fn insert(self) -> Result<pgrx::Uuid, ReadinessError> {
+        let id = builtins::new_uuid();
+        let by = session::user();
+        as_owner(|| {
+            Spi::connect_mut(|client| {
+                let arguments = [
+                    id.into(),
+                    self.criterion.into(),
+                    self.passed.into(),
+                    self.source.into(),
+                    self.release.into(),
+                    self.details.into(),
+                    self.valid_for.into(),
+                    by.into(),
+                    self.is_typed.into(),
+                ];
+                client.update(
+                    include_str!("../../sql/readiness/keep_evidence.sql"),
+                    None,
+                    &arguments,
+                )?;
+                Ok(id)
+            })
         })
-    })
+    }
 }

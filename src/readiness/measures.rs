@@ -1,14 +1,16 @@
 //! Evaluates the measures of a criterion against the running system.
 
+use super::alarms;
+use super::catalog;
 use super::e2e;
-use super::evidence::insert_evidence;
+use super::evidence::NewEvidence;
+use super::observation::{Environment, Observation, listed};
 use super::pure::measure::Measure;
 use super::pure::model::{Measurement, Outcome};
 use crate::access::as_owner;
 use crate::pg::fmgr::spi::in_target_schema;
-use crate::pg::xact::{session, subtransaction};
+use crate::pg::xact::subtransaction;
 use crate::readiness::error::ReadinessError;
-use crate::rls::report::summary::{AuditSummary, summarize};
 use crate::telemetry::rollup::events::Times;
 use crate::telemetry::rollup::webhooks::Count;
 use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, Webhooks, minutes};
@@ -18,8 +20,6 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
 
-/// How many findings, tests or flags a detail lists before it only counts the rest.
-const MAX_LISTED: usize = 5;
 /// In minutes. Payments may pause for hours at night, so a shorter window would prove nothing.
 const DAY: i64 = 24 * HOUR;
 
@@ -36,56 +36,12 @@ pub(super) struct LastRun {
     pub is_current: bool,
 }
 
-/// Whether the transaction can write. End-to-end tests write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Environment {
-    /// Tests can run.
-    Writable,
-    /// A read-only transaction on a primary.
-    ReadOnly,
-    /// A standby, which sees the runs that the primary recorded.
-    Standby,
-}
-
-impl Environment {
-    pub(super) fn current() -> Self {
-        match (session::is_writable(), session::is_standby()) {
-            (true, _) => Self::Writable,
-            (false, true) => Self::Standby,
-            (false, false) => Self::ReadOnly,
-        }
-    }
-}
-
 /// Evaluates measures for one decision.
 pub(super) struct Observer {
     /// Clock time at the start of the decision.
     pub now: Instant,
     /// Where the decision is made.
     pub environment: Environment,
-}
-
-/// A [`Measurement`] before it gets its name.
-struct Observation {
-    outcome: Outcome,
-    detail: String,
-    action: Option<String>,
-    fresh_until: Option<Instant>,
-    caveat: Option<String>,
-}
-
-impl Observation {
-    fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { outcome, detail: detail.into(), action: None, fresh_until: None, caveat: None }
-    }
-
-    fn with_action(self, action: impl Into<String>) -> Self {
-        Self { action: Some(action.into()), ..self }
-    }
-
-    fn valid_until(self, fresh_until: Option<Instant>) -> Self {
-        Self { fresh_until, ..self }
-    }
 }
 
 impl Observer {
@@ -112,6 +68,7 @@ impl Observer {
             action: observation.action.filter(|_| observation.outcome != Outcome::Met),
             fresh_until: observation.fresh_until,
             caveat: observation.caveat,
+            note: observation.note,
         }
     }
 
@@ -128,11 +85,16 @@ impl Observer {
         };
         match measure {
             Measure::Tests => self.tests(criterion, last_run),
-            Measure::Rls => row_security(),
+            Measure::Rls => catalog::row_security(),
             Measure::Webhooks => self.webhooks(),
             Measure::Telemetry => self.telemetry(),
-            Measure::Freeze => freeze(),
-            Measure::Flags => flags(),
+            Measure::Freeze => catalog::freeze(),
+            Measure::Flags => catalog::flags(),
+            Measure::ErrorRate => alarms::error_rate(self.now),
+            Measure::Latency => alarms::latency(self.now),
+            Measure::Health => alarms::health(),
+            Measure::Replica => alarms::replica(self.environment),
+            Measure::Clock => alarms::clock(self.now),
             Measure::AlertRules => Ok(needs_evidence(criterion, Some("evaluation of alert rules"))),
             Measure::DeliveryQueue => Ok(needs_evidence(criterion, Some("delivery of alerts"))),
             Measure::OpenIncidents => {
@@ -208,8 +170,12 @@ impl Observer {
         };
         let (_, failed_last_hour) = totals_of_last(HOUR);
         let (events, failed) = totals_of_last(DAY);
+        // Minutes of the future hide nothing: they come from a clock that was ahead.
+        let day = Window::ending(self.now.0, DAY);
         let last_minute_with = |matches: fn(&Count) -> bool| {
-            let (minute, _) = webhooks.counts.iter().rev().find(|(_, count)| matches(count))?;
+            let mut latest = webhooks.counts.iter().rev();
+            let (minute, _) =
+                latest.find(|(minute, count)| day.holds(**minute) && matches(count))?;
             Some(*minute)
         };
         let last_failed = last_minute_with(|count| count.failed > 0);
@@ -306,7 +272,16 @@ fn run_tests(criterion: &str) -> Result<Observation, ReadinessError> {
     }
     let failed: Vec<&e2e::TestRun> = runs.iter().filter(|run| !run.passed).collect();
     let details = serde_json::json!({ "tests": runs });
-    insert_evidence(criterion, failed.is_empty(), "tests", None, JsonB(details), None)?;
+    NewEvidence {
+        criterion,
+        passed: failed.is_empty(),
+        source: "tests",
+        release: None,
+        details: JsonB(details),
+        valid_for: None,
+        is_typed: false,
+    }
+    .insert()?;
     let count = match runs.len() {
         1 => "1 test".to_owned(),
         count => format!("{count} tests"),
@@ -315,7 +290,7 @@ fn run_tests(criterion: &str) -> Result<Observation, ReadinessError> {
         let steps: usize = runs.iter().map(|run| run.steps.len()).sum();
         let milliseconds: f64 = runs.iter().map(|run| run.milliseconds).sum();
         let detail = format!("{count} passed: {steps} steps in {milliseconds:.0} ms");
-        return Ok(Observation::new(Outcome::Met, detail));
+        return Ok(Observation::new(Outcome::Met, detail).with_caveat(unproven(&runs)));
     };
     let failures: Vec<String> = failed
         .iter()
@@ -331,81 +306,11 @@ fn run_tests(criterion: &str) -> Result<Observation, ReadinessError> {
     Ok(Observation::new(Outcome::Failed, detail).with_action(action))
 }
 
-fn row_security() -> Result<Observation, ReadinessError> {
-    let no_exceptions = Vec::new();
-    let (observation, accepted) = match summarize()? {
-        AuditSummary::Leaking(leaks) => {
-            let detail = format!("leaks found: {}", listed(&leaks));
-            (Observation::new(Outcome::Failed, detail), no_exceptions)
-        }
-        AuditSummary::Inconclusive(why) => {
-            let detail = format!("the audit is INCONCLUSIVE: {}", listed(&why));
-            (Observation::new(Outcome::NoData, detail), no_exceptions)
-        }
-        AuditSummary::Sound { tables, weaknesses, accepted } => {
-            let weaknesses = match weaknesses {
-                0 => String::new(),
-                n => format!("; weaknesses that are not leaks: {n}"),
-            };
-            let detail = format!("no leak in {tables} tables, audited now{weaknesses}");
-            (Observation::new(Outcome::Met, detail), accepted)
-        }
-    };
-    let caveat = (!accepted.is_empty()).then(|| format!("accepted leaks: {}", listed(&accepted)));
-    let action = "SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();";
-    Ok(Observation { caveat, ..observation.with_action(action) })
-}
-
-fn freeze() -> Result<Observation, ReadinessError> {
-    as_owner(|| {
-        Spi::connect(|client| {
-            let row = client
-                .select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?
-                .first();
-            let next = row.get::<TimestampWithTimeZone>(2)?.map(|next| Instant(next.into_inner()));
-            Ok(match row.get::<String>(1)? {
-                None => Observation::new(Outcome::Met, "no freeze is in effect").valid_until(next),
-                Some(freezes) => Observation::new(Outcome::Failed, freezes).with_action(
-                    "SELECT * FROM crewsnow_ops.freezes \
-                     WHERE now() >= starts_at AND now() < ends_at;",
-                ),
-            })
-        })
-    })
-}
-
-fn flags() -> Result<Observation, ReadinessError> {
-    as_owner(|| {
-        Spi::connect(|client| {
-            let (mut planned, mut deviations, mut action) = (0, Vec::new(), None);
-            for row in client.select(include_str!("../../sql/readiness/flags.sql"), None, &[])? {
-                planned = row.get::<i64>(1)?.unwrap_or(0);
-                let (Some(key), Some(deviation)) = (row.get::<String>(2)?, row.get::<String>(3)?)
-                else {
-                    continue;
-                };
-                deviations.push(format!("{key} {deviation}"));
-                action = action.or(row.get::<String>(4)?);
-            }
-            Ok(match (planned, deviations.as_slice()) {
-                (0, _) => Observation::new(Outcome::NoData, "the launch plan has no flag"),
-                (_, []) => {
-                    let detail = format!("flags that match the launch plan: all {planned}");
-                    Observation::new(Outcome::Met, detail)
-                }
-                _ => {
-                    Observation { action, ..Observation::new(Outcome::Failed, listed(&deviations)) }
-                }
-            })
-        })
-    })
-}
-
-/// The first few items, and the number of the others.
-fn listed(items: &[String]) -> String {
-    let rest = match items.len().saturating_sub(MAX_LISTED) {
-        0 => String::new(),
-        rest => format!("; and {rest} more"),
-    };
-    format!("{}{rest}", items[..items.len().min(MAX_LISTED)].join("; "))
+/// The test points of passed tests that prove nothing, if there are any.
+fn unproven(runs: &[e2e::TestRun]) -> Option<String> {
+    let sum = |count: fn(&e2e::TestRun) -> usize| runs.iter().map(count).sum::<usize>();
+    match (sum(|run| run.skipped), sum(|run| run.todo)) {
+        (0, 0) => None,
+        (skipped, todo) => Some(format!("tests skipped: {skipped}; tests to do: {todo}")),
+    }
 }

@@ -1,18 +1,19 @@
-//! Waivers of criteria, and freezes of launches.
+//! Waivers of criteria, and freezes of releases.
 
 use super::evidence::{find_criterion, valid_release};
+use super::in_person::require_typed;
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
 use crate::pg::xact::session;
-use crate::readiness::error::{FREEZE_EXAMPLE, Kind, ReadinessError, WAIVER_EXAMPLE};
+use crate::readiness::error::{
+    APPROVE_EXAMPLE, FREEZE_EXAMPLE, Kind, ReadinessError, WAIVER_EXAMPLE,
+};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-const APPROVE_EXAMPLE: &str =
-    "SELECT crewsnow_ops.approve_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const REVOKE_EXAMPLE: &str =
     "SELECT crewsnow_ops.revoke_waiver('7ad0e310-c2be-4807-be7c-3ae492be0185');";
 const END_EXAMPLE: &str = "SELECT crewsnow_ops.end_freeze('7ad0e310-c2be-4807-be7c-3ae492be0185');";
@@ -33,14 +34,6 @@ fn execute_as_owner(
     })
 }
 
-/// Requires that the session user runs the statement without an intermediary.
-///
-/// Otherwise a SECURITY DEFINER function or a trigger could approve in the name of any session
-/// that happens to run it, and one user could pass for two. Errors: 42501.
-fn require_in_person() -> Result<(), ReadinessError> {
-    if session::is_in_person() { Ok(()) } else { Err(ReadinessError::NotInPerson(session::user())) }
-}
-
 fn unknown_id(kind: Kind, id: pgrx::Uuid) -> ReadinessError {
     ReadinessError::Unknown { kind, name: id.to_string(), similar: Vec::new() }
 }
@@ -48,8 +41,7 @@ fn unknown_id(kind: Kind, id: pgrx::Uuid) -> ReadinessError {
 /// Requests a waiver. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 22023 (empty reason, expiry out of range, invalid release),
-/// 42501 (called through a SECURITY DEFINER function), 42704 (unknown criterion),
-/// 25006 (read-only transaction).
+/// 42501 (not typed by the user), 42704 (unknown criterion), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
 fn waive_criterion(
@@ -57,9 +49,10 @@ fn waive_criterion(
     p_reason: Option<&str>,
     p_expires_at: Option<TimestampWithTimeZone>,
     p_release: default!(Option<&str>, "NULL"),
+    fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("waive a criterion")?;
-    require_in_person()?;
+    require_typed(fcinfo, "waive a criterion", WAIVER_EXAMPLE)?;
     let null = |argument| ServerError::NullArgument { argument, example: WAIVER_EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
@@ -96,13 +89,16 @@ fn waive_criterion(
 
 /// Approves another user's waiver. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 22004 (NULL argument), 42501 (own waiver, or called through a SECURITY DEFINER
-/// function), 42704 (no such waiver), 25006 (read-only transaction).
+/// SQLSTATE 22004 (NULL argument), 42501 (own waiver, or not typed by the user), 42704 (no such
+/// waiver), 25006 (read-only transaction).
 #[pg_extern(schema = "crewsnow_ops", requires = ["readiness"])]
 #[search_path(pg_catalog, pg_temp)]
-fn approve_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
+fn approve_waiver(
+    p_waiver: Option<pgrx::Uuid>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<(), ErrorReport> {
     session::require_writable("approve a waiver")?;
-    require_in_person()?;
+    require_typed(fcinfo, "approve a waiver", APPROVE_EXAMPLE)?;
     let id = p_waiver
         .ok_or(ServerError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
     let by = session::user();
@@ -134,7 +130,7 @@ fn revoke_waiver(p_waiver: Option<pgrx::Uuid>) -> Result<(), ErrorReport> {
     }
 }
 
-/// Forbids launches for a time. See the COMMENT on the SQL function.
+/// Forbids releases and launches for a time. See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (NULL argument), 22023 (empty reason; times that are out of order, past or
 /// infinite), 25006 (read-only transaction).

@@ -17,7 +17,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("telemetry", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("health", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("rls", &["access", "pg", "error", "settings", "suggest", "time"]),
-    ("readiness", &["rls", "telemetry", "access", "pg", "error", "settings", "suggest", "time"]),
+    (
+        "readiness",
+        &["rls", "telemetry", "health", "access", "pg", "error", "settings", "suggest", "time"],
+    ),
     ("dashboard", &["rls", "telemetry", "access", "pg", "error", "settings", "suggest", "time"]),
 ];
 

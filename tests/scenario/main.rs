@@ -4,6 +4,8 @@
 mod adoption;
 mod dump_restore;
 mod event_log;
+mod false_go;
+mod false_go_records;
 mod health;
 mod health_actions;
 mod health_columns;
@@ -18,6 +20,7 @@ mod monitoring;
 mod readiness;
 mod readiness_e2e;
 mod readiness_records;
+mod readiness_tap;
 mod replication;
 mod rls_advice;
 mod rls_crewsnow;

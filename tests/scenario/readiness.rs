@@ -11,11 +11,13 @@ const GO_NO_GO: &str = "SELECT decision, readiness_score, critical_blockers, war
 const LAUNCH: &str = "SELECT decision, readiness_score, blockers_count, warnings_count, \
     launch_ready FROM make_launch_decision()";
 
-/// Removes each fault of the demo, and records evidence for all that the database cannot measure.
+/// Removes each fault of the demo, whose payments fail, and records evidence for all that the
+/// database cannot measure.
 fn make_healthy(client: &mut Client) {
     run(
         client,
-        "UPDATE processed_events SET status = 'processed', error_message = NULL WHERE status <> \
+        "TRUNCATE event_log; SELECT crewsnow_ops.rebuild_rollups();
+         UPDATE processed_events SET status = 'processed', error_message = NULL WHERE status <> \
          'processed';
          SELECT crewsnow_ops.record_stripe_webhook('evt_now', 'invoice.paid', true);
          SELECT crewsnow_ops.record_evidence('monitoring', true, '{\"alerts\": \"elsewhere\"}');
@@ -36,13 +38,22 @@ pub fn with<R>(client: &mut Client, statements: &str, check: impl FnOnce(&mut Cl
     result
 }
 
+/// Creates another admin, who can approve changed criteria.
+pub const SECOND_ADMIN: &str =
+    "CREATE ROLE second LOGIN; SELECT crewsnow_ops.grant_access('second', 'admin')";
+/// Approves all changed criteria as that admin.
+pub const APPROVE: &str = "SET SESSION AUTHORIZATION second; SELECT \
+    crewsnow_ops.approve_criterion(name) FROM crewsnow_ops.criteria WHERE original IS NOT NULL; \
+    RESET SESSION AUTHORIZATION";
+
 #[test]
 fn a_healthy_demo_is_go_and_each_fault_changes_the_decision() {
     let cluster = Cluster::start("readiness_demo", "");
     let mut a = cluster.create_demo("demo", false);
     // The demo data contain failed payments, and no evidence that alerts are delivered.
-    assert_eq!(rows(&mut a, GO_NO_GO), ["NO_GO|55|0|2|f"]);
+    assert_eq!(rows(&mut a, GO_NO_GO), ["NO_GO|55|1|2|f"]);
     make_healthy(&mut a);
+    run(&mut a, SECOND_ADMIN);
     let left = "SELECT (SELECT count(*) FROM auth.users), (SELECT count(*) FROM likes), (SELECT \
         count(*) FROM stripe_events), (SELECT count(*) FROM crewsnow_ops.user_context)";
     let before = rows(&mut a, left);
@@ -118,7 +129,9 @@ fn each_fault_fails_its_criterion(a: &mut Client) {
              'meant', now() + interval '1 day');
              DROP POLICY \"Members read the messages of their matches\" ON messages;
              SELECT crewsnow_ops.remove_e2e_test('first evening');
-             UPDATE crewsnow_ops.criteria SET measures = '{webhooks}' WHERE name = 'e2e-tests'",
+             UPDATE crewsnow_ops.criteria SET measures = '{webhooks}' WHERE name = 'e2e-tests';
+             SET SESSION AUTHORIZATION second; SELECT crewsnow_ops.approve_criterion('e2e-tests');
+             RESET SESSION AUTHORIZATION",
             "GO|100|0|1|t",
             "WARNING no-rls-leak: MET, but accepted leaks: read-leak policy 'oops' on \
              public.messages by postgres until ",
@@ -187,7 +200,7 @@ fn each_fault_fails_its_criterion(a: &mut Client) {
         (
             "UPDATE crewsnow_ops.criteria SET weight = 10 WHERE name = 'monitoring'; INSERT INTO \
              crewsnow_ops.criteria (name, category, weight) VALUES ('sign-off', 'people', 10)",
-            "NO_GO|90|1|0|f",
+            "NO_GO|90|1|1|f",
             "BLOCKER sign-off: NO_EVIDENCE: needs recorded evidence",
         ),
         // The measurement itself fails.
@@ -338,17 +351,17 @@ fn criteria_are_checked_and_protected(a: &mut Client) {
         ),
         (
             "UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = 'no-rls-leak'",
-            "1",
+            "2",
             "BLOCKER criteria: the weights of the criteria add up to 70, not to 100",
         ),
         (
             "UPDATE crewsnow_ops.criteria SET is_enabled = false",
-            "1",
+            "6",
             "BLOCKER criteria: no criterion is enabled",
         ),
         (
             "UPDATE crewsnow_ops.criteria SET is_blocker = false",
-            "1",
+            "6",
             "BLOCKER criteria: no criterion is a blocker",
         ),
     ] {
@@ -458,6 +471,9 @@ fn decisions_explain_themselves(a: &mut Client) {
             "e2e-tests|25|t|MET|not met: NO_GO, 55 points",
             "payments|25|f|MET|not met: NO_GO, 55 points",
             "monitoring|20|f|FAILED|met: GO, 100 points",
+            "current-data|0|t|MET|not met: NO_GO, 80 points",
+            "no-alarm|0|t|MET|not met: NO_GO, 80 points",
+            "no-freeze|0|t|MET|not met: NO_GO, 80 points",
         ]
     );
     run(a, "ROLLBACK");

@@ -1,5 +1,6 @@
 //! Waivers, dump and restore of all records, and refused arguments.
 
+use crate::readiness::{APPROVE, SECOND_ADMIN};
 use crate::rls_hostile::supabase;
 use harness::{Cluster, must_run, program, rows, run, sqlstate, value};
 use postgres::Client;
@@ -74,6 +75,8 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
          is_enabled = name IN ('e2e-tests', 'monitoring'), measures = CASE name WHEN 'monitoring' \
          THEN '{evidence}' ELSE measures END WHERE gate = 'go_no_go'",
     );
+    run(&mut a, SECOND_ADMIN);
+    run(&mut a, APPROVE);
     run(&mut a, "SELECT crewsnow_ops.record_evidence('monitoring', true)");
     assert_eq!(
         rows(&mut ann, "SELECT decision, readiness_score FROM make_go_no_go_decision()"),
@@ -93,6 +96,7 @@ fn a_waiver_of_a_blocker_needs_two_users_and_expires() {
          THEN 100 ELSE 0 END WHERE gate = 'go_no_go'; UPDATE crewsnow_ops.criteria SET is_blocker \
          = true WHERE name = 'monitoring'",
     );
+    run(&mut a, APPROVE);
     let id = value(&mut ann, waive);
     assert!(value(&mut ann, reason).starts_with("WAIVED e2e-tests"));
     run(&mut bob, &format!("SELECT crewsnow_ops.revoke_waiver('{id}')"));

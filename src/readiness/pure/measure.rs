@@ -23,13 +23,23 @@ pub enum Measure {
     Freeze,
     /// Feature flags compared with the launch plan.
     Flags,
+    /// Errors of function calls in the last ten minutes.
+    ErrorRate,
+    /// Execution times of function calls in the last hour.
+    Latency,
+    /// CRITICAL findings of the health checks.
+    Health,
+    /// The lag of the standby that decides.
+    Replica,
+    /// Records that are newer than the clock.
+    Clock,
     /// Any criterion of a team's own. Needs recorded evidence.
     Evidence,
 }
 
 impl Measure {
     /// In the order of the CHECK constraint `criteria_measures_check`.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Tests,
         Self::Rls,
         Self::Webhooks,
@@ -40,6 +50,11 @@ impl Measure {
         Self::RecentEscalations,
         Self::Freeze,
         Self::Flags,
+        Self::ErrorRate,
+        Self::Latency,
+        Self::Health,
+        Self::Replica,
+        Self::Clock,
         Self::Evidence,
     ];
 
@@ -57,6 +72,11 @@ impl Measure {
             Self::RecentEscalations => "recent-escalations",
             Self::Freeze => "freeze",
             Self::Flags => "flags",
+            Self::ErrorRate => "error-rate",
+            Self::Latency => "latency",
+            Self::Health => "health",
+            Self::Replica => "replica",
+            Self::Clock => "clock",
             Self::Evidence => "evidence",
         }
     }
@@ -81,7 +101,12 @@ impl Measure {
             | Self::Webhooks
             | Self::Telemetry
             | Self::Freeze
-            | Self::Flags => false,
+            | Self::Flags
+            | Self::ErrorRate
+            | Self::Latency
+            | Self::Health
+            | Self::Replica
+            | Self::Clock => false,
         }
     }
 }

@@ -3,38 +3,10 @@
 //! `crewsnow_ops.decisions.inputs` stores a [`Snapshot`] as JSON and keeps it for ever. So a
 //! renamed field or variant needs a serde alias for its old name.
 
+use super::alteration::Alteration;
+pub use super::gate::Gate;
 use crate::time::instant::Instant;
 use serde::{Deserialize, Serialize};
-
-/// The question that a decision answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gate {
-    /// May a release be deployed?
-    GoNoGo,
-    /// May the application open to the public? Requires the criteria of both gates.
-    Launch,
-}
-
-impl Gate {
-    /// The values of crewsnow_ops.criteria.gate.
-    pub const ALL: [Self; 2] = [Self::GoNoGo, Self::Launch];
-
-    /// The name in SQL.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::GoNoGo => "go_no_go",
-            Self::Launch => "launch",
-        }
-    }
-
-    /// `None` for a name that is no gate.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|gate| gate.as_str() == name)
-    }
-}
 
 /// The result of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +37,11 @@ pub struct Measurement {
     pub action: Option<String>,
     /// End of validity, if known: a freeze begins, or a test run expires.
     pub fresh_until: Option<Instant>,
-    /// Accepted exceptions that the outcome `Met` ignores.
+    /// Faults that the outcome `Met` ignores: accepted exceptions and weaknesses. A warning.
     pub caveat: Option<String>,
+    /// A fact that each decision tells, such as the lag of a standby. Neither good nor bad.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 impl Measurement {
@@ -91,6 +66,9 @@ pub struct Evidence {
     pub fresh_until: Instant,
     /// `session_user` of record_evidence.
     pub by: String,
+    /// For failing evidence: another user who alone recorded passing evidence since.
+    #[serde(default)]
+    pub answered_by: Option<String>,
 }
 
 /// A row of crewsnow_ops.waivers that is not revoked.
@@ -132,8 +110,8 @@ pub struct Criterion {
     pub measurements: Vec<Measurement>,
     /// The passing evidence that stays valid longest. Decides [`Outcome::NeedsEvidence`].
     pub recorded: Option<Evidence>,
-    /// Failing evidence without newer passing evidence of the same scope.
-    /// Fails the criterion, even if each measurement is met.
+    /// Failing evidence that neither its author nor two users have answered since with passing
+    /// evidence of the same scope. Fails the criterion, even if each measurement is met.
     pub objection: Option<Evidence>,
     /// The waiver in force, or else the latest one.
     pub waiver: Option<Waiver>,
@@ -194,9 +172,14 @@ impl Criterion {
         self.is_met(now) && self.measurements.iter().any(|m| m.outcome == Outcome::NeedsEvidence)
     }
 
-    /// Accepted exceptions. Each one is a warning, even if the criterion is met.
+    /// Faults that the measurements ignore. Each one is a warning, even if the criterion is met.
     pub fn caveats(&self) -> impl Iterator<Item = &str> {
         self.measurements.iter().filter_map(|measurement| measurement.caveat.as_deref())
+    }
+
+    /// Facts that each decision tells.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.measurements.iter().filter_map(|measurement| measurement.note.as_deref())
     }
 
     /// The waiver, if it holds at `now`.
@@ -217,6 +200,9 @@ pub struct Snapshot {
     pub taken_at: Instant,
     /// The enabled criteria of the gate.
     pub criteria: Vec<Criterion>,
+    /// Criteria of the gate that differ from their original state.
+    #[serde(default)]
+    pub alterations: Vec<Alteration>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use super::model::{Criterion, CriterionStatus, Outcome, Snapshot};
 use super::verdict::{Decision, Verdict};
 use crate::time::instant::Instant;
 
+/// Precedes the statement of a user about failing evidence that another one recorded.
+const ANSWERS: &str = "an answer takes its author or two users";
+
 /// Lists the criteria, for faults of the criteria themselves.
 const LIST_CRITERIA: &str = "SELECT name, gate, weight, is_blocker, is_enabled \
                              FROM crewsnow_ops.criteria ORDER BY gate, weight DESC;";
@@ -19,7 +22,12 @@ pub fn measurements(criterion: &Criterion) -> String {
 fn unmet_details(criterion: &Criterion, now: Instant) -> String {
     let mut details = Vec::new();
     if let Some(evidence) = &criterion.objection {
-        details.push(format!("{} recorded a failure at {}", evidence.by, evidence.recorded_at));
+        let answer = match &evidence.answered_by {
+            Some(by) => format!(", {by} alone says passed: {ANSWERS}"),
+            None => String::new(),
+        };
+        let (by, at) = (&evidence.by, evidence.recorded_at);
+        details.push(format!("{by} recorded a failure at {at}{answer}"));
     }
     let with_outcome = |outcome| {
         let matching = criterion.measurements.iter().filter(move |m| m.outcome_at(now) == outcome);
@@ -55,15 +63,24 @@ pub fn waiver(criterion: &Criterion, snapshot: &Snapshot) -> Option<String> {
     Some(format!("{state}, requested by {}{approved}: {}", waiver.requested_by, waiver.reason))
 }
 
-/// One line for each fault, each unmet criterion and each caveat.
-/// Faults come first, then blockers, waived criteria, warnings and caveats.
+/// One line for each fault, each unmet or altered criterion, each caveat and each note.
+/// Faults come first, then blockers, waived criteria, warnings, caveats and notes.
 #[must_use]
 pub fn reasons(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     let now = snapshot.taken_at;
     let mut lines: Vec<(u8, String)> =
         verdict.faults.iter().map(|fault| (0, format!("BLOCKER criteria: {fault}"))).collect();
+    for alteration in &snapshot.alterations {
+        let (rank, label) = match (alteration.is_approved(), alteration.weakens_blocker) {
+            (true, _) => (5, "NOTE"),
+            (false, true) => (1, "BLOCKER"),
+            (false, false) => (4, "WARNING"),
+        };
+        lines.push((rank, format!("{label} {}: ALTERED: {alteration}", alteration.criterion)));
+    }
     for criterion in &snapshot.criteria {
         let name = &criterion.name;
+        lines.extend(criterion.notes().map(|note| (5, format!("NOTE {name}: {note}"))));
         if criterion.is_met(now) {
             lines.extend(
                 criterion.caveats().map(|caveat| (4, format!("WARNING {name}: MET, but {caveat}"))),
@@ -127,6 +144,10 @@ pub fn next_actions(snapshot: &Snapshot, verdict: &Verdict) -> Vec<String> {
     if !verdict.faults.is_empty() {
         commands.push((0, format!("{LIST_CRITERIA} -- {}", verdict.faults.join("; "))));
     }
+    for alteration in snapshot.alterations.iter().filter(|alteration| !alteration.is_approved()) {
+        let rank = if alteration.weakens_blocker { 1 } else { 2 };
+        commands.push((rank, alteration.approval()));
+    }
     for criterion in &snapshot.criteria {
         let name = &criterion.name;
         let is_waived = criterion.waiver_in_force(now).is_some();
@@ -174,7 +195,7 @@ pub fn recommendation(snapshot: &Snapshot, verdict: &Verdict) -> String {
         Decision::Caution => {
             let why = if unmet.is_empty() {
                 let excepted = names(&|criterion| criterion.caveats().next().is_some());
-                format!("{excepted} met with accepted exceptions")
+                format!("{excepted} met with exceptions")
             } else {
                 format!("{unmet} not met")
             };
@@ -190,11 +211,19 @@ pub fn recommendation(snapshot: &Snapshot, verdict: &Verdict) -> String {
             let blocks = |criterion: &Criterion| {
                 criterion.is_blocker && criterion.waiver_in_force(now).is_none()
             };
-            let mut blockers = names(&|criterion| !criterion.is_met(now) && blocks(criterion));
-            if blockers.is_empty() {
-                blockers = verdict.faults.join("; ");
-            }
-            format!("Do not deploy: {blockers}.")
+            let unmet = names(&|criterion| !criterion.is_met(now) && blocks(criterion));
+            let weakened = snapshot
+                .alterations
+                .iter()
+                .filter(|alteration| alteration.weakens_blocker && !alteration.is_approved())
+                .map(|alteration| format!("{} {}", alteration.criterion, alteration.detail));
+            let blockers: Vec<String> = [unmet]
+                .into_iter()
+                .filter(|names| !names.is_empty())
+                .chain(weakened)
+                .chain(verdict.faults.iter().cloned())
+                .collect();
+            format!("Do not deploy: {}.", blockers.join("; "))
         }
     }
 }

@@ -35,9 +35,9 @@ pub struct Verdict {
     pub decision: Decision,
     /// Sum of the weights of met criteria, 0 to 100.
     pub score: i32,
-    /// Number of unmet, unwaived blockers, plus the number of `faults`.
+    /// Number of unmet, unwaived blockers and of weakened ones, plus the number of `faults`.
     pub blockers: usize,
-    /// Number of other unmet criteria, waived blockers and accepted exceptions.
+    /// Number of other unmet criteria, waived blockers, caveats and other altered criteria.
     pub warnings: usize,
     /// Defects of the criteria themselves, such as weights that do not add up.
     pub faults: Vec<String>,
@@ -48,8 +48,9 @@ pub struct Verdict {
 impl Verdict {
     /// The verdict over a snapshot.
     ///
-    /// An unmet, unwaived blocker decides regardless of the score. A waived criterion earns no
-    /// points. A waived blocker rules out GO, and any warning rules out READY FOR LAUNCH.
+    /// An unmet, unwaived blocker decides regardless of the score, and so does a blocker that one
+    /// user alone has weakened. A waived criterion earns no points. A waived blocker rules out GO,
+    /// and any warning rules out READY FOR LAUNCH.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let now = snapshot.taken_at;
@@ -61,7 +62,13 @@ impl Verdict {
             faults: faults(&snapshot.criteria),
             valid_until: now.plus(MAX_VALIDITY),
         };
-        verdict.blockers = verdict.faults.len();
+        let (weakened, altered): (Vec<_>, Vec<_>) = snapshot
+            .alterations
+            .iter()
+            .filter(|alteration| !alteration.is_approved())
+            .partition(|alteration| alteration.weakens_blocker);
+        verdict.blockers = verdict.faults.len() + weakened.len();
+        verdict.warnings = altered.len();
         let mut points: i64 = 0;
         let mut has_waived_blocker = false;
         for criterion in &snapshot.criteria {

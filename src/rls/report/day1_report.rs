@@ -99,7 +99,11 @@ impl Report {
             (1, _) if self.has_no_clients() => {
                 "\nNO_DATA: no client role exists, nothing was checked".to_owned()
             }
-            (0, 0) => "\nALL CHECKS PASSED".to_owned(),
+            // The checklist and decisions read the same reviews.
+            (0, 0) => match self.verdict().reviews.len() {
+                0 => "\nALL CHECKS PASSED".to_owned(),
+                n => format!("\nNO CHECK FAILED, {n} TO REVIEW"),
+            },
             (0, n) => format!("\nNO CHECK FAILED, {n} INCONCLUSIVE"),
             (n, _) => format!(
                 "\n{n} CHECKS FAILED: {} critical, {} high, {} medium",
@@ -132,6 +136,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "shared-write",
             "failing-policies",
             "exempt-role",
+            "login-role-policy",
             "audit-self-test-failed",
             "no-clients",
         ],

@@ -2,6 +2,7 @@
 
 pub mod acceptances;
 pub mod audit_report;
+pub mod audit_verdict;
 pub mod cause;
 pub mod checklist;
 pub mod day1_report;
@@ -12,6 +13,5 @@ pub mod public_content;
 pub mod remediation;
 pub mod remediation_proof;
 pub mod rule_remediation;
-pub mod summary;
 pub mod trusts;
 pub mod verdict_findings;

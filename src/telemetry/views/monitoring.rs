@@ -53,9 +53,11 @@ fn name(function: &[u8]) -> String {
 
 /// The calls of a function in a window, and those in its last minutes.
 #[derive(Default)]
-struct Calls {
-    all: Cell,
-    recent: Cell,
+pub struct Calls {
+    /// All calls of the window.
+    pub all: Cell,
+    /// Those of its last minutes.
+    pub recent: Cell,
 }
 
 impl Cell {
@@ -70,7 +72,7 @@ impl Cell {
 }
 
 /// The functions with calls in a window; `recent` is a part of it.
-fn functions(window: Window, recent: Window) -> Result<Functions<Calls>, TelemetryError> {
+pub fn functions(window: Window, recent: Window) -> Result<Functions<Calls>, TelemetryError> {
     let state = RollupState::read()?;
     let mut functions: ByFunction<Calls> = ByFunction::default();
     events::read_rollups(&state, window.first, |rolled| {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::readiness::pure::alteration::Alteration;
 use crate::readiness::pure::model::{CriterionStatus, Evidence, Measurement, Waiver};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -14,6 +15,7 @@ fn measured(outcome: Outcome) -> Measurement {
         action: None,
         fresh_until: None,
         caveat: None,
+        note: None,
     }
 }
 
@@ -23,6 +25,7 @@ fn evidence(fresh_for: i64) -> Evidence {
         recorded_at: NOW.plus(-HOUR),
         fresh_until: NOW.plus(fresh_for),
         by: "ci".to_owned(),
+        answered_by: None,
     }
 }
 
@@ -50,7 +53,7 @@ fn criterion(name: &str, weight: i32, is_blocker: bool, outcome: Outcome) -> Cri
 }
 
 fn snapshot(gate: Gate, criteria: Vec<Criterion>) -> Snapshot {
-    Snapshot { gate, release: None, taken_at: NOW, criteria }
+    Snapshot { gate, release: None, taken_at: NOW, criteria, alterations: Vec::new() }
 }
 
 /// The built-in criteria of a release, all met.
@@ -197,6 +200,33 @@ fn caveats_are_warnings_and_measurements_end_the_validity() {
         (Decision::Go, 1, NOW.plus(HOUR))
     );
     assert_eq!(Verdict::of(&snapshot(Gate::Launch, criteria)).decision, Decision::Caution);
+}
+
+#[test]
+fn a_weakened_blocker_blocks_until_it_is_approved_and_another_weight_warns() {
+    let alteration = |weakens_blocker, approved_by: Option<&str>| Alteration {
+        criterion: "e2e-tests".to_owned(),
+        detail: "is switched off".to_owned(),
+        weakens_blocker,
+        by: vec!["ann".to_owned()],
+        at: NOW,
+        approved_by: approved_by.map(str::to_owned),
+    };
+    for (weakens_blocker, approved_by, decision, counts) in [
+        (true, None, Decision::Blocked, (1, 0)),
+        (true, Some("ann"), Decision::Blocked, (1, 0)),
+        (true, Some("bob"), Decision::Go, (0, 0)),
+        (false, None, Decision::Go, (0, 1)),
+        (false, Some("bob"), Decision::Go, (0, 0)),
+    ] {
+        let alterations = vec![alteration(weakens_blocker, approved_by)];
+        let snapshot = Snapshot { alterations, ..snapshot(Gate::GoNoGo, release()) };
+        let verdict = Verdict::of(&snapshot);
+        assert_eq!(verdict.decision, decision, "{approved_by:?}");
+        assert_eq!((verdict.blockers, verdict.warnings), counts, "{approved_by:?}");
+        let told = crate::readiness::pure::render::reasons(&snapshot, &verdict);
+        assert!(told[0].contains("e2e-tests: ALTERED: is switched off: by ann"), "{told:?}");
+    }
 }
 
 fn any_measurement() -> impl Strategy<Value = Measurement> {

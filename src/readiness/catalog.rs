@@ -1,0 +1,83 @@
+//! Measures that read what the database knows of itself: row-level security, freezes and flags.
+
+use super::observation::{Observation, listed};
+use super::pure::model::Outcome;
+use crate::access::as_owner;
+use crate::readiness::error::ReadinessError;
+use crate::rls::report::audit_verdict::{AuditVerdict, judge};
+use crate::time::instant::Instant;
+use pgrx::prelude::*;
+
+/// The audit of row-level security, run now.
+pub(super) fn row_security() -> Result<Observation, ReadinessError> {
+    let AuditVerdict { leaks, suspicions, inconclusive, accepted, reviews, tables } = judge()?;
+    let serious = [
+        (Outcome::Failed, "leaks found", &leaks),
+        (Outcome::Failed, "suspected leaks, neither accepted nor refuted", &suspicions),
+        (Outcome::NoData, "the audit is INCONCLUSIVE", &inconclusive),
+    ];
+    let told: Vec<String> = serious
+        .iter()
+        .filter(|(_, _, findings)| !findings.is_empty())
+        .map(|(_, what, findings)| format!("{what}: {}", listed(findings)))
+        .collect();
+    let observation = match serious.iter().find(|(_, _, findings)| !findings.is_empty()) {
+        Some((outcome, _, _)) => Observation::new(*outcome, told.join("; ")),
+        None => Observation::new(Outcome::Met, format!("no leak in {tables} tables, audited now")),
+    };
+    let exceptions: Vec<String> = [("accepted leaks", &accepted), ("to be reviewed", &reviews)]
+        .into_iter()
+        .filter(|(_, findings)| !findings.is_empty())
+        .map(|(what, findings)| format!("{what}: {}", listed(findings)))
+        .collect();
+    let action = "SELECT finding, detail, remediation FROM crewsnow_ops.audit_rls();";
+    Ok(observation
+        .with_action(action)
+        .with_caveat((!exceptions.is_empty()).then(|| exceptions.join("; "))))
+}
+
+/// The freezes in effect.
+pub(super) fn freeze() -> Result<Observation, ReadinessError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let row = client
+                .select(include_str!("../../sql/readiness/freeze.sql"), Some(1), &[])?
+                .first();
+            let next = row.get::<TimestampWithTimeZone>(2)?.map(|next| Instant(next.into_inner()));
+            Ok(match row.get::<String>(1)? {
+                None => Observation::new(Outcome::Met, "no freeze is in effect").valid_until(next),
+                Some(freezes) => Observation::new(Outcome::Failed, freezes).with_action(
+                    "SELECT * FROM crewsnow_ops.freezes \
+                     WHERE now() >= starts_at AND now() < ends_at;",
+                ),
+            })
+        })
+    })
+}
+
+/// The feature flags compared with the launch plan.
+pub(super) fn flags() -> Result<Observation, ReadinessError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let (mut planned, mut deviations, mut action) = (0, Vec::new(), None);
+            for row in client.select(include_str!("../../sql/readiness/flags.sql"), None, &[])? {
+                planned = row.get::<i64>(1)?.unwrap_or(0);
+                let (Some(key), Some(deviation)) = (row.get::<String>(2)?, row.get::<String>(3)?)
+                else {
+                    continue;
+                };
+                deviations.push(format!("{key} {deviation}"));
+                action = action.or(row.get::<String>(4)?);
+            }
+            Ok(match (planned, deviations.as_slice()) {
+                (0, _) => Observation::new(Outcome::NoData, "the launch plan has no flag"),
+                (_, []) => {
+                    let detail = format!("flags that match the launch plan: all {planned}");
+                    Observation::new(Outcome::Met, detail)
+                }
+                _ => Observation::new(Outcome::Failed, listed(&deviations))
+                    .with_action(action.unwrap_or_default()),
+            })
+        })
+    })
+}
