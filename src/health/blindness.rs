@@ -27,7 +27,7 @@ const OF_COUNTERS: [&str; 7] = [
 /// Checks of pg_stat_statements.
 const OF_STATEMENTS: [&str; 3] = ["Slow Queries", "Avg Query Time", "Statement Statistics"];
 
-/// What the server does not record.
+/// Facts that the server does not record.
 #[derive(Debug, Default)]
 pub(super) struct Blindness {
     /// Client sessions without this one whose activity is not recorded, and all of them.

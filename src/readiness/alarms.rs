@@ -11,7 +11,7 @@ use crate::readiness::error::ReadinessError;
 use crate::settings;
 use crate::telemetry::rollup::events::Times;
 use crate::telemetry::views::monitoring::{HOUR, TEN_MINUTES, functions, minutes};
-use crate::telemetry::views::thresholds::{Minute, error_status, latency_status, mean, share};
+use crate::telemetry::views::thresholds::{ErrorStatus, Minute, latency_status, mean, share};
 use crate::time::instant::Instant;
 use crate::time::minute::Window;
 use pgrx::prelude::*;
@@ -40,8 +40,9 @@ pub(super) fn error_rate(now: Instant) -> Result<Observation, ReadinessError> {
         minutes.values().for_each(|minute| total.add(*minute));
         total
     };
-    let is_alarming = |of: &Minute| error_status(of.calls, of.errors) != "OK";
-    let mut alarms = Vec::new();
+    let status = |of: &Minute| ErrorStatus::of(of.calls, of.errors, of.without_status);
+    let is_alarming = |of: &Minute| status(of) == ErrorStatus::Alert;
+    let (mut alarms, mut unknown) = (Vec::new(), Vec::new());
     let mut all = Minute::default();
     let mut worst: Option<Minute> = None;
     for (name, minutes) in &functions {
@@ -54,6 +55,9 @@ pub(super) fn error_rate(now: Instant) -> Result<Observation, ReadinessError> {
         } else if is_alarming(&total) {
             let (errors, calls) = (total.errors, total.calls);
             alarms.push(format!("{}: {errors} of {calls} calls failed", text(name)));
+        } else if status(&total) == ErrorStatus::Unknown {
+            let (without, calls) = (total.without_status, total.calls);
+            unknown.push(format!("{}: {without} of {calls} calls", text(name)));
         }
         let share_of = |minute: &Minute| share(minute.errors, minute.calls);
         worst = minutes.values().copied().chain(worst).max_by_key(share_of);
@@ -67,6 +71,13 @@ pub(super) fn error_rate(now: Instant) -> Result<Observation, ReadinessError> {
     if !alarms.is_empty() {
         let detail = format!("errors in ten minutes: {}", listed(&alarms));
         return Ok(Observation::new(Outcome::Failed, detail).with_action(action));
+    }
+    if !unknown.is_empty() {
+        let detail = format!("errors are not seen without status_code: {}", listed(&unknown));
+        let action = in_target_schema(
+            "SELECT * FROM @extschema@.error_rate_monitoring WHERE error_status <> 'OK';",
+        )?;
+        return Ok(Observation::new(Outcome::NoData, detail).with_action(action));
     }
     let high = worst.filter(|minute| share(minute.errors, minute.calls) >= HIGH_SHARE);
     let caveat = high.map(|minute| {
@@ -82,17 +93,16 @@ pub(super) fn error_rate(now: Instant) -> Result<Observation, ReadinessError> {
 pub(super) fn latency(now: Instant) -> Result<Observation, ReadinessError> {
     let (mut alarms, mut slow) = (Vec::new(), Vec::new());
     let mut means = Vec::new();
-    for (minutes, name) in [(TEN_MINUTES, "ten minutes"), (HOUR, "an hour")] {
-        for (function, cell) in functions(Window::ending(now.0, minutes))? {
+    let [hour, recent] = [HOUR, TEN_MINUTES].map(|minutes| Window::ending(now.0, minutes));
+    for (function, calls) in functions(hour, recent)? {
+        let function = text(&function);
+        let head = calls.all.latency.head();
+        means.push(mean(head.sum, head.count) as f64 / 1e6);
+        for (cell, name) in [(&calls.recent, "ten minutes"), (&calls.all, "an hour")] {
             let head = cell.latency.head();
-            if minutes == HOUR {
-                means.push(mean(head.sum, head.count) as f64 / 1e6);
-            }
             let p95 = cell.latency.quantile(0.95);
             let status = latency_status(p95);
-            let function = text(&function);
-            let is_known = |known: &String| known.starts_with(&format!("{function}: "));
-            if status == "OK" || alarms.iter().chain(&slow).any(is_known) {
+            if status == "OK" {
                 continue;
             }
             let seconds = p95.unwrap_or(0.0) / 1e9;
@@ -101,6 +111,7 @@ pub(super) fn latency(now: Instant) -> Result<Observation, ReadinessError> {
                 true => alarms.push(told),
                 false => slow.push(told),
             }
+            break;
         }
     }
     let action = in_target_schema(

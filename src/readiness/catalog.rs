@@ -60,8 +60,10 @@ pub(super) fn flags() -> Result<Observation, ReadinessError> {
     as_owner(|| {
         Spi::connect(|client| {
             let (mut planned, mut deviations, mut action) = (0, Vec::new(), None);
+            let mut changed: Option<String> = None;
             for row in client.select(include_str!("../../sql/readiness/flags.sql"), None, &[])? {
                 planned = row.get::<i64>(1)?.unwrap_or(0);
+                changed = row.get(5)?;
                 let (Some(key), Some(deviation)) = (row.get::<String>(2)?, row.get::<String>(3)?)
                 else {
                     continue;
@@ -69,15 +71,19 @@ pub(super) fn flags() -> Result<Observation, ReadinessError> {
                 deviations.push(format!("{key} {deviation}"));
                 action = action.or(row.get::<String>(4)?);
             }
-            Ok(match (planned, deviations.as_slice()) {
+            let observation = match (planned, deviations.as_slice()) {
                 (0, _) => Observation::new(Outcome::NoData, "the launch plan has no flag"),
                 (_, []) => {
                     let detail = format!("flags that match the launch plan: all {planned}");
                     Observation::new(Outcome::Met, detail)
                 }
-                _ => Observation::new(Outcome::Failed, listed(&deviations))
-                    .with_action(action.unwrap_or_default()),
-            })
+                _ => {
+                    let failed = Observation::new(Outcome::Failed, listed(&deviations));
+                    action.into_iter().fold(failed, Observation::with_action)
+                }
+            };
+            let note = changed.map(|changed| format!("the launch plan was changed: {changed}"));
+            Ok(note.into_iter().fold(observation, Observation::with_note))
         })
     })
 }

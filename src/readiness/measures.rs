@@ -220,10 +220,27 @@ impl Observer {
             return Ok(Observation::new(Outcome::NoData, "no function call in ten minutes")
                 .with_action(action));
         }
+        let silent = silent_functions()?;
+        if !silent.is_empty() {
+            let detail = format!("silent functions: {}", listed(&silent));
+            return Ok(Observation::new(Outcome::Failed, detail)
+                .with_action("SELECT * FROM crewsnow_ops.silent_functions;"));
+        }
         let detail =
             format!("function calls in ten minutes: {calls}, of {} functions", functions.len());
         Ok(Observation::new(Outcome::Met, detail))
     }
+}
+
+/// The functions that used to be called at this time, each with its alert.
+fn silent_functions() -> Result<Vec<String>, ReadinessError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let sql = include_str!("../../sql/readiness/silent_functions.sql");
+            let rows = client.select(sql, None, &[])?;
+            rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect()
+        })
+    })
 }
 
 /// Number of webhooks since `since` that are received but not processed, counted up to 10,000.

@@ -160,6 +160,14 @@ fn failing_calls_are_refused_however_thinly_they_are_spread() {
         &calls("'job-' || n", 12, 500, "1"),
         "errors in ten minutes: all functions: 12 of 52 calls failed",
     );
+    let uncoded = "INSERT INTO event_log (event_type, function_name, execution_time_ms) SELECT \
+        'edge_function_call', 'charge', 40 FROM generate_series(1, 20)";
+    is_refused(
+        &mut a,
+        uncoded,
+        "BLOCKER no-alarm: NO_EVIDENCE: errors are not seen without status_code: charge: 20 of 20 \
+         calls",
+    );
     // A single failure is told. Errors of an hour ago are over.
     told(&mut a, &calls("'charge'", 1, 500, "1"), "1 of 1 calls failed in a minute, too few");
     let old = calls("'charge'", 500, 503, "60");
@@ -210,6 +218,20 @@ fn silent_and_failing_webhooks_are_refused() {
         "UPDATE processed_events SET status = 'failed', processed_at = now()",
         "WARNING payments: FAILED: ",
     );
+    // A function that was called every day at this time is silent.
+    let calls = "SELECT crewsnow_ops.roll_up_events(); INSERT INTO event_log (event_type, \
+        function_name, execution_time_ms, payload, created_at) SELECT 'edge_function_call', \
+        'deliver', 40, '{\"status_code\":200}', now() - n * interval '10 minutes' FROM \
+        generate_series(12, 1440) AS n; SELECT crewsnow_ops.roll_up_events()";
+    run(&mut a, calls);
+    let reasons = value(&mut a, REASONS);
+    assert!(
+        reasons.contains("WARNING monitoring: FAILED: silent functions: deliver: ALERT: No call"),
+        "{reasons}"
+    );
+    assert_eq!(value(&mut a, DECIDE), "GO_WITH_CAUTION");
+    run(&mut a, "SELECT crewsnow_ops.record_edge_call('deliver', 40, 200)");
+    assert_eq!(value(&mut a, DECIDE), "GO");
 }
 
 #[test]
@@ -333,6 +355,15 @@ fn launch_flags_that_target_nobody_are_not_as_planned() {
         let told = "WARNING flags-as-planned: FAILED: messaging targets nobody";
         assert_eq!(decision.contains(told), !is_planned, "{target}: {decision}");
     }
+    // A plan that ignores the flag is told.
+    let ignored = "UPDATE crewsnow_ops.launch_plan SET is_enabled = NULL, rollout_steps = NULL \
+        WHERE flag_key = 'messaging'; UPDATE feature_flags SET target_regions = '{nowhere}' WHERE \
+        flag_key = 'messaging'";
+    assert_eq!(
+        with(&mut a, ignored, |a| value(a, launch)),
+        "🚀 READY FOR LAUNCH NOTE flags-as-planned: the launch plan was changed: messaging by \
+         postgres"
+    );
     // A flag that is off targets nobody, and need not.
     let off = "UPDATE feature_flags SET target_regions = '{nowhere}' WHERE flag_key = \
         'voice_messages'";
@@ -343,7 +374,8 @@ fn launch_flags_that_target_nobody_are_not_as_planned() {
 fn the_dashboard_and_the_decision_tell_one_verdict() {
     let (_cluster, mut a) = healthy("false_go_dashboard", "");
     let security = "SELECT status FROM crewsnow_ops.dashboard WHERE signal = 'Security'";
-    let note = "SELECT note FROM crewsnow_ops.dashboard WHERE signal = 'Security'";
+    let note = "SELECT replace(note, E'\\n', ' ') FROM crewsnow_ops.dashboard WHERE signal = \
+        'Security'";
     run(&mut a, "SELECT crewsnow_ops.record_rls_audit()");
     assert_eq!(value(&mut a, security), "✅ OK");
     // The stored audit is older than the decision.

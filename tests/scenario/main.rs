@@ -8,6 +8,7 @@ mod false_go;
 mod false_go_records;
 mod health;
 mod health_actions;
+mod health_blind;
 mod health_columns;
 mod health_hygiene;
 mod health_rare;

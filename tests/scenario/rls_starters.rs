@@ -150,6 +150,13 @@ fn public_content_stays_accepted_until_a_write_opens(client: &mut Client) {
 
 fn the_chat_passes_and_an_open_policy_is_found(client: &mut Client) {
     assert_eq!(rows(client, OPEN), [""; 0]);
+    // The checklist asks for a review of the table whose owners no column names.
+    assert_eq!(value(client, LAST_LINE), "NO CHECK FAILED, 1 TO REVIEW");
+    run(
+        client,
+        "SELECT crewsnow_ops.accept_finding(finding, 'its members own it', now() + interval '90 \
+         days') FROM crewsnow_ops.audit_rls() WHERE rule = 'unknown-owner'",
+    );
     assert_eq!(value(client, LAST_LINE), "ALL CHECKS PASSED");
     assert_eq!(accept_public_content(client), [""; 0]);
     run(

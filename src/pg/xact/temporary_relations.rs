@@ -66,6 +66,7 @@ unsafe fn creates_temporary(statement: *mut pg_sys::Node) -> bool {
 /// Lifts the restriction for a statement that creates a temporary relation, and for no other that
 /// runs meanwhile.
 #[pg_guard]
+#[allow(clippy::too_many_arguments)]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
     text: *const std::ffi::c_char,

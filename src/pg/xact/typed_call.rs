@@ -15,6 +15,7 @@ const MAX_DEPTH: usize = 16;
 /// remembers: stored expressions remember none. And the running plan computes this very
 /// expression, so a call in an inlined function body cannot pass for it. CREATE TABLE AS plans a
 /// copy, so there the text alone decides.
+#[allow(clippy::not_unsafe_ptr_arg_deref)]
 pub fn is_typed(call: pg_sys::FunctionCallInfo) -> bool {
     // SAFETY: the server passes a valid call to each function. Its expression, the portal and the
     // text of the client live as long as the call. The text is NUL-terminated.

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn each_way_to_weaken_a_blocker_is_named() {
-        let changes: [(fn(&mut Rules), &str); 5] = [
+        type Change = fn(&mut Rules);
+        let changes: [(Change, &str); 5] = [
             (|rules| rules.is_enabled = false, "is switched off"),
             (|rules| rules.is_blocker = false, "no longer blocks"),
             (|rules| rules.gate = Gate::Launch, "applies to launches only"),

@@ -35,6 +35,7 @@ SELECT crewsnow_ops.freeze_releases('x', now(), now() + interval '1 day');
 SELECT crewsnow_ops.end_freeze(gen_random_uuid());
 SELECT crewsnow_ops.register_e2e_test('x', 'pg_catalog.version()');
 SELECT crewsnow_ops.remove_e2e_test('x');
+SELECT crewsnow_ops.approve_criterion('payments');
 SELECT count(*) FROM crewsnow_ops.criteria;
 SELECT count(*) FROM crewsnow_ops.decisions;
 SELECT count(*) FROM crewsnow_ops.evidence;
@@ -66,9 +67,10 @@ SELECT crewsnow_ops.approve_waiver(id) FROM crewsnow_ops.waivers;
 SELECT crewsnow_ops.end_freeze(crewsnow_ops.freeze_releases('x', now(), now() + interval '1 day'));
 SELECT criterion, passed, recorded_by FROM crewsnow_ops.evidence;
 SELECT crewsnow_ops.register_e2e_test('x', 'pg_catalog.version()');
+SELECT crewsnow_ops.approve_criterion('payments');
 UPDATE crewsnow_ops.criteria SET weight = 0;
-INSERT INTO crewsnow_ops.decisions SELECT * FROM crewsnow_ops.decisions;
-INSERT INTO crewsnow_ops.evidence SELECT * FROM crewsnow_ops.evidence;
+INSERT INTO crewsnow_ops.decisions OVERRIDING USER VALUE SELECT * FROM crewsnow_ops.decisions;
+INSERT INTO crewsnow_ops.evidence OVERRIDING USER VALUE SELECT * FROM crewsnow_ops.evidence;
 UPDATE crewsnow_ops.waivers SET approved_by = 'another';
 DELETE FROM crewsnow_ops.evidence;
 
@@ -104,12 +106,27 @@ SELECT crewsnow_ops.register_e2e_test('x', 'app.orders()', 'go_operator');
 UPDATE crewsnow_ops.criteria SET weight = weight WHERE name = 'payments';
 UPDATE crewsnow_ops.criteria SET weight = 24 WHERE name = 'payments';
 SELECT name, weight, changed_by FROM crewsnow_ops.criteria WHERE changed_at IS NOT NULL;
+SELECT crewsnow_ops.approve_criterion('payments');
+UPDATE crewsnow_ops.criteria SET approved_by = 'another' WHERE name = 'payments';
+UPDATE crewsnow_ops.criteria SET original = NULL, changed_by_users = '{}' WHERE name = 'payments';
+SELECT original ->> 'weight' AS was, weight, changed_by_users, approved_by
+FROM crewsnow_ops.criteria WHERE original IS NOT NULL;
+RESET SESSION AUTHORIZATION;
+SELECT crewsnow_ops.approve_criterion('payments');
+SELECT crewsnow_ops.approve_criterion('monitoring');
+SELECT changed_by_users, approved_by FROM crewsnow_ops.criteria WHERE original IS NOT NULL;
+SET SESSION AUTHORIZATION go_admin;
 INSERT INTO crewsnow_ops.criteria (name, category, weight, seeded, changed_at, changed_by)
 VALUES ('mine', 'x', 1, true, '2020-01-01', 'another');
 SELECT seeded, changed_at > now() - interval '1 hour', changed_by
 FROM crewsnow_ops.criteria WHERE name = 'mine';
 DELETE FROM crewsnow_ops.criteria WHERE name = 'mine';
-INSERT INTO crewsnow_ops.evidence SELECT * FROM crewsnow_ops.evidence;
+UPDATE crewsnow_ops.criteria SET is_enabled = false WHERE name = 'mine';
+RESET SESSION AUTHORIZATION;
+SELECT crewsnow_ops.approve_criterion('mine');
+SET SESSION AUTHORIZATION go_admin;
+DELETE FROM crewsnow_ops.criteria WHERE name = 'mine';
+INSERT INTO crewsnow_ops.evidence OVERRIDING USER VALUE SELECT * FROM crewsnow_ops.evidence;
 UPDATE crewsnow_ops.waivers SET approved_by = 'another';
 TRUNCATE crewsnow_ops.decisions;
 
