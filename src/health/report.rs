@@ -145,10 +145,15 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
     findings
 }
 
+/// Checks whose CRITICAL findings harm nobody today: a decision warns of them.
+const LASTING: [&str; 2] = ["Autovacuum Workers", "KPI Freshness"];
+
 /// The findings of performance_health_check that concern a decision.
 pub(crate) struct ServerAlarms {
     /// CRITICAL findings: metric, object and value, without evidence.
     pub(crate) critical: Vec<String>,
+    /// CRITICAL findings that harm nobody today.
+    pub(crate) lasting: Vec<String>,
     /// Urgent checks that could not look, with the reason.
     pub(crate) unseen: Vec<String>,
     /// Number of checks.
@@ -159,16 +164,20 @@ pub(crate) struct ServerAlarms {
 pub(crate) fn server_alarms() -> ServerAlarms {
     let findings = run(&FAST.iter().collect::<Vec<_>>(), &DECISION_LIMITS);
     let of = |status: Status| findings.iter().filter(move |finding| finding.status == status);
-    let critical = of(Status::Critical).map(|finding| {
+    let told = |finding: &Finding| -> String {
         let object = finding.object.iter().map(|object| format!(" {object}"));
         let value = finding.current_value.iter().map(|value| format!(": {value}"));
         [finding.metric.to_owned()].into_iter().chain(object).chain(value).collect()
-    });
+    };
+    let (lasting, critical): (Vec<&Finding>, Vec<&Finding>) =
+        of(Status::Critical).partition(|finding| LASTING.contains(&finding.metric));
+    let [lasting, critical] =
+        [lasting, critical].map(|findings| findings.into_iter().map(told).collect());
     let reason = |finding: &Finding| finding.evidence.clone().unwrap_or_default();
     let unseen = of(Status::Skipped)
         .filter(|finding| URGENT.contains(&finding.metric) && reason(finding) != NOT_APPLICABLE)
         .map(|finding| format!("{}: {}", finding.metric, reason(finding)));
-    ServerAlarms { critical: critical.collect(), unseen: unseen.collect(), checks: FAST.len() }
+    ServerAlarms { critical, lasting, unseen: unseen.collect(), checks: FAST.len() }
 }
 
 fn rows(findings: Vec<Finding>) -> MaterializedRows<10> {

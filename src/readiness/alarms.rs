@@ -134,7 +134,7 @@ pub(super) fn latency(now: Instant) -> Result<Observation, ReadinessError> {
 /// The checks see what the extension's owner may see, so that the verdict depends on the server
 /// and not on the caller. Their metrics and values are told, but no statement or user.
 pub(super) fn health() -> Result<Observation, ReadinessError> {
-    let ServerAlarms { critical, unseen, checks } =
+    let ServerAlarms { critical, lasting, unseen, checks } =
         as_owner(|| Ok::<_, ReadinessError>(server_alarms()))?;
     let action = in_target_schema(
         "SELECT metric, object, current_value, next_command \
@@ -153,7 +153,8 @@ pub(super) fn health() -> Result<Observation, ReadinessError> {
             Observation::new(Outcome::Met, format!("no health check of {checks} is CRITICAL"))
         }
     };
-    Ok(observation.with_action(action))
+    let caveat = (!lasting.is_empty()).then(|| format!("health is CRITICAL: {}", listed(&lasting)));
+    Ok(observation.with_action(action).with_caveat(caveat))
 }
 
 /// The lag of a standby. WAL that has arrived is replayed first, for half a second at most.

@@ -246,6 +246,14 @@ fn a_critical_server_is_refused() {
         let told = reasons.contains("BLOCKER no-alarm: FAILED: health is CRITICAL: Sequences");
         assert_eq!(told, decision == "NO_GO", "{last}: {reasons}");
     }
+    // A setting that harms nobody today is told.
+    run(&mut a, "ALTER SYSTEM SET autovacuum = off");
+    run(&mut a, "SELECT pg_reload_conf()");
+    wait_until("the setting", || value(&mut a, "SHOW autovacuum") == "off");
+    let reasons = value(&mut a, REASONS);
+    let told = "WARNING no-alarm: MET, but health is CRITICAL: Autovacuum Workers: off";
+    assert!(reasons.starts_with(told), "{reasons}");
+    assert_eq!(value(&mut a, DECIDE), "GO");
 }
 
 #[test]
