@@ -184,7 +184,7 @@ mod tests {
     #[pg_test]
     fn an_erased_user_is_in_no_history_row() {
         lock_flags();
-        for list in [format!("{ADA},{BOB}"), BOB.into(), format!("{ADA}")] {
+        for list in [format!("{ADA},{BOB}"), BOB.into(), ADA.into()] {
             run(&format!(
                 "UPDATE feature_flags SET target_user_ids = '{{{list}}}' \
                  WHERE flag_key = 'messaging'"

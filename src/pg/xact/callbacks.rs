@@ -19,8 +19,11 @@ pub enum End {
 }
 
 static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+/// Called at the end of transactions.
+pub type Handler = fn(End);
+
 /// As many places as there are callers of [`add`].
-static HANDLERS: BackendLocal<[Option<fn(End)>; 2]> = BackendLocal::new([None; 2]);
+static HANDLERS: BackendLocal<[Option<Handler>; 2]> = BackendLocal::new([None; 2]);
 
 /// Makes the server call the handlers from now on.
 fn register() {
@@ -34,7 +37,7 @@ fn register() {
 }
 
 /// Calls `handler` at each [`End`] from now on.
-pub fn add(handler: fn(End)) {
+pub fn add(handler: Handler) {
     register();
     HANDLERS.with(|handlers| {
         if let Some(free) = handlers.iter_mut().find(|place| place.is_none()) {
