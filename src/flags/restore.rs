@@ -129,6 +129,16 @@ impl Scope {
         ]
     }
 
+    /// The people with changes that a restore of all flags undoes; none for a partial restore.
+    fn people(&self) -> Result<Vec<String>, FlagError> {
+        let Some(as_of) = self.as_of.filter(|_| !self.is_partial()) else { return Ok(Vec::new()) };
+        let sql = include_str!("../../sql/flags/people_since.sql");
+        Spi::connect_mut(|client| {
+            let row = client.update(sql, Some(1), &[as_of.into()])?.first();
+            Ok(row.get(1)?.unwrap_or_default())
+        })
+    }
+
     fn targets(&self) -> Result<Targets, FlagError> {
         let sql = include_str!("../../sql/flags/restore_targets.sql");
         // Not a read-only query: changes that were waited for must be seen.
@@ -163,7 +173,16 @@ fn run(scope: &Scope, reason: &str) -> Result<i32, FlagError> {
         check_time(scope)?;
         let targets = locked_targets(scope)?;
         check_found(scope, &targets)?;
-        apply(&targets)
+        let people = scope.people()?;
+        let changed = apply(&targets)?;
+        if changed > 0 && people.len() > 1 {
+            notify(format!(
+                "changes of {} were undone; p_person, p_flag_keys or restore_flag_transaction \
+                 undo less",
+                suggest::quoted_list(&people, "and")
+            ));
+        }
+        Ok(changed)
     };
     restoring(reason, || lock_wait::limited(work))
         .map_err(|timeout| ServerError::locked("the flags to restore", timeout))?

@@ -237,6 +237,17 @@ fn a_restore_of_a_person_leaves_the_others(cluster: &Cluster) {
     ] {
         assert_eq!(sqlstate(&mut a, &restore(arguments)), state, "{arguments}");
     }
+    // A restore of all flags names the people whose changes it undoes, if there are several.
+    let output = cluster
+        .psql("people")
+        .args(["-X", "-q", "-At", "-c"])
+        .arg(format!(
+            "BEGIN; SELECT crewsnow_ops.restore_feature_flags('{moment}', 'undo'); ROLLBACK"
+        ))
+        .output()
+        .expect("psql runs");
+    let notices = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(notices.contains("\"ada\", \"bob\" and \"postgres\" were undone"), "{notices}");
     // One transaction, with a flag that it created and one that it renamed.
     run(
         &mut a,
