@@ -54,7 +54,6 @@ extension_sql_file!(
         telemetry::ingest::record::log_system_event_text,
         telemetry::ingest::record::log_system_event_text_float,
         telemetry::ingest::record::record_edge_call,
-        telemetry::ingest::record::record_edge_call_float,
         telemetry::ingest::record::record_stripe_webhook,
         telemetry::rollup::retention::apply_event_retention,
         telemetry::rollup::roll_up::rebuild_rollups,

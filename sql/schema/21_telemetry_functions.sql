@@ -223,14 +223,11 @@ COMMENT ON FUNCTION @extschema@.log_system_event(text, uuid, text, double precis
     'The same for a payload as text and a duration in double precision.';
 COMMENT ON FUNCTION @extschema@.log_system_event(text, uuid, json, double precision, text) IS
     'The same for a payload as json and a duration in double precision.';
-COMMENT ON FUNCTION crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text,
-    anycompatible) IS
-    'Writes a call of an Edge Function to event_log, with its HTTP status code in the payload, and '
-    'returns the event id. The payload is jsonb, json or text. A bad value is corrected, as by '
-    'log_system_event; a status code outside 100 to 599 counts as none. Error: 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.record_edge_call(text, double precision, double precision, uuid,
     text, inet, text, anycompatible) IS
-    'The same for numbers of any type.';
+    'Writes a call of an Edge Function to event_log, with its HTTP status code in the payload, and '
+    'returns the event id. Numbers may be of any type, the payload jsonb, json or text. A bad value is corrected, as by '
+    'log_system_event; a status code outside 100 to 599 counts as none. Error: 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.record_stripe_webhook(text, text, boolean, text, anycompatible) IS
     'Records a webhook as processed (true), failed (false) or received and not processed yet '
     '(NULL). Returns the number of deliveries. Idempotent on Stripe''s id: a redelivery raises '
@@ -278,7 +275,6 @@ REVOKE ALL ON FUNCTION
     @extschema@.log_system_event(text, uuid, text, numeric, text),
     @extschema@.log_system_event(text, uuid, text, double precision, text),
     @extschema@.log_system_event(text, uuid, json, double precision, text),
-    crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text, anycompatible),
     crewsnow_ops.record_edge_call(text, double precision, double precision, uuid, text, inet, text,
         anycompatible),
     crewsnow_ops.record_stripe_webhook(text, text, boolean, text, anycompatible),
@@ -319,9 +315,6 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('writer', 'EXECUTE', 'FUNCTION',
         '@extschema@.log_system_event(text, uuid, json, double precision, text)'),
     ('writer', 'USAGE', 'SCHEMA', 'crewsnow_ops'),
-    ('writer', 'EXECUTE', 'FUNCTION',
-        'crewsnow_ops.record_edge_call(text, numeric, integer, uuid, text, inet, text, '
-        'anycompatible)'),
     ('writer', 'EXECUTE', 'FUNCTION',
         'crewsnow_ops.record_edge_call(text, double precision, double precision, uuid, text, '
         'inet, text, anycompatible)'),

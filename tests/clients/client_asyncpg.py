@@ -75,7 +75,7 @@ async def events(service):
     for name, (duration, expected) in DURATIONS.items():
         label = f"log {name}"
         await event(
-            label, "SELECT log_system_event($1, $2, $3, $4, $5)", label, uuid.uuid4(), payload,
+            label, "SELECT log_system_event($1, $2, $3::jsonb, $4, $5)", label, uuid.uuid4(), payload,
             duration, "f", expected=expected,
         )
         label = f"record {name}"
@@ -86,7 +86,7 @@ async def events(service):
     for kind in ("double precision", "real", "numeric", "integer", "bigint"):
         label = f"cast {kind}"
         await event(
-            label, f"SELECT log_system_event($1, $2, $3, $4::{kind}, $5)", label, uuid.uuid4(),
+            label, f"SELECT log_system_event($1, $2, $3::jsonb, $4::{kind}, $5)", label, uuid.uuid4(),
             payload, 12, "f", expected=12,
         )
     await event(
@@ -113,7 +113,7 @@ async def events(service):
     tell("call", "copy", 12.5, await outcome(copy))
 
     async def prepared():
-        statement = await service.prepare("SELECT log_system_event($1, $2, $3, $4, $5)")
+        statement = await service.prepare("SELECT log_system_event($1, $2, $3::jsonb, $4, $5)")
         for label in ("prepared 1", "prepared 2"):
             await statement.fetchval(label, None, payload, 12.5, None)
 
@@ -128,7 +128,7 @@ async def webhooks(service):
     async def webhook(event, status, sql, *arguments):
         tell("webhook", event, status, await outcome(service.execute(sql, event, *arguments)))
 
-    record = "SELECT crewsnow_ops.record_stripe_webhook($1, $2, $3, $4, $5)"
+    record = "SELECT crewsnow_ops.record_stripe_webhook($1, $2, $3, $4, $5::jsonb)"
     stripe = {"object": "event"}
     await webhook("None", "received", record, "invoice.paid", None, None, stripe)
     await webhook("True", "processed", record, "invoice.paid", True, None, stripe)

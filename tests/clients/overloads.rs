@@ -28,26 +28,24 @@ fn the_names_of_its_arguments_identify_a_function() {
 }
 
 /// asyncpg, pgx, sqlx and tokio-postgres ask the server for the type of each parameter, and encode
-/// the value as that type. An overload must not change the answer for a payload.
+/// the value as that type. A payload is a text, which may hold escapes that jsonb refuses.
 #[test]
-fn a_parameter_without_a_type_has_that_of_the_first_function() {
+fn a_parameter_without_a_type_is_a_number_or_a_text() {
     let cluster = Cluster::start("client_types", "");
     let mut client = cluster.create_database("types");
-    let duration = ["numeric", "double precision"];
-    let status = ["integer", "double precision"];
-    let (text, uuid, jsonb) = (["text"; 2], ["uuid"; 2], ["jsonb"; 2]);
+    let number = "double precision";
     let calls = [
-        ("log_system_event($1, $2, $3, $4, $5)", vec![text, uuid, jsonb, duration, text]),
-        ("log_system_event($1, $2, $3)", vec![text, uuid, jsonb]),
+        ("log_system_event($1, $2, $3, $4, $5)", vec!["text", "uuid", "text", number, "text"]),
+        ("log_system_event($1, $2, $3)", vec!["text", "uuid", "text"]),
         (
             "crewsnow_ops.record_edge_call($1, $2, $3, $4, $5, $6, $7, $8)",
-            vec![text, duration, status, uuid, text, ["inet"; 2], text, jsonb],
+            vec!["text", number, number, "uuid", "text", "inet", "text", "text"],
         ),
         (
             "crewsnow_ops.record_stripe_webhook($1, $2, $3, $4, $5)",
-            vec![text, text, ["boolean"; 2], text, jsonb],
+            vec!["text", "text", "boolean", "text", "text"],
         ),
-        ("update_feature_flag($1, $2, $3, $4)", vec![text, ["boolean"; 2], ["integer"; 2], text]),
+        ("update_feature_flag($1, $2, $3, $4)", vec!["text", "boolean", "integer", "text"]),
     ];
     let mut wrong = Vec::new();
     for (call, expected) in calls {
@@ -58,10 +56,7 @@ fn a_parameter_without_a_type_has_that_of_the_first_function() {
              WHERE name = 'call'",
         );
         run(&mut client, "DEALLOCATE call");
-        let types: Vec<_> = found.split(',').collect();
-        let is_expected = types.len() == expected.len()
-            && types.iter().zip(&expected).all(|(found, expected)| expected.contains(found));
-        if !is_expected {
+        if found != expected.join(",") {
             wrong.push(format!("{call}: {found}"));
         }
     }

@@ -336,33 +336,12 @@ fn write_call(
 
 /// Writes the call of an Edge Function. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25006 (read-only). Bad values are corrected.
+/// Numbers of every type become double precision, so that one function fits all callers, also those
+/// that choose it by the names of its arguments. SQLSTATE 25006 (read-only). Bad values are
+/// corrected.
 #[pg_extern(schema = "crewsnow_ops", requires = ["telemetry"])]
 #[allow(clippy::too_many_arguments)]
 fn record_edge_call(
-    p_function_name: Option<&str>,
-    p_execution_time_ms: Option<Numeric>,
-    p_status_code: Option<i32>,
-    p_user_id: default!(Option<Uuid>, "NULL"),
-    p_endpoint: default!(Option<&str>, "NULL"),
-    p_ip_address: default!(Option<Inet>, "NULL"),
-    p_user_agent: default!(Option<&str>, "NULL"),
-    p_payload: default!(Option<Any>, "'{}'::jsonb"),
-) -> Result<Uuid, ErrorReport> {
-    let request = Request {
-        user_id: p_user_id,
-        endpoint: p_endpoint,
-        ip_address: p_ip_address,
-        user_agent: p_user_agent,
-    };
-    let status_code = p_status_code.map(f64::from);
-    write_call(p_function_name, p_execution_time_ms, status_code, request, p_payload)
-}
-
-/// The same for numbers in double precision, which every type of number becomes.
-#[pg_extern(name = "record_edge_call", schema = "crewsnow_ops", requires = ["telemetry"])]
-#[allow(clippy::too_many_arguments)]
-fn record_edge_call_float(
     p_function_name: Option<&str>,
     p_execution_time_ms: Option<f64>,
     p_status_code: Option<f64>,
