@@ -62,12 +62,12 @@ fn a_session_out_of_memory_does_not_end_the_others() {
 fn names_beyond_ten_thousand_an_hour_are_counted_together() {
     let cluster = Cluster::start("names", "");
     let mut a = cluster.create_database("names");
-    let hour = "date_trunc('hour', now() - interval '5 minutes')";
+    // One moment for all calls, so that they are in the same hour.
+    run(&mut a, "CREATE TABLE moment AS SELECT now() - interval '5 minutes' AS at");
     let call = |names: &str, count: u32| {
         format!(
             "INSERT INTO event_log (event_type, function_name, execution_time_ms, created_at)
-             SELECT 'x', '{names}' || n, 5, greatest({hour}, now() - interval '5 minutes')
-             FROM generate_series(1, {count}) AS n"
+             SELECT 'x', '{names}' || n, 5, at FROM moment, generate_series(1, {count}) AS n"
         )
     };
     run(&mut a, &call("first", 6_000));
