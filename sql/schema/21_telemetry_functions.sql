@@ -226,8 +226,9 @@ COMMENT ON FUNCTION @extschema@.log_system_event(text, uuid, json, double precis
 COMMENT ON FUNCTION crewsnow_ops.record_edge_call(text, double precision, double precision, uuid,
     text, inet, text, anycompatible) IS
     'Writes a call of an Edge Function to event_log, with its HTTP status code in the payload, and '
-    'returns the event id. Numbers may be of any type, the payload jsonb, json or text. A bad value is corrected, as by '
-    'log_system_event; a status code outside 100 to 599 counts as none. Error: 25006 read-only.';
+    'returns the event id. Numbers may be of any type, the payload jsonb, json or text. A bad '
+    'value is corrected, as by log_system_event; a status code outside 100 to 599 counts as none. '
+    'Error: 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.record_stripe_webhook(text, text, boolean, text, anycompatible) IS
     'Records a webhook as processed (true), failed (false) or received and not processed yet '
     '(NULL). Returns the number of deliveries. Idempotent on Stripe''s id: a redelivery raises '

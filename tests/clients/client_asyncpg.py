@@ -75,8 +75,8 @@ async def events(service):
     for name, (duration, expected) in DURATIONS.items():
         label = f"log {name}"
         await event(
-            label, "SELECT log_system_event($1, $2, $3::jsonb, $4, $5)", label, uuid.uuid4(), payload,
-            duration, "f", expected=expected,
+            label, "SELECT log_system_event($1, $2, $3::jsonb, $4, $5)", label, uuid.uuid4(),
+            payload, duration, "f", expected=expected,
         )
         label = f"record {name}"
         await event(
@@ -86,8 +86,8 @@ async def events(service):
     for kind in ("double precision", "real", "numeric", "integer", "bigint"):
         label = f"cast {kind}"
         await event(
-            label, f"SELECT log_system_event($1, $2, $3::jsonb, $4::{kind}, $5)", label, uuid.uuid4(),
-            payload, 12, "f", expected=12,
+            label, f"SELECT log_system_event($1, $2, $3::jsonb, $4::{kind}, $5)", label,
+            uuid.uuid4(), payload, 12, "f", expected=12,
         )
     await event(
         "status bigint", "SELECT crewsnow_ops.record_edge_call($1, $2, $3::bigint)",
