@@ -124,6 +124,13 @@ COMMENT ON FUNCTION public.stop IS 'INFO OBSERVED leak public.stop(2)';
 CREATE FUNCTION public.all_stops() RETURNS SETOF public.stops
     LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT * FROM public.stops $$;
 COMMENT ON FUNCTION public.all_stops IS 'INFO OBSERVED leak public.all_stops()';
+-- The account's id finds a row of the accounts, too, but the stops are returned.
+CREATE FUNCTION public.stops_by(p_user uuid) RETURNS SETOF public.stops
+    LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+    BEGIN IF NOT EXISTS (SELECT FROM auth.users WHERE auth.users.id = auth.uid()) THEN RETURN;
+        END IF; RETURN QUERY SELECT * FROM public.stops WHERE created_by = p_user; END $$;
+COMMENT ON FUNCTION public.stops_by IS 'INFO OBSERVED safe
+    public.stops_by(''00000000-0000-4000-8000-000000000002'')';
 
 -- Not called, or the calls show nothing.
 CREATE FUNCTION public.letter_slowly(p_id integer) RETURNS SETOF public.letters

@@ -51,7 +51,13 @@ SELECT
             ELSE b.oid
         END
         ORDER BY a.place
-    ) AS kinds
+    ) AS kinds,
+    (
+        SELECT format('%I.%I', s.nspname, c.relname)
+        FROM pg_class AS c
+        JOIN pg_namespace AS s ON s.oid = c.relnamespace
+        WHERE c.oid = y.typrelid AND c.relkind IN ('r', 'p')
+    ) AS returned
 FROM unnest($1) AS f (signature)
 JOIN pg_proc AS p ON p.oid = to_regprocedure(f.signature)
 JOIN pg_namespace AS n ON n.oid = p.pronamespace

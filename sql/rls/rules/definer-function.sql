@@ -45,7 +45,7 @@ identity_pattern AS (
         -- A whole call, perhaps within a scalar sub-query, with a cast or a claim.
         format(
             '(?:\(\s*select\s+)?(?:%s)(?:\s+as\s+"?\w+"?)?(?:\s*\))?(?:\s*::\s*\w+)?(?:\s*\))?'
-            '(?:\s*->>\s*''(?:sub|role|aud|email)''(?:::text)?)?(?:\s*\))?(?:\s*::\s*\w+)?',
+            '(?:\s*->>\s*''(?:sub|role|aud|email|aal)''(?:::text)?)?(?:\s*\))?(?:\s*::\s*\w+)?',
             concat_ws(
                 '|', '\mnullif\s*\(\s*current_setting\s*\([^()]*\)\s*,[^()]*\)',
                 '\mcurrent_setting\s*\([^()]*\)',
@@ -100,7 +100,7 @@ variables AS (
     GROUP BY b.oid
 ),
 -- Bodies without messages and without uses of the identity that only tell whether a user is
--- signed in, or that an argument replaces: coalesce(p_user, auth.uid()).
+-- signed in, and how (aal), or that an argument replaces: coalesce(p_user, auth.uid()).
 stripped_bodies AS (
     SELECT b.oid, b.is_text, v.names,
         regexp_replace(
@@ -118,9 +118,9 @@ stripped_bodies AS (
                 '|\mcoalesce\s*\(\s*[\w$.]+\s*,\s*(?:%1$s)\s*\)'
                 '|(?:%1$s)\s*\)*\s*is\s+(?:not\s+)?null\M'
                 '|(?:%1$s)\s*\)*\s*(?:=|<>|!=|(?:not\s+)?in|is\s+(?:not\s+)?distinct\s+from)\s*\(*'
-                '\s*(?:any\s*\(\s*array\s*\[\s*)?''(?:authenticated|anon|)''(?:::\w+)?'
-                '(?:\s*,\s*''(?:authenticated|anon|)''(?:::\w+)?)*'
-                '|''(?:authenticated|anon)''(?:::\w+)?\s*(?:=|<>|!=)\s*(?:%1$s)',
+                '\s*(?:any\s*\(\s*array\s*\[\s*)?''(?:authenticated|anon|aal[12]|)''(?:::\w+)?'
+                '(?:\s*,\s*''(?:authenticated|anon|aal[12]|)''(?:::\w+)?)*'
+                '|''(?:authenticated|anon|aal[12])''(?:::\w+)?\s*(?:=|<>|!=)\s*(?:%1$s)',
                 concat_ws('|', w.operand, '\m(?:' || v.names || ')\M(?:\s*::\s*\w+)?')),
             ' ', 'gi') AS body
     FROM bodies AS b

@@ -71,6 +71,8 @@ pub struct Callable {
     arguments: Vec<Argument>,
     /// The tables that its text names.
     pub tables: Vec<NamedTable>,
+    /// Name of the table whose rows it returns, quoted and qualified.
+    pub returned: Option<String>,
 }
 
 impl Callable {
@@ -104,6 +106,7 @@ impl Callable {
                         })
                         .collect(),
                     tables: Vec::new(),
+                    returned: row.get(11)?,
                 };
                 let oid: pg_sys::Oid = row.get(2)?.unwrap_or(pg_sys::InvalidOid);
                 found.insert(oid.to_u32(), function);
@@ -138,6 +141,11 @@ impl Callable {
                         .map(|((name, type_), kind)| (name, type_, kind))
                         .collect(),
                 });
+            }
+            // The rows of the returned table give arguments first.
+            for function in found.values_mut() {
+                let returned = function.returned.clone();
+                function.tables.sort_by_key(|table| Some(&table.name) != returned.as_ref());
             }
             Ok(found.into_values().collect())
         })

@@ -22,6 +22,8 @@ const RULE: &str = "definer-function";
 const TIME_FOR_CALLS: Duration = Duration::from_secs(2);
 /// Time limit for reading the functions, in milliseconds.
 const TIME_TO_READ_MS: i32 = 5_000;
+/// Most rows that are counted, as in sql/rls/calls/readable.sql.
+const MAX_COUNTED: u64 = 1_000;
 /// Accounts beside the owner that are tried.
 const OTHER_ACCOUNTS: usize = 3;
 
@@ -243,8 +245,8 @@ impl Calls<'_> {
         })
     }
 
-    /// Whether every other account gets the data of the user that a call is about. `None` if the
-    /// user itself gets nothing.
+    /// Whether every other account gets the data of the user that a call is about. `None` if
+    /// neither these nor the user itself get anything.
     fn judge_accounts(
         &mut self,
         function: &Callable,
@@ -255,10 +257,9 @@ impl Calls<'_> {
             return Ok(None);
         };
         let owner = self.accounts.identity(self.application, &role, user);
-        match self.answer(function, &call.values, &owner, None)? {
-            Some(answer) if answer.results > 0 => {}
-            _ => return Ok(None),
-        }
+        let own = self.answer(function, &call.values, &owner, None)?;
+        let own = own.filter(|answer| answer.results > 0);
+        let nothing = || Ok(own.is_some().then_some(Judgement::Nothing));
         let teams = self.accounts.teams(self.application);
         let others: Vec<String> = match teams.outsiders(user) {
             Some((_, outsiders)) => {
@@ -267,11 +268,14 @@ impl Calls<'_> {
             None => self.accounts.sample.iter().filter(|id| *id != user).cloned().collect(),
         };
         let mut tried = 0;
+        // Without a value that stands for a row, the same answer may be about each caller.
+        let (mut is_same, mut is_about_user) = (own.is_some() && call.unused.is_none(), true);
         for other in others.iter().take(OTHER_ACCOUNTS) {
             let who = self.accounts.identity(self.application, &role, other);
             let Some(answer) = self.answer(function, &call.values, &who, Some(user))? else {
-                return Ok(Some(Judgement::Nothing));
+                return nothing();
             };
+            is_same &= own.as_ref().is_some_and(|own| own.digest == answer.digest);
             let gets = match &call.unused {
                 Some(unused) => {
                     let unused = self.answer(function, unused, &who, None)?;
@@ -279,13 +283,20 @@ impl Calls<'_> {
                 }
                 None => answer.about_others > 0,
             };
-            if !gets || self.is_readable(function, call, &who, answer.results) {
-                return Ok(Some(Judgement::Nothing));
+            is_about_user &= gets;
+            if !(gets || is_same) || self.is_readable(function, call, &who, answer.results) {
+                return nothing();
             }
             tried += 1;
         }
         Ok(Some(match tried {
+            2.. if !is_about_user => Judgement::Open(format!(
+                "called as {} and {tried} other accounts: all get the same answer",
+                masked(user)
+            )),
+            _ if own.is_none() && tried < 2 => return Ok(None),
             0 => Judgement::Nothing,
+            1 if !is_about_user => Judgement::Nothing,
             1 => Judgement::Open("called as the only other account: it gets an answer".to_owned()),
             n => Judgement::Gets(format!(
                 "called as {n} accounts with values of {}: all get an answer",
@@ -301,6 +312,17 @@ impl Calls<'_> {
         else {
             return false;
         };
+        // A row of another table than the one whose rows are returned only gave the values.
+        if let Some(returned) = &function.returned
+            && *returned != table.name
+        {
+            let sql = format!("SELECT 1 FROM {returned} AS t");
+            let Ok(all) = self.application.rows(returned, &sql, &[], MAX_COUNTED) else {
+                return false;
+            };
+            let readable = self.rows_readable(returned, None, None, who);
+            return usize::try_from(readable).is_ok_and(|readable| readable >= all.len());
+        }
         if self.rows_readable(&table.name, Some((row.place, &row.ctid)), None, who) > 0 {
             return true;
         }

@@ -55,6 +55,10 @@ CREATE FUNCTION bad.for_members(p_id int) RETURNS SETOF bad.accounts
     LANGUAGE sql STABLE SECURITY DEFINER
     AS $$ SELECT * FROM bad.accounts WHERE id = p_id AND auth.uid() IS NOT NULL $$;
 COMMENT ON FUNCTION bad.for_members IS 'leak HIGH: any account';
+CREATE FUNCTION bad.for_second_factors(p_id int) RETURNS SETOF bad.accounts
+    LANGUAGE sql SECURITY DEFINER
+    AS $$ SELECT * FROM bad.accounts WHERE id = p_id AND auth.jwt() ->> 'aal' = 'aal2' $$;
+COMMENT ON FUNCTION bad.for_second_factors IS 'leak HIGH: any account with a second factor';
 CREATE FUNCTION bad.for_the_role(p_id int) RETURNS SETOF bad.accounts
     LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
     BEGIN IF (SELECT auth.role()) <> 'authenticated' THEN RAISE EXCEPTION 'sign in'; END IF;
