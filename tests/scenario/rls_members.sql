@@ -76,6 +76,12 @@ INSERT INTO private.shapes (name, finding, check_, condition) VALUES
     ('by_plpgsql', 'CRITICAL OBSERVED', 'user_id = auth.uid()', 'private.plain_M(team_id)'),
     ('by_two', 'CRITICAL OBSERVED', 'user_id = auth.uid()', 'private.outer_M(team_id)'),
     ('by_branches', 'HIGH SUSPECTED', 'user_id = auth.uid()', 'private.branches_M(team_id)');
+INSERT INTO private.shapes (name, finding, check_, condition, works) VALUES
+    ('signed_in', 'CRITICAL OBSERVED', 'auth.uid() IS NOT NULL',
+        'team_id IN (SELECT m.team_id FROM M AS m WHERE m.user_id = auth.uid())', true),
+    -- User 1 has one factor.
+    ('second_factor', 'CRITICAL OBSERVED', 'auth.jwt() ->> ''aal'' = ''aal2''',
+        'team_id IN (SELECT m.team_id FROM M AS m WHERE m.user_id = auth.uid())', false);
 
 -- Rows that decide only with a status or a role.
 INSERT INTO private.shapes (name, finding, check_, condition, attempt, extra, works) VALUES

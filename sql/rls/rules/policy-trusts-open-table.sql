@@ -101,6 +101,7 @@ open_writes AS (
         AND NOT EXISTS (
             SELECT FROM policies AS s
             WHERE s.polrelid = y.relation AND NOT s.polpermissive AND y.client = ANY (s.clients)
+                AND s.polcmd IN ('*', CASE y.command WHEN 'INSERT' THEN 'a' ELSE 'w' END::"char")
         )
 ),
 -- Tables without row-level security that client roles can read but not write.

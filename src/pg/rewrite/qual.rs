@@ -153,6 +153,19 @@ impl Qual {
         }
     }
 
+    /// Whether it holds for every row of every request: constants alone decide it.
+    pub fn is_always_true(self) -> bool {
+        // SAFETY: works on a copy of valid expressions; the tag says which struct the result is.
+        unsafe {
+            let explicit = pg_sys::make_ands_explicit(copy(self.0));
+            let simple = pg_sys::eval_const_expressions(std::ptr::null_mut(), explicit.cast());
+            is_a(simple, NodeTag::T_Const) && {
+                let constant = &*simple.cast::<pg_sys::Const>();
+                !constant.constisnull && constant.constvalue.value() != 0
+            }
+        }
+    }
+
     /// Whether the server can prove that no row satisfies both. Both must be folded.
     pub fn refutes(self, other: Self) -> bool {
         // SAFETY: both are implicit ANDs of valid expressions.

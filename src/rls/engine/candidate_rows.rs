@@ -148,7 +148,17 @@ pub(crate) fn find_insert(
     check: Qual,
     chosen: &[(i16, pg_sys::Oid, pg_sys::Datum)],
 ) -> Result<Candidate, Undecidable> {
-    let search = CandidateSearch { probe, command: Command::Insert };
+    find_written(probe, Command::Insert, check, chosen)
+}
+
+/// Searches for a row with these columns that a command writes and that satisfies a check.
+pub(crate) fn find_written(
+    probe: &Probe<'_>,
+    command: Command,
+    check: Qual,
+    chosen: &[(i16, pg_sys::Oid, pg_sys::Datum)],
+) -> Result<Candidate, Undecidable> {
+    let search = CandidateSearch { probe, command };
     match probe.cache.fold(check.with_choices(chosen).ok_or(Undecidable::WholeRow)?) {
         ConstFolded::True => Ok(Candidate::Passes(Vec::new())),
         ConstFolded::False => Ok(Candidate::NonePasses),

@@ -16,6 +16,7 @@ use crate::pg::xact::subtransaction::isolated;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::table::Table;
 use crate::rls::target::table_shape::{Row, TableShape};
+use std::collections::BTreeSet;
 
 /// Most memberships that are tried.
 const MAX_MEMBERSHIPS: usize = 6;
@@ -132,7 +133,7 @@ impl TeamRows<'_> {
         if matches!(probe.cache.fold(check), ConstFolded::False) {
             return Ok(crossings);
         }
-        let new = NewRow::new(probe, self.shape)?;
+        let mut new = NewRow::new(probe, self.shape)?;
         let check = new.with_defaults(check)?;
         for membership in foreign {
             let mut chosen = Row::from([(membership.column, Some(membership.value.clone()))]);
@@ -143,8 +144,12 @@ impl TeamRows<'_> {
                     chosen.insert(owner.number, Some(me.to_owned()));
                 }
             }
-            if let Some(passing) = new.passing(check, &chosen)? {
-                crossings.extend(self.crossing(me, membership, passing.row)?);
+            // Members may see only rows that are filled in, or only others.
+            for filled in [BTreeSet::new(), self.site.using.columns().unwrap_or_default()] {
+                new.filled = filled;
+                if let Some(passing) = new.passing(check, &chosen)? {
+                    crossings.extend(self.crossing(me, membership, passing.row)?);
+                }
             }
         }
         Ok(crossings)
@@ -161,13 +166,21 @@ impl TeamRows<'_> {
         if matches!(probe.cache.fold(effective.using), ConstFolded::False) {
             return Ok(None);
         }
-        let rows = self.shape.rows("true", effective.using, MAX_MOVED, MAX_COST)?;
-        if rows.is_empty() {
+        let reached = self.shape.rows("true", effective.using, MAX_MOVED, MAX_COST)?;
+        if reached.is_empty() {
             return Ok(None);
         }
         let mut crossings = Vec::new();
         for membership in foreign {
-            for (address, before) in &rows {
+            // Rows that pass the check with the new team, if the server finds them soon.
+            let team = Row::from([(membership.column, Some(membership.value.clone()))]);
+            let passing = effective.using.and(self.shape.with_values(effective.check, &team)?);
+            let passing = isolated(|| self.shape.rows("true", passing, MAX_MOVED, MAX_COST));
+            let rows = match &passing {
+                Ok(Ok(rows)) => rows,
+                _ => &reached,
+            };
+            for (address, before) in rows {
                 let mut row = before.clone();
                 row.insert(membership.column, Some(membership.value.clone()));
                 if row == *before || self.shape.conflicts(&row, Some(address))? {

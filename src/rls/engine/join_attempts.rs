@@ -9,6 +9,7 @@ use crate::pg::xact::timeout::Stopped;
 use crate::rls::PROBE_TIMEOUT_MS;
 use crate::rls::model::{Audience, Reach, Severity};
 use crate::rls::target::identity::Identity;
+use crate::rls::target::roles::Role;
 use crate::rls::target::table::Table;
 use crate::rls::target::table_shape::TableShape;
 use std::collections::btree_map::Entry;
@@ -41,7 +42,10 @@ impl Running<'_> {
         let mut found = self.joined(index, trial, client, &newcomer);
         if found.is_none() && trial.is_unsure.get() {
             let all: Vec<i16> = trial.shape.live().map(|(column, _)| column.number).collect();
-            found = self.copied(trial, own, client, &newcomer, named.unwrap_or(&all));
+            let strangers = self.strangers(trial, client.1);
+            found = strangers
+                .iter()
+                .find_map(|who| self.copied(trial, own, client, who, named.unwrap_or(&all)));
         }
         let Some(mut found) = found else { return };
         (found.members, found.trusting) = (index, place);
@@ -81,15 +85,7 @@ impl Running<'_> {
             .into_iter()
             .filter(|command| trial.members.allows(role_index, *command))
             .collect();
-        let application = self.search.application;
-        let mut strangers = vec![newcomer.clone()];
-        if self.reads_claim(trial.members, "aal") {
-            strangers.push(application.second_factor(role));
-        }
-        if self.reads_claim(trial.members, "is_anonymous") {
-            strangers.push(application.anonymous_sign_in(role));
-        }
-        for stranger in &strangers {
+        for stranger in &self.strangers(trial, role) {
             for command in &commands {
                 if let Some(written) = self.attempt(index, trial, stranger, *command) {
                     let identities = vec![stranger.label.clone()];
@@ -118,6 +114,19 @@ impl Running<'_> {
             }
         }
         None
+    }
+
+    /// A new account, also with a second factor and anonymous where policies ask for that.
+    fn strangers(&self, trial: &Trial<'_>, role: &Role) -> Vec<Identity> {
+        let application = self.search.application;
+        let mut strangers = vec![application.new_account(role)];
+        if self.reads_claim(trial.members, "aal") {
+            strangers.push(application.second_factor(role));
+        }
+        if self.reads_claim(trial.members, "is_anonymous") {
+            strangers.push(application.anonymous_sign_in(role));
+        }
+        strangers
     }
 
     /// Whether a policy of the table, or a function that it calls, reads a claim.

@@ -3,17 +3,17 @@
 //! trusting policy is asked again. Nothing is written.
 
 use super::new_row::NewRow;
-use super::probe::{MAX_COST, Probe};
+use super::probe::Probe;
 use super::trust_site::{Insertable, Invitation, Site};
 use crate::pg::catalog::lookup;
+use crate::pg::rewrite::boundary_values::fitting;
 use crate::pg::rewrite::function_body::inlined;
 use crate::pg::rewrite::qual::{ConstFolded, Qual};
 use crate::pg::rewrite::relations::relations;
 use crate::pg::rewrite::row_security;
 use crate::pg::rewrite::row_security::{Command, Undecidable};
-use crate::pg::rewrite::stored_row::{holds, with_rows};
 use crate::pg::rewrite::trusted_columns::{TrustedColumns, has_condition_on, trusted_columns};
-use crate::pg::xact::subtransaction::isolated;
+use crate::rls::target::application::unused_id_of_type;
 use crate::rls::target::identity::Identity;
 use crate::rls::target::table::Table;
 use crate::rls::target::table_shape::{Row, TableShape};
@@ -25,8 +25,10 @@ use std::collections::BTreeSet;
 const MAX_DONORS: u64 = 60;
 /// Most teams, and most constants, that are tried with an invitation.
 const MAX_INVITED: usize = 3;
+/// Most new rows that an update is tried on.
+const MAX_INSERTED: usize = 4;
 /// Most candidate rows for which the trusting policy is asked.
-const MAX_ASKED: usize = 16;
+pub(super) const MAX_ASKED: usize = 16;
 
 /// How far the check of the trusted table depends on the team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +122,11 @@ impl Trial<'_> {
         let check = row_security::effective(Command::Insert, &self.members.named)?.check;
         match probe.cache.fold(check) {
             ConstFolded::False => return Ok(None),
-            ConstFolded::True if self.is_plain => return Ok(None),
+            ConstFolded::True
+                if self.is_plain && check.terms().len() < 2 && check.is_always_true() =>
+            {
+                return Ok(None);
+            }
             _ => {}
         }
         let trusted = trusted_columns(self.site.expanded, self.members.oid());
@@ -143,6 +149,7 @@ impl Trial<'_> {
             }
             let Some(first) = usable.first() else { continue };
             let (mut tried, mut passed, mut decided) = (0, 0, 0);
+            let mut refused = Vec::new();
             let mut opened: Option<(Row, bool)> = None;
             for team in self.teams(keys, &trusted, &new.donors)? {
                 if self.is_member(identity, first, &team)? {
@@ -163,9 +170,19 @@ impl Trial<'_> {
                     }
                     passing.get_or_insert(is_constant);
                 }
+                if passing.is_none() {
+                    let mut chosen = first.clone();
+                    chosen.extend(team);
+                    refused.push(new.completed(&chosen));
+                }
                 has_passed |= passing.is_some();
                 passed += usize::from(passing.is_some());
                 decided += usize::from(passing == Some(true));
+            }
+            // Teams without rows do not count.
+            if opened.is_some() {
+                let is_empty = |row: &&Row| self.opens(self.site.using, row, None).is_none();
+                tried -= refused.iter().filter(is_empty).count();
             }
             let choice = if passed < tried {
                 (decided * 2 >= tried).then_some(Choice::MostTeams)
@@ -192,7 +209,11 @@ impl Trial<'_> {
         }
         // Rows that open nothing yet: an update may follow.
         for (keys, constants) in &alternatives {
-            for team in self.teams(keys, &trusted, &new.donors)?.into_iter().take(MAX_INVITED) {
+            let teams = self.teams(keys, &trusted, &new.donors)?;
+            for team in teams.into_iter().chain(self.unused_team(keys)) {
+                if self.insertable.borrow().len() == MAX_INSERTED {
+                    break;
+                }
                 let mut chosen = constants.first().cloned().unwrap_or_default();
                 chosen.retain(|_, value| *value == identity.user);
                 chosen.extend(team);
@@ -245,102 +266,19 @@ impl Trial<'_> {
         format!("{table} {label} {values:?} {:?} {:?}", trusted.nulls, trusted.keys)
     }
 
-    /// Tries to update the identity's own rows. Call it as the identity.
-    pub fn update(&self, identity: &Identity) -> Result<Option<Written>, Undecidable> {
-        let probe = Probe::new(self.members, identity);
-        let effective = row_security::effective(Command::Update, &self.members.named)?;
-        if matches!(probe.cache.fold(effective.using), ConstFolded::False) {
-            return Ok(None);
+    /// A team that no row has, if any value may be one.
+    fn unused_team(&self, keys: &[i16]) -> Option<Row> {
+        let [key] = keys else { return None };
+        let type_ = lookup::column_type(self.members.oid(), *key)?;
+        if lookup::referenced(self.members.oid(), *key).is_some() {
+            return None;
         }
-        let trusted = trusted_columns(self.site.expanded, self.members.oid());
-        let users = self.user_columns(identity, &trusted);
-        let Some(me) = &identity.user else { return Ok(None) };
-        let donors = self.rows()?;
-        // Own rows: with their addresses, or rows as every new account has one.
-        let mut own: Vec<(Option<String>, Row)> = Vec::new();
-        for user in &users {
-            let mine = Row::from([(*user, Some(me.clone()))]);
-            if let Some(condition) = self.shape.equals(&[*user], &mine) {
-                let rows = self.shape.rows(&condition, effective.using, 2, MAX_COST)?;
-                own.extend(rows.into_iter().map(|(address, row)| (Some(address), row)));
-            }
-        }
-        if own.is_empty()
-            && !identity.is_account
-            && let Some(user) = users.iter().find(|user| self.shape.is_unique(**user))
-        {
-            for donor in donors.iter().take(2) {
-                let mut row = donor.clone();
-                row.insert(*user, Some(me.clone()));
-                let using = self.shape.substituted(effective.using, &row)?;
-                if isolated(|| holds(using)).is_ok_and(|answer| matches!(answer, Ok(true))) {
-                    own.push((None, row));
-                }
-            }
-        }
-        // Rows that the identity may insert, to change them afterwards.
-        if !identity.is_account {
-            for row in self.insertable.take() {
-                let using = self.shape.substituted(effective.using, &row)?;
-                if isolated(|| holds(using)).is_ok_and(|answer| matches!(answer, Ok(true))) {
-                    own.push((None, row));
-                }
-            }
-        }
-        let mut asked = 0;
-        for (address, before) in own {
-            let base = match &address {
-                Some(_) => self.site.using,
-                None => with_rows(
-                    self.site.expanded,
-                    self.members.oid(),
-                    &self.shape.rows_and(&before, None),
-                )?,
-            };
-            for (keys, constants) in self.alternatives(&probe, &trusted, identity, Command::Update)
-            {
-                // The own team comes first: a change of the role alone.
-                let teams = self.teams(&keys, &trusted, &donors)?;
-                for team in std::iter::once(Row::new()).chain(teams) {
-                    for constants in &constants {
-                        let mut changes = constants.clone();
-                        changes.extend(team.clone());
-                        let mut row = before.clone();
-                        row.extend(
-                            changes.into_iter().filter(|(column, _)| !users.contains(column)),
-                        );
-                        if row == before || asked == MAX_ASKED {
-                            continue;
-                        }
-                        let check = self.shape.substituted(effective.check, &row)?;
-                        let passes = isolated(|| holds(check));
-                        if !matches!(passes, Ok(Ok(true)))
-                            || self.shape.conflicts(&row, address.as_deref())?
-                        {
-                            continue;
-                        }
-                        asked += 1;
-                        if let Some(is_seen) = self.opens(base, &row, address.as_deref()) {
-                            let is_changed =
-                                |column: &&i16| row.get(*column) != before.get(*column);
-                            let columns = row.keys().filter(is_changed).copied().collect();
-                            let choice = Choice::EveryTeam;
-                            return Ok(Some(self.written(
-                                Command::Update,
-                                columns,
-                                choice,
-                                &keys,
-                                is_seen,
-                            )));
-                        }
-                    }
-                }
-            }
-        }
-        Ok(None)
+        let unused = unused_id_of_type(lookup::base_type(type_), 5);
+        let text = fitting(type_, pg_sys::TEXTOID, &unused).into_iter().next()?;
+        Some(Row::from([(*key, Some(text))]))
     }
 
-    fn written(
+    pub(super) fn written(
         &self,
         command: Command,
         columns: Vec<i16>,

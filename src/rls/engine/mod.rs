@@ -18,6 +18,7 @@ pub mod join_attempts;
 pub mod membership;
 pub mod new_row;
 pub mod opened_rows;
+pub mod own_row_changes;
 pub mod probe;
 pub mod probe_cache;
 pub mod reach_probe;

@@ -18,6 +18,8 @@ use pgrx::spi::quote_identifier;
 const MAX_DONORS: u64 = 60;
 /// Most teams that are tried.
 const MAX_TEAMS: usize = 10;
+/// Most values of existing rows that are tried beside the constants of a column.
+const MAX_EXISTING: usize = 3;
 /// Most combinations of constants that are tried.
 const MAX_CONSTANTS: usize = 16;
 
@@ -53,6 +55,14 @@ impl Trial<'_> {
                     continue;
                 }
                 let mut texts: Vec<Option<String>> = values.iter().cloned().map(Some).collect();
+                // The check may ask for a value that the condition only does not exclude.
+                if !values.iter().any(|value| Some(value) == identity.user.as_ref()) {
+                    let existing = self.values_of(*column).unwrap_or_default();
+                    let more: Vec<_> = existing.into_iter().take(MAX_EXISTING).map(Some).collect();
+                    texts.extend(more.into_iter().filter(|text| {
+                        !values.iter().map(Some).any(|known| known == text.as_ref())
+                    }));
+                }
                 if trusted.nulls.contains(column) {
                     texts.push(None);
                 }

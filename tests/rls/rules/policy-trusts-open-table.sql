@@ -12,6 +12,8 @@ CREATE TABLE bad.teams (team_id int, user_id uuid);
 ALTER TABLE bad.teams ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT ON bad.teams TO authenticated;
 CREATE POLICY anybody ON bad.teams FOR ALL TO authenticated USING (true);
+-- It restricts no writing.
+CREATE POLICY kept ON bad.teams AS RESTRICTIVE FOR DELETE TO authenticated USING (false);
 CREATE POLICY by_team ON bad.docs FOR UPDATE TO authenticated
     USING (team_id IN (SELECT t.team_id FROM bad.teams AS t WHERE t.user_id = auth.uid()));
 COMMENT ON POLICY by_team ON bad.docs IS 'leak CRITICAL: client roles choose the team';
