@@ -1,7 +1,7 @@
 //! Remediations never widen a reach. Real sessions try each row before and after each of them.
 
 use crate::rls_hostile::supabase;
-use harness::{Cluster, rows, run, value};
+use harness::{Cluster, REACH, rows, run, value};
 use postgres::Client;
 use std::collections::BTreeSet;
 
@@ -10,32 +10,29 @@ const FOUND: &str = "SELECT finding FROM crewsnow_ops.audit_rls() \
     WHERE rule ~ '-(leak|over|rows|insert|update|delete|off)$' \
         OR rule IN ('tampering', 'destruction')";
 
-/// The lines of truth.reach() on all tables.
+/// The reach of some requests on all tables: user, table, command and row.
 fn reach(a: &mut Client) -> BTreeSet<String> {
-    let tables = "SELECT truth.reach(ARRAY(SELECT c.oid::regclass FROM pg_class AS c
-         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'touched'
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'))";
-    rows(a, tables).into_iter().collect()
+    let sql = "SELECT concat_ws(' ', coalesce(w.id, 'anon'), t.name, r.line)
+        FROM truth.tables() AS t
+        CROSS JOIN (
+            SELECT 'anon' AS role, NULL AS id
+            UNION ALL
+            SELECT 'authenticated', '00000000-0000-4000-8000-00000000000' || n
+            FROM unnest(ARRAY[1, 2, 4, 5, 8]) AS n
+        ) AS w
+        CROSS JOIN LATERAL truth.reach(t.name, w.role,
+            json_build_object('sub', w.id, 'role', w.role)::text, t.owners,
+            'touched = false', '00000000-0000-4000-8000-000000000004') AS r (line)";
+    rows(a, sql).into_iter().collect()
 }
 
 /// Lines that owners must keep: each reads, changes and deletes rows of their own.
 fn of_owners(reach: &BTreeSet<String>, a: &mut Client) -> BTreeSet<String> {
-    let owned: BTreeSet<String> = rows(
-        a,
-        "SELECT truth.own(c.oid::regclass) FROM pg_class AS c
-         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id'
-         JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attname = 'touched'
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'",
-    )
-    .into_iter()
-    .collect();
-    let is_own = |line: &&String| {
-        let mut words = line.splitn(3, ' ');
-        let (user, command, row) = (words.next(), words.next(), words.next());
-        let own = format!("{} {}", user.unwrap_or_default(), row.unwrap_or_default());
-        !matches!(command, Some("GIVE" | "TAKE" | "INSERT")) && owned.contains(&own)
-    };
-    reach.iter().filter(is_own).cloned().collect()
+    let owned: BTreeSet<String> =
+        rows(a, "SELECT truth.own(t.name) FROM truth.tables() AS t WHERE t.owners <> '{}'")
+            .into_iter()
+            .collect();
+    reach.intersection(&owned).cloned().collect()
 }
 
 #[test]
@@ -47,6 +44,7 @@ fn no_remediation_widens_a_reach() {
         "INSERT INTO auth.users (id) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid
              FROM generate_series(1, 7) AS n",
     );
+    run(&mut a, REACH);
     run(&mut a, include_str!("rls_advice.sql"));
     let before = reach(&mut a);
     assert!(before.len() > 400, "{}", before.len());

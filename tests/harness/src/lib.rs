@@ -12,6 +12,8 @@ use std::process::{Command, Output};
 
 /// The number of the Unix socket of a server without a TCP port.
 const SOCKET_PORT: u16 = 5432;
+/// SQL with the schema `truth`: functions that tell which rows a real session reaches.
+pub const REACH: &str = include_str!("reach.sql");
 
 /// The project's root directory.
 pub fn root() -> PathBuf {
