@@ -6,6 +6,9 @@ CREATE ROLE authenticated NOLOGIN INHERIT;
 CREATE ROLE members NOLOGIN;
 GRANT members TO authenticated;
 CREATE ROLE staff NOLOGIN;
+CREATE ROLE webapp NOLOGIN;
+CREATE ROLE authenticator LOGIN NOINHERIT;
+GRANT anon, authenticated, webapp TO authenticator;
 
 CREATE SCHEMA auth;
 CREATE TABLE auth.users (
@@ -43,19 +46,19 @@ INSERT INTO auth.users VALUES
         '{"role": "editor"}', '{"role": "admin", "plan": "pro"}');
 INSERT INTO auth.users VALUES ('00000000-0000-4000-8000-000000000007', NULL, '{}', '{}', true);
 
-GRANT USAGE ON SCHEMA auth TO anon, authenticated;
+GRANT USAGE ON SCHEMA auth TO anon, authenticated, staff, webapp;
 
 CREATE SCHEMA private;
 CREATE TABLE private.memberships (user_id uuid NOT NULL, team integer NOT NULL);
 INSERT INTO private.memberships
 SELECT ('00000000-0000-4000-8000-00000000000' || u)::uuid, t
 FROM (VALUES (1, 1), (1, 2), (2, 1), (3, 2), (4, 2), (5, 3)) AS v (u, t);
-GRANT SELECT ON private.memberships TO anon, authenticated;
+GRANT SELECT ON private.memberships TO anon, authenticated, staff;
 CREATE TABLE private.secured_memberships (LIKE private.memberships);
 INSERT INTO private.secured_memberships SELECT * FROM private.memberships;
 ALTER TABLE private.secured_memberships ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON private.secured_memberships FOR SELECT USING (user_id = auth.uid());
-GRANT SELECT ON private.secured_memberships TO authenticated;
+GRANT SELECT ON private.secured_memberships TO authenticated, webapp;
 
 CREATE FUNCTION private.my_teams() RETURNS SETOF integer LANGUAGE sql STABLE
     SECURITY DEFINER

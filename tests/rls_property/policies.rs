@@ -39,6 +39,7 @@ const ROW_INDEPENDENT: &[&str] = &[
     "(SELECT auth.role()) = 'authenticated'",
     "auth.role() IN ('anon', 'authenticated')",
     "current_user = 'authenticated'",
+    "current_user IN ('staff', 'webapp')",
     "pg_has_role('members', 'USAGE')",
     "auth.jwt() -> 'app_metadata' ->> 'role' = 'admin'",
     "(SELECT auth.jwt() -> 'user_metadata' ->> 'role') = 'admin'",
@@ -187,6 +188,9 @@ impl Shapes {
             "anon",
             "members",
             "staff",
+            "staff",
+            "webapp",
+            "staff, webapp, authenticated",
         ]);
         let mut sql = format!("CREATE POLICY p{number} ON {name} AS {kind} FOR {command} TO {to}");
         if command != "INSERT" {
@@ -245,11 +249,18 @@ pub fn table(random: &mut Random, number: usize) -> Table {
     if random.percent(10) {
         access.push(format!("GRANT SELECT, UPDATE ON {name} TO members"));
     }
+    // Roles that are no clients, but that policies name or that the login role can become.
+    for role in ["staff", "webapp"] {
+        if random.percent(20) {
+            access.extend(privileges(random, &name, role, has_owner));
+        }
+    }
     for number in 0..random.below(5) {
         access.push(shapes.policy(random, &name, number));
     }
-    if random.percent(3) {
-        access.push(format!("ALTER TABLE {name} OWNER TO members"));
+    if random.percent(4) {
+        let owner = random.pick(&["members", "members", "members", "staff"]);
+        access.push(format!("ALTER TABLE {name} OWNER TO {owner}"));
     }
     let summary = access.join(";\n");
     statements.extend(access);
@@ -271,7 +282,7 @@ fn privileges(random: &mut Random, name: &str, role: &str, has_owner: bool) -> V
 
 /// Rows of at most six users. The first three rows have no NULL owner and six different owners, so
 /// each user has foreign rows.
-fn rows(random: &mut Random, has_owner: bool, has_other: bool) -> Vec<Row> {
+pub fn rows(random: &mut Random, has_owner: bool, has_other: bool) -> Vec<Row> {
     let first = 1 + random.below(7);
     // The audit tries at most six users.
     let user_id = |number: usize| format!("'{}'", user(1 + (first + number % 6) % 7));

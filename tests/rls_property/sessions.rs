@@ -4,128 +4,12 @@
 //! A statement without WHERE reaches the most rows, because a WHERE also needs SELECT. So in the
 //! same transaction the superuser first deletes all rows other than the tested ones.
 
-use crate::policies::{Row, Table, user};
+use crate::identities::{Identity, UNKNOWN_TEAM};
+use crate::owners::{literal, names};
+use crate::policies::{Row, Table};
 use harness::{Cluster, explain};
 use postgres::{Client, SimpleQueryMessage};
 use std::collections::BTreeSet;
-
-/// A request as one user or none.
-#[derive(Clone)]
-pub struct Identity {
-    /// The label of the identity in rls_matrix.
-    pub label: String,
-    pub role: &'static str,
-    pub user: Option<String>,
-    /// The claims as JSON; `None` for a session in which no claim was ever set.
-    claims: Option<String>,
-}
-
-/// All identities: those without an account, and one for each account of app.sql. Their claims have
-/// the form of Supabase's.
-pub fn identities(client: &mut Client) -> Vec<Identity> {
-    let identity = |label: String, role, user: Option<String>, claims: Option<String>| Identity {
-        label,
-        role,
-        user,
-        claims,
-    };
-    let new_user = "5f0c8bb6-58c5-4f6a-9d6e-0c5c1d1b9f3a";
-    let mut identities = vec![
-        identity("anon without claims".into(), "anon", None, None),
-        identity(
-            "anon with the anonymous key".into(),
-            "anon",
-            None,
-            Some(r#"{"role": "anon"}"#.into()),
-        ),
-    ];
-    let claims = |id: &str, email: &str, app: &str, user: &str, is_anonymous: &str| {
-        format!(
-            r#"{{"sub": "{id}", "role": "authenticated", "aud": "authenticated", "aal": "aal1",
-                "email": "{email}",
-                "app_metadata": {app}, "user_metadata": {user}, "is_anonymous": {is_anonymous}}}"#
-        )
-    };
-    let new_account = claims(new_user, "", "{}", "{}", "false");
-    identities.push(identity(
-        "authenticated as a new account".into(),
-        "authenticated",
-        Some(new_user.into()),
-        Some(new_account),
-    ));
-    let anonymous = claims(new_user, "", "{}", "{}", "true");
-    let label = "authenticated as an anonymous sign-in".into();
-    identities.push(identity(label, "authenticated", Some(new_user.into()), Some(anonymous)));
-    let second = claims(new_user, "", "{}", "{}", "false").replace("aal1", "aal2");
-    let label = "authenticated with a second factor".into();
-    identities.push(identity(label, "authenticated", Some(new_user.into()), Some(second)));
-    let role = "authenticated";
-    identities.push(identity(format!("{role} without claims"), role, None, None));
-    let only_role = Some(format!(r#"{{"role": "{role}"}}"#));
-    identities.push(identity(format!("{role} without a user"), role, None, only_role));
-    for number in 1..=7 {
-        let id = user(number);
-        let row = client
-            .query_one(
-                &format!(
-                    "SELECT substr(md5(id::text), 1, 8), coalesce(email, ''),
-                        coalesce(raw_app_meta_data, '{{}}')::text,
-                        coalesce(raw_user_meta_data, '{{}}')::text, is_anonymous::text
-                     FROM auth.users WHERE id = '{id}'"
-                ),
-                &[],
-            )
-            .expect("an account");
-        let text = |i: usize| row.get::<_, String>(i);
-        let claims = claims(&id, &text(1), &text(2), &text(3), &text(4));
-        identities.push(identity(
-            format!("authenticated as user {}", text(0)),
-            "authenticated",
-            Some(id),
-            Some(claims),
-        ));
-    }
-    identities
-}
-
-/// The team that the audit tries as one that no row has.
-const UNKNOWN_TEAM: &str = "-2147483646";
-
-/// A new account with tried claims, from a label such as `authenticated with app_metadata.team of
-/// row 1`; `None` for other labels.
-pub fn with_claims(new_account: &Identity, label: &str, table: &Table) -> Option<Identity> {
-    let mut claims: serde_json::Value =
-        serde_json::from_str(new_account.claims.as_ref()?).expect("claims are JSON");
-    for assignment in label.strip_prefix("authenticated with ")?.split(", ") {
-        let (path, value) = if let Some((path, value)) = assignment.split_once(" = ") {
-            (path, value.to_owned())
-        } else if let Some((path, number)) = assignment.split_once(" of row ") {
-            // The column that the policies compare with the claim.
-            let column = if path.ends_with("friends") { "owner" } else { "team" };
-            let mut values: Vec<&str> = Vec::new();
-            for value in table.rows.iter().map(|row| row.get(column).trim_matches('\'')) {
-                if value != "NULL" && !values.contains(&value) {
-                    values.push(value);
-                }
-            }
-            (path, (*values.get(number.parse::<usize>().ok()? - 1)?).to_owned())
-        } else {
-            let path = assignment.strip_prefix("any ")?;
-            let is_number = path.ends_with("team");
-            (path, if is_number { UNKNOWN_TEAM } else { "crewsnow-ops" }.to_owned())
-        };
-        let mut place = &mut claims;
-        for key in path.split('.') {
-            place = &mut place[key];
-        }
-        *place = value.into();
-    }
-    Some(Identity {
-        label: label.to_owned(),
-        claims: Some(claims.to_string()),
-        ..new_account.clone()
-    })
-}
 
 /// The result of a statement.
 #[derive(Debug, Default, Clone)]
@@ -149,22 +33,28 @@ pub struct Sessions {
     /// No claim was ever set in this session.
     without_claims: Client,
     with_claims: Client,
+    /// SQL that the superuser runs before each statement, such as a GRANT; may be empty.
+    pub preparation: String,
 }
 
 impl Sessions {
     pub fn new(cluster: &Cluster, database: &str) -> Self {
-        Self { without_claims: cluster.connect(database), with_claims: cluster.connect(database) }
+        Self {
+            without_claims: cluster.connect(database),
+            with_claims: cluster.connect(database),
+            preparation: String::new(),
+        }
     }
 
-    /// Runs `before` as superuser and `statement` as the identity. Returns the number of rows.
-    fn attempt(
+    /// A transaction with `before` as superuser and `statement` as the identity, and the session
+    /// for it.
+    fn request(
         &mut self,
         identity: &Identity,
-        table: &Table,
         before: &str,
         statement: &str,
-    ) -> Result<u64, String> {
-        let mut sql = format!("BEGIN; {before}; ");
+    ) -> (String, &mut Client) {
+        let mut sql = format!("BEGIN; {}; {before}; ", self.preparation);
         let client = match &identity.claims {
             None => &mut self.without_claims,
             Some(claims) => {
@@ -179,6 +69,18 @@ impl Sessions {
             }
         };
         sql += &format!("SET LOCAL ROLE {}; {statement}; ROLLBACK", identity.role);
+        (sql, client)
+    }
+
+    /// Runs `before` as superuser and `statement` as the identity. Returns the number of rows.
+    fn attempt(
+        &mut self,
+        identity: &Identity,
+        table: &Table,
+        before: &str,
+        statement: &str,
+    ) -> Result<u64, String> {
+        let (sql, client) = self.request(identity, before, statement);
         match client.simple_query(&sql) {
             Ok(messages) => {
                 let row = messages.iter().find_map(|message| match message {
@@ -207,6 +109,21 @@ impl Sessions {
                 }
             }
         }
+    }
+
+    /// The first value that a query returns to the identity; empty for NULL, no row or an error.
+    pub fn answer(&mut self, identity: &Identity, query: &str) -> String {
+        let (sql, client) = self.request(identity, "", query);
+        let answer = client.simple_query(&sql);
+        if answer.is_err() {
+            client.batch_execute("ROLLBACK").expect("a transaction ends");
+        }
+        let messages = answer.unwrap_or_default();
+        let value = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        value.unwrap_or_default().to_owned()
     }
 
     /// Runs a statement on each row alone. `change` is SQL that prepares the row, or empty.
@@ -277,7 +194,7 @@ impl Sessions {
             table,
             rows,
             "",
-            &format!("UPDATE {} SET {column} = '{me}'", table.name),
+            &format!("UPDATE {} SET {column} = {}", table.name, literal(column, me)),
         )
     }
 
@@ -384,8 +301,7 @@ impl Sessions {
         column: &str,
     ) -> (Vec<&'a Row>, String) {
         let Some(me) = &identity.user else { return (Vec::new(), String::new()) };
-        let own: Vec<&Row> =
-            table.rows.iter().filter(|row| row.get(column) == format!("'{me}'")).collect();
+        let own: Vec<&Row> = table.rows.iter().filter(|row| names(row, column, me)).collect();
         match own.is_empty() {
             false => (own, String::new()),
             // A new account owns no row yet.
@@ -393,8 +309,9 @@ impl Sessions {
                 foreign,
                 format!(
                     "; SET LOCAL session_replication_role = replica;
-                     UPDATE {} SET {column} = '{me}'; SET LOCAL session_replication_role = origin",
-                    table.name
+                     UPDATE {} SET {column} = {}; SET LOCAL session_replication_role = origin",
+                    table.name,
+                    literal(column, me)
                 ),
             ),
         }
@@ -412,10 +329,9 @@ impl Sessions {
         let (rows, change) = Self::own(identity, table, foreign, column);
         let mut all = Reached::default();
         for victim in victims {
-            let statement = format!("UPDATE {} SET {column} = '{victim}'", table.name);
-            let reached = self.each(identity, table, &rows, &change, &statement);
-            all.rows.extend(reached.rows);
-            all.errors.extend(reached.errors);
+            let value = literal(column, victim);
+            let statement = format!("UPDATE {} SET {column} = {value}", table.name);
+            all.extend(self.each(identity, table, &rows, &change, &statement));
         }
         all
     }
