@@ -115,10 +115,14 @@ pub fn teams(random: &mut Random, number: usize) -> Teams {
     let is_open = random.pick(&["id = 2", "id > 1", "true", "false"]);
     let mut statements = vec![
         format!("CREATE TABLE {members}_teams (id integer PRIMARY KEY, is_open boolean)"),
-        format!("INSERT INTO {members}_teams SELECT id, {is_open} FROM generate_series(1, 4) AS id"),
         format!(
-            "CREATE TABLE {members} (team integer NOT NULL{to_teams}, user_id uuid NOT NULL{to_users},
-             role text NOT NULL DEFAULT 'member', PRIMARY KEY (team, user_id))"
+            "INSERT INTO {members}_teams
+             SELECT id, {is_open} FROM generate_series(1, 4) AS id"
+        ),
+        format!(
+            "CREATE TABLE {members} (team integer NOT NULL{to_teams},
+             user_id uuid NOT NULL{to_users}, role text NOT NULL DEFAULT 'member',
+             PRIMARY KEY (team, user_id))"
         ),
         format!("CREATE TABLE {members}_invites (team integer, user_id uuid)"),
         format!("INSERT INTO {members}_invites VALUES (2, '{}')", user(6)),

@@ -169,7 +169,7 @@ impl Comparison<'_> {
         });
         let found =
             self.found.self_written(members).or_else(|| self.found.self_written(invitations));
-        // If only some teams let everybody join, that is no finding. The accounts 1 to 5 are members.
+        // If only some teams let everybody join, that is no finding. Accounts 1 to 5 are members.
         let all = ways.iter().filter(|way| way.contains(": all: ")).count();
         let is_for_all = able.is_for_all(&[1, 2, 3, 4, 5]) && all > 0 && all == ways.len();
         // A function that is more than one query does not show what a changed row opens.
