@@ -78,7 +78,10 @@ impl Policy {
 /// The policies of a table and of those that it references. No others tell its owner columns.
 pub fn policies_of_referenced(table: pg_sys::Oid) -> Result<Vec<Policy>, RlsError> {
     let sql = include_str!("../../../sql/rls/referenced_tables.sql");
-    let tables: Option<Vec<pg_sys::Oid>> = Spi::get_one_with_args(sql, &[table.into()])?;
+    // A query of Spi::connect needs no transaction id.
+    let tables = Spi::connect(|client| {
+        client.select(sql, Some(1), &[table.into()])?.first().get_one::<Vec<pg_sys::Oid>>()
+    })?;
     policies_on(Some(tables.unwrap_or_else(|| vec![table])))
 }
 
