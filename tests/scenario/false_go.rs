@@ -219,11 +219,13 @@ fn silent_and_failing_webhooks_are_refused() {
         "WARNING payments: FAILED: ",
     );
     // A function that was called every day at this time is silent.
-    let calls = "SELECT crewsnow_ops.roll_up_events(); INSERT INTO event_log (event_type, \
-        function_name, execution_time_ms, payload, created_at) SELECT 'edge_function_call', \
-        'deliver', 40, '{\"status_code\":200}', now() - n * interval '10 minutes' FROM \
-        generate_series(12, 1440) AS n; SELECT crewsnow_ops.roll_up_events()";
-    run(&mut a, calls);
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, function_name, execution_time_ms, payload, created_at) \
+         SELECT 'edge_function_call', 'deliver', 40, '{\"status_code\":200}', now() - n * interval \
+         '10 minutes' FROM generate_series(12, 2160) AS n",
+    );
+    while value(&mut a, "SELECT is_complete FROM crewsnow_ops.roll_up_events()") != "t" {}
     let reasons = value(&mut a, REASONS);
     assert!(
         reasons.contains("WARNING monitoring: FAILED: silent functions: deliver: ALERT: No call"),
