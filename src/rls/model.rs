@@ -281,6 +281,11 @@ pub fn sort(findings: &mut [Finding]) {
     });
 }
 
+/// A name in quotes, as the server shows names in messages about policies.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,9 +342,4 @@ mod tests {
         assert_eq!(Verdict::IsolatedIn(3).confidence(), Some(Confidence::Observed));
         assert_eq!(Verdict::IsolatedIn(3).remark(), "no foreign row among 3");
     }
-}
-
-/// A name in quotes, as the server shows names in messages about policies.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
