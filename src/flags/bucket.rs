@@ -312,8 +312,8 @@ mod tests {
         assert_eq!(parse_uuid(b"01234567-89AB-CDEF-FEDC-BA9876543210"), Some(user));
         for text in [
             "0123456789abcdeffedcba9876543210",
-            "{01234567-89ab-cdef-fedc-ba98765432}",
-            "01234567-89ab-cdef-fedc-ba987654321g",
+            "{01234567-89ab-cdef-fedc-9a98765432}",
+            "01234567-89ab-cdef-fedc-9a987654321g",
             "auth0|0123456789abcdeffedcba98765432",
             "",
         ] {
