@@ -30,8 +30,12 @@ BEGIN
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c.relname::pg_catalog.text), ', '
             ORDER BY c.relname),
         pg_catalog.string_agg(pg_catalog.format(' ALTER %s %s SET SCHEMA before_crewsnow_ops;',
-            CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-                WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END,
+            CASE
+                WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN 'VIEW'
+                WHEN c.relkind OPERATOR(pg_catalog.=) 'm' THEN 'MATERIALIZED VIEW'
+                WHEN c.relkind OPERATOR(pg_catalog.=) 'f' THEN 'FOREIGN TABLE'
+                ELSE 'TABLE'
+            END,
             c.oid::pg_catalog.regclass), '' ORDER BY c.relname)
     INTO found, commands
     FROM pg_catalog.pg_class AS c

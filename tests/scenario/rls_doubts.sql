@@ -195,6 +195,16 @@ CREATE POLICY p ON public.domained USING (auth.uid() IS NOT NULL) WITH CHECK (us
 COMMENT ON TABLE public.domained IS
     'read-leak new LEAK PROVED; forged-rows new ISOLATED PROVED; take-over new LEAK PROVED';
 
+-- An update chooses the list by which WITH CHECK decides.
+CREATE TABLE public.passed_on (user_id uuid NOT NULL REFERENCES auth.users, people uuid[]);
+INSERT INTO public.passed_on SELECT id, '{}' FROM auth.users;
+ALTER TABLE public.passed_on ENABLE ROW LEVEL SECURITY;
+GRANT ALL ON public.passed_on TO authenticated;
+CREATE POLICY p ON public.passed_on FOR UPDATE TO authenticated
+    USING (user_id <> auth.uid()) WITH CHECK (auth.uid() = ANY (people));
+COMMENT ON TABLE public.passed_on IS
+    'tampering new LEAK OBSERVED; take-over new LEAK OBSERVED';
+
 -- The audit compares owners with the operators of pg_catalog, not with those of the application.
 CREATE FUNCTION public.never(uuid, uuid) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false';
 CREATE FUNCTION private.open(uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$

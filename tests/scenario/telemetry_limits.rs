@@ -5,9 +5,14 @@ use postgres::Client;
 
 const ROLL_UP: &str = "SELECT * FROM crewsnow_ops.roll_up_events()";
 
-/// Sets the address space of a session's process to its present size and some kB.
+/// Sets the address space of a session's process to its present size and some kB. The stack has
+/// grown to its limit before: a stack that cannot grow is a segmentation fault in any process.
 fn limit_memory(superuser: &mut Client, session: &mut Client, more: u64) {
-    run(session, "LOAD 'crewsnow_ops'; SELECT log_system_event('warm_up')");
+    run(
+        session,
+        "LOAD 'crewsnow_ops'; SELECT log_system_event('warm_up');
+         DO $$ BEGIN PERFORM deepen(); EXCEPTION WHEN statement_too_complex THEN NULL; END $$",
+    );
     let pid = value(session, "SELECT pg_backend_pid()");
     let size = format!(
         "SELECT substring(pg_read_file('/proc/{pid}/status') FROM 'VmSize:\\s+(\\d+)')::bigint"
@@ -24,7 +29,9 @@ fn a_session_out_of_memory_does_not_end_the_others() {
     let mut superuser = cluster.create_database("memory");
     run(
         &mut superuser,
-        "INSERT INTO event_log (event_type, function_name, execution_time_ms)
+        "CREATE FUNCTION deepen() RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM deepen(); END $$;
+         INSERT INTO event_log (event_type, function_name, execution_time_ms)
          SELECT 'edge_function_call', md5(n::text), n % 9000 FROM generate_series(1, 40000) AS n",
     );
     let mut bystander = cluster.connect("memory");

@@ -59,9 +59,17 @@ pub fn try_candidates(
     let is_write = matches!(reach, Reach::Tamper | Reach::TakeOver | Reach::Plant | Reach::Forge);
     let is_needed = match &result {
         ProbeResult::Verdict(Verdict::IsolatedIn(_) | Verdict::Inconclusive(_)) => is_write,
-        // The proof covers one owner column at a time, not all of them together.
         ProbeResult::Verdict(Verdict::Isolated | Verdict::Closed) => {
-            matches!(reach, Reach::TakeOver | Reach::Forge) && probe.table.owners.len() > 1
+            let has_several_owners = probe.table.owners.len() > 1;
+            match reach {
+                // The proof covers rows whose other columns stay as they are. Where WITH CHECK
+                // alone excludes them, a new value may satisfy it.
+                Reach::Tamper => !effective.using.is_same(effective.check),
+                Reach::TakeOver => has_several_owners || !effective.using.is_same(effective.check),
+                // It also covers one owner column at a time, not all of them together.
+                Reach::Forge => has_several_owners,
+                _ => false,
+            }
         }
         _ => false,
     };

@@ -349,7 +349,7 @@ fn record_edge_call(
     p_endpoint: default!(Option<&str>, "NULL"),
     p_ip_address: default!(Option<Inet>, "NULL"),
     p_user_agent: default!(Option<&str>, "NULL"),
-    p_payload: default!(Option<Any>, "'{}'::jsonb"),
+    p_payload: default!(Option<Any>, "'{}'::pg_catalog.jsonb"),
 ) -> Result<Uuid, ErrorReport> {
     let request = Request {
         user_id: p_user_id,
@@ -372,7 +372,7 @@ fn record_stripe_webhook(
     p_event_type: Option<&str>,
     p_succeeded: default!(Option<bool>, "true"),
     p_error: default!(Option<&str>, "NULL"),
-    p_payload: default!(Option<Any>, "NULL::jsonb"),
+    p_payload: default!(Option<Any>, "NULL::pg_catalog.jsonb"),
 ) -> Result<i32, ErrorReport> {
     const EXAMPLE: &str =
         "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', true);";
