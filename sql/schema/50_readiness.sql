@@ -168,23 +168,32 @@ FROM (
             WHEN p.is_enabled AND p.rollout_steps IS NULL
                 AND f.rollout_percentage OPERATOR(pg_catalog.=) 0
                 THEN 'is at 0 %'
-            -- A user without a row in user_context meets no targeting condition.
+            -- A user without a row in user_context meets no targeting condition. The row is read as
+            -- JSON: a view that named its columns would forbid other types for them.
             WHEN f.is_enabled AND f.rollout_percentage OPERATOR(pg_catalog.>) 0
+                AND pg_catalog.cardinality(f.target_user_ids) OPERATOR(pg_catalog.=) 0
                 AND (
                     f.target_premium_only
                     OR pg_catalog.cardinality(f.target_regions) OPERATOR(pg_catalog.>) 0
                     OR pg_catalog.cardinality(f.target_segments) OPERATOR(pg_catalog.>) 0
                 )
                 AND NOT EXISTS (
-                    SELECT FROM crewsnow_ops.user_context AS u
-                    WHERE (u.is_premium OR NOT f.target_premium_only)
+                    SELECT FROM crewsnow_ops.user_context AS c
+                    CROSS JOIN LATERAL pg_catalog.to_jsonb(c) AS u (fields)
+                    WHERE (
+                            NOT f.target_premium_only
+                            OR u.fields OPERATOR(pg_catalog.->>) 'is_premium'
+                                OPERATOR(pg_catalog.=) 'true'
+                        )
                         AND (
                             pg_catalog.cardinality(f.target_regions) OPERATOR(pg_catalog.=) 0
-                            OR u.region OPERATOR(pg_catalog.=) ANY (f.target_regions)
+                            OR u.fields OPERATOR(pg_catalog.->>) 'region'
+                                OPERATOR(pg_catalog.=) ANY (f.target_regions)
                         )
                         AND (
                             pg_catalog.cardinality(f.target_segments) OPERATOR(pg_catalog.=) 0
-                            OR u.segments OPERATOR(pg_catalog.&&) f.target_segments
+                            OR (u.fields OPERATOR(pg_catalog.->) 'segments')
+                                OPERATOR(pg_catalog.?|) f.target_segments
                         )
                 )
                 THEN 'targets nobody: no row of crewsnow_ops.user_context meets its conditions'

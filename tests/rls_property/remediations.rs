@@ -155,8 +155,7 @@ impl Trial<'_> {
             let me = identity.user.as_deref().unwrap_or_default();
             for row in &table.rows {
                 let line = |command| format!("{}: {command} {}", identity.label, row.id);
-                // The audit samples the users of the first owner column.
-                if owners.first().is_some_and(|owner| names(row, owner, me)) {
+                if owners.iter().any(|owner| names(row, owner, me)) {
                     own.extend(["SELECT", "UPDATE", "DELETE"].map(line));
                 }
                 // A new row may also name another owner, which is a forgery, or none.

@@ -67,6 +67,12 @@ pub fn entitled_rows(
     let mut users: Vec<String> = also.to_vec();
     let others = examination.owners.iter().filter(|owner| !also.contains(owner));
     users.extend(others.take(MAX_USERS).cloned());
+    for owner in 1..table.owners.len() {
+        let named = table.sample_users(application, owner, MAX_USERS).unwrap_or_default();
+        let named = accounts.load_existing(application, named).unwrap_or_default();
+        let is_new = |user: &String| !users.contains(user);
+        users.extend(named.into_iter().filter(is_new).collect::<Vec<_>>());
+    }
     let teams = accounts.teams(application);
     if is_of_teams {
         let mut members = teams.users_with_mates();

@@ -112,7 +112,17 @@ impl Table {
         application: &Application,
         most: usize,
     ) -> Result<Vec<String>, RlsError> {
-        let Some(column) = self.owners.first() else { return Ok(Vec::new()) };
+        self.sample_users(application, 0, most)
+    }
+
+    /// Up to `most` distinct users whom one owner column names.
+    pub fn sample_users(
+        &self,
+        application: &Application,
+        owner: usize,
+        most: usize,
+    ) -> Result<Vec<String>, RlsError> {
+        let Some(column) = self.owners.get(owner) else { return Ok(Vec::new()) };
         let (part, table) = (column.sql(), &self.named.name);
         let sql = format!("SELECT {part} FROM {table} AS t WHERE {}", column.names_any_user());
         let mut owners: Vec<String> = Vec::new();
