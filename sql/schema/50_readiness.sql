@@ -168,32 +168,33 @@ FROM (
             WHEN p.is_enabled AND p.rollout_steps IS NULL
                 AND f.rollout_percentage OPERATOR(pg_catalog.=) 0
                 THEN 'is at 0 %'
-            -- A user without a row in user_context meets no targeting condition. The row is read as
-            -- JSON: a view that named its columns would forbid other types for them.
+            -- A user without a row in user_context meets no targeting condition. Rows are read as
+            -- JSON: a view that named these columns would forbid other types for them.
             WHEN f.is_enabled AND f.rollout_percentage OPERATOR(pg_catalog.>) 0
-                AND pg_catalog.cardinality(f.target_user_ids) OPERATOR(pg_catalog.=) 0
+                AND t.target_user_ids OPERATOR(pg_catalog.=) '[]'::pg_catalog.jsonb
                 AND (
-                    f.target_premium_only
-                    OR pg_catalog.cardinality(f.target_regions) OPERATOR(pg_catalog.>) 0
-                    OR pg_catalog.cardinality(f.target_segments) OPERATOR(pg_catalog.>) 0
+                    t.target_premium_only OPERATOR(pg_catalog.=) 'true'::pg_catalog.jsonb
+                    OR t.target_regions OPERATOR(pg_catalog.<>) '[]'::pg_catalog.jsonb
+                    OR t.target_segments OPERATOR(pg_catalog.<>) '[]'::pg_catalog.jsonb
                 )
                 AND NOT EXISTS (
                     SELECT FROM crewsnow_ops.user_context AS c
                     CROSS JOIN LATERAL pg_catalog.to_jsonb(c) AS u (fields)
                     WHERE (
-                            NOT f.target_premium_only
-                            OR u.fields OPERATOR(pg_catalog.->>) 'is_premium'
-                                OPERATOR(pg_catalog.=) 'true'
+                            t.target_premium_only
+                                OPERATOR(pg_catalog.=) 'false'::pg_catalog.jsonb
+                            OR u.fields OPERATOR(pg_catalog.->) 'is_premium'
+                                OPERATOR(pg_catalog.=) 'true'::pg_catalog.jsonb
                         )
                         AND (
-                            pg_catalog.cardinality(f.target_regions) OPERATOR(pg_catalog.=) 0
-                            OR u.fields OPERATOR(pg_catalog.->>) 'region'
-                                OPERATOR(pg_catalog.=) ANY (f.target_regions)
+                            t.target_regions OPERATOR(pg_catalog.=) '[]'::pg_catalog.jsonb
+                            OR t.target_regions OPERATOR(pg_catalog.@>)
+                                (u.fields OPERATOR(pg_catalog.->) 'region')
                         )
                         AND (
-                            pg_catalog.cardinality(f.target_segments) OPERATOR(pg_catalog.=) 0
+                            t.target_segments OPERATOR(pg_catalog.=) '[]'::pg_catalog.jsonb
                             OR (u.fields OPERATOR(pg_catalog.->) 'segments')
-                                OPERATOR(pg_catalog.?|) f.target_segments
+                                OPERATOR(pg_catalog.?|) t.segments
                         )
                 )
                 THEN 'targets nobody: no row of crewsnow_ops.user_context meets its conditions'
@@ -231,6 +232,22 @@ FROM (
         END AS command
     FROM crewsnow_ops.launch_plan AS p
     LEFT JOIN @extschema@.feature_flags AS f ON f.flag_key OPERATOR(pg_catalog.=) p.flag_key
+    CROSS JOIN LATERAL (
+        SELECT j.flag OPERATOR(pg_catalog.->) 'target_user_ids',
+            j.flag OPERATOR(pg_catalog.->) 'target_premium_only',
+            j.flag OPERATOR(pg_catalog.->) 'target_regions',
+            j.flag OPERATOR(pg_catalog.->) 'target_segments',
+            CASE
+                WHEN pg_catalog.jsonb_typeof(j.flag OPERATOR(pg_catalog.->) 'target_segments')
+                    OPERATOR(pg_catalog.=) 'array'
+                THEN ARRAY(
+                    SELECT e.segment
+                    FROM pg_catalog.jsonb_array_elements_text(
+                        j.flag OPERATOR(pg_catalog.->) 'target_segments') AS e (segment)
+                )
+            END
+        FROM pg_catalog.to_jsonb(f) AS j (flag)
+    ) AS t (target_user_ids, target_premium_only, target_regions, target_segments, segments)
     CROSS JOIN (
         SELECT c.relnamespace FROM pg_catalog.pg_class AS c
         WHERE c.oid OPERATOR(pg_catalog.=) '@extschema@.feature_flags'::pg_catalog.regclass
