@@ -13,6 +13,7 @@ use crate::time::instant::Instant;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
 
 /// The alterations that concern a gate.
 pub(super) fn read_alterations(gate: Gate) -> Result<Vec<Alteration>, ReadinessError> {
@@ -65,9 +66,11 @@ fn approve_criterion(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     session::require_writable("approve a criterion")?;
-    require_typed(fcinfo, "approve a criterion", CRITERION_EXAMPLE)?;
     let name = p_criterion
         .ok_or(ServerError::NullArgument { argument: "p_criterion", example: CRITERION_EXAMPLE })?;
+    require_typed(fcinfo, "approve a criterion", || {
+        format!("SELECT crewsnow_ops.approve_criterion({});", quote_literal(name))
+    })?;
     find_criterion(name, None)?;
     let by = session::user();
     let authors = as_owner(|| {

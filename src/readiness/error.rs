@@ -85,8 +85,8 @@ pub enum ReadinessError {
         action: &'static str,
         /// The session user.
         user: String,
-        /// A call that works.
-        example: &'static str,
+        /// The statement to type.
+        example: String,
     },
     /// SQLSTATE 55000
     #[error("criterion \"{0}\" is in its original state")]
@@ -296,7 +296,7 @@ impl SqlError for ReadinessError {
             Self::InvalidObject { .. } | Self::InvalidValidity { .. } => EVIDENCE_EXAMPLE.into(),
             Self::NoReason { example, .. } => (*example).into(),
             Self::InvalidEnd => WAIVER_EXAMPLE.into(),
-            Self::NotTyped { example, .. } => (*example).into(),
+            Self::NotTyped { example, .. } => example.clone(),
             Self::OwnChange { name, .. } => format!(
                 "Ask another admin: SELECT crewsnow_ops.approve_criterion({});",
                 quote_literal(name)

@@ -11,14 +11,15 @@ pub(super) fn is_typed(call: pg_sys::FunctionCallInfo) -> bool {
 
 /// Requires that the session user typed the call. Otherwise a function, a view, a trigger or a
 /// prepared statement could approve in the name of any session that happens to run it.
+/// `example` is the statement to type.
 /// Errors: 42501.
 pub(super) fn require_typed(
     call: pg_sys::FunctionCallInfo,
     action: &'static str,
-    example: &'static str,
+    example: impl FnOnce() -> String,
 ) -> Result<(), ReadinessError> {
     if is_typed(call) {
         return Ok(());
     }
-    Err(ReadinessError::NotTyped { action, user: session::user(), example })
+    Err(ReadinessError::NotTyped { action, user: session::user(), example: example() })
 }

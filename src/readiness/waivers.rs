@@ -52,7 +52,7 @@ fn waive_criterion(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     session::require_writable("waive a criterion")?;
-    require_typed(fcinfo, "waive a criterion", WAIVER_EXAMPLE)?;
+    require_typed(fcinfo, "waive a criterion", || WAIVER_EXAMPLE.to_owned())?;
     let null = |argument| ServerError::NullArgument { argument, example: WAIVER_EXAMPLE };
     let criterion = p_criterion.ok_or_else(|| null("p_criterion"))?;
     let reason = p_reason.ok_or_else(|| null("p_reason"))?.trim();
@@ -98,9 +98,11 @@ fn approve_waiver(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     session::require_writable("approve a waiver")?;
-    require_typed(fcinfo, "approve a waiver", APPROVE_EXAMPLE)?;
     let id = p_waiver
         .ok_or(ServerError::NullArgument { argument: "p_waiver", example: APPROVE_EXAMPLE })?;
+    require_typed(fcinfo, "approve a waiver", || {
+        format!("SELECT crewsnow_ops.approve_waiver('{id}');")
+    })?;
     let by = session::user();
     match execute_as_owner(
         include_str!("../../sql/readiness/approve_waiver.sql"),

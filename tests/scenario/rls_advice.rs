@@ -145,6 +145,11 @@ fn the_expected_remediations_are_printed(a: &mut Client) {
             "read-leak policy \"p\"\"q) USING (true); --\" on public.\"Odd \"\"names\"\"; --\"",
             "AND user_id = (SELECT auth.uid()::text));",
         ),
+        (
+            "null-discriminator policy \"starter\" on public.recipes",
+            "rows without user_id exist, so the server would refuse SET NOT NULL",
+        ),
+        ("null-discriminator policy \"starter\" on public.menus", "user_id SET NOT NULL;"),
         ("open-delete policy \"everything\" on public.pages", "without taking reads"),
         ("open-insert policy \"everything\" on public.pages", "WITH CHECK (false);"),
     ] {

@@ -156,6 +156,20 @@ found AS (
 SELECT
     CASE
         WHEN f.rank = 3 OR NOT c.relrowsecurity THEN 'LOW'
+        -- The policy opens nothing while no client has the privilege that it is for.
+        WHEN NOT EXISTS (
+            SELECT FROM policies AS o
+            CROSS JOIN unnest(o.clients) AS r (oid)
+            CROSS JOIN (
+                VALUES ('SELECT', 'r'::"char"), ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd')
+            ) AS w (command, polcmd)
+            WHERE o.oid = f.policy AND o.polcmd IN ('*', w.polcmd)
+                AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+                AND CASE w.command
+                    WHEN 'DELETE' THEN has_table_privilege(r.oid, c.oid, 'DELETE')
+                    ELSE has_any_column_privilege(r.oid, c.oid, w.command)
+                END
+        ) THEN 'LOW'
         ELSE 'CRITICAL'
     END AS severity,
     CASE WHEN f.rank = 1 THEN 'PROVED' ELSE 'SUSPECTED' END AS confidence,

@@ -170,25 +170,43 @@ impl TeamRows<'_> {
         if reached.is_empty() {
             return Ok(None);
         }
+        // The writer may also make the row an own one.
+        let as_own: Row = self
+            .table
+            .owners
+            .iter()
+            .filter(|owner| probe.may_write(owner.number, Command::Update))
+            .map(|owner| (owner.number, Some(me.to_owned())))
+            .collect();
         let mut crossings = Vec::new();
         for membership in foreign {
-            // Rows that pass the check with the new team, if the server finds them soon.
             let team = Row::from([(membership.column, Some(membership.value.clone()))]);
-            let passing = effective.using.and(self.shape.with_values(effective.check, &team)?);
-            let passing = isolated(|| self.shape.rows("true", passing, MAX_MOVED, MAX_COST));
-            let rows = match &passing {
-                Ok(Ok(rows)) => rows,
-                _ => &reached,
-            };
-            for (address, before) in rows {
-                let mut row = before.clone();
-                row.insert(membership.column, Some(membership.value.clone()));
-                if row == *before || self.shape.conflicts(&row, Some(address))? {
-                    continue;
-                }
-                let check = self.shape.substituted(effective.check, &row)?;
-                if matches!(isolated(|| holds(check)), Ok(Ok(true))) {
-                    crossings.extend(self.crossing(me, membership, row)?);
+            let mut changes = vec![team.clone()];
+            let owned: Row = as_own.clone().into_iter().chain(team.clone()).collect();
+            if owned != team {
+                changes.push(owned);
+            }
+            for change in changes {
+                // Rows that pass the check with the new values, if the server finds them soon.
+                let passing =
+                    effective.using.and(self.shape.with_values(effective.check, &change)?);
+                let passing = isolated(|| self.shape.rows("true", passing, MAX_MOVED, MAX_COST));
+                let rows = match &passing {
+                    Ok(Ok(rows)) => rows,
+                    _ => &reached,
+                };
+                for (address, before) in rows {
+                    let mut row = before.clone();
+                    row.extend(change.clone());
+                    if row.get(&membership.column) == before.get(&membership.column)
+                        || self.shape.conflicts(&row, Some(address))?
+                    {
+                        continue;
+                    }
+                    let check = self.shape.substituted(effective.check, &row)?;
+                    if matches!(isolated(|| holds(check)), Ok(Ok(true))) {
+                        crossings.extend(self.crossing(me, membership, row)?);
+                    }
                 }
             }
         }

@@ -3,14 +3,19 @@
 
 use super::remediation_proof::{Prover, narrowed_with};
 use crate::pg::rewrite::policy_overlay::keeps_conditions;
+use crate::pg::rewrite::qual::Qual;
 use crate::pg::xact::subtransaction::isolated;
 use crate::rls::audit::Audit;
+use crate::rls::engine::probe::MAX_COST;
 use crate::rls::model::Finding;
+use crate::rls::target::table_shape::TableShape;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
 /// The rule whose remediation writes a condition in another form.
 const SAME_CONDITION: &str = "per-row-identity";
+/// The words before the name of a column.
+const ALTER_COLUMN: &str = " ALTER COLUMN ";
 
 /// Withholds the remediations of rules that cannot be proved harmless.
 pub fn withhold_harmful(audit: &Audit, prover: &mut Prover<'_>, findings: &mut [Finding]) {
@@ -48,6 +53,14 @@ fn refutation(
         }
         return Ok(());
     }
+    if let Some(column) = forbidden_nulls(script)
+        && has_nulls(table.oid(), &column)
+    {
+        return Err(format!(
+            "rows without {column} exist, so the server would refuse SET NOT NULL. \
+             Fill them in, or take IS NULL out of the policy"
+        ));
+    }
     let is_of_policy = |statement: &String| {
         statement.starts_with("ALTER POLICY ") || statement.starts_with("DROP POLICY ")
     };
@@ -59,6 +72,23 @@ fn refutation(
         return Ok(());
     }
     prover.prove_harmless(table, script)
+}
+
+/// The column, quoted, that a script makes NOT NULL.
+fn forbidden_nulls(script: &str) -> Option<String> {
+    let statements = statements(script);
+    let (_, column) = statements
+        .iter()
+        .find_map(|s| s.strip_suffix(" SET NOT NULL")?.split_once(ALTER_COLUMN))?;
+    Some(column.to_owned())
+}
+
+/// Whether a row has NULL in a column. A search that would cost too much finds none.
+fn has_nulls(table: pg_sys::Oid, column: &str) -> bool {
+    let Ok(shape) = TableShape::read(table) else { return false };
+    let condition = format!("t.{column} IS NULL");
+    let found = isolated(|| shape.rows(&condition, Qual::ALWAYS, 1, MAX_COST));
+    matches!(found, Ok(Ok(rows)) if !rows.is_empty())
 }
 
 /// Withholds remediations that set a clause that the remediation of a worse finding sets, too, to
@@ -142,7 +172,14 @@ fn clauses(statement: &str) -> Vec<((String, &'static str), String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{clauses, statements};
+    use super::{clauses, forbidden_nulls, statements};
+
+    #[test]
+    fn the_column_of_a_statement_is_read() {
+        let script = "-- as owner:\nALTER TABLE s.t ALTER COLUMN \"Team Id\" SET NOT NULL;";
+        assert_eq!(forbidden_nulls(script).as_deref(), Some("\"Team Id\""));
+        assert_eq!(forbidden_nulls("ALTER POLICY p ON t USING (false);"), None);
+    }
 
     #[test]
     fn the_clauses_of_a_statement_are_told_apart() {

@@ -3,6 +3,7 @@ CREATE TABLE bad.members (team_id int, user_id uuid);
 GRANT SELECT, INSERT ON bad.members TO authenticated;
 CREATE TABLE bad.docs (id int, team_id int);
 ALTER TABLE bad.docs ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE (team_id), DELETE ON bad.docs TO authenticated;
 CREATE POLICY "Members ""read""" ON bad.docs FOR SELECT TO authenticated
     USING (EXISTS (SELECT FROM bad.members AS m WHERE m.team_id = docs.team_id
         AND m.user_id = auth.uid()));
@@ -31,6 +32,13 @@ CREATE POLICY paying ON bad.docs FOR INSERT TO authenticated
     WITH CHECK (EXISTS (SELECT FROM bad.plans AS p WHERE p.user_id = auth.uid()
         AND p.plan = 'pro'));
 COMMENT ON POLICY paying ON bad.docs IS 'leak LOW: open for reading only';
+-- No client may use the policy.
+CREATE TABLE bad.letters (id int, team_id int);
+ALTER TABLE bad.letters ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT ON bad.letters TO authenticated;
+CREATE POLICY unused ON bad.letters FOR UPDATE TO authenticated
+    USING (team_id IN (SELECT t.team_id FROM bad.teams AS t WHERE t.user_id = auth.uid()));
+COMMENT ON POLICY unused ON bad.letters IS 'leak LOW: clients lack the privilege';
 
 CREATE TABLE good.docs (id int, team_id int, match_id uuid);
 ALTER TABLE good.docs ENABLE ROW LEVEL SECURITY;
