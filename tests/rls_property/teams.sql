@@ -154,11 +154,15 @@ DECLARE
     attempt record;
     is_able boolean;
     is_tried boolean := false;
+    -- The writer may also make a row an own one.
+    as_own text := CASE WHEN p_has_owner THEN format('owner = %L', me) END;
     -- Rows that an UPDATE reaches.
     reached text[] := ARRAY(
         SELECT replace(u.line, 'UPDATE ', '')
-        FROM truth.reach(p_rows, 'authenticated', p_claims, '{}', 'note = ''x''', NULL, '{UPDATE}')
+        FROM unnest(ARRAY['note = ''x''', as_own]) AS c (change)
+        CROSS JOIN truth.reach(p_rows, 'authenticated', p_claims, '{}', c.change, NULL, '{UPDATE}')
             AS u (line)
+        WHERE c.change IS NOT NULL
     );
 BEGIN
     -- A new account has no row in the users table here.
@@ -179,9 +183,12 @@ BEGIN
                 CASE WHEN p_has_owner THEN format(', ''%L''', me) END, p_has_owner, me)
             ELSE format(
                 'SELECT id, format(''DELETE FROM %1$s WHERE id <> %%s'', id) AS before,
-                    ''UPDATE %1$s SET team = %2$s'' AS statement, %3$s::text AS owner
-                FROM %1$s WHERE team <> %2$s AND id::text = ANY (%4$L)', p_rows, other.team,
-                CASE WHEN p_has_owner THEN 'owner' ELSE 'NULL' END, reached)
+                    format(''UPDATE %1$s SET team = %2$s%%s'', '', '' || c.change) AS statement,
+                    CASE WHEN c.change IS NULL THEN %3$s::text ELSE %5$L END AS owner
+                FROM %1$s
+                CROSS JOIN (SELECT NULL AS change UNION SELECT %6$L) AS c
+                WHERE team <> %2$s AND id::text = ANY (%4$L)', p_rows, other.team,
+                CASE WHEN p_has_owner THEN 'owner' ELSE 'NULL' END, reached, me, as_own)
             END
         LOOP
             BEGIN
