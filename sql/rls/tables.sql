@@ -1,4 +1,4 @@
--- $1 roles, $2 schemas, $3 one table or NULL. The tables to audit, except members of extensions,
+-- $1 roles, $2 schemas, $3 some tables or NULL. The tables to audit, except members of extensions,
 -- with one letter per privilege of each role, on the table or any column: s, i, u, d.
 SELECT
     c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relkind::text, c.relrowsecurity,
@@ -36,7 +36,7 @@ FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND CASE
-        WHEN $3 IS NOT NULL THEN c.oid = $3
+        WHEN $3 IS NOT NULL THEN c.oid = ANY ($3)
         ELSE n.oid = ANY ($2)
             AND NOT EXISTS (
                 SELECT FROM pg_depend AS d

@@ -1,9 +1,11 @@
 //! One run of the audit: every table as every identity, and the findings.
 
 use super::engine::cell::{Cell, worst_cells};
+use super::engine::child_rows::ChildRows;
 use super::engine::doubt::{doubt, doubt_unanalysed, not_audited};
 use super::engine::examination::Examination;
 use super::engine::examine::{add_cells_with_settings, add_remaining_cells, cells_without_claims};
+use super::engine::parent_rows;
 use super::engine::reach_probe;
 use super::engine::trusted_tables::{Search, Trusts};
 use super::model::{Confidence, Finding, Reach, Severity, Verdict, quoted};
@@ -35,6 +37,8 @@ pub struct Audit {
     pub facts: Rc<[ClauseFacts]>,
     /// Its tables, each with its verdicts.
     pub tables: Vec<(Table, Vec<Cell>)>,
+    /// Tables that audited ones reference and that are not audited themselves.
+    parents: Vec<Table>,
     /// Tables that policies trust and that users write; empty before [`Audit::find_trusts`].
     pub trusts: Trusts,
     accounts: AccountPool,
@@ -61,7 +65,9 @@ impl Audit {
                 policy::compared_columns(&policy::clause_facts(&referenced, &application))
             }
         };
-        let tables = table::tables(&application, only, &compared)?;
+        let is_asked = |table: &Table| only.is_none_or(|only| table.oid() == only);
+        let (tables, parents): (Vec<Table>, Vec<Table>) =
+            table::tables(&application, only, &compared)?.into_iter().partition(is_asked);
         let types = tables
             .iter()
             .flat_map(|table| table.owners.iter().map(|owner| owner.id_type()))
@@ -72,6 +78,7 @@ impl Audit {
             policies,
             facts,
             tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
+            parents,
             trusts: Trusts::default(),
             accounts: AccountPool::default(),
             owners: HashMap::new(),
@@ -88,7 +95,10 @@ impl Audit {
     /// Audits some of the tables that client roles reach.
     pub fn run_on(tables: &BTreeSet<u32>) -> Result<Self, RlsError> {
         let mut audit = Self::prepare(None)?;
-        audit.tables.retain(|(table, _)| tables.contains(&table.oid().to_u32()));
+        let is_asked = |(table, _): &(Table, Vec<Cell>)| tables.contains(&table.oid().to_u32());
+        let (asked, others) = audit.tables.into_iter().partition(is_asked);
+        audit.tables = asked;
+        audit.parents = others.into_iter().map(|(table, _)| table).collect();
         Self::examined(audit)
     }
 
@@ -103,7 +113,8 @@ impl Audit {
                 reason: "crewsnow_ops.audit_time is used up".to_owned(),
             }),
         };
-        let Self { application, policies, facts, tables, owners: known_owners, .. } = &mut audit;
+        let Self { application, policies, facts, tables, parents, owners: known_owners, .. } =
+            &mut audit;
         // Sample owners of each table; `None` if its audit ends after requests without claims.
         let mut owners: Vec<Option<Vec<String>>> = Vec::new();
         for (table, cells) in tables.iter_mut() {
@@ -156,6 +167,28 @@ impl Audit {
                 })
                 .ok()
             }));
+        }
+        for place in 0..tables.len() {
+            let (policies, facts) = of_one(&tables[place].0);
+            let examine = |tables: &[(Table, Vec<Cell>)], accounts: &mut AccountPool| {
+                let (table, cells) = &tables[place];
+                let all = tables.iter().map(|(table, _)| table).chain(&*parents);
+                let parents =
+                    parent_rows::parents(table, &all, application, known_owners, accounts)?;
+                if parents.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let mut examination = Examination::new(table, application, policies);
+                examination.facts = facts;
+                Ok(ChildRows { examination: &examination, parents }.cells(cells, accounts))
+            };
+            let table = &tables[place].0;
+            if !(table.is_secured && table.is_reachable()) || in_time(table).is_err() {
+                continue;
+            }
+            // Without these cells, the owner of the rows stays unknown.
+            let cells = surviving(table, || examine(tables, &mut accounts)).unwrap_or_default();
+            tables[place].1.extend(cells);
         }
         for ((table, cells), plan) in tables.iter_mut().zip(plans) {
             let (policies, facts) = of_one(table);

@@ -24,6 +24,7 @@ mod readiness_records;
 mod readiness_tap;
 mod replication;
 mod rls_advice;
+mod rls_children;
 mod rls_crewsnow;
 mod rls_definer;
 mod rls_demo;

@@ -1,5 +1,7 @@
 //! Values in and out of their text, and bound parameters.
 
+use crate::pg::catalog::lookup;
+use crate::pg::cstring::c_string;
 use pgrx::pg_sys;
 use std::ffi::{CStr, c_int};
 
@@ -48,6 +50,13 @@ pub fn value_of(type_: pg_sys::Oid, text: &CStr) -> pg_sys::Datum {
 pub fn bound_value_of<'a>(type_: pg_sys::Oid, text: &CStr) -> pgrx::datum::DatumWithOid<'a> {
     // SAFETY: the value is of this type, in the current memory context.
     unsafe { pgrx::datum::DatumWithOid::new(value_of(type_, text), type_) }
+}
+
+/// An array of values of a type, from their texts. Raises the errors of the input function.
+pub fn array_of(type_: pg_sys::Oid, texts: &[String]) -> pg_sys::Datum {
+    let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let list = texts.iter().map(quoted).collect::<Vec<_>>().join(",");
+    value_of(lookup::array_type(type_), &c_string(&format!("{{{list}}}")))
 }
 
 /// The text of a value, by the output function of its type.

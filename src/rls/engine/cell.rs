@@ -26,6 +26,8 @@ pub struct Cell {
     pub responsible_policies: Vec<Policy>,
     /// Observations that support the verdict; empty for none.
     pub evidence: String,
+    /// Whether the rows are those of hidden parent rows, because the table has no owner column.
+    pub is_by_parent: bool,
 }
 
 impl Cell {

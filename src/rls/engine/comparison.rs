@@ -167,6 +167,7 @@ mod tests {
             check: String::new(),
             responsible_policies: Vec::new(),
             evidence: String::new(),
+            is_by_parent: false,
         }
     }
 

@@ -128,6 +128,7 @@ pub fn not_audited(table: &Table, application: &Application, why: &str) -> Vec<C
                     check: String::new(),
                     responsible_policies: Vec::new(),
                     evidence: String::new(),
+                    is_by_parent: false,
                 });
             }
         }

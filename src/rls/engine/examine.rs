@@ -23,7 +23,7 @@ use crate::rls::target::identity::{Identity, masked};
 use crate::rls::target::policy::{ClauseFacts, Policy};
 
 /// How many owners of a table's rows are sampled.
-const OWNER_SAMPLE: usize = 6;
+pub(crate) const OWNER_SAMPLE: usize = 6;
 /// How many accounts each table is examined as.
 const EXAMINED_ACCOUNTS: usize = 2;
 
@@ -245,7 +245,8 @@ fn apply_trigger_caveat(examination: &Examination<'_>, cell: &mut Cell) {
     cell.add(&caveat);
 }
 
-fn new_cell(identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
+/// A cell without evidence.
+pub(crate) fn new_cell(identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
     Cell {
         identity: identity.label.clone(),
         role: identity.role,
@@ -256,6 +257,7 @@ fn new_cell(identity: &Identity, reach: Reach, verdict: Verdict) -> Cell {
         check: String::new(),
         responsible_policies: Vec::new(),
         evidence: String::new(),
+        is_by_parent: false,
     }
 }
 

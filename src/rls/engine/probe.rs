@@ -76,6 +76,16 @@ impl<'a> Probe<'a> {
 
     /// The query of the rows in a scope (tableoid, ctid); `None` if the scope cannot have any.
     pub fn query(&self, scope: &RowScope<'_>) -> Result<Option<(String, Parameters)>, Undecidable> {
+        self.query_of("t.tableoid, t.ctid", scope)
+    }
+
+    /// The query of columns of the rows in a scope, with the alias `t`; `None` if the scope cannot
+    /// have any.
+    pub(crate) fn query_of(
+        &self,
+        columns: &str,
+        scope: &RowScope<'_>,
+    ) -> Result<Option<(String, Parameters)>, Undecidable> {
         let (mut terms, mut values) = (Vec::new(), Vec::new());
         let mut bind = |type_: pg_sys::Oid, value: pg_sys::Datum| {
             values.push((type_, value));
@@ -130,7 +140,7 @@ impl<'a> Probe<'a> {
             format!(" WHERE {}", terms.join(" AND "))
         };
         Ok(Some((
-            format!("SELECT t.tableoid, t.ctid FROM {} AS t{filter}", self.table.named.name),
+            format!("SELECT {columns} FROM {} AS t{filter}", self.table.named.name),
             Parameters::new(&values),
         )))
     }
@@ -232,7 +242,8 @@ impl<'a> Probe<'a> {
     }
 }
 
-fn row_id(row: &[Option<pg_sys::Datum>]) -> Option<RowId> {
+/// The address of a row from its tableoid and ctid.
+pub(crate) fn row_id(row: &[Option<pg_sys::Datum>]) -> Option<RowId> {
     match row {
         [Some(table), Some(ctid)] => Some((pg_sys::Oid::from(table.value() as u32), *ctid)),
         _ => None,

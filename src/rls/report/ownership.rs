@@ -45,9 +45,16 @@ fn undecided_reaches(
     policies: &[Policy],
     facts: &[ClauseFacts],
 ) -> Vec<Reach> {
+    // Rows of hidden parent rows tell foreign rows from own ones.
+    let is_decided = |reach: Reach| {
+        let mut by_parent = cells.iter().filter(|cell| cell.is_by_parent && cell.reach == reach);
+        by_parent.clone().next().is_some()
+            && by_parent.all(|cell| matches!(cell.verdict, Verdict::IsolatedIn(_)))
+    };
     let is_of = |reach: &Reach| {
         table.owners.is_empty()
             && cells.iter().any(|cell| cell.reach == *reach && is_undecided(cell, policies, facts))
+            && !is_decided(*reach)
     };
     Reach::ALL.into_iter().filter(is_of).collect()
 }
@@ -59,7 +66,9 @@ pub fn private_rows(table: &Table, tables: &[(Table, Vec<Cell>)]) -> Option<(Sev
         cell.reach == Reach::Read && matches!(cell.verdict, Verdict::Leak(..) | Verdict::Public(_))
     };
     let is_private = |(parent, cells): &&(Table, Vec<Cell>)| {
-        table.parents.contains(&parent.oid()) && parent.is_secured && !cells.iter().any(is_read)
+        table.parents.iter().any(|of_table| of_table.oid == parent.oid())
+            && parent.is_secured
+            && !cells.iter().any(is_read)
     };
     if let Some((parent, _)) = tables.iter().find(is_private) {
         let why =

@@ -7,7 +7,7 @@ use crate::pg::cstring::c_string;
 use crate::pg::rewrite::boundary_values::{list, members};
 use crate::pg::rewrite::qual::Qual;
 use crate::pg::rewrite::row_security::Undecidable;
-use crate::pg::rewrite::value::{text_of, value_of};
+use crate::pg::rewrite::value::{array_of, text_of, value_of};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 use std::rc::Rc;
@@ -151,13 +151,11 @@ impl OwnerColumn {
 
     /// Several values as an array, with the array's type. Call it as a client.
     pub fn values(&self, users: &[String]) -> Result<(pg_sys::Oid, pg_sys::Datum), Undecidable> {
-        let array = lookup::array_type(self.type_);
         let mut texts = Vec::new();
         for user in users {
-            let text = text_of(self.type_, self.value(user)?);
-            texts.push(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")));
+            texts.push(text_of(self.type_, self.value(user)?));
         }
-        Ok((array, value_of(array, &c_string(&format!("{{{}}}", texts.join(","))))))
+        Ok((lookup::array_type(self.type_), array_of(self.type_, &texts)))
     }
 
     /// A qual on a new row that names this user. Call it as a client.

@@ -22,8 +22,18 @@ pub struct TableOwners {
     pub participants: Vec<OwnerColumn>,
     /// Name of a column that names a team; `None` if there is none.
     pub team: Option<String>,
-    /// Tables with owner columns that a table without one references.
-    pub parents: Vec<pg_sys::Oid>,
+    /// The referenced tables of a table without owner columns.
+    pub parents: Vec<ParentTable>,
+}
+
+/// A table that another one references, and that has owner columns or such a parent itself. A table
+/// is never above itself.
+#[derive(Debug, Clone)]
+pub struct ParentTable {
+    /// Oid of the referenced table.
+    pub oid: pg_sys::Oid,
+    /// The referencing columns, each with the referenced one.
+    pub columns: Vec<(i16, i16)>,
 }
 
 /// The columns that hold user ids, as table and column.
@@ -179,16 +189,28 @@ fn referencing_columns(constraints: &[Constraint]) -> BTreeSet<ColumnKey> {
         .collect()
 }
 
-/// Adds the tables with owner columns that tables without one reference.
+/// How far above a table the one with owner columns may be.
+const MAX_LEVEL: usize = 3;
+
+/// Adds the tables that tables without owner columns reference: those with owner columns, then
+/// those that reference such a table, and so on.
 fn add_parents(found: &mut HashMap<u32, TableOwners>, constraints: &[Constraint]) {
-    for constraint in constraints {
-        let Some((parent, _)) = constraint.to else { continue };
-        let has_owner = |table: pg_sys::Oid| {
-            found.get(&table.to_u32()).is_some_and(|owners| !owners.columns.is_empty())
-        };
-        if has_owner(parent) && !has_owner(constraint.table) {
-            found.entry(constraint.table.to_u32()).or_default().parents.push(parent);
+    let has_owner = |(_, owners): &(&u32, &TableOwners)| !owners.columns.is_empty();
+    let mut placed: BTreeSet<u32> =
+        found.iter().filter(has_owner).map(|(table, _)| *table).collect();
+    for _ in 0..MAX_LEVEL {
+        let mut level = BTreeSet::new();
+        for constraint in constraints {
+            let Some((parent, keys)) = &constraint.to else { continue };
+            let table = constraint.table.to_u32();
+            if placed.contains(&parent.to_u32()) && !placed.contains(&table) {
+                let columns = constraint.columns.iter().copied().zip(keys.iter().copied());
+                let parent = ParentTable { oid: *parent, columns: columns.collect() };
+                found.entry(table).or_default().parents.push(parent);
+                level.insert(table);
+            }
         }
+        placed.extend(level);
     }
 }
 

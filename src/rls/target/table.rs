@@ -2,7 +2,7 @@
 
 use super::application::Application;
 use super::owner_column::OwnerColumn;
-use super::owners::{table_owners, user_columns};
+use super::owners::{ParentTable, table_owners, user_columns};
 use crate::pg::rewrite::row_security::{Command, RelationRef};
 use crate::pg::rewrite::user_comparison::UserComparisons;
 use crate::rls::error::RlsError;
@@ -29,8 +29,8 @@ pub struct Table {
     pub participants: Vec<OwnerColumn>,
     /// Name of a column that names a team, not quoted; `None` if there is none.
     pub team: Option<String>,
-    /// Tables with owner columns that this one references, if it has none.
-    pub parents: Vec<pg_sys::Oid>,
+    /// The referenced tables whose rows have owners, if this one has no owner columns.
+    pub parents: Vec<ParentTable>,
     /// Whether the caller may alter the table.
     pub is_own: bool,
     /// Owning role, quoted.
@@ -142,8 +142,8 @@ impl Table {
     }
 }
 
-/// The tables of the exposed schemas, or only one. `compared` has the columns that policies compare
-/// with the request's user, by table.
+/// The tables of the exposed schemas, or only one and its parent tables. `compared` has the columns
+/// that policies compare with the request's user, by table.
 pub fn tables(
     application: &Application,
     only: Option<pg_sys::Oid>,
@@ -153,7 +153,23 @@ pub fn tables(
     Spi::connect(|client| {
         let mut owners = table_owners(application, compared);
         application.user_columns.get_or_init(|| user_columns(&owners));
-        let arguments = [roles.into(), application.audited_schemas.clone().into(), only.into()];
+        let with_parents = |only: pg_sys::Oid| {
+            let mut asked = vec![only];
+            let mut next = 0;
+            while let Some(table) = asked.get(next) {
+                let owners = owners.get(&table.to_u32());
+                let parents = owners.into_iter().flat_map(|owners| &owners.parents);
+                let new: Vec<pg_sys::Oid> = parents
+                    .map(|parent| parent.oid)
+                    .filter(|parent| !asked.contains(parent))
+                    .collect();
+                asked.extend(new);
+                next += 1;
+            }
+            asked
+        };
+        let asked = only.map(with_parents);
+        let arguments = [roles.into(), application.audited_schemas.clone().into(), asked.into()];
         let mut tables = Vec::new();
         for row in client.select(include_str!("../../../sql/rls/tables.sql"), None, &arguments)? {
             let table: pg_sys::Oid = row.get(1)?.unwrap_or(pg_sys::InvalidOid);
