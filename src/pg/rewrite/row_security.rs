@@ -190,8 +190,8 @@ impl RowQuery<'_> {
     }
 }
 
-/// The planner expects ten blocks of a table that was never analysed, and the worst of the policies'
-/// sub-queries. A table with as few blocks is read in time.
+/// The planner expects ten blocks of a table that was never analysed, and the worst of sub-queries
+/// in policies. A table with as few blocks is read in time.
 const SMALL_TABLE_BLOCKS: u32 = 16;
 /// How much higher the cost of a query on such a table may be.
 const SMALL_TABLE_FACTOR: f64 = 100.0;

@@ -80,7 +80,8 @@ pub struct Keys {
 impl Keys {
     /// Whether the account reads own rows and knows foreign ones.
     pub fn is_known(&self) -> bool {
-        !self.own.is_empty() && !(self.hidden.is_empty() && self.visible.is_empty())
+        let has_foreign = !self.hidden.is_empty() || !self.visible.is_empty();
+        has_foreign && !self.own.is_empty()
     }
 
     /// The keys of foreign rows.
