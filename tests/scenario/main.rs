@@ -16,6 +16,7 @@ mod health_records;
 mod health_sick;
 mod health_statements;
 mod health_waits;
+mod integrity;
 mod lifecycle;
 mod monitoring;
 mod readiness;
@@ -45,6 +46,7 @@ mod silence;
 mod telemetry;
 mod telemetry_limits;
 mod timeouts;
+mod type_changes;
 
 /// Tables with policies, names and shapes that an audit may fail on.
 const HOSTILE: &str = include_str!("rls_hostile.sql");
