@@ -8,6 +8,13 @@
 begin
 parts=${*:-style server suites}
 
+# Prints a line about something that was not checked, and once more at the end, where it is seen.
+unchecked=()
+leave_unchecked() { # leave_unchecked TEXT...
+    unchecked+=("$*")
+    printf '==> %s\n' "$*"
+}
+
 style() {
     local which=(--workspace --no-default-features --features "crewsnow_ops/pg$PG"
         --config "$cdylib_flags")
@@ -57,9 +64,8 @@ advisories() {
     elif fetch_advisories; then
         step "Security advisories" advisories_fetched
     else
-        unchecked="Security advisories of dependencies were NOT checked: the database cannot be"
-        unchecked="$unchecked fetched. Name a local copy: CREWSNOW_ADVISORY_DB=directory"
-        printf '==> %s\n' "$unchecked"
+        leave_unchecked "Security advisories of dependencies were NOT checked: the database" \
+            "cannot be fetched. Name a local copy: CREWSNOW_ADVISORY_DB=directory"
     fi
 }
 
@@ -99,7 +105,22 @@ without_shortcuts() {
         suites --test scenario -- event_log:: telemetry:: health rls_
 }
 
-unchecked=
+# The library is built against the newest minor, and must run on each. Only CI insists on npm.
+minors() {
+    local native=
+    if [ "$PG $(uname -m)" != "15 x86_64" ]; then return; fi
+    if ! dev/minors.sh; then
+        [ -z "${CI:-}" ] || die "older minors of PostgreSQL 15 cannot be installed from npm"
+        leave_unchecked "SKIP older minors of PostgreSQL 15: npm cannot install their servers"
+        return
+    fi
+    for native in "$state"/minors/node_modules/pg-*/native; do
+        CREWSNOW_MINOR=$(basename "${native%/native}" | cut -c 4-) \
+            CREWSNOW_PG_BIN=$native/bin CREWSNOW_STATE=$state/test \
+            CREWSNOW_SERVER_USER=$server_user cargo test --package harness --test minors
+    done
+}
+
 for part in $parts; do
     case $part in
         style)
@@ -120,9 +141,10 @@ for part in $parts; do
             suites
             printf '==> Scenarios with all shortcuts off\n'
             without_shortcuts
+            printf '==> The library on older minors of PostgreSQL 15\n'
+            minors
             ;;
         *) die "no such part: $part (style, server, suites)" ;;
     esac
 done
-# Once more at the end, where it is seen.
-[ -z "$unchecked" ] || printf '==> %s\n' "$unchecked"
+[ ${#unchecked[@]} = 0 ] || printf '==> %s\n' "${unchecked[@]}"
