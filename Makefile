@@ -1,7 +1,7 @@
 # crewsnow_ops: see README.md. PG=15 (default), 16 or 18 chooses the PostgreSQL of run, test and
 # bench.
 .DEFAULT_GOAL := help
-.PHONY: help run stop psql test bench install package
+.PHONY: help run stop psql test prove bench install package
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -15,8 +15,11 @@ stop: ## Stop that server
 psql: ## Open psql on it
 	@dev/psql.sh
 
-test: ## Run every check and every test (PART=style, server or suites: only that)
+test: ## Run every check and every test (PART=style, server, suites or prove: only that)
 	@dev/test.sh $(PART)
+
+prove: ## Run each new or changed test on the library of the parent commit, where it must fail
+	@dev/prove.sh $(PARENT)
 
 bench: ## Measure against rivals (PART=flags, telemetry, health or rls: only that)
 	@dev/bench.sh

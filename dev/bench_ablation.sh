@@ -76,8 +76,7 @@ views() {
 
 in_session() { # in_session SWITCH CALLS STATEMENT: milliseconds of the last of so many calls
     {
-        local call
-        for call in $(seq 2 "$2"); do echo "SELECT count(*) FROM ($3) AS s \\g /dev/null"; done
+        for _ in $(seq 2 "$2"); do echo "SELECT count(*) FROM ($3) AS s \\g /dev/null"; done
         echo "SELECT clock_timestamp() AS started \\gset"
         echo "SELECT count(*) FROM ($3) AS s \\g /dev/null"
         echo "SELECT extract(epoch FROM clock_timestamp() - :'started') * 1000;"

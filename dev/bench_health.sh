@@ -37,7 +37,7 @@ edition = "2021"
 pg-extras = "=0.7.2"
 TOML
     (cd "$extras" && cargo vendor --quiet vendor >/dev/null)
-    all=$(cd "$extras/vendor/pg-extras/src/sql" && ls -- *.sql |
+    all=$(cd "$extras/vendor/pg-extras/src/sql" && printf '%s\n' *.sql |
         grep -v '^buffercache_\|_17\.\|_legacy\.\|^ssl_used\|^mandelbrot' | sed 's/\.sql$//')
     fill_in $asked >"$extras/asked.sql"
     fill_in $all >"$extras/all.sql"
@@ -77,8 +77,7 @@ fill_sessions() {
 in_new_session() { # in_new_session CALLS FILE: milliseconds of the last of CALLS runs
     {
         echo 'SELECT 1 \g /dev/null'
-        local i
-        for i in $(seq "$1"); do
+        for _ in $(seq "$1"); do
             echo 'SELECT clock_timestamp() AS started \gset'
             echo "\\o /dev/null"
             cat "$2"

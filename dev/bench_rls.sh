@@ -31,8 +31,7 @@ timed() { # timed FILE COMMAND...: milliseconds into FILE, the output into FILE.
 }
 in_session() { # in_session CALLS STATEMENT: milliseconds of the last call in a new session
     {
-        local call
-        for call in $(seq 2 "$1"); do
+        for _ in $(seq 2 "$1"); do
             echo "SELECT count(*) FROM ($2) AS s \\g /dev/null"
         done
         echo "SELECT clock_timestamp() AS started \\gset"

@@ -1,5 +1,7 @@
 # Shared by the scripts in dev/: paths, the server's user, steps with one line on the terminal.
 # Sourced, not run.
+# The scripts that source it use its variables.
+# shellcheck shell=bash disable=SC2034
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Every check and test that a change must pass: test.sh [PART...], all parts without an argument.
-#   style    format, lints, documentation, spelling, licences and sources of dependencies
+#   style    format, lints, documentation, spelling, shell scripts, licences and sources of
+#            dependencies
 #   server   the pure core and the in-server tests
 #   suites   the install script, and the suites over psql and several sessions
+#   prove    each new or changed test on the library of the parent commit, where it must fail
 # CREWSNOW_ADVISORY_DB=directory names a local copy (a git clone) of the RustSec database.
 . "$(dirname "$0")/lib.sh"
 begin
-parts=${*:-style server suites}
+parts=${*:-style server suites prove}
 
 # Prints a line about something that was not checked, and once more at the end, where it is seen.
 unchecked=()
@@ -36,6 +38,10 @@ pip_tool() { # pip_tool NAME PACKAGE==VERSION
 spelling() {
     pip_tool typos typos==1.52.0
     "$tools/typos"
+}
+
+scripts() {
+    shellcheck --severity=warning --external-sources --source-path=dev dev/*.sh .ci/run
 }
 
 deny() {
@@ -126,6 +132,8 @@ for part in $parts; do
         style)
             step "Format, lints, documentation" style
             step "Spelling" spelling
+            require_packages shellcheck
+            step "Shell scripts" scripts
             step "Licences and sources of dependencies" deny
             advisories
             ;;
@@ -144,7 +152,8 @@ for part in $parts; do
             printf '==> The library on older minors of PostgreSQL 15\n'
             minors
             ;;
-        *) die "no such part: $part (style, server, suites)" ;;
+        prove) dev/prove.sh ;;
+        *) die "no such part: $part (style, server, suites, prove)" ;;
     esac
 done
 [ ${#unchecked[@]} = 0 ] || printf '==> %s\n' "${unchecked[@]}"

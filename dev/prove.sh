@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Runs each added or changed test on the library of the parent commit, where it must fail:
+#   prove.sh [COMMIT]   the parent is COMMIT, or without an argument the commit in dev/landed
+#   prove.sh record     writes the present commit to dev/landed: the first step of a new landing
+# A landing may hold many commits, so the parent is the last commit of the landing before. It is
+# recorded in a file because a fresh clone of main knows nothing else about it.
+. "$(dirname "$0")/lib.sh"
+
+# Without the parent's files nothing can be proved. A clone without history is no fault.
+no_history() {
+    printf '==> New tests were NOT run on the parent'\''s library: %s\n' "$1"
+    exit 0
+}
+
+find_parent() { # find_parent COMMIT
+    git rev-parse --quiet --verify "$1^{commit}" 2>/dev/null && return
+    # A shallow clone may lack the commit.
+    if [ "$(git rev-parse --is-shallow-repository 2>/dev/null)" = true ]; then
+        timeout 120 git fetch --quiet --unshallow >>"$log" 2>&1 || true
+        git rev-parse --quiet --verify "$1^{commit}" 2>/dev/null && return
+    fi
+    return 1
+}
+
+if [ "${1:-}" = record ]; then
+    git rev-parse HEAD >dev/landed
+    exit
+fi
+: >"$log"
+git rev-parse HEAD >/dev/null 2>&1 || no_history "this is no clone"
+wanted=${1:-$(cat dev/landed)}
+if ! parent=$(find_parent "$wanted"); then
+    [ "$(git rev-parse --is-shallow-repository)" != true ] ||
+        no_history "this shallow clone lacks $wanted"
+    die "the commit $wanted of dev/landed does not exist: dev/prove.sh record"
+fi
+git merge-base --is-ancestor "$parent" HEAD || die "$wanted is no ancestor of the present commit"
+if git diff --quiet "$parent" -- tests && [ -z "$(git ls-files --others tests)" ]; then
+    printf '==> No test is new or changed since %s\n' "${parent:0:9}"
+    exit
+fi
+
+dev/setup.sh
+place_state
+use_private_postgresql
+work=$root/target/prove
+before=$state/pg$PG-parent
+
+# `files` is the parent as it was. `tree` is the same with the present tests.
+unpack() {
+    rm -rf "$work/files" "$work/tree"
+    mkdir -p "$work/files"
+    git archive "$parent" | tar -x -C "$work/files"
+    cp -al "$work/files" "$work/tree"
+    rm -rf "$work/tree/tests"
+    cp -a tests "$work/tree/tests"
+    ln -s "$root/target" "$work/tree/target"
+}
+
+# The dependencies are built already: links to them save minutes. The extension itself and the
+# harness are not linked, because Cargo would write into the shared files. The library is built
+# once, so nothing is spent on optimisation, debugger or later builds.
+build_library() {
+    mkdir -p "$work/build/debug"
+    local part
+    for part in build deps .fingerprint; do
+        [ -d "target/debug/$part" ] || continue
+        rm -rf "$work/build/debug/$part"
+        cp -al "target/debug/$part" "$work/build/debug/$part"
+    done
+    rm -rf "$work"/build/debug/*/*crewsnow_ops* "$work"/build/debug/*/harness-*
+    rm -rf "$work/package"
+    mkdir -p "$work/files/.cargo"
+    printf '[profile.dev.package.crewsnow_ops]\nopt-level = 0\ndebug = false\n' \
+        >"$work/files/.cargo/config.toml"
+    (cd "$work/files" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$work/build \
+        cargo pgrx package --debug --no-default-features --features "pg$PG" \
+        --pg-config "$pg_config" --out-dir "$work/package")
+    # A PostgreSQL of its own: links to the files of the private one, but for the extension.
+    rm -rf "$before"
+    cp -al "$prefix" "$before"
+    find "$before/" -name 'crewsnow_ops*' -delete
+    cp -a "$work/package/$prefix/." "$before/"
+    printf '%s\n' "$parent" >"$before/.parent"
+}
+
+prove() {
+    local server=$before/${pg_bin#"$prefix"/}
+    server_dir "$state/parent0"
+    server_dir "$state/parent1"
+    CREWSNOW_NEWEST=$(git diff --name-only HEAD~1 -- tests 2>/dev/null | xargs) \
+        CREWSNOW_PARENT=$work CREWSNOW_STATE=$state/parent CREWSNOW_PG_BIN=$server \
+        CREWSNOW_SERVER_USER=$server_user cargo run --quiet --package harness --bin prove -- "$@"
+}
+
+step "Unpacking the parent ${parent:0:9}" unpack
+if [ "$(prove list)" != 0 ] && [ "$(cat "$before/.parent" 2>/dev/null)" != "$parent" ]; then
+    step "Building the parent's library" build_library
+fi
+printf '==> New and changed tests on the library of %s\n' "${parent:0:9}"
+prove || die "make each of these tests fail on the parent's library, or state why it passes there:
+    // passes before: REASON   in a comment above the test"

@@ -1,0 +1,264 @@
+//! Runs each added or changed test of the suites on the library of the parent commit. It must fail
+//! there: a test that passes before the change says nothing about the change. A test that rightly
+//! passes states why in a comment above it: `// passes before: a guard of a rule that holds`.
+//!
+//! `dev/prove.sh` starts this program. `CREWSNOW_PARENT` names a directory with the parent's files
+//! in `files`, and in `tree` the same with the present tests. `prove list` prints how many tests
+//! would run. Helpers and data of a test are not compared, except for the scripts of pg_regress.
+//! Tests in src/ are part of the library, so they are counted only.
+
+mod changes;
+mod verdict;
+
+use changes::Test;
+use harness::{Cluster, root, server_command, value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use verdict::{Outcome, Verdict};
+
+/// Seconds after which a single test is stopped.
+const TEST_LIMIT: u64 = 120;
+/// Seconds after which the whole run ends, unless `CREWSNOW_PROVE_SECONDS` says otherwise.
+const RUN_LIMIT: u64 = 240;
+/// The test that runs the scripts of pg_regress.
+const SCRIPTS_TEST: &str = "every_script_answers_as_expected";
+
+/// One thing to run on the parent's library.
+struct Case {
+    test: Test,
+    /// The script, if the test is one of pg_regress.
+    script: Option<String>,
+    /// Whether its file changed in the last commit, or since.
+    is_newest: bool,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        let name = self.script.as_deref().unwrap_or(&self.test.path);
+        format!("{} {name}", self.test.suite)
+    }
+}
+
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run make prove"))
+}
+
+/// The files below `folder` with this ending, relative to `root`.
+fn files(root: &Path, folder: &str, ending: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == ending) {
+                let relative = path.strip_prefix(root).expect("below the root");
+                found.push(relative.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// All tests below a folder of `root`, in suites named after its folders.
+fn tests(root: &Path, folder: &str) -> Vec<Test> {
+    let of_file = |file: String| {
+        let below = file.strip_prefix(folder).unwrap_or(&file).trim_start_matches('/');
+        changes::tests(below, &read(&root.join(&file)))
+    };
+    files(root, folder, "rs").into_iter().flat_map(of_file).collect()
+}
+
+/// The scripts of pg_regress that were added or changed, or whose answer was.
+fn changed_scripts(now: &Path, before: &Path) -> Vec<Test> {
+    let differs = |path: &str| read(&now.join(path)) != read(&before.join(path));
+    let scripts = files(now, "tests/pg_regress/sql", "sql");
+    let names = scripts.iter().filter_map(|file| Path::new(file).file_stem()?.to_str());
+    names
+        .filter(|name| {
+            differs(&format!("tests/pg_regress/sql/{name}.sql"))
+                || differs(&format!("tests/pg_regress/expected/{name}.out"))
+        })
+        .map(|name| {
+            let script = read(&now.join(format!("tests/pg_regress/sql/{name}.sql")));
+            Test::script("pg_regress", name, changes::reason_of_script(&script))
+        })
+        .collect()
+}
+
+/// The changed tests of all suites that run over the library, those of the newest files first.
+fn cases(now: &Path, before: &Path) -> Vec<Case> {
+    let manifest = read(&now.join("tests/harness/Cargo.toml"));
+    let is_suite =
+        |test: &Test| manifest.contains(&format!("\n[[test]]\nname = \"{}\"", test.suite));
+    let newest = std::env::var("CREWSNOW_NEWEST").unwrap_or_default();
+    let newest: BTreeSet<&str> = newest.split_whitespace().collect();
+    let case = |test: Test, script: Option<String>, file: String| {
+        let is_newest = newest.contains(file.as_str());
+        Case { test, script, is_newest }
+    };
+    let functions = changes::changed(&tests(now, "tests"), &tests(before, "tests"));
+    let mut cases: Vec<Case> = functions
+        .into_iter()
+        .filter(is_suite)
+        .map(|test| {
+            let file = format!("tests/{}", test.file);
+            case(test, None, file)
+        })
+        .collect();
+    cases.extend(changed_scripts(now, before).into_iter().map(|test| {
+        let name = test.path.clone();
+        let file = format!("tests/pg_regress/sql/{name}.sql");
+        case(test, Some(name), file)
+    }));
+    cases.sort_by_key(|case| !case.is_newest);
+    cases
+}
+
+/// The compiled suites by name.
+fn programs(root: &Path) -> BTreeMap<String, PathBuf> {
+    let mut build = Command::new("cargo");
+    build.args(["test", "--package", "harness", "--no-run"]).current_dir(root);
+    let output = build.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", harness::both(&output));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let program = |line: &str| {
+        let rest = line.trim().strip_prefix("Executable ")?;
+        let (source, path) = rest.trim_start_matches("unittests ").split_once(" (")?;
+        let suite = source.trim_end_matches("/main.rs").rsplit('/').next()?;
+        Some((suite.to_owned(), root.join(path.trim_end_matches(')'))))
+    };
+    text.lines().filter_map(program).collect()
+}
+
+/// Runs one case on the parent's library for at most `limit` seconds, with a directory of its own
+/// for servers.
+fn outcome(case: &Case, program: &Path, tree: &Path, state: &Path, limit: u64) -> Outcome {
+    let test = if case.script.is_some() { SCRIPTS_TEST } else { &case.test.path };
+    let output = Command::new("timeout")
+        .args(["--kill-after=10", &limit.to_string()])
+        .arg(program)
+        .args(["--exact", test])
+        .env("CREWSNOW_ROOT", tree)
+        .env("CREWSNOW_STATE", state)
+        .env("CREWSNOW_SCRIPTS", case.script.as_deref().unwrap_or_default())
+        .current_dir(root().join("tests/harness"))
+        .output()
+        .expect("timeout runs");
+    let text = harness::both(&output);
+    let log = state.join(format!("{}.log", case.name().replace([' ', ':'], "_")));
+    let _ = fs::write(log, &text);
+    if matches!(output.status.code(), Some(124 | 137) | None) {
+        return Outcome::Unfinished;
+    }
+    match output.status.success() {
+        true if text.contains("1 passed") => Outcome::Passed,
+        false if text.contains("1 failed") => Outcome::Failed,
+        _ => panic!("{} did not run: {text}", case.name()),
+    }
+}
+
+/// Stops servers of tests that were stopped.
+fn stop_servers(state: &Path) {
+    for entry in fs::read_dir(state).into_iter().flatten().flatten() {
+        let data = entry.path().join("data");
+        if data.join("postmaster.pid").exists() {
+            let mut stop = server_command("pg_ctl");
+            let _ = stop.arg("-D").arg(data).args(["-m", "immediate", "-w", "stop"]).output();
+        }
+    }
+}
+
+/// The parent's library must work in itself, or every test would fail on it.
+fn check_library() {
+    let cluster = Cluster::start("parent", "");
+    let mut client = cluster.create_database("parent");
+    let flags = value(&mut client, "SELECT count(*) > 0 FROM feature_flags");
+    assert_eq!(flags, "t", "the parent's library answers");
+}
+
+/// Judges a case without a reason.
+fn run(case: &Case, program: &Path, parent: &Path, state: &Path, deadline: Instant) -> Verdict {
+    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+    if left == 0 {
+        return Verdict::of(Outcome::NotRun);
+    }
+    let found = outcome(case, program, &parent.join("tree"), state, left.min(TEST_LIMIT));
+    if found == Outcome::Unfinished {
+        stop_servers(state);
+    }
+    Verdict::of(found)
+}
+
+/// Judges the cases, two at a time, and prints each verdict.
+fn judge(cases: &[Case], parent: &Path) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let mut to_run = Vec::new();
+    for case in cases {
+        let Some(reason) = &case.test.reason else {
+            to_run.push(case);
+            continue;
+        };
+        let verdict = Verdict::of_reason(reason);
+        println!("    {}: {verdict}", case.name());
+        verdicts.push(verdict);
+    }
+    if to_run.is_empty() {
+        return verdicts;
+    }
+    check_library();
+    let limit = std::env::var("CREWSNOW_PROVE_SECONDS").ok().and_then(|text| text.parse().ok());
+    let deadline = Instant::now() + Duration::from_secs(limit.unwrap_or(RUN_LIMIT));
+    let programs = programs(&root());
+    let (queue, verdicts) = (Mutex::new(to_run.iter()), Mutex::new(verdicts));
+    let worker = |number: usize| {
+        let state = PathBuf::from(format!("{}{number}", setting("CREWSNOW_STATE")));
+        loop {
+            let Some(case) = queue.lock().expect("the queue").next() else { break };
+            let program = programs.get(&case.test.suite).expect("a compiled suite");
+            let began = Instant::now();
+            let verdict = run(case, program, parent, &state, deadline);
+            println!("    {}: {verdict} ({} s)", case.name(), began.elapsed().as_secs());
+            verdicts.lock().expect("the verdicts").push(verdict);
+        }
+    };
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            scope.spawn(move || worker(number));
+        }
+    });
+    verdicts.into_inner().expect("the verdicts")
+}
+
+fn main() -> ExitCode {
+    let parent = PathBuf::from(setting("CREWSNOW_PARENT"));
+    let before = parent.join("files");
+    let cases = cases(&root(), &before);
+    if std::env::args().nth(1).as_deref() == Some("list") {
+        println!("{}", cases.iter().filter(|case| case.test.reason.is_none()).count());
+        return ExitCode::SUCCESS;
+    }
+    let verdicts = judge(&cases, &parent);
+    let inside = changes::changed(&tests(&root(), "src"), &tests(&before, "src")).len();
+    let count = |is: fn(&Verdict) -> bool| verdicts.iter().filter(|verdict| is(verdict)).count();
+    let faults = count(Verdict::is_fault);
+    println!(
+        "    {} tests are new or changed: {} fail before, {} have a reason, {faults} are faults, \
+         {} are not proved; {inside} in src/ are part of the library and not run",
+        verdicts.len(),
+        count(|verdict| *verdict == Verdict::Proved),
+        count(|verdict| matches!(verdict, Verdict::Excused(_))),
+        count(|verdict| matches!(verdict, Verdict::Unknown(_))),
+    );
+    if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
