@@ -32,10 +32,11 @@ wanted=${1:-$(cat dev/landed)}
 if ! parent=$(find_parent "$wanted"); then
     [ "$(git rev-parse --is-shallow-repository)" != true ] ||
         no_history "this shallow clone lacks $wanted"
-    die "the commit $wanted of dev/landed does not exist: dev/prove.sh record"
+    die "the commit $wanted does not exist; dev/prove.sh record writes another one"
 fi
 git merge-base --is-ancestor "$parent" HEAD || die "$wanted is no ancestor of the present commit"
-if git diff --quiet "$parent" -- tests && [ -z "$(git ls-files --others tests)" ]; then
+if git diff --quiet "$parent" -- tests &&
+    [ -z "$(git ls-files --others --exclude-standard tests)" ]; then
     printf '==> No test is new or changed since %s\n' "${parent:0:9}"
     exit
 fi
