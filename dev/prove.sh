@@ -87,8 +87,8 @@ build_library() {
 
 prove() {
     local server=$before/${pg_bin#"$prefix"/}
-    server_dir "$state/parent0"
-    server_dir "$state/parent1"
+    local worker
+    for worker in 0 1 2; do server_dir "$state/parent$worker"; done
     CREWSNOW_NEWEST=$(git diff --name-only HEAD~1 -- tests 2>/dev/null | xargs) \
         CREWSNOW_PARENT=$work CREWSNOW_STATE=$state/parent CREWSNOW_PG_BIN=$server \
         CREWSNOW_SERVER_USER=$server_user cargo run --quiet --package harness --bin prove -- "$@"

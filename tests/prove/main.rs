@@ -12,7 +12,7 @@ mod verdict;
 
 use changes::Test;
 use harness::{Cluster, root, server_command, value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -20,8 +20,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use verdict::{Outcome, Verdict};
 
-/// Seconds after which a single test is stopped.
+/// Seconds after which a single test is stopped and waits until all others have run.
+const FIRST_LIMIT: u64 = 20;
+/// Seconds after which it is stopped then.
 const TEST_LIMIT: u64 = 120;
+/// Tests that run at once. Most of them wait for a server now and then.
+const WORKERS: usize = 3;
 /// Seconds after which the whole run ends, unless `CREWSNOW_PROVE_SECONDS` says otherwise.
 const RUN_LIMIT: u64 = 240;
 /// The test that runs the scripts of pg_regress.
@@ -187,26 +191,33 @@ fn check_library() {
     assert_eq!(flags, "t", "the parent's library answers");
 }
 
-/// Judges a case without a reason.
-fn run(case: &Case, program: &Path, parent: &Path, state: &Path, deadline: Instant) -> Verdict {
-    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
-    if left == 0 {
-        return Verdict::of(Outcome::NotRun);
+/// The cases that wait for their run, each with the seconds that it may take.
+type Queue<'a> = Mutex<VecDeque<(&'a Case, u64)>>;
+
+/// Judges the next cases until none is left, or the time is over.
+fn work(queue: &Queue<'_>, verdicts: &Mutex<Vec<Verdict>>, run: impl Fn(&Case, u64) -> Outcome) {
+    loop {
+        let next = queue.lock().expect("the queue").pop_front();
+        let Some((case, limit)) = next else { break };
+        let began = Instant::now();
+        let outcome = run(case, limit);
+        if outcome == Outcome::Unfinished && limit == FIRST_LIMIT {
+            queue.lock().expect("the queue").push_back((case, TEST_LIMIT));
+            continue;
+        }
+        let verdict = Verdict::of(outcome);
+        println!("    {}: {verdict} ({} s)", case.name(), began.elapsed().as_secs());
+        verdicts.lock().expect("the verdicts").push(verdict);
     }
-    let found = outcome(case, program, &parent.join("tree"), state, left.min(TEST_LIMIT));
-    if found == Outcome::Unfinished {
-        stop_servers(state);
-    }
-    Verdict::of(found)
 }
 
-/// Judges the cases, two at a time, and prints each verdict.
+/// Judges the cases, some at a time, and prints each verdict.
 fn judge(cases: &[Case], parent: &Path) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    let mut to_run = Vec::new();
+    let mut to_run = VecDeque::new();
     for case in cases {
         let Some(reason) = &case.test.reason else {
-            to_run.push(case);
+            to_run.push_back((case, FIRST_LIMIT));
             continue;
         };
         let verdict = Verdict::of_reason(reason);
@@ -220,20 +231,24 @@ fn judge(cases: &[Case], parent: &Path) -> Vec<Verdict> {
     let limit = std::env::var("CREWSNOW_PROVE_SECONDS").ok().and_then(|text| text.parse().ok());
     let deadline = Instant::now() + Duration::from_secs(limit.unwrap_or(RUN_LIMIT));
     let programs = programs(&root());
-    let (queue, verdicts) = (Mutex::new(to_run.iter()), Mutex::new(verdicts));
+    let (queue, verdicts) = (Mutex::new(to_run), Mutex::new(verdicts));
     let worker = |number: usize| {
         let state = PathBuf::from(format!("{}{number}", setting("CREWSNOW_STATE")));
-        loop {
-            let Some(case) = queue.lock().expect("the queue").next() else { break };
+        work(&queue, &verdicts, |case, limit| {
+            let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+            if left == 0 {
+                return if limit == FIRST_LIMIT { Outcome::NotRun } else { Outcome::Unfinished };
+            }
             let program = programs.get(&case.test.suite).expect("a compiled suite");
-            let began = Instant::now();
-            let verdict = run(case, program, parent, &state, deadline);
-            println!("    {}: {verdict} ({} s)", case.name(), began.elapsed().as_secs());
-            verdicts.lock().expect("the verdicts").push(verdict);
-        }
+            let found = outcome(case, program, &parent.join("tree"), &state, left.min(limit));
+            if found == Outcome::Unfinished {
+                stop_servers(&state);
+            }
+            found
+        });
     };
     std::thread::scope(|scope| {
-        for number in 0..2 {
+        for number in 0..WORKERS {
             scope.spawn(move || worker(number));
         }
     });
