@@ -7,12 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The scripts to run: all, or those that `CREWSNOW_SCRIPTS` names, separated by spaces.
 fn scripts(folder: &Path) -> Vec<String> {
-    let named = std::env::var("CREWSNOW_SCRIPTS").unwrap_or_default();
-    if !named.is_empty() {
-        return named.split(' ').map(str::to_owned).collect();
-    }
     let entries = fs::read_dir(folder.join("sql")).expect("the scripts");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let mut scripts: Vec<_> =
@@ -27,7 +22,7 @@ fn every_script_answers_as_expected() {
     let folder = root().join("tests/pg_regress");
     let results = root().join("target/pg_regress");
     fs::create_dir_all(&results).expect("a directory for the results");
-    let scripts = scripts(&folder);
+    let scripts = harness::named_scripts().unwrap_or_else(|| scripts(&folder));
     assert!(!scripts.is_empty());
     let cluster = Cluster::start("pg_regress", "timezone = 'UTC'");
     let mut failed = Vec::new();

@@ -97,10 +97,10 @@ pub fn changed(now: &[Test], before: &[Test]) -> Vec<Test> {
 }
 
 impl Test {
-    /// A script in place of a test function.
-    pub fn script(suite: &str, name: &str, reason: Option<String>) -> Self {
-        let (path, suite) = (name.to_owned(), suite.to_owned());
-        Self { file: String::new(), suite, path, text: String::new(), reason }
+    /// A script that the test `path` runs.
+    pub fn script(suite: &str, path: &str, file: String, reason: Option<String>) -> Self {
+        let (suite, path) = (suite.to_owned(), path.to_owned());
+        Self { file, suite, path, text: String::new(), reason }
     }
 
     fn identity(&self) -> (&str, &str) {

@@ -4,8 +4,8 @@
 //!
 //! `dev/prove.sh` starts this program. `CREWSNOW_PARENT` names a directory with the parent's files
 //! in `files`, and in `tree` the same with the present tests. `prove list` prints how many tests
-//! would run. Helpers and data of a test are not compared, except for the scripts of pg_regress.
-//! Tests in src/ are part of the library, so they are counted only.
+//! would run. Helpers and data of a test are not compared, except for the scripts of pg_regress and
+//! of the rules. Tests in src/ are part of the library, so they are counted only.
 
 mod changes;
 mod verdict;
@@ -28,13 +28,34 @@ const TEST_LIMIT: u64 = 120;
 const WORKERS: usize = 3;
 /// Seconds after which the whole run ends, unless `CREWSNOW_PROVE_SECONDS` says otherwise.
 const RUN_LIMIT: u64 = 240;
-/// The test that runs the scripts of pg_regress.
-const SCRIPTS_TEST: &str = "every_script_answers_as_expected";
+/// Scripts that one test runs, one by one where `CREWSNOW_SCRIPTS` names them.
+struct Scripts {
+    suite: &'static str,
+    /// The test that runs them.
+    test: &'static str,
+    folder: &'static str,
+    /// The folder and ending of the expected answers; those of the scripts if there are none.
+    answers: (&'static str, &'static str),
+}
 
-/// One thing to run on the parent's library.
+const SCRIPTS: [Scripts; 2] = [
+    Scripts {
+        suite: "pg_regress",
+        test: "every_script_answers_as_expected",
+        folder: "tests/pg_regress/sql",
+        answers: ("tests/pg_regress/expected", "out"),
+    },
+    Scripts {
+        suite: "rls",
+        test: "every_rule_finds_its_failing_cases_and_no_others",
+        folder: "tests/rls/rules",
+        answers: ("tests/rls/rules", "sql"),
+    },
+];
+
+/// One thing to run on the parent's library: a test, or one script of a test.
 struct Case {
     test: Test,
-    /// The script, if the test is one of pg_regress.
     script: Option<String>,
     /// Whether its file changed in the last commit, or since.
     is_newest: bool,
@@ -83,21 +104,17 @@ fn tests(root: &Path, folder: &str) -> Vec<Test> {
     files(root, folder, "rs").into_iter().flat_map(of_file).collect()
 }
 
-/// The scripts of pg_regress that were added or changed, or whose answer was.
-fn changed_scripts(now: &Path, before: &Path) -> Vec<Test> {
+/// The names of the scripts that were added or changed, or whose answer was.
+fn changed_scripts(scripts: &Scripts, now: &Path, before: &Path) -> Vec<String> {
     let differs = |path: &str| read(&now.join(path)) != read(&before.join(path));
-    let scripts = files(now, "tests/pg_regress/sql", "sql");
-    let names = scripts.iter().filter_map(|file| Path::new(file).file_stem()?.to_str());
-    names
-        .filter(|name| {
-            differs(&format!("tests/pg_regress/sql/{name}.sql"))
-                || differs(&format!("tests/pg_regress/expected/{name}.out"))
-        })
-        .map(|name| {
-            let script = read(&now.join(format!("tests/pg_regress/sql/{name}.sql")));
-            Test::script("pg_regress", name, changes::reason_of_script(&script))
-        })
-        .collect()
+    let (answers, ending) = scripts.answers;
+    let found = files(now, scripts.folder, "sql");
+    let names = found.iter().filter_map(|file| Path::new(file).file_stem()?.to_str());
+    let is_changed = |name: &&str| {
+        differs(&format!("{}/{name}.sql", scripts.folder))
+            || differs(&format!("{answers}/{name}.{ending}"))
+    };
+    names.filter(is_changed).map(str::to_owned).collect()
 }
 
 /// The changed tests of all suites that run over the library, those of the newest files first.
@@ -107,24 +124,21 @@ fn cases(now: &Path, before: &Path) -> Vec<Case> {
         |test: &Test| manifest.contains(&format!("\n[[test]]\nname = \"{}\"", test.suite));
     let newest = std::env::var("CREWSNOW_NEWEST").unwrap_or_default();
     let newest: BTreeSet<&str> = newest.split_whitespace().collect();
-    let case = |test: Test, script: Option<String>, file: String| {
-        let is_newest = newest.contains(file.as_str());
-        Case { test, script, is_newest }
-    };
     let functions = changes::changed(&tests(now, "tests"), &tests(before, "tests"));
-    let mut cases: Vec<Case> = functions
-        .into_iter()
-        .filter(is_suite)
-        .map(|test| {
-            let file = format!("tests/{}", test.file);
-            case(test, None, file)
-        })
-        .collect();
-    cases.extend(changed_scripts(now, before).into_iter().map(|test| {
-        let name = test.path.clone();
-        let file = format!("tests/pg_regress/sql/{name}.sql");
-        case(test, Some(name), file)
-    }));
+    let case = |test: Test| {
+        let is_newest = newest.contains(format!("tests/{}", test.file).as_str());
+        Case { test, script: None, is_newest }
+    };
+    let mut cases: Vec<Case> = functions.into_iter().filter(is_suite).map(case).collect();
+    for scripts in &SCRIPTS {
+        for name in changed_scripts(scripts, now, before) {
+            let file = format!("{}/{name}.sql", scripts.folder);
+            let reason = changes::reason_of_script(&read(&now.join(&file)));
+            let is_newest = newest.contains(file.as_str());
+            let test = Test::script(scripts.suite, scripts.test, file, reason);
+            cases.push(Case { test, script: Some(name), is_newest });
+        }
+    }
     cases.sort_by_key(|case| !case.is_newest);
     cases
 }
@@ -148,11 +162,10 @@ fn programs(root: &Path) -> BTreeMap<String, PathBuf> {
 /// Runs one case on the parent's library for at most `limit` seconds, with a directory of its own
 /// for servers.
 fn outcome(case: &Case, program: &Path, tree: &Path, state: &Path, limit: u64) -> Outcome {
-    let test = if case.script.is_some() { SCRIPTS_TEST } else { &case.test.path };
     let output = Command::new("timeout")
         .args(["--kill-after=10", &limit.to_string()])
         .arg(program)
-        .args(["--exact", test])
+        .args(["--exact", &case.test.path])
         .env("CREWSNOW_ROOT", tree)
         .env("CREWSNOW_STATE", state)
         .env("CREWSNOW_SCRIPTS", case.script.as_deref().unwrap_or_default())

@@ -274,10 +274,14 @@ fn clean_up(cluster: &Cluster) {
     }
 }
 
+// passes before: the cases of each rule are compared one by one
 #[test]
 fn every_rule_finds_its_failing_cases_and_no_others() {
     let rules = names("sql/rls/rules");
-    assert_eq!(rules, names("tests/rls/rules"), "each rule has its test");
+    let named = harness::named_scripts();
+    if named.is_none() {
+        assert_eq!(rules, names("tests/rls/rules"), "each rule has its test");
+    }
     let cluster = Cluster::start("rls", "");
     let mut base = cluster.create_database("rls_base");
     run(&mut base, &source("tests/rls/base.sql"));
@@ -288,9 +292,11 @@ fn every_rule_finds_its_failing_cases_and_no_others() {
          ON FUNCTION crewsnow_ops.rls_policy_facts(), crewsnow_ops.rls_owner_columns() TO auditor",
     );
     drop(base);
-    hostile_names(&cluster);
+    if named.is_none() {
+        hostile_names(&cluster);
+    }
     let mut failures = Vec::new();
-    for rule in &rules {
+    for rule in &named.unwrap_or_else(|| rules.into_iter().collect()) {
         if let Err(failure) = check(&cluster, rule) {
             failures.push(failure);
         }

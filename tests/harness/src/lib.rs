@@ -33,6 +33,12 @@ pub fn rewrites(variable: &str) -> bool {
     is_set(variable)
 }
 
+/// The scripts to run, if `CREWSNOW_SCRIPTS` names some, separated by spaces.
+pub fn named_scripts() -> Option<Vec<String>> {
+    let names = std::env::var("CREWSNOW_SCRIPTS").ok().filter(|names| !names.is_empty())?;
+    Some(names.split(' ').map(str::to_owned).collect())
+}
+
 fn setting(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run the suites with make test"))
