@@ -85,12 +85,13 @@ build_library() {
     printf '%s\n' "$parent" >"$before/.parent"
 }
 
+# Short names for the directories of servers: the path of a Unix socket is limited.
 prove() {
-    local server=$before/${pg_bin#"$prefix"/}
-    local worker
-    for worker in 0 1 2; do server_dir "$state/parent$worker"; done
+    local server=$before/${pg_bin#"$prefix"/} worker
+    rm -rf "$state/p" "$state"/p[0-9]
+    for worker in '' 0 1 2; do server_dir "$state/p$worker"; done
     CREWSNOW_NEWEST=$(git diff --name-only HEAD~1 -- tests 2>/dev/null | xargs) \
-        CREWSNOW_PARENT=$work CREWSNOW_STATE=$state/parent CREWSNOW_PG_BIN=$server \
+        CREWSNOW_PARENT=$work CREWSNOW_STATE=$state/p CREWSNOW_PG_BIN=$server \
         CREWSNOW_SERVER_USER=$server_user cargo run --quiet --package harness --bin prove -- "$@"
 }
 
