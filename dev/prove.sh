@@ -35,8 +35,8 @@ if ! parent=$(find_parent "$wanted"); then
     die "the commit $wanted does not exist; dev/prove.sh record writes another one"
 fi
 git merge-base --is-ancestor "$parent" HEAD || die "$wanted is no ancestor of the present commit"
-if git diff --quiet "$parent" -- tests &&
-    [ -z "$(git ls-files --others --exclude-standard tests)" ]; then
+if git diff --quiet "$parent" -- tests src &&
+    [ -z "$(git ls-files --others --exclude-standard tests src)" ]; then
     printf '==> No test is new or changed since %s\n' "${parent:0:9}"
     exit
 fi
@@ -61,33 +61,53 @@ unpack() {
 # The dependencies are built already: links to them save minutes. The extension itself and the
 # harness are not linked, because Cargo would write into the shared files. The library is built
 # once, so nothing is spent on optimisation, debugger or later builds.
-build_library() {
-    mkdir -p "$work/build/debug"
+link_dependencies() {
     local part
+    mkdir -p "$work/build/debug"
     for part in build deps .fingerprint; do
         [ -d "target/debug/$part" ] || continue
         rm -rf "$work/build/debug/$part"
         cp -al "target/debug/$part" "$work/build/debug/$part"
     done
     rm -rf "$work"/build/debug/*/*crewsnow_ops* "$work"/build/debug/*/harness-*
-    rm -rf "$work/package"
-    mkdir -p "$work/files/.cargo"
+}
+
+# Builds the library of a source tree, and installs it into a PostgreSQL of its own: links to the
+# files of the private one, but for the extension.
+build_library() { # build_library SOURCES POSTGRESQL FEATURES [OPTION...]
+    local sources=$1 server=$2 features=$3
+    shift 3
+    link_dependencies
+    rm -rf "$work/package" "$server"
+    mkdir -p "$sources/.cargo"
     printf '[profile.dev.package.crewsnow_ops]\nopt-level = 0\ndebug = false\n' \
-        >"$work/files/.cargo/config.toml"
-    (cd "$work/files" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$work/build \
-        cargo pgrx package --debug --no-default-features --features "pg$PG" \
-        --pg-config "$pg_config" --out-dir "$work/package")
-    # A PostgreSQL of its own: links to the files of the private one, but for the extension.
-    rm -rf "$before"
-    cp -al "$prefix" "$before"
-    find "$before/" -name 'crewsnow_ops*' -delete
-    cp -a "$work/package/$prefix/." "$before/"
-    printf '%s\n' "$parent" >"$before/.parent"
+        >"$sources/.cargo/config.toml"
+    (cd "$sources" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$work/build \
+        cargo pgrx package --debug "$@" --no-default-features --features "$features" \
+        --pg-config "$pg_config" --out-dir "$work/package") || return 1
+    cp -al "$prefix" "$server"
+    find "$server/" -name 'crewsnow_ops*' -delete
+    cp -a "$work/package/$prefix/." "$server/"
+    printf '%s\n' "$parent" >"$server/.parent"
+}
+
+# In-server tests are functions of the library. Where they use what the parent's sources lack, the
+# library cannot be built, and the tests are listed as not proved.
+build_in_server() {
+    local file
+    rm -rf "$work/in_server"
+    cp -a "$work/files" "$work/in_server"
+    while read -r file; do
+        [ ! -d "$work/in_server/${file%/*}" ] || cp "$file" "$work/in_server/$file"
+    done < <(git ls-files 'src/**/server_tests.rs')
+    build_library "$work/in_server" "$before-tests" "pg$PG pg_test" --test ||
+        printf 'The library cannot be built with the present in-server tests.\n'
 }
 
 # Short names for the directories of servers: the path of a Unix socket is limited.
-prove() {
-    local server=$before/${pg_bin#"$prefix"/} worker
+prove() { # prove POSTGRESQL [ARGUMENT]
+    local server=$1/${pg_bin#"$prefix"/} worker
+    shift
     rm -rf "$state/p" "$state"/p[0-9]
     for worker in '' 0 1 2; do server_dir "$state/p$worker"; done
     CREWSNOW_NEWEST=$(git diff --name-only HEAD~1 -- tests 2>/dev/null | xargs) \
@@ -96,9 +116,19 @@ prove() {
 }
 
 step "Unpacking the parent ${parent:0:9}" unpack
-if [ "$(prove list)" != 0 ] && [ "$(cat "$before/.parent" 2>/dev/null)" != "$parent" ]; then
-    step "Building the parent's library" build_library
+read -r of_suites in_server < <(prove "$before" list)
+if [ "$of_suites" != 0 ] && [ "$(cat "$before/.parent" 2>/dev/null)" != "$parent" ]; then
+    step "Building the parent's library" build_library "$work/files" "$before" "pg$PG"
 fi
+if [ "$in_server" != 0 ]; then
+    step "Building the parent's library with the present in-server tests" build_in_server
+    [ -e "$before-tests/.parent" ] || export CREWSNOW_NOT_COMPILED=1
+fi
+failed=
 printf '==> New and changed tests on the library of %s\n' "${parent:0:9}"
-prove || die "make each of these tests fail on the parent's library, or state why it passes there:
-    // passes before: REASON   in a comment above the test"
+prove "$before" || failed=1
+printf '==> New and changed in-server tests on the library of %s\n' "${parent:0:9}"
+prove "$before-tests" in-server || failed=1
+[ -z "$failed" ] || die "make each of these tests fail on the parent's library, or state why it
+passes there, in a comment above the test:
+    // passes before: REASON"

@@ -103,6 +103,16 @@ impl Test {
         Self { file, suite, path, text: String::new(), reason }
     }
 
+    /// Attributes, name and body, without comments and indentation.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it runs in the server.
+    pub fn is_in_server(&self) -> bool {
+        self.text.starts_with("#[pg_test")
+    }
+
     fn identity(&self) -> (&str, &str) {
         (self.path.rsplit("::").next().unwrap_or_default(), &self.text)
     }

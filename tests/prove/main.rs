@@ -3,11 +3,13 @@
 //! passes states why in a comment above it: `// passes before: a guard of a rule that holds`.
 //!
 //! `dev/prove.sh` starts this program. `CREWSNOW_PARENT` names a directory with the parent's files
-//! in `files`, and in `tree` the same with the present tests. `prove list` prints how many tests
-//! would run. Helpers and data of a test are not compared, except for the scripts of pg_regress and
-//! of the rules. Tests in src/ are part of the library, so they are counted only.
+//! in `files`, and in `tree` the same with the present tests. `prove list` prints how many tests of
+//! the suites and in the server would run; `prove in-server` runs the latter. Helpers and data of a
+//! test are not compared, except for the scripts of pg_regress and of the rules. Unit tests in src/
+//! are part of the library, so they are counted only.
 
 mod changes;
+mod in_server;
 mod verdict;
 
 use changes::Test;
@@ -267,25 +269,46 @@ fn judge(cases: &[Case], parent: &Path) -> Vec<Verdict> {
     verdicts.into_inner().expect("the verdicts")
 }
 
-fn main() -> ExitCode {
-    let parent = PathBuf::from(setting("CREWSNOW_PARENT"));
-    let before = parent.join("files");
-    let cases = cases(&root(), &before);
-    if std::env::args().nth(1).as_deref() == Some("list") {
-        println!("{}", cases.iter().filter(|case| case.test.reason.is_none()).count());
-        return ExitCode::SUCCESS;
-    }
-    let verdicts = judge(&cases, &parent);
-    let inside = changes::changed(&tests(&root(), "src"), &tests(&before, "src")).len();
+/// The tests in src/ that were added or changed: in the server, and of single functions.
+fn changed_inside(before: &Path) -> (Vec<Test>, Vec<Test>) {
+    let changed = changes::changed(&tests(&root(), "src"), &tests(before, "src"));
+    changed.into_iter().partition(Test::is_in_server)
+}
+
+/// Prints the sum of the verdicts.
+fn sum_up(verdicts: &[Verdict]) -> ExitCode {
     let count = |is: fn(&Verdict) -> bool| verdicts.iter().filter(|verdict| is(verdict)).count();
     let faults = count(Verdict::is_fault);
     println!(
         "    {} tests are new or changed: {} fail before, {} have a reason, {faults} are faults, \
-         {} are not proved; {inside} in src/ are part of the library and not run",
+         {} are not proved",
         verdicts.len(),
         count(|verdict| *verdict == Verdict::Proved),
         count(|verdict| matches!(verdict, Verdict::Excused(_))),
         count(|verdict| matches!(verdict, Verdict::Unknown(_))),
     );
     if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn main() -> ExitCode {
+    let parent = PathBuf::from(setting("CREWSNOW_PARENT"));
+    let before = parent.join("files");
+    let (in_server, units) = changed_inside(&before);
+    match std::env::args().nth(1).as_deref() {
+        Some("list") => {
+            let runs = |test: &Test| usize::from(test.reason.is_none());
+            let of_suites: usize =
+                cases(&root(), &before).iter().map(|case| runs(&case.test)).sum();
+            println!("{of_suites} {}", in_server.iter().map(runs).sum::<usize>());
+            ExitCode::SUCCESS
+        }
+        Some("in-server") => {
+            let all = tests(&root(), "src");
+            let is_unchanged = |test: &Test| test.is_in_server() && !in_server.contains(test);
+            let unchanged: Vec<Test> = all.into_iter().filter(is_unchanged).collect();
+            println!("    {} unit tests are new or changed, and not run", units.len());
+            sum_up(&in_server::judge(&in_server, &unchanged))
+        }
+        _ => sum_up(&judge(&cases(&root(), &before), &parent)),
+    }
 }

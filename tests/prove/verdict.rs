@@ -14,6 +14,8 @@ pub enum Outcome {
     Unfinished,
     /// It was not started: the time of the whole run was over.
     NotRun,
+    /// It does not compile with the sources of the parent.
+    NotCompiled,
 }
 
 /// The verdict on one changed test.
@@ -27,7 +29,7 @@ pub enum Verdict {
     Vacuous,
     /// It states a reason without words.
     NoReason,
-    /// Nothing is known, for lack of time.
+    /// Nothing is known.
     Unknown(Outcome),
 }
 
@@ -37,7 +39,7 @@ impl Verdict {
         match outcome {
             Outcome::Failed => Self::Proved,
             Outcome::Passed => Self::Vacuous,
-            Outcome::Unfinished | Outcome::NotRun => Self::Unknown(outcome),
+            Outcome::Unfinished | Outcome::NotRun | Outcome::NotCompiled => Self::Unknown(outcome),
         }
     }
 
@@ -60,6 +62,9 @@ impl fmt::Display for Verdict {
             Self::Vacuous => write!(f, "VACUOUS: it passes before, too"),
             Self::NoReason => write!(f, "NO REASON: the words after \"{REASON}\" are missing"),
             Self::Unknown(Outcome::Unfinished) => write!(f, "NOT PROVED: no end in time"),
+            Self::Unknown(Outcome::NotCompiled) => {
+                write!(f, "NOT PROVED: the parent's sources lack what it uses")
+            }
             Self::Unknown(_) => write!(f, "NOT PROVED: the time was over"),
         }
     }
