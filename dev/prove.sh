@@ -87,7 +87,7 @@ build_library() { # build_library SOURCES POSTGRESQL FEATURES [OPTION...]
         --pg-config "$pg_config" --out-dir "$work/package") || return 1
     cp -al "$prefix" "$server"
     find "$server/" -name 'crewsnow_ops*' -delete
-    cp -a "$work/package/$prefix/." "$server/"
+    cp -a "$work/package/$(realpath "$prefix")/." "$server/"
     printf '%s\n' "$parent" >"$server/.parent"
 }
 
