@@ -73,6 +73,7 @@ extension_sql_file!(
     requires = [
         "health",
         health::sample::sample_health,
+        health::sessions::cancel_session,
         health::sessions::disconnect_sessions,
         health::sessions::terminate_session,
         health::sql_views::mask_literals

@@ -64,11 +64,16 @@ CREATE TABLE crewsnow_ops.session_actions (
     database text,
     state text,
     was_there boolean NOT NULL,
+    action text NOT NULL DEFAULT 'terminate',
+    outcome text NOT NULL DEFAULT 'unknown',
+    CONSTRAINT session_actions_action_check CHECK (action IN ('cancel', 'terminate')),
+    CONSTRAINT session_actions_outcome_check
+        CHECK (outcome IN ('ended', 'told', 'gone', 'unknown')),
     CONSTRAINT session_actions_pkey PRIMARY KEY (acted_at, pid)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.session_actions IS
-    'Sessions that terminate_session and disconnect_sessions were told to end, one row per session '
-    'and call.';
+    'Sessions that cancel_session, terminate_session and disconnect_sessions acted on, one row per '
+    'session and call.';
 COMMENT ON COLUMN crewsnow_ops.session_actions.acted_at IS
     'Time of the action (clock time, not transaction start).';
 COMMENT ON COLUMN crewsnow_ops.session_actions.asked_by IS
@@ -85,6 +90,15 @@ COMMENT ON COLUMN crewsnow_ops.session_actions.state IS
 COMMENT ON COLUMN crewsnow_ops.session_actions.was_there IS
     'Whether the session still existed when it was told to end; false if it ended by itself just '
     'before.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.action IS
+    'cancel: its statement was cancelled. terminate: the session was told to end.';
+COMMENT ON COLUMN crewsnow_ops.session_actions.outcome IS
+    'ended: the session has ended. told: it was told, and was still there when the call returned. '
+    'gone: it had ended before. unknown: the call was cut short.';
+COMMENT ON CONSTRAINT session_actions_action_check ON crewsnow_ops.session_actions IS
+    'The known actions.';
+COMMENT ON CONSTRAINT session_actions_outcome_check ON crewsnow_ops.session_actions IS
+    'The known outcomes.';
 COMMENT ON CONSTRAINT session_actions_pkey ON crewsnow_ops.session_actions IS
     'One row per session and point in time.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.session_actions', '');

@@ -206,17 +206,23 @@ COMMENT ON FUNCTION crewsnow_ops.terminate_session(integer, timestamptz) IS
     'already. Takes pid and backend_start of pg_stat_activity, because process ids are reused. '
     'Recorded in session_actions. Errors: 22004: an argument is NULL. 22023: the own session, or '
     'not a client backend. 42501: a session of a superuser, and the caller is not one. 55000: '
-    'another session has that pid now. 25006: read-only transaction or standby.';
+    'another session has that pid now. 55P03: session_actions is locked. 25006: read-only '
+    'transaction or standby.';
+COMMENT ON FUNCTION crewsnow_ops.cancel_session(integer, timestamptz) IS
+    'Cancels the running statement of one client session, which stays connected. The transaction '
+    'of the statement fails. Returns true if the session was told, false with a NOTICE if it is '
+    'gone or runs no statement. Arguments, records and errors as for terminate_session.';
 COMMENT ON FUNCTION crewsnow_ops.disconnect_sessions(
     text, text, text, interval, boolean, boolean
 ) IS
     'Lists the client sessions that match all given criteria: role, application, database, '
-    'connected for longer than p_older_than. With p_dry_run => false it ends them, each within one '
-    'second, and records them in session_actions. The own session and replication are never '
+    'connected for longer than p_older_than. With p_dry_run => false it records them in '
+    'session_actions, tells all of them to end, and waits once, for 1 to 5 s. A cancel or '
+    'statement_timeout only ends the waiting. The own session and replication are never '
     'included, sessions of superusers only with p_include_superusers. Errors: 22004: a switch is '
     'NULL. 22023: no criterion, or an age that is not positive. 42501: p_include_superusers, and '
-    'the caller is not a superuser. 25006: p_dry_run => false in a read-only transaction or on a '
-    'standby.';
+    'the caller is not a superuser. 55P03: session_actions is locked. 25006: p_dry_run => false in '
+    'a read-only transaction or on a standby.';
 
 CREATE FUNCTION crewsnow_ops.note_refresh() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'note_refresh_wrapper';
@@ -234,6 +240,7 @@ REVOKE ALL ON FUNCTION
     @extschema@.analyze_slow_queries(),
     crewsnow_ops.blocking_tree_now(), crewsnow_ops.connections_now(),
     crewsnow_ops.connection_states_now(), crewsnow_ops.sample_health(),
+    crewsnow_ops.cancel_session(integer, timestamptz),
     crewsnow_ops.terminate_session(integer, timestamptz),
     crewsnow_ops.disconnect_sessions(text, text, text, interval, boolean, boolean),
     crewsnow_ops.mask_literals(text),
@@ -252,6 +259,7 @@ INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', '@extschema@.connection_monitoring'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.connection_states_now()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.sample_health()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.cancel_session(integer, timestamptz)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.terminate_session(integer, timestamptz)'),
     ('operator', 'EXECUTE', 'FUNCTION',
         'crewsnow_ops.disconnect_sessions(text, text, text, interval, boolean, boolean)');

@@ -2,6 +2,8 @@
 
 use crate::error::{SqlError, reportable};
 use crate::pg::error::{ServerError, from_server_failures};
+use crate::pg::xact::lock_holder;
+use crate::pg::xact::lock_holder::LockHolder;
 use pgrx::PgSqlErrorCode;
 
 /// A health check or session action that cannot be served.
@@ -25,6 +27,10 @@ pub enum HealthError {
         pid: i32,
         /// The superuser.
         role: String,
+        /// The function that the caller called.
+        function: &'static str,
+        /// `backend_start` of the session.
+        backend_start: String,
     },
     /// SQLSTATE 42501
     #[error("only a superuser may disconnect superusers")]
@@ -45,6 +51,14 @@ pub enum HealthError {
     /// SQLSTATE 22023
     #[error("p_older_than must be a positive interval")]
     InvalidAge,
+    /// SQLSTATE 55P03
+    #[error("crewsnow_ops.session_actions stayed locked for {milliseconds} ms")]
+    RecordsLocked {
+        /// The limit of the wait.
+        milliseconds: i32,
+        /// The session in the way; `None` if it is gone meanwhile.
+        holder: Option<LockHolder>,
+    },
     /// SQLSTATE 57014
     #[error("{report} took longer than {milliseconds} ms and was stopped")]
     TookTooLong {
@@ -70,6 +84,7 @@ impl SqlError for HealthError {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
             Self::OtherSession { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::RecordsLocked { .. } => Code::ERRCODE_LOCK_NOT_AVAILABLE,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
             Self::Server(error) => error.sqlstate(),
         }
@@ -99,6 +114,7 @@ impl SqlError for HealthError {
                 "Without a filter the call would end every session. Nothing was done.".into()
             }
             Self::InvalidAge => "Every session is older than that. Nothing was done.".into(),
+            Self::RecordsLocked { holder, .. } => lock_holder::detail(holder.as_ref()),
             Self::TookTooLong { .. } => {
                 "Monitoring stops early so that it does not make an incident worse.".into()
             }
@@ -118,12 +134,15 @@ impl SqlError for HealthError {
                      WHERE pid = {pid};"
                 )
             }
-            Self::SuperuserSession { .. }
-            | Self::SuperuserSessions
-            | Self::NoFilter
-            | Self::InvalidAge => "SELECT * FROM crewsnow_ops.disconnect_sessions(\
+            Self::SuperuserSession { pid, function, backend_start, .. } => {
+                format!("As a superuser: SELECT crewsnow_ops.{function}({pid}, '{backend_start}');")
+            }
+            Self::RecordsLocked { holder, .. } => lock_holder::hint(holder.as_ref()),
+            Self::SuperuserSessions | Self::NoFilter | Self::InvalidAge => {
+                "SELECT * FROM crewsnow_ops.disconnect_sessions(\
                                    p_application => 'worker', p_older_than => '10 minutes');"
-                .into(),
+                    .into()
+            }
             Self::TookTooLong { .. } => {
                 "SELECT pid, query_start, left(query, 60) FROM pg_stat_activity \
                  WHERE state = 'active' ORDER BY query_start;"

@@ -11,6 +11,7 @@ pub(crate) mod report;
 pub(crate) mod sample;
 #[cfg(any(test, feature = "pg_test"))]
 mod server_tests;
+mod session_actions;
 pub(crate) mod sessions;
 pub(crate) mod sql_views;
 mod table_summary;

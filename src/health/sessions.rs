@@ -1,5 +1,6 @@
-//! Session actions: they end exactly the sessions that the operator named, and record each one.
+//! The functions that cancel statements and end sessions: exactly those that the operator named.
 
+use super::session_actions::{Action, Outcome, Session, act};
 use crate::access::as_owner;
 use crate::health::error::HealthError;
 use crate::pg::error::ServerError;
@@ -7,18 +8,6 @@ use crate::pg::xact::session;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-
-/// A row of pg_stat_activity.
-struct Session {
-    pid: i32,
-    backend_start: TimestampWithTimeZone,
-    role: Option<String>,
-    application: Option<String>,
-    database: Option<String>,
-    state: Option<String>,
-    backend_type: Option<String>,
-    is_superuser: bool,
-}
 
 /// Finds sessions with the extension owner's privileges. The caller's role still decides which of
 /// them the caller may end.
@@ -48,42 +37,8 @@ fn find_sessions(
     })
 }
 
-/// Ends and records a session. Returns whether it ended within a second; `None` if it was gone.
-fn terminate(session: &Session) -> Result<Option<bool>, HealthError> {
-    let asked_by = session::user();
-    as_owner(|| {
-        Spi::connect_mut(|client| {
-            let arguments = [session.pid.into(), session.backend_start.into()];
-            let ended = client
-                .update(
-                    include_str!("../../sql/health/terminate_session.sql"),
-                    Some(1),
-                    &arguments,
-                )?
-                .first()
-                .get_one::<bool>()?;
-            let record = [
-                asked_by.into(),
-                session.pid.into(),
-                session.backend_start.into(),
-                session.role.clone().into(),
-                session.application.clone().into(),
-                session.database.clone().into(),
-                session.state.clone().into(),
-                ended.is_some().into(),
-            ];
-            client.update(
-                include_str!("../../sql/health/record_session_action.sql"),
-                None,
-                &record,
-            )?;
-            Ok(ended)
-        })
-    })
-}
-
 /// Refuses backends that are not of clients, and sessions of superusers for any other role.
-fn require_terminable(session: &Session) -> Result<(), HealthError> {
+fn require_terminable(session: &Session, action: Action) -> Result<(), HealthError> {
     if session.backend_type.as_deref() != Some("client backend") {
         return Err(HealthError::NotAClientBackend {
             pid: session.pid,
@@ -94,33 +49,38 @@ fn require_terminable(session: &Session) -> Result<(), HealthError> {
         return Err(HealthError::SuperuserSession {
             pid: session.pid,
             role: session.role.clone().unwrap_or_default(),
+            function: match action {
+                Action::Cancel => "cancel_session",
+                Action::Terminate => "terminate_session",
+            },
+            backend_start: session.backend_start.to_string(),
         });
     }
     Ok(())
 }
 
-/// See the COMMENT on the SQL function.
-///
-/// SQLSTATE 22004 (NULL argument), 22023 (own session, or not a client backend), 42501 (session of
-/// a superuser), 55000 (another session has the pid), 25006 (read-only transaction or standby).
-#[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
-#[search_path(pg_catalog, pg_temp)]
-fn terminate_session(
-    p_pid: Option<i32>,
-    p_backend_start: Option<TimestampWithTimeZone>,
-) -> Result<bool, ErrorReport> {
+/// The session that the caller named, if the caller may act on it; `None` with a NOTICE if it is
+/// gone.
+fn named_session(
+    pid: Option<i32>,
+    backend_start: Option<TimestampWithTimeZone>,
+    action: Action,
+) -> Result<Option<Session>, ErrorReport> {
     const EXAMPLE: &str = "SELECT pid, backend_start, usename, state FROM pg_stat_activity;";
     let null = |argument| ServerError::NullArgument { argument, example: EXAMPLE };
-    let pid = p_pid.ok_or_else(|| null("p_pid"))?;
-    let backend_start = p_backend_start.ok_or_else(|| null("p_backend_start"))?;
-    session::require_writable("end a session")?;
+    let pid = pid.ok_or_else(|| null("p_pid"))?;
+    let backend_start = backend_start.ok_or_else(|| null("p_backend_start"))?;
+    session::require_writable(match action {
+        Action::Cancel => "cancel a statement",
+        Action::Terminate => "end a session",
+    })?;
     if pid == session::own_pid() {
         return Err(HealthError::OwnSession(pid).into());
     }
     let found = find_sessions(include_str!("../../sql/health/find_session.sql"), &[pid.into()])?;
-    let Some(session) = found.first() else {
+    let Some(session) = found.into_iter().next() else {
         pgrx::notice!("there is no session {pid} any more");
-        return Ok(false);
+        return Ok(None);
     };
     if session.backend_start != backend_start {
         return Err(HealthError::OtherSession {
@@ -130,14 +90,53 @@ fn terminate_session(
         }
         .into());
     }
-    require_terminable(session)?;
-    Ok(terminate(session)?.is_some())
+    require_terminable(&session, action)?;
+    Ok(Some(session))
+}
+
+/// See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (own session, or not a client backend), 42501 (session of
+/// a superuser), 55000 (another session has the pid), 55P03 (the records are locked), 25006
+/// (read-only transaction or standby).
+#[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
+#[search_path(pg_catalog, pg_temp)]
+fn terminate_session(
+    p_pid: Option<i32>,
+    p_backend_start: Option<TimestampWithTimeZone>,
+) -> Result<bool, ErrorReport> {
+    let Some(session) = named_session(p_pid, p_backend_start, Action::Terminate)? else {
+        return Ok(false);
+    };
+    Ok(act(Action::Terminate, &[session])?.iter().any(|outcome| *outcome != Outcome::Gone))
+}
+
+/// See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004 (NULL argument), 22023 (own session, or not a client backend), 42501 (session of
+/// a superuser), 55000 (another session has the pid), 55P03 (the records are locked), 25006
+/// (read-only transaction or standby).
+#[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
+#[search_path(pg_catalog, pg_temp)]
+fn cancel_session(
+    p_pid: Option<i32>,
+    p_backend_start: Option<TimestampWithTimeZone>,
+) -> Result<bool, ErrorReport> {
+    let Some(session) = named_session(p_pid, p_backend_start, Action::Cancel)? else {
+        return Ok(false);
+    };
+    if session.state.as_deref().is_some_and(|state| state.starts_with("idle")) {
+        pgrx::notice!("session {} runs no statement: nothing was cancelled", session.pid);
+        return Ok(false);
+    }
+    Ok(act(Action::Cancel, &[session])?.iter().any(|outcome| *outcome != Outcome::Gone))
 }
 
 /// See the COMMENT on the SQL function.
 ///
 /// SQLSTATE 22004 (a switch is NULL), 22023 (no filter, or an age that is not positive), 42501 (the
-/// caller includes superusers but is not one), 25006 (read-only transaction or standby).
+/// caller includes superusers but is not one), 55P03 (the records are locked), 25006 (read-only
+/// transaction or standby).
 #[pg_extern(schema = "crewsnow_ops", requires = ["health"])]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -188,17 +187,20 @@ fn disconnect_sessions(
         p_older_than.into(),
         p_include_superusers.into(),
     ];
-    let mut rows = Vec::new();
-    for session in find_sessions(include_str!("../../sql/health/find_sessions.sql"), &arguments)? {
-        let action = match p_dry_run {
-            true => "would be disconnected",
-            false => match terminate(&session)? {
-                Some(true) => "disconnected",
-                Some(false) => "told to end, still there",
-                None => "already gone",
-            },
+    let sessions = find_sessions(include_str!("../../sql/health/find_sessions.sql"), &arguments)?;
+    let actions: Vec<&'static str> = if p_dry_run {
+        vec!["would be disconnected"; sessions.len()]
+    } else {
+        let action = |outcome| match outcome {
+            Outcome::Ended => "disconnected",
+            Outcome::Told => "told to end, still there",
+            Outcome::Unknown => "told to end, outcome unknown",
+            Outcome::Gone => "already gone",
         };
-        rows.push((
+        act(Action::Terminate, &sessions)?.into_iter().map(action).collect()
+    };
+    let row = |(session, action): (Session, &'static str)| {
+        (
             session.pid,
             session.role,
             session.application,
@@ -206,7 +208,8 @@ fn disconnect_sessions(
             session.state,
             session.backend_start,
             action,
-        ));
-    }
+        )
+    };
+    let rows: Vec<_> = sessions.into_iter().zip(actions).map(row).collect();
     Ok(TableIterator::new(rows))
 }

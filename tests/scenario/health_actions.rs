@@ -5,11 +5,11 @@ use harness::{Cluster, both, program, rows, run, sqlstate, value};
 use postgres::Client;
 use std::process::Stdio;
 
-fn is_alive(session: &mut Client) -> bool {
+pub fn is_alive(session: &mut Client) -> bool {
     session.simple_query("SELECT 1").is_ok()
 }
 
-fn connect_named(cluster: &Cluster, user: &str, application: &str) -> Client {
+pub fn connect_named(cluster: &Cluster, user: &str, application: &str) -> Client {
     let mut session = cluster.connect_as(user, "actions");
     run(&mut session, &format!("SET application_name = '{application}'"));
     session
