@@ -1,9 +1,13 @@
--- Waiting sessions below the sessions that block them. pg_blocking_pids is called for waiting
--- sessions only, because it stops the lock manager for a moment. A waiter hangs below the holders
--- of its lock. If there is none (the waiter queues behind a waiting ALTER TABLE), it hangs below
--- the waiters ahead of it. Using both would make 2^500 paths of a queue of 500. Each waiter has at
--- most ten parents, the oldest. blocked_by lists all blockers; pid 0 in it is a prepared
--- transaction.
+-- Waiting sessions below the sessions that block them, one row for each: its shortest path from a
+-- root blocker. pg_blocking_pids is called for waiting sessions only, because it stops the lock
+-- manager for a moment. A waiter hangs below the holders of its lock. If there is none (the waiter
+-- queues behind a waiting ALTER TABLE), it hangs below the waiters ahead of it. Each waiter has at
+-- most ten parents, the oldest. Roots and victims are counted along all edges. blocked_by lists all
+-- blockers; pid 0 in it is a prepared transaction.
+--
+-- A gate waits for a strong lock on a relation, and others wait because of it alone: cancelling
+-- its statement lets them continue. Waiters for a row are no gates, since the next of them takes
+-- the place of the first.
 WITH RECURSIVE
 locks AS MATERIALIZED (
     SELECT l.*,
@@ -11,12 +15,6 @@ locks AS MATERIALIZED (
             l.classid, l.objid, l.objsubid)::text AS tag
     FROM pg_locks AS l
     WHERE l.mode <> 'SIReadLock'
-),
-waiters AS MATERIALIZED (
-    SELECT l.pid, l.tag, l.mode, l.locktype, l.database, l.relation, l.waitstart,
-        pg_blocking_pids(l.pid) AS blocked_by
-    FROM locks AS l
-    WHERE NOT l.granted AND l.pid IS NOT NULL
 ),
 conflicts (mode, with_modes) AS (
     VALUES
@@ -38,6 +36,23 @@ conflicts (mode, with_modes) AS (
         ('AccessExclusiveLock',
             '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,'
             'ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+),
+waiters AS MATERIALIZED (
+    SELECT l.pid, l.tag, l.mode, l.locktype, l.database, l.relation, l.waitstart,
+        -- On a standby the server knows no blockers of the startup process.
+        CASE WHEN b.pids = '{}' AND pg_is_in_recovery()
+            THEN ARRAY(
+                SELECT DISTINCT h.pid
+                FROM locks AS h
+                JOIN conflicts AS c ON c.mode = l.mode
+                WHERE h.tag = l.tag AND h.granted AND h.pid <> l.pid
+                    AND h.mode = ANY (c.with_modes)
+            )
+            ELSE b.pids
+        END AS blocked_by
+    FROM locks AS l
+    CROSS JOIN LATERAL (SELECT pg_blocking_pids(l.pid) AS pids OFFSET 0) AS b
+    WHERE NOT l.granted AND l.pid IS NOT NULL
 ),
 holders AS MATERIALIZED (
     SELECT DISTINCT h.tag, h.pid FROM locks AS h
@@ -73,8 +88,8 @@ sessions AS MATERIALIZED (
     WHERE s.pid IN (SELECT w.pid FROM waiters AS w UNION SELECT unnest(w.blocked_by)
         FROM waiters AS w)
 ),
-edges AS (
-    SELECT r.node, r.blocker
+edges AS MATERIALIZED (
+    SELECT r.node, r.blocker, r.rank
     FROM (
         SELECT c.node, c.blocker, c.is_queue, min(c.is_queue) OVER (PARTITION BY c.node) AS nearest,
             row_number()
@@ -84,56 +99,121 @@ edges AS (
     ) AS r
     WHERE r.is_queue = r.nearest AND r.rank <= 10
 ),
-tree AS (
-    SELECT DISTINCT e.blocker AS node, 0 AS depth, ARRAY[e.blocker] AS path
+reach (ancestor, node) AS (
+    SELECT e.blocker, e.node FROM edges AS e
+    UNION
+    SELECT r.ancestor, e.node FROM reach AS r JOIN edges AS e ON e.blocker = r.node
+),
+first_blockers AS MATERIALIZED (
+    SELECT DISTINCT e.blocker AS node
     FROM edges AS e
     WHERE NOT EXISTS (SELECT FROM edges AS u WHERE u.node = e.blocker)
+),
+-- A deadlock has no first blocker until the server breaks it: all its members are roots.
+roots AS MATERIALIZED (
+    SELECT f.node, false AS is_deadlock FROM first_blockers AS f
     UNION ALL
-    SELECT e.node, t.depth + 1, t.path || e.node
+    SELECT r.node, true
+    FROM reach AS r
+    WHERE r.ancestor = r.node AND NOT EXISTS (
+        SELECT FROM reach AS a JOIN first_blockers AS f ON f.node = a.ancestor
+        WHERE a.node = r.node
+    )
+),
+steps (node, depth) AS (
+    SELECT r.node, 0 FROM roots AS r
+    UNION
+    SELECT e.node, t.depth + 1 FROM steps AS t JOIN edges AS e ON e.blocker = t.node
+    WHERE t.depth < 50
+),
+nearest AS MATERIALIZED (SELECT t.node, min(t.depth) AS depth FROM steps AS t GROUP BY t.node),
+parents AS MATERIALIZED (
+    SELECT DISTINCT ON (e.node) e.node, e.blocker, n.depth
+    FROM edges AS e
+    JOIN nearest AS n ON n.node = e.node
+    JOIN nearest AS b ON b.node = e.blocker AND b.depth = n.depth - 1
+    ORDER BY e.node, e.rank
+),
+tree AS (
+    SELECT r.node, 0 AS depth, ARRAY[r.node] AS path, r.is_deadlock FROM roots AS r
+    UNION ALL
+    SELECT p.node, p.depth, t.path || p.node, false
     FROM tree AS t
+    JOIN parents AS p ON p.blocker = t.node
+),
+strong AS MATERIALIZED (
+    SELECT DISTINCT w.pid::text AS node
+    FROM waiters AS w
+    JOIN edges AS e ON e.blocker = w.pid::text
+    WHERE w.locktype = 'relation'
+        AND w.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
+            'ExclusiveLock', 'AccessExclusiveLock')
+),
+-- Sessions that would still wait if all strong waiters were cancelled, and these waiters.
+stuck AS (
+    SELECT r.node FROM roots AS r
+    UNION
+    SELECT e.node
+    FROM stuck AS t
     JOIN edges AS e ON e.blocker = t.node
-    WHERE e.node <> ALL (t.path) AND t.depth < 20
+    WHERE t.node NOT IN (SELECT g.node FROM strong AS g)
 ),
--- A deadlock has no root until the server breaks it: its members are roots without children.
-nodes AS (
-    SELECT t.node, t.depth, t.path, false AS is_deadlock FROM tree AS t
-    UNION ALL
-    SELECT DISTINCT e.node, 0, ARRAY[e.node], true FROM edges AS e
-    WHERE e.node NOT IN (SELECT t.node FROM tree AS t)
+gates AS MATERIALIZED (
+    SELECT r.node, array_agg(g.node::integer ORDER BY g.node::integer) AS pids
+    FROM strong AS g
+    JOIN stuck AS t ON t.node = g.node
+    JOIN reach AS r ON r.ancestor = g.node
+    WHERE r.node NOT IN (SELECT t.node FROM stuck AS t)
+    GROUP BY r.node
 ),
-victims AS (
-    SELECT a.node, count(DISTINCT t.node) AS victims
-    FROM tree AS t
-    CROSS JOIN LATERAL unnest(t.path[:t.depth]) AS a (node)
-    GROUP BY a.node
+above AS MATERIALIZED (
+    SELECT r.node, array_agg(r.ancestor ORDER BY r.ancestor) AS roots
+    FROM reach AS r
+    JOIN roots AS b ON b.node = r.ancestor
+    WHERE r.node <> r.ancestor
+    GROUP BY r.node
+),
+victims AS MATERIALIZED (
+    SELECT r.ancestor AS node, count(*) AS victims
+    FROM reach AS r
+    WHERE r.node <> r.ancestor
+    GROUP BY r.ancestor
 )
 SELECT
-    s.path[1] AS root,
-    s.depth,
-    array_to_string(s.path, ' > ') AS path,
-    CASE WHEN s.node ~ '^[0-9]+$' THEN s.node::integer END AS pid,
+    n.path[1] AS root,
+    n.depth,
+    array_to_string(n.path, ' > ') AS path,
+    CASE WHEN n.node ~ '^[0-9]+$' THEN n.node::integer END AS pid,
     w.blocked_by,
-    CASE WHEN s.node !~ '^[0-9]+$' THEN 'prepared transaction'
-        WHEN s.is_deadlock THEN 'deadlock' ELSE a.state END AS state,
+    CASE WHEN n.node !~ '^[0-9]+$' THEN 'prepared transaction'
+        WHEN n.is_deadlock THEN 'deadlock' ELSE s.state END AS state,
     coalesce(v.victims, 0) AS victims,
     CASE WHEN w.pid IS NOT NULL
-        THEN statement_timestamp() - coalesce(w.waitstart, a.query_start) END AS waiting,
+        THEN statement_timestamp() - coalesce(w.waitstart, s.query_start) END AS waiting,
     w.locktype AS lock_type,
     w.mode AS lock_mode,
     CASE WHEN w.database IS DISTINCT FROM d.oid AND w.database <> 0 THEN w.relation::text
         ELSE w.relation::regclass::text END AS relation,
-    statement_timestamp() - coalesce(p.prepared, a.xact_start) AS transaction_age,
-    coalesce(p.owner, a.usename) AS user_name,
-    a.application_name,
-    coalesce(p.database, a.datname) AS database,
-    a.client_addr,
-    a.backend_start,
+    statement_timestamp() - coalesce(p.prepared, s.xact_start) AS transaction_age,
+    coalesce(p.owner, s.usename) AS user_name,
+    s.application_name,
+    coalesce(p.database, s.datname) AS database,
+    s.client_addr,
+    s.backend_start,
     p.gid,
-    crewsnow_ops.mask_literals(a.query) AS query
-FROM nodes AS s
+    crewsnow_ops.mask_literals(s.query) AS query,
+    k.kind AS session_kind,
+    coalesce(b.roots, ARRAY[n.path[1]]) AS roots,
+    g.pids AS gates
+FROM tree AS n
 CROSS JOIN (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AS d
-LEFT JOIN waiters AS w ON w.pid::text = s.node
-LEFT JOIN sessions AS a ON a.pid::text = s.node
-LEFT JOIN pg_prepared_xacts AS p ON 'prepared ' || p.gid = s.node
-LEFT JOIN victims AS v ON v.node = s.node
-ORDER BY (SELECT r.victims FROM victims AS r WHERE r.node = s.path[1]) DESC NULLS LAST, s.path
+LEFT JOIN waiters AS w ON w.pid::text = n.node
+LEFT JOIN sessions AS s ON s.pid::text = n.node
+LEFT JOIN pg_prepared_xacts AS p ON 'prepared ' || p.gid = n.node
+LEFT JOIN victims AS v ON v.node = n.node
+LEFT JOIN above AS b ON b.node = n.node
+LEFT JOIN gates AS g ON g.node = n.node
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN p.gid IS NOT NULL THEN 'prepared transaction' ELSE @session_kind@ END AS kind
+) AS k
+ORDER BY (SELECT r.victims FROM victims AS r WHERE r.node = n.path[1]) DESC NULLS LAST, n.path

@@ -62,7 +62,8 @@ CREATE FUNCTION crewsnow_ops.blocking_tree_now() RETURNS TABLE (
     victims bigint, waiting interval, lock_type text,
     lock_mode text, relation text, transaction_age interval, user_name name, application_name text,
     database name, client_addr inet,
-    backend_start timestamptz, gid text, query text
+    backend_start timestamptz, gid text, query text,
+    session_kind text, roots text[], gates integer[]
 ) LANGUAGE c STRICT
     SET search_path = pg_catalog, pg_temp
     SET lock_timeout = '200ms'
@@ -73,11 +74,13 @@ COMMENT ON FUNCTION crewsnow_ops.blocking_tree_now() IS
 CREATE VIEW crewsnow_ops.blocking_tree AS
 SELECT t.root, t.depth, t.path, t.pid, t.blocked_by, t.state, t.victims, t.waiting, t.lock_type,
     t.lock_mode, t.relation, t.transaction_age,
-    t.user_name, t.application_name, t.database, t.client_addr, t.backend_start, t.gid, t.query
+    t.user_name, t.application_name, t.database, t.client_addr, t.backend_start, t.gid, t.query,
+    t.session_kind, t.roots, t.gates
 FROM crewsnow_ops.blocking_tree_now() AS t;
 COMMENT ON VIEW crewsnow_ops.blocking_tree IS
     'Lock waits: each root blocker, the one with the most victims first, and below it the sessions '
-    'that wait for it, directly or indirectly. Empty if no session waits.';
+    'that wait for it, directly or indirectly. One row for each session: its shortest path. Empty '
+    'if no session waits.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.root IS
     'Root blocker of this row: its pid, or ''prepared '' and the gid of a prepared transaction.';
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.depth IS
@@ -120,6 +123,14 @@ COMMENT ON COLUMN crewsnow_ops.blocking_tree.gid IS
 COMMENT ON COLUMN crewsnow_ops.blocking_tree.query IS
     'Last statement of the session, literals masked; <insufficient privilege> if hidden from the '
     'caller, NULL for a prepared transaction.';
+COMMENT ON COLUMN crewsnow_ops.blocking_tree.session_kind IS
+    'client, own session, backup, autovacuum, wraparound vacuum, startup (replay), walsender, '
+    'background, prepared transaction, or hidden from the caller.';
+COMMENT ON COLUMN crewsnow_ops.blocking_tree.roots IS
+    'All root blockers that it waits for, directly or indirectly; itself for a root blocker.';
+COMMENT ON COLUMN crewsnow_ops.blocking_tree.gates IS
+    'Pids of waiting sessions: if all their statements are cancelled, this session continues. NULL '
+    'if it waits for a root blocker in another way, too.';
 
 CREATE FUNCTION crewsnow_ops.connections_now() RETURNS TABLE (
     user_name name, application_name text, database name, connections bigint, active bigint,

@@ -3,6 +3,7 @@
 use super::error::HealthError;
 use super::finding::{Finding, Status};
 use super::mask::mask_evidence;
+use super::parts;
 use super::sample::{Capabilities, CounterSample, Counters};
 use super::table_summary::TableSummary;
 use crate::pg::fmgr::raw_arg::Jsonb;
@@ -65,7 +66,7 @@ pub(super) fn run_query(
 ) -> Result<Vec<Finding>, HealthError> {
     Spi::connect(|client| {
         let mut findings = Vec::new();
-        for row in client.select(sql, None, arguments)? {
+        for row in client.select(parts::expanded(sql).as_str(), None, arguments)? {
             let text = |column| row.get::<String>(column);
             findings.push(Finding {
                 metric,

@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod finding;
 mod mask;
 mod matview_refresh;
+mod parts;
 pub(crate) mod report;
 pub(crate) mod sample;
 #[cfg(any(test, feature = "pg_test"))]

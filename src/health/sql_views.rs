@@ -1,6 +1,7 @@
 //! Functions behind the health views. Their queries run with the caller's own privileges.
 
 use super::mask;
+use super::parts;
 use super::sample;
 use super::sample::{Capabilities, PG_STAT_STATEMENTS, StatementSample};
 use crate::health::error::HealthError;
@@ -30,7 +31,8 @@ fn blocking_tree_now() -> Result<QueryRows, ErrorReport> {
     {
         return Ok(QueryRows::none());
     }
-    Ok(QueryRows::of(include_str!("../../sql/health/blocking_tree.sql"), &[]))
+    let sql = parts::expanded(include_str!("../../sql/health/blocking_tree.sql"));
+    Ok(QueryRows::of(&sql, &[]))
 }
 
 /// The rows of crewsnow_ops.connections.

@@ -105,6 +105,8 @@ fn busy_autovacuum_workers_are_reported() {
         &mut a,
         "CREATE TABLE slow (id int) WITH (autovacuum_vacuum_cost_delay = 100, \
          autovacuum_vacuum_cost_limit = 1, autovacuum_freeze_max_age = 100000);
+         CREATE TRIGGER note BEFORE TRUNCATE ON slow
+            EXECUTE FUNCTION suppress_redundant_updates_trigger();
          INSERT INTO slow SELECT generate_series(1, 300000); DELETE FROM slow WHERE id % 2 = 0",
     );
     // The worker finishes other tables soon.
@@ -143,17 +145,33 @@ fn busy_autovacuum_workers_are_reported() {
         "{}",
         worst(&mut a, "Xmin Horizon", "evidence")
     );
-    // Its victims get a query as the next command: terminate_session does not end a worker.
-    let waiter = crate::health::in_background(cluster.connect("health"), "TRUNCATE slow");
-    wait_until("TRUNCATE waits for it", || status(&mut a, "Blocked Sessions") == "WARNING");
-    let look = worst(&mut a, "Blocked Sessions", "next_command");
-    assert_eq!(value(&mut a, &look.replace('*', "backend_type")), "autovacuum worker");
+    // The queue behind it is cut at the statement that waits for it, and the vacuum goes on.
+    let worker = value(
+        &mut a,
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%(to prevent wraparound)'",
+    );
+    let mut session = cluster.connect("health");
+    let pid = value(&mut session, "SELECT pg_backend_pid()");
+    let waiter = crate::health::in_background(session, "DROP TRIGGER note ON slow");
+    wait_until("DROP TRIGGER waits for it", || status(&mut a, "Blocked Sessions") == "WARNING");
+    let cancel = worst(&mut a, "Blocked Sessions", "next_command");
+    assert!(cancel.starts_with(&format!("SELECT crewsnow_ops.cancel_session({pid}, ")), "{cancel}");
+    assert_eq!(worst(&mut a, metric, "next_command"), cancel, "both checks agree");
+    assert!(
+        worst(&mut a, "Blocked Sessions", "evidence")
+            .contains(&format!("behind pid {worker} (wraparound vacuum)"))
+    );
+    run(&mut a, &cancel);
+    assert_eq!(waiter.join().expect("the waiter"), Some("57014".to_owned()));
+    assert_eq!(
+        value(&mut a, &format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {worker}")),
+        "1"
+    );
     run(&mut a, "ALTER SYSTEM SET autovacuum = off");
     run(&mut a, "SELECT pg_reload_conf()");
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
         WHERE backend_type = 'autovacuum worker'";
     wait_until("its end", || value(&mut a, end) == "0");
-    assert_eq!(waiter.join().expect("the waiter"), None);
 }
 
 /// Multixacts can run out while few transaction ids are used.

@@ -7,6 +7,25 @@ workers AS (
     FROM pg_stat_activity AS s
     WHERE s.backend_type = 'autovacuum worker'
 ),
+-- Statements that wait for a worker against wraparound, and everything behind them.
+queued AS MATERIALIZED (
+    SELECT s.pid, k.kind, c.command,
+        row_number() OVER (ORDER BY s.query_start) AS rank, count(*) OVER () AS total
+    FROM pg_locks AS l
+    JOIN pg_stat_activity AS s ON s.pid = l.pid
+    CROSS JOIN LATERAL (
+        SELECT
+@session_kind@
+            AS kind
+    ) AS k
+    CROSS JOIN LATERAL (
+        SELECT
+@session_command@
+            AS command
+    ) AS c
+    WHERE NOT l.granted AND l.locktype = 'relation' AND EXISTS (SELECT FROM workers AS w
+        WHERE w.is_urgent AND w.pid = ANY (pg_blocking_pids(l.pid)))
+),
 state AS (
     SELECT
         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
@@ -20,7 +39,11 @@ state AS (
             left(w.query, 100)), '; ' ORDER BY w.xact_start)
             FROM (SELECT * FROM workers AS w ORDER BY w.is_urgent DESC, w.xact_start LIMIT 3) AS w)
                 AS details,
-        EXISTS (SELECT FROM workers AS w WHERE w.is_urgent) AS is_urgent
+        EXISTS (SELECT FROM workers AS w WHERE w.is_urgent) AS is_urgent,
+        q.kind, q.command, format('pid %s waits for it%s', q.pid,
+            CASE WHEN q.total > 1 THEN format(', and so do %s more', q.total - 1) END) AS waiter
+    FROM (SELECT) AS o
+    LEFT JOIN queued AS q ON q.rank = 1
 ),
 judged AS (
     SELECT s.*,
@@ -40,12 +63,15 @@ SELECT
         THEN format('autovacuum %s, track_counts %s', current_setting('autovacuum'),
             current_setting('track_counts'))
         WHEN NOT j.sees_all THEN 'background processes are hidden from this role'
-        ELSE j.details
+        ELSE concat_ws('; ', j.details, CASE WHEN j.command IS NOT NULL THEN j.waiter END)
     END AS evidence,
     CASE WHEN NOT j.is_on
         THEN 'Tables grow, queries slow down, and in the end the database refuses writes: turn '
             'autovacuum on.'
         WHEN j.status = 'SKIPPED' THEN 'Grant pg_monitor to this role.'
+        WHEN j.is_urgent AND j.kind = 'client'
+            THEN 'A vacuum to prevent wraparound does not yield, and must finish: cancel the '
+                'statement that queues behind it, which blocks others in turn.'
         WHEN j.is_urgent
             THEN 'A vacuum to prevent wraparound does not yield to ALTER TABLE: let it finish, and '
                 'queue no DDL behind it.'
@@ -58,6 +84,7 @@ SELECT
         THEN E'ALTER SYSTEM SET autovacuum = on;\nALTER SYSTEM SET track_counts = on;\nSELECT '
             'pg_reload_conf();'
         WHEN j.status = 'SKIPPED' THEN format('GRANT pg_monitor TO %I;', current_user)
+        WHEN j.is_urgent AND j.kind = 'client' THEN j.command
         WHEN j.status = 'WARNING' THEN 'SELECT * FROM pg_stat_progress_vacuum;'
     END AS next_command,
     'now' AS since
