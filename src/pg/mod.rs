@@ -23,6 +23,7 @@
 //! | `access/slot.rs` | `slot_getsomeattrs_int`, unguarded | `executor/tuptable.h` | no |
 //! | `access/scan.rs` | `systable_getnext`, unguarded | `access/genam.h` | no |
 //! | `catalog/lookup.rs` | `get_primary_key_attnos` | `catalog/pg_constraint.h` | no |
+//! | `catalog/temporary_schemas.rs` | `BackendIdGetProc` | `storage/sinvaladt.h` | other from 17 |
 //! | `catalog/invalidation.rs` | `AcceptInvalidationMessages`, unguarded | `utils/inval.h` | no |
 //! | `catalog/constraint.rs` | oid of `pg_constraint` | `catalog/pg_constraint.h` | no |
 //! | `storage/block_scan.rs` | buffer functions, unguarded | `storage/bufmgr.h` | no |

@@ -22,7 +22,7 @@ fn sample(client: &mut Client) {
 
 /// Runs the next command of the worst row of a check.
 fn run_next_command(client: &mut Client, metric: &str) {
-    for command in worst(client, metric, "next_command").lines() {
+    for command in worst(client, metric, "next_command").split_inclusive("; ") {
         run(client, command);
     }
 }
@@ -345,13 +345,16 @@ fn wraparound_and_damaged_blocks_are_reported() {
     assert_eq!(worst(&mut a, "Wraparound", "status"), "CRITICAL");
     let freeze = "SELECT next_command FROM performance_health_check() WHERE metric = 'Wraparound' \
         AND object = 'database health'";
-    assert_eq!(value(&mut a, freeze), "VACUUM (FREEZE, VERBOSE);");
+    let drop_slot = "SELECT pg_drop_replication_slot('forgotten');";
+    assert_eq!(value(&mut a, freeze), drop_slot, "VACUUM cannot freeze what the slot still sees");
     assert_eq!(
         worst(&mut a, "Xmin Horizon", "status || ' ' || object"),
         "CRITICAL replication slot forgotten"
     );
+    assert_eq!(worst(&mut a, "Xmin Horizon", "next_command"), drop_slot);
     run_next_command(&mut a, "Xmin Horizon");
     assert_eq!(status(&mut a, "Xmin Horizon"), "OK");
+    assert_eq!(value(&mut a, freeze), "VACUUM (FREEZE, VERBOSE);");
 
     assert_eq!(status(&mut a, "Checksum Failures"), "OK");
     a.batch_execute("SELECT count(*) FROM precious").expect_err("the block is damaged");

@@ -11,6 +11,7 @@ mod health_actions;
 mod health_blind;
 mod health_columns;
 mod health_cuts;
+mod health_horizon;
 mod health_hygiene;
 mod health_rare;
 mod health_records;

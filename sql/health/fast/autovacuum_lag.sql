@@ -6,7 +6,13 @@
 -- rows: ten times their threshold and a million (ours). Thresholds are computed as autovacuum does.
 -- Reloptions come first; a TOAST table without any takes those of its table. PostgreSQL 18 caps the
 -- threshold. reltuples -1 counts as 0.
+--
+-- A vacuum frees nothing that a snapshot still sees. Rows die evenly between the last vacuum and
+-- now, as far as known: if the oldest snapshot covers half of that time, its holder is named, and
+-- not VACUUM. Without a vacuum or a time of the snapshot, transaction ids measure the time since
+-- the table was made or frozen. Snapshots of less than three seconds are normal.
 WITH
+@horizon_holders@,
 settings AS (
     SELECT
         current_setting('autovacuum')::boolean
@@ -20,6 +26,9 @@ settings AS (
 ),
 candidates AS MATERIALIZED (
     SELECT c.oid, c.relkind, greatest(c.reltuples, 0) AS reltuples, c.reloptions,
+        age(c.relfrozenxid) AS frozen_age,
+        greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid))
+            AS last_vacuum,
         pg_stat_get_dead_tuples(c.oid) AS dead, pg_stat_get_ins_since_vacuum(c.oid) AS inserted
     FROM unnest($1) AS u (oid)
     JOIN pg_class AS c ON c.oid = u.oid
@@ -73,11 +82,27 @@ judged AS (
         AND (t.dead >= 0.2 * (t.live + t.dead) OR t.dead >= 10 * t.threshold))
         OR (t.inserted > 1000000 AND t.inserted > 10 * t.ins_threshold)
 ),
+oldest AS MATERIALIZED (
+    SELECT h.*, count(*) OVER () AS total, statement_timestamp() - h.held_since AS held
+    FROM holders AS h
+    WHERE NOT h.only_catalogs AND coalesce(h.database = current_database(), true)
+    ORDER BY h.age DESC, h.held_since
+    LIMIT 1
+),
 ranked AS (
-    SELECT j.*,
+    SELECT j.*, o.kind || ' ' || o.name AS holder, o.evidence AS holder_evidence,
+        o.total AS holders, o.held_since, o.next_command AS holder_command,
+        o.cure AS holder_cure,
         row_number() OVER (ORDER BY j.status, j.is_dead DESC, j.dead DESC, j.inserted DESC) AS rank,
         count(*) OVER () AS total
     FROM judged AS j
+    LEFT JOIN oldest AS o ON j.is_dead AND CASE
+        WHEN o.held_since IS NULL THEN o.age >= 1000 AND (2::bigint * o.age >= j.frozen_age
+            OR j.last_vacuum > statement_timestamp() - interval '10 minutes')
+        WHEN o.held < interval '3 s' THEN false
+        WHEN j.last_vacuum IS NULL THEN 2::bigint * o.age >= j.frozen_age
+        ELSE 2 * o.held >= statement_timestamp() - j.last_vacuum
+    END
 )
 SELECT
     r.status, 'table ' || r.oid::regclass AS object,
@@ -88,16 +113,23 @@ SELECT
     CASE WHEN r.is_dead THEN format('<= %s', round(r.threshold))
         ELSE format('<= %s', round(r.ins_threshold)) END AS threshold,
     concat_ws(', ',
+        CASE WHEN r.holder IS NOT NULL
+            THEN concat('held by ', r.holder, ' (', r.holder_evidence, ')',
+                ' since ' || r.held_since,
+                CASE WHEN r.holders > 1 THEN format(', the oldest of %s holders', r.holders) END)
+        END,
         CASE WHEN NOT r.is_on THEN 'autovacuum or track_counts is off' END,
         CASE WHEN NOT r.is_enabled THEN 'autovacuum_enabled = false on this table' END,
         CASE WHEN r.vacuumed_by IS NOT NULL THEN format('pid %s vacuums it now', r.vacuumed_by) END,
         format('last vacuumed: %s',
-            coalesce(greatest(pg_stat_get_last_vacuum_time(r.oid),
-                pg_stat_get_last_autovacuum_time(r.oid))::text, 'unknown')),
+            coalesce(r.last_vacuum::text, 'unknown')),
         format('%s live rows', r.live),
         CASE WHEN r.rank = 1 AND r.total > 5 THEN format('%s more tables', r.total - 5) END)
             AS evidence,
-    CASE WHEN r.vacuumed_by IS NOT NULL
+    CASE WHEN r.holder IS NOT NULL
+        THEN format('VACUUM frees none of the rows that died since: %s still sees them. %s '
+            'Then vacuum.', r.holder, r.holder_cure)
+        WHEN r.vacuumed_by IS NOT NULL
         THEN 'A vacuum is running: repeat the check after it ends. If the count stays, see the '
             'check Xmin Horizon.'
         WHEN NOT r.is_enabled OR NOT r.is_on
@@ -106,7 +138,8 @@ SELECT
         ELSE 'Autovacuum does not keep up: the table grows and queries slow down. Vacuum it; if '
             'that frees nothing, see the check Xmin Horizon.'
     END AS recommendation,
-    format('VACUUM (ANALYZE, VERBOSE) %s;', r.vacuum_target::regclass) AS next_command,
+    coalesce(r.holder_command, format('VACUUM (ANALYZE, VERBOSE) %s;', r.vacuum_target::regclass))
+        AS next_command,
     'now' AS since
 FROM ranked AS r
 WHERE r.rank <= 5

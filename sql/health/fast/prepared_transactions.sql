@@ -17,8 +17,9 @@ SELECT
                     AND x.pid IS NULL AND x.granted))
         || CASE WHEN f.rank = 1 AND f.total > 5 THEN format('; %s more', f.total - 5) ELSE '' END
             AS evidence,
-    'It keeps its locks until it ends: ask its coordinator for the outcome, then commit it or roll '
-    'it back (as its owner).' AS recommendation,
+    format('It keeps its locks until it ends: ask its coordinator for the outcome, as %s or a '
+        'superuser. ROLLBACK PREPARED discards its work for good; COMMIT PREPARED %L keeps it.',
+        f.owner, f.gid) AS recommendation,
     CASE WHEN f.database = current_database() THEN '' ELSE format(E'\\connect %I\n', f.database) END
         || format('ROLLBACK PREPARED %L;', f.gid) AS next_command,
     'now' AS since

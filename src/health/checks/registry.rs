@@ -76,7 +76,7 @@ pub(in crate::health) const FAST: &[Check] = checks! {
         if "pg_ls_archive_statusdir" "fast/archive_queue.pg_ls_archive_statusdir";
     "Replication" "fast/replication";
     "Replay" "fast/replay";
-    "Wraparound" "fast/wraparound";
+    "Wraparound" by tables::wraparound;
     "Xmin Horizon" "fast/xmin_horizon";
     "Sequences" "sequences";
     "Autovacuum Workers" "fast/autovacuum_workers";

@@ -5,7 +5,7 @@ use crate::health::context::CheckContext;
 use crate::health::error::HealthError;
 use crate::health::finding::{Finding, gigabytes};
 use crate::health::table_summary::MIN_DEAD_ROWS;
-use crate::pg::catalog::relations;
+use crate::pg::catalog::{relations, temporary_schemas};
 use crate::pg::xact::session;
 use pgrx::pg_sys;
 
@@ -44,6 +44,20 @@ pub(super) fn invalid_indexes(
         metric,
         include_str!("../../../sql/health/fast/invalid_indexes.sql"),
         &[indexes.into()],
+    )
+}
+
+/// Ages of databases and tables, with the sessions that own old temporary tables.
+pub(super) fn wraparound(
+    metric: &'static str,
+    _: &CheckContext,
+) -> Result<Vec<Finding>, HealthError> {
+    let (schemas, pids): (Vec<pg_sys::Oid>, Vec<i32>) =
+        temporary_schemas::owners().into_iter().map(|owner| (owner.schema, owner.pid)).unzip();
+    context::run_query(
+        metric,
+        include_str!("../../../sql/health/fast/wraparound.sql"),
+        &[schemas.into(), pids.into()],
     )
 }
 

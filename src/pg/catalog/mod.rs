@@ -6,3 +6,4 @@ pub mod lookup;
 pub mod partition;
 pub mod privilege;
 pub mod relations;
+pub mod temporary_schemas;
