@@ -5,9 +5,13 @@
 -- others by age. Large sequences that feed small columns date from before PostgreSQL 10, which had
 -- no small ones. A sequence that another session has locked is not read, because the check would
 -- wait.
+--
+-- The first command takes no lock on a table. A sequence below the limit of its column is extended.
+-- Else the negative half of the column's type gives time: it is as large as the positive one, and
+-- counts up to the start of the sequence.
 WITH
 ascending AS (
-    SELECT s.seqrelid, s.seqtypid, s.seqmin, s.seqmax, s.seqincrement
+    SELECT s.seqrelid, s.seqtypid, s.seqstart, s.seqmin, s.seqmax, s.seqincrement
     FROM pg_sequence AS s
     WHERE NOT s.seqcycle AND s.seqincrement > 0
     ORDER BY s.seqmax > 4294967296,
@@ -81,36 +85,62 @@ coverage AS MATERIALIZED (
         FROM ascending AS s) AS l
 ),
 judged AS (
-    SELECT r.*, 100 * (r.value - r.seqmin + 1) / (r.max_value - r.seqmin + 1) AS percent
+    SELECT r.*, l.last_value, l.is_negative,
+        100 * (r.value - r.seqmin + 1) / (l.last_value - r.seqmin + 1) AS percent
     FROM sequences_read AS r
-    WHERE r.value - r.seqmin + 1 >= 0.85 * (r.max_value - r.seqmin + 1)
+    CROSS JOIN LATERAL (
+        SELECT r.value < 0 AND r.seqstart > 0 AS is_negative,
+            CASE WHEN r.value < 0 AND r.seqstart > 0 THEN r.seqstart - 1 ELSE r.max_value END
+                AS last_value
+    ) AS l
+    WHERE r.value - r.seqmin + 1 >= 0.85 * (l.last_value - r.seqmin + 1)
 ),
 ranked AS (
-    SELECT j.*, row_number() OVER (ORDER BY j.percent DESC) AS rank, count(*) OVER () AS total
+    SELECT j.*, row_number() OVER (ORDER BY j.percent DESC) AS rank, count(*) OVER () AS total,
+        CASE
+            WHEN j.seqmax < coalesce(t.max_value, 9223372036854775807) AND NOT j.is_negative
+                THEN 'extend'
+            WHEN j.is_negative OR j.seqmin < 0 THEN 'change' ELSE 'negative half'
+        END AS remedy,
+        coalesce(t.name, 'bigint') AS type, t.min_value,
+        CASE WHEN t.name IS NOT NULL THEN
+@column_dependents@
+        END AS dependents
     FROM judged AS j
+    CROSS JOIN LATERAL (SELECT j.relid, j.attnum) AS c
+    LEFT JOIN (
+        VALUES ('int2'::regtype, 'smallint', -32768, 32767),
+            ('int4', 'integer', -2147483648, 2147483647)
+    ) AS t (type, name, min_value, max_value) ON t.type = j.atttypid
 )
 SELECT
     CASE WHEN r.percent >= 95 THEN 'CRITICAL' ELSE 'WARNING' END AS status,
     'sequence ' || r.seqrelid::regclass AS object,
     format('%s %%', round(r.percent, 1)) AS current_value,
-    format('< 85 %% of %s', r.max_value) AS threshold,
+    format('< 85 %% of %s', r.last_value) AS threshold,
     format('at %s, increment %s, type %s', r.value, r.seqincrement, r.seqtypid::regtype)
         || CASE WHEN r.relid IS NOT NULL
             THEN format(', feeds %s.%I (%s)', r.relid::regclass, r.attname, r.atttypid::regtype)
                 ELSE '' END
+        || coalesce('; ' || r.dependents, '')
         || CASE WHEN r.rank = 1 AND r.total > 5 THEN format('; %s more sequences', r.total - 5)
             ELSE '' END AS evidence,
-    'At the end of the sequence every INSERT fails: change column and sequence to bigint (this '
-    'rewrites the table under a lock: plan it).'
-        AS recommendation,
-    concat_ws(E'\n',
-        CASE WHEN r.seqtypid <> 'int8'::regtype
-            THEN format('ALTER SEQUENCE %s AS bigint;', r.seqrelid::regclass)
-            WHEN r.seqmax <= 4294967296
-                THEN format('ALTER SEQUENCE %s NO MAXVALUE;', r.seqrelid::regclass) END,
-        CASE WHEN r.atttypid IN ('int2'::regtype, 'int4'::regtype)
-            THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', r.relid::regclass, r.attname)
-                END) AS next_command,
+    'At the end of the sequence every INSERT fails. ' || CASE r.remedy
+        WHEN 'extend' THEN 'Extend the sequence: this takes no lock on a table.'
+        ELSE CASE WHEN r.remedy = 'negative half' THEN 'First let it count through the negative '
+                'half, if the application bears negative keys and none exist: this takes no lock '
+                'on a table. Then, at a quiet time, move to bigint. '
+            ELSE 'No breather is left: move to bigint. ' END
+            || 'A new bigint column, filled in batches and swapped in, locks little. ALTER COLUMN '
+            'TYPE rewrites the table and blocks it; its views must be dropped first.'
+    END AS recommendation,
+    CASE r.remedy
+        WHEN 'extend' THEN format('ALTER SEQUENCE %s%s NO MAXVALUE;', r.seqrelid::regclass,
+            CASE WHEN r.seqtypid <> 'int8'::regtype THEN ' AS ' || r.type ELSE '' END)
+        WHEN 'negative half' THEN format('ALTER SEQUENCE %s MINVALUE %s RESTART WITH %2$s;',
+            r.seqrelid::regclass, r.min_value)
+        ELSE format('SELECT pg_size_pretty(pg_total_relation_size(%L));', r.relid::regclass)
+    END AS next_command,
     'now' AS since
 FROM ranked AS r
 WHERE r.rank <= 5

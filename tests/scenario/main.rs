@@ -13,6 +13,7 @@ mod health_columns;
 mod health_cuts;
 mod health_horizon;
 mod health_hygiene;
+mod health_keys;
 mod health_rare;
 mod health_records;
 mod health_sick;

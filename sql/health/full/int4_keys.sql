@@ -6,8 +6,8 @@ findings AS (
         format('%s %% (estimate)', round(100 * m.max_value / t.limit)) AS value,
         format('type %s, at least %s at the last ANALYZE', a.atttypid::regtype, m.max_value)
             AS evidence,
-        format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', c.oid::regclass, a.attname)
-            AS command, (m.max_value / t.limit)::float8 AS weight
+        format('SELECT max(%I) FROM %s;', a.attname, c.oid::regclass) AS command,
+        c.oid AS relid, a.attnum, (m.max_value / t.limit)::float8 AS weight
     FROM pg_index AS i
     JOIN pg_class AS c ON c.oid = i.indrelid AND c.relkind = 'r'
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -46,11 +46,14 @@ ranked AS (
 SELECT
     'WARNING' AS status, r.object, r.value AS current_value, '< 50 % (estimate)' AS threshold,
     concat_ws('; ', r.evidence,
+@column_dependents@,
         CASE WHEN r.rank = 1 AND r.total > 5 THEN format('%s more', r.total - 5) END) AS evidence,
-    'At the end of the range every INSERT fails: change the column to bigint (this rewrites the '
-    'table under a lock: plan it).' AS recommendation,
+    'At the end of the range every INSERT fails: check the estimate, then move to bigint. A new '
+    'bigint column, filled in batches and swapped in, locks little. ALTER COLUMN TYPE rewrites the '
+    'table and blocks it; its views must be dropped first.' AS recommendation,
     r.command AS next_command, 'now' AS since
 FROM ranked AS r
+CROSS JOIN LATERAL (SELECT r.relid, r.attnum) AS c
 WHERE r.rank <= 5
 UNION ALL
 SELECT
