@@ -2,6 +2,7 @@
 
 mod blindness;
 mod checks;
+mod command;
 mod context;
 pub(crate) mod error;
 mod finding;

@@ -3,6 +3,7 @@
 
 use super::blindness::Blindness;
 use super::checks::registry::{Check, FAST, HYGIENE, Source};
+use super::command;
 use super::context::CheckContext;
 use super::error::HealthError;
 use super::finding;
@@ -142,6 +143,9 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
     for finding in &mut findings {
         finding.next_command = finding.next_command.take().map(|command| typable(command, &schema));
     }
+    command::join_lines(&mut findings);
+    // Without the roles the findings are still true.
+    let _ = run_within(limits.check, || command::name_roles(&mut findings));
     findings
 }
 
