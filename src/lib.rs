@@ -28,6 +28,7 @@ pub extern "C-unwind" fn _PG_init() {
     pg::memory::report_failures();
     pg::silence_backtraces();
     settings::register();
+    health::limits::register();
     pg::reserve_setting_prefix(c"crewsnow_ops");
     flags::transaction::start();
 }

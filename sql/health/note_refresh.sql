@@ -16,4 +16,8 @@ SELECT DISTINCT c.oid, clock_timestamp()
 FROM pg_event_trigger_ddl_commands() AS e
 JOIN pg_class AS c ON e.classid = 'pg_class'::regclass AND c.oid = e.objid AND c.relkind = 'm'
     AND c.relispopulated
-ON CONFLICT (relid) DO UPDATE SET refreshed_at = excluded.refreshed_at
+-- A second refresh within a minute is an operator's repetition and no interval.
+ON CONFLICT (relid) DO UPDATE SET refreshed_at = excluded.refreshed_at,
+    intervals = CASE WHEN excluded.refreshed_at - r.refreshed_at < interval '1 minute'
+        THEN r.intervals
+        ELSE ((excluded.refreshed_at - r.refreshed_at) || r.intervals)[:5] END

@@ -49,6 +49,9 @@ SELECT
             'sync_ms', b.sync_ms,
             'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset),
             'since', to_char(b.stats_reset, 'YYYY-MM-DD HH24:MI')),
+        'subscriptions', (SELECT jsonb_object_agg(t.subid,
+            jsonb_build_array(t.apply_error_count, t.sync_error_count))
+            FROM pg_stat_subscription_stats AS t),
         'archiver', jsonb_build_object('archived', a.archived_count, 'failed', a.failed_count,
             'counting_since', extract(epoch FROM a.stats_reset))
     )::text AS counters

@@ -42,6 +42,7 @@ COMMENT ON CONSTRAINT statement_samples_pkey ON crewsnow_ops.statement_samples I
 CREATE TABLE crewsnow_ops.matview_refreshes (
     relid oid NOT NULL,
     refreshed_at timestamptz NOT NULL,
+    intervals interval[] NOT NULL DEFAULT '{}',
     CONSTRAINT matview_refreshes_pkey PRIMARY KEY (relid)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.matview_refreshes IS
@@ -51,6 +52,9 @@ COMMENT ON COLUMN crewsnow_ops.matview_refreshes.relid IS
     'OID of the materialized view in pg_class.';
 COMMENT ON COLUMN crewsnow_ops.matview_refreshes.refreshed_at IS
     'Time when its CREATE or REFRESH ended (clock time, not transaction start).';
+COMMENT ON COLUMN crewsnow_ops.matview_refreshes.intervals IS
+    'Time between its last refreshes, the latest first, at most five. Their median is the usual '
+    'interval of the view.';
 COMMENT ON CONSTRAINT matview_refreshes_pkey ON crewsnow_ops.matview_refreshes IS
     'One row per materialized view: its last refresh.';
 

@@ -6,13 +6,16 @@ use super::finding::{Finding, Status};
 use pgrx::prelude::*;
 
 /// Checks of what sessions do at present.
-const OF_ACTIVITY: [&str; 6] = [
+const OF_ACTIVITY: [&str; 9] = [
     "Active Connections",
     "Slow Queries",
     "Idle in Transaction",
     "Long Queries",
     "Long Transactions",
     "Wait Profile",
+    "Statement Pile-up",
+    "Commit Waits",
+    "Pooler Queue",
 ];
 /// Checks of the counters of databases and tables.
 const OF_COUNTERS: [&str; 7] = [

@@ -2,6 +2,7 @@
 
 use super::error::HealthError;
 use super::finding::{Finding, Status};
+use super::limits::filled;
 use super::mask::mask_evidence;
 use super::parts;
 use super::sample::{Capabilities, CounterSample, Counters};
@@ -58,7 +59,8 @@ impl CheckContext {
     }
 }
 
-/// One finding per row of a check's query, with the literals in its evidence masked.
+/// One finding per row of a check's query, with its limits filled in and the literals in its
+/// evidence masked.
 pub(super) fn run_query(
     metric: &'static str,
     sql: &str,
@@ -66,7 +68,7 @@ pub(super) fn run_query(
 ) -> Result<Vec<Finding>, HealthError> {
     Spi::connect(|client| {
         let mut findings = Vec::new();
-        for row in client.select(parts::expanded(sql).as_str(), None, arguments)? {
+        for row in client.select(filled(&parts::expanded(sql)).as_str(), None, arguments)? {
             let text = |column| row.get::<String>(column);
             findings.push(Finding {
                 metric,

@@ -6,6 +6,8 @@ mod command;
 mod context;
 pub(crate) mod error;
 mod finding;
+mod limit_list;
+pub(crate) mod limits;
 mod mask;
 mod matview_refresh;
 mod parts;

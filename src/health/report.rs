@@ -150,7 +150,7 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
 }
 
 /// Checks whose CRITICAL findings harm nobody today: a decision warns of them.
-const LASTING: [&str; 2] = ["Autovacuum Workers", "KPI Freshness"];
+const LASTING: [&str; 3] = ["Autovacuum Workers", "KPI Freshness", "Durability"];
 
 /// The findings of performance_health_check that concern a decision.
 pub(crate) struct ServerAlarms {

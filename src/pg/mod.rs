@@ -56,6 +56,7 @@ pub mod access;
 pub mod backend_local;
 pub mod builtins;
 pub mod catalog;
+pub mod checked_setting;
 pub mod clock;
 pub mod cstring;
 pub mod error;

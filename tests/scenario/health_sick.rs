@@ -92,7 +92,7 @@ fn settings_and_used_up_limits_are_reported() {
     let cluster =
         Cluster::start("sick_settings", "max_connections = 20\nmax_locks_per_transaction = 10");
     let mut a = cluster.create_database("health");
-    assert_eq!(status(&mut a, "Restart"), "WARNING", "it has just been started");
+    assert_eq!(status(&mut a, "Restart"), "OK", "no crash precedes its start");
 
     run_each(
         &mut a,
@@ -164,7 +164,6 @@ fn rates_of_the_window_are_reported() {
         "Deadlocks",
         "Temp Files",
         "Cache Hit",
-        "Checkpoints",
         "WAL Rate",
         "Session Deaths",
         "Avg Query Time",
@@ -204,15 +203,11 @@ fn rates_of_the_window_are_reported() {
     sample(&mut a);
     session(
         "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT repeat(md5(i::text), 20) AS t \
-         FROM generate_series(1, 60000) AS i ORDER BY 1) AS x",
+         FROM generate_series(1, 200000) AS i ORDER BY 1) AS x",
     );
     wait_until("temporary files", || status(&mut a, "Temp Files") == "WARNING");
     session("SELECT count(*) FROM large; SELECT count(*) FROM large");
     wait_until("cache misses", || status(&mut a, "Cache Hit") == "WARNING");
-    for _ in 0..3 {
-        session("CREATE TABLE checkpointed (id int); CHECKPOINT; DROP TABLE checkpointed");
-    }
-    wait_until("checkpoints", || status(&mut a, "Checkpoints") == "WARNING");
 
     sample(&mut a);
     let mut victims: Vec<_> = (0..12).map(|_| cluster.connect("health")).collect();
@@ -223,8 +218,10 @@ fn rates_of_the_window_are_reported() {
              p_dry_run => false)",
     );
     assert!(victims.iter_mut().all(|victim| victim.simple_query("SELECT 1").is_err()));
-    wait_until("deaths", || status(&mut a, "Session Deaths") == "CRITICAL");
-    assert!(worst(&mut a, "Session Deaths", "evidence").contains("12 terminated"));
+    wait_until("their end is counted", || {
+        worst(&mut a, "Session Deaths", "evidence").contains("12 terminated")
+    });
+    assert_eq!(status(&mut a, "Session Deaths"), "OK", "they were ended on purpose");
 
     // Without pg_stat_statements the mean is per transaction: ten of five seconds, and those of
     // logins.

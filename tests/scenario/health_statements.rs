@@ -141,7 +141,7 @@ fn slow_statements_are_those_of_the_window() {
         ["SELECT pg_sleep($1), $2 AS during|1|t|t"],
         "a statement that was slow before the window is left out"
     );
-    assert_eq!(worst(&mut a, "Slow Queries", "current_value"), "1 statements");
+    assert_eq!(worst(&mut a, "Slow Queries", "current_value"), "0 sessions, 1 statements");
     assert!(worst(&mut a, "Avg Query Time", "current_value").ends_with("ms per statement"));
     // Ten different statements: an alias alone would not make them differ.
     let sleeps: Vec<_> = (0..10)

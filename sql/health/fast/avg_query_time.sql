@@ -48,8 +48,8 @@ measured AS (
 ),
 judged AS (
     SELECT m.*, m.ms / nullif(m.executions, 0) AS mean,
-        CASE WHEN m.is_window AND m.ms >= 1000 * m.executions AND m.executions > 0 THEN 'CRITICAL'
-            WHEN m.ms >= 200 * m.executions AND m.executions > 0 THEN 'WARNING'
+        CASE WHEN m.is_window AND m.ms >= @avg_query_time.critical@ * m.executions AND m.executions > 0 THEN 'CRITICAL'
+            WHEN m.ms >= @avg_query_time.warning@ * m.executions AND m.executions > 0 THEN 'WARNING'
             ELSE 'OK'
         END AS status
     FROM measured AS m
@@ -58,7 +58,7 @@ SELECT
     j.status, NULL::text AS object,
     coalesce(format('%s ms per %s', round(j.mean, 1), j.unit), format('no %s', j.unit))
         AS current_value,
-    '< 200 ms' AS threshold,
+    '< @avg_query_time.warning@ ms' AS threshold,
     format('%s %ss took %s ms in total', j.executions, j.unit, round(j.ms)) AS evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
         ELSE 'Users wait: find the statements that take the time.' END AS recommendation,

@@ -18,6 +18,7 @@ slots AS (
         count(*) FILTER (WHERE s.is_client AND s.state = 'idle') AS idle,
         count(*) FILTER (WHERE s.is_client AND s.state LIKE 'idle in transaction%')
             AS idle_in_transaction,
+        count(*) FILTER (WHERE s.is_client AND s.state = 'disabled') AS unknown,
         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all
     FROM sessions AS s
 ),
@@ -27,6 +28,7 @@ used AS (
         CASE WHEN p.sees_all
             THEN format('%s active, %s idle, %s idle in transaction', p.active, p.idle,
                 p.idle_in_transaction)
+                || CASE WHEN p.unknown > 0 THEN format(', %s unknown', p.unknown) ELSE '' END
             ELSE 'states are hidden without pg_read_all_stats; background workers count as sessions'
         END
             || (SELECT coalesce('; most from ' || string_agg(t.label, ', '), '') FROM (
@@ -55,13 +57,13 @@ used AS (
 ),
 judged AS (
     SELECT u.*, round(100.0 * u.used / greatest(u.slots, 1)) AS percent,
-        CASE WHEN u.used >= 0.95 * u.slots THEN 'CRITICAL'
-            WHEN u.used >= 0.8 * u.slots THEN 'WARNING' ELSE 'OK' END AS status
+        CASE WHEN u.used >= @connections.critical@ / 100.0 * u.slots THEN 'CRITICAL'
+            WHEN u.used >= @connections.warning@ / 100.0 * u.slots THEN 'WARNING' ELSE 'OK' END AS status
     FROM used AS u
 )
 SELECT
     j.status, j.object, format('%s (%s %%)', j.used, j.percent) AS current_value,
-    format('< 80 %% of %s', j.slots) AS threshold, j.evidence,
+    format('< @connections.warning@ %% of %s', j.slots) AS threshold, j.evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
         ELSE 'The server will soon refuse logins: disconnect idle sessions, find the client that '
             'opens too many, add a pooler.'

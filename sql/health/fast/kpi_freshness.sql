@@ -1,5 +1,6 @@
 -- Fallback without a readable crewsnow_ops.matview_refreshes.
--- Limits: 2 hours (contract), critical 24 hours (ours). PostgreSQL keeps no time of a refresh.
+-- Limit: 2 hours (contract). Never critical: the usual interval of the view is unknown here.
+-- PostgreSQL keeps no time of a refresh.
 -- Known are views that were never filled and, with track_commit_timestamp, the last change of the
 -- view's pg_class row. Every REFRESH changes that row, but so do GRANT and ALTER. The last refresh
 -- was not later than that change: an old one proves a stale view, a recent one proves nothing.
@@ -15,9 +16,8 @@ views AS (
 ),
 judged AS (
     SELECT v.*, statement_timestamp() - v.not_after AS age,
-        CASE WHEN NOT v.relispopulated OR v.not_after < statement_timestamp() - interval '24 hours'
-            THEN 'CRITICAL'
-            WHEN v.not_after < statement_timestamp() - interval '2 hours' THEN 'WARNING'
+        CASE WHEN NOT v.relispopulated OR v.not_after < statement_timestamp()
+                - interval '@kpi_freshness.warning@ hours' THEN 'WARNING'
             ELSE 'SKIPPED'
         END AS status
     FROM views AS v
@@ -34,7 +34,7 @@ unknown AS (
 SELECT
     r.status, 'materialized view ' || r.oid::regclass AS object,
     CASE WHEN r.relispopulated THEN 'at least ' || date_trunc('second', r.age)
-        ELSE 'never filled' END AS current_value, '< 2 hours' AS threshold,
+        ELSE 'never filled' END AS current_value, '< @kpi_freshness.warning@ hours' AS threshold,
     CASE WHEN r.relispopulated THEN format('not refreshed after %s', r.not_after)
         ELSE 'queries on it fail' END
         || CASE WHEN r.rank = 1 AND r.total > 5 THEN format('; %s more', r.total - 5) ELSE '' END
@@ -46,7 +46,7 @@ SELECT
 FROM ranked AS r
 WHERE r.rank <= 5
 UNION ALL
-SELECT 'SKIPPED', NULL, NULL, '< 2 hours',
+SELECT 'SKIPPED', NULL, NULL, '< @kpi_freshness.warning@ hours',
     format('the age of %s materialized views is unknown: PostgreSQL does not record refreshes, and '
         'crewsnow_ops.matview_refreshes cannot be read',
         u.views)
@@ -55,5 +55,5 @@ SELECT 'SKIPPED', NULL, NULL, '< 2 hours',
 FROM unknown AS u
 WHERE u.views > 0
 UNION ALL
-SELECT 'OK', NULL, 'no materialized views', '< 2 hours', NULL, 'Nothing to do.', NULL, 'now'
+SELECT 'OK', NULL, 'no materialized views', '< @kpi_freshness.warning@ hours', NULL, 'Nothing to do.', NULL, 'now'
 WHERE NOT EXISTS (SELECT FROM views)

@@ -18,19 +18,19 @@ top_holder AS (
     WHERE NOT l.fastpath GROUP BY l.pid ORDER BY count(*) DESC LIMIT 1
 )
 SELECT
-    CASE WHEN u.locks >= 0.5 * u.slots THEN 'CRITICAL'
-        WHEN u.locks >= 0.2 * u.slots THEN 'WARNING' ELSE 'OK' END AS status,
+    CASE WHEN u.locks >= @lock_table.critical@ / 100.0 * u.slots THEN 'CRITICAL'
+        WHEN u.locks >= @lock_table.warning@ / 100.0 * u.slots THEN 'WARNING' ELSE 'OK' END AS status,
     NULL::text AS object,
     format('%s (%s %%)', u.locks, round(100.0 * u.locks / u.slots, 1)) AS current_value,
-    format('< 20 %% of %s', u.slots) AS threshold,
+    format('< @lock_table.warning@ %% of %s', u.slots) AS threshold,
     (SELECT format('most are held by %s: %s', coalesce('pid ' || m.pid, 'a prepared transaction'),
         m.locks) FROM top_holder AS m) AS evidence,
-    CASE WHEN u.locks >= 0.2 * u.slots
+    CASE WHEN u.locks >= @lock_table.warning@ / 100.0 * u.slots
         THEN 'With a full lock table any statement may fail with "out of shared memory": split the '
             'largest transaction, or raise max_locks_per_transaction.'
         ELSE 'Nothing to do.'
     END AS recommendation,
-    CASE WHEN u.locks >= 0.2 * u.slots
+    CASE WHEN u.locks >= @lock_table.warning@ / 100.0 * u.slots
         THEN 'SELECT pid, count(*) FROM pg_locks WHERE NOT fastpath GROUP BY pid ORDER BY 2 DESC '
             'LIMIT 5;'
     END AS next_command,

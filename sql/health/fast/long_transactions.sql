@@ -3,20 +3,21 @@
 WITH
 findings AS (
     SELECT s.*, t.age,
-        CASE WHEN t.age >= interval '3600 s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+        CASE WHEN t.age >= interval '@long_transactions.critical@ s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
         row_number() OVER (ORDER BY t.age DESC) AS rank, count(*) OVER () AS total
     FROM pg_stat_activity AS s
     CROSS JOIN LATERAL (SELECT statement_timestamp() - s.xact_start AS age) AS t
     WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid()
-        AND t.age >= interval '1800 s'
+        AND t.age >= interval '@long_transactions.warning@ s'
         AND NOT (s.state LIKE 'idle in transaction%'
-            AND statement_timestamp() - s.state_change >= interval '300 s')
-        AND NOT (s.state = 'active' AND statement_timestamp() - s.query_start >= interval '1800 s')
+            AND statement_timestamp() - s.state_change >= interval '@idle_in_transaction.warning@ s')
+        AND NOT (s.state = 'active'
+            AND statement_timestamp() - s.query_start >= interval '@long_queries.warning@ s')
 ),
 visibility AS (SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all)
 SELECT
     f.status, format('pid %s', f.pid) AS object, date_trunc('second', f.age)::text AS current_value,
-    '< 1800 s' AS threshold,
+    '< @long_transactions.warning@ s' AS threshold,
     format('user %s, application %s, database %s, client %s, transaction since %s, %s',
             f.usename, coalesce(nullif(f.application_name, ''), '(none)'), f.datname,
             coalesce(f.client_addr::text, 'local'),
@@ -40,11 +41,11 @@ SELECT
 FROM findings AS f
 WHERE f.rank <= 5
 UNION ALL
-SELECT 'OK', NULL, 'none', '< 1800 s', NULL, 'Nothing to do.', NULL, 'now'
+SELECT 'OK', NULL, 'none', '< @long_transactions.warning@ s', NULL, 'Nothing to do.', NULL, 'now'
 FROM visibility AS s
 WHERE s.sees_all AND NOT EXISTS (SELECT FROM findings)
 UNION ALL
-SELECT 'SKIPPED', NULL, NULL, '< 1800 s',
+SELECT 'SKIPPED', NULL, NULL, '< @long_transactions.warning@ s',
     'the states of other users'' sessions are hidden from this role',
     'Grant pg_monitor to this role.', format('GRANT pg_monitor TO %I;', current_user), 'now'
 FROM visibility AS s

@@ -1,8 +1,9 @@
 -- $1 jsonb: earlier counters or NULL; $2 timestamptz: their time or NULL; $3 jsonb: current
 -- counters
 -- Limits: 10 minutes (ours; the 60 s of awesome-prometheus-alerts are too short for a check run by
--- hand). After the crash of a session the postmaster keeps running, but all statistics start anew.
--- The check recognizes the crash by that; pg_stat_reset_shared looks the same.
+-- hand). A server that was shut down keeps its statistics, so a planned restart is no fault. After
+-- a crash they start anew. After the crash of a session the postmaster keeps running, but all
+-- statistics start anew, too; pg_stat_reset_shared looks the same.
 WITH
 server AS (
     SELECT
@@ -15,9 +16,12 @@ server AS (
 judged AS (
     SELECT l.*,
         l.earlier_role <> l.role AS role_changed,
-        l.started > statement_timestamp() - interval '10 minutes' AS has_restarted,
+        l.started > statement_timestamp() - interval '@restart.warning@ minutes'
+            AND l.counting_since >= l.started AS has_restarted,
+        l.started > statement_timestamp() - interval '@restart.warning@ minutes'
+            AND l.counting_since < l.started AS was_shut_down,
         l.counting_since > l.started + interval '1 s'
-            AND l.counting_since > statement_timestamp() - interval '10 minutes' AS has_crashed
+            AND l.counting_since > statement_timestamp() - interval '@restart.warning@ minutes' AS has_crashed
     FROM server AS l
 )
 SELECT
@@ -25,8 +29,9 @@ SELECT
         AS status, NULL::text AS object,
     concat_ws(', ', j.role || CASE WHEN j.role_changed THEN ', was ' || j.earlier_role ELSE '' END,
         'up ' || date_trunc('second', statement_timestamp() - j.started)) AS current_value,
-    'up for 10 minutes, same role' AS threshold,
-    format('started %s, statistics since %s', j.started, j.counting_since) AS evidence,
+    'up for @restart.warning@ minutes, same role' AS threshold,
+    format('started %s, statistics since %s', j.started, j.counting_since)
+        || CASE WHEN j.was_shut_down THEN '; it had been shut down cleanly' ELSE '' END AS evidence,
     CASE WHEN j.role_changed
         THEN 'The server changed its role: make sure that the other server is fenced, and that '
             'clients and standbys follow.'
@@ -34,8 +39,8 @@ SELECT
             THEN 'A session crashed and ended all others, or the statistics were reset: the server '
                 'log tells which.'
         WHEN j.has_restarted
-            THEN 'The server restarted and its caches are cold: if that was not planned, read the '
-                'cause in the server log.'
+            THEN 'The server started after a crash, or for the first time, and its caches are cold: '
+                'read the cause in the server log.'
         ELSE 'Nothing to do.'
     END AS recommendation,
     CASE WHEN j.role_changed

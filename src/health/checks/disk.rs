@@ -3,22 +3,21 @@
 use crate::health::context::CheckContext;
 use crate::health::error::HealthError;
 use crate::health::finding::{Finding, Status, gigabytes};
+use crate::health::limits::limit;
 use crate::pg::xact::sec_context::current_user;
 use pgrx::prelude::*;
-
-/// Limits in percent of bytes or inodes used (check_postgres).
-const WARNING_PERCENT: u64 = 90;
-const CRITICAL_PERCENT: u64 = 95;
 
 /// The used share in percent, rounded down. Space reserved for the superuser counts as neither.
 fn used_percent(free: u64, used: u64) -> u64 {
     (u128::from(used) * 100 / u128::from(used).saturating_add(u128::from(free)).max(1)) as u64
 }
 
-fn status(percent: u64) -> Status {
-    match percent {
-        CRITICAL_PERCENT.. => Status::Critical,
-        WARNING_PERCENT.. => Status::Warning,
+/// `limits` are those of WARNING and CRITICAL, in percent of bytes or inodes used (check_postgres:
+/// 90 and 95).
+fn status(percent: u64, limits: [f64; 2]) -> Status {
+    match percent as f64 {
+        percent if percent >= limits[1] => Status::Critical,
+        percent if percent >= limits[0] => Status::Warning,
         _ => Status::Ok,
     }
 }
@@ -43,6 +42,7 @@ pub(super) fn disk_space(
     _: &CheckContext,
 ) -> Result<Vec<Finding>, HealthError> {
     let directories = directories()?;
+    let limits = ["disk_space.warning", "disk_space.critical"].map(limit);
     let mut seen_devices = Vec::new();
     let mut findings = Vec::new();
     if directories.iter().any(|(_, path)| path.is_none()) {
@@ -82,12 +82,12 @@ pub(super) fn disk_space(
             file_system.f_files.saturating_sub(file_system.f_ffree),
         );
         let percent = used_percent(free, used);
-        let status = status(percent.max(inode_percent));
+        let status = status(percent.max(inode_percent), limits);
         findings.push(Finding {
             status,
             object: Some(name),
             current_value: Some(format!("{percent} % used, {} free", gigabytes(free))),
-            threshold: Some(format!("< {WARNING_PERCENT} %")),
+            threshold: Some(format!("< {} %", limits[0])),
             evidence: Some(format!(
                 "{path}, {} in all, {inode_percent} % of the inodes used",
                 gigabytes(used + free)
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(used_percent(u64::MAX, u64::MAX), 50);
         assert_eq!(used_percent(101, 899), 89);
         assert_eq!(
-            [89, 90, 94, 95, 100].map(status),
+            [89, 90, 94, 95, 100].map(|percent| status(percent, [90.0, 95.0])),
             [Status::Ok, Status::Warning, Status::Warning, Status::Critical, Status::Critical]
         );
     }

@@ -1,134 +1,23 @@
 //! Checks of the server's counters: since an earlier sample, else over the lifetime of the
 //! statistics.
 
+use super::periods::{Assessment, DATABASE_PARTS, findings_of_parts, percent, size};
 use crate::health::context::CheckContext;
 use crate::health::error::HealthError;
 use crate::health::finding::{Finding, Status};
+use crate::health::limits::limit;
 use crate::pg::xact::session;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The counters of one part of the server over a window or a lifetime.
-struct Period<'a> {
-    now: &'a Map<String, Value>,
-    /// The counters at the start of the window; `None` for a lifetime.
-    earlier: Option<&'a Map<String, Value>>,
-    seconds: f64,
-    /// The period as the column `since` shows it.
-    since: String,
+/// WAL written in a window, in bytes; `None` without comparable samples. pg_stat_wal counts only WAL
+/// that this server wrote: replay moves the position alone.
+fn wal_moved(context: &CheckContext) -> Option<f64> {
+    let position = |counters: &Value| counters.pointer("/lsn/position").and_then(Value::as_f64);
+    let (now, earlier) =
+        (&context.counters.as_ref().ok()?.parsed, &context.earlier.as_ref()?.counters.parsed);
+    (now.get("in_recovery") == earlier.get("in_recovery"))
+        .then_some(position(now)? - position(earlier)?)
 }
-
-fn number(counters: &Map<String, Value>, key: &str) -> f64 {
-    counters.get(key).and_then(Value::as_f64).unwrap_or(0.0)
-}
-
-impl<'a> Period<'a> {
-    /// `earlier` comes with its age in seconds. Returns `None` if this part has no counters.
-    fn new(part: &str, now: &'a Value, earlier: Option<(&'a Value, f64)>) -> Option<Self> {
-        let at = now.get("epoch").and_then(Value::as_f64).unwrap_or_default();
-        let now = now.get(part)?.as_object()?;
-        // After a reset or a crash the counters start anew. The sample then does not compare, and
-        // the period is the lifetime since that event.
-        let is_comparable = |earlier: &Map<String, Value>| {
-            earlier.get("counting_since") == now.get("counting_since")
-                && earlier.iter().all(|(key, value)| {
-                    value.as_f64().is_none_or(|value| value <= number(now, key))
-                })
-        };
-        let earlier =
-            earlier.and_then(|(earlier, age)| Some((earlier.get(part)?.as_object()?, age)));
-        if let Some((earlier, age)) = earlier.filter(|(earlier, _)| is_comparable(earlier)) {
-            let seconds = age.max(0.001);
-            let since = match seconds {
-                ..120.0 => format!("last {seconds:.0} s"),
-                _ => format!("last {:.0} min", seconds / 60.0),
-            };
-            return Some(Self { now, earlier: Some(earlier), seconds, since });
-        }
-        let began = now.get("counting_since").and_then(Value::as_f64);
-        let since = now.get("since").and_then(Value::as_str).unwrap_or("unknown");
-        let seconds = began.map_or(0.001, |began| (at - began).max(0.001));
-        Some(Self { now, earlier: None, seconds, since: format!("lifetime since {since}") })
-    }
-
-    /// The increase of a counter in this period.
-    fn count(&self, key: &str) -> f64 {
-        number(self.now, key) - self.earlier.map_or(0.0, |earlier| number(earlier, key))
-    }
-
-    fn is_window(&self) -> bool {
-        self.earlier.is_some()
-    }
-}
-
-/// A check's result for one period.
-struct Assessment {
-    status: Status,
-    value: String,
-    threshold: &'static str,
-    evidence: String,
-    /// Recommendation and next command, shown unless the status is OK.
-    advice: (&'static str, String),
-}
-
-/// A size with a unit, like pg_size_pretty.
-fn size(bytes: f64) -> String {
-    let (mut rest, mut unit) = (bytes, 0);
-    while rest >= 10_240.0 && unit < 4 {
-        (rest, unit) = (rest / 1024.0, unit + 1);
-    }
-    format!("{rest:.0} {}", ["bytes", "kB", "MB", "GB", "TB"][unit])
-}
-
-/// `None` if `whole` is 0.
-fn percent(part: f64, whole: f64, decimals: usize) -> Option<String> {
-    (whole > 0.0).then(|| format!("{:.decimals$} %", 100.0 * part / whole))
-}
-
-/// One finding for the first part, and one for each other part that is not OK.
-fn findings_of_parts(
-    metric: &'static str,
-    context: &CheckContext,
-    parts: &[&str],
-    assess: fn(&Period<'_>, &CheckContext) -> Assessment,
-) -> Result<Vec<Finding>, HealthError> {
-    let now = match &context.counters {
-        Ok(counters) => &counters.parsed,
-        Err(reason) => return Ok(vec![Finding::skipped(metric, reason.clone())]),
-    };
-    let earlier =
-        context.earlier.as_ref().map(|sample| (&sample.counters.parsed, sample.age_seconds));
-    let mut findings = Vec::new();
-    for (i, part) in parts.iter().enumerate() {
-        let Some(period) = Period::new(part, now, earlier) else { continue };
-        let assessment = assess(&period, context);
-        if i > 0 && assessment.status == Status::Ok {
-            continue;
-        }
-        let ok = Finding::ok(metric);
-        let (recommendation, next_command) = match assessment.status {
-            Status::Ok => (ok.recommendation, None),
-            _ => (Some(assessment.advice.0.to_owned()), Some(assessment.advice.1)),
-        };
-        findings.push(Finding {
-            metric,
-            status: assessment.status,
-            object: match *part {
-                "here" => Some(format!("database {}", session::database())),
-                "others" => Some("other databases".to_owned()),
-                _ => None,
-            },
-            current_value: Some(assessment.value),
-            threshold: Some(assessment.threshold.to_owned()),
-            evidence: Some(assessment.evidence),
-            recommendation,
-            next_command,
-            since: Some(period.since),
-        });
-    }
-    Ok(findings)
-}
-
-const DATABASE_PARTS: [&str; 2] = ["here", "others"];
 
 /// Limits: 10 % (awesome-prometheus-alerts), critical from 50 % in a window (ours). They apply from
 /// 100 transactions on.
@@ -139,16 +28,18 @@ pub(super) fn rollbacks(
     findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
         let (back, committed) = (period.count("xact_rollback"), period.count("xact_commit"));
         let all = back + committed;
+        let [warning, critical] =
+            ["rollbacks.warning", "rollbacks.critical"].map(|name| limit(name) / 100.0);
         Assessment {
             status: match () {
-                () if all < 100.0 => Status::Ok,
-                () if period.is_window() && back >= 0.5 * all => Status::Critical,
-                () if back > 0.1 * all => Status::Warning,
+                () if all < 100.0 || !period.is_recent() => Status::Ok,
+                () if period.is_window() && back >= critical * all => Status::Critical,
+                () if back > warning * all => Status::Warning,
                 () => Status::Ok,
             },
             value: percent(back, all, 1).unwrap_or_else(|| "no transactions".to_owned()),
-            threshold: "<= 10 %",
-            evidence: format!("{back} rolled back, {committed} committed"),
+            threshold: format!("<= {} %", limit("rollbacks.warning")),
+            evidence: format!("{back} rolled back, {committed} committed{}", period.remark()),
             advice: (
                 "Many transactions fail: read the logs of the server and of the application.",
                 "SELECT datname, xact_rollback, xact_commit, deadlocks, conflicts \
@@ -167,15 +58,16 @@ pub(super) fn deadlocks(
 ) -> Result<Vec<Finding>, HealthError> {
     findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
         let deadlocks = period.count("deadlocks");
+        let critical = limit("deadlocks.critical");
         Assessment {
             status: match period.is_window() {
-                true if deadlocks > 5.0 * (period.seconds / 60.0).max(1.0) => Status::Critical,
+                true if deadlocks > critical * (period.seconds / 60.0).max(1.0) => Status::Critical,
                 true if deadlocks >= 1.0 => Status::Warning,
                 false if deadlocks > (period.seconds / 86_400.0).max(0.99) => Status::Warning,
                 _ => Status::Ok,
             },
             value: deadlocks.to_string(),
-            threshold: "0; <= 5 a minute",
+            threshold: format!("0; <= {critical} a minute"),
             evidence: format!("{deadlocks} deadlocks, each aborted one transaction"),
             advice: (
                 "Users got errors: find the statements in the server's log, lock rows in one \
@@ -189,7 +81,7 @@ pub(super) fn deadlocks(
 }
 
 /// Limit: 1 GB an hour (pgdoctor). Its second limit, 5 GB, is a warning here, too: temporary files
-/// slow queries down but refuse none.
+/// slow queries down but refuse none. Files count here when they are closed.
 pub(super) fn temp_files(
     metric: &'static str,
     context: &CheckContext,
@@ -197,11 +89,14 @@ pub(super) fn temp_files(
     findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
         let (files, bytes) = (period.count("temp_files"), period.count("temp_bytes"));
         let hours = period.seconds.max(60.0) / 3600.0;
+        let megabytes = limit("temp_files.warning");
+        // A single small file makes a large rate of a short period.
+        let is_over = bytes >= megabytes * 1_048_576.0 * hours.max(0.1);
         Assessment {
-            status: if bytes >= 1_073_741_824.0 * hours { Status::Warning } else { Status::Ok },
+            status: if period.is_recent() && is_over { Status::Warning } else { Status::Ok },
             value: format!("{} an hour", size(bytes / hours)),
-            threshold: "< 1 GB an hour",
-            evidence: format!("{files} temporary files, {}", size(bytes)),
+            threshold: format!("< {} an hour", size(megabytes * 1_048_576.0)),
+            evidence: format!("{files} temporary files, {}{}", size(bytes), period.remark()),
             advice: (
                 "Sorts and hashes exceed work_mem and spill to disk, which is slow and may fill \
                  it: find the statements, then raise work_mem for their role.",
@@ -212,8 +107,9 @@ pub(super) fn temp_files(
     })
 }
 
-/// Limit: 95 % (pgdoctor; others 98 to 99 %), from 10,000 blocks on (ours). Never critical, because
-/// a nightly dump also reads from disk.
+/// Limit: 90 % in a window (pgdoctor: critical; others 94 to 99 %), from 10,000 blocks on (ours).
+/// Never critical, because a nightly dump also reads from disk. After a start the cache is cold, so
+/// a lifetime is never a fault.
 pub(super) fn cache_hit(
     metric: &'static str,
     context: &CheckContext,
@@ -221,12 +117,15 @@ pub(super) fn cache_hit(
     findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
         let (hit, read) = (period.count("blks_hit"), period.count("blks_read"));
         let all = hit + read;
+        let share = limit("cache_hit.warning");
+        let is_low = all >= 10_000.0 && hit < share / 100.0 * all;
         Assessment {
-            status: if all >= 10_000.0 && hit < 0.95 * all { Status::Warning } else { Status::Ok },
+            status: if period.is_window() && is_low { Status::Warning } else { Status::Ok },
             value: percent(hit, all, 2).unwrap_or_else(|| "no blocks read".to_owned()),
-            threshold: ">= 95 %",
+            threshold: format!(">= {share} %"),
             evidence: format!(
-                "{read} blocks read from disk or OS cache, {hit} found in shared buffers"
+                "{read} blocks read from disk or OS cache, {hit} found in shared buffers{}",
+                period.remark()
             ),
             advice: (
                 "Queries wait for the disk: index those that read most, or raise shared_buffers.",
@@ -237,6 +136,8 @@ pub(super) fn cache_hit(
 }
 
 /// Limits: 1 % and 5 % of the sessions (pgdoctor), from 10 deaths on. Critical only in a window.
+/// A terminated session is the act of an operator, of `disconnect_sessions` or of a shutdown: it is
+/// told, and no death.
 pub(super) fn session_deaths(
     metric: &'static str,
     context: &CheckContext,
@@ -245,25 +146,30 @@ pub(super) fn session_deaths(
         let [sessions, abandoned, fatal, killed] =
             ["sessions", "sessions_abandoned", "sessions_fatal", "sessions_killed"]
                 .map(|key| period.count(key));
-        let deaths = abandoned + fatal + killed;
+        let deaths = abandoned + fatal;
+        let [warning, critical] =
+            ["session_deaths.warning", "session_deaths.critical"].map(|name| limit(name) / 100.0);
         Assessment {
             status: match () {
-                () if deaths < 10.0 => Status::Ok,
-                () if period.is_window() && deaths > 0.05 * sessions => Status::Critical,
-                () if deaths > 0.01 * sessions => Status::Warning,
+                () if deaths < 10.0 || !period.is_recent() => Status::Ok,
+                () if period.is_window() && deaths > critical * sessions => Status::Critical,
+                () if deaths > warning * sessions => Status::Warning,
                 () => Status::Ok,
             },
             value: format!("{deaths} of {sessions} sessions"),
-            threshold: "<= 1 %",
+            threshold: format!("<= {} %", limit("session_deaths.warning")),
             evidence: format!(
-                "{abandoned} lost their client, {fatal} ended by a fatal error, {killed} terminated"
+                "{abandoned} lost their client, {fatal} ended by a fatal error; {killed} terminated \
+                 on purpose{}",
+                period.remark()
             ),
             advice: (
-                if abandoned > fatal + killed {
+                if abandoned > fatal {
                     "Clients vanish without closing their sessions: look for crashes, network \
                      failures and timeouts on their side."
                 } else {
-                    "Sessions are terminated: read the reasons in the server's log."
+                    "Sessions end by fatal errors, such as an idle timeout: read the reasons in \
+                     the server's log."
                 },
                 "SELECT datname, sessions, sessions_abandoned, sessions_fatal, sessions_killed \
                  FROM pg_stat_database ORDER BY sessions DESC LIMIT 5;"
@@ -273,34 +179,46 @@ pub(super) fn session_deaths(
     })
 }
 
-/// Limit: more than half of them requested (awesome-prometheus-alerts). It applies from 2 requested
-/// in a window or 10 in a lifetime on (ours).
+/// Limits: more than half of them forced by WAL (awesome-prometheus-alerts), and one a minute or
+/// more (ours; the server's own checkpoint_warning is 30 s). It applies from 2 forced in a window
+/// or 10 in a lifetime on (ours). DROP DATABASE, backups and CHECKPOINT request checkpoints, too:
+/// only as many as the written WAL explains are forced by it.
 pub(super) fn checkpoints(
     metric: &'static str,
     context: &CheckContext,
 ) -> Result<Vec<Finding>, HealthError> {
-    findings_of_parts(metric, context, &["checkpoints"], |period, _| {
+    findings_of_parts(metric, context, &["checkpoints"], |period, context| {
         let (timed, requested) = (period.count("timed"), period.count("requested"));
-        let min_requested = if period.is_window() { 2.0 } else { 10.0 };
         let max_wal_size = session::max_wal_size();
+        let written = || context.counters.as_ref().ok()?.parsed.pointer("/wal/bytes")?.as_f64();
+        let bytes = if period.is_window() { wal_moved(context) } else { written() };
+        // The server starts a checkpoint so early that it ends before max_wal_size is reached.
+        let target: f64 = session::setting("checkpoint_completion_target")
+            .and_then(|target| target.parse().ok())
+            .unwrap_or(0.9);
+        let distance = max_wal_size as f64 * 1_048_576.0 / (1.0 + target);
+        let forced = requested.min((bytes.unwrap_or(0.0) / distance).floor());
+        let min_forced = if period.is_window() { 2.0 } else { 10.0 };
+        let seconds = limit("checkpoints.warning");
+        let is_frequent =
+            forced > timed && forced >= min_forced && period.seconds <= seconds * forced;
         Assessment {
-            status: if requested > timed && requested >= min_requested {
-                Status::Warning
-            } else {
-                Status::Ok
-            },
-            value: format!("{requested} requested, {timed} timed"),
-            threshold: "<= 50 % requested",
+            status: if period.is_recent() && is_frequent { Status::Warning } else { Status::Ok },
+            value: format!("{forced} forced by WAL, {timed} timed"),
+            threshold: format!("<= 50 % forced, {seconds} s apart"),
             evidence: format!(
-                "max_wal_size {max_wal_size} MB, checkpoint_timeout {} s, {:.0} ms in fsync",
+                "{requested} requested in all, {} of WAL; max_wal_size {max_wal_size} MB, \
+                 checkpoint_timeout {} s, {:.0} ms in fsync{}",
+                size(bytes.unwrap_or(0.0)),
                 session::checkpoint_timeout(),
-                period.count("sync_ms")
+                period.count("sync_ms"),
+                period.remark()
             ),
             advice: (
                 "WAL volume forces checkpoints, and each writes full pages again, in waves that \
                  users notice: raise max_wal_size.",
                 format!(
-                    "ALTER SYSTEM SET max_wal_size = '{}MB';\nSELECT pg_reload_conf();",
+                    "ALTER SYSTEM SET max_wal_size = '{}MB'; SELECT pg_catalog.pg_reload_conf();",
                     2 * max_wal_size
                 ),
             ),
@@ -314,25 +232,14 @@ pub(super) fn wal_rate(
     context: &CheckContext,
 ) -> Result<Vec<Finding>, HealthError> {
     findings_of_parts(metric, context, &["wal"], |period, context| {
-        let position = |counters: &Value| counters.pointer("/lsn/position").and_then(Value::as_f64);
-        // pg_stat_wal counts only WAL that this server wrote: replay moves the position alone.
-        let moved = || {
-            let (now, earlier) = (
-                &context.counters.as_ref().ok()?.parsed,
-                &context.earlier.as_ref()?.counters.parsed,
-            );
-            (now.get("in_recovery") == earlier.get("in_recovery"))
-                .then_some(position(now)? - position(earlier)?)
-        };
-        let bytes = period.earlier.and_then(|_| moved()).unwrap_or_else(|| period.count("bytes"));
+        let moved = period.is_window().then(|| wal_moved(context)).flatten();
+        let bytes = moved.unwrap_or_else(|| period.count("bytes"));
+        let megabytes = limit("wal_rate.warning");
+        let is_over = bytes >= megabytes * 1e6 * period.seconds;
         Assessment {
-            status: if period.is_window() && bytes >= 50e6 * period.seconds {
-                Status::Warning
-            } else {
-                Status::Ok
-            },
+            status: if period.is_window() && is_over { Status::Warning } else { Status::Ok },
             value: format!("{}/s", size(bytes / period.seconds)),
-            threshold: "< 50 MB/s",
+            threshold: format!("< {megabytes} MB/s"),
             evidence: format!(
                 "{} written, {} full pages, WAL buffers full {} times",
                 size(bytes),
@@ -346,48 +253,4 @@ pub(super) fn wal_rate(
             ),
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_window_needs_counters_of_the_same_lifetime() {
-        let here = json!({ "a": 10, "since": "1970", "counting_since": 100.5 });
-        let now = json!({ "epoch": 1000.0, "here": here });
-        let period = |earlier: Value, age: f64| {
-            Period::new("here", &now, Some((&json!({ "here": earlier }), age)))
-                .map(|p| (p.is_window(), p.count("a"), p.seconds, p.since))
-                .expect("a part with counters")
-        };
-        assert_eq!(
-            period(json!({ "a": 4, "counting_since": 100.5 }), 60.2),
-            (true, 6.0, 60.2, "last 60 s".to_owned())
-        );
-        assert_eq!(period(json!({ "a": 4, "counting_since": 100.5 }), 290.0).3, "last 5 min");
-        let lifetime = (false, 10.0, 899.5, "lifetime since 1970".to_owned());
-        assert_eq!(
-            period(json!({ "a": 4, "counting_since": 100.0 }), 60.0),
-            lifetime,
-            "the counters were reset"
-        );
-        assert_eq!(
-            period(json!({ "a": 11, "counting_since": 100.5 }), 60.0),
-            lifetime,
-            "counters do not run backwards"
-        );
-        assert!(Period::new("others", &now, None).is_none());
-    }
-
-    #[test]
-    fn figures_are_readable() {
-        assert_eq!(
-            [0.0, 10_239.0, 10_240.0, 3.5e9].map(size),
-            ["0 bytes", "10239 bytes", "10 kB", "3338 MB"]
-        );
-        assert_eq!(percent(1.0, 3.0, 1).as_deref(), Some("33.3 %"));
-        assert_eq!(percent(0.0, 0.0, 1), None);
-    }
 }

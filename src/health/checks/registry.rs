@@ -1,6 +1,6 @@
 //! All checks, each with its name and the source of its findings. See docs/health.md.
 
-use super::{disk, rates, tables};
+use super::{disk, multixacts, rates, running_temp_files, sessions, tables};
 use crate::health::context::{CheckContext, Query};
 use crate::health::error::HealthError;
 use crate::health::finding::Finding;
@@ -56,16 +56,20 @@ macro_rules! checks {
 pub(in crate::health) const FAST: &[Check] = checks! {
     row_limit "200";
     "Checksum Failures" "fast/checksum_failures";
+    "Collation Versions" "fast/collations";
     "Connections" "fast/connections";
     "Blocked Sessions" "fast/blocking";
     "Active Connections" "fast/active_connections";
     "Avg Query Time" "fast/avg_query_time";
     "Slow Queries" "fast/slow_statements"
         if "pg_stat_statements" "fast/slow_statements.pg_stat_statements";
-    "Idle in Transaction" "fast/idle_in_transaction";
+    "Statement Pile-up" "fast/statement_pileup";
+    "Idle in Transaction" by sessions::idle_in_transaction;
     "Long Queries" "fast/long_queries";
     "Long Transactions" "fast/long_transactions";
-    "Wait Profile" "fast/wait_profile";
+    "Wait Profile" by sessions::wait_profile;
+    "Commit Waits" "fast/commit_waits";
+    "Pooler Queue" "fast/pooler";
     "Lock Table" "fast/lock_table";
     "Prepared Transactions" "fast/prepared_transactions";
     "Restart" "fast/restart";
@@ -77,6 +81,9 @@ pub(in crate::health) const FAST: &[Check] = checks! {
     "Replication" "fast/replication";
     "Replay" "fast/replay";
     "Wraparound" by tables::wraparound;
+    "Subscriptions" "fast/subscriptions";
+    "Recovery Conflicts" "fast/recovery_conflicts";
+    "Multixact Members" by multixacts::members;
     "Xmin Horizon" "fast/xmin_horizon";
     "Sequences" "sequences";
     "Autovacuum Workers" "fast/autovacuum_workers";
@@ -85,7 +92,7 @@ pub(in crate::health) const FAST: &[Check] = checks! {
     "Session Deaths" by rates::session_deaths;
     "Deadlocks" by rates::deadlocks;
     "Rollbacks" by rates::rollbacks;
-    "Temp Files" by rates::temp_files;
+    "Temp Files" by running_temp_files::temp_files;
     "Cache Hit" by rates::cache_hit;
     "Checkpoints" by rates::checkpoints;
     "WAL Rate" by rates::wal_rate;
@@ -94,6 +101,7 @@ pub(in crate::health) const FAST: &[Check] = checks! {
     "Configuration Errors" "fast/config_errors"
         if "pg_file_settings" "fast/config_errors.pg_file_settings";
     "Pending Settings" "fast/pending_settings";
+    "Durability" "fast/durability";
     "Statement Statistics" "fast/statement_statistics";
     "Database Size" by tables::database_size;
     "Disk Space" by disk::disk_space;

@@ -3,3 +3,4 @@
 pub mod block_scan;
 pub mod brin;
 pub mod direct_insert;
+pub mod multixact;
