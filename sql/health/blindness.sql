@@ -1,6 +1,6 @@
 -- Settings that keep the server from counting or showing what checks read: sessions whose activity
 -- is hidden, whether this session's default hides it, whether tables and databases are counted, and
--- whether statements are. track_activities shows as the state "disabled".
+-- whether statements are. Without query ids pg_stat_statements counts nothing. track_activities shows as the state "disabled".
 SELECT
     (
         SELECT count(*) FROM pg_stat_activity AS s
@@ -31,5 +31,9 @@ SELECT
             AND (c.setdatabase = 0 OR d.datname = current_database())
             -- The statements of a monitoring agent are not the application's.
             AND (c.setrole = 0 OR NOT pg_has_role(r.oid, 'pg_read_all_stats', 'MEMBER'))
+    ),
+    coalesce(
+        bool_or(s.reset_val = 'off') FILTER (WHERE s.name = 'compute_query_id')
+            AND bool_or(s.name = 'pg_stat_statements.max'), false
     )
 FROM pg_settings AS s

@@ -49,6 +49,11 @@ SELECT
             'sync_ms', b.sync_ms,
             'buffers', b.buffers, 'counting_since', extract(epoch FROM b.stats_reset),
             'since', to_char(b.stats_reset, 'YYYY-MM-DD HH24:MI')),
+        -- The server counts sessions that it ended for idleness like those that failed.
+        'ends_idle_sessions', current_setting('idle_session_timeout') <> '0'
+            OR EXISTS (SELECT FROM pg_db_role_setting AS c
+                CROSS JOIN unnest(c.setconfig) AS o (setting)
+                WHERE lower(o.setting) ~ '^idle_session_timeout=[^0]'),
         'subscriptions', (SELECT jsonb_object_agg(t.subid,
             jsonb_build_array(t.apply_error_count, t.sync_error_count))
             FROM pg_stat_subscription_stats AS t),

@@ -38,6 +38,8 @@ pub(super) struct Blindness {
     hides_activity: bool,
     hides_counters: bool,
     hides_statements: bool,
+    /// No query ids: pg_stat_statements counts nothing.
+    hides_query_ids: bool,
     /// Roles and databases whose statements are not recorded.
     hidden_statements_of: Option<String>,
 }
@@ -54,6 +56,7 @@ impl Blindness {
                 hides_counters: row.get(4)?.unwrap_or(false),
                 hides_statements: row.get(5)?.unwrap_or(false),
                 hidden_statements_of: row.get(6)?,
+                hides_query_ids: row.get(7)?.unwrap_or(false),
             })
         })
     }
@@ -82,6 +85,10 @@ impl Blindness {
             let command = set("pg_stat_statements.track", "'top'");
             if self.hides_statements {
                 return Some(("pg_stat_statements.track is none".to_owned(), command));
+            }
+            if self.hides_query_ids {
+                let reason = "compute_query_id is off: pg_stat_statements counts nothing";
+                return Some((reason.to_owned(), set("compute_query_id", "'auto'")));
             }
             if let Some(owners) = &self.hidden_statements_of {
                 let reason = format!("pg_stat_statements.track is none for {owners}");
@@ -134,6 +141,7 @@ mod tests {
             (Blindness { hides_activity: true, ..Blindness::default() }, "Wait Profile"),
             (Blindness { hides_counters: true, ..Blindness::default() }, "Deadlocks"),
             (Blindness { hides_statements: true, ..Blindness::default() }, "Slow Queries"),
+            (Blindness { hides_query_ids: true, ..Blindness::default() }, "Avg Query Time"),
             (
                 Blindness {
                     hidden_statements_of: Some("role app".to_owned()),

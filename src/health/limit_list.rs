@@ -40,7 +40,7 @@ pub const LIMITS: [(&str, f64, &str); 43] = [
     ("slow_queries.critical", 30.0, "sessions and statements"),
     ("statement_pileup.warning", 10.0, "sessions"),
     ("statement_pileup.critical", 30.0, "sessions"),
-    ("temp_files.session", 1024.0, "MB"),
+    ("temp_files.session", 256.0, "MB"),
     ("temp_files.warning", 1024.0, "MB an hour"),
     ("wait_profile.warning", 10.0, "sessions"),
     ("wal_rate.warning", 50.0, "MB/s"),

@@ -19,6 +19,7 @@ fn a_check_of_what_the_server_does_not_record_is_skipped() {
         ("track_activities", "off", "Long Queries SKIPPED|Slow Queries SKIPPED"),
         ("track_counts", "off", "Deadlocks SKIPPED"),
         ("pg_stat_statements.track", "none", "Slow Queries SKIPPED|Statement Statistics SKIPPED"),
+        ("compute_query_id", "off", "Slow Queries SKIPPED|Statement Statistics SKIPPED"),
     ] {
         let shown = format!("SHOW {setting}");
         let before = value(&mut a, &shown);

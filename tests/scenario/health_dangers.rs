@@ -84,11 +84,13 @@ fn used_up_multixact_members_are_reported() {
 
 #[test]
 fn settings_that_lose_data_are_reported() {
-    let cluster = Cluster::start("danger_settings", "");
+    let cluster =
+        Cluster::start("danger_settings", "archive_mode = on\narchive_command = 'test -f %p'");
     let mut a = cluster.create_database("settings");
     let metric = "Durability";
     // Servers of tests run without fsync.
-    assert_eq!(worst(&mut a, metric, "status || ' ' || object"), "WARNING setting fsync");
+    assert_eq!(worst(&mut a, metric, "status || ' ' || object"), "CRITICAL setting fsync");
+    assert!(worst(&mut a, metric, "evidence").ends_with("WAL is archived"));
     let repair = worst(&mut a, metric, "next_command");
     run_each(&mut a, repair.trim_end_matches(';'));
     wait_until("the setting", || status(&mut a, metric) == "OK");
@@ -96,11 +98,26 @@ fn settings_that_lose_data_are_reported() {
     run(&mut a, "SET synchronous_commit = off");
     assert_eq!(status(&mut a, metric), "OK");
     run_each(&mut a, "ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf()");
+    wait_until("the setting", || status(&mut a, metric) == "CRITICAL");
+    run_each(
+        &mut a,
+        "ALTER SYSTEM RESET full_page_writes; ALTER SYSTEM SET archive_command = '/bin/true'; \
+         SELECT pg_reload_conf()",
+    );
     wait_until("the setting", || status(&mut a, metric) == "WARNING");
+    assert_eq!(worst(&mut a, metric, "object"), "setting archive_command");
+}
+
+/// Servers for tests have no archive, standby or slot, and trade their data on purpose.
+#[test]
+fn a_server_on_which_nobody_relies_is_only_warned() {
+    let cluster = Cluster::start("danger_alone", "");
+    let mut a = cluster.create_database("settings");
+    assert_eq!(status(&mut a, "Durability"), "WARNING");
     run(&mut a, "SELECT pg_create_physical_replication_slot('standby')");
-    assert_eq!(status(&mut a, metric), "CRITICAL", "a standby relies on it");
+    assert_eq!(status(&mut a, "Durability"), "CRITICAL", "a standby relies on it");
     run(&mut a, "SELECT pg_drop_replication_slot('standby')");
-    assert_eq!(status(&mut a, metric), "WARNING");
+    assert_eq!(status(&mut a, "Durability"), "WARNING");
 }
 
 #[test]
@@ -239,6 +256,18 @@ fn deliberate_acts_are_no_failures() {
         worst(&mut a, metric, "evidence").contains("15 terminated on purpose")
     });
     assert_eq!(status(&mut a, metric), "OK");
+    // So are those that idle_session_timeout ends.
+    run_each(
+        &mut a,
+        "CREATE ROLE sleepy LOGIN; ALTER ROLE sleepy SET idle_session_timeout = '200ms'",
+    );
+    let sleepers: Vec<_> = (0..15).map(|_| cluster.connect_as("sleepy", "acts")).collect();
+    wait_until("they are counted", || {
+        worst(&mut a, metric, "evidence").contains("15 ended by a fatal error")
+    });
+    assert_eq!(status(&mut a, metric), "OK");
+    drop(sleepers);
+    run(&mut a, "DROP ROLE sleepy");
     // Clients that vanish are failures.
     let mut vanishing: Vec<_> = (0..15)
         .map(|_| {

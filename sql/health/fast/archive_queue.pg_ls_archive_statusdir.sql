@@ -12,6 +12,7 @@ SELECT
     CASE WHEN r.files >= @archive_queue.warning@
         THEN 'Archiving fails or is too slow: WAL piles up until the disk is full.'
             ELSE 'Nothing to do.' END AS recommendation,
-    CASE WHEN r.files >= @archive_queue.warning@ THEN 'SELECT * FROM pg_stat_archiver;' END AS next_command,
+    CASE WHEN r.files >= @archive_queue.warning@ THEN 'SELECT * FROM pg_stat_archiver;' END
+        AS next_command,
     'now' AS since
 FROM ready AS r

@@ -48,7 +48,8 @@ measured AS (
 ),
 judged AS (
     SELECT m.*, m.ms / nullif(m.executions, 0) AS mean,
-        CASE WHEN m.is_window AND m.ms >= @avg_query_time.critical@ * m.executions AND m.executions > 0 THEN 'CRITICAL'
+        CASE WHEN m.is_window AND m.ms >= @avg_query_time.critical@ * m.executions
+                AND m.executions > 0 THEN 'CRITICAL'
             WHEN m.ms >= @avg_query_time.warning@ * m.executions AND m.executions > 0 THEN 'WARNING'
             ELSE 'OK'
         END AS status

@@ -4,7 +4,8 @@
 WITH
 databases AS (
     SELECT d.datname, d.datcollversion AS recorded,
-        pg_database_collation_actual_version(d.oid) AS actual, d.datname = current_database() AS here
+        pg_database_collation_actual_version(d.oid) AS actual,
+        d.datname = current_database() AS here
     FROM pg_database AS d
     WHERE d.datallowconn AND d.datcollversion IS NOT NULL
 ),
@@ -52,7 +53,8 @@ SELECT
     format('built with %s, now %s', r.recorded, coalesce(r.actual, 'unknown')) AS current_value,
     'the same version' AS threshold,
     CASE WHEN r.kind = 2 THEN format('indexes with this collation: %s', (
-            SELECT count(*) FROM pg_index AS i JOIN pg_collation AS c ON c.oid = ANY (i.indcollation)
+            SELECT count(*) FROM pg_index AS i
+            JOIN pg_collation AS c ON c.oid = ANY (i.indcollation)
             JOIN pg_namespace AS n ON n.oid = c.collnamespace
             WHERE format('collation %I.%I', n.nspname, c.collname) = r.object))
         ELSE 'indexes of text in this database may be out of order' END

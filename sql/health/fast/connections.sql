@@ -58,7 +58,8 @@ used AS (
 judged AS (
     SELECT u.*, round(100.0 * u.used / greatest(u.slots, 1)) AS percent,
         CASE WHEN u.used >= @connections.critical@ / 100.0 * u.slots THEN 'CRITICAL'
-            WHEN u.used >= @connections.warning@ / 100.0 * u.slots THEN 'WARNING' ELSE 'OK' END AS status
+            WHEN u.used >= @connections.warning@ / 100.0 * u.slots THEN 'WARNING' ELSE 'OK' END
+            AS status
     FROM used AS u
 )
 SELECT

@@ -20,14 +20,22 @@ bad (name, value, level, harm) AS (
         ('data_sync_retry', 'on', 2, 'data that a failed fsync lost count as written'),
         ('synchronous_commit', 'off', 1, 'a crash loses the last commits')
 ),
+archive (harm) AS (
+    SELECT 'archive_command keeps no file: no backup can be restored to a later point'
+    WHERE current_setting('archive_mode') <> 'off'
+        AND coalesce(current_setting('archive_library', true), '') = ''
+        AND current_setting('archive_command') ~ '^\s*(/(usr/)?bin/)?(true|:|exit 0)\s*;?\s*$'
+),
 found AS (
     SELECT b.*, row_number() OVER (ORDER BY b.level DESC, b.name) AS rank,
         CASE WHEN b.level = 2 AND r.reason <> '' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
         r.reason
     FROM bad AS b
-    -- The session's own SET is no fault of the server.
-    JOIN pg_settings AS s ON s.name = b.name AND s.reset_val = b.value
     CROSS JOIN relied AS r
+    WHERE current_setting(b.name, true) = b.value
+        -- The session's own SET is no fault of the server. Reading all settings takes long, so it
+        -- is done for a suspect only.
+        AND (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = b.name) = b.value
 )
 SELECT
     f.status, 'setting ' || f.name AS object, f.value AS current_value,
@@ -48,6 +56,12 @@ SELECT
 FROM found AS f
 WHERE f.rank <= 5
 UNION ALL
+SELECT 'WARNING', 'setting archive_command', current_setting('archive_command'),
+    'a command that keeps files', a.harm,
+    'WAL counts as archived and is gone: set a command that keeps it, or turn archiving off.',
+    'SHOW archive_command;', 'now'
+FROM archive AS a
+UNION ALL
 SELECT 'OK', NULL, 'no such setting', 'none', 'fsync and full_page_writes are on', 'Nothing to do.',
     NULL, 'now'
-WHERE NOT EXISTS (SELECT FROM found)
+WHERE NOT EXISTS (SELECT FROM found) AND NOT EXISTS (SELECT FROM archive)

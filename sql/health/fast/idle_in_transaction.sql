@@ -3,7 +3,8 @@
 WITH
 findings AS (
     SELECT s.*, t.age,
-        CASE WHEN t.age >= interval '@idle_in_transaction.critical@ s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+        CASE WHEN t.age >= interval '@idle_in_transaction.critical@ s' THEN 'CRITICAL'
+            ELSE 'WARNING' END AS status,
         row_number() OVER (ORDER BY t.age DESC) AS rank, count(*) OVER () AS total
     FROM pg_stat_activity AS s
     CROSS JOIN LATERAL (SELECT statement_timestamp() - s.state_change AS age) AS t

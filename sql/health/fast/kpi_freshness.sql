@@ -55,5 +55,6 @@ SELECT 'SKIPPED', NULL, NULL, '< @kpi_freshness.warning@ hours',
 FROM unknown AS u
 WHERE u.views > 0
 UNION ALL
-SELECT 'OK', NULL, 'no materialized views', '< @kpi_freshness.warning@ hours', NULL, 'Nothing to do.', NULL, 'now'
+SELECT 'OK', NULL, 'no materialized views', '< @kpi_freshness.warning@ hours', NULL,
+    'Nothing to do.', NULL, 'now'
 WHERE NOT EXISTS (SELECT FROM views)

@@ -19,7 +19,8 @@ top_holder AS (
 )
 SELECT
     CASE WHEN u.locks >= @lock_table.critical@ / 100.0 * u.slots THEN 'CRITICAL'
-        WHEN u.locks >= @lock_table.warning@ / 100.0 * u.slots THEN 'WARNING' ELSE 'OK' END AS status,
+        WHEN u.locks >= @lock_table.warning@ / 100.0 * u.slots THEN 'WARNING' ELSE 'OK' END
+        AS status,
     NULL::text AS object,
     format('%s (%s %%)', u.locks, round(100.0 * u.locks / u.slots, 1)) AS current_value,
     format('< @lock_table.warning@ %% of %s', u.slots) AS threshold,

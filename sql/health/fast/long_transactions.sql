@@ -3,14 +3,16 @@
 WITH
 findings AS (
     SELECT s.*, t.age,
-        CASE WHEN t.age >= interval '@long_transactions.critical@ s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+        CASE WHEN t.age >= interval '@long_transactions.critical@ s' THEN 'CRITICAL'
+            ELSE 'WARNING' END AS status,
         row_number() OVER (ORDER BY t.age DESC) AS rank, count(*) OVER () AS total
     FROM pg_stat_activity AS s
     CROSS JOIN LATERAL (SELECT statement_timestamp() - s.xact_start AS age) AS t
     WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid()
         AND t.age >= interval '@long_transactions.warning@ s'
         AND NOT (s.state LIKE 'idle in transaction%'
-            AND statement_timestamp() - s.state_change >= interval '@idle_in_transaction.warning@ s')
+            AND statement_timestamp() - s.state_change
+                >= interval '@idle_in_transaction.warning@ s')
         AND NOT (s.state = 'active'
             AND statement_timestamp() - s.query_start >= interval '@long_queries.warning@ s')
 ),

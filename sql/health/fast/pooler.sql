@@ -1,5 +1,5 @@
 -- Limits: no idle session of a pooler (ours). The server does not see the clients that wait in a
--- pooler. Sessions that a pooler has named show one thing: a pool with an idle session has no queue.
+-- pooler. A pool with an idle session has no queue.
 WITH
 pools AS (
     SELECT s.usename, s.datname, count(*) AS sessions,

@@ -21,7 +21,8 @@ judged AS (
         l.started > statement_timestamp() - interval '@restart.warning@ minutes'
             AND l.counting_since < l.started AS was_shut_down,
         l.counting_since > l.started + interval '1 s'
-            AND l.counting_since > statement_timestamp() - interval '@restart.warning@ minutes' AS has_crashed
+            AND l.counting_since > statement_timestamp() - interval '@restart.warning@ minutes'
+            AS has_crashed
     FROM server AS l
 )
 SELECT
@@ -39,8 +40,8 @@ SELECT
             THEN 'A session crashed and ended all others, or the statistics were reset: the server '
                 'log tells which.'
         WHEN j.has_restarted
-            THEN 'The server started after a crash, or for the first time, and its caches are cold: '
-                'read the cause in the server log.'
+            THEN 'The server started after a crash and its caches are cold: read the cause in the '
+                'server log.'
         ELSE 'Nothing to do.'
     END AS recommendation,
     CASE WHEN j.role_changed

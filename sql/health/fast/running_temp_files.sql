@@ -1,7 +1,8 @@
 -- $1 processes and $2 bytes of their temporary files: arrays of equal length; $3 free bytes of the
 -- disk
--- Limits: 1 GB of one statement, its parallel workers included, or more than a tenth of the space
--- that is left; critical if it takes more than is left (ours). 64 MB are never a fault.
+-- Limits: 256 MB of one statement, its parallel workers included, unless it is maintenance; or more
+-- than a tenth of the space that is left. Critical if it takes more than is left (ours). 64 MB are
+-- never a fault of the disk.
 WITH
 files AS (
     SELECT f.pid, f.bytes FROM unnest($1, $2) AS f (pid, bytes)
@@ -18,7 +19,9 @@ ranked AS (
         row_number() OVER (ORDER BY f.bytes DESC) AS rank, count(*) OVER () AS total
     FROM sessions AS f
     LEFT JOIN pg_stat_activity AS s ON s.pid = f.pid
-    WHERE f.bytes >= @temp_files.session@ * 1048576.0
+    WHERE (f.bytes >= @temp_files.session@ * 1048576.0
+            AND coalesce(s.query, '')
+                !~* '^\s*(create\s+(unique\s+)?index|reindex|cluster|alter)\M')
         OR (f.bytes >= 67108864 AND f.bytes >= 0.1 * $3)
 )
 SELECT

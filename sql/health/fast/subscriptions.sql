@@ -52,7 +52,8 @@ SELECT
     'a worker, no errors' AS threshold,
     format('database %s; %s; %s tables not copied yet', r.datname,
         CASE WHEN NOT r.subenabled THEN 'disabled' WHEN r.pid IS NULL THEN 'no worker now'
-            ELSE format('worker %s runs for %s', r.pid, date_trunc('second', r.age)) END, r.uncopied)
+            ELSE format('worker %s runs for %s', r.pid, date_trunc('second', r.age)) END,
+        r.uncopied)
         || CASE WHEN r.rank = 1 AND r.total > 5 THEN format('; %s more', r.total - 5) ELSE '' END
             AS evidence,
     CASE r.fault

@@ -41,7 +41,7 @@ judged AS (
     FROM (SELECT 1) AS one
     LEFT JOIN top AS t ON true
 ),
--- Subtransactions are looked up on disk while a transaction is older than the 64 that fit in memory.
+-- Snapshots look up subtransactions on disk while a long transaction needs them.
 oldest AS (
     SELECT s.pid, s.backend_start, s.xact_start, s.application_name
     FROM pg_stat_activity AS s

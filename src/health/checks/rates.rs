@@ -9,8 +9,8 @@ use crate::health::limits::limit;
 use crate::pg::xact::session;
 use serde_json::Value;
 
-/// WAL written in a window, in bytes; `None` without comparable samples. pg_stat_wal counts only WAL
-/// that this server wrote: replay moves the position alone.
+/// WAL written in a window, in bytes; `None` without comparable samples. pg_stat_wal counts only
+/// WAL that this server wrote: replay moves the position alone.
 fn wal_moved(context: &CheckContext) -> Option<f64> {
     let position = |counters: &Value| counters.pointer("/lsn/position").and_then(Value::as_f64);
     let (now, earlier) =
@@ -137,16 +137,19 @@ pub(super) fn cache_hit(
 
 /// Limits: 1 % and 5 % of the sessions (pgdoctor), from 10 deaths on. Critical only in a window.
 /// A terminated session is the act of an operator, of `disconnect_sessions` or of a shutdown: it is
-/// told, and no death.
+/// told, and no death. With idle_session_timeout a fatal error may be its act.
 pub(super) fn session_deaths(
     metric: &'static str,
     context: &CheckContext,
 ) -> Result<Vec<Finding>, HealthError> {
-    findings_of_parts(metric, context, &DATABASE_PARTS, |period, _| {
+    findings_of_parts(metric, context, &DATABASE_PARTS, |period, context| {
+        let ends_idle_sessions = context.counters.as_ref().is_ok_and(|counters| {
+            counters.parsed.get("ends_idle_sessions").and_then(Value::as_bool) == Some(true)
+        });
         let [sessions, abandoned, fatal, killed] =
             ["sessions", "sessions_abandoned", "sessions_fatal", "sessions_killed"]
                 .map(|key| period.count(key));
-        let deaths = abandoned + fatal;
+        let deaths = abandoned + if ends_idle_sessions { 0.0 } else { fatal };
         let [warning, critical] =
             ["session_deaths.warning", "session_deaths.critical"].map(|name| limit(name) / 100.0);
         Assessment {
@@ -159,8 +162,9 @@ pub(super) fn session_deaths(
             value: format!("{deaths} of {sessions} sessions"),
             threshold: format!("<= {} %", limit("session_deaths.warning")),
             evidence: format!(
-                "{abandoned} lost their client, {fatal} ended by a fatal error; {killed} terminated \
-                 on purpose{}",
+                "{abandoned} lost their client, {fatal} ended by a fatal error; {killed} \
+                 terminated on purpose{}{}",
+                if ends_idle_sessions { "; idle_session_timeout ends sessions" } else { "" },
                 period.remark()
             ),
             advice: (
