@@ -1,6 +1,7 @@
 -- Settings that keep the server from counting or showing what checks read: sessions whose activity
 -- is hidden, whether this session's default hides it, whether tables and databases are counted, and
--- whether statements are. Without query ids pg_stat_statements counts nothing. track_activities shows as the state "disabled".
+-- whether statements are. Without query ids pg_stat_statements counts nothing. track_activities
+-- shows as the state "disabled".
 SELECT
     (
         SELECT count(*) FROM pg_stat_activity AS s

@@ -25,10 +25,11 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 25] = [
+const PURE: [&str; 26] = [
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",
+    "health/limit_list.rs",
     "health/mask.rs",
     "readiness/pure",
     "rls/incident/denial/judgement.rs",

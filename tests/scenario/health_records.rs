@@ -93,7 +93,8 @@ fn refreshes_are_recorded() {
     assert_eq!(status(&mut a, metric), "OK", "the next command helped");
     run(&mut a, "CREATE MATERIALIZED VIEW kpi AS SELECT 1 AS n; CREATE UNIQUE INDEX ON kpi (n)");
     assert_eq!(status(&mut a, metric), "OK", "filled by CREATE");
-    let age = "UPDATE crewsnow_ops.matview_refreshes SET refreshed_at = refreshed_at - interval";
+    let age = "UPDATE crewsnow_ops.matview_refreshes SET intervals = '{}', refreshed_at = \
+        refreshed_at - interval";
     for refresh in ["REFRESH MATERIALIZED VIEW kpi", "REFRESH MATERIALIZED VIEW CONCURRENTLY kpi"] {
         run(&mut a, &format!("{age} '3 hours' WHERE relid = 'kpi'::regclass"));
         assert_eq!(status(&mut a, metric), "WARNING");

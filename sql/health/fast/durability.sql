@@ -1,10 +1,10 @@
 -- Limits: one setting (ours). A crash then loses or damages data. Critical if others rely on the
--- server: a standby, a slot or an archive. Servers for tests have neither, and set them on purpose.
+-- server: a standby, a slot or an archive. Servers for tests have none, and set them on purpose. A
+-- standby itself can be built again.
 WITH
 relied AS (
     SELECT concat_ws(', ',
         CASE WHEN current_setting('archive_mode') <> 'off' THEN 'WAL is archived' END,
-        CASE WHEN pg_is_in_recovery() THEN 'it is a standby' END,
         (SELECT format('%s standbys are connected', count(*)) FROM pg_stat_replication AS r
             HAVING count(*) > 0),
         (SELECT format('%s replication slots', count(*)) FROM pg_replication_slots AS s

@@ -46,7 +46,7 @@ SELECT
                         count(*) AS sessions
                     FROM clients AS c
                     WHERE c.is_waiting GROUP BY 1 ORDER BY 2 DESC LIMIT 3) AS t))
-            || (SELECT E'\nlast query: ' || left(min(c.query), 300) FROM clients AS c
+            || (SELECT E'\nquery: ' || left(min(c.query), 300) FROM clients AS c
                 WHERE c.is_waiting AND c.application_name IS NOT DISTINCT FROM j.application_name)
     END AS evidence,
     CASE WHEN j.status <> 'OK'
