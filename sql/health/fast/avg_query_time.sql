@@ -1,7 +1,8 @@
 -- $1 jsonb: earlier counters or NULL; $2 timestamptz: their time or NULL; $3 jsonb: current
 -- counters
--- Limits: 200 ms (contract), critical 1000 ms in a window (ours). The mean is per statement where
--- pg_stat_statements is readable, else per transaction, from the time that sessions were active.
+-- Limits: 200 ms (contract), critical 1000 ms in a window (ours), from 5 executions on. The mean is
+-- per statement where pg_stat_statements is readable, else per transaction, from the time that
+-- sessions were active.
 WITH
 figures AS (
     SELECT 1 AS preference, 'statement' AS unit, $1 -> 'statements' AS earlier,
@@ -48,9 +49,9 @@ measured AS (
 ),
 judged AS (
     SELECT m.*, m.ms / nullif(m.executions, 0) AS mean,
-        CASE WHEN m.is_window AND m.ms >= @avg_query_time.critical@ * m.executions
-                AND m.executions > 0 THEN 'CRITICAL'
-            WHEN m.ms >= @avg_query_time.warning@ * m.executions AND m.executions > 0 THEN 'WARNING'
+        CASE WHEN m.executions < 5 THEN 'OK'
+            WHEN m.is_window AND m.ms >= @avg_query_time.critical@ * m.executions THEN 'CRITICAL'
+            WHEN m.ms >= @avg_query_time.warning@ * m.executions THEN 'WARNING'
             ELSE 'OK'
         END AS status
     FROM measured AS m
