@@ -12,8 +12,13 @@ pub fn similar<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<S
         4..=7 => 1,
         _ => 2,
     };
+    // The distance is at least the difference in length. Comparing each name with a text of a
+    // megabyte would take seconds, in which nothing could cancel the statement.
+    let length = normalised.chars().count();
+    let may_be_near = |candidate: &&str| candidate.chars().count().abs_diff(length) <= allowed;
     let mut near: Vec<(usize, &str)> = known
         .into_iter()
+        .filter(may_be_near)
         .map(|candidate| (strsim::osa_distance(&normalised, &normalise(candidate)), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .collect();
@@ -98,6 +103,14 @@ mod tests {
         "maintenance_mode",
         "payments_maintenance_mode",
     ];
+
+    #[test]
+    fn a_text_of_megabytes_is_compared_with_no_name() {
+        let key = "x".repeat(10_000_000);
+        let names = ["a_name_of_some_length"; 1_000];
+        assert!(similar(&key, names).is_empty());
+        assert!(similar_or_part(&key, names).is_empty());
+    }
 
     #[test]
     fn likely_typos() {
