@@ -53,6 +53,11 @@ pub struct Audit {
 impl Audit {
     /// Reads the application, without probing.
     pub fn prepare(only: Option<pg_sys::Oid>) -> Result<Self, RlsError> {
+        // As a bound parameter the invalid oid would be NULL.
+        if only == Some(pg_sys::Oid::INVALID) {
+            const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.rls_matrix('public.messages');";
+            return Err(RlsError::NotATable { example: EXAMPLE });
+        }
         let mut application = Application::read()?;
         let policies = policy::policies(only)?;
         let facts = policy::clause_facts(&policies, &application);
