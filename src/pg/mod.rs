@@ -18,6 +18,7 @@
 //! | `xact/subtransaction.rs` | names of C functions, message formats | `.c` files | yes |
 //! | `xact/advisory_locks.rs` | `SHM_QUEUE` (15), `dlist_node` | `storage/lock.h` | yes |
 //! | `xact/notices.rs` | `PQcommMethods` | `libpq/libpq.h` | no |
+//! | `xact/temporary_relations.rs` | `standard_ProcessUtility`, unguarded | `tcop/utility.h` | no |
 //! | `memory.rs` | error reports without pgrx | `utils/elog.h` | no |
 //! | `fmgr/trigger.rs` | `datum_image_eq` | `utils/datum.h` | no |
 //! | `access/slot.rs` | `slot_getsomeattrs_int`, unguarded | `executor/tuptable.h` | no |

@@ -3,7 +3,10 @@
 use crate::pg::backend_local::BackendLocal;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+copied_for!("pg15" "pg16" "pg17" "pg18": "standard_ProcessUtility of tcop/utility.h");
 
 /// Whether the running sandbox allows temporary relations.
 static IS_ALLOWED: AtomicBool = AtomicBool::new(false);
@@ -63,13 +66,83 @@ unsafe fn creates_temporary(statement: *mut pg_sys::Node) -> bool {
     }
 }
 
+// pgrx's own function of this name has a guard, which turns an SQLSTATE that pgrx does not know
+// into XX000.
+unsafe extern "C-unwind" {
+    fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        text: *const c_char,
+        is_read_only: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        parameters: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        receiver: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
+}
+
+/// The server's arguments for a utility statement.
+#[derive(Clone, Copy)]
+struct Utility {
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const c_char,
+    is_read_only: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    parameters: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+}
+
+impl Utility {
+    /// Runs the statement as if there were no hook.
+    ///
+    /// # Safety
+    /// The arguments must be the server's.
+    unsafe fn pass_on(self) {
+        let run = match PREVIOUS.with(|previous| *previous).flatten() {
+            Some(previous) => previous,
+            None => standard_ProcessUtility,
+        };
+        // SAFETY: guaranteed by the caller. No value in here needs to be dropped.
+        unsafe {
+            run(
+                self.statement,
+                self.text,
+                self.is_read_only,
+                self.context,
+                self.parameters,
+                self.environment,
+                self.receiver,
+                self.completion,
+            );
+        }
+    }
+}
+
 /// Lifts the restriction for a statement that creates a temporary relation, and for no other that
 /// runs meanwhile.
 #[pg_guard]
+unsafe extern "C-unwind" fn sandboxed(utility: *const Utility) {
+    // SAFETY: the caller's value lives as long as the call. The server's arguments are passed on; a
+    // planned utility statement has a node.
+    unsafe {
+        let utility = *utility;
+        let is_restricted = !creates_temporary((*utility.statement).utilityStmt);
+        let _restriction = Context::with_restriction(is_restricted);
+        pg_sys::ffi::pg_guard_ffi_boundary(|| utility.pass_on());
+    }
+}
+
+/// A pointer, because a guarded function is passed to callers and never called by its name.
+const SANDBOXED: unsafe extern "C-unwind" fn(*const Utility) = sandboxed;
+
+/// The hook. Outside a sandbox an error of the statement passes by without a guard, so that it
+/// keeps its SQLSTATE: DO and CALL are utility statements of the application.
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
-    text: *const std::ffi::c_char,
+    text: *const c_char,
     is_read_only: bool,
     context: pg_sys::ProcessUtilityContext::Type,
     parameters: pg_sys::ParamListInfo,
@@ -77,34 +150,21 @@ unsafe extern "C-unwind" fn process_utility(
     receiver: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: the server's own arguments are passed on. A planned utility statement has a node.
+    let utility = Utility {
+        statement,
+        text,
+        is_read_only,
+        context,
+        parameters,
+        environment,
+        receiver,
+        completion,
+    };
+    // SAFETY: the server's own arguments are passed on. No value in here needs to be dropped.
     unsafe {
-        let _restriction = IS_ALLOWED
-            .load(Ordering::Relaxed)
-            .then(|| Context::with_restriction(!creates_temporary((*statement).utilityStmt)));
-        match PREVIOUS.with(|previous| *previous).flatten() {
-            Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                previous(
-                    statement,
-                    text,
-                    is_read_only,
-                    context,
-                    parameters,
-                    environment,
-                    receiver,
-                    completion,
-                )
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                statement,
-                text,
-                is_read_only,
-                context,
-                parameters,
-                environment,
-                receiver,
-                completion,
-            ),
+        match IS_ALLOWED.load(Ordering::Relaxed) {
+            true => (SANDBOXED)(&utility),
+            false => utility.pass_on(),
         }
     }
 }
