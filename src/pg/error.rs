@@ -180,12 +180,12 @@ impl SqlError for ServerError {
                     names(returned)
                 ));
             }
+            Self::NotATrigger(_) => "Only a trigger passes the rows that the function works on.",
             Self::NullArgument { .. }
             | Self::NotInstalled
             | Self::NoSnapshot
             | Self::UnknownRole(_)
             | Self::MayNotExecute(_)
-            | Self::NotATrigger(_)
             | Self::Spi(_)
             | Self::Trigger(_)
             | Self::RowShape(_)
@@ -209,12 +209,21 @@ impl SqlError for ServerError {
             Self::NotInstalled => "CREATE EXTENSION crewsnow_ops;",
             Self::UnknownRole(_) => "CREATE ROLE oncall LOGIN; or list the roles with \\du",
             Self::MayNotExecute(_) => "SELECT crewsnow_ops.grant_access('oncall', 'operator');",
+            Self::UnreadableJson(_) => {
+                "Write the number as a string: SELECT '{\"rows\": \"1e400\"}'::jsonb;"
+            }
+            Self::TooLong { limit, .. } => {
+                return Some(format!("Shorten it: SELECT left('…', {limit});"));
+            }
+            Self::NotATrigger(name) => {
+                return Some(format!(
+                    "SELECT tgrelid::regclass, tgname FROM pg_trigger \
+                     WHERE tgfoid = 'crewsnow_ops.{name}'::regproc;"
+                ));
+            }
             Self::NoSnapshot
             | Self::OutOfMemory
-            | Self::UnreadableJson(_)
-            | Self::TooLong { .. }
             | Self::ColumnTypes { .. }
-            | Self::NotATrigger(_)
             | Self::Spi(_)
             | Self::Trigger(_)
             | Self::RowShape(_)
