@@ -1,7 +1,7 @@
 # crewsnow_ops: see README.md. PG=15 (default), 16 or 18 chooses the PostgreSQL of run, test and
 # bench.
 .DEFAULT_GOAL := help
-.PHONY: help run stop psql test prove bench install package
+.PHONY: help run stop psql test prove fuzz bench install package
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -20,6 +20,10 @@ test: ## Run every check and every test (PART=style, server, suites or prove: on
 
 prove: ## Run each new or changed test on the library of the parent commit, where it must fail
 	@dev/prove.sh $(PARENT)
+
+fuzz: ## Call every function with hostile arguments, 100,000 times (CALLS=, SEED= repeats a run)
+	@CREWSNOW_FUZZ_CALLS=$${CALLS:-100000} CREWSNOW_FUZZ_SEED=$${SEED:-$$(date +%s)} \
+		dev/test.sh fuzz
 
 bench: ## Measure against rivals (PART=flags, telemetry, health or rls: only that)
 	@dev/bench.sh

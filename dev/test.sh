@@ -5,6 +5,7 @@
 #   server   the pure core and the in-server tests
 #   suites   the install script, and the suites over psql and several sessions
 #   prove    each new or changed test on the library of the parent commit, where it must fail
+#   fuzz     hostile calls of every function; `suites` has fewer of them
 # CREWSNOW_ADVISORY_DB=directory names a local copy (a git clone) of the RustSec database.
 . "$(dirname "$0")/lib.sh"
 begin
@@ -153,7 +154,12 @@ for part in $parts; do
             minors
             ;;
         prove) dev/prove.sh ;;
-        *) die "no such part: $part (style, server, suites, prove)" ;;
+        fuzz)
+            step "Building and installing the extension" install_release
+            printf '==> %s hostile calls, seed %s\n' "$CREWSNOW_FUZZ_CALLS" "$CREWSNOW_FUZZ_SEED"
+            suites --test fuzz -- --nocapture
+            ;;
+        *) die "no such part: $part (style, server, suites, prove, fuzz)" ;;
     esac
 done
 [ ${#unchecked[@]} = 0 ] || printf '==> %s\n' "${unchecked[@]}"
