@@ -36,6 +36,7 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
     c"request.jwt.claims=*, request.jwt.claim.sub=sub, request.jwt.claim.role=role",
 ));
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HEALTH_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(100);
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_REPLICA_LAG: GucSetting<i32> = GucSetting::<i32>::new(5_000);
@@ -96,6 +97,17 @@ pub fn register() {
         i32::MAX,
         GucContext::Suset,
         GucFlags::UNIT_MIN,
+    );
+    GucRegistry::define_int_guc(
+        c"crewsnow_ops.health_budget",
+        c"How long performance_health_check and triage may load a busy server.",
+        c"While many sessions run statements, checks of what harms nobody now begin only within \
+          this time. The others are SKIPPED and say so. 0 is no limit.",
+        &HEALTH_BUDGET,
+        0,
+        60_000,
+        GucContext::Userset,
+        GucFlags::UNIT_MS,
     );
     // Superusers only: a longer lag would let other roles pass decisions on old data.
     GucRegistry::define_int_guc(
@@ -216,6 +228,11 @@ fn register_shortcuts() {
         c"Off, health checks run queries instead.",
         &DIRECT_CATALOG_SCANS,
     );
+}
+
+/// How long the fast checks may load a busy server, in milliseconds; `None` without a limit.
+pub fn health_budget() -> Option<u64> {
+    u64::try_from(HEALTH_BUDGET.get()).ok().filter(|budget| *budget > 0)
 }
 
 /// Whether events are written without the executor.

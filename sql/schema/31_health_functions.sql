@@ -12,6 +12,7 @@ CREATE FUNCTION @extschema@.performance_health_check() RETURNS TABLE (
     SET search_path = pg_catalog, pg_temp
     SET lock_timeout = '200ms'
     SET stats_fetch_consistency = 'none'
+    SET plan_cache_mode = force_generic_plan
     SET jit = off
     AS 'MODULE_PATHNAME', 'performance_health_check_wrapper';
 COMMENT ON FUNCTION @extschema@.performance_health_check() IS
@@ -19,8 +20,10 @@ COMMENT ON FUNCTION @extschema@.performance_health_check() IS
     'without a finding. status is CRITICAL, WARNING, SKIPPED (the check could not run; evidence '
     'has the reason) or OK. next_command is the SQL to type next; NULL if there is none. since is '
     'the period of the figure. The checks run with the rights of the caller, each for at most 1 s, '
-    'all for at most 5 s. A check that fails is SKIPPED. Errors: 57014 after a cancellation or the '
-    'statement_timeout of the caller. See docs/health.md for all checks and limits.';
+    'all for at most 5 s. A check that fails is SKIPPED. On a busy server checks of what harms '
+    'nobody now are left out after crewsnow_ops.health_budget, and say so. Errors: 57014 after a '
+    'cancellation or the statement_timeout of the caller. See docs/health.md for all checks and '
+    'limits.';
 
 CREATE FUNCTION crewsnow_ops.full_health_check() RETURNS TABLE (
     metric text, current_value text, threshold text, status text, recommendation text,
@@ -29,12 +32,51 @@ CREATE FUNCTION crewsnow_ops.full_health_check() RETURNS TABLE (
     SET search_path = pg_catalog, pg_temp
     SET lock_timeout = '200ms'
     SET stats_fetch_consistency = 'none'
+    SET plan_cache_mode = force_generic_plan
     SET jit = off
     AS 'MODULE_PATHNAME', 'full_health_check_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.full_health_check() IS
     'The rows of performance_health_check, and checks of hygiene: estimated bloat, indexes that '
     'are unused, duplicate or missing, keys that run out, outdated statistics and more. Each check '
     'runs for at most 10 s, all for at most 60 s. Errors: as performance_health_check.';
+
+CREATE FUNCTION crewsnow_ops.triage_now() RETURNS TABLE (
+    status text, metric text, object text, command text
+) LANGUAGE c STRICT
+    SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '200ms'
+    SET stats_fetch_consistency = 'none'
+    SET plan_cache_mode = force_generic_plan
+    SET jit = off
+    AS 'MODULE_PATHNAME', 'triage_now_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.triage_now() IS 'The rows of the view crewsnow_ops.triage.';
+CREATE VIEW crewsnow_ops.triage AS
+SELECT t.status, t.metric, t.object, t.command
+FROM crewsnow_ops.triage_now() AS t;
+COMMENT ON VIEW crewsnow_ops.triage IS
+    'The first look in an incident: the findings of performance_health_check, worst first. At most '
+    '10 rows of one line each, which fit a terminal of 120 columns and 14 lines. Checks that could '
+    'not look are one row for each reason. A server without an incident has a row with OK.';
+COMMENT ON COLUMN crewsnow_ops.triage.status IS 'As in performance_health_check.';
+COMMENT ON COLUMN crewsnow_ops.triage.metric IS
+    'Name of the check, and the number of its findings that have no row.';
+COMMENT ON COLUMN crewsnow_ops.triage.object IS
+    'Object and value of the finding, or the reason of SKIPPED, cut to fit.';
+COMMENT ON COLUMN crewsnow_ops.triage.command IS
+    'SQL to type next, never cut: the next command if it is short, else a call that prints it.';
+
+CREATE FUNCTION crewsnow_ops.health_finding(p_finding text) RETURNS SETOF text
+    LANGUAGE c
+    SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '200ms'
+    SET stats_fetch_consistency = 'none'
+    SET plan_cache_mode = force_generic_plan
+    SET jit = off
+    AS 'MODULE_PATHNAME', 'health_finding_wrapper';
+COMMENT ON FUNCTION crewsnow_ops.health_finding(text) IS
+    'The findings of one check as lines: object, value, evidence, advice and command. p_finding is '
+    'the metric, or a place in triage, from 1. Runs that check again. Errors: 22004: p_finding is '
+    'NULL. 42704: no check has that name.';
 
 CREATE FUNCTION @extschema@.analyze_slow_queries() RETURNS TABLE (
     query_hash text, query_snippet text, calls bigint, total_time_ms numeric, avg_time_ms numeric,
@@ -248,6 +290,7 @@ COMMENT ON EVENT TRIGGER crewsnow_ops_note_refresh IS
 
 REVOKE ALL ON FUNCTION
     @extschema@.performance_health_check(), crewsnow_ops.full_health_check(),
+    crewsnow_ops.triage_now(), crewsnow_ops.health_finding(text),
     @extschema@.analyze_slow_queries(),
     crewsnow_ops.blocking_tree_now(), crewsnow_ops.connections_now(),
     crewsnow_ops.connection_states_now(), crewsnow_ops.sample_health(),
@@ -261,6 +304,9 @@ REVOKE ALL ON FUNCTION
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.performance_health_check()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.full_health_check()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.triage_now()'),
+    ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.triage'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.health_finding(text)'),
     ('reader', 'EXECUTE', 'FUNCTION', '@extschema@.analyze_slow_queries()'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.mask_literals(text)'),
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.blocking_tree'),

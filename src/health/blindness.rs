@@ -3,7 +3,7 @@
 
 use super::error::HealthError;
 use super::finding::{Finding, Status};
-use pgrx::prelude::*;
+use crate::pg::fmgr::spi::select_kept;
 
 /// Checks of what sessions do at present.
 const OF_ACTIVITY: [&str; 9] = [
@@ -47,9 +47,8 @@ pub(super) struct Blindness {
 impl Blindness {
     /// Reads the settings and the sessions.
     pub(super) fn read() -> Result<Self, HealthError> {
-        Spi::connect(|client| {
-            let sql = include_str!("../../sql/health/blindness.sql");
-            let row = client.select(sql, Some(1), &[])?.first();
+        select_kept(include_str!("../../sql/health/blindness.sql"), &[], |rows| {
+            let row = rows.first();
             Ok(Self {
                 hidden_sessions: (row.get(1)?.unwrap_or(0), row.get(2)?.unwrap_or(0)),
                 hides_activity: row.get(3)?.unwrap_or(false),

@@ -1,15 +1,20 @@
-//! Facts read once before the checks run, and the SQL that a check runs with them.
+//! Facts that several checks share, each read before the first check that needs it, and the SQL
+//! that a check runs with them.
 
 use super::error::HealthError;
 use super::finding::{Finding, Status};
 use super::limits::filled;
 use super::mask::mask_evidence;
 use super::parts;
+use super::sample;
 use super::sample::{Capabilities, CounterSample, Counters};
 use super::table_summary::TableSummary;
 use crate::pg::fmgr::raw_arg::Jsonb;
+use crate::pg::fmgr::spi::select_kept;
+use crate::pg::xact::timeout::{Stopped, isolated_within};
 use pgrx::datum::DatumWithOid;
-use pgrx::prelude::*;
+use std::cell::OnceCell;
+use std::time::Duration;
 
 /// A check's query. It returns `status, object, current_value, threshold, evidence,
 /// recommendation, next_command, since`, all text.
@@ -21,17 +26,84 @@ pub(super) struct Query {
     pub(super) preferred: Option<(&'static str, &'static str)>,
 }
 
+/// A fact that is read when the first check needs it.
+pub(super) struct Fact<T> {
+    read: OnceCell<T>,
+    /// Its value until then.
+    unread: T,
+}
+
+impl<T> Fact<T> {
+    fn new(unread: T) -> Self {
+        Self { read: OnceCell::new(), unread }
+    }
+}
+
+impl<T> std::ops::Deref for Fact<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.read.get().unwrap_or(&self.unread)
+    }
+}
+
 /// `Err` holds the reason why a fact is unknown.
 pub(super) struct CheckContext {
     pub(super) capabilities: Capabilities,
     /// The server's counters of now.
-    pub(super) counters: Result<Counters, String>,
+    pub(super) counters: Fact<Result<Counters, String>>,
     /// `None` without a sample that the caller may read.
-    pub(super) earlier: Option<CounterSample>,
-    pub(super) tables: Result<TableSummary, String>,
+    pub(super) earlier: Fact<Option<CounterSample>>,
+    pub(super) tables: Fact<Result<TableSummary, String>>,
 }
 
+/// Native checks that need the summary of all tables, and those that need no fact. The others need
+/// the counters.
+const OF_TABLES: [&str; 2] = ["Autovacuum Lag", "Database Size"];
+const WITHOUT_FACTS: [&str; 3] = ["Invalid Indexes", "Disk Space", "Health Samples"];
+
 impl CheckContext {
+    pub(super) fn new(capabilities: Capabilities) -> Self {
+        let unread = || "it was not read".to_owned();
+        Self {
+            capabilities,
+            counters: Fact::new(Err(unread())),
+            earlier: Fact::new(None),
+            tables: Fact::new(Err(unread())),
+        }
+    }
+
+    /// Reads the facts that a check needs, each within the limit, unless an earlier check has.
+    /// `query` is `None` for a native check. Without a fact the check still runs: over lifetimes.
+    pub(super) fn prepare(&self, metric: &str, query: Option<&Query>, limit: Duration) {
+        let needs_counters = match query {
+            Some(query) => [Some(query.sql), query.preferred.map(|(_, sql)| sql)]
+                .into_iter()
+                .flatten()
+                .any(|sql| sql.contains("$3")),
+            None => !OF_TABLES.contains(&metric) && !WITHOUT_FACTS.contains(&metric),
+        };
+        if needs_counters {
+            self.counters.read.get_or_init(|| self.read_counters(limit));
+            self.earlier.read.get_or_init(|| {
+                run_within(limit, || sample::read_earlier_counters(&self.capabilities))
+                    .unwrap_or_default()
+            });
+        }
+        if query.is_none() && OF_TABLES.contains(&metric) {
+            self.tables.read.get_or_init(|| run_within(limit, TableSummary::read));
+        }
+    }
+
+    fn read_counters(&self, limit: Duration) -> Result<Counters, String> {
+        let capabilities = &self.capabilities;
+        let statements =
+            run_within(limit, || sample::read_earlier_statements(capabilities)).unwrap_or_default();
+        let totals = run_within(limit, || sample::statement_totals(capabilities, &statements));
+        run_within(limit, || sample::read_counters(capabilities))
+            .map(|counters| Counters::new(sample::merge_counters(&counters, totals)))
+    }
+
     /// Runs a check's query. A query with a `$3` gets the earlier counters, their time and the
     /// counters of now.
     pub(super) fn run(
@@ -46,7 +118,7 @@ impl CheckContext {
         if !sql.contains("$3") {
             return run_query(metric, &sql, &[]);
         }
-        let counters = match &self.counters {
+        let counters = match &*self.counters {
             Ok(counters) => counters,
             Err(reason) => return Ok(vec![Finding::skipped(metric, reason.clone())]),
         };
@@ -66,9 +138,9 @@ pub(super) fn run_query(
     sql: &str,
     arguments: &[DatumWithOid<'_>],
 ) -> Result<Vec<Finding>, HealthError> {
-    Spi::connect(|client| {
+    select_kept(&filled(&parts::expanded(sql)), arguments, |rows| {
         let mut findings = Vec::new();
-        for row in client.select(filled(&parts::expanded(sql)).as_str(), None, arguments)? {
+        for row in rows {
             let text = |column| row.get::<String>(column);
             findings.push(Finding {
                 metric,
@@ -84,4 +156,19 @@ pub(super) fn run_query(
         }
         Ok(findings)
     })
+}
+
+/// Runs `work` in a subtransaction for at most `limit`. `Err` is the reason for a SKIPPED row.
+/// Interrupts are raised again.
+pub(super) fn run_within<R>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<R, HealthError>,
+) -> Result<R, String> {
+    match isolated_within(i32::try_from(limit.as_millis()).unwrap_or(i32::MAX), work) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(Stopped::TimedOut(milliseconds)) => {
+            Err(format!("it took longer than {milliseconds} ms and was stopped"))
+        }
+        Err(Stopped::Failed(failure)) => Err(failure.message),
+    }
 }

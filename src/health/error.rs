@@ -67,6 +67,14 @@ pub enum HealthError {
         /// Its time limit.
         milliseconds: i32,
     },
+    /// SQLSTATE 42704
+    #[error("no finding and no check is called \"{}\"", finding.escape_debug())]
+    UnknownFinding {
+        /// The given name.
+        finding: String,
+        /// Names of checks that are spelt alike.
+        similar: Vec<String>,
+    },
     /// An error of the server's interface, with its own SQLSTATE.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -86,6 +94,7 @@ impl SqlError for HealthError {
             Self::OtherSession { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::RecordsLocked { .. } => Code::ERRCODE_LOCK_NOT_AVAILABLE,
             Self::TookTooLong { .. } => Code::ERRCODE_QUERY_CANCELED,
+            Self::UnknownFinding { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::Server(error) => error.sqlstate(),
         }
     }
@@ -115,6 +124,10 @@ impl SqlError for HealthError {
             }
             Self::InvalidAge => "Every session is older than that. Nothing was done.".into(),
             Self::RecordsLocked { holder, .. } => lock_holder::detail(holder.as_ref()),
+            Self::UnknownFinding { similar, .. } => match similar.as_slice() {
+                [] => "A finding is called by its metric, or by its place in triage.".into(),
+                similar => format!("Checks that are spelt alike: {}.", similar.join(", ")),
+            },
             Self::TookTooLong { .. } => {
                 "Monitoring stops early so that it does not make an incident worse.".into()
             }
@@ -143,6 +156,7 @@ impl SqlError for HealthError {
                                    p_application => 'worker', p_older_than => '10 minutes');"
                     .into()
             }
+            Self::UnknownFinding { .. } => "SELECT * FROM crewsnow_ops.triage;".into(),
             Self::TookTooLong { .. } => {
                 "SELECT pid, query_start, left(query, 60) FROM pg_stat_activity \
                  WHERE state = 'active' ORDER BY query_start;"

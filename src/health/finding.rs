@@ -1,4 +1,4 @@
-//! Findings of checks, and the order of a report. Pure.
+//! Findings of checks. Pure.
 
 /// The status of a finding, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,9 @@ impl Status {
         }
     }
 }
+
+/// The reason of a SKIPPED row for a check that has no object on this server.
+pub(super) const NOT_APPLICABLE: &str = "it does not apply to this server";
 
 /// One row of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +93,12 @@ impl Finding {
             since: Some("now".to_owned()),
         }
     }
-}
 
-/// Sorts worst first. Findings of equal status keep the order of the checks.
-pub fn sort(findings: &mut [Finding]) {
-    findings.sort_by_key(|finding| finding.status);
+    /// Whether the check has no object on this server, so that nothing is unseen.
+    #[must_use]
+    pub fn is_inapplicable(&self) -> bool {
+        self.status == Status::Skipped && self.evidence.as_deref() == Some(NOT_APPLICABLE)
+    }
 }
 
 /// A size with one decimal and decimal units.
@@ -112,18 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_findings_come_first() {
-        let finding =
-            |metric, status| Finding { status, ..Finding::skipped(metric, String::new()) };
-        let mut findings = vec![
-            finding("a", Status::Ok),
-            finding("b", Status::Skipped),
-            finding("c", Status::Warning),
-            finding("d", Status::Critical),
-            finding("e", Status::Warning),
-        ];
-        sort(&mut findings);
-        assert_eq!(findings.iter().map(|finding| finding.metric).collect::<String>(), "dceba");
+    fn an_unknown_status_is_never_ok() {
         for status in [Status::Critical, Status::Warning, Status::Skipped, Status::Ok] {
             assert_eq!(Status::parse(status.as_str()), status);
         }

@@ -3,6 +3,7 @@
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
+use crate::pg::fmgr::spi::select_kept;
 use crate::pg::xact::session::require_writable;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -13,7 +14,7 @@ use std::collections::HashSet;
 pub(super) const PG_STAT_STATEMENTS: &str = "pg_stat_statements";
 
 /// A caller that may read these samples may read those of the statements, too.
-const HEALTH_SAMPLES: &str = "crewsnow_ops.health_samples";
+pub(super) const HEALTH_SAMPLES: &str = "crewsnow_ops.health_samples";
 
 /// Objects that are missing on some servers or forbidden to some callers.
 const OPTIONAL_OBJECTS: [&str; 7] = [
@@ -38,12 +39,9 @@ impl Capabilities {
     pub(super) fn read() -> Result<Self, HealthError> {
         let mut capabilities = Self::default();
         let names: Vec<_> = OPTIONAL_OBJECTS.iter().map(|name| (*name).to_owned()).collect();
-        Spi::connect(|client| {
-            for row in client.select(
-                include_str!("../../sql/health/usable_objects.sql"),
-                None,
-                &[names.into()],
-            )? {
+        let sql = include_str!("../../sql/health/usable_objects.sql");
+        select_kept(sql, &[names.into()], |rows| {
+            for row in rows {
                 let Some(name) = row.get::<String>(1)? else { continue };
                 if name == PG_STAT_STATEMENTS {
                     capabilities.statements_schema = row.get::<String>(2)?;
@@ -100,9 +98,7 @@ pub(super) fn read_counters(capabilities: &Capabilities) -> Result<String, Healt
     );
     let sql =
         include_str!("../../sql/health/sample_counters.sql").replace("@checkpoints@", &checkpoints);
-    Spi::connect(|client| {
-        Ok(client.select(sql.as_str(), Some(1), &[])?.first().get::<String>(1)?.unwrap_or_default())
-    })
+    select_kept(&sql, &[], |rows| Ok(rows.first().get::<String>(1)?.unwrap_or_default()))
 }
 
 /// Totals of pg_stat_statements and its slow statements, as a JSON object. Slow statements are
@@ -116,8 +112,7 @@ pub(super) fn statement_totals(
     }
     let sql = capabilities
         .choose(include_str!("../../sql/health/statement_totals.pg_stat_statements.sql"), None);
-    Spi::connect(|client| {
-        let totals = client.select(sql.as_str(), Some(1), &earlier.arguments())?;
+    select_kept(&sql, &earlier.arguments(), |totals| {
         Ok(if totals.is_empty() {
             "{}".to_owned()
         } else {
@@ -165,12 +160,7 @@ pub(super) fn read_earlier_counters(
     if !capabilities.has(HEALTH_SAMPLES) {
         return Ok(None);
     }
-    Spi::connect(|client| {
-        let sample = client.select(
-            include_str!("../../sql/health/earlier_health_sample.sql"),
-            Some(1),
-            &[],
-        )?;
+    select_kept(include_str!("../../sql/health/earlier_health_sample.sql"), &[], |sample| {
         if sample.is_empty() {
             return Ok(None);
         }
@@ -191,12 +181,7 @@ pub(super) fn read_earlier_statements(
     if !capabilities.has(HEALTH_SAMPLES) {
         return Ok(StatementSample::default());
     }
-    Spi::connect(|client| {
-        let sample = client.select(
-            include_str!("../../sql/health/earlier_statement_sample.sql"),
-            Some(1),
-            &[],
-        )?;
+    select_kept(include_str!("../../sql/health/earlier_statement_sample.sql"), &[], |sample| {
         if sample.is_empty() {
             return Ok(StatementSample::default());
         }

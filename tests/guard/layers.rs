@@ -25,12 +25,15 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 26] = [
+const PURE: [&str; 29] = [
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",
+    "health/harm.rs",
     "health/limit_list.rs",
     "health/mask.rs",
+    "health/page.rs",
+    "health/triage.rs",
     "readiness/pure",
     "rls/incident/denial/judgement.rs",
     "rls/incident/denial/step.rs",

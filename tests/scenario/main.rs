@@ -21,6 +21,7 @@ mod health_rare;
 mod health_records;
 mod health_sick;
 mod health_statements;
+mod health_triage;
 mod health_waits;
 mod integrity;
 mod lifecycle;

@@ -6,5 +6,6 @@ pub(super) mod periods;
 pub(super) mod rates;
 pub(super) mod registry;
 pub(super) mod running_temp_files;
+pub(super) mod samples;
 pub(super) mod sessions;
 pub(super) mod tables;

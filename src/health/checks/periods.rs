@@ -104,7 +104,7 @@ pub(super) fn findings_of_parts(
     parts: &[&str],
     assess: fn(&Period<'_>, &CheckContext) -> Assessment,
 ) -> Result<Vec<Finding>, HealthError> {
-    let now = match &context.counters {
+    let now = match &*context.counters {
         Ok(counters) => &counters.parsed,
         Err(reason) => return Ok(vec![Finding::skipped(metric, reason.clone())]),
     };

@@ -1,6 +1,6 @@
 //! All checks, each with its name and the source of its findings. See docs/health.md.
 
-use super::{disk, multixacts, rates, running_temp_files, sessions, tables};
+use super::{disk, multixacts, rates, running_temp_files, samples, sessions, tables};
 use crate::health::context::{CheckContext, Query};
 use crate::health::error::HealthError;
 use crate::health::finding::Finding;
@@ -51,8 +51,8 @@ macro_rules! checks {
     };
 }
 
-/// The checks of performance_health_check. Findings of equal status keep this order, so the checks
-/// that hit users hardest come first.
+/// The checks of performance_health_check. `harm.rs` orders their findings; findings of equal harm
+/// keep this order.
 pub(in crate::health) const FAST: &[Check] = checks! {
     row_limit "200";
     "Checksum Failures" "fast/checksum_failures";
@@ -103,6 +103,7 @@ pub(in crate::health) const FAST: &[Check] = checks! {
     "Pending Settings" "fast/pending_settings";
     "Durability" "fast/durability";
     "Statement Statistics" "fast/statement_statistics";
+    "Health Samples" by samples::health_samples;
     "Database Size" by tables::database_size;
     "Disk Space" by disk::disk_space;
 };

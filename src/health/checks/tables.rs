@@ -13,7 +13,7 @@ pub(super) fn autovacuum_lag(
     metric: &'static str,
     context: &CheckContext,
 ) -> Result<Vec<Finding>, HealthError> {
-    match &context.tables {
+    match &*context.tables {
         Ok(tables) if tables.vacuum_candidates.is_empty() => Ok(vec![Finding {
             current_value: Some("no table".to_owned()),
             threshold: Some(format!("{MIN_DEAD_ROWS} dead rows and 20 %")),
@@ -67,7 +67,7 @@ pub(super) fn database_size(
     metric: &'static str,
     context: &CheckContext,
 ) -> Result<Vec<Finding>, HealthError> {
-    Ok(vec![match &context.tables {
+    Ok(vec![match &*context.tables {
         Ok(tables) => Finding {
             object: Some(format!("database {}", session::database())),
             current_value: Some(format!(

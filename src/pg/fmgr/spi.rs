@@ -4,7 +4,8 @@ use crate::pg::backend_local::BackendLocal;
 use crate::pg::error::ServerError;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, quote_identifier};
+use pgrx::spi::{OwnedPreparedStatement, SpiTupleTable, quote_identifier};
+use std::collections::BTreeMap;
 
 /// `sql` with each `@extschema@` replaced by the quoted name of the schema that the extension was
 /// created in. 0A000 if the extension is not installed.
@@ -47,6 +48,35 @@ impl RowArgument {
             None => pgrx::datum::DatumWithOid::null_oid(self.row_type),
         }
     }
+}
+
+/// The plans of [`select_kept`] in this session, by their text.
+static KEPT: BackendLocal<BTreeMap<String, OwnedPreparedStatement>> =
+    BackendLocal::new(BTreeMap::new());
+
+/// Runs a query whose plan the session keeps, and reads its rows. The server plans it again when
+/// one of its objects changes. A query that fails loses its plan.
+///
+/// The texts must be few: fixed files, with the names of a few objects filled in.
+pub fn select_kept<R, E: From<pgrx::spi::Error>>(
+    sql: &str,
+    arguments: &[DatumWithOid<'_>],
+    read: impl FnOnce(SpiTupleTable<'_>) -> Result<R, E>,
+) -> Result<R, E> {
+    let kept = KEPT.with(|kept| kept.remove(sql)).flatten();
+    Spi::connect(|client| {
+        let statement = match kept {
+            Some(statement) => statement,
+            None => {
+                let types: Vec<PgOid> =
+                    arguments.iter().map(|argument| PgOid::from(argument.oid())).collect();
+                client.prepare(sql, &types)?.keep()
+            }
+        };
+        let result = read(client.select(&statement, None, arguments)?)?;
+        KEPT.with(|kept| kept.insert(sql.to_owned(), statement));
+        Ok(result)
+    })
 }
 
 /// A statement that a session prepares once and runs often. It returns no rows.
