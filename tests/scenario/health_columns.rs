@@ -28,6 +28,20 @@ fn checks() -> Vec<PathBuf> {
     checks
 }
 
+/// The query with its shared expressions, and with a number for each limit.
+fn filled(sql: &str) -> String {
+    let mut sql = sql.replace("@row_limit@", "ALL");
+    while let Some((before, rest)) = sql.split_once('@') {
+        let (name, after) = rest.split_once('@').expect("a mark has an end");
+        let part = root().join(format!("sql/health/parts/{name}.sql"));
+        let text = std::fs::read_to_string(part).map_or("1".to_owned(), |part| {
+            part.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+        });
+        sql = format!("{before}{text}{after}");
+    }
+    sql
+}
+
 #[test]
 fn every_check_returns_the_columns_of_a_finding() {
     let cluster = Cluster::start("health_columns", "");
@@ -37,7 +51,7 @@ fn every_check_returns_the_columns_of_a_finding() {
     assert!(checks.len() > 45, "{} checks were found", checks.len());
     let mut wrong = Vec::new();
     for path in checks {
-        let sql = std::fs::read_to_string(&path).expect("a check").replace("@row_limit@", "ALL");
+        let sql = filled(&std::fs::read_to_string(&path).expect("a check"));
         // Parameters: the oids to examine; or earlier counters, their time, and current counters.
         let parameters = match sql.starts_with("-- $1 oid[]") {
             true => &[Type::OID_ARRAY][..],
