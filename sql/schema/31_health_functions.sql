@@ -20,10 +20,9 @@ COMMENT ON FUNCTION @extschema@.performance_health_check() IS
     'without a finding. status is CRITICAL, WARNING, SKIPPED (the check could not run; evidence '
     'has the reason) or OK. next_command is the SQL to type next; NULL if there is none. since is '
     'the period of the figure. The checks run with the rights of the caller, each for at most 1 s, '
-    'all for at most 5 s. A check that fails is SKIPPED. On a busy server checks of what harms '
-    'nobody now are left out after crewsnow_ops.health_budget, and say so. Errors: 57014 after a '
-    'cancellation or the statement_timeout of the caller. See docs/health.md for all checks and '
-    'limits.';
+    'all for at most 5 s. A check that fails is SKIPPED. On a busy server checks are left '
+    'out after crewsnow_ops.health_budget, and say so. Errors: 57014 after a cancellation or the '
+    'statement_timeout of the caller. See docs/health.md for all checks and limits.';
 
 CREATE FUNCTION crewsnow_ops.full_health_check() RETURNS TABLE (
     metric text, current_value text, threshold text, status text, recommendation text,

@@ -51,6 +51,8 @@ const DECISION_LIMITS: Limits =
 /// A server is busy with so many other sessions that run statements (ours). The processors of a
 /// server with fewer are likely to have time for all checks.
 const BUSY_SESSIONS: i64 = 20;
+/// Checks of harm to users now may begin within so many times the budget (ours).
+const URGENT_BUDGETS: u32 = 10;
 /// Checks of what harms users now. A decision relies on each of them to look; the others warn of
 /// what comes later.
 const URGENT: [&str; 14] = [
@@ -144,14 +146,17 @@ fn run(checks: &[&Check], limits: &Limits) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (place, check) in in_order {
         let limit = end.saturating_duration_since(Instant::now()).min(limits.check);
-        let is_spared = harm::of_check(check.metric) > Harm::Now;
+        let budget = budget.map(|budget| match harm::of_check(check.metric) {
+            Harm::Now => budget * URGENT_BUDGETS,
+            Harm::Soon | Harm::Later => budget,
+        });
         let found = match budget {
             _ if limit.is_zero() => {
                 let milliseconds = limits.report.as_millis();
                 let reason = format!("earlier checks took all of the report's {milliseconds} ms");
                 vec![Finding::skipped(check.metric, reason)]
             }
-            Some(budget) if is_spared && begin.elapsed() >= budget => {
+            Some(budget) if begin.elapsed() >= budget => {
                 vec![left_out(check.metric, budget, sessions)]
             }
             _ => {
