@@ -102,7 +102,8 @@ pub fn register() {
         c"crewsnow_ops.health_budget",
         c"How long performance_health_check and triage may load a busy server.",
         c"While many sessions run statements, checks begin only within this time, and those of \
-          harm to users now within ten times this. The others are SKIPPED and say so. 0 is no limit.",
+          harm to users now within ten times this. The others are SKIPPED and say so. 0 is no \
+          limit.",
         &HEALTH_BUDGET,
         0,
         60_000,
