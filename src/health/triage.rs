@@ -74,6 +74,17 @@ fn object_of(finding: &Finding) -> String {
     facts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(": ")
 }
 
+/// The text cut to so many columns. A name is worth more than the kind of its object, which the
+/// metric often tells.
+fn cut_object(text: &str, limit: usize) -> String {
+    const KINDS: [&str; 5] = ["materialized view ", "sequence ", "table ", "index ", "database "];
+    let name = KINDS.iter().find_map(|kind| text.strip_prefix(kind));
+    match name {
+        Some(name) if width(text) > limit => cut(name, limit),
+        _ => cut(text, limit),
+    }
+}
+
 /// A call that prints a finding with its evidence and its command.
 fn page_of(metric: &str) -> String {
     format!("SELECT crewsnow_ops.health_finding('{}');", metric.replace('\'', "''"))
@@ -204,7 +215,7 @@ pub fn lines(findings: &[Finding], typable: impl Fn(String) -> String) -> Vec<Li
             status: row.status.as_str(),
             metric: metric(row),
             check: row.metric.to_owned(),
-            object: cut(&row.object, object_width),
+            object: cut_object(&row.object, object_width),
             command,
         })
         .collect()
@@ -292,7 +303,7 @@ mod tests {
             lines[0].command,
             "SELECT crewsnow_ops.health_finding('Prepared Transactions');"
         );
-        assert!(lines[0].object.starts_with("materialized view 表"), "{}", lines[0].object);
+        assert!(lines[0].object.starts_with("表表"), "{}", lines[0].object);
         assert!(lines[0].object.ends_with('…'));
         assert_eq!(lines[1].command, "SELECT crewsnow_ops.sample_health();");
     }
