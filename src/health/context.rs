@@ -59,8 +59,15 @@ pub(super) struct CheckContext {
 
 /// Native checks that need the summary of all tables, and those that need no fact. The others need
 /// the counters.
-const OF_TABLES: [&str; 2] = ["Autovacuum Lag", "Database Size"];
-const WITHOUT_FACTS: [&str; 3] = ["Invalid Indexes", "Disk Space", "Health Samples"];
+pub(super) const OF_TABLES: [&str; 2] = ["Autovacuum Lag", "Database Size"];
+pub(super) const WITHOUT_FACTS: [&str; 6] = [
+    "Disk Space",
+    "Health Samples",
+    "Idle in Transaction",
+    "Invalid Indexes",
+    "Multixact Members",
+    "Wait Profile",
+];
 
 impl CheckContext {
     pub(super) fn new(capabilities: Capabilities) -> Self {

@@ -18,7 +18,7 @@ pub enum Harm {
 }
 
 /// Checks of harm to users now, causes before their symptoms.
-const NOW: [&str; 23] = [
+pub(super) const NOW: [&str; 23] = [
     "Checksum Failures",
     "Blocked Sessions",
     "Statement Pile-up",
@@ -45,7 +45,7 @@ const NOW: [&str; 23] = [
 ];
 
 /// Checks of hygiene, of both reports.
-const LATER: [&str; 27] = [
+pub(super) const LATER: [&str; 27] = [
     "Restart",
     "Invalid Indexes",
     "Cache Hit",
