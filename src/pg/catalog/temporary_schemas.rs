@@ -2,19 +2,17 @@
 
 use pgrx::pg_sys;
 
-copied_for!("pg15" "pg16" "pg17" "pg18": "BackendIdGetProc or ProcNumberGetProc of sinvaladt.h");
+copied_for!("pg15" "pg16" "pg17" "pg18": "BackendIdGetProc of storage/sinvaladt.h");
 
-// Left out by pgrx. Until 16 numbers begin with 1, from 17 on with 0.
+// Left out by pgrx. The numbers begin with 1.
 #[cfg(any(feature = "pg15", feature = "pg16"))]
 unsafe extern "C-unwind" {
     #[link_name = "BackendIdGetProc"]
     fn process_of(number: i32) -> *mut pg_sys::PGPROC;
 }
+// The numbers begin with 0.
 #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-unsafe extern "C-unwind" {
-    #[link_name = "ProcNumberGetProc"]
-    fn process_of(number: i32) -> *mut pg_sys::PGPROC;
-}
+use pg_sys::ProcNumberGetProc as process_of;
 
 /// The schema of a session's temporary tables, and its process.
 pub struct Owner {
