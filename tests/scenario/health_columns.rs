@@ -52,9 +52,10 @@ fn every_check_returns_the_columns_of_a_finding() {
     let mut wrong = Vec::new();
     for path in checks {
         let sql = filled(&std::fs::read_to_string(&path).expect("a check"));
-        // Parameters: the oids to examine; or earlier counters, their time, and current counters.
+        // Parameters: the oids to examine, and processes; or earlier counters, their time, and
+        // current counters.
         let parameters = match sql.starts_with("-- $1 oid[]") {
-            true => &[Type::OID_ARRAY][..],
+            true => &[Type::OID_ARRAY, Type::INT4_ARRAY][..],
             false => &[Type::JSONB, Type::TIMESTAMPTZ, Type::JSONB],
         };
         let columns: Vec<_> = match client.prepare_typed(&sql, parameters) {

@@ -114,6 +114,8 @@ fn neglected_objects_are_reported() {
     for metric in metrics {
         run_next_command(&mut a, metric);
     }
+    // Its next command shows how much of the range is left. The cure is a plan.
+    run(&mut a, "ALTER TABLE child ALTER COLUMN id TYPE bigint");
     // A rewritten table needs a new ANALYZE.
     run(&mut a, "ANALYZE");
     for metric in metrics {

@@ -1,12 +1,12 @@
+-- $1 oid[]: temporary schemas in use; $2 integer[]: the processes that own them
 -- Limits: 500 million (pgdoctor: failure), at least 1.5 times autovacuum_freeze_max_age, at most
 -- 1.2 billion (ours); critical 1.4 billion (check_postgres). The failsafe of vacuum starts at 1.6
 -- billion; the server refuses writes at about 2.1 billion. The same limits hold for multixacts.
 -- Tables are examined only if their database is over the limit. TOAST tables have an age of their
 -- own.
 --
--- Only its own session can vacuum a temporary table. $1 oid[] are the temporary schemas in use,
--- $2 integer[] the processes that own them. And no VACUUM gets past a holder of the xmin horizon
--- that is half as old.
+-- Only its own session can vacuum a temporary table. And no VACUUM gets past a holder of the xmin
+-- horizon that is half as old.
 WITH
 @horizon_holders@,
 limits AS (
