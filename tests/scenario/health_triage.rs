@@ -80,14 +80,14 @@ fn an_outage_stands_above_a_stale_report_and_fits_the_terminal() {
     );
     let first = "SELECT metric FROM performance_health_check() ORDER BY severity_rank LIMIT 1";
     let stale = rows(&mut a, STATUSES);
-    assert!(stale.contains(&"CRITICAL|KPI Freshness".to_owned()), "{stale:?}");
+    assert!(stale.iter().any(|row| row.ends_with("|KPI Freshness")), "{stale:?}");
     let mut holder = cluster.connect("triage");
     wait_behind(&cluster, &mut holder, 8);
     assert_eq!(value(&mut a, first), "Blocked Sessions");
     let jammed = rows(&mut a, STATUSES);
     assert!(jammed[0].ends_with("|Blocked Sessions"), "{jammed:?}");
     assert!(!jammed.contains(&"OK|No Incident".to_owned()), "{jammed:?}");
-    assert!(jammed.iter().any(|row| row == "CRITICAL|KPI Freshness"), "{jammed:?}");
+    assert!(jammed.iter().any(|row| row.ends_with("|KPI Freshness")), "{jammed:?}");
     let (lines, widest) = on_a_terminal(&cluster, "triage");
     assert!(widest <= 120 && lines.len() <= 14, "{widest}\n{}", lines.join("\n"));
     assert!(!lines.iter().any(|line| line.contains('\u{1b}')), "{lines:?}");
