@@ -30,16 +30,27 @@ fn checks() -> Vec<PathBuf> {
 
 /// The query with its shared expressions, and with a number for each limit.
 fn filled(sql: &str) -> String {
-    let mut sql = sql.replace("@row_limit@", "ALL");
-    while let Some((before, rest)) = sql.split_once('@') {
-        let (name, after) = rest.split_once('@').expect("a mark has an end");
-        let part = root().join(format!("sql/health/parts/{name}.sql"));
-        let text = std::fs::read_to_string(part).map_or("1".to_owned(), |part| {
-            part.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
-        });
-        sql = format!("{before}{text}{after}");
+    let parts = root().join("sql/health/parts");
+    let is_name = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c))
+    };
+    let mut filled = String::new();
+    let mut pieces = sql.split('@').peekable();
+    filled += pieces.next().unwrap_or_default();
+    while let Some(name) = pieces.next() {
+        if !is_name(name) || pieces.peek().is_none() {
+            filled += &format!("@{name}");
+            continue;
+        }
+        let part = std::fs::read_to_string(parts.join(format!("{name}.sql")));
+        filled += &match (part, name) {
+            (Ok(part), _) => format!("\n{}\n", self::filled(&part)),
+            (_, "row_limit") => "ALL".to_owned(),
+            _ => "1".to_owned(),
+        };
+        filled += pieces.next().unwrap_or_default();
     }
-    sql
+    filled
 }
 
 #[test]
@@ -54,9 +65,12 @@ fn every_check_returns_the_columns_of_a_finding() {
         let sql = filled(&std::fs::read_to_string(&path).expect("a check"));
         // Parameters: the oids to examine, and processes; or earlier counters, their time, and
         // current counters.
-        let parameters = match sql.starts_with("-- $1 oid[]") {
-            true => &[Type::OID_ARRAY, Type::INT4_ARRAY][..],
-            false => &[Type::JSONB, Type::TIMESTAMPTZ, Type::JSONB],
+        let parameters = match &sql {
+            sql if sql.starts_with("-- $1 oid[]") => &[Type::OID_ARRAY, Type::INT4_ARRAY][..],
+            sql if sql.starts_with("-- $1 processes") => {
+                &[Type::INT4_ARRAY, Type::INT8_ARRAY, Type::INT8]
+            }
+            _ => &[Type::JSONB, Type::TIMESTAMPTZ, Type::JSONB],
         };
         let columns: Vec<_> = match client.prepare_typed(&sql, parameters) {
             Ok(statement) => statement
