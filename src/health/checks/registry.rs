@@ -139,7 +139,7 @@ mod tests {
         let known = |name: &&str| FAST.iter().chain(HYGIENE).any(|check| check.metric == *name);
         let lists = [&harm::NOW[..], &harm::LATER, &OF_TABLES, &WITHOUT_FACTS];
         let unknown: Vec<&str> =
-            lists.into_iter().flatten().copied().filter(|name| !known(&name)).collect();
+            lists.into_iter().flatten().copied().filter(|name| !known(name)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 }
