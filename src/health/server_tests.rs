@@ -15,6 +15,19 @@ mod tests {
         assert_eq!(wrong, Ok(None));
     }
 
+    /// In a server, because the checks lead to functions of it.
+    #[pg_test]
+    fn lists_of_checks_name_checks_that_exist() {
+        use crate::health::checks::registry::{FAST, HYGIENE};
+        use crate::health::context::{OF_TABLES, WITHOUT_FACTS};
+        use crate::health::harm;
+        let known = |name: &&str| FAST.iter().chain(HYGIENE).any(|check| check.metric == *name);
+        let lists = [&harm::NOW[..], &harm::LATER, &OF_TABLES, &WITHOUT_FACTS];
+        let unknown: Vec<&str> =
+            lists.into_iter().flatten().copied().filter(|name| !known(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
     #[pg_test]
     fn commands_name_the_schema() {
         use crate::health::report::typable;

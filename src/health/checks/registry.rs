@@ -127,19 +127,3 @@ pub(in crate::health) const HYGIENE: &[Check] = checks! {
     "Unlogged Tables" "full/unlogged_tables";
     "Extension Versions" "full/extension_versions";
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::health::context::{OF_TABLES, WITHOUT_FACTS};
-    use crate::health::harm;
-
-    #[test]
-    fn lists_of_checks_name_checks_that_exist() {
-        let known = |name: &&str| FAST.iter().chain(HYGIENE).any(|check| check.metric == *name);
-        let lists = [&harm::NOW[..], &harm::LATER, &OF_TABLES, &WITHOUT_FACTS];
-        let unknown: Vec<&str> =
-            lists.into_iter().flatten().copied().filter(|name| !known(name)).collect();
-        assert!(unknown.is_empty(), "{unknown:?}");
-    }
-}
