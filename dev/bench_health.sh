@@ -20,24 +20,13 @@ fill_in() { # fill_in QUERY...: with the set's own default values
     local query
     for query in "$@"; do
         sed 's/;[[:space:]]*$//; s/%{schema}/public/; s/%{limit}/10/
-            s/%{min_relation_size_mb}/10/' "$extras/vendor/pg-extras/src/sql/$query.sql"
+            s/%{min_relation_size_mb}/10/' "$extras/queries/$query.sql"
         echo ';'
     done
 }
 get_rival() {
-    mkdir -p "$extras/src"
-    touch "$extras/src/lib.rs"
-    cat >"$extras/Cargo.toml" <<'TOML'
-[package]
-name = "rival"
-version = "0.0.0"
-edition = "2021"
-[workspace]
-[dependencies]
-pg-extras = "=0.7.2"
-TOML
-    (cd "$extras" && cargo vendor --quiet vendor >/dev/null)
-    all=$(cd "$extras/vendor/pg-extras/src/sql" && printf '%s\n' *.sql |
+    fetch_pg_extras
+    all=$(cd "$extras/queries" && printf '%s\n' *.sql |
         grep -v '^buffercache_\|_17\.\|_legacy\.\|^ssl_used\|^mandelbrot' | sed 's/\.sql$//')
     fill_in $asked >"$extras/asked.sql"
     fill_in $all >"$extras/all.sql"

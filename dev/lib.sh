@@ -115,6 +115,24 @@ restart_demo() { # restart_demo [SETTING...]
         -o "-p $PGPORT ${*/#/-c }" -w -m fast restart
 }
 
+# The queries of pg-extras 0.7.2, a published set, as files in $state/pg-extras/queries.
+fetch_pg_extras() {
+    local crate=$state/pg-extras
+    mkdir -p "$crate/src"
+    touch "$crate/src/lib.rs"
+    cat >"$crate/Cargo.toml" <<'TOML'
+[package]
+name = "rival"
+version = "0.0.0"
+edition = "2021"
+[workspace]
+[dependencies]
+pg-extras = "=0.7.2"
+TOML
+    (cd "$crate" && cargo vendor --quiet vendor >/dev/null)
+    ln -sfn vendor/pg-extras/src/sql "$crate/queries"
+}
+
 # The median of the numbers on standard input, one per line.
 median() {
     sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'

@@ -4,6 +4,7 @@
 //! `dev/test.sh` sets `CREWSNOW_PG_BIN` (PostgreSQL with the extension installed), `CREWSNOW_STATE`
 //! (directory for servers) and `CREWSNOW_SERVER_USER` (runs the servers if the suites run as root).
 
+pub mod past;
 pub mod random;
 pub mod staleness;
 
