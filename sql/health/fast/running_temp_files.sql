@@ -43,8 +43,10 @@ SELECT
             'more work_mem or fewer rows, and set temp_file_limit for its role.'
     END AS recommendation,
     CASE WHEN NOT r.is_gone
-        THEN format('SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity '
-            'WHERE pid = %s AND backend_start = %L;', r.pid,
+        THEN format(CASE WHEN pg_is_in_recovery() OR r.backend_type <> 'client backend'
+                THEN 'SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity '
+                    'WHERE pid = %s AND backend_start = %L;'
+                ELSE 'SELECT crewsnow_ops.cancel_session(%s, %L);' END, r.pid,
             to_char(r.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00')
     END AS next_command,
     'now' AS since
