@@ -82,6 +82,7 @@ needed AS (
     LEFT JOIN pg_prepared_xacts AS p
         ON strpos(c.statement, format('ROLLBACK PREPARED %L;', p.gid)) > 0
     LEFT JOIN pg_database AS d ON strpos(c.statement, format('ALTER DATABASE %I ', d.datname)) > 0
+        OR c.statement = format('REINDEX DATABASE CONCURRENTLY %I;', d.datname)
         OR (c.statement ~ '^VACUUM( \([^)]*\))?;' AND d.datname = current_database())
     LEFT JOIN objects AS o ON o.position = c.position
     LEFT JOIN pg_class AS t ON t.oid = to_regclass(o.name)
