@@ -26,12 +26,12 @@ pub(super) const NOW: [&str; 23] = [
     "Idle in Transaction",
     "Connections",
     "Pooler Queue",
+    "Wait Profile",
     "Active Connections",
     "Slow Queries",
     "Avg Query Time",
     "Long Queries",
     "Long Transactions",
-    "Wait Profile",
     "Lock Table",
     "Replay",
     "Recovery Conflicts",
@@ -77,10 +77,11 @@ pub(super) const LATER: [&str; 27] = [
 
 /// A check that names the cause, and the checks that show its symptoms. The cause stands above
 /// them.
-const CAUSES: [(&str, &[&str]); 3] = [
+const CAUSES: [(&str, &[&str]); 4] = [
     ("Blocked Sessions", SYMPTOMS),
     ("Statement Pile-up", SYMPTOMS),
     ("Idle in Transaction", &["Connections", "Pooler Queue"]),
+    ("Wait Profile", &["Active Connections", "Slow Queries", "Avg Query Time"]),
 ];
 const SYMPTOMS: &[&str] = &[
     "Connections",
