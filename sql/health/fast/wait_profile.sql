@@ -6,7 +6,10 @@
 WITH
 active AS MATERIALIZED (
     SELECT s.pid, s.application_name, s.query, s.query_start,
-        coalesce(s.wait_event_type || ':' || s.wait_event, 'CPU') AS wait,
+        -- A lookup of old transactions waits for the lock or for the buffer of the same cache.
+        coalesce(s.wait_event_type || ':'
+            || regexp_replace(s.wait_event, '^((?:Subtrans|MultiXact).*)Buffer$', '\1SLRU'), 'CPU')
+            AS wait,
         (s.wait_event_type IS NOT NULL AND s.wait_event_type <> 'Timeout'
             AND s.query_start < statement_timestamp() - interval '1 s')
             OR (s.wait_event_type = 'LWLock'
