@@ -22,9 +22,23 @@ slots AS (
         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all
     FROM sessions AS s
 ),
+top_application AS (
+    SELECT s.application_name, count(*) AS sessions
+    FROM sessions AS s
+    WHERE s.is_client AND s.application_name <> ''
+    GROUP BY s.application_name
+    ORDER BY count(*) DESC, s.application_name
+    LIMIT 1
+),
 used AS (
-    SELECT 0 AS level, NULL::text AS object, p.used, p.slots,
-        'SHOW max_connections;' AS limit_command,
+    SELECT 0 AS level,
+        CASE WHEN 2 * t.sessions > p.used THEN 'application ' || t.application_name END AS object,
+        p.used, p.slots,
+        CASE WHEN 2 * t.sessions > p.used
+            THEN format('SELECT * FROM crewsnow_ops.disconnect_sessions(p_application => %L);',
+                t.application_name)
+            ELSE 'SELECT * FROM crewsnow_ops.connections ORDER BY connections DESC LIMIT 20;'
+        END AS limit_command,
         CASE WHEN p.sees_all
             THEN format('%s active, %s idle, %s idle in transaction', p.active, p.idle,
                 p.idle_in_transaction)
@@ -38,6 +52,7 @@ used AS (
                 WHERE s.is_client GROUP BY s.usename ORDER BY count(*) DESC LIMIT 3) AS t)
                     AS evidence
     FROM slots AS p
+    LEFT JOIN top_application AS t ON true
     UNION ALL
     SELECT 1, 'role ' || r.rolname, count(s.pid), r.rolconnlimit,
         format('ALTER ROLE %I CONNECTION LIMIT %s;', r.rolname, r.rolconnlimit * 2),
@@ -63,17 +78,17 @@ judged AS (
     FROM used AS u
 )
 SELECT
-    j.status, j.object, format('%s (%s %%)', j.used, j.percent) AS current_value,
+    j.status, CASE WHEN j.status <> 'OK' THEN j.object END AS object, format('%s (%s %%)', j.used, j.percent)
+        AS current_value,
     format('< @connections.warning@ %% of %s', j.slots) AS threshold, j.evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
+        WHEN j.level = 0 AND j.object IS NOT NULL
+            THEN 'The server will soon refuse logins, and one application has most sessions. The '
+                'command lists them; with p_dry_run => false it ends them. Then limit its pool.'
         ELSE 'The server will soon refuse logins: disconnect idle sessions, find the client that '
             'opens too many, add a pooler.'
     END AS recommendation,
-    CASE WHEN j.status = 'OK' THEN NULL
-        WHEN j.level = 0
-            THEN 'SELECT * FROM crewsnow_ops.connections ORDER BY connections DESC LIMIT 20;'
-        ELSE j.limit_command
-    END AS next_command,
+    CASE WHEN j.status <> 'OK' THEN j.limit_command END AS next_command,
     'now' AS since
 FROM judged AS j
 WHERE j.level = 0 OR j.status <> 'OK'
