@@ -47,7 +47,8 @@ SELECT
     CASE WHEN j.role_changed
         THEN 'SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_replication) AS standbys;'
         WHEN j.has_restarted OR j.has_crashed
-            THEN 'SELECT pg_postmaster_start_time(), pg_current_logfile();'
+            THEN 'SELECT pg_catalog.pg_postmaster_start_time(), ' ||
+                'pg_catalog.current_setting(''log_directory'');'
     END AS next_command,
     CASE WHEN j.earlier_role IS NOT NULL THEN 'since ' || $2 ELSE 'now' END AS since
 FROM judged AS j

@@ -67,7 +67,7 @@ SELECT
         ELSE 'No worker runs: the publisher cannot be reached, or max_logical_replication_workers '
             'is used up. The server log tells which.'
     END AS recommendation,
-    format('SELECT subname, apply_error_count, sync_error_count, pg_catalog.pg_current_logfile() '
+    format('SELECT subname, apply_error_count, sync_error_count '
         'FROM pg_catalog.pg_stat_subscription_stats WHERE subname = %L;', r.subname)
         AS next_command,
     CASE WHEN r.apply_fails THEN 'since ' || $2 ELSE 'now' END AS since
