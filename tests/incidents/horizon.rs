@@ -73,7 +73,7 @@ fn queue_behind_prepared_transaction(stage: &mut Stage) -> Verdict {
         innocent: &[],
     };
     stage.judge(&expected, |stage, row| {
-        let says = row.text.contains("COMMIT PREPARED");
+        let says = row.page.contains("COMMIT PREPARED");
         stage.follow(row, |stage| {
             check(says, "the row names no other outcome")?;
             is_vacuumed(stage)
@@ -102,7 +102,7 @@ fn slot_of_deleted_replica(stage: &mut Stage) -> Verdict {
     };
     let verdict = stage.judge(&expected, |stage, row| {
         // Dropping a slot cannot be undone: the row must say what is lost.
-        let says = row.text.contains("rebuilt");
+        let says = row.page.contains("rebuilt");
         let drops = row.command.contains("pg_drop_replication_slot");
         match stage.follow(row, |_| check(says, "the row does not say what is lost")) {
             Cure::Over if !drops => Cure::Looks,
@@ -152,7 +152,7 @@ fn consumer_never_confirms(stage: &mut Stage) -> Verdict {
         innocent: &[],
     };
     let verdict = stage.judge(&expected, |stage, row| {
-        let says = row.text.contains("confirm");
+        let says = row.page.contains("confirm");
         match stage.follow(row, |_| check(says, "the row does not name the cause")) {
             Cure::Over => Cure::Looks,
             other => other,
@@ -229,7 +229,7 @@ fn subscription_in_a_loop(stage: &mut Stage) -> Verdict {
         innocent: &[],
     };
     let verdict = stage.judge(&expected, |stage, row| {
-        match stage.follow(row, |_| check(row.text.contains("SKIP"), "no remedy is named")) {
+        match stage.follow(row, |_| check(row.page.contains("SKIP"), "no remedy is named")) {
             Cure::Over => Cure::Looks,
             other => other,
         }

@@ -238,7 +238,7 @@ fn forgotten_prepared_transaction(stage: &mut Stage) -> Verdict {
     };
     stage.judge(&expected, |stage, row| {
         // The command destroys work, so the row must say so and name the other outcome.
-        let says = row.text.contains("COMMIT PREPARED");
+        let says = row.page.contains("COMMIT PREPARED");
         stage.follow(row, |_| {
             check(says, "the row names no other outcome")?;
             check(all_complete(writers), "the writers still wait")

@@ -168,7 +168,7 @@ fn collation_version(stage: &mut Stage) -> Verdict {
     let verdict = stage.judge(&expected, |stage, row| {
         let is_first = !row.command.contains("REFRESH")
             || row.command.find("REINDEX") < row.command.find("REFRESH");
-        let says = row.text.contains("REFRESH COLLATION VERSION");
+        let says = row.page.contains("REFRESH COLLATION VERSION");
         stage.follow(row, |stage| {
             check(is_first && says, "REINDEX first, then REFRESH")?;
             run(&mut stage.admin, "ALTER DATABASE sorted REFRESH COLLATION VERSION");

@@ -50,10 +50,10 @@ pub struct Row {
     pub status: String,
     pub metric: String,
     pub object: String,
-    /// The complete next command of the finding.
+    /// The complete command.
     pub command: String,
-    /// Evidence and recommendation of the finding.
-    pub text: String,
+    /// Evidence, advice and command of the first row's finding, on one line.
+    pub page: String,
 }
 
 /// Whether the condition holds within so many seconds.
@@ -256,6 +256,7 @@ impl Stage {
     }
 
     /// The rows of the first view that are no `OK`, worst first, and the milliseconds that it took.
+    /// The first row gets the page of its finding, which the engineer prints next.
     pub fn first_view(&mut self) -> (Vec<Row>, f64) {
         let started = Instant::now();
         let lines = table(
@@ -263,23 +264,27 @@ impl Stage {
             "SELECT status, metric, object, command FROM crewsnow_ops.triage",
         );
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-        let findings = table(
-            &mut self.oncall,
-            "SELECT metric, coalesce(object, ''), next_command, \
-             concat_ws(' ', recommendation, evidence) \
-             FROM performance_health_check() ORDER BY severity_rank",
-        );
-        let rows = lines.into_iter().filter(|line| line[0] != "OK").map(|line| {
-            let [status, metric, object, command] = line.try_into().expect("four columns");
-            // `Blocked Sessions +2` stands for three findings.
-            let name = metric.split(" +").next().unwrap_or_default().to_owned();
-            let finding = findings.iter().find(|finding| finding[0] == name);
-            let [_, _, next, text] =
-                finding.cloned().unwrap_or_default().try_into().unwrap_or_default();
-            let command = if command.contains("health_finding") { next } else { command };
-            Row { status, metric: name, object, command, text }
-        });
-        (rows.collect(), milliseconds)
+        let lines = lines.into_iter().filter(|line| line[0] != "OK");
+        let mut rows: Vec<Row> = lines
+            .map(|line| {
+                let [status, metric, object, command] = line.try_into().expect("four columns");
+                // `Blocked Sessions +2` stands for three findings.
+                let metric = metric.split(" +").next().unwrap_or_default().to_owned();
+                Row { status, metric, object, command, page: String::new() }
+            })
+            .collect();
+        if let Some(row) = rows.first_mut() {
+            let print = format!("SELECT crewsnow_ops.health_finding('{}')", row.metric);
+            let page = table(&mut self.oncall, &print).concat();
+            let page: Vec<String> = page.into_iter().take_while(|line| !line.is_empty()).collect();
+            let words = page.iter().flat_map(|line| line.split_whitespace());
+            row.page = words.collect::<Vec<_>>().join(" ");
+            if row.command.contains("health_finding") {
+                let command = page.iter().skip_while(|line| *line != "command:").skip(1);
+                row.command = command.cloned().collect::<Vec<_>>().join("\n");
+            }
+        }
+        (rows, milliseconds)
     }
 
     /// Moves all sessions, locks and prepared transactions of this database into the past.

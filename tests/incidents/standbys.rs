@@ -4,8 +4,7 @@ use crate::stage::{Running, Stage, all_complete, pids, wait_until};
 use crate::verdict::{Cure, Expected, Verdict, check, report};
 use harness::{Cluster, run, value};
 
-const SETTINGS: &str =
-    "max_connections = 100\nhot_standby_feedback = off\nmax_standby_streaming_delay = -1";
+const SETTINGS: &str = "hot_standby_feedback = off\nmax_standby_streaming_delay = -1";
 
 /// Waits until the standby has replayed all that the primary has written.
 fn catch_up(primary: &mut Stage, standby: &mut Stage) {
@@ -76,7 +75,7 @@ fn cancelled_queries(primary: &mut Stage, standby: &mut Stage) -> Verdict {
     };
     standby.judge(&expected, |standby, row| {
         // Feedback and delay both have a price, so the row must name both.
-        let says = row.text.contains("hot_standby_feedback") && row.text.contains("delay");
+        let says = row.page.contains("hot_standby_feedback") && row.page.contains("delay");
         match standby.follow(row, |_| check(says, "the row names no remedy")) {
             Cure::Over => Cure::Looks,
             other => other,
@@ -109,9 +108,10 @@ fn savepoints_of_primary(primary: &mut Stage, standby: &mut Stage) -> Verdict {
     }
     catch_up(primary, standby);
     let script = standby.cluster.scratch().join("orders.sql");
-    let read = "\\set id random(1, 120000)\nSELECT id FROM orders WHERE id = :id;\n";
+    let read = "SELECT count(*) FROM orders WHERE id = ANY (ARRAY( \
+        SELECT (random() * 120000)::int FROM generate_series(1, 100)));\n";
     std::fs::write(&script, read).expect("a script");
-    let mut load = standby.load("web", &["-c", "60", "-T", "120", "-M", "prepared"], &script);
+    let mut load = standby.load("web", &["-c", "36", "-T", "120", "-M", "prepared"], &script);
     wait_until("snapshots overflow", || overflowed(standby) >= 25);
     standby.looks = 3;
     let expected = Expected {
@@ -121,7 +121,7 @@ fn savepoints_of_primary(primary: &mut Stage, standby: &mut Stage) -> Verdict {
         innocent: &[],
     };
     let verdict = standby.judge(&expected, |standby, row| {
-        let says = row.text.contains("on the primary");
+        let says = row.page.contains("on the primary");
         match standby.follow(row, |standby| {
             check(says, "the row does not name the primary")?;
             drop(importer);

@@ -79,7 +79,8 @@ impl Stage {
     ) -> Verdict {
         let (mut rows, mut milliseconds) = self.first_view();
         for _ in 1..std::mem::replace(&mut self.looks, 1) {
-            if rows.first().is_some_and(|row| has(&row.object, expected.guilty)) {
+            let is_told = |row: &Row| has(&row.object, expected.guilty) && !row.command.is_empty();
+            if rows.first().is_some_and(is_told) {
                 break;
             }
             (rows, milliseconds) = self.first_view();
@@ -123,7 +124,7 @@ impl Stage {
             return Cure::Failed("no command".to_owned());
         }
         if let Err(error) = self.paste("oncall", &row.command) {
-            if !row.text.starts_with("As ") || !error.contains("ERROR") {
+            if !row.page.contains("advice As ") || !error.contains("ERROR") {
                 return Cure::Failed(error);
             }
             if let Err(error) = self.paste("postgres", &row.command) {
