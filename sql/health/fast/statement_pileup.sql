@@ -1,6 +1,7 @@
 -- Limits: ten sessions, more than the processors, that have run one statement for over 1 s;
 -- critical 30 and four times the processors (ours). Sessions that wait for a lock, for a timer or
--- for their client take no processor: other checks report them. Statements are the same if their
+-- for their client take no processor: other checks report them. So do sessions in a wait that names
+-- a cause elsewhere, such as the lookup of subtransactions. Statements are the same if their
 -- query_id is, without one if their text without literals is.
 WITH
 running AS MATERIALIZED (
@@ -11,6 +12,7 @@ running AS MATERIALIZED (
         AND s.query_start < statement_timestamp() - interval '1 s'
         AND coalesce(s.wait_event_type, '') NOT IN
             ('Lock', 'Timeout', 'Client', 'Activity', 'Extension')
+        AND coalesce(s.wait_event, '') !~* '^(lock_?manager|subtrans|multixact)'
 ),
 statements AS (
     SELECT r.statement, count(*) AS sessions, min(r.query_id) AS query_id, min(r.query) AS query,
