@@ -1,7 +1,7 @@
 //! Random SECURITY DEFINER functions that read a table past its row-level security.
 
 use crate::policies::{Row, Table, rows};
-use crate::random::Random;
+use harness::random::Random;
 
 /// The arguments of a function: their declaration, the condition that uses them, and the columns of
 /// a row that give their values.

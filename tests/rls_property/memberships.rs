@@ -2,7 +2,7 @@
 //! policies trust them.
 
 use crate::policies::{Row, Table, rows, user};
-use crate::random::Random;
+use harness::random::Random;
 
 /// A membership table and a table that trusts it.
 pub struct Teams {

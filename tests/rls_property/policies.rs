@@ -1,6 +1,6 @@
 //! Tables with random columns, rows, privileges and policies.
 
-use crate::random::Random;
+use harness::random::Random;
 
 /// A row: the name of each column and its SQL literal.
 pub struct Row {

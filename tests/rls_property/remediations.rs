@@ -5,12 +5,12 @@
 use crate::identities::{Identity, identities};
 use crate::owners::{foreign_rows, names};
 use crate::policies::Table;
-use crate::random::Random;
 use crate::reaches::{reached, reached_by_candidates};
 use crate::sessions::{Reached, Sessions};
 use crate::surface::Surface;
 use crate::tally::assert_none;
 use crate::{SETTINGS, THREADS, application, create, in_threads, policies, seed, table_count};
+use harness::random::Random;
 use harness::{Cluster, REACH, explain, rows, run};
 use postgres::Client;
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,9 +4,9 @@
 use crate::identities::{Identity, identities};
 use crate::memberships::{Teams, teams};
 use crate::policies::Table;
-use crate::random::Random;
 use crate::tally::assert_none;
 use crate::{SETTINGS, THREADS, application, create, in_threads, seed, table_count};
+use harness::random::Random;
 use harness::{Cluster, REACH, rows, run, value};
 use postgres::Client;
 use std::collections::{BTreeMap, HashMap};
