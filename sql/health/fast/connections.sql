@@ -78,8 +78,8 @@ judged AS (
     FROM used AS u
 )
 SELECT
-    j.status, CASE WHEN j.status <> 'OK' THEN j.object END AS object, format('%s (%s %%)', j.used, j.percent)
-        AS current_value,
+    j.status, CASE WHEN j.status <> 'OK' THEN j.object END AS object,
+    format('%s (%s %%)', j.used, j.percent) AS current_value,
     format('< @connections.warning@ %% of %s', j.slots) AS threshold, j.evidence,
     CASE WHEN j.status = 'OK' THEN 'Nothing to do.'
         WHEN j.level = 0 AND j.object IS NOT NULL
