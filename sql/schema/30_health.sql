@@ -70,9 +70,12 @@ CREATE TABLE crewsnow_ops.session_actions (
     was_there boolean NOT NULL,
     action text NOT NULL DEFAULT 'terminate',
     outcome text NOT NULL DEFAULT 'unknown',
-    CONSTRAINT session_actions_action_check CHECK (action IN ('cancel', 'terminate')),
-    CONSTRAINT session_actions_outcome_check
-        CHECK (outcome IN ('ended', 'told', 'gone', 'unknown')),
+    CONSTRAINT session_actions_action_check CHECK (
+        action OPERATOR(pg_catalog.=) ANY (ARRAY['cancel', 'terminate'])
+    ),
+    CONSTRAINT session_actions_outcome_check CHECK (
+        outcome OPERATOR(pg_catalog.=) ANY (ARRAY['ended', 'told', 'gone', 'unknown'])
+    ),
     CONSTRAINT session_actions_pkey PRIMARY KEY (acted_at, pid)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.session_actions IS
