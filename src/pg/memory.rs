@@ -66,8 +66,14 @@ fn look_for_room() {
     let in_use = IN_USE.load(Ordering::Relaxed);
     let largest = LARGEST.load(Ordering::Relaxed).min(in_use);
     LARGEST.store(largest, Ordering::Relaxed);
-    let size = 2 * largest + 2 * STEP;
-    let Ok(layout) = Layout::from_size_align(size, 16) else { return };
+    require_room(2 * largest + 2 * STEP);
+    NEXT_CHECK.store(in_use + STEP, Ordering::Relaxed);
+}
+
+/// Raises 53200 if the system refuses so many bytes, more than 0. It is for work of the server that
+/// needs them: where pgrx finds no room for the copy of the server's error, the process crashes.
+pub fn require_room(bytes: usize) {
+    let Ok(layout) = Layout::from_size_align(bytes, 16) else { return };
     // SAFETY: the layout is not empty. The block is freed at once, and kept from the optimizer,
     // which may remove an allocation without use.
     let has_room = unsafe {
@@ -80,7 +86,6 @@ fn look_for_room() {
     if !has_room {
         raise::<(), _>(Err(ServerError::OutOfMemory));
     }
-    NEXT_CHECK.store(in_use + STEP, Ordering::Relaxed);
 }
 
 copied_for!("pg15" "pg16" "pg17" "pg18": "errstart, errcode, errmsg, errfinish of utils/elog.h");

@@ -251,7 +251,7 @@ fn locks_of_partitions(stage: &mut Stage) -> Verdict {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event ~* '^lock_?manager'";
     let admin = &mut stage.admin;
     wait_until("they compete", || value(admin, waiting).parse::<u32>().expect("a count") > 30);
-    stage.looks = 3;
+    stage.looks = 5;
     let expected = Expected {
         incident: "locks_of_partitions",
         guilty: "LockManager",

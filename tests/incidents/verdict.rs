@@ -79,7 +79,11 @@ impl Stage {
     ) -> Verdict {
         let (mut rows, mut milliseconds) = self.first_view();
         for _ in 1..std::mem::replace(&mut self.looks, 1) {
-            let is_told = |row: &Row| has(&row.object, expected.guilty) && !row.command.is_empty();
+            // The object may be cut, and the command then names the guilty.
+            let is_told = |row: &Row| {
+                !row.command.is_empty()
+                    && (has(&row.object, expected.guilty) || has(&row.command, expected.guilty))
+            };
             if rows.first().is_some_and(is_told) {
                 break;
             }

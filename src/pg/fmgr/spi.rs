@@ -2,6 +2,7 @@
 
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::error::ServerError;
+use crate::pg::memory::require_room;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{OwnedPreparedStatement, SpiTupleTable, quote_identifier};
@@ -54,6 +55,9 @@ impl RowArgument {
 static KEPT: BackendLocal<BTreeMap<String, OwnedPreparedStatement>> =
     BackendLocal::new(BTreeMap::new());
 
+/// Memory that the plan of a long query needs at most, in bytes.
+const ROOM: usize = 2_097_152;
+
 /// Runs a query whose plan the session keeps, and reads its rows. The server plans it again when
 /// one of its objects changes. A query that fails loses its plan.
 ///
@@ -63,6 +67,7 @@ pub fn select_kept<R, E: From<pgrx::spi::Error>>(
     arguments: &[DatumWithOid<'_>],
     read: impl FnOnce(SpiTupleTable<'_>) -> Result<R, E>,
 ) -> Result<R, E> {
+    require_room(ROOM);
     let kept = KEPT.with(|kept| kept.remove(sql)).flatten();
     Spi::connect(|client| {
         let statement = match kept {
