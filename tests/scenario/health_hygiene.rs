@@ -25,6 +25,7 @@ fn run_next_command(client: &mut Client, metric: &str) {
     }
 }
 
+// passes before: only the cure of a key that runs out has changed, from a command to a plan.
 #[test]
 fn neglected_objects_are_reported() {
     let cluster =
