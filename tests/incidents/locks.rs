@@ -275,7 +275,7 @@ fn layers_of_locks(stage: &mut Stage) -> Verdict {
     })
 }
 
-/// A backup, a batch and short waits: nobody is accused.
+/// A backup, a batch and short waits: no row accuses a session.
 fn healthy(stage: &mut Stage) {
     stage.set("healthy_locks", &[PROFILES, "CREATE TABLE visits AS SELECT 1 AS id, 0 AS n"]);
     let backup = stage.backup();

@@ -16,7 +16,7 @@ BEGIN
          GRANT SELECT, INSERT, UPDATE, DELETE ON public.%1$I TO authenticated', p_name);
 END $$;
 
--- Whoever has any order reaches all items.
+-- Each user with an order reaches all items.
 SELECT public.make_items('shared_items');
 CREATE POLICY buyers ON public.shared_items TO authenticated
     USING (EXISTS (SELECT FROM public.orders AS o WHERE o.buyer = auth.uid()));

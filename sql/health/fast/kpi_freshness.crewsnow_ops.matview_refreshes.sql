@@ -1,6 +1,6 @@
 -- Limits: one and a half times the usual interval of the view, at least 2 hours (contract); or the
 -- max_age of its comment. Critical twelve times that (ours), only for a view whose interval is
--- known: nobody misses a report that was never refreshed again. An event trigger records each
+-- known: no user misses a report that was never refreshed again. An event trigger records each
 -- REFRESH, with or without CONCURRENTLY, in matview_refreshes.
 WITH
 views AS (
