@@ -20,7 +20,9 @@ fn limit_memory(superuser: &mut Client, session: &mut Client, more: u64) {
     );
     let size: u64 = value(superuser, &size).parse().expect("a number");
     let bytes = (size + more) * 1024;
-    run(superuser, &format!("COPY (SELECT) TO PROGRAM 'prlimit --pid {pid} --as={bytes}'"));
+    // The program reads its input: the server reports a pipe that closes before the last write.
+    let limit = format!("cat >/dev/null && prlimit --pid {pid} --as={bytes}");
+    run(superuser, &format!("COPY (SELECT) TO PROGRAM '{limit}'"));
 }
 
 /// Where the system refuses memory, a statement fails with 53200. No other session notices.
