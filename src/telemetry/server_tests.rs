@@ -38,6 +38,29 @@ mod tests {
         assert_eq!(text(sql), "0 0 of true");
     }
 
+    /// The database stores a duration in double precision with the digits of a cast in SQL.
+    // passes before: the cast itself did the work
+    #[pg_test]
+    fn a_duration_in_double_precision_has_the_digits_of_a_cast() {
+        Spi::run(
+            "CREATE TEMPORARY TABLE written AS
+             SELECT ms, log_system_event('cast', NULL, '{}'::jsonb, ms) AS id
+             FROM (
+                SELECT random() * 10 ^ (random() * 14 - 7) FROM generate_series(1, 3000)
+                UNION ALL SELECT round((random() * 10 ^ (random() * 7))::numeric,
+                    (random() * 8)::int)::float8 FROM generate_series(1, 6000)
+                UNION ALL SELECT n / 1000.0::float8 FROM generate_series(0, 9999, 7) AS n
+                UNION ALL VALUES (0.1::float8 + 0.2), (-0.0), (1e-6), (1e-7), (1e-300),
+                    (123456.789012345), (86400000), (0.30000000000000004), (1.0 / 3)
+             ) AS numbers (ms)",
+        )
+        .expect("events");
+        let wrong = "SELECT count(*) FILTER (WHERE e.execution_time_ms::text
+                IS DISTINCT FROM w.ms::numeric::text) || ' of ' || count(*)
+            FROM written AS w JOIN event_log AS e USING (id)";
+        assert_eq!(text(wrong), "0 of 10438");
+    }
+
     /// Status codes of every type, by the SQL rule and by the decoder.
     #[pg_test]
     fn a_5xx_is_decoded_as_the_sql_rule_says() {

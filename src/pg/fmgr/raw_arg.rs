@@ -202,6 +202,10 @@ impl Numeric {
     /// A double precision number with 15 digits, as a cast in SQL makes it. Keeps NaN and
     /// infinities.
     pub fn from_float(number: f64) -> Self {
+        // The cast prints the number and reads the text, at half the cost of the other work.
+        if let Some((digits, places)) = short_decimal(number) {
+            return Self(datum::decimal(digits, places));
+        }
         // SAFETY: the function takes a double precision number.
         let value = unsafe {
             use pgrx::IntoDatum;
@@ -209,6 +213,16 @@ impl Numeric {
         };
         Self(value.unwrap_or_else(|| pgrx::error!("float8_numeric() returned NULL")))
     }
+}
+
+/// The digits and decimal places of a number that has at most 15 digits and six places.
+fn short_decimal(number: f64) -> Option<(i64, u16)> {
+    const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+    POWERS.iter().zip(0..).find_map(|(power, places)| {
+        let digits = (number * power).round();
+        // The quotient is correctly rounded, so equality holds for one decimal of 15 digits only.
+        (digits.abs() < 1e15 && digits / power == number).then_some((digits as i64, places))
+    })
 }
 
 varlena!(Jsonb);

@@ -58,21 +58,31 @@ pub fn repaired(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn is_harmless(text: &str) -> bool {
     text.len() <= HARMLESS_LENGTH
-        && !text.contains("\\u")
-        && text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= HARMLESS_DEPTH
-        && !has_large_exponent(text.as_bytes())
+        && has_harmless_parts(text.as_bytes())
         && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// Whether a digit, an `e` and a sign or not stand before more than [`HARMLESS_EXPONENT`] digits.
-fn has_large_exponent(text: &[u8]) -> bool {
-    text.windows(2).enumerate().any(|(at, pair)| {
-        let rest = &text[(at + 2).min(text.len())..];
-        let rest = rest.strip_prefix(b"-").or_else(|| rest.strip_prefix(b"+")).unwrap_or(rest);
-        pair[0].is_ascii_digit()
-            && matches!(pair[1], b'e' | b'E')
-            && rest.iter().take_while(|byte| byte.is_ascii_digit()).count() > HARMLESS_EXPONENT
-    })
+/// One pass, because each event pays for it.
+fn has_harmless_parts(text: &[u8]) -> bool {
+    let mut opened = 0;
+    let mut previous = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'[' | b'{' => opened += 1,
+            b'u' if previous == b'\\' => return false,
+            b'e' | b'E' if previous.is_ascii_digit() && is_large(&text[at + 1..]) => return false,
+            _ => {}
+        }
+        previous = *byte;
+    }
+    opened <= HARMLESS_DEPTH
+}
+
+/// Whether an exponent, with a sign or not, has more than [`HARMLESS_EXPONENT`] digits.
+fn is_large(exponent: &[u8]) -> bool {
+    let signless = exponent.strip_prefix(b"-").or_else(|| exponent.strip_prefix(b"+"));
+    let digits = signless.unwrap_or(exponent).iter().take_while(|byte| byte.is_ascii_digit());
+    digits.take(HARMLESS_EXPONENT + 1).count() > HARMLESS_EXPONENT
 }
 
 #[cfg(test)]
