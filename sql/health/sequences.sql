@@ -93,7 +93,7 @@ judged AS (
             CASE WHEN r.value < 0 AND r.seqstart > 0 THEN r.seqstart - 1 ELSE r.max_value END
                 AS last_value
     ) AS l
-    WHERE r.value - r.seqmin + 1 >= 0.85 * (l.last_value - r.seqmin + 1)
+    WHERE r.value - r.seqmin + 1 >= @sequences.warning@ / 100.0 * (l.last_value - r.seqmin + 1)
 ),
 ranked AS (
     SELECT j.*, row_number() OVER (ORDER BY j.percent DESC) AS rank, count(*) OVER () AS total,
@@ -114,10 +114,10 @@ ranked AS (
     ) AS t (type, name, min_value, max_value) ON t.type = j.atttypid
 )
 SELECT
-    CASE WHEN r.percent >= 95 THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+    CASE WHEN r.percent >= @sequences.critical@ THEN 'CRITICAL' ELSE 'WARNING' END AS status,
     'sequence ' || r.seqrelid::regclass AS object,
     format('%s %%', round(r.percent, 1)) AS current_value,
-    format('< 85 %% of %s', r.last_value) AS threshold,
+    format('< @sequences.warning@ %% of %s', r.last_value) AS threshold,
     format('at %s, increment %s, type %s', r.value, r.seqincrement, r.seqtypid::regtype)
         || CASE WHEN r.relid IS NOT NULL
             THEN format(', feeds %s.%I (%s)', r.relid::regclass, r.attname, r.atttypid::regtype)
@@ -148,7 +148,8 @@ UNION ALL
 SELECT
     CASE WHEN c.hidden > 0 OR c.locked > 0 OR c.is_incomplete THEN 'SKIPPED' ELSE 'OK' END, NULL,
     CASE WHEN c.hidden = 0 OR c.read > 0
-        THEN format('%s below 85 %%', c.read - (SELECT count(*) FROM ranked)) END, '< 85 %',
+        THEN format('%s below @sequences.warning@ %%', c.read - (SELECT count(*) FROM ranked)) END,
+    '< @sequences.warning@ %',
     concat_ws(', ',
         format('%s of %s sequences have a limit of at most 2^32 and were read', c.read, c.total),
         CASE WHEN c.hidden > 0 THEN c.hidden || ' are not readable by this role' END,

@@ -1,13 +1,19 @@
 //! The limits of the checks that operators may change, and the text that changes them. Pure.
 
 /// Each limit: its name, its default and its unit. docs/health.md lists them.
-pub const LIMITS: [(&str, f64, &str); 43] = [
+pub const LIMITS: [(&str, f64, &str); 67] = [
     ("active_connections.warning", 50.0, "sessions"),
     ("active_connections.critical", 100.0, "sessions"),
     ("archive_queue.warning", 10.0, "files"),
     ("archive_queue.critical", 15.0, "files"),
+    ("autovacuum_lag.warning", 10_000.0, "dead rows"),
+    ("autovacuum_lag.critical", 1_000_000.0, "dead rows"),
+    ("autovacuum_lag.inserted", 1_000_000.0, "rows"),
     ("avg_query_time.warning", 200.0, "ms"),
     ("avg_query_time.critical", 1000.0, "ms"),
+    ("blocked_sessions.warning", 30.0, "s"),
+    ("blocked_sessions.critical", 300.0, "s"),
+    ("blocked_sessions.sessions", 5.0, "sessions"),
     ("cache_hit.warning", 90.0, "%"),
     ("checkpoints.warning", 60.0, "s"),
     ("commit_waits.warning", 5.0, "s"),
@@ -30,28 +36,47 @@ pub const LIMITS: [(&str, f64, &str); 43] = [
     ("long_transactions.critical", 3600.0, "s"),
     ("multixact_members.warning", 50.0, "%"),
     ("multixact_members.critical", 75.0, "%"),
+    ("prepared_transactions.warning", 30.0, "s"),
+    ("prepared_transactions.critical", 3600.0, "s"),
     ("recovery_conflicts.warning", 1.0, "an hour"),
+    ("replay.warning", 5.0, "s"),
+    ("replay.critical", 3600.0, "s"),
+    ("replication.warning", 5.0, "s"),
+    ("replication.critical", 3600.0, "s"),
+    ("replication.logical", 20.0, "s"),
+    ("replication.size", 1.0, "GB"),
     ("restart.warning", 10.0, "minutes"),
     ("rollbacks.warning", 10.0, "%"),
     ("rollbacks.critical", 50.0, "%"),
+    ("sequences.warning", 85.0, "%"),
+    ("sequences.critical", 95.0, "%"),
     ("session_deaths.warning", 1.0, "%"),
     ("session_deaths.critical", 5.0, "%"),
+    ("slots.warning", 1.0, "GB"),
+    ("slots.critical", 10.0, "GB"),
+    ("slots.inactive", 10.0, "minutes"),
     ("slow_queries.warning", 10.0, "sessions and statements"),
     ("slow_queries.critical", 30.0, "sessions and statements"),
     ("statement_pileup.warning", 10.0, "sessions"),
     ("statement_pileup.critical", 30.0, "sessions"),
-    ("temp_files.session", 256.0, "MB"),
     ("temp_files.warning", 1024.0, "MB an hour"),
+    ("temp_files.session", 256.0, "MB"),
     ("wait_profile.warning", 10.0, "sessions"),
     ("wal_rate.warning", 50.0, "MB/s"),
     ("wal_size.warning", 2.0, "times the planned size"),
+    ("wraparound.warning", 500.0, "million"),
+    ("wraparound.critical", 1400.0, "million"),
+    ("xmin_horizon.warning", 10_000_000.0, "transactions"),
+    ("xmin_horizon.critical", 100_000_000.0, "transactions"),
+    ("xmin_horizon.hours", 24.0, "hours"),
 ];
 
 /// A text that changes no limit, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidLimit(pub String);
 
-/// Reads `name = number, name = number`. Each name is one of [`LIMITS`], each number positive.
+/// Reads `name = number, name = number`. Each name is one of [`LIMITS`], each number from 0.001 to
+/// a billion.
 pub fn parse(text: &str) -> Result<Vec<(&'static str, f64)>, InvalidLimit> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts.map(parse_one).collect()
@@ -67,9 +92,9 @@ fn parse_one(part: &str) -> Result<(&'static str, f64), InvalidLimit> {
         .find(|(known, ..)| *known == name)
         .ok_or_else(|| InvalidLimit(format!("There is no limit \"{name}\".")))?;
     match value.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= 1e12 => Ok((name, number)),
+        Ok(number) if (0.001..=1e9).contains(&number) => Ok((name, number)),
         _ => Err(InvalidLimit(format!(
-            "The limit {name} takes a number above 0, in {unit}, not \"{value}\"."
+            "The limit {name} takes a number from 0.001 to 1e9, in {unit}, not \"{value}\"."
         ))),
     }
 }
@@ -84,13 +109,23 @@ pub fn value(text: &str, name: &str) -> f64 {
 
 /// A query with each `@name@` replaced by the value of that limit.
 pub fn fill(sql: &str, text: &str) -> String {
-    LIMITS.iter().fold(sql.to_owned(), |sql, (name, ..)| {
-        let mark = format!("@{name}@");
-        match sql.contains(&mark) {
-            true => sql.replace(&mark, &value(text, name).to_string()),
-            false => sql,
-        }
-    })
+    let mut filled = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('@') {
+        filled.push_str(before);
+        let mark = after.split_once('@');
+        rest = match mark.filter(|(name, _)| LIMITS.iter().any(|(known, ..)| known == name)) {
+            Some((name, behind)) => {
+                filled.push_str(&value(text, name).to_string());
+                behind
+            }
+            None => {
+                filled.push('@');
+                after
+            }
+        };
+    }
+    filled + rest
 }
 
 #[cfg(test)]
@@ -104,6 +139,8 @@ mod tests {
         assert_eq!(value("", "long_queries.warning"), 1800.0);
         assert_eq!(fill("< @long_queries.warning@ s, @other@", text), "< 60 s, @other@");
         assert_eq!(fill("@cache_hit.warning@", "cache_hit.warning = 97.5"), "97.5");
+        assert_eq!(fill("a @> b AND c <@ d @ @restart.warning@@", ""), "a @> b AND c <@ d @ 10@");
+        assert_eq!(fill("@slots.warning@@slots.critical@", "slots.critical = 0.5"), "10.5");
     }
 
     #[test]
@@ -113,16 +150,20 @@ mod tests {
             ("long_query.warning = 1", "There is no limit \"long_query.warning\"."),
             (
                 "long_queries.warning = 1h",
-                "The limit long_queries.warning takes a number above 0, in s, not \"1h\".",
+                "The limit long_queries.warning takes a number from 0.001 to 1e9, in s, \
+                 not \"1h\".",
             ),
             (
                 "disk_space.warning = -1",
-                "The limit disk_space.warning takes a number above 0, in %, not \"-1\".",
+                "The limit disk_space.warning takes a number from 0.001 to 1e9, in %, \
+                 not \"-1\".",
             ),
         ] {
             assert_eq!(parse(text), Err(InvalidLimit(reason.to_owned())));
         }
-        assert!(parse("disk_space.warning = NaN").is_err() && parse("x = inf").is_err());
+        for value in ["NaN", "inf", "0", "1e-9", "1e10"] {
+            assert!(parse(&format!("disk_space.warning = {value}")).is_err(), "{value}");
+        }
     }
 
     #[test]

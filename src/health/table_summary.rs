@@ -1,14 +1,10 @@
 //! One pass over all tables and indexes of the database, shared by the checks that need it.
 
 use super::error::HealthError;
+use super::limits::limit;
 use crate::pg::catalog::relations;
 use crate::pg::catalog::relations::{Relation, TableStatistics};
 use pgrx::pg_sys;
-
-/// Up to so many dead rows a table is never a vacuum candidate. See autovacuum_lag.sql.
-pub(super) const MIN_DEAD_ROWS: i64 = 10_000;
-/// The same for rows inserted since the last vacuum.
-const MIN_INSERTED_ROWS: i64 = 1_000_000;
 
 #[derive(Default)]
 pub(super) struct TableSummary {
@@ -19,11 +15,20 @@ pub(super) struct TableSummary {
     pub(super) indexes: u64,
     /// Blocks of tables, indexes and TOAST tables as of the last VACUUM or ANALYZE.
     pub(super) blocks: u64,
+    /// Up to so many dead rows a table is never a vacuum candidate. See autovacuum_lag.sql.
+    pub(super) dead_limit: f64,
+    /// The same for rows inserted since the last vacuum.
+    inserted_limit: f64,
 }
 
 impl TableSummary {
     pub(super) fn read() -> Result<Self, HealthError> {
-        let (mut summary, mut statistics) = (Self::default(), TableStatistics::default());
+        let mut summary = Self {
+            dead_limit: limit("autovacuum_lag.warning"),
+            inserted_limit: limit("autovacuum_lag.inserted"),
+            ..Self::default()
+        };
+        let mut statistics = TableStatistics::default();
         relations::each(|relation| {
             summary.add(relation, |relation| statistics.dead_and_inserted(relation))
         })?;
@@ -45,7 +50,7 @@ impl TableSummary {
             return;
         }
         let (dead, inserted) = statistics(relation);
-        if dead > MIN_DEAD_ROWS || (inserted > MIN_INSERTED_ROWS && !is_toast) {
+        if dead as f64 > self.dead_limit || (inserted as f64 > self.inserted_limit && !is_toast) {
             self.vacuum_candidates.push(relation.oid);
         }
     }
@@ -57,7 +62,8 @@ mod tests {
 
     #[test]
     fn permanent_tables_above_a_minimum_are_vacuum_candidates() {
-        let mut summary = TableSummary::default();
+        let (dead_limit, inserted_limit) = (10_000.0, 1_000_000.0);
+        let mut summary = TableSummary { dead_limit, inserted_limit, ..TableSummary::default() };
         let mut add = |oid: u32, kind: u8, is_temporary: bool, counted: Option<(i64, i64)>| {
             let relation = Relation {
                 oid: pg_sys::Oid::from(oid),

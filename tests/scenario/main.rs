@@ -16,6 +16,7 @@ mod health_dangers;
 mod health_horizon;
 mod health_hygiene;
 mod health_keys;
+mod health_limits;
 mod health_pileups;
 mod health_rare;
 mod health_records;

@@ -68,19 +68,19 @@ tables AS (
     ) AS o
 ),
 judged AS (
-    SELECT t.*, t.dead > t.threshold AND t.dead > 10000
+    SELECT t.*, t.dead > t.threshold AND t.dead > @autovacuum_lag.warning@
             AND (t.dead >= 0.2 * (t.live + t.dead) OR t.dead >= 10 * t.threshold) AS is_dead,
         p.pid AS vacuumed_by,
-        CASE WHEN t.dead > 1000000 AND t.dead >= 0.4 * (t.live + t.dead) AND t.dead > t.threshold
-            AND p.pid IS NULL THEN 'CRITICAL'
+        CASE WHEN t.dead > @autovacuum_lag.critical@ AND t.dead > t.threshold
+            AND t.dead >= 0.4 * (t.live + t.dead) AND p.pid IS NULL THEN 'CRITICAL'
             ELSE 'WARNING'
         END AS status
     FROM tables AS t
     LEFT JOIN pg_stat_get_progress_info('VACUUM') AS p ON p.relid = t.oid
         AND p.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-    WHERE (t.dead > t.threshold AND t.dead > 10000
+    WHERE (t.dead > t.threshold AND t.dead > @autovacuum_lag.warning@
         AND (t.dead >= 0.2 * (t.live + t.dead) OR t.dead >= 10 * t.threshold))
-        OR (t.inserted > 1000000 AND t.inserted > 10 * t.ins_threshold)
+        OR (t.inserted > @autovacuum_lag.inserted@ AND t.inserted > 10 * t.ins_threshold)
 ),
 oldest AS MATERIALIZED (
     SELECT h.*, count(*) OVER () AS total, statement_timestamp() - h.held_since AS held
@@ -144,5 +144,6 @@ SELECT
 FROM ranked AS r
 WHERE r.rank <= 5
 UNION ALL
-SELECT 'OK', NULL, 'no table', '10000 dead rows and 20 %', NULL, 'Nothing to do.', NULL, 'now'
+SELECT 'OK', NULL, 'no table', '@autovacuum_lag.warning@ dead rows and 20 %', NULL,
+    'Nothing to do.', NULL, 'now'
 WHERE NOT EXISTS (SELECT FROM ranked)

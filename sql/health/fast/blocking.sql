@@ -10,8 +10,10 @@ tree AS MATERIALIZED (SELECT * FROM crewsnow_ops.blocking_tree),
 jams AS MATERIALIZED (
     SELECT r.*, j.blocked, j.longest, j.freed, j.row_table, j.most_roots,
         r.session_kind IN ('backup', 'wraparound vacuum') AS is_protected,
-        CASE WHEN j.blocked >= 3 AND j.longest >= interval '300 s' THEN 'CRITICAL'
-            WHEN j.longest >= interval '30 s' OR (j.blocked > 5 AND j.longest >= interval '1 s')
+        CASE WHEN j.blocked >= 3 AND j.longest >= interval '@blocked_sessions.critical@ s'
+                THEN 'CRITICAL'
+            WHEN j.longest >= interval '@blocked_sessions.warning@ s'
+                OR (j.blocked > @blocked_sessions.sessions@ AND j.longest >= interval '1 s')
                 THEN 'WARNING'
             ELSE 'OK'
         END AS status
@@ -109,7 +111,7 @@ SELECT
         WHEN f.gid IS NULL THEN 'pid ' || f.pid
         ELSE 'prepared transaction ' || f.gid END AS object,
     format('%s blocked, longest %s', f.blocked, date_trunc('second', f.longest)) AS current_value,
-    '< 30 s, <= 5 blocked' AS threshold,
+    '< @blocked_sessions.warning@ s, <= @blocked_sessions.sessions@ blocked' AS threshold,
     concat_ws('; ',
         CASE WHEN f.waiter IS NOT NULL THEN format('waits for %s on %s, user %s, application %s',
             t.lock_mode, t.relation, coalesce(t.user_name::text, '?'),
@@ -198,7 +200,8 @@ SELECT
 FROM (SELECT r.* FROM findings AS r WHERE r.rank <= 5 ORDER BY r.rank) AS f
 LEFT JOIN tree AS t ON t.pid = f.waiter
 UNION ALL
-SELECT 'OK', NULL, format('%s blocked', coalesce(sum(j.blocked), 0)), '< 30 s, <= 5 blocked', NULL,
+SELECT 'OK', NULL, format('%s blocked', coalesce(sum(j.blocked), 0)),
+    '< @blocked_sessions.warning@ s, <= @blocked_sessions.sessions@ blocked', NULL,
     'Nothing to do.', NULL, 'now'
 FROM jams AS j
 HAVING NOT EXISTS (SELECT FROM findings)

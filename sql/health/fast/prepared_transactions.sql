@@ -4,12 +4,13 @@ WITH findings AS (
     SELECT p.*, statement_timestamp() - p.prepared AS age,
         row_number() OVER (ORDER BY p.prepared) AS rank, count(*) OVER () AS total
     FROM pg_prepared_xacts AS p
-    WHERE statement_timestamp() - p.prepared >= interval '30 s'
+    WHERE statement_timestamp() - p.prepared >= interval '@prepared_transactions.warning@ s'
 )
 SELECT
-    CASE WHEN f.age >= interval '3600 s' THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+    CASE WHEN f.age >= interval '@prepared_transactions.critical@ s' THEN 'CRITICAL'
+        ELSE 'WARNING' END AS status,
     'prepared transaction ' || f.gid AS object, date_trunc('second', f.age)::text AS current_value,
-    '< 30 s' AS threshold,
+    '< @prepared_transactions.warning@ s' AS threshold,
     format('prepared at %s by %s in %s, %s locks', f.prepared, f.owner, f.database,
             (SELECT count(*) FROM pg_locks AS x
                 JOIN pg_locks AS l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL
@@ -26,6 +27,7 @@ SELECT
 FROM findings AS f
 WHERE f.rank <= 5
 UNION ALL
-SELECT 'OK', NULL, format('%s', count(*)), '< 30 s', NULL, 'Nothing to do.', NULL, 'now'
+SELECT 'OK', NULL, format('%s', count(*)), '< @prepared_transactions.warning@ s', NULL,
+    'Nothing to do.', NULL, 'now'
 FROM pg_prepared_xacts
 HAVING NOT EXISTS (SELECT FROM findings)

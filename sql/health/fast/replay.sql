@@ -64,9 +64,9 @@ measured AS (
 judged AS (
     SELECT m.*, c.command, c.evidence, c.kind,
         CASE WHEN NOT m.is_standby THEN 'OK'
-            WHEN m.lag >= interval '3600 s' THEN 'CRITICAL'
+            WHEN m.lag >= interval '@replay.critical@ s' THEN 'CRITICAL'
             WHEN m.is_paused OR (m.should_stream AND NOT m.is_connected)
-                OR coalesce(m.lag, c.waited) >= interval '5 s'
+                OR coalesce(m.lag, c.waited) >= interval '@replay.warning@ s'
                 THEN 'WARNING'
             ELSE 'OK'
         END AS status
@@ -80,7 +80,7 @@ SELECT
             CASE WHEN NOT j.is_connected THEN 'not connected' END,
             coalesce(date_trunc('milliseconds', j.lag) || ' behind', 'lag unknown'))
     END AS current_value,
-    '< 5 s' AS threshold,
+    '< @replay.warning@ s' AS threshold,
     CASE WHEN j.is_standby
         THEN format('received %s, replayed %s, last transaction replayed %s ago',
             coalesce(j.received::text, '-'), j.replayed,

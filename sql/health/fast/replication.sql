@@ -18,9 +18,10 @@ senders AS (
 ),
 judged AS (
     SELECT s.*,
-        CASE WHEN s.replay_lag >= interval '3600 s' THEN 'CRITICAL'
-            WHEN s.replay_lag >= CASE WHEN s.is_logical THEN interval '20 s' ELSE interval '5 s' END
-                OR s.bytes >= 1073741824 THEN 'WARNING'
+        CASE WHEN s.replay_lag >= interval '@replication.critical@ s' THEN 'CRITICAL'
+            WHEN s.replay_lag >= CASE WHEN s.is_logical THEN interval '@replication.logical@ s'
+                    ELSE interval '@replication.warning@ s' END
+                OR s.bytes >= @replication.size@ * 1073741824.0 THEN 'WARNING'
             ELSE 'OK'
         END AS status
     FROM senders AS s
@@ -68,7 +69,8 @@ UNION ALL
 SELECT
     r.status, coalesce(nullif(r.application_name, ''), 'pid ' || r.pid),
     concat_ws(', ', date_trunc('milliseconds', r.replay_lag)::text, pg_size_pretty(r.bytes)),
-    CASE WHEN r.is_logical THEN '< 20 s, < 1 GB' ELSE '< 5 s, < 1 GB' END,
+    CASE WHEN r.is_logical THEN '< @replication.logical@ s, < @replication.size@ GB'
+        ELSE '< @replication.warning@ s, < @replication.size@ GB' END,
     format('pid %s, user %s, client %s, %s, %s, write %s, flush %s, replay %s behind', r.pid,
         r.usename, coalesce(r.client_addr::text, 'local'),
             r.state, r.sync_state, coalesce(r.write_lag::text, '-'),
@@ -86,7 +88,7 @@ SELECT
         THEN format('%s connected, largest lag %s', n.connected,
             coalesce(pg_size_pretty(n.bytes), '-'))
     END,
-    '< 5 s, < 1 GB',
+    '< @replication.warning@ s, < @replication.size@ GB',
     CASE WHEN NOT h.sees_all AND n.connected > 0 THEN 'the lag is hidden from this role' END,
     CASE WHEN h.sees_all OR n.connected = 0 THEN 'Nothing to do.'
         ELSE 'Grant pg_monitor to this role.' END,

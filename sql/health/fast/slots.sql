@@ -34,11 +34,13 @@ judged AS (
     SELECT s.*,
         CASE WHEN s.invalidated IS NOT NULL OR s.wal_status IN ('unreserved', 'lost')
             THEN 'CRITICAL'
-            WHEN NOT s.active AND NOT s.is_copy AND s.retained >= 10737418240 THEN 'CRITICAL'
-            WHEN s.wal_status = 'extended' OR s.retained >= 1073741824 THEN 'WARNING'
+            WHEN NOT s.active AND NOT s.is_copy AND s.retained >= @slots.critical@ * 1073741824.0
+                THEN 'CRITICAL'
+            WHEN s.wal_status = 'extended' OR s.retained >= @slots.warning@ * 1073741824.0
+                THEN 'WARNING'
             WHEN NOT s.active AND NOT s.is_copy AND s.restart_lsn IS NOT NULL
                 AND CASE WHEN s.idle_since IS NOT NULL
-                    THEN s.idle_since < statement_timestamp() - interval '10 minutes'
+                    THEN s.idle_since < statement_timestamp() - interval '@slots.inactive@ minutes'
                     ELSE s.retained >= 16777216 END THEN 'WARNING'
             ELSE 'OK'
         END AS status
@@ -64,7 +66,7 @@ SELECT
     r.status, 'slot ' || r.slot_name AS object,
     concat_ws(', ', CASE WHEN r.active THEN 'active' ELSE 'inactive' END, r.wal_status,
         pg_size_pretty(r.retained) || ' retained') AS current_value,
-    'active, < 1 GB' AS threshold,
+    'active, < @slots.warning@ GB' AS threshold,
     concat_ws(', ', r.slot_type || ' slot', 'database ' || r.database, 'pid ' || r.active_pid,
         'consumer ' || r.consumer, 'client ' || r.consumer_address,
         'restart_lsn ' || r.restart_lsn,
@@ -104,7 +106,7 @@ WHERE r.rank <= 5
 UNION ALL
 SELECT 'OK', NULL,
     format('%s slots, most retained %s', count(*), coalesce(pg_size_pretty(max(j.retained)), '-')),
-    'active, < 1 GB', NULL,
+    'active, < @slots.warning@ GB', NULL,
     'Nothing to do.', NULL, 'now'
 FROM judged AS j
 HAVING NOT EXISTS (SELECT FROM ranked)

@@ -11,10 +11,10 @@ WITH
 @horizon_holders@,
 limits AS (
     SELECT
-        least(greatest(500e6, 1.5 * current_setting('autovacuum_freeze_max_age')::numeric), 1.2e9)
-            AS xid_limit,
-        least(greatest(500e6,
-            1.5 * current_setting('autovacuum_multixact_freeze_max_age')::numeric), 1.2e9)
+        greatest(@wraparound.warning@ * 1e6,
+            least(1.5 * current_setting('autovacuum_freeze_max_age')::numeric, 1.2e9)) AS xid_limit,
+        greatest(@wraparound.warning@ * 1e6,
+            least(1.5 * current_setting('autovacuum_multixact_freeze_max_age')::numeric, 1.2e9))
                 AS mxid_limit
 ),
 databases AS (
@@ -118,7 +118,8 @@ ranked AS (
     ) AS h ON true
 )
 SELECT
-    CASE WHEN r.age >= 1.4e9 THEN 'CRITICAL' ELSE 'WARNING' END AS status, r.object,
+    CASE WHEN r.age >= @wraparound.critical@ * 1e6 THEN 'CRITICAL' ELSE 'WARNING' END AS status,
+    r.object,
     format('%s million', r.age / 1000000) AS current_value,
     format('< %s million', round(least(r.xid_limit, r.mxid_limit) / 1e6)) AS threshold,
     format('age %s transactions, %s multixacts; the server refuses writes at about 2147 million',

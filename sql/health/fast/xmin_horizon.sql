@@ -6,8 +6,9 @@ WITH
 @horizon_holders@,
 ranked AS (
     SELECT h.*, row_number() OVER (ORDER BY h.age DESC) AS rank, count(*) OVER () AS total,
-        CASE WHEN h.age >= 100000000 THEN 'CRITICAL'
-            WHEN h.age >= 10000000 OR h.held_since < statement_timestamp() - interval '24 hours'
+        CASE WHEN h.age >= @xmin_horizon.critical@ THEN 'CRITICAL'
+            WHEN h.age >= @xmin_horizon.warning@
+                OR h.held_since < statement_timestamp() - interval '@xmin_horizon.hours@ hours'
                 THEN 'WARNING'
             ELSE 'OK'
         END AS status
@@ -17,7 +18,7 @@ visibility AS (SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS
 SELECT
     r.status, CASE WHEN r.status <> 'OK' THEN r.kind || ' ' || r.name END AS object,
     format('%s transactions', r.age) AS current_value,
-    '< 10000000 transactions, < 24 h' AS threshold,
+    '< @xmin_horizon.warning@ transactions, < @xmin_horizon.hours@ h' AS threshold,
     CASE WHEN r.status = 'OK' THEN format('oldest holder: %s %s; %s', r.kind, r.name, r.evidence)
         ELSE r.evidence END AS evidence,
     CASE WHEN r.status = 'OK' THEN 'Nothing to do.'
@@ -29,12 +30,13 @@ FROM ranked AS r
 CROSS JOIN visibility AS s
 WHERE (r.status <> 'OK' AND r.rank <= 5) OR (r.rank = 1 AND s.sees_all)
 UNION ALL
-SELECT 'OK', NULL, '0 transactions', '< 10000000 transactions, < 24 h', 'no holder',
+SELECT 'OK', NULL, '0 transactions',
+    '< @xmin_horizon.warning@ transactions, < @xmin_horizon.hours@ h', 'no holder',
     'Nothing to do.', NULL, 'now'
 FROM visibility AS s
 WHERE s.sees_all AND NOT EXISTS (SELECT FROM ranked)
 UNION ALL
-SELECT 'SKIPPED', NULL, NULL, '< 10000000 transactions, < 24 h',
+SELECT 'SKIPPED', NULL, NULL, '< @xmin_horizon.warning@ transactions, < @xmin_horizon.hours@ h',
     'the snapshots of other users'' sessions are hidden from this role (slots and prepared '
     'transactions were checked)',
     'Grant pg_monitor to this role.', format('GRANT pg_monitor TO %I;', current_user), 'now'

@@ -4,7 +4,6 @@ use crate::health::context;
 use crate::health::context::CheckContext;
 use crate::health::error::HealthError;
 use crate::health::finding::{Finding, gigabytes};
-use crate::health::table_summary::MIN_DEAD_ROWS;
 use crate::pg::catalog::{relations, temporary_schemas};
 use crate::pg::xact::session;
 use pgrx::pg_sys;
@@ -16,7 +15,7 @@ pub(super) fn autovacuum_lag(
     match &*context.tables {
         Ok(tables) if tables.vacuum_candidates.is_empty() => Ok(vec![Finding {
             current_value: Some("no table".to_owned()),
-            threshold: Some(format!("{MIN_DEAD_ROWS} dead rows and 20 %")),
+            threshold: Some(format!("{} dead rows and 20 %", tables.dead_limit)),
             ..Finding::ok(metric)
         }]),
         Ok(tables) => context::run_query(
