@@ -53,15 +53,12 @@ static CACHE: BackendLocal<Cache> = BackendLocal::new(Cache {
 #[inline(always)]
 pub fn decide_fast(key: &[u8], user: Option<&UserId>) -> Option<Decision> {
     invalidation::accept();
-    CACHE
-        .with(|cache| {
-            let memo = cache.memos.get(slot(key))?;
-            if cache.generation != invalidation::generation() || !memo.holds(key) {
-                return None;
-            }
-            cache.flags.get(memo.position as usize)?.decide_without_context(user)
-        })
-        .flatten()
+    let cache = CACHE.borrow()?;
+    let memo = cache.memos.get(slot(key))?;
+    if cache.generation != invalidation::generation() || !memo.holds(key) {
+        return None;
+    }
+    cache.flags.get(memo.position as usize)?.decide_without_context(user)
 }
 
 /// The slot of a key: length, first and last character tell most keys apart.

@@ -1,6 +1,6 @@
 //! State of one backend.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 
 /// A static of a single-threaded process: a `RefCell` that avoids what thread-local storage costs
 /// in a shared library.
@@ -19,6 +19,13 @@ impl<T> BackendLocal<T> {
     /// crate nests its uses.
     #[inline(always)]
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.0.try_borrow_mut().ok().map(|mut state| work(&mut state))
+        self.borrow().map(|mut state| work(&mut state))
+    }
+
+    /// The state, until the guard is dropped. For hot paths, where the compiler may leave a closure
+    /// out of line.
+    #[inline(always)]
+    pub fn borrow(&self) -> Option<RefMut<'_, T>> {
+        self.0.try_borrow_mut().ok()
     }
 }
