@@ -47,6 +47,13 @@ needed AS (
             CASE WHEN NOT pg_has_role('pg_signal_backend', 'USAGE')
                     AND NOT pg_has_role(s.usesysid, 'USAGE')
                 THEN 'a role with pg_signal_backend' END
+        WHEN c.statement ~ '(terminate|cancel)_session\(pid,' THEN
+            CASE WHEN NOT has_function_privilege(format('crewsnow_ops.%s(integer,timestamptz)',
+                    substring(c.statement FROM '(?:terminate|cancel)_session')), 'EXECUTE')
+                THEN 'a role with the access level operator' END
+        WHEN c.statement ~ 'pg_(terminate|cancel)_backend\(pid\)' THEN
+            CASE WHEN NOT pg_has_role('pg_signal_backend', 'USAGE')
+                THEN 'a role with pg_signal_backend' END
         WHEN c.statement LIKE 'GRANT %' THEN 'a superuser'
         WHEN c.statement LIKE 'ALTER SYSTEM %' THEN
             CASE WHEN NOT has_parameter_privilege(

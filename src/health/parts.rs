@@ -1,11 +1,13 @@
 //! Expressions that several queries share: `@name@` stands for the file of that name.
 
 /// Each expression with its text. Comments are left out: a line with one would end at the comment.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 6] = [
     ("@column_dependents@", include_str!("../../sql/health/parts/column_dependents.sql")),
     ("@horizon_holders@", include_str!("../../sql/health/parts/horizon_holders.sql")),
+    ("@session_cut@", include_str!("../../sql/health/parts/session_cut.sql")),
     ("@session_kind@", include_str!("../../sql/health/parts/session_kind.sql")),
     ("@session_command@", include_str!("../../sql/health/parts/session_command.sql")),
+    ("@signalable@", include_str!("../../sql/health/parts/signalable.sql")),
 ];
 
 /// The query with its shared expressions. A part may use the parts that come after it.

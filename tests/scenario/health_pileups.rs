@@ -108,6 +108,47 @@ fn many_young_idle_transactions_are_counted_and_their_application_named() {
     drop(all);
 }
 
+/// A refusal at one session would undo the records of all that were signalled before it.
+#[test]
+fn an_operator_ends_a_pile_up_that_superusers_take_part_in() {
+    let cluster = Cluster::start("pileup_operator", ROOM);
+    let mut a = cluster.create_database("pileup");
+    run(
+        &mut a,
+        "CREATE ROLE app LOGIN; CREATE ROLE night_shift LOGIN; CREATE ROLE intern LOGIN;
+         GRANT pg_monitor TO night_shift, intern;
+         SELECT crewsnow_ops.grant_access('night_shift', 'operator'),
+             crewsnow_ops.grant_access('intern', 'reader')",
+    );
+    let idle = "SET application_name = 'sync'; BEGIN; SELECT 1";
+    let open = |user: &str| {
+        let mut session = cluster.connect_as(user, "pileup");
+        run_each(&mut session, idle);
+        session
+    };
+    let others: Vec<_> = std::iter::repeat_n("postgres", 3)
+        .chain(std::iter::repeat_n("app", 12))
+        .map(open)
+        .collect();
+    let_time_pass(&mut a, "20 seconds");
+    let metric = "Idle in Transaction";
+    let mut operator = cluster.connect_as("night_shift", "pileup");
+    let end = worst(&mut operator, metric, "next_command");
+    assert_eq!(rows(&mut operator, &end).len(), 12, "{end}");
+    let recorded = "SELECT role_name, count(*) FROM crewsnow_ops.session_actions GROUP BY 1";
+    assert_eq!(rows(&mut a, recorded), ["app|12"]);
+    let left = "SELECT usename, count(*) FROM pg_stat_activity WHERE application_name = 'sync'
+        GROUP BY 1";
+    wait_until("the sessions of the application", || rows(&mut a, left) == ["postgres|3"]);
+    drop(others);
+    // A role that may not run the command reads which role may.
+    let _others: Vec<_> = std::iter::repeat_n("app", 12).map(open).collect();
+    let_time_pass(&mut a, "20 seconds");
+    let mut reader = cluster.connect_as("intern", "pileup");
+    let advice = worst(&mut reader, metric, "recommendation");
+    assert!(advice.starts_with("As a role with the access level operator: "), "{advice}");
+}
+
 /// Replaces the wait of the sessions of one application as pg_stat_activity shows it.
 fn pretend_to_wait(a: &mut Client, definition: &str, wait_type: &str, wait: &str) {
     let shown = |column: &str, text: &str| {

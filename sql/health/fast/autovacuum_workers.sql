@@ -13,16 +13,7 @@ queued AS MATERIALIZED (
         row_number() OVER (ORDER BY s.query_start) AS rank, count(*) OVER () AS total
     FROM pg_locks AS l
     JOIN pg_stat_activity AS s ON s.pid = l.pid
-    CROSS JOIN LATERAL (
-        SELECT
-@session_kind@
-            AS kind
-    ) AS k
-    CROSS JOIN LATERAL (
-        SELECT
-@session_command@
-            AS command
-    ) AS c
+@session_cut@
     WHERE NOT l.granted AND l.locktype = 'relation' AND EXISTS (SELECT FROM workers AS w
         WHERE w.is_urgent AND w.pid = ANY (pg_blocking_pids(l.pid)))
 ),

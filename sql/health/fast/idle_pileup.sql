@@ -59,10 +59,12 @@ SELECT
     CASE WHEN j.status <> 'OK'
         THEN format('SELECT pid, %s FROM pg_catalog.pg_stat_activity WHERE application_name = %L '
             'AND state LIKE ''idle in transaction%%'' AND state_change < pg_catalog.now() - '
-            'interval ''5 s'';',
+            'interval ''5 s''%s;',
             CASE WHEN pg_is_in_recovery() THEN 'pg_catalog.pg_terminate_backend(pid)'
                 ELSE 'crewsnow_ops.terminate_session(pid, backend_start)' END,
-            j.application_name)
+            j.application_name,
+@signalable@
+            )
         WHEN NOT j.sees_all THEN format('GRANT pg_monitor TO %I;', current_user)
     END AS next_command,
     'now' AS since

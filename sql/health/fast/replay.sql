@@ -19,16 +19,7 @@ culprit AS MATERIALIZED (
             coalesce(s.state, '(hidden)'), s.xact_start) AS evidence
     FROM waiting AS w
     JOIN pg_stat_activity AS s ON s.pid <> w.pid
-    CROSS JOIN LATERAL (
-        SELECT
-@session_kind@
-            AS kind
-    ) AS k
-    CROSS JOIN LATERAL (
-        SELECT
-@session_command@
-            AS command
-    ) AS c
+@session_cut@
     WHERE CASE WHEN w.wait_event_type = 'Lock' THEN EXISTS (
             SELECT FROM pg_locks AS a
             JOIN pg_locks AS h ON h.locktype = a.locktype

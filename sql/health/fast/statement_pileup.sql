@@ -59,12 +59,14 @@ SELECT
     CASE WHEN j.status <> 'OK'
         THEN format('SELECT pid, %s FROM pg_catalog.pg_stat_activity '
             'WHERE state = ''active'' AND pid <> pg_catalog.pg_backend_pid() AND query_start < '
-            'pg_catalog.now() - interval ''1 s'' AND %s;',
+            'pg_catalog.now() - interval ''1 s'' AND %s%s;',
             CASE WHEN pg_is_in_recovery() THEN 'pg_catalog.pg_cancel_backend(pid)'
                 ELSE 'crewsnow_ops.cancel_session(pid, backend_start)' END,
             CASE WHEN j.query_id IS NOT NULL THEN 'query_id = ' || j.query_id
                 ELSE format('pg_catalog.md5(crewsnow_ops.mask_literals(query)) = %L',
-                    md5(j.statement)) END)
+                    md5(j.statement)) END,
+@signalable@
+            )
         WHEN NOT j.sees_all THEN format('GRANT pg_monitor TO %I;', current_user)
     END AS next_command,
     'now' AS since

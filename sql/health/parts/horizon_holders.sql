@@ -32,16 +32,7 @@ holders AS MATERIALIZED (
             ELSE 'End the session: its uncommitted work is lost.'
         END AS cure
     FROM pg_stat_activity AS s
-    CROSS JOIN LATERAL (
-        SELECT
-@session_kind@
-            AS kind
-    ) AS k
-    CROSS JOIN LATERAL (
-        SELECT
-@session_command@
-            AS command
-    ) AS c
+@session_cut@
     WHERE (s.backend_xmin IS NOT NULL OR s.backend_xid IS NOT NULL) AND s.pid <> pg_backend_pid()
         AND NOT EXISTS (SELECT FROM pg_stat_get_progress_info('VACUUM') AS p WHERE p.pid = s.pid)
     UNION ALL
