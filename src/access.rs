@@ -3,6 +3,7 @@
 use crate::error::{SqlError, reportable};
 use crate::pg::catalog::lookup;
 use crate::pg::error::{ServerError, from_server_failures};
+use crate::pg::fmgr::spi;
 use crate::pg::xact::sec_context;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -30,7 +31,7 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
         p_level.ok_or(ServerError::NullArgument { argument: "p_level", example: EXAMPLE })?;
     let included = LEVELS.iter().find(|(known, _)| *known == level).map(|(_, included)| *included);
     let included = included.ok_or_else(|| AccessError::UnknownAccessLevel(level.to_owned()))?;
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         revoke_all(client, role)?;
         for privilege in privileges(client, included)? {
             privilege.grant(client, role)?;
@@ -47,7 +48,7 @@ fn grant_access(p_role: Option<&str>, p_level: Option<&str>) -> Result<(), Error
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_access(p_role: Option<&str>) -> Result<(), ErrorReport> {
     let role = known_role(p_role, "SELECT crewsnow_ops.revoke_access('oncall');")?;
-    Spi::connect_mut(|client| revoke_all(client, role))?;
+    spi::connect_mut(|client| revoke_all(client, role))?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use super::message::{Setting, notify, warn};
 use super::model::validate_key;
 use crate::flags::error::FlagError;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::lock_wait;
 use crate::pg::xact::session::require_writable;
@@ -39,7 +40,7 @@ fn update_feature_flag(
     require_writable("change feature flags")?;
     let reason = p_reason.map(str::trim).filter(|reason| !reason.is_empty());
     let work = || {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             update(client, key, p_is_enabled, p_rollout_percentage, p_updated_by)
         })
     };

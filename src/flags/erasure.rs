@@ -4,6 +4,7 @@ use super::history;
 use super::message::warn;
 use crate::flags::error::FlagError;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::lock_wait;
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
@@ -33,7 +34,7 @@ fn erase_user_from_flags(
         lock_wait::limited(|| {
             let targets = in_target_schema(include_str!("../../sql/flags/erase_user_targets.sql"))?;
             let context = include_str!("../../sql/flags/erase_user_context.sql");
-            Spi::connect_mut(|client| {
+            spi::connect_mut(|client| {
                 client.update(targets.as_str(), None, &[user.into()])?;
                 client.update(context, None, &[user.into()])?;
                 Ok::<_, FlagError>(())

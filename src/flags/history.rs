@@ -6,6 +6,7 @@ use crate::flags::error::FlagError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::lookup;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::{RowArgument, in_target_schema};
 use crate::pg::xact::{sec_context, session};
 use crate::settings;
@@ -101,7 +102,7 @@ pub fn record_change(
     let Attribution { updated_by, reason, .. } = attribution();
     let subject = jwt_subject();
     sec_context::as_role(owner()?, || {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             client.update(
                 include_str!("../../sql/flags/record_flag_change.sql"),
                 None,
@@ -148,7 +149,7 @@ pub fn erase(user: pgrx::Uuid, reason: &str) -> Result<(i64, i64), FlagError> {
     sec_context::as_role(owner()?, || {
         IS_ERASING.with(|state| *state = true);
         let _erasing = Erasing;
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let arguments = [user.into(), actor.into(), reason.into()];
             let row = client.update(sql, Some(1), &arguments)?.first();
             Ok((row.get(1)?.unwrap_or(0), row.get(2)?.unwrap_or(0)))
@@ -165,7 +166,7 @@ pub fn newer_change(
     let sql = include_str!("../../sql/flags/changes_since.sql");
     sec_context::as_role(owner()?, || {
         // Not a read-only query: the change may have been committed after the statement began.
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let row = client.update(sql, Some(1), &[flag.into(), since.into()])?.first();
             if row.is_empty() {
                 return Ok(None);
@@ -186,7 +187,7 @@ pub fn record_truncate() -> Result<(), FlagError> {
     let (reason, subject) = (attribution().reason, jwt_subject());
     let sql = in_target_schema(include_str!("../../sql/flags/record_flag_truncate.sql"))?;
     sec_context::as_role(owner()?, || {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             client.update(sql.as_str(), None, &[actor.into(), reason.into(), subject.into()])?;
             Ok(())
         })

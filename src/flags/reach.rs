@@ -4,9 +4,9 @@ use super::message::warn;
 use super::transaction;
 use crate::access::as_owner;
 use crate::flags::error::FlagError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::xact::timeout::{Stopped, isolated_within};
-use pgrx::prelude::*;
 
 /// Counting takes at most so long, in milliseconds. A larger table of users is not counted.
 const LIMIT_MS: i32 = 500;
@@ -39,7 +39,7 @@ pub fn warn_if_unreached(flag: pgrx::Uuid) -> Result<(), FlagError> {
 fn unreached(flag: pgrx::Uuid) -> Result<Option<(String, i64, i64)>, FlagError> {
     let sql = in_target_schema(include_str!("../../sql/flags/count_reached.sql"))?;
     // Not a read-only query: it must see the change of the running statement.
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         let row = client.update(sql.as_str(), Some(1), &[flag.into()])?.first();
         if row.is_empty() {
             return Ok(None);

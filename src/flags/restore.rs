@@ -9,6 +9,7 @@ use super::message::{Setting, notify, warn};
 use crate::flags::error::FlagError;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::Xid8;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::srf::QueryRows;
 use crate::pg::xact::lock_wait::{self, timed_out};
@@ -133,7 +134,7 @@ impl Scope {
     fn people(&self) -> Result<Vec<String>, FlagError> {
         let Some(as_of) = self.as_of.filter(|_| !self.is_partial()) else { return Ok(Vec::new()) };
         let sql = include_str!("../../sql/flags/people_since.sql");
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let row = client.update(sql, Some(1), &[as_of.into()])?.first();
             Ok(row.get(1)?.unwrap_or_default())
         })
@@ -142,7 +143,7 @@ impl Scope {
     fn targets(&self) -> Result<Targets, FlagError> {
         let sql = include_str!("../../sql/flags/restore_targets.sql");
         // Not a read-only query: changes that were waited for must be seen.
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let row = client.update(sql, Some(1), &self.arguments())?.first();
             Ok(Targets {
                 rows: row.get(1)?.unwrap_or_default(),
@@ -234,7 +235,7 @@ fn locked_targets(scope: &Scope) -> Result<Targets, FlagError> {
 fn lock(ids: Option<Vec<pgrx::Uuid>>, wait: &str) -> Result<Vec<pgrx::Uuid>, FlagError> {
     let sql = in_target_schema(include_str!("../../sql/flags/restore_lock.sql"))?;
     let sql = sql.replace("@wait@", wait);
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         client
             .update(sql.as_str(), None, &[ids.into()])?
             .map(|row| Ok(row.get::<pgrx::Uuid>(1)?.ok_or(ServerError::NotInstalled)?))
@@ -306,7 +307,7 @@ fn apply(targets: &Targets) -> Result<i32, FlagError> {
     let rows = || [targets.rows.as_str().into()];
     let mut changed = BTreeSet::new();
     let mut removed = BTreeMap::new();
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         for row in client.update(remove?.as_str(), None, &rows())? {
             if let (Some(id), Some(key)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?) {
                 removed.insert(*id.as_bytes(), key);

@@ -8,6 +8,7 @@ use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::invalidation;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::{lock_wait, sec_context, session, snapshot};
@@ -177,7 +178,7 @@ fn replace_launch_flag<'a>(
     let replace = columns::replace_launch_flag()?;
     let displace = in_target_schema(include_str!("../../sql/flags/displace_launch_flag.sql"))?;
     let (argument, row) = glue::row_copy(trigger, row);
-    let has_replaced = Spi::connect_mut(|client| {
+    let has_replaced = spi::connect_mut(|client| {
         client.update(include_str!("../../sql/flags/lock_launch_flags.sql"), None, &[])?;
         client.update(displace.as_str(), None, &[id.into(), key.into(), created_at.into()])?;
         let _replacing = Replacing::start(id);
@@ -269,7 +270,7 @@ fn refuse_case_twin(row: &Row<'_>) -> Result<(), FlagError> {
     let Some(id) = row.get_by_name::<pgrx::Uuid>("id")? else { return Ok(()) };
     let sql = in_target_schema(include_str!("../../sql/flags/case_twin.sql"))?;
     // Not a read-only query: another session may have inserted the twin since the statement began.
-    let twin = Spi::connect_mut(|client| {
+    let twin = spi::connect_mut(|client| {
         let row = client.update(sql.as_str(), Some(1), &[key.as_str().into(), id.into()])?.first();
         if row.is_empty() { Ok(None) } else { row.get::<String>(1) }
     })?;
@@ -379,7 +380,7 @@ fn after_restore(trigger: &PgTrigger<'_>) -> Result<(), FlagError> {
         return Ok(());
     }
     let sql = in_target_schema(include_str!("../../sql/flags/remove_launch_flag.sql"))?;
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         client.update(include_str!("../../sql/flags/lock_launch_flags.sql"), None, &[])?;
         client.update(sql.as_str(), None, &[id.into(), changed_at.into()])?;
         Ok(())

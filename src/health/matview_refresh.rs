@@ -2,6 +2,7 @@
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::subtransaction;
 use pgrx::prelude::*;
 
@@ -13,7 +14,7 @@ fn note_refresh() {
     // Interrupts pass: a cancelled command must end, with 57014.
     let recorded = subtransaction::isolated(|| {
         as_owner(|| {
-            Spi::connect_mut(|client| {
+            spi::connect_mut(|client| {
                 client.update(include_str!("../../sql/health/lock_refreshes.sql"), None, &[])?;
                 client.update(include_str!("../../sql/health/note_refresh.sql"), None, &[])?;
                 Ok::<_, HealthError>(())

@@ -3,6 +3,7 @@
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::select_kept;
 use crate::pg::xact::session::require_writable;
 use pgrx::datum::DatumWithOid;
@@ -207,7 +208,7 @@ fn sample_health() -> Result<bool, ErrorReport> {
         let capabilities = Capabilities::read()?;
         let totals = statement_totals(&capabilities, &StatementSample::default())?;
         let counters = merge_counters(&read_counters(&capabilities)?, Ok(totals));
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let sql = include_str!("../../sql/health/write_health_sample.sql");
             let taken = !client.update(sql, None, &[counters.into()])?.is_empty();
             if taken && capabilities.has(PG_STAT_STATEMENTS) {

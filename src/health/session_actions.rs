@@ -2,6 +2,7 @@
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::{interrupts, lock_wait, session};
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
@@ -109,7 +110,7 @@ fn record(
     };
     let write = || {
         as_owner(|| {
-            Spi::connect_mut(|client| {
+            spi::connect_mut(|client| {
                 let arguments = [
                     asked_by.as_str().into(),
                     action.as_str().into(),
@@ -202,7 +203,7 @@ fn record_outcomes(
 ) -> Result<(), HealthError> {
     let words: Vec<&str> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let sql = include_str!("../../sql/health/record_session_outcome.sql");
             client.update(sql, None, &[acted_at.into(), pids(sessions).into(), words.into()])?;
             Ok(())

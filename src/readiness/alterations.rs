@@ -6,6 +6,7 @@ use super::pure::model::Gate;
 use super::triggers::ApprovingGuard;
 use crate::access::as_owner;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::session;
 use crate::readiness::error::{CRITERION_EXAMPLE, ReadinessError};
 use crate::readiness::evidence::find_criterion;
@@ -75,7 +76,7 @@ fn approve_criterion(
     let by = session::user();
     let authors = as_owner(|| {
         let _approving = ApprovingGuard::begin();
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let sql = include_str!("../../sql/readiness/approve_criterion.sql");
             let rows = client.update(sql, None, &[name.into(), by.clone().into()])?;
             match rows.is_empty() {

@@ -10,6 +10,7 @@ use super::pure::verdict::{Decision, Verdict, if_otherwise};
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::srf::{MaterializedRows, QueryRows};
 use crate::pg::xact::session;
 use crate::readiness::error::{Kind, ReadinessError};
@@ -56,7 +57,7 @@ impl DecisionRecord {
             ReadinessError::UnreadableInputs { id: id.to_string(), reason: error.to_string() }
         })?;
         as_owner(|| {
-            Spi::connect_mut(|client| {
+            spi::connect_mut(|client| {
                 let arguments = [
                     id.into(),
                     self.snapshot.gate.as_str().into(),

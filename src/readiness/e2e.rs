@@ -6,6 +6,7 @@ use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::Jsonb;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::statements_in;
 use crate::pg::xact::sec_context;
 use crate::pg::xact::sec_context::Sandbox;
@@ -321,7 +322,7 @@ impl Test {
 
 /// Runs a statement. If its first column is boolean, it must return rows, and only true ones.
 fn run_statement(statement: &str) -> Result<(), String> {
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         let rows = client.update(statement, None, &[]).map_err(spi_error)?;
         let has_columns = rows.columns().unwrap_or(0) > 0;
         let type_ = has_columns.then(|| rows.column_type_oid(1).ok()).flatten();
@@ -358,7 +359,7 @@ fn spi_error(error: pgrx::spi::Error) -> String {
 
 /// Calls a function that returns lines of the Test Anything Protocol, and counts its results.
 fn run_tap_function(call: &str) -> Result<Results, String> {
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         let sql = format!("SELECT l.line FROM {call} AS l (line)");
         let mut tap = Tap::default();
         for row in client.update(sql.as_str(), None, &[]).map_err(spi_error)? {
@@ -373,7 +374,7 @@ fn run_tap_function(call: &str) -> Result<Results, String> {
 
 /// Calls a function that returns a plan. The columns role and claims are optional.
 fn read_plan(call: &str) -> Result<Vec<PlannedStep>, String> {
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         let sql = format!(
             "SELECT p.step::pg_catalog.text, p.statement::pg_catalog.text, \
              pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->>) 'role', \

@@ -5,6 +5,7 @@ use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::Jsonb;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::{sec_context, session};
 use crate::readiness::error::{Kind, ReadinessError, TEST_EXAMPLE};
 use crate::settings;
@@ -63,7 +64,7 @@ fn register_e2e_test(
         }
     }
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let arguments = [
                 name.into(),
                 criterion.into(),
@@ -114,7 +115,7 @@ fn remove_e2e_test(p_name: Option<&str>) -> Result<(), ErrorReport> {
     session::require_writable("remove a test")?;
     let name = p_name.ok_or(ServerError::NullArgument { argument: "p_name", example: EXAMPLE })?;
     let was_removed = as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let sql = include_str!("../../sql/readiness/remove_test.sql");
             Ok::<_, ReadinessError>(!client.update(sql, None, &[name.into()])?.is_empty())
         })

@@ -6,6 +6,7 @@ use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::Jsonb;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::session;
 use crate::readiness::error::{EVIDENCE_EXAMPLE, Kind, ReadinessError};
 use crate::suggest::similar;
@@ -158,7 +159,7 @@ impl NewEvidence<'_> {
         let id = builtins::new_uuid();
         let by = session::user();
         as_owner(|| {
-            Spi::connect_mut(|client| {
+            spi::connect_mut(|client| {
                 let arguments = [
                     id.into(),
                     self.criterion.into(),

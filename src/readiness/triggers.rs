@@ -6,6 +6,7 @@ use crate::error::raise;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::session;
 use crate::readiness::error::ReadinessError;
@@ -142,7 +143,7 @@ fn insert<'a>(
     let displace = |client: &mut pgrx::spi::SpiClient<'_>| {
         Ok::<_, ReadinessError>(!client.update(sql, None, &[key.into()])?.is_empty())
     };
-    let has_displaced = Spi::connect_mut(displace)?;
+    let has_displaced = spi::connect_mut(displace)?;
     row.set_by_name("seeded", has_displaced)?;
     Ok(Some(row))
 }

@@ -6,6 +6,7 @@ use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::session;
 use crate::readiness::error::{
     APPROVE_EXAMPLE, FREEZE_EXAMPLE, Kind, ReadinessError, WAIVER_EXAMPLE,
@@ -27,7 +28,7 @@ fn execute_as_owner(
     arguments: &[DatumWithOid<'_>],
 ) -> Result<Option<Option<String>>, ReadinessError> {
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let rows = client.update(sql, None, arguments)?;
             if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get(1)?)) }
         })

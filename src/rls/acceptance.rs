@@ -6,6 +6,7 @@ use super::report::audit_report::Report;
 use crate::access::as_owner;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::xact::session;
 use crate::rls::error::RlsError;
 use crate::suggest::similar;
@@ -45,7 +46,7 @@ fn accept_finding(
     let accepted = named(&report, finding)?;
     let by = session::user();
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let (findings, severities): (Vec<String>, Vec<String>) =
                 accepted.into_iter().map(|(key, word)| (key, word.as_str().to_owned())).unzip();
             let arguments =

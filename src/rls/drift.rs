@@ -6,6 +6,7 @@ use super::report::audit_report::Report;
 use super::target::table::Table;
 use crate::access::as_owner;
 use crate::pg::builtins;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::srf::QueryRows;
 use crate::pg::xact::{sec_context, session};
 use crate::rls::error::RlsError;
@@ -94,7 +95,7 @@ fn record_rls_audit() -> Result<pgrx::Uuid, ErrorReport> {
     let run = builtins::new_uuid();
     let by = session::user();
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let mut arguments: Vec<DatumWithOid<'_>> = vec![run.into(), by.into()];
             arguments.extend(columns(&report));
             arguments.push(unmet.into());

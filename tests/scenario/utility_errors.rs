@@ -1,4 +1,4 @@
-//! Errors of the application's own statements in a session that has run end-to-end tests.
+//! Errors of the application's own statements, functions and triggers.
 
 use harness::{Cluster, run, sqlstate, value};
 
@@ -21,4 +21,42 @@ fn a_session_that_has_run_tests_keeps_the_sqlstates_of_others() {
     assert_eq!(sqlstate(&mut a, "CALL refuse()"), "AB124", "CALL");
     run(&mut a, "PREPARE gate AS SELECT crewsnow_ops.require_go('v9')");
     assert_eq!(sqlstate(&mut a, "EXECUTE gate"), "NG001", "EXECUTE");
+}
+
+/// A service tells its own conditions apart by their SQLSTATE.
+#[test]
+fn triggers_of_the_application_keep_their_sqlstates() {
+    let cluster = Cluster::start("own_sqlstates", "");
+    let mut a = cluster.create_database("own");
+    run(
+        &mut a,
+        "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE 'closed' USING ERRCODE = 'SHOP1', DETAIL = 'after six'; END $$;
+         CREATE TRIGGER closed BEFORE INSERT ON event_log
+             FOR EACH ROW EXECUTE FUNCTION closed();
+         CREATE TRIGGER closed BEFORE INSERT ON processed_events
+             FOR EACH ROW EXECUTE FUNCTION closed();
+         CREATE TRIGGER closed AFTER UPDATE ON feature_flags
+             FOR EACH ROW EXECUTE FUNCTION closed()",
+    );
+    for call in [
+        "SELECT log_system_event('visit')",
+        "SELECT crewsnow_ops.record_edge_call('checkout', 12, 200)",
+        "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid')",
+        "SELECT update_feature_flag('maintenance_mode', true)",
+        "UPDATE feature_flags SET is_enabled = true WHERE flag_key = 'maintenance_mode'",
+    ] {
+        assert_eq!(sqlstate(&mut a, call), "SHOP1", "{call}");
+        let caught = format!(
+            "DO $$ BEGIN PERFORM 1; {}; EXCEPTION WHEN SQLSTATE 'SHOP1' THEN NULL; END $$",
+            call.replacen("SELECT", "PERFORM", 1)
+        );
+        run(&mut a, &caught);
+    }
+    // An internal error after an application's error is still one.
+    let internal = "DO $$ BEGIN RAISE 'broken' USING ERRCODE = 'XX000'; END $$";
+    assert_eq!(sqlstate(&mut a, internal), "XX000");
+    run(&mut a, "DROP TRIGGER closed ON feature_flags");
+    run(&mut a, "SELECT update_feature_flag('maintenance_mode', true)");
+    assert_eq!(sqlstate(&mut a, "SELECT update_feature_flag('maintenance_mod', true)"), "42704");
 }

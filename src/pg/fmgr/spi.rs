@@ -3,10 +3,17 @@
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::error::ServerError;
 use crate::pg::memory::require_room;
+use crate::pg::xact::sqlstate;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, SpiTupleTable, quote_identifier};
+use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable, quote_identifier};
 use std::collections::BTreeMap;
+
+/// Runs SQL that may write, and thereby functions and triggers of the application. Their errors
+/// keep a SQLSTATE of their own.
+pub fn connect_mut<R>(work: impl FnOnce(&mut SpiClient<'_>) -> R) -> R {
+    sqlstate::kept(|| Spi::connect_mut(work))
+}
 
 /// `sql` with each `@extschema@` replaced by the quoted name of the schema that the extension was
 /// created in. 0A000 if the extension is not installed.
@@ -106,7 +113,7 @@ impl PreparedOnce {
         let schema =
             crate::pg::catalog::lookup::target_schema_name().ok_or(ServerError::NotInstalled)?;
         let kept = self.prepared.with(Option::take).flatten().filter(|(name, _)| *name == schema);
-        Spi::connect_mut(|client| {
+        connect_mut(|client| {
             let statement = match kept {
                 Some((_, statement)) => statement,
                 None => {

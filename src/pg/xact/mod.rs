@@ -10,6 +10,7 @@ pub mod notify;
 pub mod sec_context;
 pub mod session;
 pub mod snapshot;
+pub mod sqlstate;
 pub mod subtransaction;
 pub mod temporary_relations;
 pub mod timeout;

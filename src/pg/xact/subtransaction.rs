@@ -1,5 +1,6 @@
 //! Work that may fail without the transaction failing with it, and the classes of its failures.
 
+use super::sqlstate;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::ffi::CStr;
@@ -89,6 +90,8 @@ fn fits(message: &str, format: &str) -> bool {
 pub struct Failure {
     /// The SQLSTATE; one that pgrx does not know becomes XX000.
     pub code: PgSqlErrorCode,
+    /// The SQLSTATE that pgrx does not know.
+    unknown_code: Option<i32>,
     /// The primary message, in the language of `lc_messages`.
     pub message: String,
     detail: Option<String>,
@@ -104,6 +107,9 @@ impl Failure {
         // An outer catcher must recognize an interrupt, too.
         let function =
             if self.is_interrupt() { INTERRUPT_FUNCTION } else { pgrx::function_name!() };
+        if let Some(code) = self.unknown_code {
+            sqlstate::note(code, &self.message);
+        }
         let mut report = ErrorReport::new(self.code, self.message, function);
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -184,8 +190,7 @@ impl Failure {
     /// The SQLSTATE as five characters.
     #[must_use]
     pub fn state(&self) -> String {
-        let code = self.code as u32;
-        (0..5).map(|i| char::from(((code >> (6 * i)) & 0x3f) as u8 + b'0')).collect()
+        sqlstate::text(self.unknown_code.unwrap_or(self.code as i32))
     }
 
     /// Classifies at once: later, the rollback may have put back another `lc_messages`.
@@ -203,6 +208,7 @@ impl Failure {
         };
         Self {
             code,
+            unknown_code: sqlstate::original(code, message),
             message: message.to_owned(),
             detail: report.detail().map(str::to_owned),
             hint: report.hint().map(str::to_owned),
@@ -223,6 +229,7 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     // it begins by this same function.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        let error_contexts = pg_sys::error_context_stack;
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
         // Caught, because the rollback may raise an error of its own, and a second panic during
@@ -235,11 +242,15 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
             result
         }));
         if !matches!(result, Ok(Ok(_))) {
+            pg_sys::error_context_stack = error_contexts;
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
         }
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
-        result.unwrap_or_else(|passing| resume_unwind(passing))
+        result.unwrap_or_else(|passing| {
+            sqlstate::push();
+            resume_unwind(passing)
+        })
     }
 }
 

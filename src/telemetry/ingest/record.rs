@@ -8,6 +8,7 @@ use super::{json_text, ondisk_jsonb, ondisk_numeric};
 use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::{Any, Json, Jsonb, Numeric};
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::{PreparedOnce, in_target_schema};
 use crate::pg::storage::direct_insert::{Preconditions, insert};
 use crate::pg::xact::session::require_writable;
@@ -406,7 +407,7 @@ fn record_stripe_webhook(
         p_error.into(),
         Jsonb::bind(payload),
     ];
-    let attempts = Spi::connect_mut(|client| {
+    let attempts = spi::connect_mut(|client| {
         client
             .update(sql.as_str(), Some(1), &arguments)?
             .first()

@@ -4,6 +4,7 @@ use super::events;
 use super::events::target_table;
 use crate::pg::catalog::{lookup, partition};
 use crate::pg::clock;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::storage::block_scan::{Bounds, Wanted};
 use crate::pg::xact::{snapshot, subtransaction};
@@ -133,7 +134,7 @@ fn make_partition(start: i64, end: i64) -> Result<(), TelemetryError> {
         return Ok(());
     };
     let sql = in_target_schema(include_str!("../../../sql/telemetry/create_event_partition.sql"))?;
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         let mut commands = Vec::new();
         for row in client.select(sql.as_str(), Some(1), &[from.into(), to.into()])? {
             commands.extend(row.get::<String>(1)?);

@@ -9,6 +9,7 @@ use crate::pg::catalog::partition;
 use crate::pg::catalog::partition::Partition;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::storage::block_scan::{Bounds, Wanted};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
 use crate::pg::xact::snapshot;
@@ -63,7 +64,7 @@ fn apply() -> Result<Done, TelemetryError> {
     let cutoff = (now - settings::event_retention() * MINUTE).div_euclid(DAY) * DAY;
     let log = target_table(c"event_log")?;
     let partitions = partition::partitions(log);
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         if !lock_state(client)? {
             return Ok(Done::default());
         }

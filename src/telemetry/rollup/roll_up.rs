@@ -10,6 +10,7 @@ use super::partitions;
 use super::tally::{Cell, MAX_NAMES_PER_HOUR, OTHER, Tally};
 use crate::access::as_owner;
 use crate::pg::catalog::partition;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::memory;
 use crate::pg::storage::block_scan;
@@ -76,7 +77,7 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
     let counted = as_owner(|| {
         // Lock order: events, then state, as TRUNCATE takes them.
         partition::partitions(target_table(c"event_log")?);
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             client.update(
                 include_str!("../../../sql/telemetry/await_rollup_state.sql"),
                 None,
@@ -95,7 +96,7 @@ fn rebuild_rollups() -> Result<i64, ErrorReport> {
             include_str!("../../../sql/telemetry/recount_webhooks.sql"),
         ]
         .map(in_target_schema);
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             // Blocks writers of webhooks, whose journal would be counted twice. Last, as they wait.
             client.update(lock?.as_str(), None, &[])?;
             client.update(
@@ -122,7 +123,7 @@ fn roll_up(max_rows: i64) -> Result<Counted, TelemetryError> {
     let mark = WalMark::now();
     // Lock order: events, then state, as TRUNCATE takes them.
     let partitions = partition::partitions(target_table(c"event_log")?);
-    Spi::connect_mut(|client| {
+    spi::connect_mut(|client| {
         if !lock_state(client)? {
             return Ok(Counted::default());
         }
@@ -286,7 +287,7 @@ fn write(tally: Tally) -> Result<(), TelemetryError> {
             Some(next) => cells.split_off(&next),
             None => Cells::new(),
         };
-        memory::in_temporary_context(|| Spi::connect_mut(|client| write_cells(client, cells)))?;
+        memory::in_temporary_context(|| spi::connect_mut(|client| write_cells(client, cells)))?;
         cells = rest;
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::pg::backend_local::BackendLocal;
 use crate::pg::builtins;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::PreparedOnce;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::{sec_context, session, snapshot};
@@ -130,7 +131,7 @@ fn event_log_before_truncate<'a>(
 ) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(session::require_latest_snapshot("TRUNCATE event_log"));
     raise(as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             client.update(
                 include_str!("../../../sql/telemetry/forget_event_rollups.sql"),
                 None,
@@ -148,7 +149,7 @@ fn processed_events_before_truncate<'a>(
 ) -> Result<Option<Row<'a>>, ErrorReport> {
     raise(session::require_latest_snapshot("TRUNCATE processed_events"));
     raise(as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             // Wait for a running roll-up first: the next statement must see its rows.
             client.update(
                 include_str!("../../../sql/telemetry/await_rollup_state.sql"),
