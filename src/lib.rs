@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod error;
 pub mod flags;
 pub mod health;
+pub mod maintenance;
 pub mod pg;
 pub mod readiness;
 pub mod rls;
@@ -31,6 +32,7 @@ pub extern "C-unwind" fn _PG_init() {
     health::limits::register();
     pg::reserve_setting_prefix(c"crewsnow_ops");
     flags::transaction::start();
+    pg::worker::set_recorder(maintenance::records::record);
 }
 
 /// Hooks that `cargo pgrx test` expects at the root of the crate.

@@ -117,8 +117,18 @@ extension_sql_file!(
     requires = ["readiness_functions"]
 );
 extension_sql_file!(
+    "../sql/schema/70_maintenance.sql",
+    name = "maintenance",
+    requires = ["adoption"]
+);
+extension_sql_file!(
+    "../sql/schema/71_maintenance_functions.sql",
+    name = "maintenance_functions",
+    requires = ["maintenance", maintenance::run::run_performance_maintenance]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["adoption", access::grant_access, access::revoke_access],
+    requires = ["maintenance_functions", access::grant_access, access::revoke_access],
     finalize
 );

@@ -37,6 +37,7 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 ));
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static HEALTH_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(100);
+static MAINTENANCE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(2 * 60 * 60);
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_REPLICA_LAG: GucSetting<i32> = GucSetting::<i32>::new(5_000);
@@ -109,6 +110,17 @@ pub fn register() {
         60_000,
         GucContext::Userset,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"crewsnow_ops.maintenance_budget",
+        c"How long run_performance_maintenance may take.",
+        c"At its end the running statement is cancelled, and the report names the tables that were \
+          not reached.",
+        &MAINTENANCE_BUDGET,
+        1,
+        i32::MAX / 1_000,
+        GucContext::Userset,
+        GucFlags::UNIT_S,
     );
     // Superusers only: a longer lag would let other roles pass decisions on old data.
     GucRegistry::define_int_guc(
@@ -322,6 +334,11 @@ pub fn notify_flag_changes() -> bool {
 /// How far a standby may be behind when it decides, in milliseconds.
 pub fn max_replica_lag() -> i64 {
     MAX_REPLICA_LAG.get().into()
+}
+
+/// How long a run of maintenance may take, in seconds.
+pub fn maintenance_budget() -> i64 {
+    MAINTENANCE_BUDGET.get().into()
 }
 
 /// The retention of events, in minutes.

@@ -19,6 +19,8 @@
 //! | `xact/advisory_locks.rs` | `SHM_QUEUE` (15), `dlist_node` | `storage/lock.h` | yes |
 //! | `xact/notices.rs` | `PQcommMethods` | `libpq/libpq.h` | no |
 //! | `xact/temporary_relations.rs` | `standard_ProcessUtility`, unguarded | `tcop/utility.h` | no |
+//! | `worker/process.rs` | `die` | `tcop/tcopprot.h` | no |
+//! | `worker/warnings.rs` | `FrontendProtocol` | `libpq/libpq-be.h` | no |
 //! | `memory.rs` | error reports without pgrx | `utils/elog.h` | no |
 //! | `fmgr/trigger.rs` | `datum_image_eq` | `utils/datum.h` | no |
 //! | `access/slot.rs` | `slot_getsomeattrs_int`, unguarded | `executor/tuptable.h` | no |
@@ -65,6 +67,7 @@ pub mod fmgr;
 pub mod memory;
 pub mod rewrite;
 pub mod storage;
+pub mod worker;
 pub mod xact;
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -352,6 +352,12 @@ impl Row<'_> {
         unsafe { pg_sys::GETSTRUCT(std::ptr::from_ref(self.tuple).cast_mut()).cast() }
     }
 
+    /// The tuple and its descriptor for functions of the server, which must not change them.
+    pub(crate) fn parts(&self) -> (pg_sys::HeapTuple, pg_sys::TupleDesc) {
+        let tuple = std::ptr::from_ref(&*self.tuple).cast_mut();
+        (tuple, std::ptr::from_ref(self.descriptor).cast_mut())
+    }
+
     fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
         if column < 1 || i32::from(column) > self.descriptor.natts {
             return None;

@@ -1,5 +1,6 @@
 //! System catalogs: look-ups, constraints, privileges, partitions, invalidation.
 
+pub mod autovacuum;
 pub mod constraint;
 pub mod invalidation;
 pub mod lookup;

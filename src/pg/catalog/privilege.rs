@@ -149,3 +149,44 @@ pub fn can_act_as(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: looks up memberships; a dropped role has none.
     unsafe { can_set_role(member, role) }
 }
+
+/// A role that a process of this session's own may connect to this database as: the current user,
+/// else the session's user, else the user who logged in. `None` if none of them may log in.
+pub fn login_role() -> Option<pg_sys::Oid> {
+    // SAFETY: reads backend-local variables.
+    let roles = unsafe {
+        [pg_sys::GetUserId(), pg_sys::GetSessionUserId(), pg_sys::GetAuthenticatedUserId()]
+    };
+    roles.into_iter().find(|role| may_log_in(*role) && may_connect(*role))
+}
+
+/// Whether a role has the attribute LOGIN; false for a dropped role.
+fn may_log_in(role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the role; the fixed part is read before the row is released.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::AUTHOID as i32,
+            pg_sys::Datum::from(role),
+        );
+        if row.is_null() {
+            return false;
+        }
+        let may_log_in = (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_authid>()).rolcanlogin;
+        pg_sys::ReleaseSysCache(row);
+        may_log_in
+    }
+}
+
+/// Whether a role has CONNECT on this database.
+fn may_connect(role: pg_sys::Oid) -> bool {
+    let mode = pg_sys::AclMode::from(pg_sys::ACL_CONNECT);
+    // SAFETY: looks up the access list of the database.
+    unsafe {
+        let database = pg_sys::MyDatabaseId;
+        #[cfg(feature = "pg15")]
+        let result = pg_sys::pg_database_aclcheck(database, role, mode);
+        #[cfg(not(feature = "pg15"))]
+        let result = pg_sys::object_aclcheck(pg_sys::DatabaseRelationId, database, role, mode);
+        result == pg_sys::AclResult::ACLCHECK_OK
+    }
+}

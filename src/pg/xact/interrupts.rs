@@ -20,6 +20,18 @@ pub fn is_pending() -> bool {
     }
 }
 
+/// Runs `work` without reacting to interrupts, which stay pending. For short work that must not
+/// raise, such as a drop.
+pub fn postponed<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: a backend-local counter, which the drop restores.
+    let _held = unsafe {
+        let held = Held(pg_sys::InterruptHoldoffCount);
+        pg_sys::InterruptHoldoffCount += 1;
+        held
+    };
+    work()
+}
+
 /// Runs `work` without reacting to interrupts; `work` keeps itself short with [`is_pending`]. Also
 /// returns whether the statement was cancelled meanwhile, by its user or by statement_timeout. The
 /// cancel then counts as done, and the statement goes on.

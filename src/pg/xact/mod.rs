@@ -7,6 +7,7 @@ pub mod lock_holder;
 pub mod lock_wait;
 pub mod notices;
 pub mod notify;
+pub mod run_lock;
 pub mod sec_context;
 pub mod session;
 pub mod snapshot;

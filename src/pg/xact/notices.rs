@@ -9,22 +9,23 @@ copied_for!("pg15" "pg16" "pg17" "pg18": "PQcommMethods of libpq/libpq.h");
 /// `PQcommMethods`: how a session talks to its client.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Methods {
-    comm_reset: unsafe extern "C-unwind" fn(),
-    flush: unsafe extern "C-unwind" fn() -> c_int,
-    flush_if_writable: unsafe extern "C-unwind" fn() -> c_int,
-    is_send_pending: unsafe extern "C-unwind" fn() -> bool,
-    putmessage: unsafe extern "C-unwind" fn(c_char, *const c_char, usize) -> c_int,
-    putmessage_noblock: unsafe extern "C-unwind" fn(c_char, *const c_char, usize),
+pub(in crate::pg) struct Methods {
+    pub(in crate::pg) comm_reset: unsafe extern "C-unwind" fn(),
+    pub(in crate::pg) flush: unsafe extern "C-unwind" fn() -> c_int,
+    pub(in crate::pg) flush_if_writable: unsafe extern "C-unwind" fn() -> c_int,
+    pub(in crate::pg) is_send_pending: unsafe extern "C-unwind" fn() -> bool,
+    pub(in crate::pg) putmessage:
+        unsafe extern "C-unwind" fn(c_char, *const c_char, usize) -> c_int,
+    pub(in crate::pg) putmessage_noblock: unsafe extern "C-unwind" fn(c_char, *const c_char, usize),
 }
 
 unsafe extern "C" {
     #[link_name = "PqCommMethods"]
-    static mut METHODS: *const Methods;
+    pub(in crate::pg) static mut METHODS: *const Methods;
 }
 
 /// The type of a NoticeResponse: every message below ERROR.
-const NOTICE: c_char = b'N' as c_char;
+pub(in crate::pg) const NOTICE: c_char = b'N' as c_char;
 
 /// The session's own methods, while notices are withheld.
 static ORIGINAL: AtomicPtr<Methods> = AtomicPtr::new(std::ptr::null_mut());

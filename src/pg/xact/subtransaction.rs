@@ -194,7 +194,7 @@ impl Failure {
     }
 
     /// Classifies at once: later, the rollback may have put back another `lc_messages`.
-    fn caught(error: &CaughtError) -> Self {
+    pub(in crate::pg) fn caught(error: &CaughtError) -> Self {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
         | CaughtError::RustPanic { ereport: report, .. }) = error;

@@ -39,7 +39,7 @@ unsafe extern "C-unwind" fn expire() {
 }
 
 /// A timer that calls a handler again and again, in a signal handler.
-pub(super) struct RepeatingTimer {
+pub(in crate::pg) struct RepeatingTimer {
     handler: unsafe extern "C-unwind" fn(),
     /// The id that the server gave it; `None` until the first use.
     id: BackendLocal<Option<i32>>,
@@ -47,12 +47,12 @@ pub(super) struct RepeatingTimer {
 
 impl RepeatingTimer {
     /// A timer that is off. The handler may only do what a signal handler may.
-    pub(super) const fn new(handler: unsafe extern "C-unwind" fn()) -> Self {
+    pub(in crate::pg) const fn new(handler: unsafe extern "C-unwind" fn()) -> Self {
         Self { handler, id: BackendLocal::new(None) }
     }
 
     /// Calls the handler every so many milliseconds from now on.
-    pub(super) fn start(&self, milliseconds: i32) {
+    pub(in crate::pg) fn start(&self, milliseconds: i32) {
         let id = self.id.with(|id| {
             // SAFETY: the handler may run at any time. It is registered once in a process's life.
             *id.get_or_insert_with(|| unsafe { RegisterTimeout(USER_TIMEOUT, self.handler) })
@@ -66,7 +66,7 @@ impl RepeatingTimer {
     }
 
     /// Stops the calls.
-    pub(super) fn stop(&self) {
+    pub(in crate::pg) fn stop(&self) {
         if let Some(id) = self.id.with(|id| *id).flatten() {
             // SAFETY: registered by `start`.
             unsafe { disable_timeout(id, false) };

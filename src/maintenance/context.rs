@@ -1,0 +1,150 @@
+//! A run while it runs: its worker, its deadline, and its steps so far.
+
+use super::records;
+use super::records::Run;
+use super::step::{Step, Verdict};
+use crate::pg::clock;
+use crate::pg::worker::{DetachedStep, Outcome, Statement, Worker};
+use serde_json::Value;
+
+/// The reason why the rest of a run has no worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// No slot was free, or no role may log in. The reason, one sentence without a period.
+    NotStarted(String),
+    /// The worker ended before its run.
+    Lost,
+}
+
+/// A run while it runs.
+pub struct Context {
+    run: Run,
+    worker: Result<Worker, Missing>,
+    /// The end of the run's time, in microseconds since 2000.
+    pub deadline: i64,
+    steps: Vec<Step>,
+    /// Sentences about the whole run.
+    pub notes: Vec<String>,
+}
+
+/// The settings of a run's statements: the caller's `lock_timeout`, within limits.
+const LOCK_TIMEOUT: &str = "2s";
+
+impl Context {
+    /// A run that has done nothing yet.
+    pub fn new(run: Run, worker: Result<Worker, Missing>, deadline: i64) -> Self {
+        Self { run, worker, deadline, steps: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Whether statements at top level can run.
+    pub fn has_worker(&self) -> bool {
+        self.worker.is_ok()
+    }
+
+    /// The reason why there is no worker, for the line of a step.
+    pub fn missing(&self) -> Option<String> {
+        match &self.worker {
+            Ok(_) => None,
+            Err(Missing::NotStarted(reason)) => Some(reason.clone()),
+            Err(Missing::Lost) => Some("the worker was ended".to_owned()),
+        }
+    }
+
+    /// Whether the time of the run is over.
+    pub fn is_over(&self) -> bool {
+        clock::now() >= self.deadline
+    }
+
+    /// The steps so far.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The statement with the deadline of the run and a limit on waits for locks.
+    pub fn statement(&self, sql: String, settings: Vec<(String, String)>) -> Statement {
+        let mut all = vec![("lock_timeout".to_owned(), LOCK_TIMEOUT.to_owned())];
+        all.extend(settings);
+        Statement { sql, settings: all, deadline: Some(self.deadline) }
+    }
+
+    /// Begins a step: its row is seen by others at once, and a NOTICE tells the client.
+    pub fn begin(&mut self, task: &'static str, object: &str, before: Option<Value>) -> Step {
+        let mut step = Step::at(clock::now(), task, object.to_owned(), Verdict::Started);
+        step.before = before;
+        step.ended = None;
+        if self.has_worker() {
+            self.write(self.steps.len() + 1, &step, true);
+        }
+        step
+    }
+
+    /// Ends a step.
+    pub fn end(&mut self, mut step: Step, verdict: Verdict, detail: String) {
+        step.verdict = verdict;
+        step.ended = (verdict != Verdict::Started).then(clock::now);
+        step.detail = detail;
+        self.add(step);
+    }
+
+    /// Adds a step that has ended, or never began.
+    pub fn add(&mut self, step: Step) {
+        let time = step.seconds().map_or_else(String::new, |seconds| format!(" in {seconds:.1} s"));
+        let colon = if step.detail.is_empty() { "" } else { ": " };
+        pgrx::notice!(
+            "{} {} {}{time}{colon}{}",
+            step.task,
+            step.object,
+            step.verdict.as_str(),
+            step.detail
+        );
+        self.write(self.steps.len() + 1, &step, false);
+        self.steps.push(step);
+    }
+
+    /// Runs a statement at top level; `None` without a worker, or if it ended meanwhile.
+    pub fn execute(&mut self, statement: &Statement) -> Option<Outcome> {
+        let worker = self.worker.as_ref().ok()?;
+        match worker.run(statement) {
+            Ok(outcome) => Some(outcome),
+            Err(_) => {
+                self.worker = Err(Missing::Lost);
+                None
+            }
+        }
+    }
+
+    /// Writes the row of the run itself.
+    pub fn write_run(&mut self, step: &Step, is_running: bool) {
+        self.write(0, step, is_running);
+    }
+
+    /// The row of a step of this run, for a detached worker.
+    pub fn row(&self, step: &Step, worker: i32) -> String {
+        let run = Run { worker: Some(worker), ..self.run.clone() };
+        records::row(&run, self.steps.len() + 1, step, true).to_string()
+    }
+
+    /// Leaves a worker of its own alone with these steps. Returns its process id.
+    pub fn detach(&self, worker: Worker, steps: Vec<DetachedStep>) -> Option<i32> {
+        worker.detach(steps).ok()
+    }
+
+    fn write(&mut self, number: usize, step: &Step, is_running: bool) {
+        let row = records::row(&self.run, number, step, is_running);
+        if let Ok(worker) = &self.worker {
+            match worker.record(row.to_string()) {
+                Ok(Outcome::Failed { message, .. }) => {
+                    pgrx::warning!("cannot write maintenance_runs: {message}");
+                }
+                Ok(_) => {}
+                Err(_) => self.worker = Err(Missing::Lost),
+            }
+        }
+        if !self.has_worker() && !is_running {
+            // These rows go with the transaction, as all of its work does now.
+            if let Err(error) = records::write(&row) {
+                pgrx::warning!("cannot write maintenance_runs: {error}");
+            }
+        }
+    }
+}

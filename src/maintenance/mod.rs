@@ -1,0 +1,9 @@
+//! Maintenance that really runs: VACUUM and other statements at top level, by a background worker.
+
+pub mod context;
+pub mod error;
+pub mod records;
+pub mod report;
+pub mod run;
+pub mod step;
+pub mod vacuum;

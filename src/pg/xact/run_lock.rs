@@ -1,0 +1,41 @@
+//! Locks that let one session at a time do a kind of work on this database. They are locks on a
+//! part of the schema crewsnow_ops as a database object, which no SQL can take: no role can block
+//! maintenance with an advisory lock.
+
+use super::lock_holder::{self, Awaited, LockHolder};
+use crate::pg::catalog::lookup;
+use pgrx::pg_sys;
+
+/// The kinds of work, as numbers of the locked part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A run of maintenance, until its transaction ends.
+    Maintenance = 1,
+}
+
+/// ACCESS EXCLUSIVE: conflicts with itself.
+const MODE: pg_sys::LOCKMODE = pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE;
+
+/// Takes the lock until the transaction ends. Never waits. The error is the session that has it,
+/// `None` if it is gone meanwhile.
+pub fn try_lock(work: Work) -> Result<(), Option<LockHolder>> {
+    let tag = pg_sys::LOCKTAG {
+        // SAFETY: reads a backend-local variable.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: pg_sys::NamespaceRelationId.to_u32(),
+        locktag_field3: lookup::schema(c"crewsnow_ops").unwrap_or(pg_sys::InvalidOid).to_u32(),
+        locktag_field4: work as u16,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    // SAFETY: a valid tag. The server releases the lock at the end of the transaction.
+    let result = unsafe { pg_sys::LockAcquire(&tag, MODE, false, true) };
+    if result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
+        return Ok(());
+    }
+    let word = u32::from(tag.locktag_field4) << 16
+        | u32::from(tag.locktag_type) << 8
+        | u32::from(tag.locktag_lockmethodid);
+    let tag = [tag.locktag_field1, tag.locktag_field2, tag.locktag_field3, word];
+    Err(lock_holder::find(Awaited { tag, mode: MODE }))
+}
