@@ -12,7 +12,7 @@ pub(crate) mod limits;
 mod mask;
 mod matview_refresh;
 mod page;
-mod parts;
+pub(crate) mod parts;
 pub(crate) mod report;
 pub(crate) mod sample;
 #[cfg(any(test, feature = "pg_test"))]

@@ -11,7 +11,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// The query with its shared expressions. A part may use the parts that come after it.
-pub(super) fn expanded(sql: &str) -> String {
+pub fn expanded(sql: &str) -> String {
     PARTS.iter().fold(sql.to_owned(), |sql, (name, part)| match sql.contains(name) {
         true => sql.replace(name, &without_comments(part)),
         false => sql,

@@ -67,12 +67,20 @@ impl Context {
         Statement { sql, settings: all, deadline: Some(self.deadline) }
     }
 
-    /// Begins a step: its row is seen by others at once, and a NOTICE tells the client.
-    pub fn begin(&mut self, task: &'static str, object: &str, before: Option<Value>) -> Step {
+    /// Begins a step. Of one that may take long, a NOTICE tells the client, and others see its row
+    /// at once; a short one saves that write.
+    pub fn begin(
+        &mut self,
+        task: &'static str,
+        object: &str,
+        before: Option<Value>,
+        is_long: bool,
+    ) -> Step {
         let mut step = Step::at(clock::now(), task, object.to_owned(), Verdict::Started);
         step.before = before;
         step.ended = None;
-        if self.has_worker() {
+        if is_long && self.has_worker() {
+            pgrx::notice!("{task} {object}");
             self.write(self.steps.len() + 1, &step, true);
         }
         step

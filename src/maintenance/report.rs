@@ -32,6 +32,27 @@ fn duration(seconds: f64) -> String {
     }
 }
 
+/// The width of a report, and the indentation of its continued lines.
+const WIDTH: usize = 110;
+const INDENTATION: &str = "         ";
+
+/// The text in lines of at most [`WIDTH`] columns, broken between words.
+fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+            Some(_) => lines.push(format!("{INDENTATION}{word}")),
+        }
+    }
+    lines.join("\n")
+}
+
+/// The lines of a step. A command is never broken, so that it can be pasted.
 fn line(step: &Step) -> String {
     let time = step
         .seconds()
@@ -41,8 +62,9 @@ fn line(step: &Step) -> String {
     if !step.detail.is_empty() {
         line += &format!(": {}", step.detail);
     }
+    line = wrapped(&line);
     if let Some(command) = &step.command {
-        line += &format!("\n         {command}");
+        line += &format!("\n{INDENTATION}{command}");
     }
     line
 }
@@ -155,6 +177,20 @@ mod tests {
         let positions = ["public.b", "SKIPPED", "public.a"].map(|word| text.find(word));
         assert!(positions.is_sorted(), "worst first: {text}");
         assert!(text.contains("1 min 15 s"), "{text}");
+    }
+
+    #[test]
+    fn a_long_reason_is_broken_and_a_command_is_not() {
+        let mut long = step(Verdict::Failed, "public.b", 1);
+        long.detail = "word ".repeat(60).trim().to_owned();
+        long.command = Some("SELECT 1; ".repeat(20));
+        let text = text(&[long.clone()]);
+        let command =
+            text.lines().find(|line| line.trim() == long.command.as_deref().unwrap().trim());
+        assert!(command.is_some(), "{text}");
+        let others = text.lines().filter(|line| Some(*line) != command);
+        assert!(others.map(|line| line.chars().count()).max() <= Some(WIDTH), "{text}");
+        assert_eq!(text.matches("word").count(), 60);
     }
 
     #[test]

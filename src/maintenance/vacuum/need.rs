@@ -101,6 +101,8 @@ pub struct Need {
     pub analyze: bool,
     /// VACUUM because of the age of its rows, which autovacuum_enabled = off does not prevent.
     pub is_forced: bool,
+    /// VACUUM because of dead rows.
+    pub is_dead: bool,
     /// How far beyond its limit: 2 is twice as many dead rows, or an age twice the limit.
     pub urgency: f32,
 }
@@ -146,7 +148,7 @@ pub fn need(facts: &Facts, limits: &Limits) -> Need {
     if !own.is_enabled && !is_forced {
         return Need::default();
     }
-    let mut need = Need { vacuum: is_forced, analyze: false, is_forced, urgency: 0.0 };
+    let mut need = Need { vacuum: is_forced, is_forced, ..Need::default() };
     if is_forced {
         need.urgency = relative_age(facts.frozen_xid, limits.next_xid, freeze_max_age)
             .max(relative_age(facts.min_multixact, limits.next_multixact, multixact_age));
@@ -179,6 +181,7 @@ pub fn need(facts: &Facts, limits: &Limits) -> Need {
     );
     let is_dead = dead as f32 > vacuum_threshold;
     let is_inserted = insert_base >= 0 && inserted as f32 > insert_threshold;
+    need.is_dead = is_dead;
     need.vacuum |= is_dead || is_inserted;
     need.analyze = !facts.is_never_analyzed && changed as f32 > analyze_threshold;
     let share = |count: i64, threshold: f32| count as f32 / threshold.max(1.0);

@@ -213,6 +213,31 @@ pub fn read_by_uuid<R>(
     }
 }
 
+/// Starts a scan of the row of a catalog whose first column, an oid, is `key`, by its index, under a
+/// snapshot taken now.
+pub fn open_by_oid(
+    catalog: pg_sys::Oid,
+    index: pg_sys::Oid,
+    key: pg_sys::Oid,
+) -> Option<TableScan> {
+    let relation = open_table(catalog)?;
+    // SAFETY: the relation is open; the key is a value, copied by the scan. A NULL snapshot requests
+    // a new catalog snapshot.
+    unsafe {
+        let mut scan_key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyInit(
+            &mut scan_key,
+            1,
+            pg_sys::BTEqualStrategyNumber as u16,
+            pg_sys::Oid::from(pg_sys::F_OIDEQ),
+            pg_sys::Datum::from(key),
+        );
+        let none = std::ptr::null_mut();
+        let scan = pg_sys::systable_beginscan(relation, index, true, none, 1, &mut scan_key);
+        Some(TableScan { relation, scan })
+    }
+}
+
 /// Starts a scan of the rows whose first column, the timestamptz `name`, is at least `since`
 /// (microseconds since 2000), under the statement's snapshot. `None` if there is no such table or
 /// column.

@@ -1,7 +1,7 @@
 //! The facts by which autovacuum chooses tables, read as it reads them: from pg_class, the storage
 //! parameters and the cumulative statistics, without the executor and without locks on the tables.
 
-use crate::pg::access::scan::{Row, TableScan};
+use crate::pg::access::scan::{Row, TableScan, open_by_oid};
 use crate::pg::memory;
 use pgrx::{PgMemoryContexts, pg_sys};
 use std::collections::HashMap;
@@ -120,6 +120,21 @@ pub fn each(mut visit: impl FnMut(&Table)) {
         }
         visit(&toast);
     }
+}
+
+/// A table as it is now; `None` if it was dropped.
+pub fn table(earlier: &Table) -> Option<Table> {
+    let mut statistics = Statistics::default();
+    let index = pg_sys::Oid::from(pg_sys::ClassOidIndexId);
+    let mut scan = open_by_oid(pg_sys::RelationRelationId, index, earlier.oid)?;
+    let row = scan.next()?;
+    let (mut table, _, is_shared) = read(&row, &mut statistics.0)?;
+    table.counts = statistics.counts(is_shared, table.oid);
+    if table.is_toast {
+        table.main = earlier.main;
+        table.options = table.options.or(earlier.options);
+    }
+    Some(table)
 }
 
 /// The table of a row of pg_class, its TOAST table, and whether it is a shared catalog.

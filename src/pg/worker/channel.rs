@@ -139,9 +139,11 @@ impl Channel {
         unsafe { &*self.control }
     }
 
-    /// Asks the worker to end.
+    /// Asks the worker to end, and wakes it if it waits for a request.
     pub(super) fn stop(&self) {
         self.control().stop.store(1, Ordering::Relaxed);
+        // SAFETY: the queue is attached, and no message is sent any more.
+        unsafe { pg_sys::shm_mq_detach(self.outgoing) };
     }
 
     /// Sends a message. Waits while the queue is full; reacts to interrupts.

@@ -43,8 +43,9 @@ const SETTINGS: [(&str, &str); 8] = [
     ("default_transaction_read_only", "off"),
     ("default_transaction_isolation", "read committed"),
     ("lock_timeout", "2s"),
-    // A crash may undo the last steps, which costs no data.
-    ("synchronous_commit", "off"),
+    // A worker waits for no standby. `off` would keep VACUUM from seeing the latest rows as
+    // committed, because their hint bits must wait for the log.
+    ("synchronous_commit", "local"),
     ("jit", "off"),
 ];
 

@@ -185,6 +185,23 @@ pub fn reset(name: &CStr) {
     }
 }
 
+/// Sets a setting until the running subtransaction or function ends, as SET LOCAL does.
+pub fn set_local(name: &CStr, value: &CStr) {
+    // SAFETY: NUL-terminated texts, which the server copies.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
 /// Whether a setting exists in this session; its value may be empty.
 pub fn has_setting(name: &CStr) -> bool {
     // SAFETY: a NUL-terminated name; with missing_ok an unknown one is NULL. The value of a setting
