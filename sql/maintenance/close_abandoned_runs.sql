@@ -12,5 +12,5 @@ WHERE m.verdict = 'STARTED'
     AND m.started_at >= clock_timestamp() - $1 * interval '1 minute'
     AND NOT EXISTS (
         SELECT FROM pg_stat_get_activity(m.worker_pid) AS a
-        WHERE a.backend_start <= m.started_at AND a.pid <> pg_backend_pid()
+        WHERE coalesce(a.backend_start <= m.started_at, true)
     )

@@ -31,7 +31,7 @@ COMMENT ON COLUMN crewsnow_ops.maintenance_runs.object IS
     'Table, index, view or partition, qualified and quoted; NULL for the run itself.';
 COMMENT ON COLUMN crewsnow_ops.maintenance_runs.verdict IS
     'DONE; SKIPPED, with the reason in detail; FAILED, also of a run that ended before its step; '
-    'STARTED while it runs.';
+    'STARTED while it runs. Of the run itself the worst of its steps.';
 COMMENT ON COLUMN crewsnow_ops.maintenance_runs.started_at IS
     'Time when the step began (clock time).';
 COMMENT ON COLUMN crewsnow_ops.maintenance_runs.ended_at IS
@@ -68,7 +68,8 @@ SELECT m.task, m.object,
     m.step, m.run_by, m.leader_pid, m.worker_pid, m.run_id, m.started_at
 FROM crewsnow_ops.maintenance_runs AS m
 JOIN LATERAL pg_catalog.pg_stat_get_activity(m.worker_pid) AS a
-    ON a.backend_start OPERATOR(pg_catalog.<=) m.started_at
+    -- The start of a process is hidden from most roles.
+    ON coalesce(a.backend_start OPERATOR(pg_catalog.<=) m.started_at, true)
 LEFT JOIN pg_catalog.pg_stat_progress_vacuum AS v ON v.pid OPERATOR(pg_catalog.=) m.worker_pid
     AND m.step OPERATOR(pg_catalog.>) 0
 WHERE m.verdict OPERATOR(pg_catalog.=) 'STARTED';

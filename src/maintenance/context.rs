@@ -41,6 +41,11 @@ impl Context {
         self.worker.is_ok()
     }
 
+    /// Whether the worker was ended from outside, which also is a wish to end the run.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.worker, Err(Missing::Lost))
+    }
+
     /// The reason why there is no worker, for the line of a step.
     pub fn missing(&self) -> Option<String> {
         match &self.worker {
@@ -67,22 +72,21 @@ impl Context {
         Statement { sql, settings: all, deadline: Some(self.deadline) }
     }
 
-    /// Begins a step. Of one that may take long, a NOTICE tells the client, and others see its row
-    /// at once; a short one saves that write.
-    pub fn begin(
-        &mut self,
-        task: &'static str,
-        object: &str,
-        before: Option<Value>,
-        is_long: bool,
-    ) -> Step {
-        let mut step = Step::at(clock::now(), task, object.to_owned(), Verdict::Started);
-        step.before = before;
-        step.ended = None;
-        if is_long && self.has_worker() {
+    /// Begins a step: a NOTICE tells the client, and others see its row at once.
+    pub fn begin(&mut self, task: &'static str, object: &str, before: Option<Value>) -> Step {
+        let step = self.begin_short(task, object, before);
+        if self.has_worker() {
             pgrx::notice!("{task} {object}");
             self.write(self.steps.len() + 1, &step, true);
         }
+        step
+    }
+
+    /// Begins a step that ends soon: its row is written only then.
+    pub fn begin_short(&self, task: &'static str, object: &str, before: Option<Value>) -> Step {
+        let mut step = Step::at(clock::now(), task, object.to_owned(), Verdict::Started);
+        step.before = before;
+        step.ended = None;
         step
     }
 

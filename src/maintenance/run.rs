@@ -67,9 +67,9 @@ fn finish(mut context: Context, mut whole: Step) -> String {
             notes: &context.notes,
             seconds: whole.seconds().unwrap_or_default(),
         };
-        let is_undone = context.steps().iter().any(|step| step.verdict.is_undone());
-        let verdict = if is_undone { Verdict::Failed } else { Verdict::Done };
-        (report.text(), report.last_line(), verdict)
+        let has = |verdict| context.steps().iter().any(|step| step.verdict == verdict);
+        let worst = [Verdict::Failed, Verdict::Skipped].into_iter().find(|verdict| has(*verdict));
+        (report.text(), report.last_line(), worst.unwrap_or(Verdict::Done))
     };
     whole.verdict = verdict;
     whole.detail = last;

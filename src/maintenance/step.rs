@@ -34,12 +34,6 @@ impl Verdict {
             Self::Started => "STARTED",
         }
     }
-
-    /// Whether the report may not end with `completed`.
-    #[must_use]
-    pub fn is_undone(self) -> bool {
-        matches!(self, Self::Skipped | Self::Failed)
-    }
 }
 
 /// One step of a run: a row of `crewsnow_ops.maintenance_runs` and a line of the report.

@@ -18,8 +18,9 @@ use table::{Description, HorizonHolder};
 
 const LOCKED: &str = "55P03";
 const UNDEFINED_TABLE: &str = "42P01";
-/// Pages of a table whose VACUUM may take long: 8 MB.
-const LONG: i64 = 1_024;
+/// Pages and rows of a table whose VACUUM may take long: 8 MB.
+const LONG_PAGES: i64 = 1_024;
+const LONG_ROWS: i64 = 100_000;
 /// The end of time, in the line of a step.
 const OUT_OF_TIME: &str = "the time of the run was over (crewsnow_ops.maintenance_budget)";
 
@@ -86,7 +87,7 @@ fn treat(context: &mut Context, chosen: &Chosen, limits: &Limits) -> Result<(), 
     }
     match context.missing() {
         None => vacuum(context, chosen, &description, limits),
-        Some(_) if !chosen.need.vacuum => {
+        Some(_) if !chosen.need.vacuum && !context.is_lost() => {
             analyze_here(context, chosen, &description);
             Ok(())
         }
@@ -119,9 +120,12 @@ fn vacuum(
     limits: &Limits,
 ) -> Result<(), MaintenanceError> {
     let sql = before.statement(chosen);
-    let is_long = before.figure("pages") >= LONG;
     let figures = Some(before.figures.clone());
-    let mut step = context.begin(task(chosen), &before.target, figures, is_long);
+    let mut step = if is_long(before) {
+        context.begin(task(chosen), &before.target, figures)
+    } else {
+        context.begin_short(task(chosen), &before.target, figures)
+    };
     let statement = context.statement(sql.clone(), table::settings(chosen));
     let mut attempts = 0;
     let (verdict, detail, command) = loop {
@@ -178,6 +182,12 @@ fn vacuum(
     step.command = command;
     context.end(step, verdict, detail);
     Ok(())
+}
+
+/// Whether a statement may take long. The number of pages is unknown before the first VACUUM.
+fn is_long(before: &Description) -> bool {
+    let rows = before.figure("live_rows") + before.figure("dead_rows");
+    before.figure("pages") >= LONG_PAGES || rows >= LONG_ROWS
 }
 
 /// The end of an attempt.
@@ -244,7 +254,7 @@ fn effect(
 fn analyze_here(context: &mut Context, chosen: &Chosen, before: &Description) {
     let sql = before.statement(chosen);
     let figures = Some(before.figures.clone());
-    let mut step = context.begin(task(chosen), &before.target, figures, true);
+    let mut step = context.begin(task(chosen), &before.target, figures);
     let rest = (context.deadline - clock::now()) / 1_000;
     let result = isolated_within(i32::try_from(rest).unwrap_or(i32::MAX), || {
         session::set_local(c"lock_timeout", c"2s");

@@ -191,10 +191,14 @@ fn register(name: &str, channel: &Channel) -> Option<*mut pg_sys::BackgroundWork
     copy(&mut description.bgw_function_name, b"crewsnow_ops_worker_main");
     let end = Instant::now() + START;
     let mut worker = std::ptr::null_mut();
+    let mut is_told = false;
     // SAFETY: the server copies the description, and allocates the handle in the current context.
     while !unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut description, &mut worker) } {
         if Instant::now() >= end {
             return None;
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            pgrx::notice!("waiting up to 10 s for a free slot of max_worker_processes");
         }
         wait_for_latch(100);
     }
