@@ -5,6 +5,7 @@ COMMENT ON FUNCTION @extschema@.run_performance_maintenance() IS
     'says what was not done. Each step is a row of crewsnow_ops.maintenance_runs. Cancelling the '
     'statement ends the worker. Errors: 25001 in a transaction block, 25006 on a standby or in a '
     'read-only transaction, 55006 while another session runs it. See docs/maintenance.md.';
+REVOKE ALL ON FUNCTION @extschema@.run_performance_maintenance() FROM PUBLIC;
 
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('admin', 'EXECUTE', 'FUNCTION', '@extschema@.run_performance_maintenance()');

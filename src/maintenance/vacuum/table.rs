@@ -113,22 +113,37 @@ pub fn settings(chosen: &Chosen) -> Vec<(String, String)> {
     if is_set(&memory) {
         set("maintenance_work_mem", memory);
     }
-    if let Some(options) = options {
-        for (name, age) in [
-            ("vacuum_freeze_min_age", options.freeze_min_age),
-            ("vacuum_freeze_table_age", options.freeze_table_age),
-            ("vacuum_multixact_freeze_min_age", options.multixact_freeze_min_age),
-            ("vacuum_multixact_freeze_table_age", options.multixact_freeze_table_age),
-        ] {
+    let ages = options.map(|options| {
+        [
+            (options.freeze_min_age, options.freeze_table_age, options.freeze_max_age),
+            (
+                options.multixact_freeze_min_age,
+                options.multixact_freeze_table_age,
+                options.multixact_freeze_max_age,
+            ),
+        ]
+    });
+    for (name, (min_age, table_age, max_age)) in
+        ["vacuum", "vacuum_multixact"].iter().zip(ages.unwrap_or([(-1, -1, -1); 2]))
+    {
+        let (min_name, table_name) =
+            (format!("{name}_freeze_min_age"), format!("{name}_freeze_table_age"));
+        if chosen.need.is_forced {
+            // Only a scan of all pages that are not frozen advances the age of the table. And it
+            // must freeze rows younger than the table's own limit, or the age stays above that.
+            let min_age = Some(min_age)
+                .filter(|age| *age >= 0)
+                .map_or_else(|| value(&min_name).parse().unwrap_or(0), |min_age| min_age);
+            let min_age = if max_age >= 0 { min_age.min(max_age / 2) } else { min_age };
+            set(&min_name, min_age.to_string());
+            set(&table_name, "0".to_owned());
+            continue;
+        }
+        for (name, age) in [(min_name, min_age), (table_name, table_age)] {
             if age >= 0 {
-                set(name, age.to_string());
+                set(&name, age.to_string());
             }
         }
-    }
-    if chosen.need.is_forced {
-        // Only a scan of all pages that are not frozen advances the age of the table.
-        set("vacuum_freeze_table_age", "0".to_owned());
-        set("vacuum_multixact_freeze_table_age", "0".to_owned());
     }
     settings
 }

@@ -155,6 +155,14 @@ impl Cluster {
         cluster.launch("")
     }
 
+    /// Starts a server on a copy of the files of `original`, which must be stopped: also with its
+    /// cumulative statistics.
+    pub fn copy(name: &str, original: &Self, settings: &str) -> Self {
+        let cluster = Self::directory(name);
+        must_run(Command::new("cp").arg("-a").arg(original.data().join(".")).arg(cluster.data()));
+        cluster.launch(settings)
+    }
+
     fn directory(name: &str) -> Self {
         let directory = Path::new(&setting("CREWSNOW_STATE")).join(name);
         let old = Self {
@@ -238,6 +246,14 @@ impl Cluster {
     /// A session as the superuser.
     pub fn connect(&self, database: &str) -> Client {
         self.connect_as("postgres", database)
+    }
+
+    /// A session as the superuser; `None` while the server accepts none, as after a crash.
+    pub fn try_connect(&self, database: &str) -> Option<Client> {
+        let mut config = postgres::Config::new();
+        config.host_path(self.socket()).port(self.port).user("postgres").dbname(database);
+        let mut client = config.connect(NoTls).ok()?;
+        client.simple_query("SELECT 1").is_ok().then_some(client)
     }
 
     /// A session as `user`.
