@@ -31,7 +31,7 @@ COMMENT ON COLUMN crewsnow_ops.maintenance_runs.object IS
     'Table, index, view or partition, qualified and quoted; NULL for the run itself.';
 COMMENT ON COLUMN crewsnow_ops.maintenance_runs.verdict IS
     'DONE; SKIPPED, with the reason in detail; FAILED, also of a run that ended before its step; '
-    'STARTED while it runs. Of the run itself the worst of its steps.';
+    'STARTED while it runs. The run itself has the worst of its steps.';
 COMMENT ON COLUMN crewsnow_ops.maintenance_runs.started_at IS
     'Time when the step began (clock time).';
 COMMENT ON COLUMN crewsnow_ops.maintenance_runs.ended_at IS

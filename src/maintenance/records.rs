@@ -66,7 +66,7 @@ pub fn write(row: &Value) -> Result<(), MaintenanceError> {
     })
 }
 
-/// The recorder of the worker: writes a row. That of a detached step ends with its outcome.
+/// The recorder of the worker: writes a row. The row of a detached step ends with its outcome.
 pub fn record(text: &str, outcome: Option<&Outcome>) {
     let Ok(mut row) = serde_json::from_str::<Value>(text) else { return };
     if let Some(outcome) = outcome {

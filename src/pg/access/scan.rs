@@ -213,16 +213,16 @@ pub fn read_by_uuid<R>(
     }
 }
 
-/// Starts a scan of the row of a catalog whose first column, an oid, is `key`, by its index, under a
-/// snapshot taken now.
+/// Starts a scan of the row of a catalog whose first column, an oid, is `key`, by its index and
+/// under a snapshot taken now.
 pub fn open_by_oid(
     catalog: pg_sys::Oid,
     index: pg_sys::Oid,
     key: pg_sys::Oid,
 ) -> Option<TableScan> {
     let relation = open_table(catalog)?;
-    // SAFETY: the relation is open; the key is a value, copied by the scan. A NULL snapshot requests
-    // a new catalog snapshot.
+    // SAFETY: the relation is open; the key is a value, copied by the scan. A NULL snapshot
+    // requests a new catalog snapshot.
     unsafe {
         let mut scan_key = pg_sys::ScanKeyData::default();
         pg_sys::ScanKeyInit(

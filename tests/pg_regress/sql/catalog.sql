@@ -27,7 +27,8 @@ WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
         'error_rate_monitoring', 'stripe_webhook_monitoring',
         'performance_health_check', 'analyze_slow_queries', 'connection_monitoring',
         'audit_all_rls_policies', 'generate_rls_checklist', 'run_day1_database_security_audit',
-        'make_go_no_go_decision', 'make_launch_decision');
+        'make_go_no_go_decision', 'make_launch_decision',
+        'run_performance_maintenance');
 
 -- objects without a COMMENT
 SELECT pg_describe_object(classid, objid, 0) FROM members
@@ -64,7 +65,7 @@ WHERE classid = 'pg_class'::regclass
         'crewsnow_ops.connection_samples',
         -- measured on this server
         'crewsnow_ops.health_samples', 'crewsnow_ops.statement_samples',
-        'crewsnow_ops.matview_refreshes');
+        'crewsnow_ops.matview_refreshes', 'crewsnow_ops.maintenance_runs');
 
 -- functions that run as their owner
 SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid
