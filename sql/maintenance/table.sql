@@ -22,9 +22,11 @@ SELECT
         'pages', t.relpages,
         'visible_pages', t.relallvisible
     ) AS figures,
-    pg_stat_get_last_vacuum_time(t.oid) AS last_vacuum,
-    pg_stat_get_last_autovacuum_time(t.oid) AS last_autovacuum,
-    pg_stat_get_last_analyze_time(t.oid) AS last_analyze
+    pg_stat_get_vacuum_count(t.oid) AS vacuum_count,
+    pg_stat_get_analyze_count(t.oid) AS analyze_count,
+    greatest(pg_stat_get_last_vacuum_time(t.oid), pg_stat_get_last_autovacuum_time(t.oid))
+        AS last_vacuum,
+    m.relisshared AND current_setting('autovacuum')::boolean AS is_left_to_autovacuum
 FROM pg_class AS t
 JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
 JOIN pg_class AS m ON m.oid = $2

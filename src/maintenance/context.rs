@@ -25,7 +25,12 @@ pub struct Context {
     steps: Vec<Step>,
     /// Sentences about the whole run.
     pub notes: Vec<String>,
+    /// Rows that could not be written, for example because of a lock on their table.
+    unwritten: usize,
 }
+
+/// After so many rows that could not be written, no more are tried: each try waits for a lock.
+const MAX_UNWRITTEN: usize = 2;
 
 /// The settings of a run's statements: the caller's `lock_timeout`, within limits.
 const LOCK_TIMEOUT: &str = "2s";
@@ -33,7 +38,7 @@ const LOCK_TIMEOUT: &str = "2s";
 impl Context {
     /// A run that has done nothing yet.
     pub fn new(run: Run, worker: Result<Worker, Missing>, deadline: i64) -> Self {
-        Self { run, worker, deadline, steps: Vec::new(), notes: Vec::new() }
+        Self { run, worker, deadline, steps: Vec::new(), notes: Vec::new(), unwritten: 0 }
     }
 
     /// Whether statements at top level can run.
@@ -142,11 +147,20 @@ impl Context {
     }
 
     fn write(&mut self, number: usize, step: &Step, is_running: bool) {
+        if self.unwritten >= MAX_UNWRITTEN {
+            return;
+        }
         let row = records::row(&self.run, number, step, is_running);
         if let Ok(worker) = &self.worker {
             match worker.record(row.to_string()) {
                 Ok(Outcome::Failed { message, .. }) => {
                     pgrx::warning!("cannot write maintenance_runs: {message}");
+                    self.unwritten += 1;
+                    if self.unwritten == MAX_UNWRITTEN {
+                        self.notes.push(format!(
+                            "Rows of maintenance_runs are missing from here on: {message}."
+                        ));
+                    }
                 }
                 Ok(_) => {}
                 Err(_) => self.worker = Err(Missing::Lost),

@@ -60,7 +60,8 @@ fn a_rotten_table_is_really_vacuumed() {
     assert!(report.ends_with(COMPLETED), "{report}");
     assert_eq!(dead(&mut a, "orders"), 0, "{report}");
     assert!(figure(&mut a, "relallvisible", "orders") >= pages, "{report}");
-    assert!(lines_of(&report, "public.orders").contains("dead rows 2000 -> 0"), "{report}");
+    let lines = lines_of(&report, "public.orders");
+    assert!(lines.contains("dead rows 2000 -> 0, visible pages "), "{report}");
     let row = "SELECT verdict, before ->> 'dead_rows', after ->> 'dead_rows', seconds > 0,
             command IS NULL FROM crewsnow_ops.maintenance_runs WHERE object = 'public.orders'";
     assert_eq!(rows(&mut a, row), ["DONE|2000|0|t|t"]);
@@ -332,4 +333,77 @@ fn strange_names_and_dropped_tables_do_no_harm() {
     assert!(!report.contains("secret"), "a message may quote rows: {report}");
     assert!(report.ends_with("Performance maintenance incomplete: 1 failed"), "{report}");
     assert_eq!(dead(&mut a, "whole"), 0);
+}
+
+#[test]
+fn a_table_under_vacuum_is_left_to_it() {
+    let cluster = Cluster::start("maintenance_vacuumed", "autovacuum = off");
+    let mut a = cluster.create_database("shop");
+    run(&mut a, "VACUUM ANALYZE");
+    run(
+        &mut a,
+        "CREATE TABLE big AS SELECT i, repeat('x', 200) AS pad
+        FROM generate_series(1, 200000) AS i",
+    );
+    run(&mut a, "DELETE FROM big WHERE i % 2 = 0; SELECT pg_stat_force_next_flush()");
+    let mut other = cluster.connect("shop");
+    let pid = value(&mut other, "SELECT pg_backend_pid()");
+    let cancel = other.cancel_token();
+    let vacuum = std::thread::spawn(move || {
+        run(&mut other, "SET vacuum_cost_delay = 50");
+        let _ = other.batch_execute("VACUUM big");
+    });
+    let running = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE heap_blks_scanned > 0";
+    wait_until("the other VACUUM", || value(&mut a, running) == "1");
+    let report = value(&mut a, RUN);
+    let lines = lines_of(&report, "public.big");
+    assert!(lines.contains(&format!("pid {pid} ")) && lines.contains("vacuums it"), "{report}");
+    assert!(report.ends_with(COMPLETED), "{report}");
+    cancel.cancel_query(postgres::NoTls).expect("a cancel");
+    vacuum.join().expect("the other VACUUM");
+}
+
+#[test]
+fn the_owner_of_the_database_maintains_tables_of_others() {
+    let cluster = Cluster::start("maintenance_owner", "autovacuum = on\nautovacuum_naptime = 1h");
+    let mut a = cluster.create_database("shop");
+    run(&mut a, "VACUUM ANALYZE");
+    run(&mut a, "CREATE ROLE chief LOGIN; ALTER DATABASE shop OWNER TO chief");
+    run(&mut a, "SELECT crewsnow_ops.grant_access('chief', 'admin')");
+    rot(&mut a, "orders");
+    // Rows that die only in the TOAST table, whose schema is closed to this role.
+    run(
+        &mut a,
+        "CREATE TABLE letters (id int, body text);
+         ALTER TABLE letters ALTER body SET STORAGE EXTERNAL;
+         ALTER TABLE letters SET (autovacuum_vacuum_threshold = 1000000);
+         INSERT INTO letters SELECT i, repeat('x', 3000) FROM generate_series(1, 900) AS i",
+    );
+    run(&mut a, "VACUUM ANALYZE letters");
+    run(&mut a, "ALTER TABLE letters SET (toast.autovacuum_vacuum_threshold = 10)");
+    run(&mut a, "DELETE FROM letters WHERE id < 600; SELECT pg_stat_force_next_flush()");
+    let mut chief = cluster.connect_as("chief", "shop");
+    let report = value(&mut chief, RUN);
+    assert!(report.ends_with(COMPLETED), "{report}");
+    assert_eq!(dead(&mut a, "orders"), 0);
+    let toast = "SELECT pg_stat_get_dead_tuples(reltoastrelid) FROM pg_class
+        WHERE oid = 'letters'::regclass";
+    assert_eq!(value(&mut a, toast), "0", "{report}");
+}
+
+#[test]
+fn a_locked_record_table_costs_seconds_and_is_told() {
+    let cluster = Cluster::start("maintenance_records", "autovacuum = off");
+    let mut a = cluster.create_database("shop");
+    run(&mut a, "VACUUM ANALYZE");
+    for table in ["a1", "a2", "a3", "a4", "a5"] {
+        rot(&mut a, table);
+    }
+    let mut holder = cluster.connect("shop");
+    run(&mut holder, "BEGIN; LOCK TABLE crewsnow_ops.maintenance_runs");
+    let started = Instant::now();
+    let report = value(&mut a, RUN);
+    assert!(started.elapsed() < Duration::from_secs(8), "{report}");
+    assert!(report.contains("Rows of maintenance_runs are missing"), "{report}");
+    assert_eq!(dead(&mut a, "a5"), 0, "{report}");
 }

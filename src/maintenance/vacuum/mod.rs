@@ -64,10 +64,16 @@ fn treat(context: &mut Context, chosen: &Chosen, limits: &Limits) -> Result<(), 
     };
     let chosen = &chosen;
     if !description.may_vacuum {
-        context.add(undone(
+        let mut step = undone(
             format!("only its owner {} may, or the owner of the database", description.owner),
             command,
-        ));
+        );
+        if description.is_left_to_autovacuum && !chosen.need.is_forced {
+            step.verdict = Verdict::Covered;
+            step.detail = "a shared catalog: left to autovacuum, which is on".to_owned();
+            step.command = None;
+        }
+        context.add(step);
         return Ok(());
     }
     if let Some(holder) = useless(chosen, &description)? {
@@ -107,7 +113,7 @@ fn useless(
     if !is_for_dead_rows || !chosen.need.is_dead {
         return Ok(None);
     }
-    let Some(vacuumed) = description.last_any_vacuum else { return Ok(None) };
+    let Some(vacuumed) = description.last_vacuum else { return Ok(None) };
     let holder = table::horizon_holder()?;
     Ok(holder.filter(|holder| holder.since.is_some_and(|since| since < vacuumed)))
 }
@@ -175,7 +181,7 @@ fn vacuum(
                     break (Verdict::Covered, "it was dropped meanwhile".to_owned(), None);
                 };
                 step.after = Some(after.figures.clone());
-                break effect(chosen, before, &after, &step, &warnings, limits)?;
+                break effect(chosen, before, &after, &warnings, limits)?;
             }
         }
     };
@@ -209,14 +215,16 @@ fn effect(
     chosen: &Chosen,
     before: &Description,
     after: &Description,
-    step: &Step,
     warnings: &[Warning],
     limits: &Limits,
 ) -> Result<(Verdict, String, Option<String>), MaintenanceError> {
     let command = Some(format!("{};", before.statement(chosen)));
     let warning = warnings.first().map(|warning| warning.message.clone());
-    let last = if chosen.need.vacuum { after.last_vacuum } else { after.last_analyze };
-    if limits.counts_rows && last.is_none_or(|last| last < step.started) {
+    let count = |description: &Description| match chosen.need.vacuum {
+        true => description.vacuums,
+        false => description.analyzes,
+    };
+    if limits.counts_rows && count(after) == count(before) {
         let detail = warning.unwrap_or_else(|| "the server did not do it".to_owned());
         return Ok((Verdict::Failed, detail, command));
     }
@@ -224,12 +232,17 @@ fn effect(
         let detail = format!("{} changed rows since the last one", before.figure("changed_rows"));
         return Ok((Verdict::Done, detail, None));
     }
-    let (dead, kept) = (before.figure("dead_rows"), after.figure("dead_rows"));
-    let (old_age, age) = (before.figure("frozen_age"), after.figure("frozen_age"));
-    let mut parts = vec![format!("dead rows {dead} -> {kept}")];
-    if chosen.need.is_forced {
-        parts.push(format!("age {old_age} -> {age}"));
+    let change = |words: &str, figure: &str| {
+        format!("{words} {} -> {}", before.figure(figure), after.figure(figure))
+    };
+    let mut parts = Vec::new();
+    if before.figure("dead_rows") > 0 || after.figure("dead_rows") > 0 {
+        parts.push(change("dead rows", "dead_rows"));
     }
+    if chosen.need.is_forced {
+        parts.push(change("age", "frozen_age"));
+    }
+    parts.push(change("visible pages", "visible_pages"));
     let still = choice::look_again(chosen, limits).map(|chosen| chosen.need).unwrap_or_default();
     let is_held =
         (chosen.need.is_dead && still.is_dead) || (chosen.need.is_forced && still.is_forced);

@@ -21,12 +21,14 @@ pub struct Description {
     pub may_name: bool,
     /// Its figures.
     pub figures: Value,
-    /// The last VACUUM by a session.
+    /// The number of VACUUMs by sessions.
+    pub vacuums: i64,
+    /// The number of ANALYZEs by sessions.
+    pub analyzes: i64,
+    /// The last VACUUM by a session or by autovacuum, in microseconds since 2000.
     pub last_vacuum: Option<i64>,
-    /// The last VACUUM by a session or by autovacuum.
-    pub last_any_vacuum: Option<i64>,
-    /// The last ANALYZE by a session.
-    pub last_analyze: Option<i64>,
+    /// Whether it is a shared catalog, which autovacuum treats from any database.
+    pub is_left_to_autovacuum: bool,
 }
 
 fn microseconds(time: Option<TimestampWithTimeZone>) -> Option<i64> {
@@ -45,7 +47,6 @@ impl Description {
                     return Ok(None);
                 };
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-                let last_vacuum = microseconds(row.get(7)?);
                 Ok(Some(Self {
                     main: text(1)?,
                     target: text(2)?,
@@ -53,9 +54,10 @@ impl Description {
                     may_vacuum: row.get(4)?.unwrap_or_default(),
                     may_name: row.get(5)?.unwrap_or_default(),
                     figures: row.get::<pgrx::JsonB>(6)?.map(|json| json.0).unwrap_or_default(),
-                    last_vacuum,
-                    last_any_vacuum: last_vacuum.max(microseconds(row.get(8)?)),
-                    last_analyze: microseconds(row.get(9)?),
+                    vacuums: row.get(7)?.unwrap_or_default(),
+                    analyzes: row.get(8)?.unwrap_or_default(),
+                    last_vacuum: microseconds(row.get(9)?),
+                    is_left_to_autovacuum: row.get(10)?.unwrap_or_default(),
                 }))
             })
         })
