@@ -29,6 +29,7 @@ mod lifecycle;
 mod maintenance;
 mod maintenance_choice;
 mod maintenance_ends;
+mod maintenance_rights;
 mod monitoring;
 mod readiness;
 mod readiness_e2e;
