@@ -127,8 +127,13 @@ extension_sql_file!(
     requires = ["maintenance", maintenance::run::run_performance_maintenance]
 );
 extension_sql_file!(
+    "../sql/schema/72_maintenance_windows.sql",
+    name = "maintenance_windows",
+    requires = ["maintenance_functions", maintenance::windows::maintenance_calendar]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["maintenance_functions", access::grant_access, access::revoke_access],
+    requires = ["maintenance_windows", access::grant_access, access::revoke_access],
     finalize
 );

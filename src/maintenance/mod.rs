@@ -7,3 +7,4 @@ pub mod report;
 pub mod run;
 pub mod step;
 pub mod vacuum;
+pub mod windows;
