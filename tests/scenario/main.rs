@@ -30,6 +30,7 @@ mod maintenance;
 mod maintenance_choice;
 mod maintenance_ends;
 mod maintenance_rights;
+mod maintenance_schedule;
 mod maintenance_windows;
 mod monitoring;
 mod readiness;

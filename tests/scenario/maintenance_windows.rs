@@ -139,7 +139,7 @@ fn a_window_is_open_for_the_whole_of_its_duration() {
 }
 
 /// A window that is open now: it began at the full minute an hour ago.
-const OPEN_NOW: &str = "INSERT INTO crewsnow_ops.maintenance_windows
+pub(crate) const OPEN_NOW: &str = "INSERT INTO crewsnow_ops.maintenance_windows
         (name, on_date, local_start, duration, time_zone)
     SELECT 'now', l.start::date, l.start::time, '2 hours', 'America/New_York'
     FROM (SELECT date_trunc('minute', now() - interval '1 hour')

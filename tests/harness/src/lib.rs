@@ -398,6 +398,12 @@ pub fn explain(error: &postgres::Error) -> String {
     )
 }
 
+/// Whether the server can create an extension. Test servers of other majors have no contrib.
+pub fn has_extension(client: &mut Client, name: &str) -> bool {
+    let sql = format!("SELECT count(*) FROM pg_available_extensions WHERE name = '{name}'");
+    value(client, &sql) == "1"
+}
+
 /// Whether a flag is on, without a user.
 pub fn is_on(client: &mut Client, flag: &str) -> bool {
     client
