@@ -136,6 +136,7 @@ extension_sql_file!(
     name = "maintenance_schedule",
     requires = [
         "maintenance_windows",
+        health::cron::next_cron_time,
         maintenance::schedule::schedule_maintenance,
         maintenance::schedule::unschedule_maintenance
     ]

@@ -17,6 +17,15 @@ WHERE CASE
         AND has_function_privilege(
             to_regprocedure(e.schema || '.pg_stat_statements(boolean)'), 'EXECUTE')
         AND has_table_privilege(to_regclass(e.schema || '.pg_stat_statements_info'), 'SELECT')
+    -- Looking up a name in a schema without USAGE would raise.
+    WHEN split_part(n.name, '.', 2) <> '' AND NOT EXISTS (
+            SELECT FROM pg_namespace AS s
+            WHERE s.nspname = split_part(n.name, '.', 1)
+                AND has_schema_privilege(s.oid, 'USAGE'))
+        THEN false
+    -- A table of that name may belong to another extension, or to a user.
+    WHEN n.name = 'cron.job_run_details'
+        AND NOT EXISTS (SELECT FROM pg_extension AS c WHERE c.extname = 'pg_cron') THEN false
     WHEN to_regclass(n.name) IS NOT NULL THEN has_table_privilege(to_regclass(n.name), 'SELECT')
     WHEN to_regproc(n.name) IS NOT NULL
         THEN has_function_privilege(to_regproc(n.name)::oid, 'EXECUTE')

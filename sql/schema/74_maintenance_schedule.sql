@@ -67,10 +67,15 @@ COMMENT ON FUNCTION crewsnow_ops.maintenance_is_due() IS
     'Whether a window is open in which run_performance_maintenance has not run yet. Without '
     'windows: Sunday, 02:00 to 04:00 UTC. For the condition of a job.';
 
+COMMENT ON FUNCTION crewsnow_ops.next_cron_time(text, timestamp) IS
+    'The first time after p_after at which a schedule of cron is due, by the clock of the '
+    'schedule. NULL for a text that is none, for @reboot, for a date that never comes, and for '
+    'NULL.';
 REVOKE ALL ON FUNCTION crewsnow_ops.schedule_maintenance(), crewsnow_ops.unschedule_maintenance(),
-    crewsnow_ops.maintenance_is_due() FROM PUBLIC;
+    crewsnow_ops.maintenance_is_due(), crewsnow_ops.next_cron_time(text, timestamp) FROM PUBLIC;
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'SELECT', 'TABLE', 'crewsnow_ops.scheduled_jobs'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.maintenance_is_due()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.next_cron_time(text, timestamp)'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.schedule_maintenance()'),
     ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.unschedule_maintenance()');

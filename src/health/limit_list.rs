@@ -1,7 +1,7 @@
 //! The limits of the checks that operators may change, and the text that changes them. Pure.
 
 /// Each limit: its name, its default and its unit. docs/health.md lists them.
-pub const LIMITS: [(&str, f64, &str); 67] = [
+pub const LIMITS: [(&str, f64, &str); 68] = [
     ("active_connections.warning", 50.0, "sessions"),
     ("active_connections.critical", 100.0, "sessions"),
     ("archive_queue.warning", 10.0, "files"),
@@ -20,6 +20,7 @@ pub const LIMITS: [(&str, f64, &str); 67] = [
     ("commit_waits.critical", 30.0, "s"),
     ("connections.warning", 80.0, "%"),
     ("connections.critical", 95.0, "%"),
+    ("cron_overdue.warning", 5.0, "minutes"),
     ("deadlocks.critical", 5.0, "a minute"),
     ("disk_space.warning", 90.0, "%"),
     ("disk_space.critical", 95.0, "%"),

@@ -4,6 +4,7 @@ mod blindness;
 mod checks;
 mod command;
 mod context;
+mod cron;
 pub(crate) mod error;
 mod finding;
 mod harm;

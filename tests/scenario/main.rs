@@ -10,6 +10,7 @@ mod health;
 mod health_actions;
 mod health_blind;
 mod health_columns;
+mod health_cron;
 mod health_cut_short;
 mod health_cuts;
 mod health_dangers;

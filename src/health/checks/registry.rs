@@ -98,6 +98,10 @@ pub(in crate::health) const FAST: &[Check] = checks! {
     "WAL Rate" by rates::wal_rate;
     "KPI Freshness" "fast/kpi_freshness"
         if "crewsnow_ops.matview_refreshes" "fast/kpi_freshness.crewsnow_ops.matview_refreshes";
+    "Cron Failing" "fast/cron_failing"
+        if "cron.job_run_details" "fast/cron_failing.cron.job_run_details";
+    "Cron Overdue" "fast/cron_overdue"
+        if "cron.job_run_details" "fast/cron_overdue.cron.job_run_details";
     "Configuration Errors" "fast/config_errors"
         if "pg_file_settings" "fast/config_errors.pg_file_settings";
     "Pending Settings" "fast/pending_settings";
