@@ -244,9 +244,9 @@ COMMENT ON FUNCTION crewsnow_ops.roll_up_events(integer) IS
 COMMENT ON FUNCTION crewsnow_ops.apply_event_retention() IS
     'Drops events older than crewsnow_ops.event_retention (whole days, counted events only) and '
     'counts older than crewsnow_ops.rollup_retention. Drops nothing while an event of that age is '
-    'not counted: call roll_up_events first. Writers wait 0.2 s at most; a day that is in use for '
-    'longer is left for the next call. Call it daily. Errors: 25001 in a transaction block, 25006 '
-    'read-only.';
+    'not counted: call roll_up_events first. Writers wait 25 ms at most for the lock of a drop, '
+    'which is tried again within 2 s; a day that is in use for longer is left for the next call. '
+    'Call it daily. Errors: 25001 in a transaction block, 25006 read-only.';
 COMMENT ON FUNCTION crewsnow_ops.rebuild_rollups() IS
     'Discards all counts and counts again from event_log and processed_events, except for days '
     'that retention dropped. Needed after rows arrived while triggers were disabled, and after a '

@@ -39,6 +39,7 @@ mod readiness_e2e;
 mod readiness_records;
 mod readiness_tap;
 mod replication;
+mod retention;
 mod rls_advice;
 mod rls_children;
 mod rls_crewsnow;

@@ -3,6 +3,7 @@
 use crate::pg::access::scan;
 use crate::pg::xact::{subtransaction, timeout};
 use pgrx::{PgSqlErrorCode, pg_sys};
+use std::panic::AssertUnwindSafe;
 
 /// A leaf partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,20 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
         pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
         partitions
     }
+}
+
+/// The partitions as [`partitions`] returns them, without a wait and without a lock that lasts;
+/// none while another session has the table locked.
+pub fn partitions_now(parent: pg_sys::Oid) -> Vec<Partition> {
+    let read = || {
+        // SAFETY: a lock by oid, which the end of the subtransaction releases.
+        if unsafe { pg_sys::ConditionalLockRelationOid(parent, scan::ACCESS_SHARE) } {
+            partitions(parent)
+        } else {
+            Vec::new()
+        }
+    };
+    subtransaction::rolled_back(AssertUnwindSafe(read)).unwrap_or_else(|failure| failure.raise())
 }
 
 /// The lower bounds (in microseconds since 2000; `None` for MINVALUE) and the partitions, in the
@@ -104,10 +119,11 @@ pub fn try_lock_exclusively(table: pg_sys::Oid) -> bool {
     }
 }
 
-/// Lock timeout in milliseconds: other sessions queue behind a waiting ACCESS EXCLUSIVE lock.
-const LOCK_TIMEOUT: i32 = 200;
+/// The longest wait for an ACCESS EXCLUSIVE lock, in milliseconds: other sessions, writers among
+/// them, queue behind it.
+const LOCK_TIMEOUT: i32 = 25;
 
-/// Takes ACCESS EXCLUSIVE on a table, as DROP does; false after 0.2 s of waiting.
+/// Takes ACCESS EXCLUSIVE on a table, as DROP does; false after 25 ms of waiting.
 pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
     const CANCELLED: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
     let (locked, has_expired) = timeout::with_timeout(LOCK_TIMEOUT, || {
@@ -123,6 +139,24 @@ pub fn lock_exclusively(table: pg_sys::Oid) -> bool {
         Err(failure) if failure.code == CANCELLED && !has_expired => failure.raise(),
         Err(_) => false,
     }
+}
+
+fn try_lock_each(tables: &[pg_sys::Oid]) -> bool {
+    tables.iter().all(|table| try_lock_exclusively(*table))
+}
+
+/// Whether no other session has a lock on any of the tables. Keeps no lock.
+pub fn are_free(tables: &[pg_sys::Oid]) -> bool {
+    subtransaction::rolled_back(AssertUnwindSafe(|| try_lock_each(tables)))
+        .unwrap_or_else(|failure| failure.raise())
+}
+
+/// Takes ACCESS EXCLUSIVE on a partitioned table and on tables below it, as dropping one of these
+/// does. Waits for the partitioned table only, 25 ms at most. False without any of the locks.
+///
+/// The partitioned table comes first: a reader of it holds it already when it locks a partition.
+pub fn lock_for_drop(parent: pg_sys::Oid, tables: &[pg_sys::Oid]) -> bool {
+    subtransaction::kept_if(|| lock_exclusively(parent) && try_lock_each(tables))
 }
 
 /// Takes SHARE UPDATE EXCLUSIVE on a table, as VACUUM does, unless another session maintains it.

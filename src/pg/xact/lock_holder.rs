@@ -95,6 +95,15 @@ pub fn find(awaited: Awaited) -> Option<LockHolder> {
     Some(describe(pid))
 }
 
+/// The session or prepared transaction in the way of a lock on a table of this database, in a mode
+/// of the server's lockdefs.h; `None` if there is none.
+pub fn of_table(table: pg_sys::Oid, mode: i32) -> Option<LockHolder> {
+    let rest = pg_sys::LockTagType::LOCKTAG_RELATION << 8 | pg_sys::DEFAULT_LOCKMETHOD;
+    // SAFETY: reads a backend-local variable.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    find(Awaited { tag: [database.to_u32(), table.to_u32(), 0, rest], mode })
+}
+
 fn lock_table() -> Vec<Entry> {
     // SAFETY: the function copies the lock table into the current memory context. The array has
     // `nelements` entries.

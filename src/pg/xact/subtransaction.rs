@@ -280,6 +280,12 @@ pub fn try_in_subxact<R>(
     })
 }
 
+/// Runs `work` in a subtransaction, undone with its locks if the result is false. Errors are passed
+/// on.
+pub fn kept_if(work: impl FnOnce() -> bool) -> bool {
+    enclosed(|| if work() { Ok(()) } else { Err(()) }).is_ok()
+}
+
 /// Runs `work` in a subtransaction that is undone even if it succeeds. Catches interrupts, too.
 pub fn rolled_back<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     let result = enclosed(|| {

@@ -17,7 +17,7 @@ use std::panic::AssertUnwindSafe;
 /// The statements that give a partition the privileges of event_log.
 const PRIVILEGES: &str = include_str!("../../../sql/telemetry/partition_privileges.sql");
 /// Days for which partitions are made ahead.
-const DAYS_AHEAD: i64 = 3;
+pub const DAYS_AHEAD: i64 = 3;
 /// Errors of CREATE PARTITION that other partitions cause: an overlap, a name in use, a row outside
 /// its bounds, a lock. The roll-up continues without the partition.
 const NO_PARTITION: [PgSqlErrorCode; 4] = [
@@ -47,7 +47,7 @@ pub fn try_make_partitions() -> Result<(), TelemetryError> {
 }
 
 /// Makes the partitions of the coming days, unless that would block writers for long. The default
-/// partition is scanned for rows of the new range under a lock; the lock waits 0.2 s at most, and
+/// partition is scanned for rows of the new range under a lock; the lock waits 25 ms at most, and
 /// the default partition must be small. It stays small as long as roll-ups run.
 pub fn make_partitions() -> Result<(), TelemetryError> {
     let log = target_table(c"event_log")?;
@@ -85,6 +85,14 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
         start = end;
     }
     Ok(())
+}
+
+/// How many of the coming days, today included, have a partition up to their end. Keeps no lock.
+pub fn coming_days() -> Result<i64, TelemetryError> {
+    let now = clock::now();
+    let ends = partition::partitions_now(target_table(c"event_log")?);
+    let end = ends.iter().filter_map(|partition| partition.end).max().unwrap_or(now);
+    Ok((end - now.div_euclid(DAY) * DAY).div_euclid(DAY).clamp(0, DAYS_AHEAD))
 }
 
 /// The minutes of a period with rows in the default partition, which keeps them.

@@ -12,16 +12,21 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::storage::block_scan::{Bounds, Wanted};
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
-use crate::pg::xact::snapshot;
+use crate::pg::xact::{snapshot, subtransaction};
 use crate::settings;
 use crate::telemetry::error::TelemetryError;
 use crate::time::minute::{DAY, MINUTE};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
+use std::time::{Duration, Instant};
 
 /// Rows that one call deletes at most, per table.
 const BATCH: i64 = 100_000;
+/// Pauses before each attempt to lock what a drop needs, in milliseconds.
+const RETRIES_MS: [u64; 8] = [0, 20, 50, 100, 200, 300, 400, 500];
+/// Once writers have waited so long, further partitions are left to the next call.
+const MAX_HOLD: Duration = Duration::from_millis(10);
 
 /// Applies retention. See the COMMENT on the SQL function.
 ///
@@ -59,9 +64,20 @@ struct Done {
     is_complete: bool,
 }
 
+/// The time, in microseconds since 2000, before which events are dropped.
+fn cutoff() -> i64 {
+    (clock::now() - settings::event_retention() * MINUTE).div_euclid(DAY) * DAY
+}
+
+/// How many partitions hold only events that retention drops. Keeps no lock.
+pub fn expired_days() -> Result<usize, TelemetryError> {
+    let cutoff = cutoff();
+    let partitions = partition::partitions_now(target_table(c"event_log")?);
+    Ok(partitions.iter().filter(|partition| partition.end.is_some_and(|end| end <= cutoff)).count())
+}
+
 fn apply() -> Result<Done, TelemetryError> {
-    let now = clock::now();
-    let cutoff = (now - settings::event_retention() * MINUTE).div_euclid(DAY) * DAY;
+    let (now, cutoff) = (clock::now(), cutoff());
     let log = target_table(c"event_log")?;
     let partitions = partition::partitions(log);
     spi::connect_mut(|client| {
@@ -98,18 +114,12 @@ fn apply() -> Result<Done, TelemetryError> {
         let reversals = include_str!("../../../sql/telemetry/delete_old_reversals.sql");
         done.is_complete &= delete(client, reversals, oldest)? < BATCH;
         // Last, so that the locks are held only until the commit.
-        for old in partitions.iter().filter(is_old) {
-            // DROP also locks the parent, which writers hold for short moments.
-            let is_free =
-                partition::try_lock_exclusively(old.table) && partition::lock_exclusively(log);
-            if is_free && drop_partition(client, old.table)? {
-                done.partitions += 1;
-            } else {
-                // Writers waited once already; do not let them wait for each day.
-                done.is_complete = false;
-                break;
-            }
-        }
+        let default = partitions.iter().find(|partition| partition.is_default);
+        let old: Vec<_> = partitions.iter().filter(is_old).map(|old| old.table).collect();
+        let (dropped, is_complete) =
+            drop_partitions(client, log, default.map(|default| default.table), old)?;
+        done.partitions = dropped;
+        done.is_complete &= is_complete;
         Ok(done)
     })
 }
@@ -129,6 +139,57 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, TelemetryError> {
         });
     });
     Ok(is_counted)
+}
+
+/// Drops what others do not use. Returns the number of dropped partitions, and whether none is left.
+///
+/// DROP locks the parent, which writers hold for short moments, and the default partition. A few
+/// short waits stop writers for less time than a long one.
+fn drop_partitions(
+    client: &mut SpiClient<'_>,
+    log: pg_sys::Oid,
+    default: Option<pg_sys::Oid>,
+    mut old: Vec<pg_sys::Oid>,
+) -> Result<(i32, bool), TelemetryError> {
+    let (mut dropped, mut kept) = (0, false);
+    for pause in RETRIES_MS {
+        if old.is_empty() {
+            break;
+        }
+        pgrx::check_for_interrupts!();
+        std::thread::sleep(Duration::from_millis(pause));
+        let with_default = |table| Vec::from_iter(default.into_iter().chain([table]));
+        // Writers are not to wait for a drop that a VACUUM of the partition prevents.
+        let Some(first) = old.iter().position(|table| partition::are_free(&with_default(*table)))
+        else {
+            continue;
+        };
+        if !partition::lock_for_drop(log, &with_default(old[first])) {
+            continue;
+        }
+        // Writers wait from here on, until the commit.
+        let began = Instant::now();
+        for table in old.split_off(first) {
+            if dropped > 0 && began.elapsed() > MAX_HOLD || !partition::try_lock_exclusively(table)
+            {
+                kept = true;
+                continue;
+            }
+            match subtransaction::isolated(|| drop_partition(client, table)) {
+                Ok(done) => dropped += i32::from(done?),
+                Err(failure) => {
+                    kept = true;
+                    pgrx::warning!(
+                        "a partition of event_log stays, though it is older than \
+                         crewsnow_ops.event_retention: {}",
+                        failure.message
+                    );
+                }
+            }
+        }
+        break;
+    }
+    Ok((dropped, !kept && old.is_empty()))
 }
 
 fn drop_partition(client: &mut SpiClient<'_>, table: pg_sys::Oid) -> Result<bool, TelemetryError> {
