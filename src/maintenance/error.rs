@@ -3,6 +3,7 @@
 use crate::error::{SqlError, reportable};
 use crate::pg::error::{ServerError, from_server_failures};
 use crate::pg::xact::lock_holder::LockHolder;
+use crate::telemetry::error::TelemetryError;
 use pgrx::PgSqlErrorCode;
 
 /// A run of maintenance that cannot begin.
@@ -14,6 +15,9 @@ pub enum MaintenanceError {
         /// The session that runs it; `None` if it is gone meanwhile.
         holder: Option<LockHolder>,
     },
+    /// An error of telemetry, with its own SQLSTATE.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// An error of the server's interface, with its own SQLSTATE.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -27,6 +31,7 @@ impl SqlError for MaintenanceError {
     fn sqlstate(&self) -> PgSqlErrorCode {
         match self {
             Self::Running { .. } => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+            Self::Telemetry(error) => error.sqlstate(),
             Self::Server(error) => error.sqlstate(),
         }
     }
@@ -41,6 +46,7 @@ impl SqlError for MaintenanceError {
                     holder.age.map_or_else(String::new, |age| format!(" It began {age} s ago."));
                 format!("One run at a time works on a database.{age} Nothing was done.")
             }
+            Self::Telemetry(error) => return error.detail(),
             Self::Server(error) => return error.detail(),
         })
     }
@@ -49,6 +55,7 @@ impl SqlError for MaintenanceError {
         Some(match self {
             Self::Running { holder: None } => "SELECT run_performance_maintenance();".into(),
             Self::Running { .. } => "SELECT * FROM crewsnow_ops.maintenance_progress;".into(),
+            Self::Telemetry(error) => return error.hint(),
             Self::Server(error) => return error.hint(),
         })
     }

@@ -7,5 +7,6 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod step;
+pub mod tasks;
 pub mod vacuum;
 pub mod windows;

@@ -5,7 +5,7 @@ use super::error::MaintenanceError;
 use super::records::Run;
 use super::report::Report;
 use super::step::{Step, Verdict};
-use super::vacuum;
+use super::{tasks, vacuum};
 use crate::pg::catalog::partition;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
@@ -52,7 +52,11 @@ fn run() -> Result<String, MaintenanceError> {
             "No background worker: {reason}. Only work that a function may do was done."
         ));
     }
+    tasks::telemetry::run(&mut context)?;
     vacuum::run(&mut context)?;
+    tasks::matviews::run(&mut context)?;
+    tasks::indexes::drop_leftovers(&mut context)?;
+    tasks::indexes::start_rebuilds(&mut context)?;
     Ok(finish(context, whole))
 }
 

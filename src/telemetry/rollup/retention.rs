@@ -70,7 +70,7 @@ fn cutoff() -> i64 {
 }
 
 /// How many partitions hold only events that retention drops. Keeps no lock.
-pub fn expired_days() -> Result<usize, TelemetryError> {
+pub fn expired_partitions() -> Result<usize, TelemetryError> {
     let cutoff = cutoff();
     let partitions = partition::partitions_now(target_table(c"event_log")?);
     Ok(partitions.iter().filter(|partition| partition.end.is_some_and(|end| end <= cutoff)).count())
@@ -141,7 +141,8 @@ fn is_counted(table: pg_sys::Oid, before: i64) -> Result<bool, TelemetryError> {
     Ok(is_counted)
 }
 
-/// Drops what others do not use. Returns the number of dropped partitions, and whether none is left.
+/// Drops days that others do not use. Returns the number of dropped partitions, and whether none is
+/// left.
 ///
 /// DROP locks the parent, which writers hold for short moments, and the default partition. A few
 /// short waits stop writers for less time than a long one.
