@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A file system of its own, gone when dropped.
-struct FileSystem(PathBuf);
+pub struct FileSystem(pub PathBuf);
 
 impl FileSystem {
     /// `None` if this user may not mount one (only root may).
-    fn mount(directory: PathBuf, options: &str) -> Option<Self> {
+    pub fn mount(directory: PathBuf, options: &str) -> Option<Self> {
         // A killed run may have left its mount behind.
         let _ = Command::new("umount").arg(&directory).stderr(Stdio::null()).status();
         std::fs::create_dir_all(&directory).expect("a directory");

@@ -32,6 +32,7 @@ mod maintenance_choice;
 mod maintenance_ends;
 mod maintenance_rights;
 mod maintenance_schedule;
+mod maintenance_tasks;
 mod maintenance_windows;
 mod monitoring;
 mod readiness;
