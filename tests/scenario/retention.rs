@@ -161,3 +161,19 @@ fn a_view_on_a_day_keeps_that_day_only() {
     run(&mut a, "DROP VIEW tuesday");
     assert_eq!(rows(&mut a, RETAIN), ["1|t"]);
 }
+
+#[test]
+fn a_large_default_partition_gets_one_day_a_call() {
+    let cluster = Cluster::start("retention_first_day", "");
+    let mut a = cluster.create_database("first");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, endpoint) SELECT 'seat_booked', repeat('/', 400) \
+         FROM generate_series(1, 30000)",
+    );
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'event_log'::regclass";
+    for expected in ["2", "3", "4", "4"] {
+        run(&mut a, "SELECT crewsnow_ops.roll_up_events()");
+        assert_eq!(value(&mut a, partitions), expected);
+    }
+}

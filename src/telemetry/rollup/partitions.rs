@@ -28,6 +28,9 @@ const NO_PARTITION: [PgSqlErrorCode; 4] = [
 ];
 /// The most partitions per day, around rows that arrived early.
 const MAX_PARTITIONS_PER_DAY: usize = 8;
+/// Each new partition scans the default partition once. Beside a larger one (8 MB), a transaction
+/// makes one partition: writers of the default partition wait until it commits.
+const MANY_DEFAULT_BLOCKS: u32 = 1_024;
 /// A larger default partition (64 MB) is not scanned under the lock that a new partition takes.
 const MAX_DEFAULT_BLOCKS: u32 = 8_192;
 
@@ -64,9 +67,10 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
     if start >= today + DAYS_AHEAD * DAY {
         return Ok(());
     }
-    let is_small = events::open(default.table)?
-        .is_some_and(|(blocks, _)| blocks.block_count() <= MAX_DEFAULT_BLOCKS);
-    if !is_small
+    let Some(size) = events::open(default.table)?.map(|(blocks, _)| blocks.block_count()) else {
+        return Ok(());
+    };
+    if size > MAX_DEFAULT_BLOCKS
         || !partition::try_lock_for_maintenance(log)
         || !partition::lock_exclusively(default.table)
     {
@@ -81,6 +85,9 @@ pub fn make_partitions() -> Result<(), TelemetryError> {
         let taken = snapshot::with_latest_snapshot(|| taken_minutes(default.table, start, end))?;
         for (start, end) in free_pieces(start, end, &taken) {
             make_partition(start, end)?;
+            if size > MANY_DEFAULT_BLOCKS {
+                return Ok(());
+            }
         }
         start = end;
     }
