@@ -25,7 +25,7 @@ fuzz: ## Call every function with hostile arguments, 100,000 times (CALLS=, SEED
 	@CREWSNOW_FUZZ_CALLS=$${CALLS:-100000} CREWSNOW_FUZZ_SEED=$${SEED:-$$(date +%s)} \
 		dev/test.sh fuzz
 
-bench: ## Measure against rivals (PART=flags, telemetry, health, rls, incidents or maintenance)
+bench: ## Measure against rivals (PART=flags, telemetry, retention, health, rls, maintenance …)
 	@dev/bench.sh
 
 install: ## Install into the PostgreSQL of PG_CONFIG=/path/to/pg_config
