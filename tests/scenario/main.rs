@@ -30,6 +30,7 @@ mod lifecycle;
 mod maintenance;
 mod maintenance_choice;
 mod maintenance_ends;
+mod maintenance_rebuilds;
 mod maintenance_rights;
 mod maintenance_schedule;
 mod maintenance_tasks;
@@ -65,6 +66,5 @@ mod telemetry_limits;
 mod timeouts;
 mod type_changes;
 mod utility_errors;
-
 /// Tables with policies, names and shapes that an audit may fail on.
 const HOSTILE: &str = include_str!("rls_hostile.sql");

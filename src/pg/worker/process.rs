@@ -72,6 +72,33 @@ unsafe extern "C-unwind" fn watch() {
     unsafe { kill(getpid(), SIGINT) };
 }
 
+/// Whether a worker without a leader was told to end.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// SIGTERM of a worker without a leader: cancels the statement, whose remains are then removed. The
+/// second signal ends the process at once. Runs in a signal handler.
+unsafe extern "C-unwind" fn end_gently(signal: c_int) {
+    // SAFETY: both may be called in a signal handler.
+    unsafe {
+        if IS_ENDING.swap(true, Relaxed) {
+            die(signal);
+        } else {
+            kill(getpid(), SIGINT);
+        }
+    }
+}
+
+/// Sets the handler of SIGTERM.
+fn on_termination(handler: unsafe extern "C-unwind" fn(c_int)) {
+    // SAFETY: the handlers only do what a signal handler may do.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(SIGTERM, Some(handler));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(SIGTERM, Some(handler));
+    }
+}
+
 fn is_to_stop() -> bool {
     // SAFETY: NULL, or in shared memory that stays mapped while the pointer is set.
     unsafe { STOP.load(Relaxed).as_ref() }.is_some_and(|stop| stop.load(Relaxed) != 0)
@@ -84,14 +111,10 @@ fn is_to_stop() -> bool {
 #[unsafe(no_mangle)]
 #[pgrx::pg_guard]
 pub unsafe extern "C-unwind" fn crewsnow_ops_worker_main(segment: pg_sys::Datum) {
-    // SAFETY: the server's own handler, which ends the process at the next safe point.
-    unsafe {
-        #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(SIGTERM, Some(die));
-        #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(SIGTERM, Some(die));
-        pg_sys::BackgroundWorkerUnblockSignals();
-    }
+    // The server's own handler ends the process at the next safe point.
+    on_termination(die);
+    // SAFETY: the handler is set.
+    unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
     let Some(channel) = Channel::attach(segment.value() as pg_sys::dsm_handle) else { return };
     warnings::start();
     connect(&channel);
@@ -117,7 +140,8 @@ pub unsafe extern "C-unwind" fn crewsnow_ops_worker_main(segment: pg_sys::Datum)
     if !detached.is_empty() {
         STOP.store(null_mut(), Relaxed);
         channel.detach();
-        detached.iter().for_each(run_detached);
+        on_termination(end_gently);
+        detached.iter().take_while(|_| !IS_ENDING.load(Relaxed)).for_each(run_detached);
     }
 }
 
