@@ -8,7 +8,6 @@ use super::step::{Step, Verdict};
 use super::{tasks, vacuum};
 use crate::pg::catalog::partition;
 use crate::pg::clock;
-use crate::pg::error::ServerError;
 use crate::pg::worker::Worker;
 use crate::pg::xact::run_lock::{Work, try_lock};
 use crate::pg::xact::session;
@@ -20,7 +19,7 @@ const ACTION: &str = "run maintenance";
 
 /// Maintains this database. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25001 (transaction block, old snapshot), 25006 (read-only), 55006 (a run is going on).
+/// SQLSTATE 25001 (old snapshot), 25006 (read-only), 55006 (a run is going on).
 #[pg_extern(requires = ["maintenance"])]
 #[search_path(pg_catalog, pg_temp)]
 pub fn run_performance_maintenance() -> Result<String, ErrorReport> {
@@ -30,9 +29,6 @@ pub fn run_performance_maintenance() -> Result<String, ErrorReport> {
 fn run() -> Result<String, MaintenanceError> {
     session::require_writable(ACTION)?;
     session::require_latest_snapshot(ACTION)?;
-    if partition::is_in_transaction_block() {
-        return Err(ServerError::InTransactionBlock { action: ACTION }.into());
-    }
     try_lock(Work::Maintenance).map_err(|holder| MaintenanceError::Running { holder })?;
     let started = clock::now();
     let deadline = started + settings::maintenance_budget() * 1_000_000;
@@ -81,7 +77,12 @@ fn finish(mut context: Context, mut whole: Step) -> String {
     text
 }
 
+/// In a transaction block a worker would wait for the block's locks, and miss its changes.
 fn start_worker() -> Result<Worker, Missing> {
+    if partition::is_in_transaction_block() {
+        let reason = "the call is in a transaction block (COMMIT, then call it alone)";
+        return Err(Missing::NotStarted(reason.to_owned()));
+    }
     match Worker::start("crewsnow_ops maintenance") {
         Ok(Some(worker)) => Ok(worker),
         Ok(None) => Err(Missing::NotStarted(
