@@ -5,10 +5,10 @@ use super::error::MaintenanceError;
 use super::step::{Step, Verdict};
 use crate::access::as_owner;
 use crate::error::raise;
+use crate::pg::fmgr::spi;
 use crate::pg::worker::Outcome;
 use crate::settings;
 use crate::time::instant::Instant;
-use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 /// The identity of a run, in each of its rows.
@@ -50,7 +50,7 @@ pub fn row(run: &Run, number: usize, step: &Step, is_running: bool) -> Value {
 /// closes runs that ended without a word, and removes rows older than the rollups' retention.
 pub fn write(row: &Value) -> Result<(), MaintenanceError> {
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             if row.get("step") == Some(&json!(0)) && row.get("ended_at") == Some(&Value::Null) {
                 let sql = include_str!("../../sql/maintenance/close_abandoned_runs.sql");
                 client.update(sql, None, &[settings::rollup_retention().into()])?;

@@ -251,7 +251,10 @@ fn a_transaction_block_gets_the_commands_for_what_it_cannot_do() {
     run(&mut a, "BEGIN; DELETE FROM basket; SELECT pg_stat_force_next_flush()");
     run(&mut a, "COMMIT; BEGIN; INSERT INTO basket VALUES (1)");
     let report = value(&mut a, RUN);
-    assert!(report.contains("No background worker: the call is in a transaction block"), "{report}");
+    assert!(
+        report.contains("No background worker: the call is in a transaction block"),
+        "{report}"
+    );
     assert!(report.contains("public.basket;") && !report.contains(COMPLETED), "{report}");
     assert!(report.lines().last().is_some_and(|line| line.contains("incomplete")), "{report}");
     run(&mut a, "COMMIT");

@@ -4,6 +4,7 @@ pub mod error;
 mod jobs;
 
 use crate::access::as_owner;
+use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::{sec_context, session};
@@ -125,7 +126,7 @@ fn schedule_here() -> Result<Vec<Row>, ScheduleError> {
     let mut rows = Vec::new();
     for (job, command) in installed()? {
         let name = job_name(job, &database);
-        let (id, outcome) = Spi::connect_mut(|client| {
+        let (id, outcome) = spi::connect_mut(|client| {
             let arguments = [name.as_str().into(), job.schedule.into(), command.as_str().into()];
             let sql = include_str!("../../../sql/maintenance/cron_job_state.sql");
             let before = client.select(sql, None, &arguments)?.first().get_one::<String>();
@@ -135,7 +136,7 @@ fn schedule_here() -> Result<Vec<Row>, ScheduleError> {
         })?;
         let outcome = outcome.unwrap_or_else(|| "scheduled".to_owned());
         as_owner(|| {
-            Spi::connect_mut(|client| {
+            spi::connect_mut(|client| {
                 let arguments = [
                     name.as_str().into(),
                     id.into(),
@@ -159,7 +160,7 @@ fn unschedule_here() -> Result<Vec<Row>, ScheduleError> {
     let mut rows = Vec::new();
     for job in &JOBS {
         let name = job_name(job, &database);
-        let removed = Spi::connect_mut(|client| {
+        let removed = spi::connect_mut(|client| {
             let sql = include_str!("../../../sql/maintenance/unschedule_cron_job.sql");
             Ok::<_, ScheduleError>(!client.update(sql, None, &[name.as_str().into()])?.is_empty())
         })?;
@@ -180,7 +181,7 @@ fn unschedule_here() -> Result<Vec<Row>, ScheduleError> {
 /// Runs a statement on crewsnow_ops.scheduled_jobs as the owner. Returns its first column.
 fn recorded(sql: &str, argument: &str) -> Result<Vec<String>, ScheduleError> {
     as_owner(|| {
-        Spi::connect_mut(|client| {
+        spi::connect_mut(|client| {
             let rows = client.update(sql, None, &[argument.into()])?;
             Ok(rows.filter_map(|row| row.get::<String>(1).ok().flatten()).collect())
         })

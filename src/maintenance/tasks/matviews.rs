@@ -5,6 +5,7 @@ use super::{NO_TIME, fail, read, run_here, skipped};
 use crate::maintenance::context::Context;
 use crate::maintenance::error::MaintenanceError;
 use crate::maintenance::step::Verdict;
+use crate::pg::fmgr::spi;
 use crate::pg::worker::Outcome;
 use crate::pg::xact::snapshot;
 use pgrx::prelude::*;
@@ -70,7 +71,7 @@ fn refresh(context: &mut Context, view: &View) {
     } else {
         let command = view.command();
         // A function may refresh. Its lock on the view lasts until the run ends.
-        let refresh = || Spi::connect_mut(|client| client.update(&command, None, &[]).map(drop));
+        let refresh = || spi::connect_mut(|client| client.update(&command, None, &[]).map(drop));
         Some(run_here(context, refresh).map_or_else(|e| e, |_| Outcome::Done(Vec::new())))
     };
     let Some(Outcome::Done(_)) = outcome else {

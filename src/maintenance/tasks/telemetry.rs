@@ -4,6 +4,7 @@ use super::{NO_TIME, fail, holder, run_here, skipped};
 use crate::maintenance::context::Context;
 use crate::maintenance::error::MaintenanceError;
 use crate::maintenance::step::Verdict;
+use crate::pg::fmgr::spi;
 use crate::pg::worker::{Outcome, Warning};
 use crate::telemetry::rollup::{events, partitions, retention};
 use pgrx::prelude::*;
@@ -63,7 +64,7 @@ fn call(context: &mut Context, function: &str) -> Option<Outcome> {
         return context.execute(&statement);
     }
     let read = || {
-        Spi::connect_mut(|client| client.update(&query, Some(1), &[])?.first().get_one::<String>())
+        spi::connect_mut(|client| client.update(&query, Some(1), &[])?.first().get_one::<String>())
     };
     Some(match run_here(context, read) {
         Ok(row) => {
