@@ -263,7 +263,7 @@ fn pools(type_name: &str) -> Option<Vec<&'static [&'static str]>> {
         "boolean" => vec![&["NULL", "true", "false"]],
         "uuid" => vec![UUIDS],
         "inet" => vec![&["NULL", "'::1'", "'10.0.0.0/8'", "'255.255.255.255/0'"]],
-        "timestamp with time zone" => vec![TIMES],
+        "timestamp with time zone" | "timestamp without time zone" => vec![TIMES],
         "interval" => vec![INTERVALS],
         "regclass" => vec![RELATIONS],
         "regprocedure" => vec![PROCEDURES],
