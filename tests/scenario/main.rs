@@ -66,5 +66,6 @@ mod telemetry_limits;
 mod timeouts;
 mod type_changes;
 mod utility_errors;
+
 /// Tables with policies, names and shapes that an audit may fail on.
 const HOSTILE: &str = include_str!("rls_hostile.sql");
