@@ -5,6 +5,7 @@ use super::error::MaintenanceError;
 use super::records::Run;
 use super::report::Report;
 use super::step::{Step, Verdict};
+use super::windows::{Permission, permission};
 use super::{tasks, vacuum};
 use crate::pg::catalog::partition;
 use crate::pg::clock;
@@ -12,6 +13,7 @@ use crate::pg::worker::Worker;
 use crate::pg::xact::run_lock::{Work, try_lock};
 use crate::pg::xact::session;
 use crate::settings;
+use crate::time::instant::Instant;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -31,17 +33,21 @@ fn run() -> Result<String, MaintenanceError> {
     session::require_latest_snapshot(ACTION)?;
     try_lock(Work::Maintenance).map_err(|holder| MaintenanceError::Running { holder })?;
     let started = clock::now();
-    let deadline = started + settings::maintenance_budget() * 1_000_000;
+    let mut deadline = started + settings::maintenance_budget() * 1_000_000;
+    let mut notes = Vec::new();
+    match permission()? {
+        Permission::AnyTime => {}
+        Permission::Until { end, window } => {
+            notes.push(format!("Window {window} is open until {}.", Instant(end)));
+            deadline = deadline.min(end);
+        }
+        Permission::Closed { next } => return outside_windows(started, next),
+    }
     let worker = start_worker();
-    let run = Run {
-        id: new_id()?,
-        user: session::user(),
-        leader: session::own_pid(),
-        worker: worker.as_ref().ok().map(Worker::pid),
-    };
+    let run = identity(worker.as_ref().ok().map(Worker::pid))?;
     let mut context = Context::new(run, worker, deadline);
-    let mut whole = Step::at(started, "run", String::new(), Verdict::Started);
-    whole.ended = None;
+    context.notes = notes;
+    let whole = whole_run(started);
     context.write_run(&whole, true);
     if let Some(reason) = context.missing() {
         context.notes.push(format!(
@@ -54,6 +60,35 @@ fn run() -> Result<String, MaintenanceError> {
     tasks::indexes::drop_leftovers(&mut context)?;
     tasks::indexes::start_rebuilds(&mut context)?;
     Ok(finish(context, whole))
+}
+
+/// The step of the run itself, at its start.
+fn whole_run(started: i64) -> Step {
+    Step { ended: None, ..Step::at(started, "run", String::new(), Verdict::Started) }
+}
+
+fn identity(worker: Option<i32>) -> Result<Run, MaintenanceError> {
+    Ok(Run { id: new_id()?, user: session::user(), leader: session::own_pid(), worker })
+}
+
+/// The statement that opens a window now, for an hour.
+const OPEN_NOW: &str = "INSERT INTO crewsnow_ops.maintenance_windows \
+    (name, on_date, local_start, duration, time_zone) SELECT concat('now ', t), t::date, t::time, \
+    '1 hour', 'UTC' FROM date_trunc('minute', now() AT TIME ZONE 'UTC') AS t;";
+
+/// The report of a run that no window allows: nothing was done.
+fn outside_windows(started: i64, next: Option<(i64, String)>) -> Result<String, MaintenanceError> {
+    let next = next.map_or_else(
+        || "no window opens within 400 days".to_owned(),
+        |(start, window)| format!("window {window} opens at {}", Instant(start)),
+    );
+    let mut step = Step::at(started, "window", "all tasks".to_owned(), Verdict::Skipped);
+    step.detail = format!("no maintenance window is open; {next}");
+    step.command = Some(OPEN_NOW.to_owned());
+    let reason = Missing::NotStarted(step.detail.clone());
+    let mut context = Context::new(identity(None)?, Err(reason), started);
+    context.add(step);
+    Ok(finish(context, whole_run(started)))
 }
 
 /// The report. The row of the run ends with its last line.

@@ -352,3 +352,33 @@ fn a_locked_record_table_costs_seconds_and_is_told() {
     assert!(report.contains("Rows of maintenance_runs are missing"), "{report}");
     assert_eq!(dead(&mut a, "a5"), 0, "{report}");
 }
+
+#[test]
+fn a_run_keeps_to_its_window() {
+    let cluster = Cluster::start("maintenance_window", "autovacuum = off");
+    let mut a = cluster.create_database("shop");
+    run(&mut a, "VACUUM ANALYZE");
+    rot(&mut a, "orders");
+    run(
+        &mut a,
+        "INSERT INTO crewsnow_ops.maintenance_windows (name, on_date, local_start, duration,
+             time_zone)
+         VALUES ('later', current_date + 7, '02:00', '2 hours', 'Europe/Paris')",
+    );
+    let report = value(&mut a, RUN);
+    assert!(report.contains("no maintenance window is open; window later opens at"), "{report}");
+    assert!(report.ends_with("Performance maintenance incomplete: 1 not done"), "{report}");
+    assert_eq!(dead(&mut a, "orders"), 2_000);
+    let row = "SELECT verdict FROM crewsnow_ops.maintenance_runs WHERE object IS NULL";
+    assert_eq!(value(&mut a, row), "SKIPPED");
+    // The command of the report opens a window now.
+    let command = report.lines().map(str::trim).find(|line| line.starts_with("INSERT"));
+    run(
+        &mut a,
+        &format!("SET search_path = ''; {}; RESET search_path", command.expect("a command")),
+    );
+    let report = value(&mut a, RUN);
+    assert!(report.contains("Window now is open until"), "{report}");
+    assert!(report.ends_with(COMPLETED), "{report}");
+    assert_eq!(dead(&mut a, "orders"), 0);
+}

@@ -22,7 +22,8 @@ const UNDEFINED_TABLE: &str = "42P01";
 const LONG_PAGES: i64 = 1_024;
 const LONG_ROWS: i64 = 100_000;
 /// The end of time, in the line of a step.
-const OUT_OF_TIME: &str = "the time of the run was over (crewsnow_ops.maintenance_budget)";
+const OUT_OF_TIME: &str =
+    "the time of the run was over (its window, or crewsnow_ops.maintenance_budget)";
 
 /// Treats all tables that need it.
 pub fn run(context: &mut Context) -> Result<(), MaintenanceError> {
