@@ -20,6 +20,7 @@
 //! | `xact/notices.rs` | `PQcommMethods` | `libpq/libpq.h` | no |
 //! | `xact/temporary_relations.rs` | `standard_ProcessUtility`, unguarded | `tcop/utility.h` | no |
 //! | `worker/process.rs` | `die` | `tcop/tcopprot.h` | no |
+//! | `worker/process.rs` | `GetCurrentTimestamp`, unguarded | `utils/timestamp.h` | no |
 //! | `worker/warnings.rs` | `FrontendProtocol` | `libpq/libpq-be.h` | no |
 //! | `memory.rs` | error reports without pgrx | `utils/elog.h` | no |
 //! | `fmgr/trigger.rs` | `datum_image_eq` | `utils/datum.h` | no |

@@ -133,9 +133,8 @@ pub fn settings(chosen: &Chosen) -> Vec<(String, String)> {
         if chosen.need.is_forced {
             // Only a scan of all pages that are not frozen advances the age of the table. And it
             // must freeze rows younger than the table's own limit, or the age stays above that.
-            let min_age = Some(min_age)
-                .filter(|age| *age >= 0)
-                .map_or_else(|| value(&min_name).parse().unwrap_or(0), |min_age| min_age);
+            let min_age =
+                if min_age >= 0 { min_age } else { value(&min_name).parse().unwrap_or(0) };
             let min_age = if max_age >= 0 { min_age.min(max_age / 2) } else { min_age };
             set(&min_name, min_age.to_string());
             set(&table_name, "0".to_owned());

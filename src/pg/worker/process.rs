@@ -12,15 +12,16 @@ use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-copied_for!("pg15" "pg16" "pg17" "pg18": "die of tcop/tcopprot.h");
+copied_for!("pg15" "pg16" "pg17" "pg18": "die of tcop/tcopprot.h, GetCurrentTimestamp");
 
 /// The same numbers on each system that PostgreSQL runs on.
 const SIGINT: c_int = 2;
 const SIGTERM: c_int = 15;
 
-// pgrx wraps the function, which is then no signal handler.
+// pgrx wraps the server's functions: then they are no signal handlers, and not for use in one.
 unsafe extern "C-unwind" {
     fn die(signal: c_int);
+    fn GetCurrentTimestamp() -> i64;
     fn getpid() -> c_int;
     fn kill(process: c_int, signal: c_int) -> c_int;
 }
@@ -63,13 +64,15 @@ static IS_EXPIRED: AtomicBool = AtomicBool::new(false);
 /// Cancels the running statement at its deadline, and when the leader wants the worker to end. Runs
 /// in a signal handler.
 unsafe extern "C-unwind" fn watch() {
-    if clock::now() >= DEADLINE.load(Relaxed) {
-        IS_EXPIRED.store(true, Relaxed);
-    } else if !is_to_stop() {
-        return;
+    // SAFETY: these may be called in a signal handler.
+    unsafe {
+        if GetCurrentTimestamp() >= DEADLINE.load(Relaxed) {
+            IS_EXPIRED.store(true, Relaxed);
+        } else if !is_to_stop() {
+            return;
+        }
+        kill(getpid(), SIGINT);
     }
-    // SAFETY: both may be called in a signal handler.
-    unsafe { kill(getpid(), SIGINT) };
 }
 
 /// Whether a worker without a leader was told to end.
