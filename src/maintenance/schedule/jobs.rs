@@ -216,7 +216,8 @@ mod tests {
         fn a_job_name_fits_pg_cron(database in "\\PC{0,80}") {
             let name = job_name(job(), &database);
             prop_assert!(name.len() <= MAX_NAME);
-            prop_assert!(format!("crewsnow_ops samples {database}").starts_with(&name));
+            let whole = format!("crewsnow_ops samples {database}");
+            prop_assert!(whole.starts_with(&name));
         }
 
         #[test]

@@ -206,7 +206,7 @@ fn lines_for(home: &str) -> Result<Vec<Row>, ScheduleError> {
     let jobs = installed()?;
     let line = |job: &Job, command: &str| {
         let texts = [&job_name(job, &database), job.schedule, command, &database];
-        let texts = texts.map(|text| quote_literal(text)).join(", ");
+        let texts = texts.map(quote_literal).join(", ");
         format!("SELECT cron.schedule_in_database({texts});")
     };
     let to_do = |(job, command): &(&Job, String)| {

@@ -36,7 +36,7 @@ fn skipped(task: &'static str, object: &str, reason: &str, command: &str) -> Ste
 
 /// The session in the way of a lock, and the command that ends it.
 fn holder((table, mode): Need) -> (String, Option<String>) {
-    let Some(holder) = lock_holder::of_table(table, mode as i32) else {
+    let Some(holder) = lock_holder::of_table(table, mode) else {
         return ("another session had it locked".into(), None);
     };
     let name = match (holder.pid, holder.age) {

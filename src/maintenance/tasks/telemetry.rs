@@ -96,7 +96,7 @@ fn call_until(
         };
         let Some(row) = answer(&warnings) else { break };
         let is_warning = |warning: &&Warning| !warning.message.starts_with(ANSWER);
-        calls.warning = warnings.iter().filter(is_warning).next_back().map(|w| w.message.clone());
+        calls.warning = warnings.iter().rfind(is_warning).map(|w| w.message.clone());
         let has_progress = calls.add(&row);
         if calls.is_complete && is_enough()? {
             break;

@@ -74,7 +74,7 @@ const NO_ZONES: [&str; 3] = ["localtime", "posixrules", "Factory"];
 /// The known zone of that name, in its own spelling.
 pub fn accepted(name: &str, known: &[String]) -> Result<String, RefusedZone> {
     let is_name = |zone: &&str| zone.eq_ignore_ascii_case(name.trim());
-    let abbreviation = ABBREVIATIONS.iter().find(|(abbreviation, _)| is_name(&abbreviation));
+    let abbreviation = ABBREVIATIONS.iter().find(|(abbreviation, _)| is_name(abbreviation));
     if let Some((abbreviation, zone)) = abbreviation {
         return Err(RefusedZone {
             reason: format!(
@@ -86,7 +86,7 @@ pub fn accepted(name: &str, known: &[String]) -> Result<String, RefusedZone> {
     // The folders posix and right repeat all zones, the latter with leap seconds.
     let plain = ["posix/", "right/"].iter().find_map(|folder| name.strip_prefix(folder));
     if let Some(zone) = known.iter().find(|zone| is_name(&zone.as_str()))
-        && !NO_ZONES.iter().any(|no_zone| is_name(no_zone))
+        && !NO_ZONES.iter().any(is_name)
         && plain.is_none()
     {
         return Ok(zone.clone());
