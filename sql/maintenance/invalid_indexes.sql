@@ -48,7 +48,7 @@ named AS (
 SELECT v.indexrelid AS oid, v.indrelid AS table_oid, v.schema_name::text,
     v.relname::text AS name, v.on_table, v.is_leftover, v.indisunique AS is_unique,
     CASE WHEN NOT pg_has_role(v.relowner, 'USAGE')
-            THEN format('must be done by the owner of the table, %I', pg_get_userbyid(v.relowner))
+            THEN format('only the owner %I of its table may', pg_get_userbyid(v.relowner))
         WHEN v.is_leftover AND EXISTS (SELECT FROM pg_constraint AS o
             WHERE o.conindid = v.indexrelid)
             THEN 'a constraint needs it'

@@ -27,7 +27,7 @@ SELECT r.oid, format('%I.%I', n.nspname, r.relname) AS name,
     CASE WHEN NOT pg_has_role(r.relowner, 'USAGE')
             AND NOT (current_setting('server_version_num')::integer >= 170000
                 AND has_table_privilege(r.oid, 'MAINTAIN'))
-        THEN format('must be refreshed by its owner %I', pg_get_userbyid(r.relowner))
+        THEN format('only its owner %I may', pg_get_userbyid(r.relowner))
     END AS problem
 FROM registered AS r
 JOIN pg_namespace AS n ON n.oid = r.relnamespace

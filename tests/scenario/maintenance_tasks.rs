@@ -136,7 +136,7 @@ fn leftovers_go_and_running_builds_stay() {
     let report = value(&mut clerk, RUN);
     assert!(!report.contains("flight"), "{report}");
     let foreign = verdict(&mut a, "public.booking_seat_key_ccnew");
-    assert_eq!(foreign, "SKIPPED|must be done by the owner of the table, postgres");
+    assert_eq!(foreign, "SKIPPED|only the owner postgres of its table may");
     let report = value(&mut a, RUN);
     assert!(!report.contains("flight"), "{report}");
     assert!(verdict(&mut a, "public.booking_seat_key_ccnew").starts_with("DONE|"), "{report}");
@@ -270,4 +270,48 @@ fn a_run_counts_events_and_keeps_their_days() {
     // Nothing to do is no step.
     let report = value(&mut a, RUN);
     assert!(!report.contains("event_log:"), "{report}");
+}
+
+#[test]
+fn a_role_repairs_its_own_objects_and_names_the_owner_of_others() {
+    let cluster = Cluster::start("tasks_roles", "");
+    let mut a = cluster.create_database("roles");
+    run(
+        &mut a,
+        "CREATE ROLE clerk LOGIN; SELECT crewsnow_ops.grant_access('clerk', 'admin');
+         GRANT CREATE ON SCHEMA public TO clerk;
+         CREATE MATERIALIZED VIEW other AS SELECT 1 AS n;
+         CREATE ROLE guest LOGIN; GRANT USAGE ON SCHEMA crewsnow_ops TO guest;
+         GRANT EXECUTE ON FUNCTION run_performance_maintenance() TO guest",
+    );
+    let mut clerk = cluster.connect_as("clerk", "roles");
+    with_invalid_index(&mut clerk);
+    run(
+        &mut clerk,
+        "CREATE MATERIALIZED VIEW own AS SELECT count(*) AS n FROM booking;
+         DELETE FROM booking WHERE id = 501",
+    );
+    let report = value(&mut clerk, RUN);
+    assert_eq!(value(&mut clerk, "TABLE own"), "500", "{report}");
+    assert_eq!(verdict(&mut a, "public.other"), "SKIPPED|only its owner postgres may");
+    wait_for(&mut a, "SELECT count(*) = 0 FROM pg_index WHERE NOT indisvalid");
+    // A role that may call the function and nothing else.
+    let mut guest = cluster.connect_as("guest", "roles");
+    let report = value(&mut guest, RUN);
+    assert!(report.contains("permission denied for function roll_up_events"), "{report}");
+    assert!(report.contains("FAILED   refresh"), "{report}");
+}
+
+#[test]
+fn in_a_transaction_block_the_partitions_are_left_to_a_call_alone() {
+    let cluster = Cluster::start("tasks_block", "");
+    let mut a = cluster.create_database("block");
+    let began = Instant::now();
+    run(&mut a, "BEGIN");
+    let report = value(&mut a, RUN);
+    run(&mut a, "COMMIT");
+    assert!(report.contains("event_log: the call is in a transaction block"), "{report}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let report = value(&mut a, RUN);
+    assert!(report.contains("event_log: partitions for 3 days"), "{report}");
 }

@@ -177,3 +177,17 @@ fn a_large_default_partition_gets_one_day_a_call() {
         assert_eq!(value(&mut a, partitions), expected);
     }
 }
+
+#[test]
+fn a_default_partition_that_is_too_large_leaves_no_run_incomplete() {
+    let cluster = Cluster::start("retention_too_large", "fsync = off");
+    let mut a = cluster.create_database("large");
+    run(
+        &mut a,
+        "INSERT INTO event_log (event_type, endpoint) SELECT 'seat_booked', repeat('/', 1600) \
+         FROM generate_series(1, 36000)",
+    );
+    let report = value(&mut a, "SELECT run_performance_maintenance()");
+    assert!(report.contains("default partition above 64 MB"), "{report}");
+    assert!(report.ends_with("Performance maintenance completed"), "{report}");
+}

@@ -13,6 +13,7 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use serde_json::{Value, json};
 
+const CATALOG: &str = "pg_catalog.pg_index";
 const LEFTOVER: &str = "leftover";
 const REBUILD: &str = "rebuild";
 /// A drop waits for each transaction that uses the table, and stops none of them.
@@ -88,7 +89,7 @@ fn invalid() -> Result<Vec<Index>, MaintenanceError> {
 
 /// Drops leftovers. Also reports invalid indexes that a run leaves alone.
 pub fn drop_leftovers(context: &mut Context) -> Result<(), MaintenanceError> {
-    for index in read(context, LEFTOVER, invalid)? {
+    for index in read(context, LEFTOVER, CATALOG, invalid)? {
         pgrx::check_for_interrupts!();
         let reason = match (&index.problem, context.missing()) {
             (Some(problem), _) => Some(problem.clone()),
@@ -127,7 +128,7 @@ fn drop_leftover(context: &mut Context, index: &Index) -> Result<(), Maintenance
 /// Starts the rebuilds, in a worker for which the run does not wait: a rebuild waits for the
 /// snapshot of the run itself. The worker drops what a failed rebuild leaves.
 pub fn start_rebuilds(context: &mut Context) -> Result<(), MaintenanceError> {
-    let mut indexes = read(context, REBUILD, invalid)?;
+    let mut indexes = read(context, REBUILD, CATALOG, invalid)?;
     indexes.retain(|index| index.problem.is_none() && !index.is_leftover);
     if indexes.is_empty() {
         return Ok(());

@@ -49,7 +49,7 @@ fn registered() -> Result<Vec<View>, MaintenanceError> {
 
 /// Refreshes each view.
 pub fn run(context: &mut Context) -> Result<(), MaintenanceError> {
-    for view in read(context, TASK, registered)? {
+    for view in read(context, TASK, "crewsnow_ops.matview_refreshes", registered)? {
         pgrx::check_for_interrupts!();
         if let Some(problem) = &view.problem {
             context.add(skipped(TASK, &view.name, problem, &view.command()));

@@ -84,10 +84,11 @@ fn run_here<R>(context: &Context, work: impl FnOnce() -> R) -> Result<R, Outcome
     })
 }
 
-/// Reads the catalogs for a task; a failure is a step, so that other tasks go on.
+/// Reads a table for a task; a failure is a step, so that other tasks go on.
 fn read<R>(
     context: &mut Context,
     task: &'static str,
+    table: &str,
     work: impl FnOnce() -> Result<Vec<R>, MaintenanceError>,
 ) -> Result<Vec<R>, MaintenanceError> {
     match subtransaction::isolated(work) {
@@ -95,7 +96,7 @@ fn read<R>(
         Err(failure) => {
             context.add(Step {
                 detail: failure.redacted_message(),
-                ..Step::at(clock::now(), task, String::new(), Verdict::Failed)
+                ..Step::at(clock::now(), task, table.to_owned(), Verdict::Failed)
             });
             Ok(Vec::new())
         }

@@ -46,18 +46,39 @@ pub fn partitions(parent: pg_sys::Oid) -> Vec<Partition> {
     }
 }
 
+/// Runs `read` with ACCESS SHARE on a table, which lasts no longer; `None`, without a wait, while
+/// another session has the table locked.
+fn read_now<R>(table: pg_sys::Oid, read: impl FnOnce() -> R) -> Option<R> {
+    let locked = || {
+        // SAFETY: a lock by oid, which the end of the subtransaction releases.
+        unsafe { pg_sys::ConditionalLockRelationOid(table, scan::ACCESS_SHARE) }.then(read)
+    };
+    subtransaction::rolled_back(AssertUnwindSafe(locked)).unwrap_or_else(|failure| failure.raise())
+}
+
 /// The partitions as [`partitions`] returns them, without a wait and without a lock that lasts;
 /// none while another session has the table locked.
 pub fn partitions_now(parent: pg_sys::Oid) -> Vec<Partition> {
-    let read = || {
-        // SAFETY: a lock by oid, which the end of the subtransaction releases.
-        if unsafe { pg_sys::ConditionalLockRelationOid(parent, scan::ACCESS_SHARE) } {
-            partitions(parent)
-        } else {
-            Vec::new()
+    read_now(parent, || partitions(parent)).unwrap_or_default()
+}
+
+/// The number of blocks of a table, without a wait and without a lock that lasts; `None` while
+/// another session has it locked.
+pub fn blocks_now(table: pg_sys::Oid) -> Option<u32> {
+    let blocks = || {
+        // SAFETY: the lock is held. The relation is closed after its size is read.
+        unsafe {
+            let relation = pg_sys::try_relation_open(table, pg_sys::NoLock as pg_sys::LOCKMODE);
+            if relation.is_null() {
+                return None;
+            }
+            let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+            let blocks = pg_sys::RelationGetNumberOfBlocksInFork(relation, main);
+            pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
+            Some(blocks)
         }
     };
-    subtransaction::rolled_back(AssertUnwindSafe(read)).unwrap_or_else(|failure| failure.raise())
+    read_now(table, blocks).flatten()
 }
 
 /// The lower bounds (in microseconds since 2000; `None` for MINVALUE) and the partitions, in the

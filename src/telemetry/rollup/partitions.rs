@@ -102,6 +102,15 @@ pub fn coming_days() -> Result<i64, TelemetryError> {
     Ok((end - now.div_euclid(DAY) * DAY).div_euclid(DAY).clamp(0, DAYS_AHEAD))
 }
 
+/// Whether the default partition is so large that no partition is made beside it. Keeps no lock.
+pub fn is_default_large() -> Result<bool, TelemetryError> {
+    let partitions = partition::partitions_now(target_table(c"event_log")?);
+    let Some(default) = partitions.iter().find(|partition| partition.is_default) else {
+        return Ok(false);
+    };
+    Ok(partition::blocks_now(default.table).is_some_and(|blocks| blocks > MAX_DEFAULT_BLOCKS))
+}
+
 /// The minutes of a period with rows in the default partition, which keeps them.
 fn taken_minutes(
     default: pg_sys::Oid,
