@@ -17,7 +17,8 @@ use crate::pg::xact::{lock_holder, lock_wait, subtransaction};
 use pgrx::prelude::*;
 
 /// The reason of a step that the end of the run has cut short or prevented.
-const NO_TIME: &str = "the time of the run was over (crewsnow_ops.maintenance_budget)";
+const NO_TIME: &str =
+    "the time of the run was over (its window, or crewsnow_ops.maintenance_budget)";
 /// SQLSTATEs of a lock that was not free, and of objects that are gone.
 const LOCKED: &str = "55P03";
 const GONE: [&str; 2] = ["42P01", "42704"];
