@@ -336,6 +336,24 @@ fn a_moved_window_keeps_its_events_in_calendars() {
 }
 
 #[test]
+fn a_role_that_may_not_read_windows_is_bound_by_them() {
+    let cluster = Cluster::start("windows_bound", "");
+    let mut a = cluster.create_database("bound");
+    run(
+        &mut a,
+        "CREATE ROLE runner LOGIN; GRANT USAGE ON SCHEMA crewsnow_ops TO runner;
+         GRANT EXECUTE ON FUNCTION run_performance_maintenance() TO runner",
+    );
+    add(&mut a, "stopped", "Europe/Paris", "02:00");
+    run(&mut a, "UPDATE crewsnow_ops.maintenance_windows SET is_cancelled = true");
+    let mut runner = cluster.connect_as("runner", "bound");
+    let windows = "SELECT count(*) FROM crewsnow_ops.maintenance_windows";
+    assert_eq!(sqlstate(&mut runner, windows), "42501");
+    let report = value(&mut runner, "SELECT run_performance_maintenance()");
+    assert!(report.contains("no maintenance window is open; no window opens"), "{report}");
+}
+
+#[test]
 fn readers_see_windows_and_admins_change_them() {
     let cluster = Cluster::start("windows_access", "");
     let mut a = cluster.create_database("access");

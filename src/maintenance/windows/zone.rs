@@ -73,7 +73,7 @@ const NO_ZONES: [&str; 3] = ["localtime", "posixrules", "Factory"];
 
 /// The known zone of that name, in its own spelling.
 pub fn accepted(name: &str, known: &[String]) -> Result<String, RefusedZone> {
-    let is_name = |zone: &&str| zone.eq_ignore_ascii_case(name.trim());
+    let is_name = |zone: &str| zone.eq_ignore_ascii_case(name.trim());
     let abbreviation = ABBREVIATIONS.iter().find(|(abbreviation, _)| is_name(abbreviation));
     if let Some((abbreviation, zone)) = abbreviation {
         return Err(RefusedZone {
@@ -85,8 +85,8 @@ pub fn accepted(name: &str, known: &[String]) -> Result<String, RefusedZone> {
     }
     // The folders posix and right repeat all zones, the latter with leap seconds.
     let plain = ["posix/", "right/"].iter().find_map(|folder| name.strip_prefix(folder));
-    if let Some(zone) = known.iter().find(|zone| is_name(&zone.as_str()))
-        && !NO_ZONES.iter().any(is_name)
+    if let Some(zone) = known.iter().find(|zone| is_name(zone))
+        && !NO_ZONES.iter().any(|no_zone| is_name(no_zone))
         && plain.is_none()
     {
         return Ok(zone.clone());
@@ -107,7 +107,7 @@ pub fn accepted(name: &str, known: &[String]) -> Result<String, RefusedZone> {
         }
     };
     Err(RefusedZone {
-        reason: match known.iter().any(|zone| is_name(&zone.as_str())) {
+        reason: match known.iter().any(|zone| is_name(zone)) {
             true => "Its meaning depends on the machine of the server.".to_owned(),
             false => "pg_timezone_names has no zone of that name.".to_owned(),
         },
