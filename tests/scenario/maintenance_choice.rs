@@ -1,11 +1,10 @@
 //! Maintenance takes exactly the tables that autovacuum takes on a copy of the same server.
 
-use crate::replication::wait_until;
 use harness::random::Random;
 use harness::{Cluster, rows, run, value};
 use postgres::Client;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TABLES: usize = 300;
 
@@ -179,23 +178,28 @@ fn maintenance_takes_the_tables_that_autovacuum_takes() {
     cluster.boot();
 
     let mut a = cluster.connect("choice");
-    // One call may change a threshold: VACUUM counts the rows of the table anew.
+    // A refreshed view needs VACUUM again, and autovacuum refreshes none.
+    run(&mut a, "DELETE FROM crewsnow_ops.matview_refreshes");
+    // One call may change a threshold: VACUUM counts the rows of the table anew. Each call also
+    // takes transaction ids, so that tables grow older here than in the copy: no call is in vain.
+    let mut ours = BTreeSet::new();
     for _ in 0..5 {
         let report = value(&mut a, "SELECT run_performance_maintenance()");
         assert!(report.ends_with("Performance maintenance completed"), "{report}");
-        if report.contains("Nothing needs maintenance") {
+        let all = recorded(&mut a, &names);
+        if all.len() == ours.len() {
             break;
         }
+        ours = all;
     }
-    let ours = recorded(&mut a, &names);
     assert!(ours.len() > 100, "many tables need work: {}", ours.len());
     for kind in ["vacuum shop.", "analyze shop.", "vacuum pg_toast."] {
         assert!(ours.iter().any(|work| work.starts_with(kind)), "{kind}");
     }
-    wait_until("autovacuum", || {
+    let end = Instant::now() + Duration::from_secs(90);
+    while !ours.is_subset(&logged(&copy, &names)) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(200));
-        ours.is_subset(&logged(&copy, &names))
-    });
+    }
     // Two more rounds of autovacuum find nothing else.
     std::thread::sleep(Duration::from_secs(4));
     let theirs = logged(&copy, &names);

@@ -25,6 +25,9 @@ pub(crate) fn with_cron(name: &str, settings: &str) -> Option<(Cluster, Client)>
     let cluster = Cluster::start(name, &format!("{}\n{settings}", cron_settings("fleet")));
     let mut client = cluster.create_database("fleet");
     run(&mut client, "CREATE EXTENSION pg_cron");
+    // It ended while there was no such database, and starts again after a second.
+    let launcher = "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type LIKE 'pg_cron%'";
+    wait_for(&mut client, "the launcher of pg_cron", launcher);
     Some((cluster, client))
 }
 
