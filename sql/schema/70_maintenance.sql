@@ -63,8 +63,9 @@ CREATE VIEW crewsnow_ops.maintenance_progress AS
 SELECT m.task, m.object,
     pg_catalog.date_trunc('second', pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.-) m.started_at) AS running,
-    v.phase, pg_catalog.round(100.0 OPERATOR(pg_catalog.*) v.heap_blks_scanned
-        OPERATOR(pg_catalog./) nullif(v.heap_blks_total, 0), 1) AS percent,
+    v.phase, CASE WHEN v.heap_blks_total OPERATOR(pg_catalog.>) 0
+        THEN pg_catalog.round(100.0 OPERATOR(pg_catalog.*) v.heap_blks_scanned
+            OPERATOR(pg_catalog./) v.heap_blks_total, 1) END AS percent,
     m.step, m.run_by, m.leader_pid, m.worker_pid, m.run_id, m.started_at
 FROM crewsnow_ops.maintenance_runs AS m
 JOIN LATERAL pg_catalog.pg_stat_get_activity(m.worker_pid) AS a

@@ -27,8 +27,8 @@ CREATE TABLE crewsnow_ops.maintenance_windows (
             'friday', 'saturday', 'sunday'])
     ),
     CONSTRAINT maintenance_windows_on_date_check CHECK (
-        on_date OPERATOR(pg_catalog.>=) '2000-01-01'::date
-        AND on_date OPERATOR(pg_catalog.<) '2200-01-01'::date
+        on_date OPERATOR(pg_catalog.>=) '2000-01-01'::pg_catalog.date
+        AND on_date OPERATOR(pg_catalog.<) '2200-01-01'::pg_catalog.date
     ),
     CONSTRAINT maintenance_windows_duration_check CHECK (
         duration OPERATOR(pg_catalog.>) '0'::interval
@@ -154,7 +154,7 @@ COMMENT ON FUNCTION crewsnow_ops.maintenance_occurrences(timestamptz, timestampt
     'Each opening of a window that overlaps the time from p_from to p_until, cancelled ones '
     'included, in order. Times before 1970 and from 2300 on have none. Empty for NULL.';
 
-CREATE FUNCTION crewsnow_ops.in_maintenance_window(at timestamptz DEFAULT now())
+CREATE FUNCTION crewsnow_ops.in_maintenance_window(at timestamptz DEFAULT pg_catalog.now())
     RETURNS boolean
     LANGUAGE sql STABLE STRICT
     SET search_path = pg_catalog, pg_temp

@@ -1,5 +1,6 @@
 -- The objects of the extension in the catalogs. Every query but the last must return no row, so
 -- each new object needs a decision.
+-- passes before: names of new objects joined its lists of exceptions
 \set QUIET off
 CREATE SCHEMA "Odd schema";
 CREATE EXTENSION crewsnow_ops SCHEMA "Odd schema";
