@@ -2,6 +2,7 @@
 
 use super::records;
 use super::records::Run;
+use super::report::plain;
 use super::step::{Step, Verdict};
 use crate::pg::clock;
 use crate::pg::worker::{DetachedStep, Outcome, Statement, Worker};
@@ -74,15 +75,15 @@ impl Context {
     pub fn statement(&self, sql: String, settings: Vec<(String, String)>) -> Statement {
         let mut all = vec![("lock_timeout".to_owned(), LOCK_TIMEOUT.to_owned())];
         all.extend(settings);
-        Statement { sql, settings: all, deadline: Some(self.deadline) }
+        Statement { sql, settings: all, deadline: Some(self.deadline), is_own: false }
     }
 
     /// Begins a step: a NOTICE tells the client, and others see its row at once.
     pub fn begin(&mut self, task: &'static str, object: &str, before: Option<Value>) -> Step {
         let step = self.begin_short(task, object, before);
         if self.has_worker() {
-            pgrx::notice!("{task} {object}");
-            self.write(self.steps.len() + 1, &step, true);
+            pgrx::notice!("{task} {}", plain(object));
+            self.write(&self.run.clone(), self.steps.len() + 1, &step, true);
         }
         step
     }
@@ -105,16 +106,27 @@ impl Context {
 
     /// Adds a step that has ended, or never began.
     pub fn add(&mut self, step: Step) {
+        self.add_for(step, self.run.clone());
+    }
+
+    /// Adds a step that another worker does.
+    pub fn add_detached(&mut self, step: Step, worker: i32) {
+        self.add_for(step, Run { worker: Some(worker), ..self.run.clone() });
+    }
+
+    fn add_for(&mut self, mut step: Step, run: Run) {
+        // A name can have a line break, and the line behind it would read as another command.
+        step.command = step.command.filter(|command| !command.chars().any(char::is_control));
         let time = step.seconds().map_or_else(String::new, |seconds| format!(" in {seconds:.1} s"));
         let colon = if step.detail.is_empty() { "" } else { ": " };
         pgrx::notice!(
             "{} {} {}{time}{colon}{}",
             step.task,
-            step.object,
+            plain(&step.object),
             step.verdict.as_str(),
-            step.detail
+            plain(&step.detail)
         );
-        self.write(self.steps.len() + 1, &step, false);
+        self.write(&run, self.steps.len() + 1, &step, false);
         self.steps.push(step);
     }
 
@@ -132,7 +144,7 @@ impl Context {
 
     /// Writes the row of the run itself.
     pub fn write_run(&mut self, step: &Step, is_running: bool) {
-        self.write(0, step, is_running);
+        self.write(&self.run.clone(), 0, step, is_running);
     }
 
     /// The row of a step of this run, for a detached worker.
@@ -146,11 +158,11 @@ impl Context {
         worker.detach(steps).ok()
     }
 
-    fn write(&mut self, number: usize, step: &Step, is_running: bool) {
+    fn write(&mut self, run: &Run, number: usize, step: &Step, is_running: bool) {
         if self.unwritten >= MAX_UNWRITTEN {
             return;
         }
-        let row = records::row(&self.run, number, step, is_running);
+        let row = records::row(run, number, step, is_running);
         if let Ok(worker) = &self.worker {
             match worker.record(row.to_string()) {
                 Ok(Outcome::Failed { message, .. }) => {

@@ -52,15 +52,22 @@ fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The text with `?` for each control character: a name must not begin a line.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// The lines of a step. A command is never broken, so that it can be pasted.
 fn line(step: &Step) -> String {
     let time = step
         .seconds()
         .filter(|_| step.verdict == Verdict::Done)
         .map_or_else(|| String::from("       "), |seconds| format!("{:>7}", duration(seconds)));
-    let mut line = format!("{:<8} {:<9}{time}  {}", step.verdict.as_str(), step.task, step.object);
+    let mut line =
+        format!("{:<8} {:<9}{time}  {}", step.verdict.as_str(), step.task, plain(&step.object));
     if !step.detail.is_empty() {
-        line += &format!(": {}", step.detail);
+        line += &format!(": {}", plain(&step.detail));
     }
     line = wrapped(&line);
     if let Some(command) = &step.command {
@@ -93,11 +100,11 @@ impl Report<'_> {
     pub fn text(&self) -> String {
         let mut lines = vec![format!(
             "Performance maintenance of database {}: {} in {}",
-            self.database,
+            plain(self.database),
             counted(self.count(Verdict::Done), "step done", "steps done"),
             duration(self.seconds)
         )];
-        lines.extend(self.notes.iter().cloned());
+        lines.extend(self.notes.iter().map(|note| plain(note)));
         let mut sorted: Vec<&Step> = self.steps.iter().collect();
         sorted.sort_by(|a, b| {
             let seconds = |step: &Step| step.seconds().unwrap_or_default();

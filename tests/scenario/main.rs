@@ -30,6 +30,7 @@ mod lifecycle;
 mod maintenance;
 mod maintenance_choice;
 mod maintenance_ends;
+mod maintenance_hostile;
 mod maintenance_rebuilds;
 mod maintenance_rights;
 mod maintenance_schedule;

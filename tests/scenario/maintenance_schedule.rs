@@ -210,10 +210,13 @@ fn without_pg_cron_the_lines_of_cron_run_as_they_are() {
     let systemd = line(&mut a, "samples", "systemd");
     let folder = cluster.scratch().display().to_string();
     let (write, start) = systemd.split_once("systemctl ").expect("a start");
-    assert_eq!(start, "daemon-reload; systemctl enable --now crewsnow_ops-samples.timer");
+    assert_eq!(
+        start,
+        "daemon-reload; systemctl enable --now crewsnow_ops-50_25_20o_27clock-samples.timer"
+    );
     shell(&write.replace("/etc/systemd/system", &folder));
     let unit = |kind: &str| {
-        let path = cluster.scratch().join(format!("crewsnow_ops-samples.{kind}"));
+        let path = cluster.scratch().join(format!("crewsnow_ops-50_25_20o_27clock-samples.{kind}"));
         std::fs::read_to_string(path).expect("the unit")
     };
     assert!(unit("timer").contains("\nOnCalendar=*-*-* *:*:30\n"), "{}", unit("timer"));
@@ -222,7 +225,8 @@ fn without_pg_cron_the_lines_of_cron_run_as_they_are() {
     assert!(service.contains("dbname='50%% o"), "{service}");
     let removal = "SELECT line FROM crewsnow_ops.unschedule_maintenance() WHERE job = 'samples'";
     let removal = value(&mut a, removal);
-    assert!(removal.starts_with("systemctl disable --now crewsnow_ops-samples.timer; rm -f "));
+    let stop = "systemctl disable --now crewsnow_ops-50_25_20o_27clock-samples.timer; rm -f ";
+    assert!(removal.starts_with(stop), "{removal}");
 }
 
 #[test]

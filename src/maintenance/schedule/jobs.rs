@@ -81,13 +81,21 @@ const PRUNE_HISTORY: &str = "DELETE FROM cron.job_run_details AS d \
 /// The bytes of a name in pg_cron.
 const MAX_NAME: usize = 63;
 
-/// The name of a job in pg_cron, which may serve several databases.
+/// The name of a job in pg_cron, which may serve several databases. A name that is too long ends
+/// with a hash of all of it (FNV-1a), because long names of databases often differ in the end only.
 pub(super) fn job_name(job: &Job, database: &str) -> String {
-    let mut name = format!("crewsnow_ops {} {database}", job.name);
-    while name.len() > MAX_NAME {
+    let whole = format!("crewsnow_ops {} {database}", job.name);
+    if whole.len() <= MAX_NAME {
+        return whole;
+    }
+    let hash = whole
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let mut name = whole;
+    while name.len() > MAX_NAME - 9 {
         name.pop();
     }
-    name
+    format!("{name} {hash:08x}")
 }
 
 /// The connection of psql.
@@ -139,14 +147,19 @@ pub(super) fn crontab_line(job: &Job, connection: &Connection, command: &str) ->
     format!("{} {} >/dev/null", job.schedule, psql.replace('%', "\\%"))
 }
 
-/// The name of the units of a job.
-fn unit(job: &Job) -> String {
-    format!("crewsnow_ops-{}", job.name.replace(' ', "-"))
+/// The name of the units of a job of a database. Other characters are hexadecimal.
+fn unit(job: &Job, database: &str) -> String {
+    let plain = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_string(),
+        false => format!("_{:02x}", u32::from(c)),
+    };
+    let database: String = database.chars().map(plain).collect();
+    format!("crewsnow_ops-{database}-{}", job.name.replace(' ', "-"))
 }
 
 /// One line of shell that writes the units of a job and starts its timer.
 pub(super) fn systemd_line(job: &Job, connection: &Connection, command: &str) -> String {
-    let unit = unit(job);
+    let unit = unit(job, &connection.database);
     let service = ["[Service]", "Type=oneshot", "User=postgres"].map(shell_quoted).join(" ");
     let run = format!("ExecStart=/usr/bin/{}", connection.psql(unit_quoted, command));
     let timer = [
@@ -167,8 +180,8 @@ pub(super) fn systemd_line(job: &Job, connection: &Connection, command: &str) ->
 }
 
 /// One line of shell that removes the units of a job.
-pub(super) fn systemd_removal(job: &Job) -> String {
-    let unit = unit(job);
+pub(super) fn systemd_removal(job: &Job, database: &str) -> String {
+    let unit = unit(job, database);
     format!(
         "systemctl disable --now {unit}.timer; \
          rm -f /etc/systemd/system/{unit}.timer /etc/systemd/system/{unit}.service"
@@ -216,8 +229,10 @@ mod tests {
         fn a_job_name_fits_pg_cron(database in "\\PC{0,80}") {
             let name = job_name(job(), &database);
             prop_assert!(name.len() <= MAX_NAME);
+            let other = job_name(job(), &format!("{database}2"));
+            prop_assert_ne!(&name, &other);
             let whole = format!("crewsnow_ops samples {database}");
-            prop_assert!(whole.starts_with(&name));
+            prop_assert_eq!(name == whole, whole.len() <= MAX_NAME);
         }
 
         #[test]

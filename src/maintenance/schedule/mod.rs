@@ -70,8 +70,10 @@ fn unschedule_maintenance() -> Result<MaterializedRows<4>, ErrorReport> {
                 .collect()
         }
         Clock::None => {
+            let database = session::database();
             let removal = |job: &Job| {
-                row(job.name, job.calendar, "for systemd".to_owned(), jobs::systemd_removal(job))
+                let line = jobs::systemd_removal(job, &database);
+                row(job.name, job.calendar, "for systemd".to_owned(), line)
             };
             installed()?.iter().map(|(job, _)| removal(job)).collect()
         }

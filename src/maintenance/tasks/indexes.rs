@@ -170,7 +170,7 @@ pub fn start_rebuilds(context: &mut Context) -> Result<(), MaintenanceError> {
             cleanup: leftovers(index),
             record: context.row(&step, worker.pid()),
         });
-        context.add(step);
+        context.add_detached(step, worker.pid());
     }
     if context.detach(worker, steps).is_none() {
         context.notes.push("The worker of the rebuilds was ended before it began.".to_owned());
@@ -180,7 +180,7 @@ pub fn start_rebuilds(context: &mut Context) -> Result<(), MaintenanceError> {
 
 fn statement(sql: &str, lock_timeout: &str, deadline: Option<i64>) -> Statement {
     let settings = vec![("lock_timeout".to_owned(), lock_timeout.to_owned())];
-    Statement { sql: sql.to_owned(), settings, deadline }
+    Statement { sql: sql.to_owned(), settings, deadline, is_own: false }
 }
 
 /// The statements that remove what a failed rebuild leaves: the index that it built, or the one

@@ -61,7 +61,8 @@ fn call(context: &mut Context, function: &str) -> Option<Outcome> {
     if context.has_worker() {
         let sql = format!("DO $do$ BEGIN RAISE NOTICE '{ANSWER}%', ({query}); END $do$");
         let notices = ("client_min_messages".to_owned(), "notice".to_owned());
-        let statement = context.statement(sql, vec![notices]);
+        let mut statement = context.statement(sql, vec![notices]);
+        statement.is_own = true;
         return context.execute(&statement);
     }
     let read = || {

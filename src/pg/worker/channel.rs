@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Changes with the layout of the block and with the messages: after an update of the library an
 /// old leader may start a new worker.
-const MAGIC: u32 = 0x6372_7702;
+const MAGIC: u32 = 0x6372_7703;
 /// Bytes of each queue. A longer message passes through in pieces.
 const QUEUE: usize = 32 * 1024;
 /// Bytes of the control block: a multiple of the server's alignment.

@@ -26,6 +26,8 @@ pub struct Statement {
     pub settings: Vec<(String, String)>,
     /// The end of its time, in microseconds since 2000; `None` without a limit.
     pub deadline: Option<i64>,
+    /// Whether it runs no code of users, so that its messages hold no rows.
+    pub is_own: bool,
 }
 
 /// A message below ERROR that a statement sent.

@@ -61,17 +61,22 @@ static DEADLINE: AtomicI64 = AtomicI64::new(i64::MAX);
 /// Whether the running statement has passed its deadline.
 static IS_EXPIRED: AtomicBool = AtomicBool::new(false);
 
+/// A function of an index or a view may catch a cancel. So long after the deadline the process
+/// ends, in microseconds.
+const LATEST: i64 = 10_000_000;
+
 /// Cancels the running statement at its deadline, and when the leader wants the worker to end. Runs
 /// in a signal handler.
 unsafe extern "C-unwind" fn watch() {
     // SAFETY: these may be called in a signal handler.
     unsafe {
-        if GetCurrentTimestamp() >= DEADLINE.load(Relaxed) {
+        let late = GetCurrentTimestamp().saturating_sub(DEADLINE.load(Relaxed));
+        if late >= 0 {
             IS_EXPIRED.store(true, Relaxed);
         } else if !is_to_stop() {
             return;
         }
-        kill(getpid(), SIGINT);
+        kill(getpid(), if late > LATEST { SIGTERM } else { SIGINT });
     }
 }
 
@@ -208,7 +213,8 @@ fn run(statement: &Statement) -> Outcome {
         return Outcome::TimedOut;
     }
     let set_all = || statement.settings.iter().for_each(|(name, value)| set(name, Some(value)));
-    let result = statement::in_transaction(set_all).and_then(|()| timed(&statement.sql, deadline));
+    let result = statement::in_transaction(set_all)
+        .and_then(|()| timed(&statement.sql, deadline, statement.is_own));
     let base = |name: &str| SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, v)| *v);
     let reset = || statement.settings.iter().for_each(|(name, _)| set(name, base(name)));
     let reset = statement::in_transaction(reset);
@@ -224,10 +230,11 @@ fn run(statement: &Statement) -> Outcome {
     }
 }
 
-fn timed(sql: &str, deadline: i64) -> Result<(), Failure> {
+fn timed(sql: &str, deadline: i64, is_own: bool) -> Result<(), Failure> {
     IS_EXPIRED.store(false, Relaxed);
     DEADLINE.store(deadline, Relaxed);
     warnings::take();
+    warnings::trust(is_own);
     TIMER.start(TICK);
     let result = statement::run(sql);
     TIMER.stop();

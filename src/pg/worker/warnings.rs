@@ -5,6 +5,7 @@ use crate::pg::backend_local::BackendLocal;
 use crate::pg::xact::notices::{METHODS, Methods, NOTICE};
 use pgrx::pg_sys;
 use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 copied_for!("pg15" "pg16" "pg17" "pg18": "FrontendProtocol of libpq/libpq-be.h");
 
@@ -13,8 +14,17 @@ unsafe extern "C" {
     static mut FrontendProtocol: u32;
 }
 
-/// More warnings than a report shows.
+/// More warnings than a report shows. The last one stays: it may be an answer.
 const MAX: usize = 10;
+
+/// Beginnings of the C functions whose warnings name objects and no rows. SQL cannot set the name.
+/// An application's function in an index or a view may quote rows, also in a warning.
+const SERVER_FUNCTIONS: [&str; 7] =
+    ["vacuum_", "analyze_", "expand_vacuum_", "do_analyze_", "lazy_", "Reindex", "reindex_"];
+const WITHHELD: &str = "a warning of the application (withheld: it may contain row data)";
+
+/// Whether the running statement runs no code of users.
+static IS_OWN: AtomicBool = AtomicBool::new(false);
 
 static COLLECTED: BackendLocal<Vec<Warning>> = BackendLocal::new(Vec::new());
 
@@ -30,14 +40,19 @@ fn collect(kind: c_char, message: &[u8]) {
     if kind != NOTICE {
         return;
     }
-    let warning = Warning {
-        sqlstate: field(message, b'C').unwrap_or_default(),
-        message: field(message, b'M').unwrap_or_default(),
+    let function = field(message, b'R').unwrap_or_default();
+    let is_plain = SERVER_FUNCTIONS.iter().any(|beginning| function.starts_with(beginning));
+    let warning = if is_plain || IS_OWN.load(Relaxed) {
+        Warning {
+            sqlstate: field(message, b'C').unwrap_or_default(),
+            message: field(message, b'M').unwrap_or_default(),
+        }
+    } else {
+        Warning { sqlstate: "01000".to_owned(), message: WITHHELD.to_owned() }
     };
     COLLECTED.with(|collected| {
-        if collected.len() < MAX {
-            collected.push(warning);
-        }
+        collected.truncate(MAX - 1);
+        collected.push(warning);
     });
 }
 
@@ -79,6 +94,11 @@ pub(super) fn start() {
         pg_sys::whereToSendOutput = pg_sys::CommandDest::DestRemote;
         FrontendProtocol = 3 << 16;
     }
+}
+
+/// Whether the messages of the next statement are kept as they are.
+pub(super) fn trust(is_own: bool) {
+    IS_OWN.store(is_own, Relaxed);
 }
 
 /// The warnings since the last call.
