@@ -1,6 +1,7 @@
 //! The columns of a check: the report reads them by position, so each query must return all eight.
 
-use harness::{Cluster, explain, root, run};
+use crate::maintenance_schedule::with_cron;
+use harness::{Cluster, explain, root, run, value};
 use postgres::types::Type;
 use std::path::PathBuf;
 
@@ -56,10 +57,15 @@ fn filled(sql: &str) -> String {
 // passes before: it reads the files of checks, which are those of the present.
 #[test]
 fn every_check_returns_the_columns_of_a_finding() {
-    let cluster = Cluster::start("health_columns", "");
-    let mut client = cluster.create_database("health");
+    let (_cluster, mut client) = with_cron("health_columns", "").unwrap_or_else(|| {
+        let cluster = Cluster::start("health_columns", "");
+        let client = cluster.create_database("health");
+        (cluster, client)
+    });
+    let has_cron = value(&mut client, "SELECT to_regclass('cron.job') IS NOT NULL") == "t";
     run(&mut client, "SET search_path = pg_catalog, pg_temp");
-    let checks = checks();
+    let mut checks = checks();
+    checks.retain(|path| has_cron || !path.display().to_string().contains(".cron."));
     assert!(checks.len() > 45, "{} checks were found", checks.len());
     let mut wrong = Vec::new();
     for path in checks {

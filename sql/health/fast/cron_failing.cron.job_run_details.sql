@@ -64,3 +64,6 @@ FROM (SELECT CASE
             THEN 'pg_cron hides the jobs of other roles from ' || current_user
     END AS reason) AS u
 WHERE NOT EXISTS (SELECT FROM ranked) AND NOT pg_is_in_recovery()
+UNION ALL
+SELECT 'OK', NULL, 'a standby', 'the last run succeeds', NULL, 'Nothing to do.', NULL, 'now'
+WHERE pg_is_in_recovery()

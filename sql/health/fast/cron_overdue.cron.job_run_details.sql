@@ -152,3 +152,6 @@ FROM (SELECT CASE
             THEN 'pg_cron hides the jobs of other roles from ' || current_user
     END AS reason FROM server AS v) AS u
 WHERE NOT EXISTS (SELECT FROM ranked)
+UNION ALL
+SELECT 'OK', NULL, 'a standby', '< @cron_overdue.warning@ minutes late', NULL, 'Nothing to do.', NULL, 'now'
+WHERE pg_is_in_recovery()
