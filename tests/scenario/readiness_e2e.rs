@@ -52,7 +52,7 @@ fn misbehaving_tests_fail_clearly_and_leave_nothing_behind() {
         ("no_steps", "its plan has no step"),
         ("passes", "OK"),
         ("prepares", "42501: cannot execute PREPARE within security-restricted operation"),
-        ("raises", "no match was made"),
+        ("raises", "CS001: no match was made"),
         ("raises_cancel", "57014: stopped"),
         ("says_no", "it returned false"),
         ("says_not_ok", "not ok 2 - b"),
