@@ -153,5 +153,6 @@ FROM (SELECT CASE
     END AS reason FROM server AS v) AS u
 WHERE NOT EXISTS (SELECT FROM ranked)
 UNION ALL
-SELECT 'OK', NULL, 'a standby', '< @cron_overdue.warning@ minutes late', NULL, 'Nothing to do.', NULL, 'now'
+SELECT 'OK', NULL, 'a standby', '< @cron_overdue.warning@ minutes late', NULL,
+    'Nothing to do.', NULL, 'now'
 WHERE pg_is_in_recovery()
