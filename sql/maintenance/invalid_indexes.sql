@@ -32,7 +32,7 @@ builds AS (
 ),
 named AS (
     SELECT v.*, format('%I.%I', n.nspname, v.relname) AS qualified, n.nspname AS schema_name,
-        -- The index of a TOAST table is told with the table that people know.
+        -- The index of a TOAST table is reported with its main table.
         CASE WHEN v.table_kind = 't'
             THEN (SELECT format('%I.%I', mn.nspname, m.relname) FROM pg_class AS m
                 JOIN pg_namespace AS mn ON mn.oid = m.relnamespace

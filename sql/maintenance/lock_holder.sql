@@ -18,16 +18,7 @@ SELECT
     ) OR coalesce(s.backend_type = 'autovacuum worker', false) AS vacuums
 FROM pg_locks AS l
 LEFT JOIN pg_stat_activity AS s ON s.pid = l.pid
-CROSS JOIN LATERAL (
-    SELECT
-@session_kind@
-        AS kind
-) AS k
-CROSS JOIN LATERAL (
-    SELECT
-@session_command@
-        AS command
-) AS c
+@session_cut@
 WHERE l.locktype = 'relation' AND l.relation = $1
     AND l.database IN (0, (SELECT d.oid FROM pg_database AS d
         WHERE d.datname = current_database()))

@@ -39,7 +39,7 @@ fn days_left(a: &mut Client) -> String {
     value(a, DAYS_LEFT)
 }
 
-/// A session that writes events until it is told to end, and returns its longest wait.
+/// A session that writes events until a flag ends it, and returns its longest wait.
 fn writer(cluster: &Cluster, name: &str, is_over: &Arc<AtomicBool>) -> JoinHandle<Duration> {
     let (mut session, is_over) = (cluster.connect(name), Arc::clone(is_over));
     std::thread::spawn(move || {
