@@ -36,6 +36,7 @@ fn every_part_answers_on_this_minor() {
     }
     flags_are_switched_and_restored(&mut a);
     events_are_counted(&mut a);
+    maintenance_runs(&mut a);
     run(&mut a, APPLICATION);
     leaks_are_found_and_closed(&mut a);
     health_is_reported(&mut a, &cluster);
@@ -93,6 +94,38 @@ fn events_are_counted(a: &mut Client) {
         BETWEEN 490 AND 510 FROM generate_series(1.0, 1000.0) AS n";
     is(a, median, "t");
     run(a, "SELECT crewsnow_ops.apply_event_retention()");
+    let digits = "WITH numbers AS (SELECT round(1234.1234567, places)::float8 AS ms
+            FROM generate_series(0, 7) AS places),
+        written AS (SELECT ms, log_system_event('digits', NULL, '{}'::jsonb, ms) AS id FROM numbers)
+        SELECT count(*) FILTER (WHERE id IS NOT NULL) FROM written";
+    is(a, digits, "8");
+    let wrong = "SELECT count(*) FROM event_log WHERE event_type = 'digits' AND \
+        execution_time_ms::text <> execution_time_ms::float8::numeric::text";
+    is(a, wrong, "0");
+}
+
+/// The worker vacuums a table with dead rows.
+fn maintenance_runs(a: &mut Client) {
+    run(
+        a,
+        "CREATE TABLE public.lifts AS SELECT 1 AS id FROM generate_series(1, 5000);
+         DELETE FROM public.lifts",
+    );
+    run(a, "SELECT pg_stat_force_next_flush()");
+    run(a, "SELECT run_performance_maintenance()");
+    let vacuumed = "SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'lifts' AND \
+        vacuum_count = 1 AND n_dead_tup = 0";
+    is(a, vacuumed, "1");
+    is(a, "SELECT run_performance_maintenance() LIKE '%Performance maintenance completed'", "t");
+    run(a, "SELECT crewsnow_ops.schedule_maintenance()");
+    run(
+        a,
+        "INSERT INTO crewsnow_ops.maintenance_windows
+            (name, weekday, local_start, duration, time_zone)
+         VALUES ('weekly', 'sunday', '02:00', '2 hours', 'Europe/Paris')",
+    );
+    let spring = "SELECT crewsnow_ops.in_maintenance_window('2027-03-28 01:00Z')";
+    is(a, spring, "t");
 }
 
 fn leaks_are_found_and_closed(a: &mut Client) {

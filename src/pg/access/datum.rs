@@ -52,9 +52,19 @@ pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> 
 }
 
 /// The numeric `number / 10^places`, with that many decimal places.
+///
+/// PostgreSQL 15.1 and older minors answer four decimal places too few where `places` is a multiple
+/// of four, so no caller may pass such a number but zero.
 pub fn decimal(number: i64, places: u16) -> pg_sys::Datum {
-    // SAFETY: takes integers and returns a numeric in the current memory context.
-    unsafe { pg_sys::Datum::from(pg_sys::int64_div_fast_to_numeric(number, places.into())) }
+    debug_assert!(places == 0 || places % 4 != 0, "{places} places");
+    // SAFETY: the functions take integers and return a numeric in the current memory context.
+    let numeric = unsafe {
+        match places {
+            0 => pg_sys::int64_to_numeric(number),
+            _ => pg_sys::int64_div_fast_to_numeric(number, places.into()),
+        }
+    };
+    pg_sys::Datum::from(numeric)
 }
 
 /// The 16 bytes of a uuid datum.

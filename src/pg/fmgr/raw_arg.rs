@@ -215,14 +215,16 @@ impl Numeric {
     }
 }
 
-/// The digits and decimal places of a number that has at most 15 digits and six places.
+/// The digits and decimal places of a number that has at most 15 digits and six places, but not
+/// four, which older minors get wrong.
 fn short_decimal(number: f64) -> Option<(i64, u16)> {
     const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
-    POWERS.iter().zip(0..).find_map(|(power, places)| {
+    let decimal = POWERS.iter().zip(0..).find_map(|(power, places)| {
         let digits = (number * power).round();
         // The quotient is correctly rounded, so equality holds for one decimal of 15 digits only.
         (digits.abs() < 1e15 && digits / power == number).then_some((digits as i64, places))
-    })
+    });
+    decimal.filter(|(_, places)| *places != 4)
 }
 
 varlena!(Jsonb);
