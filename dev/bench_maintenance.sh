@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The maintenance part of bench.sh: rotten tables beside vacuumdb with the same options and cost
-# limits, and 10,000 tables with nothing to do. ROTTEN=, ROWS=, TABLES= and ROUNDS=3 choose other
+# limits, and 10,000 tables with nothing to do. ROTTEN=, ROWS=, TABLES= and ROUNDS=6 choose other
 # numbers. The demo server restarts without autovacuum until the end.
 . "$(dirname "$0")/lib.sh"
 begin_part
-rotten=${ROTTEN:-30} rows=${ROWS:-40000} tables=${TABLES:-10000} rounds=${ROUNDS:-3}
+rotten=${ROTTEN:-30} rows=${ROWS:-40000} tables=${TABLES:-10000} rounds=${ROUNDS:-6}
 work=$state/bench_maintenance
 rm -rf "$work"
 mkdir -p "$work"
@@ -68,7 +68,7 @@ measure() { # measure NAME COMMAND
     start=$(date +%s%N)
     "$2"
     end=$(date +%s%N)
-    kill -INT "$load" 2>/dev/null || true
+    kill "$load" 2>/dev/null || true
     wait "$load" 2>/dev/null || true
     echo $(((end - start) / 1000000)) >>"$work/$1.time"
     p99 "$work/load" >>"$work/$1.p99"

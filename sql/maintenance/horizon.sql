@@ -2,7 +2,7 @@
 -- died after it began. held_since is NULL where the server does not record it.
 WITH
 @horizon_holders@
-SELECT h.kind || ' ' || h.name AS holder, h.evidence, h.cure, h.next_command, h.held_since, h.age
+SELECT h.kind || ' ' || h.name AS holder, h.cure, h.next_command, h.held_since, h.age
 FROM holders AS h
 WHERE NOT h.only_catalogs AND coalesce(h.database = current_database(), true)
 ORDER BY h.age DESC, h.held_since

@@ -30,7 +30,8 @@ COMMENT ON FUNCTION crewsnow_ops.schedule_maintenance() IS
     'as jobs of the caller in this database. Call it again after an update. Where pg_cron is in '
     'another database, line is the statement to run there. Without pg_cron it is a line for '
     'crontab or one for systemd. Errors: 25006 on a standby or in a read-only transaction, 42501 '
-    'without USAGE on schema cron, 42710 if another role has scheduled it, 22023.';
+    'without USAGE on schema cron, 42710 if another role has scheduled it, 55006 while another '
+    'session changes the schedule, 22023.';
 CREATE FUNCTION crewsnow_ops.unschedule_maintenance()
     RETURNS TABLE (job text, schedule text, outcome text, line text)
     LANGUAGE c
@@ -39,7 +40,8 @@ CREATE FUNCTION crewsnow_ops.unschedule_maintenance()
 COMMENT ON FUNCTION crewsnow_ops.unschedule_maintenance() IS
     'Removes the jobs that schedule_maintenance registered as the caller. Where it could register '
     'none, line undoes the line that it printed. Errors: 25006 on a standby or in a read-only '
-    'transaction, 42501 without USAGE on schema cron.';
+    'transaction, 42501 without USAGE on schema cron, 55006 while another session changes the '
+    'schedule.';
 
 CREATE FUNCTION crewsnow_ops.maintenance_is_due() RETURNS boolean
     LANGUAGE plpgsql STABLE

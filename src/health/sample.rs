@@ -18,7 +18,7 @@ pub(super) const PG_STAT_STATEMENTS: &str = "pg_stat_statements";
 pub(super) const HEALTH_SAMPLES: &str = "crewsnow_ops.health_samples";
 
 /// Objects that are missing on some servers or forbidden to some callers.
-const OPTIONAL_OBJECTS: [&str; 8] = [
+const OPTIONAL_OBJECTS: [&str; 9] = [
     PG_STAT_STATEMENTS,
     "pg_stat_checkpointer",
     "pg_ls_waldir",
@@ -26,6 +26,7 @@ const OPTIONAL_OBJECTS: [&str; 8] = [
     "pg_file_settings",
     "crewsnow_ops.matview_refreshes",
     "cron.job_run_details",
+    "crewsnow_ops.maintenance_runs",
     HEALTH_SAMPLES,
 ];
 

@@ -80,3 +80,30 @@ fn a_fast_shutdown_waits_for_no_rebuild_and_leaves_nothing() {
     let mut a = cluster.connect("stop");
     assert!(rows(&mut a, REMAINS).is_empty(), "{:?}", rows(&mut a, REMAINS));
 }
+
+#[test]
+fn the_run_after_a_crash_drops_the_index_of_a_rebuild() {
+    let mut cluster = Cluster::start("rebuild_crash", "");
+    let mut a = cluster.create_database("crash");
+    with_invalid_indexes(&mut a);
+    invalidate(&mut a);
+    let mut writer = cluster.connect("crash");
+    run(&mut writer, "BEGIN; LOCK TABLE luggage IN ROW EXCLUSIVE MODE");
+    run(&mut a, RUN);
+    wait_until("the rebuild waits", || !rows(&mut a, REMAINS).is_empty());
+    cluster.stop("immediate");
+    cluster.boot();
+    let mut a = cluster.connect("crash");
+    assert!(!rows(&mut a, REMAINS).is_empty(), "the crash leaves the unfinished index");
+    let failing = "SELECT object, current_value FROM performance_health_check()
+        WHERE metric = 'Maintenance Failing'";
+    let cut_short = ["rebuild public.luggage_id_key|cut short"];
+    assert_eq!(rows(&mut a, failing)[..1], cut_short);
+    run(&mut a, RUN);
+    wait_until("no worker", || value(&mut a, WORKERS) == "0");
+    assert!(rows(&mut a, REMAINS).is_empty(), "{:?}", rows(&mut a, REMAINS));
+    let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+    assert_eq!(value(&mut a, invalid), "0");
+    assert_eq!(rows(&mut a, failing).len(), 1);
+    assert!(rows(&mut a, failing)[0].starts_with("NULL|last run"), "{:?}", rows(&mut a, failing));
+}

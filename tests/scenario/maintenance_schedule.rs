@@ -156,6 +156,22 @@ fn jobs_are_those_of_the_role_that_schedules() {
 }
 
 #[test]
+fn two_sessions_that_schedule_at_once_do_not_both_register() {
+    let Some((cluster, mut a)) = with_cron("schedule_twice", "") else { return };
+    let schedule = "SELECT count(*) FROM crewsnow_ops.schedule_maintenance()";
+    let mut b = cluster.connect("fleet");
+    run(&mut a, &format!("BEGIN; {schedule}"));
+    for other in [schedule, "SELECT * FROM crewsnow_ops.unschedule_maintenance()"] {
+        let refused = explain(&b.batch_execute(other).expect_err("two at once"));
+        let pid = value(&mut a, "SELECT pg_backend_pid()");
+        assert!(refused.starts_with("55006") && refused.contains(&pid), "{refused}");
+    }
+    run(&mut a, "COMMIT");
+    assert_eq!(value(&mut b, schedule), "6");
+    assert_eq!(value(&mut a, "SELECT count(*) FROM cron.job"), "6");
+}
+
+#[test]
 fn another_database_gets_the_statements_to_run_where_pg_cron_is() {
     let Some((cluster, mut a)) = with_cron("schedule_elsewhere", "") else { return };
     cluster.create_empty_database("\"o'shop\"");

@@ -66,9 +66,13 @@ fn views_are_refreshed_after_those_that_they_read() {
     assert!(!report.ends_with(COMPLETED), "{report}");
     let runs = rows(&mut a, "SELECT m::text FROM crewsnow_ops.maintenance_runs AS m").join("\n");
     assert!(!(report + &runs).contains("secret"), "rows stay with their owner");
+    let failing = "SELECT status, object, current_value FROM performance_health_check()
+        WHERE metric = 'Maintenance Failing'";
+    assert_eq!(rows(&mut a, failing), ["WARNING|refresh public.broken|failed"]);
     run(&mut a, "DROP MATERIALIZED VIEW broken");
     let report = value(&mut a, RUN);
     assert!(report.ends_with(COMPLETED), "{report}");
+    assert!(rows(&mut a, failing)[0].starts_with("OK|NULL|last run"), "{report}");
 }
 
 #[test]

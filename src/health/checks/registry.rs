@@ -102,6 +102,9 @@ pub(in crate::health) const FAST: &[Check] = checks! {
         if "cron.job_run_details" "fast/cron_failing.cron.job_run_details";
     "Cron Overdue" "fast/cron_overdue"
         if "cron.job_run_details" "fast/cron_overdue.cron.job_run_details";
+    "Maintenance Failing" "fast/maintenance_failing"
+        if "crewsnow_ops.maintenance_runs"
+            "fast/maintenance_failing.crewsnow_ops.maintenance_runs";
     "Configuration Errors" "fast/config_errors"
         if "pg_file_settings" "fast/config_errors.pg_file_settings";
     "Pending Settings" "fast/pending_settings";

@@ -7,6 +7,7 @@ use crate::access::as_owner;
 use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::srf::MaterializedRows;
+use crate::pg::xact::run_lock::{Work, try_lock};
 use crate::pg::xact::{sec_context, session};
 use error::ScheduleError;
 use jobs::{Connection, JOBS, Job, job_name};
@@ -34,12 +35,14 @@ fn row(job: &str, schedule: &str, outcome: String, line: String) -> Row {
 
 /// Schedules maintenance. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25006 (standby, read-only), 42501 (pg_cron), 42710 (another role's schedule), 22023.
+/// SQLSTATE 25006 (standby, read-only), 42501 (pg_cron), 42710 (another role's schedule), 55006 (two
+/// calls at once), 22023.
 #[pg_extern(sql = false)]
 fn schedule_maintenance() -> Result<MaterializedRows<4>, ErrorReport> {
     let rows = match clock()? {
         Clock::Here => {
             session::require_writable("schedule maintenance")?;
+            lock_schedule()?;
             schedule_here()?
         }
         Clock::Elsewhere(home) => lines_for(&home)?,
@@ -50,12 +53,13 @@ fn schedule_maintenance() -> Result<MaterializedRows<4>, ErrorReport> {
 
 /// Removes the schedule. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25006 (standby, read-only), 42501 (pg_cron).
+/// SQLSTATE 25006 (standby, read-only), 42501 (pg_cron), 55006 (two calls at once).
 #[pg_extern(sql = false)]
 fn unschedule_maintenance() -> Result<MaterializedRows<4>, ErrorReport> {
     let rows = match clock()? {
         Clock::Here => {
             session::require_writable("unschedule maintenance")?;
+            lock_schedule()?;
             unschedule_here()?
         }
         Clock::Elsewhere(home) => {
@@ -79,6 +83,12 @@ fn unschedule_maintenance() -> Result<MaterializedRows<4>, ErrorReport> {
         }
     };
     Ok(MaterializedRows(rows))
+}
+
+/// Two sessions that schedule at once would not see each other's jobs.
+fn lock_schedule() -> Result<(), ScheduleError> {
+    try_lock(Work::Schedule)
+        .map_err(|holder| ScheduleError::ChangesNow(holder.map(|holder| holder.pid)))
 }
 
 fn in_database(home: &str) -> String {

@@ -80,11 +80,9 @@ fn treat(context: &mut Context, chosen: &Chosen, limits: &Limits) -> Result<(), 
     if let Some(holder) = useless(chosen, &description)? {
         let mut step = undone(
             format!(
-                "VACUUM would free nothing, as the last one: {} still sees the {} dead rows \
-                ({})",
+                "VACUUM would free nothing, as the last one: {} still sees the {} dead rows",
                 holder.name,
-                description.figure("dead_rows"),
-                holder.evidence
+                description.figure("dead_rows")
             ),
             command,
         );
@@ -253,7 +251,7 @@ fn effect(
     }
     match table::horizon_holder()? {
         Some(holder) => {
-            parts.push(format!("{} still sees them ({})", holder.name, holder.evidence));
+            parts.push(format!("{} still sees them", holder.name));
             parts.push(holder.cure);
             Ok((Verdict::Failed, parts.join(", "), holder.command))
         }

@@ -181,8 +181,6 @@ pub fn lock_holder(table: pg_sys::Oid) -> Result<Option<LockHolder>, Maintenance
 pub struct HorizonHolder {
     /// The session, slot or prepared transaction.
     pub name: String,
-    /// Its facts, such as user and state.
-    pub evidence: String,
     /// The cure, as sentences.
     pub cure: String,
     /// The command that ends it, on one line.
@@ -203,10 +201,9 @@ pub fn horizon_holder() -> Result<Option<HorizonHolder>, MaintenanceError> {
             let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
             Ok(Some(HorizonHolder {
                 name: text(1)?,
-                evidence: text(2)?,
-                cure: text(3)?,
-                command: row.get::<String>(4)?.map(|command| command.replace('\n', " \\\\ ")),
-                since: microseconds(row.get(5)?),
+                cure: text(2)?,
+                command: row.get::<String>(3)?.map(|command| command.replace('\n', " \\\\ ")),
+                since: microseconds(row.get(4)?),
             }))
         })
     })

@@ -11,6 +11,8 @@ use pgrx::pg_sys;
 pub enum Work {
     /// A run of maintenance, until its transaction ends.
     Maintenance = 1,
+    /// A change of the schedule, until its transaction ends.
+    Schedule = 2,
 }
 
 /// ACCESS EXCLUSIVE: conflicts with itself.
