@@ -132,10 +132,15 @@ extension_sql_file!(
     requires = ["maintenance_functions", maintenance::windows::maintenance_calendar]
 );
 extension_sql_file!(
+    "../sql/schema/73_backups.sql",
+    name = "backups",
+    requires = ["maintenance_windows"]
+);
+extension_sql_file!(
     "../sql/schema/74_maintenance_schedule.sql",
     name = "maintenance_schedule",
     requires = [
-        "maintenance_windows",
+        "backups",
         health::cron::next_cron_time,
         maintenance::schedule::schedule_maintenance,
         maintenance::schedule::unschedule_maintenance
