@@ -4,6 +4,7 @@ pub mod context;
 pub mod error;
 pub mod records;
 pub mod report;
+pub mod restore;
 pub mod run;
 pub mod schedule;
 pub mod step;

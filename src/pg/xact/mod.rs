@@ -10,6 +10,7 @@ pub mod notify;
 pub mod run_lock;
 pub mod sec_context;
 pub mod session;
+pub mod session_settings;
 pub mod snapshot;
 pub mod sqlstate;
 pub mod subtransaction;

@@ -1,0 +1,354 @@
+//! Compares a restored database with the one that was backed up. Pure.
+
+use super::expression;
+use super::fault::{Fault, absence_text, aspects_text, content_text};
+use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
+use super::sequence::{self, Standing};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the expected items relate to the backup.
+#[derive(Debug, Clone, Copy)]
+pub enum Basis<'a> {
+    /// They are of the backup's own snapshot. Any difference is a fault.
+    Exact,
+    /// They are of about the time of the backup. A difference is a fault if the source, whose
+    /// present items these are, still has what was expected; else it may be a later change.
+    Near(&'a [Item]),
+    /// They are of another time. No difference from them is a fault.
+    Other,
+}
+
+/// The result of a comparison.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Faults of the backup or of the restored database, in the order of kind and name.
+    pub faults: Vec<Fault>,
+    /// Parts that were not compared, each with the reason.
+    pub skipped: Vec<Fault>,
+    /// Definitions that are the same.
+    pub same_definitions: usize,
+    /// Contents of tables and values of sequences that are the same.
+    pub same_contents: usize,
+    /// Rows in those tables.
+    pub same_rows: i64,
+}
+
+/// The kind of an item that [`collation_fault`] judges.
+const COLLATION_VERSION: &str = "collation version";
+
+/// Compares what was expected with what was restored.
+#[must_use]
+pub fn compare(expected: &[Item], restored: &[Item], scope: Scope, basis: Basis<'_>) -> Comparison {
+    let judge = Judge {
+        expected: by_key(expected),
+        restored: by_key(restored),
+        now: match basis {
+            Basis::Near(now) => by_key(now),
+            Basis::Exact | Basis::Other => BTreeMap::new(),
+        },
+        scope,
+        basis,
+    };
+    judge.judge()
+}
+
+/// The tables and sequences whose content differs, by name. For [`Basis::Near`] the caller reads
+/// these from the source again.
+#[must_use]
+pub fn differing_contents(expected: &[Item], restored: &[Item]) -> BTreeSet<String> {
+    let (expected, restored) = (by_key(expected), by_key(restored));
+    let differs = |(key, item): (&Key<'_>, &&Item)| {
+        let other = restored.get(key)?;
+        (item.is_content() && !is_same_content(item, other)).then(|| item.name.clone())
+    };
+    expected.iter().filter_map(differs).collect()
+}
+
+/// Kind, name, and a number for items that agree in both.
+type Key<'a> = (&'a str, &'a str, usize);
+type Items<'a> = BTreeMap<Key<'a>, &'a Item>;
+
+fn by_key(items: &[Item]) -> Items<'_> {
+    let mut keyed = Items::new();
+    for item in items {
+        let mut key = (item.kind.as_str(), item.name.as_str(), 0);
+        while keyed.contains_key(&key) {
+            key.2 += 1;
+        }
+        keyed.insert(key, item);
+    }
+    keyed
+}
+
+struct Judge<'a> {
+    expected: Items<'a>,
+    restored: Items<'a>,
+    now: Items<'a>,
+    scope: Scope,
+    basis: Basis<'a>,
+}
+
+/// Names of objects that one side lacks, each with the number of objects that go with it.
+struct Absent<'a> {
+    followers: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Absent<'a> {
+    /// Objects of `items` that `others` lacks. Grants, comments and contents are no objects of
+    /// their own.
+    fn of(items: &Items<'a>, others: &Items<'_>) -> Self {
+        let is_object =
+            |item: &Item| !item.is_content() && item.parent.as_deref() != Some(item.name.as_str());
+        let names = items
+            .iter()
+            .filter(|(key, item)| is_object(item) && !others.contains_key(*key))
+            .map(|(_, item)| (item.name.as_str(), 0));
+        Self { followers: names.collect() }
+    }
+
+    /// Whether an absent object explains the absence of this one. Counts it there.
+    fn explains(&mut self, item: &Item) -> bool {
+        let owners = [item.parent.as_deref(), item.extension.as_deref()];
+        for owner in owners.into_iter().flatten().filter(|owner| *owner != item.name) {
+            if let Some(count) = self.followers.get_mut(owner) {
+                *count += 1;
+                return true;
+            }
+        }
+        if item.is_content() {
+            return self.followers.contains_key(item.name.as_str());
+        }
+        false
+    }
+}
+
+impl<'a> Judge<'a> {
+    fn judge(&self) -> Comparison {
+        let mut result = Comparison::default();
+        let other_versions = self.other_versions();
+        let is_of_other_version =
+            |item: &Item| item.extension.as_deref().is_some_and(|e| other_versions.contains(e));
+        let mut missing = Absent::of(&self.expected, &self.restored);
+        let mut extra = Absent::of(&self.restored, &self.expected);
+        let mut unmatched = Vec::new();
+        for (key, item) in &self.expected {
+            if item.kind == COLLATION_VERSION || is_of_other_version(item) {
+                continue;
+            }
+            match self.restored.get(key) {
+                Some(restored) => self.judge_pair(*key, item, restored, &mut result),
+                None if self.may_be_missing(item) || missing.explains(item) => {}
+                None => unmatched.push((*key, *item, true)),
+            }
+        }
+        for (key, item) in &self.restored {
+            if item.kind == COLLATION_VERSION {
+                result.faults.extend(collation_fault(item));
+            } else if !self.expected.contains_key(key)
+                && !is_of_other_version(item)
+                && !self.may_be_extra(item)
+                && !extra.explains(item)
+            {
+                unmatched.push((*key, *item, false));
+            }
+        }
+        for (key, item, is_missing) in unmatched {
+            let absent = if is_missing { &missing } else { &extra };
+            let followers = absent.followers.get(item.name.as_str()).copied().unwrap_or(0);
+            let text = absence_text(item, is_missing, followers);
+            self.add(key, Fault::of(item, text), &mut result);
+        }
+        self.judge_sequences(&mut result);
+        result.faults.sort_by(|one, other| one.order().cmp(&other.order()));
+        result.skipped.sort_by(|one, other| one.order().cmp(&other.order()));
+        result
+    }
+
+    /// Extensions of which one side has another version, or none. Their members follow.
+    fn other_versions(&self) -> BTreeSet<&'a str> {
+        let is_other = |(key, item): &(&Key<'a>, &&'a Item)| {
+            let restored = self.restored.get(*key);
+            item.kind == "extension"
+                && restored.is_some_and(|r| r.aspect("version") != item.aspect("version"))
+        };
+        self.expected.iter().filter(is_other).map(|(_, item)| item.name.as_str()).collect()
+    }
+
+    /// pg_dump leaves out invalid indexes.
+    fn may_be_missing(&self, item: &Item) -> bool {
+        self.scope == Scope::Dump
+            && item.kind == "index"
+            && item.aspect("validity") == Some("invalid")
+    }
+
+    /// The database that a dump is restored into has these, even if the source dropped them.
+    fn may_be_extra(&self, item: &Item) -> bool {
+        let names = [Some(item.name.as_str()), item.parent.as_deref()];
+        let is_of_template =
+            |name: &Option<&str>| name.is_some_and(|name| ["public", "plpgsql"].contains(&name));
+        self.scope == Scope::Dump && names.iter().any(is_of_template) && {
+            ["schema", "extension", "grants", "comment", "language"].contains(&item.kind.as_str())
+        }
+    }
+
+    /// A difference is a fault, or is skipped, as the basis has it.
+    fn add(&self, key: Key<'a>, fault: Fault, result: &mut Comparison) {
+        let is_unchanged = match self.basis {
+            Basis::Exact => true,
+            Basis::Near(_) => match (self.expected.get(&key), self.now.get(&key)) {
+                (None, None) => true,
+                (Some(expected), Some(now)) => is_same(expected, now),
+                _ => false,
+            },
+            Basis::Other => false,
+        };
+        if is_unchanged {
+            result.faults.push(fault);
+        } else {
+            let text = format!("{}; the source may have changed since the backup", fault.text);
+            result.skipped.push(Fault { text, ..fault });
+        }
+    }
+
+    fn judge_pair(&self, key: Key<'a>, item: &Item, restored: &Item, result: &mut Comparison) {
+        if let Some(state) = &item.sqlstate {
+            let text = format!("the source cannot be read: SQLSTATE {state}");
+            result.skipped.push(Fault::of(item, text));
+        } else if let Some(state) = &restored.sqlstate {
+            let unread = Fault::of(item, format!("cannot be read: SQLSTATE {state}"));
+            // A missing privilege is none of the backup's.
+            let list = if state == "42501" { &mut result.skipped } else { &mut result.faults };
+            list.push(unread);
+        } else if item.kind == CONTENT {
+            if is_same_content(item, restored) {
+                result.same_contents += 1;
+                result.same_rows += item.rows.unwrap_or(0);
+            } else {
+                self.add(key, Fault::of(item, content_text(item, restored)), result);
+            }
+        } else if item.kind != SEQUENCE_VALUE {
+            let mut aspects = Vec::new();
+            for name in keys(&item.definition, &restored.definition) {
+                let (one, other) = (item.definition.get(name), restored.definition.get(name));
+                // Restoring a dump makes the triggers of foreign keys anew, and enables them.
+                let is_enabled_anew = name == "disabled foreign key triggers"
+                    && self.scope == Scope::Dump
+                    && other.is_none();
+                if !is_enabled_anew {
+                    differing(name, one, other, &mut aspects);
+                }
+            }
+            if aspects.is_empty() {
+                result.same_definitions += 1;
+            } else {
+                self.add(key, Fault::of(item, aspects_text(&aspects)), result);
+            }
+        }
+    }
+
+    /// A fault of a column is one on any basis: the restored database itself shows it.
+    fn judge_sequences(&self, result: &mut Comparison) {
+        let mut used = BTreeSet::new();
+        for item in self.restored.values() {
+            for (name, extreme) in &item.extremes {
+                let expected = self.expected.get(&(CONTENT, item.name.as_str(), 0));
+                let expected = expected.and_then(|expected| expected.extremes.get(name));
+                let was_used = expected.is_some_and(|e| is_used(&self.expected, name, e));
+                if is_used(&self.restored, name, extreme) && !was_used {
+                    used.insert(name.as_str());
+                    result.faults.push(Fault {
+                        kind: SEQUENCE_VALUE.to_owned(),
+                        object: name.clone(),
+                        text: format!("its next value is already used in {}", item.name),
+                        is_content: true,
+                    });
+                }
+            }
+        }
+        for (key, item) in self.expected.iter().filter(|(key, _)| key.0 == SEQUENCE_VALUE) {
+            let Some(restored) = self.restored.get(key) else { continue };
+            let is_unread = item.sqlstate.is_some() || restored.sqlstate.is_some();
+            let definition = self.expected.get(&("sequence", item.name.as_str(), 0));
+            if is_unread || used.contains(item.name.as_str()) {
+                continue;
+            }
+            match definition.map(|definition| sequence::standing(definition, item, restored)) {
+                Some(Standing::Behind) => {
+                    let text = "is behind the source: values would come again".to_owned();
+                    self.add(*key, Fault::of(item, text), result);
+                }
+                Some(Standing::Cycled) => {
+                    let text = "its value differs, but it cycles".to_owned();
+                    result.skipped.push(Fault::of(item, text));
+                }
+                Some(Standing::SameOrAhead) | None => result.same_contents += 1,
+            }
+        }
+    }
+}
+
+fn is_used(items: &Items<'_>, name: &str, extreme: &Option<String>) -> bool {
+    let definition = items.get(&("sequence", name, 0));
+    let value = items.get(&(SEQUENCE_VALUE, name, 0));
+    definition
+        .zip(value)
+        .is_some_and(|(definition, value)| sequence::is_used(definition, value, extreme.as_deref()))
+}
+
+/// A recorded version that is not this system's: texts may sort in another order than the indexes.
+fn collation_fault(item: &Item) -> Option<Fault> {
+    let (recorded, actual) = (item.aspect("recorded")?, item.aspect("actual")?);
+    (recorded != actual).then(|| {
+        let text = format!(
+            "version {recorded} is recorded, this system has {actual}: \
+             indexes on text may be out of order"
+        );
+        Fault::of(item, text)
+    })
+}
+
+fn is_same(one: &Item, other: &Item) -> bool {
+    if one.is_content() {
+        return is_same_content(one, other);
+    }
+    let mut aspects = Vec::new();
+    for name in keys(&one.definition, &other.definition) {
+        differing(name, one.definition.get(name), other.definition.get(name), &mut aspects);
+    }
+    aspects.is_empty()
+}
+
+fn is_same_content(one: &Item, other: &Item) -> bool {
+    one.rows == other.rows
+        && one.hash == other.hash
+        && one.sqlstate == other.sqlstate
+        && one.definition == other.definition
+}
+
+fn keys<'a>(
+    one: &'a serde_json::Map<String, Value>,
+    other: &'a serde_json::Map<String, Value>,
+) -> BTreeSet<&'a String> {
+    one.keys().chain(other.keys()).collect()
+}
+
+/// Adds the paths on which two aspects differ. An aspect that is NULL is none.
+fn differing(path: &str, one: Option<&Value>, other: Option<&Value>, found: &mut Vec<String>) {
+    let is_none = |value: Option<&Value>| value.is_none_or(Value::is_null);
+    match (one, other) {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            for name in keys(one, other) {
+                let path = format!("{path} {name}");
+                differing(&path, one.get(name), other.get(name), found);
+            }
+        }
+        (Some(Value::String(one)), Some(Value::String(other)))
+            if expression::is_same(one, other) => {}
+        _ if one == other || is_none(one) && is_none(other) => {}
+        _ => found.push(path.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

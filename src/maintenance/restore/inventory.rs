@@ -1,0 +1,203 @@
+//! The items of a database: the same SQL reads the source, in this session, and the restored
+//! database, with psql.
+
+use super::item::{Item, Reading, Scope};
+use crate::pg::error::ServerError;
+use crate::pg::xact::session_settings::with_settings;
+use crate::pg::xact::subtransaction::isolated;
+use pgrx::prelude::*;
+use std::ffi::CStr;
+
+/// Settings under which values and definitions have one text form each.
+const SETTINGS: [(&CStr, &CStr); 11] = [
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"datestyle", c"ISO, MDY"),
+    (c"intervalstyle", c"postgres"),
+    (c"extra_float_digits", c"3"),
+    (c"timezone", c"UTC"),
+    (c"bytea_output", c"hex"),
+    (c"xmloption", c"content"),
+    (c"lc_monetary", c"C"),
+    (c"quote_all_identifiers", c"off"),
+    (c"row_security", c"off"),
+    (c"default_transaction_read_only", c"on"),
+];
+
+/// Queries that return one item as JSON in each row.
+const DEFINITIONS: [&str; 12] = [
+    include_str!("../../../sql/maintenance/restore_schemas.sql"),
+    include_str!("../../../sql/maintenance/restore_types.sql"),
+    include_str!("../../../sql/maintenance/restore_relations.sql"),
+    include_str!("../../../sql/maintenance/restore_sequences.sql"),
+    include_str!("../../../sql/maintenance/restore_constraints.sql"),
+    include_str!("../../../sql/maintenance/restore_indexes.sql"),
+    include_str!("../../../sql/maintenance/restore_functions.sql"),
+    include_str!("../../../sql/maintenance/restore_policies.sql"),
+    include_str!("../../../sql/maintenance/restore_grants.sql"),
+    include_str!("../../../sql/maintenance/restore_other_objects.sql"),
+    include_str!("../../../sql/maintenance/restore_comments.sql"),
+    include_str!("../../../sql/maintenance/restore_collation_versions.sql"),
+];
+
+/// Items that only a backup of the whole server carries.
+const CLUSTER: &str = include_str!("../../../sql/maintenance/restore_cluster.sql");
+
+/// A query that returns the statement for each content.
+const CONTENTS: &str = include_str!("../../../sql/maintenance/restore_contents.sql");
+
+fn definitions(scope: Scope) -> impl Iterator<Item = &'static str> {
+    DEFINITIONS.into_iter().chain((scope == Scope::Cluster).then_some(CLUSTER))
+}
+
+/// Items and the statements that read further ones, from lines of JSON.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// The items.
+    pub items: Vec<Item>,
+    /// The statements. Their lines go to [`Inventory::add_line`], too.
+    pub readings: Vec<Reading>,
+}
+
+impl Inventory {
+    /// Adds a line of psql or a row of a query. 22023 for a line of another form.
+    pub fn add_line(&mut self, line: &str, scope: Scope) -> Result<(), ServerError> {
+        const UNREADABLE: ServerError = ServerError::UnreadableJson("a line of an inventory");
+        if line.trim().is_empty() {
+            return Ok(());
+        }
+        // The lines of statements alone have a key `sql`.
+        let value: serde_json::Value = serde_json::from_str(line).map_err(|_| UNREADABLE)?;
+        if value.get("sql").is_some() {
+            let reading = Reading::parse(line, scope).map_err(|_| UNREADABLE)?;
+            self.readings.extend(reading);
+        } else {
+            self.items.push(serde_json::from_value(value).map_err(|_| UNREADABLE)?);
+        }
+        Ok(())
+    }
+}
+
+/// A script for `psql -X -f` that prints each definition, and then the statements for contents, one
+/// line of JSON each. psql needs `PGCLIENTENCODING=UTF8`.
+#[must_use]
+pub fn definitions_script(scope: Scope) -> String {
+    let mut script = script_head();
+    for sql in definitions(scope).chain([CONTENTS]) {
+        script.push_str(sql.trim_end());
+        script.push_str("\n;\n");
+    }
+    script
+}
+
+/// A script for `psql -X -f` that prints the content of each table and sequence, one line of JSON
+/// each. One that cannot be read gets an item with its SQLSTATE, and the script goes on.
+#[must_use]
+pub fn contents_script(readings: &[Reading]) -> String {
+    let mut script = script_head();
+    for reading in readings {
+        // psql replaces no variables within quotes.
+        let name = quoted(&reading.name);
+        let kind = quoted(&reading.kind);
+        script.push_str(&format!(
+            "{}\n;\n\\if :ERROR\nSELECT pg_catalog.jsonb_build_object('kind', {kind}, 'name', \
+             {name}, 'parent', {name}, 'sqlstate', :'SQLSTATE')::pg_catalog.text;\n\\endif\n",
+            reading.sql
+        ));
+    }
+    script
+}
+
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('\'', "''");
+    format!("E'{text}'")
+}
+
+fn script_head() -> String {
+    let mut head = "\\set QUIET on\n\\set VERBOSITY sqlstate\n\\set ON_ERROR_STOP off\n\
+                    \\pset format unaligned\n\\pset tuples_only on\n\\pset pager off\n\
+                    SET statement_timeout = 0;\nSET client_min_messages = error;\n"
+        .to_owned();
+    for (name, value) in SETTINGS {
+        let value = value.to_string_lossy();
+        let value = value.split(", ").map(quoted).collect::<Vec<_>>().join(", ");
+        head.push_str(&format!("SET {} = {value};\n", name.to_string_lossy()));
+    }
+    head
+}
+
+/// The definitions of this database under the active snapshot, and the statements for its contents.
+/// Objects that the current user may not see into have fewer aspects.
+pub fn source_definitions(scope: Scope) -> Result<Inventory, ServerError> {
+    with_settings(&SETTINGS, || {
+        let mut inventory = Inventory::default();
+        for sql in definitions(scope).chain([CONTENTS]) {
+            Spi::connect(|client| {
+                for row in client.select(sql, None, &[])? {
+                    let line = row.get::<String>(1)?.unwrap_or_default();
+                    inventory.add_line(&line, scope)?;
+                }
+                Ok::<_, ServerError>(())
+            })?;
+        }
+        Ok(inventory)
+    })
+}
+
+/// Contents of this database under the active snapshot. One that cannot be read gets an item with
+/// its SQLSTATE.
+pub fn source_contents(readings: &[Reading]) -> Result<Vec<Item>, ServerError> {
+    with_settings(&SETTINGS, || readings.iter().map(source_content).collect())
+}
+
+fn source_content(reading: &Reading) -> Result<Item, ServerError> {
+    let line = isolated(|| {
+        Spi::connect(|client| client.select(&reading.sql, None, &[])?.first().get_one::<String>())
+    });
+    match line {
+        Ok(line) => serde_json::from_str(&line?.unwrap_or_default())
+            .map_err(|_| ServerError::UnreadableJson("the content of a table")),
+        Err(failure) => Ok(Item::unreadable(&reading.kind, &reading.name, &failure.state())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::maintenance::restore::item::CONTENT;
+
+    #[test]
+    fn a_script_reads_on_after_a_table_that_cannot_be_read() {
+        let reading = |name: &str| Reading {
+            kind: CONTENT.to_owned(),
+            name: name.to_owned(),
+            sql: format!("SELECT 1 FROM {name}"),
+        };
+        let script = contents_script(&[reading("a.\"it's \\ :x\""), reading("a.b")]);
+        assert_eq!(script.matches("\\if :ERROR").count(), 2);
+        assert!(script.contains("E'a.\"it''s \\\\ :x\"'"), "{script}");
+        assert!(script.contains("SET search_path = E'pg_catalog', E'pg_temp';"), "{script}");
+    }
+
+    #[test]
+    fn lines_are_items_or_statements() {
+        let mut inventory = Inventory::default();
+        let lines = [
+            r#"{"kind":"table","name":"a.b","definition":{"owner":"x"}}"#,
+            r#"{"kind":"content","name":"a.b","sql":"S","dump_sql":"D"}"#,
+            r#"{"kind":"content","name":"a.b","rows":1,"hash":"2"}"#,
+            "",
+        ];
+        for line in lines {
+            inventory.add_line(line, Scope::Dump).expect("a line");
+        }
+        assert_eq!((inventory.items.len(), inventory.readings.len()), (2, 1));
+        assert!(inventory.add_line("ERROR", Scope::Dump).is_err());
+        assert!(inventory.add_line("{\"name\":1}", Scope::Dump).is_err());
+    }
+
+    #[test]
+    fn only_a_base_backup_is_asked_for_roles() {
+        assert!(definitions_script(Scope::Cluster).contains("pg_roles"));
+        assert!(!definitions_script(Scope::Dump).contains("pg_roles"));
+    }
+}
