@@ -57,6 +57,7 @@ macro_rules! copied_for {
 }
 
 pub mod access;
+pub mod at_exit;
 pub mod backend_local;
 pub mod builtins;
 pub mod catalog;
@@ -65,7 +66,9 @@ pub mod clock;
 pub mod cstring;
 pub mod error;
 pub mod fmgr;
+pub mod installation;
 pub mod memory;
+pub mod process;
 pub mod rewrite;
 pub mod storage;
 pub mod worker;

@@ -195,7 +195,7 @@ impl Channel {
 }
 
 /// Waits for a sign of another process, at most so many milliseconds; reacts to interrupts.
-pub(super) fn wait_for_latch(milliseconds: i64) {
+pub(in crate::pg) fn wait_for_latch(milliseconds: i64) {
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: the latch of this process.
     unsafe {

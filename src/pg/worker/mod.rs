@@ -11,6 +11,7 @@ mod process;
 mod statement;
 mod warnings;
 
+pub(in crate::pg) use channel::wait_for_latch;
 pub use leader::{Worker, WorkerError};
 pub use process::{Recorder, set_recorder};
 
