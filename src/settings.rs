@@ -40,6 +40,8 @@ static HEALTH_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(100);
 static MAINTENANCE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(2 * 60 * 60);
 static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
+static PROGRAM_DIRECTORY: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c""));
 static MAX_REPLICA_LAG: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static DIRECT_INSERT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BRIN_SUMMARIES: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -132,6 +134,15 @@ pub fn register() {
         i32::MAX,
         GucContext::Suset,
         GucFlags::UNIT_MS,
+    );
+    // Superusers only: its programs run as the server's OS user.
+    GucRegistry::define_string_guc(
+        c"crewsnow_ops.program_directory",
+        c"Directory of pg_dump, pg_restore and the other programs of the server's version.",
+        c"Empty for the directory of the server's own program.",
+        &PROGRAM_DIRECTORY,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
     );
     register_row_security();
     register_shortcuts();
@@ -329,6 +340,11 @@ pub fn lost_updates() -> LostUpdates {
 /// Whether changes of flags are notified.
 pub fn notify_flag_changes() -> bool {
     NOTIFY_CHANGES.get()
+}
+
+/// The directory of PostgreSQL's programs; `None` for that of the server.
+pub fn program_directory() -> Option<String> {
+    Some(text_of(&PROGRAM_DIRECTORY)).filter(|directory| !directory.is_empty())
 }
 
 /// How far a standby may be behind when it decides, in milliseconds.

@@ -1,8 +1,28 @@
-//! Restore tests: whether a backup restores, and whether the restored database is the same.
+//! Restore tests: a backup is restored beside the source and compared with it.
 
+pub mod archive;
+pub mod backup;
+pub mod candidates;
+pub mod client;
 pub mod comparison;
+pub mod dump;
+pub mod error;
+pub mod examination;
 pub mod expression;
 pub mod fault;
+pub mod folder;
 pub mod inventory;
 pub mod item;
+pub mod ownership;
+pub mod plain_dump;
+pub mod programs;
+pub mod run;
+pub mod scratch;
 pub mod sequence;
+pub mod signature;
+pub mod tar_file;
+pub mod toc;
+pub mod verdict;
+
+#[cfg(any(test, feature = "pg_test"))]
+mod server_tests;
