@@ -147,8 +147,17 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/75_restore_functions.sql",
+    name = "restore_functions",
+    requires = [
+        "maintenance_schedule",
+        maintenance::restore::run::await_restore_test,
+        maintenance::restore::run::test_backup_restore_procedure
+    ]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["maintenance_schedule", access::grant_access, access::revoke_access],
+    requires = ["restore_functions", access::grant_access, access::revoke_access],
     finalize
 );

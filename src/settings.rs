@@ -38,10 +38,19 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static HEALTH_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(100);
 static MAINTENANCE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(2 * 60 * 60);
-static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
-static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
 static PROGRAM_DIRECTORY: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c""));
+static RESTORE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(60 * 60);
+static RESTORE_CONNECTION: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c""));
+static RESTORE_DIRECTORY: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c""));
+static RESTORE_JOBS: GucSetting<i32> = GucSetting::<i32>::new(2);
+static RESTORE_MAX_SIZE: GucSetting<i32> = GucSetting::<i32>::new(20 * 1024);
+static RESTORE_TRUSTS_OWNERS: GucSetting<bool> = GucSetting::<bool>::new(false);
+static BACKUP_MAX_AGE: GucSetting<i32> = GucSetting::<i32>::new(26 * 60);
+static AUDIT_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static POLICY_OVERLAY: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_REPLICA_LAG: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static DIRECT_INSERT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BRIN_SUMMARIES: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -135,17 +144,84 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::UNIT_MS,
     );
-    // Superusers only: its programs run as the server's OS user.
-    GucRegistry::define_string_guc(
+    register_restore_tests();
+    register_row_security();
+    register_shortcuts();
+}
+
+/// Superusers only: a test runs programs as the server's OS user, and its verdict is evidence.
+fn register_restore_tests() {
+    let text = |name, short, long, setting| {
+        let (context, flags) = (GucContext::Suset, GucFlags::SUPERUSER_ONLY);
+        GucRegistry::define_string_guc(name, short, long, setting, context, flags);
+    };
+    let number = |name, short, long, setting, min, max, flags| {
+        GucRegistry::define_int_guc(name, short, long, setting, min, max, GucContext::Suset, flags);
+    };
+    number(
+        c"crewsnow_ops.backup_max_age",
+        c"Age from which a backup is a fault of a restore test.",
+        c"Counted from created_at in backup_log, or from the change of a file that is not listed.",
+        &BACKUP_MAX_AGE,
+        1,
+        i32::MAX,
+        GucFlags::UNIT_MIN,
+    );
+    text(
         c"crewsnow_ops.program_directory",
         c"Directory of pg_dump, pg_restore and the other programs of the server's version.",
         c"Empty for the directory of the server's own program.",
         &PROGRAM_DIRECTORY,
-        GucContext::Suset,
-        GucFlags::SUPERUSER_ONLY,
     );
-    register_row_security();
-    register_shortcuts();
+    number(
+        c"crewsnow_ops.restore_budget",
+        c"How long a restore test may take.",
+        c"At its end the running program is ended, and the report says how far the test came.",
+        &RESTORE_BUDGET,
+        1,
+        i32::MAX / 1_000,
+        GucFlags::UNIT_S,
+    );
+    text(
+        c"crewsnow_ops.restore_connection",
+        c"Connection of pg_dump, pg_restore and psql to this server, as keywords and values.",
+        c"Without a password: name a passfile. Empty for the socket of this server and the role \
+          that runs the test.",
+        &RESTORE_CONNECTION,
+    );
+    text(
+        c"crewsnow_ops.restore_directory",
+        c"Directory for the files of restore tests.",
+        c"Empty for that of temporary files in the data directory, which the server empties after \
+          a crash.",
+        &RESTORE_DIRECTORY,
+    );
+    number(
+        c"crewsnow_ops.restore_jobs",
+        c"Processes that dump and restore at the same time.",
+        c"Each takes a connection.",
+        &RESTORE_JOBS,
+        1,
+        64,
+        GucFlags::default(),
+    );
+    number(
+        c"crewsnow_ops.restore_max_size",
+        c"Size from which a database is not restored beside its source.",
+        c"A restore test of a larger database or base backup fails, and names another command.",
+        &RESTORE_MAX_SIZE,
+        1,
+        i32::MAX,
+        GucFlags::UNIT_MB,
+    );
+    GucRegistry::define_bool_guc(
+        c"crewsnow_ops.restore_trusts_owners",
+        c"Restores tables whose constraints call functions of other roles.",
+        c"These functions then run with the privileges of the role that runs the test.",
+        &RESTORE_TRUSTS_OWNERS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 /// Describes the audited application. Superusers only: an audit runs policies as these roles.
@@ -345,6 +421,41 @@ pub fn notify_flag_changes() -> bool {
 /// The directory of PostgreSQL's programs; `None` for that of the server.
 pub fn program_directory() -> Option<String> {
     Some(text_of(&PROGRAM_DIRECTORY)).filter(|directory| !directory.is_empty())
+}
+
+/// Age from which a backup is too old, in seconds.
+pub fn backup_max_age() -> f64 {
+    f64::from(BACKUP_MAX_AGE.get()) * 60.0
+}
+
+/// The time limit of a restore test, in seconds.
+pub fn restore_budget() -> i64 {
+    RESTORE_BUDGET.get().into()
+}
+
+/// Keywords and values of the connection of client programs; empty for the defaults.
+pub fn restore_connection() -> String {
+    text_of(&RESTORE_CONNECTION)
+}
+
+/// The directory for files of restore tests; empty for that of temporary files.
+pub fn restore_directory() -> String {
+    text_of(&RESTORE_DIRECTORY)
+}
+
+/// How many processes dump and restore at the same time.
+pub fn restore_jobs() -> i32 {
+    RESTORE_JOBS.get()
+}
+
+/// Size of the largest database that is restored, in bytes.
+pub fn restore_max_size() -> u64 {
+    u64::from(RESTORE_MAX_SIZE.get().unsigned_abs()) << 20
+}
+
+/// Whether a restore may run functions of other roles.
+pub fn restore_trusts_owners() -> bool {
+    RESTORE_TRUSTS_OWNERS.get()
 }
 
 /// How far a standby may be behind when it decides, in milliseconds.

@@ -47,6 +47,11 @@ impl Context {
         self.worker.is_ok()
     }
 
+    /// The worker; `None` without one.
+    pub fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref().ok()
+    }
+
     /// Whether the worker was ended from outside, which also is a wish to end the run.
     pub fn is_lost(&self) -> bool {
         matches!(self.worker, Err(Missing::Lost))

@@ -135,6 +135,25 @@ fn record_evidence(
     Ok(evidence.insert()?)
 }
 
+/// The criterion that restore tests are evidence for.
+const RESTORE_TEST: &str = "restore-test";
+
+/// Records the end of a restore test, if decisions know its criterion.
+pub fn record_restore_test(
+    passed: bool,
+    details: JsonB,
+    is_typed: bool,
+) -> Result<(), ReadinessError> {
+    match find_criterion(RESTORE_TEST, None) {
+        Err(ReadinessError::Unknown { .. }) => return Ok(()),
+        known => known?,
+    };
+    let (source, release, valid_for) = ("recorded", None, None);
+    let criterion = RESTORE_TEST;
+    NewEvidence { criterion, passed, source, release, details, valid_for, is_typed }.insert()?;
+    Ok(())
+}
+
 /// A row to insert into crewsnow_ops.evidence.
 pub(super) struct NewEvidence<'a> {
     /// Name of the criterion.

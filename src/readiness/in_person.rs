@@ -5,7 +5,7 @@ use crate::readiness::error::ReadinessError;
 use pgrx::pg_sys;
 
 /// Whether the session user runs the call as a statement of his own.
-pub(super) fn is_typed(call: pg_sys::FunctionCallInfo) -> bool {
+pub fn is_typed(call: pg_sys::FunctionCallInfo) -> bool {
     session::is_in_person() && typed_call::is_typed(call)
 }
 

@@ -9,7 +9,7 @@ pub mod e2e;
 pub mod e2e_registry;
 pub mod error;
 pub mod evidence;
-mod in_person;
+pub mod in_person;
 pub mod measures;
 mod observation;
 pub mod pure;

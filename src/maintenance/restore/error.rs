@@ -1,8 +1,14 @@
 //! Errors of a restore test.
 
+use super::verdict::{Finding, Level};
 use crate::error::{SqlError, reportable};
+use crate::maintenance::error::MaintenanceError;
 use crate::pg::error::{ServerError, from_server_failures};
+use crate::pg::xact::lock_holder::LockHolder;
+use crate::pg::xact::sec_context;
+use crate::readiness::error::ReadinessError;
 use pgrx::PgSqlErrorCode;
+use pgrx::spi::quote_identifier;
 use std::path::{Path, PathBuf};
 
 /// A restore test that cannot be made with this server or this backup.
@@ -131,9 +137,67 @@ pub enum RestoreError {
         /// The reason that the system gives.
         reason: String,
     },
+    /// SQLSTATE 25001
+    #[error("a restore test cannot run in a transaction block")]
+    InTransactionBlock,
+    /// SQLSTATE 42501
+    #[error("role \"{}\" may not run programs of the server", sec_context::current_user())]
+    MayNotRunPrograms,
+    /// SQLSTATE 55006
+    #[error("another session tests a backup of this database{}", by(holder.as_ref()))]
+    Running {
+        /// The session that tests; `None` if it is gone meanwhile.
+        holder: Option<LockHolder>,
+    },
+    /// SQLSTATE 53000
+    #[error("no background worker is free")]
+    NoWorker,
+    /// SQLSTATE 55000
+    #[error("{0}")]
+    WorkerFailed(String),
+    /// SQLSTATE 55000: the scratch database cannot be made or dropped
+    #[error("{message} ({sqlstate})")]
+    Scratch {
+        /// The SQLSTATE of the statement.
+        sqlstate: String,
+        /// Its message.
+        message: String,
+    },
+    /// SQLSTATE 58000
+    #[error("{program} failed: {message}")]
+    Failed {
+        /// The program.
+        program: &'static str,
+        /// Its message without quoted text.
+        message: String,
+    },
+    /// SQLSTATE 58000
+    #[error("a program cannot be read: {0}")]
+    Program(String),
+    /// SQLSTATE 22023
+    #[error("crewsnow_ops.restore_connection must not contain a password")]
+    PasswordInSetting,
+    /// SQLSTATE 54000
+    #[error("{} MB are too many to restore beside the source", megabytes(*bytes))]
+    TooLarge {
+        /// The size of the database or backup, in bytes.
+        bytes: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An error of decisions, with its own SQLSTATE.
+    #[error(transparent)]
+    Readiness(#[from] ReadinessError),
+    /// An error of maintenance, with its own SQLSTATE.
+    #[error(transparent)]
+    Maintenance(#[from] MaintenanceError),
     /// An error of the server's interface, with its own SQLSTATE.
     #[error(transparent)]
     Server(#[from] ServerError),
+}
+
+fn by(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(String::new, |holder| format!(": process {}", holder.pid))
 }
 
 fn place(directory: Option<&Path>) -> String {
@@ -172,6 +236,18 @@ impl SqlError for RestoreError {
             }
             Self::Truncated { .. } => Code::ERRCODE_DATA_CORRUPTED,
             Self::NoRoom { .. } => Code::ERRCODE_DISK_FULL,
+            Self::InTransactionBlock => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::MayNotRunPrograms => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::Running { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::NoWorker => Code::ERRCODE_INSUFFICIENT_RESOURCES,
+            Self::WorkerFailed(_) | Self::Scratch { .. } => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
+            Self::Failed { .. } | Self::Program(_) => Code::ERRCODE_SYSTEM_ERROR,
+            Self::PasswordInSetting => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::TooLarge { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Self::Readiness(error) => error.sqlstate(),
+            Self::Maintenance(error) => error.sqlstate(),
             Self::Server(error) => error.sqlstate(),
         }
     }
@@ -200,6 +276,34 @@ impl SqlError for RestoreError {
                 megabytes(*needed),
                 megabytes(*free)
             ),
+            Self::InTransactionBlock => {
+                format!("Changes of the block would be missing from a dump. {NOTHING}")
+            }
+            Self::MayNotRunPrograms => format!(
+                "pg_dump and pg_restore run as the server's user of the operating system. {NOTHING}"
+            ),
+            Self::Running { holder } => {
+                let age = holder.as_ref().and_then(|holder| holder.age);
+                let age = age.map_or_else(String::new, |age| format!(" It began {age} s ago."));
+                format!("One test at a time runs on a database.{age} {NOTHING}")
+            }
+            Self::NoWorker => format!("A test needs two slots of max_worker_processes. {NOTHING}"),
+            Self::WorkerFailed(_) | Self::Program(_) => NOTHING.into(),
+            Self::Scratch { .. } => {
+                "The scratch database cannot be made or dropped. The source is unchanged.".into()
+            }
+            Self::Failed { .. } => {
+                "The message is without quoted text, which may be rows. The source is unchanged."
+                    .into()
+            }
+            Self::PasswordInSetting => {
+                "Users of the machine could read it in the list of processes.".into()
+            }
+            Self::TooLarge { limit, .. } => {
+                format!("crewsnow_ops.restore_max_size allows {} MB. {NOTHING}", megabytes(*limit))
+            }
+            Self::Readiness(error) => return error.detail(),
+            Self::Maintenance(error) => return error.detail(),
             Self::Server(error) => return error.detail(),
         })
     }
@@ -228,6 +332,30 @@ impl SqlError for RestoreError {
                 "pg_dump --format=plain --file=/var/backups/shop.sql shop".into()
             }
             Self::NoRoom { .. } => "SET crewsnow_ops.restore_directory = '/mnt/restore';".into(),
+            Self::InTransactionBlock => "COMMIT; SELECT test_backup_restore_procedure();".into(),
+            Self::MayNotRunPrograms => format!(
+                "GRANT pg_execute_server_program TO {};",
+                quote_identifier(sec_context::current_user())
+            ),
+            Self::Running { .. } => "SELECT * FROM crewsnow_ops.maintenance_progress;".into(),
+            Self::NoWorker => "SELECT pid, backend_type FROM pg_stat_activity WHERE backend_type \
+                NOT IN ('client backend', 'checkpointer');"
+                .into(),
+            Self::WorkerFailed(_) | Self::Scratch { .. } => {
+                "SELECT rolname, rolsuper, rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = \
+                 current_user;"
+                    .into()
+            }
+            Self::Failed { program, .. } => format!("{program} --help"),
+            Self::Program(_) => "SHOW crewsnow_ops.program_directory;".into(),
+            Self::PasswordInSetting => "SET crewsnow_ops.restore_connection = \
+                'host=localhost passfile=/var/lib/postgresql/.pgpass';"
+                .into(),
+            Self::TooLarge { bytes, .. } => {
+                format!("SET crewsnow_ops.restore_max_size = '{} MB';", megabytes(*bytes))
+            }
+            Self::Readiness(error) => return error.hint(),
+            Self::Maintenance(error) => return error.hint(),
             Self::Server(error) => return error.hint(),
         })
     }
@@ -237,6 +365,39 @@ reportable!(RestoreError);
 from_server_failures!(RestoreError);
 
 impl RestoreError {
+    /// Whether the backup is at fault, not this server or the call.
+    pub fn is_of_backup(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBackup(_)
+                | Self::Unreadable { .. }
+                | Self::NotABackup { .. }
+                | Self::Encrypted { .. }
+                | Self::Compressed { .. }
+                | Self::OtherMajor { .. }
+                | Self::Truncated { .. }
+                | Self::Untrusted { .. }
+                | Self::LeavesDatabase { .. }
+        )
+    }
+
+    /// Whether nothing is where the caller says.
+    pub fn is_of_location(&self) -> bool {
+        matches!(self, Self::NoBackup(_))
+    }
+
+    /// The error as a finding of a report.
+    pub fn finding(&self, level: Level, object: &str) -> Finding {
+        let detail = self.detail().unwrap_or_default();
+        let detail = detail.trim_end_matches(NOTHING).trim().trim_end_matches('.');
+        let colon = if detail.is_empty() { "" } else { ": " };
+        let finding = Finding::new(level, format!("{self}{colon}{detail}")).of(object);
+        match self.hint() {
+            Some(hint) => finding.with_command(hint),
+            None => finding,
+        }
+    }
+
     /// A file or folder that the system refuses to read.
     pub fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         Self::Unreadable { path: path.to_owned(), reason: error.to_string() }

@@ -13,15 +13,15 @@ pub enum Work {
     Maintenance = 1,
     /// A change of the schedule, until its transaction ends.
     Schedule = 2,
+    /// A restore test, until its transaction ends.
+    RestoreTest = 3,
 }
 
 /// ACCESS EXCLUSIVE: conflicts with itself.
 const MODE: pg_sys::LOCKMODE = pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE;
 
-/// Takes the lock until the transaction ends. Never waits. The error is the session that has it,
-/// `None` if it is gone meanwhile.
-pub fn try_lock(work: Work) -> Result<(), Option<LockHolder>> {
-    let tag = pg_sys::LOCKTAG {
+fn tag(work: Work) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
         // SAFETY: reads a backend-local variable.
         locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
         locktag_field2: pg_sys::NamespaceRelationId.to_u32(),
@@ -29,7 +29,19 @@ pub fn try_lock(work: Work) -> Result<(), Option<LockHolder>> {
         locktag_field4: work as u16,
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-    };
+    }
+}
+
+/// Waits until no session has the lock, and then takes it until the transaction ends.
+pub fn wait_for(work: Work) {
+    // SAFETY: a valid tag. The server releases the lock at the end of the transaction.
+    unsafe { pg_sys::LockAcquire(&tag(work), MODE, false, false) };
+}
+
+/// Takes the lock until the transaction ends. Never waits. The error is the session that has it,
+/// `None` if it is gone meanwhile.
+pub fn try_lock(work: Work) -> Result<(), Option<LockHolder>> {
+    let tag = tag(work);
     // SAFETY: a valid tag. The server releases the lock at the end of the transaction.
     let result = unsafe { pg_sys::LockAcquire(&tag, MODE, false, true) };
     if result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {

@@ -1,0 +1,199 @@
+//! Dumps: made of this database, and restored into the scratch database.
+
+use super::client::{self, Connection};
+use super::error::RestoreError;
+use super::toc;
+use super::verdict::{Finding, Findings, Level};
+use crate::pg::process::{Exit, Status};
+use crate::pg::xact::session;
+use crate::settings;
+use pgrx::prelude::*;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Makes a dump of this database with the snapshot of the running statement. Returns its
+/// directory.
+pub fn make(
+    connection: &Connection,
+    directory: &Path,
+    deadline: i64,
+) -> Result<PathBuf, RestoreError> {
+    let snapshot = Spi::connect(|client| {
+        let row = client.select("SELECT pg_export_snapshot()", Some(1), &[])?.first();
+        Ok::<_, RestoreError>(row.get_one::<String>()?.unwrap_or_default())
+    })?;
+    let dump = directory.join("dump");
+    let arguments = [
+        "--format=directory".to_owned(),
+        "--compress=0".to_owned(),
+        format!("--jobs={}", settings::restore_jobs()),
+        "--no-sync".to_owned(),
+        "--no-password".to_owned(),
+        "--lock-wait-timeout=5s".to_owned(),
+        format!("--snapshot={snapshot}"),
+        format!("--file={}", dump.display()),
+        format!("--dbname={}", connection.database(&session::database())),
+    ];
+    let exit = client::run("pg_dump", arguments, deadline, |_| ())?;
+    if exit.status.is_success() {
+        return Ok(dump);
+    }
+    Err(failed("pg_dump", &exit))
+}
+
+/// The error of a program that must succeed. Its messages may quote rows.
+fn failed(program: &'static str, exit: &Exit) -> RestoreError {
+    let messages = String::from_utf8_lossy(&exit.errors);
+    let message = messages
+        .lines()
+        .find_map(|line| line.split_once(": error: ").map(|(_, message)| toc::withheld(message)))
+        .unwrap_or_else(|| match exit.status {
+            Status::Code(code) => format!("it ended with code {code}"),
+            Status::Signal(signal) => format!("signal {signal} ended it"),
+            Status::Expired => "the time of the test was over".to_owned(),
+        });
+    RestoreError::Failed { program, message }
+}
+
+/// An archive of pg_dump that is restored into the scratch database, step by step.
+pub struct Archive<'a> {
+    /// The file or directory.
+    pub path: &'a Path,
+    /// The connection to the server of the scratch database.
+    pub connection: &'a Connection,
+    /// The scratch database.
+    pub database: &'a str,
+    /// The directory for files of the test.
+    pub directory: &'a Path,
+    /// The end of the test's time, in microseconds since 2000.
+    pub deadline: i64,
+    /// Whether the archive can be read by several processes: not a tar file.
+    pub is_parallel: bool,
+}
+
+/// A function of another role that a restore would run.
+#[derive(Debug, Deserialize)]
+struct ForeignCode {
+    kind: String,
+    name: String,
+    function: String,
+    owner: String,
+}
+
+impl Archive<'_> {
+    /// Restores the archive. Returns whether all of it was tried; faults are among the findings.
+    pub fn restore(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
+        let list = self.list()?;
+        let use_list = self.write_list(&list, findings)?;
+        for section in ["pre-data", "data", "post-data"] {
+            if section == "data" && self.finds_foreign_code(findings)? {
+                return Ok(false);
+            }
+            self.restore_section(section, &use_list, findings)?;
+        }
+        Ok(true)
+    }
+
+    /// Restores SQL of pg_dump with psql. It cannot be restored in steps.
+    pub fn restore_plain(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
+        let (database, deadline) = (self.database, self.deadline);
+        let exit = client::run_script(self.connection, database, self.path, deadline, |_| ())?;
+        let messages = String::from_utf8_lossy(&exit.errors);
+        for (line, message) in toc::script_failures(&messages) {
+            let fault = Finding::new(Level::Restores, message).of(format!("line {line}"));
+            findings.fault(fault);
+        }
+        if exit.status.is_success() { Ok(true) } else { Err(failed("psql", &exit)) }
+    }
+
+    fn list(&self) -> Result<String, RestoreError> {
+        let arguments = ["--list".to_owned(), self.path.display().to_string()];
+        let mut list = String::new();
+        let exit = client::run("pg_restore", arguments, self.deadline, |line| {
+            list.push_str(line);
+            list.push('\n');
+        })?;
+        if exit.status.is_success() { Ok(list) } else { Err(failed("pg_restore", &exit)) }
+    }
+
+    /// The file for `--use-list`, without entries that reach beyond the scratch database.
+    fn write_list(&self, list: &str, findings: &mut Findings) -> Result<PathBuf, RestoreError> {
+        let has_foreign_servers = toc::has_foreign_servers(list);
+        let mut kept = String::new();
+        for entry in toc::entries(list) {
+            if let Some(reason) = toc::exclusion(&entry, has_foreign_servers) {
+                let text = format!("not restored: {reason}");
+                findings.skip(Finding::new(Level::Complete, text).of(entry.tag.trim_end()));
+            } else {
+                kept.push_str(entry.line);
+                kept.push('\n');
+            }
+        }
+        let path = self.directory.join("list");
+        std::fs::write(&path, kept).map_err(|error| RestoreError::unwritable(&path, &error))?;
+        Ok(path)
+    }
+
+    fn restore_section(
+        &self,
+        section: &str,
+        use_list: &Path,
+        findings: &mut Findings,
+    ) -> Result<(), RestoreError> {
+        let mut arguments = vec![
+            format!("--section={section}"),
+            format!("--use-list={}", use_list.display()),
+            format!("--dbname={}", self.connection.database(self.database)),
+            "--no-password".to_owned(),
+            "--no-tablespaces".to_owned(),
+        ];
+        if self.is_parallel && section != "pre-data" {
+            arguments.push(format!("--jobs={}", settings::restore_jobs()));
+        }
+        arguments.push(self.path.display().to_string());
+        let exit = client::run("pg_restore", arguments, self.deadline, |_| ())?;
+        if exit.status.is_success() {
+            return Ok(());
+        }
+        let failures = toc::failures(&String::from_utf8_lossy(&exit.errors));
+        if exit.status == Status::Expired || failures.is_empty() {
+            return Err(failed("pg_restore", &exit));
+        }
+        for failure in failures {
+            let command = format!(
+                "pg_restore --exit-on-error --dbname=scratch {}",
+                super::error::quoted(self.path)
+            );
+            let fault = Finding::new(Level::Restores, failure.message).of(failure.entry);
+            findings.fault(fault.with_command(command));
+        }
+        Ok(())
+    }
+
+    /// Whether a copy of rows would run functions of other roles as this one.
+    fn finds_foreign_code(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
+        if settings::restore_trusts_owners() {
+            return Ok(false);
+        }
+        let script = self.directory.join("foreign_code.sql");
+        let sql = include_str!("../../../sql/maintenance/restore_foreign_code.sql");
+        std::fs::write(&script, format!("SET search_path = pg_catalog, pg_temp;\n{sql};\n"))
+            .map_err(|error| RestoreError::unwritable(&script, &error))?;
+        let mut found = 0;
+        let deadline = self.deadline;
+        let exit = client::run_script(self.connection, self.database, &script, deadline, |line| {
+            let Ok(code) = serde_json::from_str::<ForeignCode>(line) else { return };
+            found += 1;
+            let text = format!(
+                "{} calls {} of role {}, which a restore would run with other privileges",
+                code.kind, code.function, code.owner
+            );
+            findings.skip(
+                Finding::new(Level::Restores, text)
+                    .of(code.name)
+                    .with_command("SET crewsnow_ops.restore_trusts_owners = on;"),
+            );
+        })?;
+        if exit.status.is_success() { Ok(found > 0) } else { Err(failed("psql", &exit)) }
+    }
+}

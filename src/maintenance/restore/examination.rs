@@ -1,0 +1,231 @@
+//! Examines a restored database: its definitions and contents against those expected, its pages,
+//! its age, and the application's tests on it.
+
+use super::candidates::Manifest;
+use super::client::{self, Connection, RunningScript};
+use super::comparison::{self, Basis, Comparison};
+use super::error::RestoreError;
+use super::fault::Fault;
+use super::inventory::{self, Inventory};
+use super::item::{Item, Scope};
+use super::verdict::{Finding, Findings, Level};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// The content that a restored database must have.
+pub enum Expected<'a> {
+    /// That of this database under the active snapshot.
+    Source,
+    /// That of the manifest; `None` if the backup has none.
+    Manifest(Option<&'a Manifest>),
+}
+
+/// A restored database.
+pub struct Restored<'a> {
+    /// The connection to its server.
+    pub connection: &'a Connection,
+    /// Its name.
+    pub database: &'a str,
+    /// The part of a server that the backup carries.
+    pub scope: Scope,
+    /// The directory for files of the test.
+    pub directory: &'a Path,
+    /// The end of the test's time, in microseconds since 2000.
+    pub deadline: i64,
+    /// The begin of the test, in seconds since 1970.
+    pub started: f64,
+}
+
+/// Facts of a restored database.
+#[derive(Debug, Default, Deserialize)]
+pub struct Facts {
+    /// Its size in bytes.
+    pub bytes: Option<i64>,
+    /// Its heartbeat, in seconds since 1970.
+    beat: Option<f64>,
+    /// Seconds between its heartbeat and the begin of the test.
+    #[serde(skip)]
+    pub rpo: Option<f64>,
+}
+
+/// The result of an end-to-end test on the restored database.
+#[derive(Deserialize)]
+struct EndToEndTest {
+    test: String,
+    passed: bool,
+    step: Option<String>,
+}
+
+impl Restored<'_> {
+    /// Examines the database and adds what it finds. Returns its facts.
+    pub fn examine(
+        &self,
+        expected: &Expected<'_>,
+        findings: &mut Findings,
+    ) -> Result<Facts, RestoreError> {
+        let mut facts = Facts::default();
+        self.run("facts", FACTS, |line| {
+            if let Ok(read) = serde_json::from_str::<Facts>(line) {
+                facts.bytes = facts.bytes.or(read.bytes);
+                facts.beat = facts.beat.or(read.beat);
+            }
+        })?;
+        facts.rpo = facts.beat.map(|beat| (self.started - beat).max(0.0));
+        self.compare(expected, findings)?;
+        self.run_tests(findings)?;
+        Ok(facts)
+    }
+
+    fn script(&self, name: &str, sql: &str) -> Result<PathBuf, RestoreError> {
+        let path = self.directory.join(format!("{name}.sql"));
+        std::fs::write(&path, sql).map_err(|error| RestoreError::unwritable(&path, &error))?;
+        Ok(path)
+    }
+
+    fn run(&self, name: &str, sql: &str, on_line: impl FnMut(&str)) -> Result<(), RestoreError> {
+        let script = self.script(name, sql)?;
+        client::run_script(self.connection, self.database, &script, self.deadline, on_line)?;
+        Ok(())
+    }
+
+    /// Starts a script whose output goes to a file.
+    fn start(&self, name: &str, sql: &str) -> Result<(RunningScript, PathBuf), RestoreError> {
+        let script = self.script(name, sql)?;
+        let path = self.directory.join(format!("{name}.out"));
+        let file = File::create(&path).map_err(|error| RestoreError::unwritable(&path, &error))?;
+        let (connection, database) = (self.connection, self.database);
+        let running = RunningScript::start(connection, database, &script, self.deadline, file)?;
+        Ok((running, path))
+    }
+
+    fn read_inventory(&self) -> Result<Inventory, RestoreError> {
+        let mut inventory = Inventory::default();
+        let mut damaged = None;
+        let script = inventory::definitions_script(self.scope);
+        self.run("definitions", &script, |line| {
+            if let Err(error) = inventory.add_line(line, self.scope) {
+                damaged.get_or_insert(error);
+            }
+        })?;
+        match damaged {
+            Some(error) => Err(error.into()),
+            None => Ok(inventory),
+        }
+    }
+
+    /// Compares definitions and contents. The contents of both sides are read at the same time.
+    fn compare(
+        &self,
+        expected: &Expected<'_>,
+        findings: &mut Findings,
+    ) -> Result<(), RestoreError> {
+        let mut restored = self.read_inventory()?;
+        let script = inventory::contents_script(&restored.readings);
+        let (running, output) = self.start("contents", &script)?;
+        let own = match expected {
+            Expected::Source => Some(source(self.scope)?),
+            Expected::Manifest(_) => None,
+        };
+        running.wait()?;
+        let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
+            restored.add_line(&line, self.scope)?;
+        }
+        let unread = restored.items.iter().filter(|item| item.sqlstate.is_some()).count();
+        let comparison = match expected {
+            Expected::Source => {
+                let own = own.unwrap_or_default();
+                comparison::compare(&own, &restored.items, self.scope, Basis::Exact)
+            }
+            Expected::Manifest(Some(manifest)) => {
+                let items: Vec<Item> = serde_json::from_str(&manifest.items)
+                    .map_err(|_| crate::pg::error::ServerError::UnreadableJson("a manifest"))?;
+                if manifest.is_exact {
+                    comparison::compare(&items, &restored.items, self.scope, Basis::Exact)
+                } else {
+                    let now = source(self.scope)?;
+                    let basis = Basis::Near(&now);
+                    comparison::compare(&items, &restored.items, self.scope, basis)
+                }
+            }
+            Expected::Manifest(None) => {
+                let text = "the backup has no manifest, so its content was not compared";
+                for level in [Level::Complete, Level::Equal] {
+                    findings.skip(Finding::new(level, text).with_command(RECORD));
+                }
+                comparison::compare(&restored.items, &restored.items, self.scope, Basis::Other)
+            }
+        };
+        let is_compared = !matches!(expected, Expected::Manifest(None));
+        add(comparison, is_compared, unread, findings);
+        Ok(())
+    }
+
+    fn run_tests(&self, findings: &mut Findings) -> Result<(), RestoreError> {
+        let (mut passed, mut failed) = (0, 0);
+        self.run("tests", TESTS, |line| {
+            let Ok(test) = serde_json::from_str::<EndToEndTest>(line) else { return };
+            if test.passed {
+                passed += 1;
+            } else {
+                failed += 1;
+                let step = test.step.map_or_else(String::new, |step| format!(" in {step}"));
+                let text = format!("the end-to-end test fails{step} on the restored database");
+                findings.fault(Finding::new(Level::Usable, text).of(test.test));
+            }
+        })?;
+        if passed > 0 {
+            let text = format!("{passed} of {} end-to-end tests pass", passed + failed);
+            findings.prove(Level::Usable, text);
+        } else if failed == 0 {
+            let text = "no end-to-end test is registered in the restored database";
+            findings.skip(Finding::new(Level::Usable, text));
+        }
+        Ok(())
+    }
+}
+
+/// The statement that records a backup with its manifest.
+const RECORD: &str = "SELECT crewsnow_ops.record_backup('/var/backups/shop.dump', 'daily');";
+
+/// Facts of the restored database. Without the extension there is no heartbeat.
+const FACTS: &str = include_str!("../../../sql/maintenance/restore_facts.sql");
+
+/// The end-to-end tests of the restored database.
+const TESTS: &str = include_str!("../../../sql/maintenance/restore_e2e_tests.sql");
+
+/// Definitions and contents of this database.
+fn source(scope: Scope) -> Result<Vec<Item>, RestoreError> {
+    let mut own = inventory::source_definitions(scope)?;
+    let contents = inventory::source_contents(&own.readings)?;
+    own.items.extend(contents);
+    Ok(own.items)
+}
+
+fn finding(fault: Fault) -> Finding {
+    let level = if fault.is_content { Level::Equal } else { Level::Complete };
+    Finding::new(level, fault.text).of(format!("{} {}", fault.kind, fault.object))
+}
+
+fn add(comparison: Comparison, is_compared: bool, unread: usize, findings: &mut Findings) {
+    comparison.faults.into_iter().for_each(|fault| findings.fault(finding(fault)));
+    comparison.skipped.into_iter().for_each(|fault| findings.skip(finding(fault)));
+    if !is_compared {
+        return;
+    }
+    if comparison.same_definitions > 0 {
+        let text = format!("{} definitions are the same", comparison.same_definitions);
+        findings.prove(Level::Complete, text);
+    }
+    // A database without rows is equal to one without rows.
+    if comparison.same_contents > 0 && unread == 0 {
+        let text = format!(
+            "{} tables and sequences with {} rows are the same",
+            comparison.same_contents, comparison.same_rows
+        );
+        findings.prove(Level::Equal, text);
+    }
+}

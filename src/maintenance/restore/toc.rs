@@ -1,0 +1,227 @@
+//! The table of contents of an archive, as `pg_restore --list` prints it.
+
+/// An entry of the table of contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The whole line.
+    pub line: &'a str,
+    /// The kind and the name, for example `TABLE DATA public booking shop`.
+    pub tag: &'a str,
+}
+
+impl Entry<'_> {
+    /// Whether the entry is of this kind.
+    #[must_use]
+    pub fn is(&self, kind: &str) -> bool {
+        self.tag.strip_prefix(kind).is_some_and(|rest| rest.starts_with(' '))
+    }
+
+    /// The words after the kind: schema, name and owner.
+    fn words<'a>(&'a self, kind: &str) -> Option<std::str::SplitWhitespace<'a>> {
+        self.is(kind).then(|| self.tag[kind.len()..].split_whitespace())
+    }
+}
+
+/// The header of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Version of the server that the dump was made of, for example `15.20 (Debian …)`.
+    pub server_version: String,
+    /// Database that the dump was made of.
+    pub database: String,
+}
+
+/// The header of the list.
+#[must_use]
+pub fn header(list: &str) -> Header {
+    let value = |key: &str| {
+        let line =
+            list.lines().find_map(|line| line.trim_start_matches([';', ' ']).strip_prefix(key));
+        line.unwrap_or_default().trim().to_owned()
+    };
+    Header { server_version: value("Dumped from database version:"), database: value("dbname:") }
+}
+
+/// The entries of the list.
+pub fn entries(list: &str) -> impl Iterator<Item = Entry<'_>> {
+    list.lines().filter(|line| !line.starts_with(';')).filter_map(|line| {
+        // 3345; 0 16385 TABLE DATA public booking shop
+        let (number, rest) = line.split_once("; ")?;
+        number.parse::<u32>().ok()?;
+        let mut fields = rest.splitn(3, ' ');
+        (fields.next()?, fields.next()?);
+        Some(Entry { line, tag: fields.next()? })
+    })
+}
+
+/// Extensions that live in one database of a server: a second database cannot have them.
+const BOUND_EXTENSIONS: [&str; 2] = ["pg_cron", "pg_partman_bgw"];
+/// Schemas of these extensions.
+const BOUND_SCHEMAS: [&str; 1] = ["cron"];
+
+/// The reason why an entry is left out of a restore beside the source; `None` if it is restored.
+#[must_use]
+pub fn exclusion(entry: &Entry<'_>, has_foreign_servers: bool) -> Option<&'static str> {
+    let bound = |kind: &str| {
+        // EXTENSION - pg_cron, COMMENT - EXTENSION pg_cron
+        entry
+            .words(kind)
+            .is_some_and(|mut words| words.any(|word| BOUND_EXTENSIONS.contains(&word)))
+    };
+    if bound("EXTENSION") || entry.tag.starts_with("COMMENT - EXTENSION") && bound("COMMENT") {
+        return Some("an extension that only one database of a server can have");
+    }
+    let of_bound = |kind: &str| {
+        entry
+            .words(kind)
+            .and_then(|mut words| words.next())
+            .is_some_and(|schema| BOUND_SCHEMAS.contains(&schema))
+    };
+    if ["TABLE DATA", "SEQUENCE SET"].iter().any(|kind| of_bound(kind)) {
+        return Some("data of an extension that only one database of a server can have");
+    }
+    if entry.is("SUBSCRIPTION") {
+        return Some("a subscription would connect to its publisher");
+    }
+    if has_foreign_servers && entry.is("MATERIALIZED VIEW DATA") {
+        return Some("a refresh may read a foreign server");
+    }
+    None
+}
+
+/// Whether the archive has foreign servers.
+#[must_use]
+pub fn has_foreign_servers(list: &str) -> bool {
+    entries(list).any(|entry| entry.is("SERVER"))
+}
+
+/// An error of `pg_restore`: the entry, if it is named, and the message without quoted text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreFailure {
+    /// The tag of the entry, for example `TABLE DATA booking shop`; empty if none is named.
+    pub entry: String,
+    /// The message. Text in quotes and after a colon is left out: it may quote rows.
+    pub message: String,
+}
+
+/// The errors in the messages of `pg_restore`, of which `LC_MESSAGES` is C.
+#[must_use]
+pub fn failures(messages: &str) -> Vec<RestoreFailure> {
+    let mut failures = Vec::new();
+    let mut entry = String::new();
+    for line in messages.lines() {
+        let Some(message) = line.strip_prefix("pg_restore: ") else { continue };
+        if let Some(named) = message.strip_prefix("from TOC entry ") {
+            entry = named.splitn(4, ' ').nth(3).unwrap_or_default().to_owned();
+        } else if let Some(message) = message.strip_prefix("error: ") {
+            failures.push(RestoreFailure { entry: entry.clone(), message: withheld(message) });
+        }
+    }
+    failures
+}
+
+/// The errors of a script of psql: the number of the line, and the message without quoted text.
+#[must_use]
+pub fn script_failures(messages: &str) -> Vec<(u64, String)> {
+    let failure = |line: &str| {
+        let (place, message) = line.strip_prefix("psql:")?.split_once(": ERROR:  ")?;
+        let number = place.rsplit(':').next()?.parse().ok()?;
+        Some((number, withheld(message)))
+    };
+    messages.lines().filter_map(failure).collect()
+}
+
+/// The message without text that may quote rows.
+pub fn withheld(message: &str) -> String {
+    let message = message.split_once("ERROR:  ").map_or(message, |(_, message)| message);
+    let mut text = String::new();
+    for (number, part) in message.split('"').enumerate() {
+        text.push_str(if number % 2 == 0 { part } else { "…" });
+    }
+    let text = text.split(": ").next().unwrap_or_default().trim();
+    text.chars().filter(|c| !c.is_control()).take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = ";
+; Archive created at 2026-11-27 23:00:00 UTC
+;     dbname: shop
+;     TOC Entries: 7
+;     Dumped from database version: 15.20 (Debian 15.20-0+deb12u1)
+;
+;
+; Selected TOC Entries:
+;
+2; 3079 16384 EXTENSION - pg_cron 
+3400; 0 0 COMMENT - EXTENSION pg_cron 
+214; 1259 16385 TABLE public booking shop
+3345; 0 16385 TABLE DATA public booking shop
+3346; 0 16390 TABLE DATA cron job postgres
+3347; 0 16401 MATERIALIZED VIEW DATA public total shop
+3348; 6100 16410 SUBSCRIPTION - from_main postgres
+";
+
+    #[test]
+    fn the_header_names_server_and_database() {
+        let header = header(LIST);
+        assert_eq!(header.database, "shop");
+        assert!(header.server_version.starts_with("15.20 "));
+    }
+
+    #[test]
+    fn parts_that_would_reach_beyond_the_scratch_database_are_left_out() {
+        let left = |foreign| {
+            let entries = entries(LIST).filter(|entry| exclusion(entry, foreign).is_some());
+            entries.map(|entry| entry.line.split(';').next().unwrap_or("")).collect::<Vec<_>>()
+        };
+        assert_eq!(entries(LIST).count(), 7);
+        assert_eq!(left(false), ["2", "3400", "3346", "3348"]);
+        assert_eq!(left(true), ["2", "3400", "3346", "3347", "3348"]);
+    }
+
+    #[test]
+    fn a_table_named_as_an_extension_is_restored() {
+        let list = "7; 1259 1 TABLE public pg_cron shop\n8; 0 1 TABLE DATA public pg_cron shop\n";
+        assert!(entries(list).all(|entry| exclusion(&entry, true).is_none()));
+    }
+
+    #[test]
+    fn errors_of_a_script_keep_their_line() {
+        let messages = "psql:/var/a:b.sql:12: ERROR:  relation \"booking\" already exists
+psql:/var/a:b.sql:13: NOTICE:  a notice
+psql:/var/a:b.sql:40: ERROR:  duplicate key value violates unique constraint \"k\"
+DETAIL:  Key (mail)=(anna@example.org) already exists.
+";
+        assert_eq!(
+            script_failures(messages),
+            [
+                (12, "relation … already exists".to_owned()),
+                (40, "duplicate key value violates unique constraint …".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn errors_keep_their_entry_and_lose_values() {
+        let messages = "pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 3345; 0 16385 TABLE DATA booking shop
+pg_restore: error: COPY failed for table \"booking\": ERROR:  invalid input syntax for type \
+            integer: \"secret\"
+CONTEXT:  COPY booking, line 1, column id: \"secret\"
+pg_restore: from TOC entry 3200; 2606 16388 CONSTRAINT booking booking_pkey shop
+pg_restore: error: could not execute query: ERROR:  could not create unique index \"booking_pkey\"
+DETAIL:  Key (mail)=(anna@example.org) is duplicated.
+Command was: ALTER TABLE ONLY public.booking
+pg_restore: warning: errors ignored on restore: 2
+";
+        let failures = failures(messages);
+        assert_eq!(failures.len(), 2);
+        assert_eq!(failures[0].entry, "TABLE DATA booking shop");
+        assert_eq!(failures[0].message, "invalid input syntax for type integer");
+        assert_eq!(failures[1].entry, "CONSTRAINT booking booking_pkey shop");
+        assert_eq!(failures[1].message, "could not create unique index …");
+    }
+}
