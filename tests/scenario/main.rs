@@ -42,6 +42,8 @@ mod readiness_e2e;
 mod readiness_records;
 mod readiness_tap;
 mod replication;
+mod restore;
+mod restore_ends;
 mod retention;
 mod rls_advice;
 mod rls_children;

@@ -387,11 +387,11 @@ impl RestoreError {
     }
 
     /// The error as a finding of a report.
-    pub fn finding(&self, level: Level, object: &str) -> Finding {
+    pub fn finding(&self, level: Level) -> Finding {
         let detail = self.detail().unwrap_or_default();
         let detail = detail.trim_end_matches(NOTHING).trim().trim_end_matches('.');
         let colon = if detail.is_empty() { "" } else { ": " };
-        let finding = Finding::new(level, format!("{self}{colon}{detail}")).of(object);
+        let finding = Finding::new(level, format!("{self}{colon}{detail}"));
         match self.hint() {
             Some(hint) => finding.with_command(hint),
             None => finding,

@@ -233,7 +233,7 @@ impl Test {
         let backup = match opened {
             Ok(backup) => backup,
             Err(error) if error.is_of_backup() && !(is_named && error.is_of_location()) => {
-                self.findings.fault(error.finding(Level::Readable, &location));
+                self.findings.fault(error.finding(Level::Readable));
                 return Ok(());
             }
             Err(error) => return Err(error),

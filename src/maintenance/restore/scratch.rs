@@ -143,8 +143,11 @@ pub fn is_of_a_test(path: &Path) -> bool {
 pub fn remove_leftovers(worker: &Worker, database_oid: &str) -> Result<usize, RestoreError> {
     let databases: Vec<String> = Spi::connect(|client| {
         let sql = include_str!("../../../sql/maintenance/scratch_leftovers.sql");
-        let rows = client.select(sql, None, &[])?;
-        Ok::<_, RestoreError>(rows.filter_map(|row| row.get::<String>(1).ok().flatten()).collect())
+        let mut databases = Vec::new();
+        for row in client.select(sql, None, &[])? {
+            databases.extend(row.get::<String>(1)?);
+        }
+        Ok::<_, RestoreError>(databases)
     })?;
     for database in &databases {
         run(worker, &drop_statement(database))?;
