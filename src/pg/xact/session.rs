@@ -158,7 +158,7 @@ unsafe fn find_setting(name: &CStr) -> *mut pg_sys::config_generic {
 #[cfg(not(feature = "pg15"))]
 unsafe fn find_setting(name: &CStr) -> *mut pg_sys::config_generic {
     // SAFETY: without placeholders and with errors skipped, an unknown name is NULL.
-    unsafe { pg_sys::find_option(name.as_ptr(), false, true, pg_sys::ERROR as i32) }
+    unsafe { pg_sys::find_option(name.as_ptr(), false, true, pg_sys::PGERROR as i32) }
 }
 
 /// Whether a parallel query is running, in its leader or in a worker: no setting can be changed.
