@@ -1,6 +1,7 @@
 -- Limits: one version that differs (ours). The C library or ICU has other rules than those with
 -- which indexes were built: equal rows are missed, and unique keys hold duplicates. Only collations
 -- that a column or an index names are compared, found by pg_depend: opening all of ICU takes long.
+-- Nothing depends on a built-in one, such as unicode since 16: its indexes are looked for.
 WITH
 databases AS (
     SELECT d.datname, d.datcollversion AS recorded,
@@ -12,6 +13,11 @@ databases AS (
 used AS (
     SELECT DISTINCT r.refobjid AS oid FROM pg_depend AS r
     WHERE r.refclassid = 'pg_collation'::regclass
+    UNION
+    -- Below the first oid that is not pinned.
+    SELECT c.oid FROM pg_collation AS c
+    WHERE c.oid < 12000 AND c.collversion IS NOT NULL
+        AND EXISTS (SELECT FROM pg_index AS i WHERE c.oid = ANY (i.indcollation))
 ),
 collations AS (
     SELECT c.oid, c.collname, n.nspname, c.collversion AS recorded,
