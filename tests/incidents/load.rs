@@ -2,19 +2,11 @@
 
 use crate::stage::{Stage, holds_within, wait_until};
 use crate::verdict::{Cure, Expected, Verdict, check, report};
-use harness::{Cluster, run, value};
+use harness::{preload_statements, run, value};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const SETTINGS: &str = "max_connections = 100";
-
-/// Whether the server can load pg_stat_statements; test servers without contrib cannot.
-fn has_statements() -> bool {
-    let cluster = Cluster::start("incidents_contrib", "");
-    let mut admin = cluster.connect("postgres");
-    let found = "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'";
-    value(&mut admin, found) == "1"
-}
 
 fn count_running(stage: &mut Stage, application: &str) -> usize {
     let sql = format!(
@@ -290,10 +282,7 @@ fn healthy(stage: &mut Stage) {
 
 #[test]
 fn the_application_that_overloads_is_named() {
-    let preload = match has_statements() {
-        true => "shared_preload_libraries = 'pg_stat_statements'",
-        false => "",
-    };
+    let preload = preload_statements().unwrap_or_default();
     let mut stage = Stage::start("incidents_load", &format!("{SETTINGS}\n{preload}"));
     if !preload.is_empty() {
         let mut model = stage.cluster.connect("model");

@@ -1,7 +1,7 @@
 //! Servers that do not record what health checks read: SKIPPED, never OK.
 
 use crate::replication::wait_until;
-use harness::{Cluster, rows, run, value};
+use harness::{Cluster, preload_statements, rows, run, value};
 
 /// The statuses of some checks.
 const STATUSES: &str = "SELECT metric || ' ' || status FROM performance_health_check() WHERE \
@@ -9,7 +9,8 @@ const STATUSES: &str = "SELECT metric || ' ' || status FROM performance_health_c
 
 #[test]
 fn a_check_of_what_the_server_does_not_record_is_skipped() {
-    let cluster = Cluster::start("health_blind", "shared_preload_libraries = 'pg_stat_statements'");
+    let Some(preload) = preload_statements() else { return };
+    let cluster = Cluster::start("health_blind", preload);
     let mut a = cluster.create_database("blind");
     let mut idle = cluster.connect("blind");
     run(&mut a, "CREATE EXTENSION pg_stat_statements");

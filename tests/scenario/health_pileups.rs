@@ -2,7 +2,7 @@
 
 use crate::health::{in_background, let_time_pass, run_each, status, worst};
 use crate::replication::wait_until;
-use harness::{Cluster, rows, run, sqlstate, value};
+use harness::{Cluster, preload_statements, rows, run, sqlstate, value};
 use postgres::Client;
 
 const ROOM: &str = "max_connections = 150";
@@ -19,7 +19,8 @@ fn sessions(cluster: &Cluster, count: usize, application: &str, sql: &str) -> Ve
 
 #[test]
 fn many_sessions_in_one_statement_are_counted_and_named() {
-    let settings = format!("{ROOM}\nshared_preload_libraries = 'pg_stat_statements'");
+    let Some(preload) = preload_statements() else { return };
+    let settings = format!("{ROOM}\n{preload}");
     let cluster = Cluster::start("pileup_statement", &settings);
     let mut a = cluster.create_database("pileup");
     run(&mut a, "CREATE EXTENSION pg_stat_statements");

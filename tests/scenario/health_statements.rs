@@ -2,17 +2,9 @@
 
 use crate::health::{in_background, status, worst};
 use crate::replication::wait_until;
-use harness::{Cluster, both, rows, run, value};
+use harness::{Cluster, both, has_extension, preload_statements, rows, run, value};
 use postgres::Client;
 use std::time::{Duration, Instant};
-
-const PRELOAD: &str = "shared_preload_libraries = 'pg_stat_statements'";
-
-/// Servers without contrib lack the extension.
-fn can_be_created(client: &mut Client) -> bool {
-    value(client, "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'")
-        == "1"
-}
 
 /// A statement that has been running for over a second is shown, masked.
 fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
@@ -56,7 +48,7 @@ fn reports_work_without_pg_stat_statements() {
     let output = both(&typed.expect("psql"));
     assert!(output.starts_with("NOTICE:  pg_stat_statements"), "{output}");
     assert_running_is_shown(&cluster, &mut a);
-    if can_be_created(&mut a) {
+    if has_extension(&mut a, "pg_stat_statements") {
         // Created, but the library is not loaded: reading it would fail.
         run(&mut a, "CREATE EXTENSION pg_stat_statements");
         assert_eq!(rows(&mut a, advice), [preload]);
@@ -69,12 +61,8 @@ fn reports_work_without_pg_stat_statements() {
 
 #[test]
 fn slow_statements_are_those_of_the_window() {
-    let without = Cluster::start("statements_check", "");
-    if !can_be_created(&mut without.connect("postgres")) {
-        return;
-    }
-    drop(without);
-    let cluster = Cluster::start("statements", &format!("{PRELOAD}\npg_stat_statements.max = 100"));
+    let Some(preload) = preload_statements() else { return };
+    let cluster = Cluster::start("statements", &format!("{preload}\npg_stat_statements.max = 100"));
     let started = Instant::now();
     let mut a = cluster.create_database("health");
     // Loaded, but not created in this database.

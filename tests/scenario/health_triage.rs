@@ -3,7 +3,7 @@
 
 use crate::health::in_background;
 use crate::replication::wait_until;
-use harness::{Cluster, both, rows, run, sqlstate, value};
+use harness::{Cluster, both, preload_statements, rows, run, sqlstate, value};
 use postgres::Client;
 
 const STATUSES: &str = "SELECT status, metric FROM crewsnow_ops.triage";
@@ -44,8 +44,8 @@ fn wait_behind(cluster: &Cluster, holder: &mut Client, waiting: usize) {
 
 #[test]
 fn an_outage_stands_above_a_stale_report_and_fits_the_terminal() {
-    let settings = "shared_preload_libraries = 'pg_stat_statements'";
-    let cluster = Cluster::start("triage", settings);
+    let Some(preload) = preload_statements() else { return };
+    let cluster = Cluster::start("triage", preload);
     let mut a = cluster.create_database("triage");
     run(&mut a, "CREATE EXTENSION pg_stat_statements; CREATE TABLE tickets (id int, seats int)");
     run(&mut a, "INSERT INTO tickets VALUES (1, 0)");

@@ -398,6 +398,17 @@ pub fn explain(error: &postgres::Error) -> String {
     )
 }
 
+/// The setting that preloads pg_stat_statements; `None` where the test server has no contrib.
+pub fn preload_statements() -> Option<&'static str> {
+    let directory = must_run(Command::new(program("pg_config")).arg("--pkglibdir"));
+    let library = Path::new(directory.trim()).join("pg_stat_statements.so");
+    if library.exists() {
+        return Some("shared_preload_libraries = 'pg_stat_statements'");
+    }
+    eprintln!("left out: this server has no pg_stat_statements");
+    None
+}
+
 /// Whether the server can create an extension. Test servers of other majors have no contrib.
 pub fn has_extension(client: &mut Client, name: &str) -> bool {
     let sql = format!("SELECT count(*) FROM pg_available_extensions WHERE name = '{name}'");
