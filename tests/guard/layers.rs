@@ -19,7 +19,17 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("rls", &["access", "pg", "error", "settings", "suggest", "time"]),
     (
         "maintenance",
-        &["telemetry", "health", "access", "pg", "error", "settings", "suggest", "time"],
+        &[
+            "readiness",
+            "telemetry",
+            "health",
+            "access",
+            "pg",
+            "error",
+            "settings",
+            "suggest",
+            "time",
+        ],
     ),
     (
         "readiness",
@@ -29,7 +39,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 41] = [
+const PURE: [&str; 43] = [
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",
@@ -44,6 +54,8 @@ const PURE: [&str; 41] = [
     "maintenance/restore/fault.rs",
     "maintenance/restore/item.rs",
     "maintenance/restore/sequence.rs",
+    "maintenance/restore/toc.rs",
+    "maintenance/restore/verdict.rs",
     "maintenance/schedule/jobs.rs",
     "maintenance/step.rs",
     "maintenance/vacuum/need.rs",

@@ -35,7 +35,8 @@ pub(crate) fn dump(a: &mut Client, cluster: &Cluster, database: &str, format: &s
     let program = harness::program("pg_dump");
     // The server is its own shell here, so that its user owns the file.
     let sql = format!(
-        "COPY (SELECT 1) TO PROGRAM $p$cat >/dev/null; {} -h {} -U postgres -F {format} -f {} {database}$p$",
+        "COPY (SELECT 1) TO PROGRAM $p$cat >/dev/null; \
+            {} -h {} -U postgres -F {format} -f {} {database}$p$",
         program.display(),
         cluster.socket().display(),
         path.display()
@@ -50,8 +51,8 @@ pub(crate) fn shop(cluster: &Cluster, name: &str) -> Client {
     run(
         &mut a,
         "CREATE SCHEMA \"Ski Shop\";
-         CREATE TABLE \"Ski Shop\".\"Order's\" (id bigserial PRIMARY KEY, mail text NOT NULL, note text,
-            total int GENERATED ALWAYS AS (length(mail)) STORED);
+         CREATE TABLE \"Ski Shop\".\"Order's\" (id bigserial PRIMARY KEY, mail text NOT NULL,
+            note text, total int GENERATED ALWAYS AS (length(mail)) STORED);
          INSERT INTO \"Ski Shop\".\"Order's\" (mail, note)
             SELECT 'guest' || n, repeat(md5(n::text), n % 200) FROM generate_series(1, 2000) AS n;
          CREATE TABLE line (id int PRIMARY KEY, of_order bigint REFERENCES \"Ski Shop\".\"Order's\",

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 const TEST: &str = "SELECT test_backup_restore_procedure()";
 const PROCESSES: &str = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
-    AND (backend_type = 'crewsnow_ops worker' OR application_name ~ '^(pg_dump|pg_restore|crewsnow)')";
+    AND (backend_type = 'crewsnow_ops worker'
+        OR application_name ~ '^(pg_dump|pg_restore|crewsnow)')";
 
 /// The content of the application's tables.
 fn checksum(a: &mut Client) -> String {

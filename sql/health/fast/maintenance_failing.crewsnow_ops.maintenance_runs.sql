@@ -1,5 +1,5 @@
--- Limit: a step of the last run failed (ours). A table that was vacuumed since, and an index that is
--- valid or gone, are no problem any more. Steps whose worker is gone were cut short.
+-- Limit: a step of the last run failed (ours). A table that was vacuumed since, and an index that
+-- is valid or gone, are no problem any more. Steps whose worker is gone were cut short.
 WITH
 last_run AS (
     SELECT m.run_id, m.started_at, m.run_by

@@ -143,7 +143,11 @@ mod tests {
         let text = connection.database(r"shop\");
         assert_eq!(
             text,
-            r"host='/tmp/it\'s' port=1 user='a\' port=\'2' dbname='shop\\' application_name=crewsnow_ops"
+            format!(
+                "{} {}",
+                r"host='/tmp/it\'s' port=1 user='a\' port=\'2' dbname='shop\\'",
+                "application_name=crewsnow_ops"
+            )
         );
     }
 }

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// The content that a restored database must have.
 pub enum Expected<'a> {
-    /// That of this database under the active snapshot.
+    /// The content of this database under the active snapshot.
     Source,
-    /// That of the manifest; `None` if the backup has none.
+    /// The content of the manifest; `None` if the backup has none.
     Manifest(Option<&'a Manifest>),
 }
 

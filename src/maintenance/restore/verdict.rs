@@ -239,7 +239,8 @@ mod tests {
             }
             prop_assert!(!findings.is_valid());
             let lines = findings.lines(&[]);
-            let told = lines.iter().filter(|line| line.starts_with("FAULT") && line.ends_with("wrong"));
+            let is_told = |line: &&String| line.starts_with("FAULT") && line.ends_with("wrong");
+            let told = lines.iter().filter(is_told);
             prop_assert_eq!(told.count(), levels.len().min(MAX_LINES));
             let counted = lines.iter().any(|line| line.contains(" more: "));
             prop_assert_eq!(counted, levels.len() > MAX_LINES);

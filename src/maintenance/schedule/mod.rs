@@ -35,8 +35,8 @@ fn row(job: &str, schedule: &str, outcome: String, line: String) -> Row {
 
 /// Schedules maintenance. See the COMMENT on the SQL function.
 ///
-/// SQLSTATE 25006 (standby, read-only), 42501 (pg_cron), 42710 (another role's schedule), 55006 (two
-/// calls at once), 22023.
+/// SQLSTATE 25006 (standby, read-only), 42501 (pg_cron), 42710 (another role's schedule), 55006
+/// (two calls at once), 22023.
 #[pg_extern(sql = false)]
 fn schedule_maintenance() -> Result<MaterializedRows<4>, ErrorReport> {
     let rows = match clock()? {
