@@ -192,8 +192,7 @@ fn register_restore_tests() {
     text(
         c"crewsnow_ops.restore_directory",
         c"Directory for the files of restore tests.",
-        c"Empty for that of temporary files in the data directory, which the server empties after \
-          a crash.",
+        c"Empty for the directory of temporary files, which the server empties after a crash.",
         &RESTORE_DIRECTORY,
     );
     number(
