@@ -151,6 +151,7 @@ extension_sql_file!(
     name = "restore_functions",
     requires = [
         "maintenance_schedule",
+        maintenance::restore::manifest::record_backup,
         maintenance::restore::run::await_restore_test,
         maintenance::restore::run::test_backup_restore_procedure
     ]

@@ -8,6 +8,7 @@ mod cron;
 pub(crate) mod error;
 mod finding;
 mod harm;
+pub(crate) mod heartbeat;
 mod limit_list;
 pub(crate) mod limits;
 mod mask;

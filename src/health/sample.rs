@@ -3,6 +3,7 @@
 
 use crate::access::as_owner;
 use crate::health::error::HealthError;
+use crate::health::heartbeat;
 use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::select_kept;
 use crate::pg::xact::session::require_writable;
@@ -206,6 +207,7 @@ pub(super) fn read_earlier_statements(
 #[search_path(pg_catalog, pg_temp)]
 fn sample_health() -> Result<bool, ErrorReport> {
     require_writable("take a sample")?;
+    heartbeat::beat()?;
     let taken = as_owner(|| {
         let capabilities = Capabilities::read()?;
         let totals = statement_totals(&capabilities, &StatementSample::default())?;

@@ -37,14 +37,17 @@ pub struct Comparison {
 /// The kind of an item that [`collation_fault`] judges.
 const COLLATION_VERSION: &str = "collation version";
 
+/// The table of the heartbeat.
+const HEARTBEAT: &str = "crewsnow_ops.heartbeat";
+
 /// Compares what was expected with what was restored.
 #[must_use]
 pub fn compare(expected: &[Item], restored: &[Item], scope: Scope, basis: Basis<'_>) -> Comparison {
     let judge = Judge {
-        expected: by_key(expected),
-        restored: by_key(restored),
+        expected: by_key(expected, scope),
+        restored: by_key(restored, scope),
         now: match basis {
-            Basis::Near(now) => by_key(now),
+            Basis::Near(now) => by_key(now, scope),
             Basis::Exact | Basis::Other => BTreeMap::new(),
         },
         scope,
@@ -56,8 +59,8 @@ pub fn compare(expected: &[Item], restored: &[Item], scope: Scope, basis: Basis<
 /// The tables and sequences whose content differs, by name. For [`Basis::Near`] the caller reads
 /// these from the source again.
 #[must_use]
-pub fn differing_contents(expected: &[Item], restored: &[Item]) -> BTreeSet<String> {
-    let (expected, restored) = (by_key(expected), by_key(restored));
+pub fn differing_contents(expected: &[Item], restored: &[Item], scope: Scope) -> BTreeSet<String> {
+    let (expected, restored) = (by_key(expected, scope), by_key(restored, scope));
     let differs = |(key, item): (&Key<'_>, &&Item)| {
         let other = restored.get(key)?;
         (item.is_content() && !is_same_content(item, other)).then(|| item.name.clone())
@@ -65,13 +68,24 @@ pub fn differing_contents(expected: &[Item], restored: &[Item]) -> BTreeSet<Stri
     expected.iter().filter_map(differs).collect()
 }
 
+/// Whether the heartbeat shows that a backup has the snapshot of its manifest. A dump of another
+/// moment has another heartbeat, so far as something moves it.
+#[must_use]
+pub fn has_snapshot(manifest: &[Item], restored: &[Item]) -> bool {
+    let is_heartbeat =
+        |item: &&Item| item.kind == CONTENT && item.name == HEARTBEAT && item.rows == Some(1);
+    let heartbeat = |items: &[Item]| items.iter().find(is_heartbeat).map(|item| item.hash.clone());
+    heartbeat(manifest).is_some_and(|beat| heartbeat(restored) == Some(beat))
+}
+
 /// Kind, name, and a number for items that agree in both.
 type Key<'a> = (&'a str, &'a str, usize);
 type Items<'a> = BTreeMap<Key<'a>, &'a Item>;
 
-fn by_key(items: &[Item]) -> Items<'_> {
+/// The items that a backup of this scope carries.
+fn by_key(items: &[Item], scope: Scope) -> Items<'_> {
     let mut keyed = Items::new();
-    for item in items {
+    for item in items.iter().filter(|item| item.scope.is_none_or(|own| own == scope)) {
         let mut key = (item.kind.as_str(), item.name.as_str(), 0);
         while keyed.contains_key(&key) {
             key.2 += 1;

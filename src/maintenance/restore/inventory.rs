@@ -1,7 +1,7 @@
 //! The items of a database: the same SQL reads the source, in this session, and the restored
 //! database, with psql.
 
-use super::item::{Item, Reading, Scope};
+use super::item::{Item, Reading, SEQUENCE_VALUE, Scope};
 use crate::pg::error::ServerError;
 use crate::pg::xact::session_settings::with_settings;
 use crate::pg::xact::subtransaction::isolated;
@@ -45,8 +45,15 @@ const CLUSTER: &str = include_str!("../../../sql/maintenance/restore_cluster.sql
 /// A query that returns the statement for each content.
 const CONTENTS: &str = include_str!("../../../sql/maintenance/restore_contents.sql");
 
-fn definitions(scope: Scope) -> impl Iterator<Item = &'static str> {
-    DEFINITIONS.into_iter().chain((scope == Scope::Cluster).then_some(CLUSTER))
+/// A query that returns the statement for each check of amcheck.
+const CHECKS: &str = include_str!("../../../sql/maintenance/restore_checks.sql");
+
+/// Makes amcheck available in a restored database. It comes after the definitions are read.
+const WITH_AMCHECK: &str = "SET default_transaction_read_only = off;\n\
+                            CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA pg_catalog;\n";
+
+fn definitions(scopes: &[Scope]) -> impl Iterator<Item = &'static str> {
+    DEFINITIONS.into_iter().chain(scopes.contains(&Scope::Cluster).then_some(CLUSTER))
 }
 
 /// Items and the statements that read further ones, from lines of JSON.
@@ -61,6 +68,10 @@ pub struct Inventory {
 impl Inventory {
     /// Adds a line of psql or a row of a query. 22023 for a line of another form.
     pub fn add_line(&mut self, line: &str, scope: Scope) -> Result<(), ServerError> {
+        self.add(line, &[scope])
+    }
+
+    fn add(&mut self, line: &str, scopes: &[Scope]) -> Result<(), ServerError> {
         const UNREADABLE: ServerError = ServerError::UnreadableJson("a line of an inventory");
         if line.trim().is_empty() {
             return Ok(());
@@ -68,7 +79,7 @@ impl Inventory {
         // The lines of statements alone have a key `sql`.
         let value: serde_json::Value = serde_json::from_str(line).map_err(|_| UNREADABLE)?;
         if value.get("sql").is_some() {
-            let reading = Reading::parse(line, scope).map_err(|_| UNREADABLE)?;
+            let reading = Reading::parse(line, scopes).map_err(|_| UNREADABLE)?;
             self.readings.extend(reading);
         } else {
             self.items.push(serde_json::from_value(value).map_err(|_| UNREADABLE)?);
@@ -82,11 +93,19 @@ impl Inventory {
 #[must_use]
 pub fn definitions_script(scope: Scope) -> String {
     let mut script = script_head();
-    for sql in definitions(scope).chain([CONTENTS]) {
+    for sql in definitions(&[scope]).chain([CONTENTS]) {
         script.push_str(sql.trim_end());
         script.push_str("\n;\n");
     }
     script
+}
+
+/// A script for `psql -X -f` that installs amcheck in the restored database and prints the
+/// statements of its checks, one line of JSON each. No line means that there is no amcheck.
+/// [`contents_script`] makes a script of them.
+#[must_use]
+pub fn checks_script() -> String {
+    format!("{}{WITH_AMCHECK}{}\n;\n", script_head(), CHECKS.trim_end())
 }
 
 /// A script for `psql -X -f` that prints the content of each table and sequence, one line of JSON
@@ -126,15 +145,17 @@ fn script_head() -> String {
 }
 
 /// The definitions of this database under the active snapshot, and the statements for its contents.
-/// Objects that the current user may not see into have fewer aspects.
 pub fn source_definitions(scope: Scope) -> Result<Inventory, ServerError> {
+    read_definitions(&[scope])
+}
+
+fn read_definitions(scopes: &[Scope]) -> Result<Inventory, ServerError> {
     with_settings(&SETTINGS, || {
         let mut inventory = Inventory::default();
-        for sql in definitions(scope).chain([CONTENTS]) {
+        for sql in definitions(scopes).chain([CONTENTS]) {
             Spi::connect(|client| {
                 for row in client.select(sql, None, &[])? {
-                    let line = row.get::<String>(1)?.unwrap_or_default();
-                    inventory.add_line(&line, scope)?;
+                    inventory.add(&row.get::<String>(1)?.unwrap_or_default(), scopes)?;
                 }
                 Ok::<_, ServerError>(())
             })?;
@@ -144,20 +165,59 @@ pub fn source_definitions(scope: Scope) -> Result<Inventory, ServerError> {
 }
 
 /// Contents of this database under the active snapshot. One that cannot be read gets an item with
-/// its SQLSTATE.
+/// its SQLSTATE. The locks stay, because a rewritten table is empty for an older snapshot.
 pub fn source_contents(readings: &[Reading]) -> Result<Vec<Item>, ServerError> {
     with_settings(&SETTINGS, || readings.iter().map(source_content).collect())
+}
+
+/// The items of this database under the active snapshot, for backups of either scope.
+pub fn manifest() -> Result<Vec<Item>, ServerError> {
+    let mut inventory = read_definitions(&[Scope::Dump, Scope::Cluster])?;
+    inventory.items.extend(source_contents(&inventory.readings)?);
+    Ok(inventory.items)
+}
+
+/// Reads the values of the sequences. They are in no snapshot, so a test of a fresh dump reads them
+/// before pg_dump does.
+pub fn source_sequences(inventory: &mut Inventory) -> Result<(), ServerError> {
+    let (sequences, tables): (Vec<_>, Vec<_>) =
+        inventory.readings.drain(..).partition(|reading| reading.kind == SEQUENCE_VALUE);
+    inventory.items.extend(source_contents(&sequences)?);
+    inventory.readings = tables;
+    Ok(())
+}
+
+/// The answers of amcheck about the indexes of this database; `None` if it has no amcheck. Other
+/// sessions may read and write meanwhile.
+pub fn source_checks() -> Result<Option<Vec<Item>>, ServerError> {
+    with_settings(&SETTINGS, || {
+        let mut readings = Vec::new();
+        let mut is_installed = false;
+        Spi::connect(|client| {
+            for row in client.select(CHECKS, None, &[])? {
+                is_installed = true;
+                let line = row.get::<String>(1)?.unwrap_or_default();
+                let reading = Reading::parse_source(&line)
+                    .map_err(|_| ServerError::UnreadableJson("the checks of amcheck"))?;
+                readings.extend(reading);
+            }
+            Ok::<_, ServerError>(())
+        })?;
+        let items = readings.iter().map(source_content).collect::<Result<_, _>>()?;
+        Ok(is_installed.then_some(items))
+    })
 }
 
 fn source_content(reading: &Reading) -> Result<Item, ServerError> {
     let line = isolated(|| {
         Spi::connect(|client| client.select(&reading.sql, None, &[])?.first().get_one::<String>())
     });
-    match line {
+    let item = match line {
         Ok(line) => serde_json::from_str(&line?.unwrap_or_default())
-            .map_err(|_| ServerError::UnreadableJson("the content of a table")),
-        Err(failure) => Ok(Item::unreadable(&reading.kind, &reading.name, &failure.state())),
-    }
+            .map_err(|_| ServerError::UnreadableJson("the content of a table"))?,
+        Err(failure) => Item::unreadable(&reading.kind, &reading.name, &failure.state()),
+    };
+    Ok(Item { scope: reading.scope, ..item })
 }
 
 #[cfg(test)]
@@ -171,6 +231,7 @@ mod tests {
             kind: CONTENT.to_owned(),
             name: name.to_owned(),
             sql: format!("SELECT 1 FROM {name}"),
+            scope: None,
         };
         let script = contents_script(&[reading("a.\"it's \\ :x\""), reading("a.b")]);
         assert_eq!(script.matches("\\if :ERROR").count(), 2);

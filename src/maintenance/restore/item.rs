@@ -37,6 +37,9 @@ pub struct Item {
     /// The SQLSTATE with which reading it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
+    /// The only scope of backups that carry it; `None` if each does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 impl Item {
@@ -74,10 +77,13 @@ pub struct Reading {
     pub name: String,
     /// A query that returns one line of JSON.
     pub sql: String,
+    /// The scope of backups that carry this content; `None` if each does.
+    pub scope: Option<Scope>,
 }
 
 /// The part of a server that a backup holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// One database, as pg_dump writes it.
     Dump,
@@ -85,7 +91,7 @@ pub enum Scope {
     Cluster,
 }
 
-/// A line of `restore_contents.sql`.
+/// A line of `restore_contents.sql` or `restore_checks.sql`.
 #[derive(Deserialize)]
 struct ContentLine {
     kind: String,
@@ -94,24 +100,46 @@ struct ContentLine {
     is_unlogged: bool,
     sql: Option<String>,
     dump_sql: Option<String>,
+    source_sql: Option<String>,
 }
 
 impl Reading {
-    /// The reading of a line of `restore_contents.sql`; `None` if a backup of this scope does not
-    /// carry the content. A dump leaves out tables that an extension fills, and a base backup the
-    /// rows of unlogged tables.
+    /// The readings of a line of such statements for backups of these scopes: none if such a
+    /// backup does not carry the content. A dump leaves out tables that an extension fills, and a
+    /// base backup the rows of unlogged tables.
     ///
     /// # Errors
     ///
     /// A line that is no JSON of this form.
-    pub fn parse(line: &str, scope: Scope) -> Result<Option<Self>, serde_json::Error> {
+    pub fn parse(line: &str, scopes: &[Scope]) -> Result<Vec<Self>, serde_json::Error> {
         let line: ContentLine = serde_json::from_str(line)?;
-        let sql = match scope {
-            Scope::Dump => line.dump_sql,
+        let sql = |scope: Scope| match scope {
+            Scope::Dump => line.dump_sql.as_ref(),
             Scope::Cluster if line.is_unlogged => None,
-            Scope::Cluster => line.sql,
+            Scope::Cluster => line.sql.as_ref(),
         };
-        Ok(sql.map(|sql| Self { kind: line.kind, name: line.name, sql }))
+        let reading = |sql: &String, scope: Option<Scope>| Self {
+            kind: line.kind.clone(),
+            name: line.name.clone(),
+            sql: sql.clone(),
+            scope,
+        };
+        if let Some(both) = sql(Scope::Dump).filter(|_| sql(Scope::Dump) == sql(Scope::Cluster)) {
+            return Ok(vec![reading(both, None)]);
+        }
+        let of_scope = |scope: &Scope| sql(*scope).map(|sql| reading(sql, Some(*scope)));
+        Ok(scopes.iter().filter_map(of_scope).collect())
+    }
+
+    /// The reading of a line of `restore_checks.sql` for the source; `None` if it is not checked.
+    ///
+    /// # Errors
+    ///
+    /// A line that is no JSON of this form.
+    pub fn parse_source(line: &str) -> Result<Option<Self>, serde_json::Error> {
+        let line: ContentLine = serde_json::from_str(line)?;
+        let (kind, name) = (line.kind, line.name);
+        Ok(line.source_sql.map(|sql| Self { kind, name, sql, scope: None }))
     }
 }
 
@@ -122,12 +150,26 @@ mod tests {
     #[test]
     fn a_backup_carries_the_content_of_its_scope() {
         let line = r#"{"kind":"content","name":"a.b","is_unlogged":true,"sql":"S","dump_sql":"D"}"#;
-        let dump = Reading::parse(line, Scope::Dump).expect("a line").expect("a reading");
-        assert_eq!((dump.name.as_str(), dump.sql.as_str()), ("a.b", "D"));
-        assert_eq!(Reading::parse(line, Scope::Cluster).expect("a line"), None);
+        let dump = Reading::parse(line, &[Scope::Dump]).expect("a line");
+        assert_eq!((dump[0].name.as_str(), dump[0].sql.as_str()), ("a.b", "D"));
+        assert_eq!(Reading::parse(line, &[Scope::Cluster]).expect("a line"), []);
         let member = r#"{"kind":"content","name":"a.b","is_unlogged":false,"sql":"S"}"#;
-        assert_eq!(Reading::parse(member, Scope::Dump).expect("a line"), None);
-        assert!(Reading::parse(member, Scope::Cluster).expect("a line").is_some());
+        assert_eq!(Reading::parse(member, &[Scope::Dump]).expect("a line"), []);
+        assert_eq!(Reading::parse(member, &[Scope::Cluster]).expect("a line").len(), 1);
+    }
+
+    #[test]
+    fn a_manifest_has_one_reading_for_both_scopes_if_they_agree() {
+        let both = [Scope::Dump, Scope::Cluster];
+        let scopes = |line: &str| {
+            let readings = Reading::parse(line, &both).expect("a line");
+            readings.into_iter().map(|reading| reading.scope).collect::<Vec<_>>()
+        };
+        assert_eq!(scopes(r#"{"kind":"content","name":"t","sql":"S","dump_sql":"S"}"#), [None]);
+        assert_eq!(
+            scopes(r#"{"kind":"content","name":"t","sql":"S","dump_sql":"D"}"#),
+            [Some(Scope::Dump), Some(Scope::Cluster)]
+        );
     }
 
     #[test]

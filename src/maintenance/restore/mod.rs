@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod backup;
 pub mod candidates;
+pub mod check;
 pub mod client;
 pub mod comparison;
 pub mod dump;
@@ -13,6 +14,7 @@ pub mod fault;
 pub mod folder;
 pub mod inventory;
 pub mod item;
+pub mod manifest;
 pub mod ownership;
 pub mod plain_dump;
 pub mod programs;

@@ -218,7 +218,7 @@ fn a_dump_may_bring_back_the_public_schema() {
 fn a_later_change_of_the_source_is_no_fault() {
     let restored = changed(CONTENT, "public.t", |item| item.hash = Some("5".into()));
     assert_eq!(
-        differing_contents(&shop(), &restored).into_iter().collect::<Vec<_>>(),
+        differing_contents(&shop(), &restored, Scope::Cluster).into_iter().collect::<Vec<_>>(),
         ["public.t"]
     );
     let now = changed(CONTENT, "public.t", |item| item.hash = Some("6".into()));
@@ -229,6 +229,30 @@ fn a_later_change_of_the_source_is_no_fault() {
     assert_eq!(unchanged.faults.len(), 1);
     let other = compare(&shop(), &restored, Scope::Cluster, Basis::Other);
     assert_eq!((other.faults.len(), other.skipped.len()), (0, 1));
+}
+
+#[test]
+fn a_manifest_serves_backups_of_both_scopes() {
+    let scoped = |hash: &str, scope| Item { scope: Some(scope), ..content("public.e", 1, hash) };
+    let mut manifest = shop();
+    manifest.extend([scoped("1", Scope::Dump), scoped("2", Scope::Cluster)]);
+    for (scope, hash, faults) in
+        [(Scope::Dump, "1", 0), (Scope::Cluster, "2", 0), (Scope::Dump, "2", 1)]
+    {
+        let mut restored = shop();
+        restored.push(content("public.e", 1, hash));
+        let result = compare(&manifest, &restored, scope, Basis::Exact);
+        assert_eq!(result.faults.len(), faults, "{scope:?} {hash}");
+    }
+}
+
+#[test]
+fn the_heartbeat_shows_whether_a_dump_has_the_snapshot() {
+    let beat = |rows, hash: &str| vec![content(HEARTBEAT, rows, hash)];
+    assert!(has_snapshot(&beat(1, "5"), &beat(1, "5")));
+    assert!(!has_snapshot(&beat(1, "5"), &beat(1, "6")));
+    assert!(!has_snapshot(&beat(0, "0"), &beat(0, "0")), "nothing has moved it");
+    assert!(!has_snapshot(&shop(), &shop()));
 }
 
 #[test]
