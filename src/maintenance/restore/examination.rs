@@ -2,6 +2,7 @@
 //! its age, and the application's tests on it.
 
 use super::candidates::Manifest;
+use super::check;
 use super::client::{self, Connection, RunningScript};
 use super::comparison::{self, Basis, Comparison};
 use super::error::RestoreError;
@@ -9,6 +10,7 @@ use super::fault::Fault;
 use super::inventory::{self, Inventory};
 use super::item::{Item, Scope};
 use super::verdict::{Finding, Findings, Level};
+use crate::pg::error::ServerError;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,8 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// The content that a restored database must have.
 pub enum Expected<'a> {
-    /// The content of this database under the active snapshot.
-    Source,
+    /// The content of this database under the active snapshot. The inventory was read before the
+    /// dump: values of sequences are in no snapshot.
+    Source(Inventory),
     /// The content of the manifest; `None` if the backup has none.
     Manifest(Option<&'a Manifest>),
 }
@@ -62,7 +65,7 @@ impl Restored<'_> {
     /// Examines the database and adds what it finds. Returns its facts.
     pub fn examine(
         &self,
-        expected: &Expected<'_>,
+        expected: Expected<'_>,
         findings: &mut Findings,
     ) -> Result<Facts, RestoreError> {
         let mut facts = Facts::default();
@@ -74,6 +77,7 @@ impl Restored<'_> {
         })?;
         facts.rpo = facts.beat.map(|beat| (self.started - beat).max(0.0));
         self.compare(expected, findings)?;
+        self.check(findings)?;
         self.run_tests(findings)?;
         Ok(facts)
     }
@@ -116,17 +120,13 @@ impl Restored<'_> {
     }
 
     /// Compares definitions and contents. The contents of both sides are read at the same time.
-    fn compare(
-        &self,
-        expected: &Expected<'_>,
-        findings: &mut Findings,
-    ) -> Result<(), RestoreError> {
+    fn compare(&self, expected: Expected<'_>, findings: &mut Findings) -> Result<(), RestoreError> {
         let mut restored = self.read_inventory()?;
         let script = inventory::contents_script(&restored.readings);
         let (running, output) = self.start("contents", &script)?;
-        let own = match expected {
-            Expected::Source => Some(source(self.scope)?),
-            Expected::Manifest(_) => None,
+        let contents = match &expected {
+            Expected::Source(own) => inventory::source_contents(&own.readings)?,
+            Expected::Manifest(_) => Vec::new(),
         };
         running.wait()?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
@@ -135,18 +135,19 @@ impl Restored<'_> {
             restored.add_line(&line, self.scope)?;
         }
         let unread = restored.items.iter().filter(|item| item.sqlstate.is_some()).count();
+        let is_compared = !matches!(expected, Expected::Manifest(None));
         let comparison = match expected {
-            Expected::Source => {
-                let own = own.unwrap_or_default();
-                comparison::compare(&own, &restored.items, self.scope, Basis::Exact)
+            Expected::Source(mut own) => {
+                own.items.extend(contents);
+                comparison::compare(&own.items, &restored.items, self.scope, Basis::Exact)
             }
             Expected::Manifest(Some(manifest)) => {
                 let items: Vec<Item> = serde_json::from_str(&manifest.items)
-                    .map_err(|_| crate::pg::error::ServerError::UnreadableJson("a manifest"))?;
-                if manifest.is_exact {
+                    .map_err(|_| ServerError::UnreadableJson("a manifest"))?;
+                if manifest.is_exact && comparison::has_snapshot(&items, &restored.items) {
                     comparison::compare(&items, &restored.items, self.scope, Basis::Exact)
                 } else {
-                    let now = source(self.scope)?;
+                    let now = self.source_now(&items, &restored.items)?;
                     let basis = Basis::Near(&now);
                     comparison::compare(&items, &restored.items, self.scope, basis)
                 }
@@ -159,8 +160,61 @@ impl Restored<'_> {
                 comparison::compare(&restored.items, &restored.items, self.scope, Basis::Other)
             }
         };
-        let is_compared = !matches!(expected, Expected::Manifest(None));
         add(comparison, is_compared, unread, findings);
+        Ok(())
+    }
+
+    /// The definitions of the source, and those of its contents that differ from the manifest.
+    fn source_now(&self, manifest: &[Item], restored: &[Item]) -> Result<Vec<Item>, RestoreError> {
+        let differing = comparison::differing_contents(manifest, restored, self.scope);
+        let mut now = inventory::source_definitions(self.scope)?;
+        now.readings.retain(|reading| differing.contains(&reading.name));
+        now.items.extend(inventory::source_contents(&now.readings)?);
+        Ok(now.items)
+    }
+
+    /// Checks the pages of the restored tables and indexes with amcheck, and the source's indexes
+    /// at the same time.
+    fn check(&self, findings: &mut Findings) -> Result<(), RestoreError> {
+        let mut checks = Inventory::default();
+        self.run("checks", &inventory::checks_script(), |line| {
+            // A line of another form is a check that is not run, and so not counted.
+            let _ = checks.add_line(line, self.scope);
+        })?;
+        if checks.readings.is_empty() {
+            let text = "amcheck is not installed, so no page was checked";
+            findings.skip(Finding::new(Level::Restores, text).with_command(AMCHECK));
+            return Ok(());
+        }
+        let script = inventory::contents_script(&checks.readings);
+        let (running, output) = self.start("pages", &script)?;
+        let own = inventory::source_checks()?;
+        running.wait()?;
+        let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
+            checks.add_line(&line, self.scope)?;
+        }
+        let unchecked = checks.readings.len() - checks.items.len().min(checks.readings.len());
+        if unchecked > 0 {
+            let text = format!("{unchecked} tables and indexes were not checked: psql ended early");
+            findings.fault(Finding::new(Level::Restores, text));
+        }
+        let judged = check::judge(&checks.items);
+        if judged.sound > 0 {
+            let text = format!("amcheck finds {} tables and indexes sound", judged.sound);
+            findings.prove(Level::Restores, text);
+        }
+        let add = |fault: Fault, place: &str| {
+            Finding::new(Level::Restores, format!("{}{place}", fault.text))
+                .of(format!("{} {}", fault.kind, fault.object))
+        };
+        judged.faults.into_iter().for_each(|fault| findings.fault(add(fault, "")));
+        judged.skipped.into_iter().for_each(|fault| findings.skip(add(fault, "")));
+        let Some(own) = own else { return Ok(()) };
+        let judged = check::judge(&own);
+        let place = ", in the source itself";
+        judged.faults.into_iter().for_each(|fault| findings.fault(add(fault, place)));
         Ok(())
     }
 
@@ -191,19 +245,14 @@ impl Restored<'_> {
 /// The statement that records a backup with its manifest.
 const RECORD: &str = "SELECT crewsnow_ops.record_backup('/var/backups/shop.dump', 'daily');";
 
+/// The statement that installs amcheck, of the server's contrib modules.
+const AMCHECK: &str = "CREATE EXTENSION amcheck;";
+
 /// Facts of the restored database. Without the extension there is no heartbeat.
 const FACTS: &str = include_str!("../../../sql/maintenance/restore_facts.sql");
 
 /// The end-to-end tests of the restored database.
 const TESTS: &str = include_str!("../../../sql/maintenance/restore_e2e_tests.sql");
-
-/// Definitions and contents of this database.
-fn source(scope: Scope) -> Result<Vec<Item>, RestoreError> {
-    let mut own = inventory::source_definitions(scope)?;
-    let contents = inventory::source_contents(&own.readings)?;
-    own.items.extend(contents);
-    Ok(own.items)
-}
 
 fn finding(fault: Fault) -> Finding {
     let level = if fault.is_content { Level::Equal } else { Level::Complete };

@@ -7,6 +7,7 @@ use super::client::Connection;
 use super::dump::{self, Archive};
 use super::error::RestoreError;
 use super::examination::{Expected, Restored};
+use super::inventory::{self, Inventory};
 use super::item::Scope;
 use super::scratch::{self, Scratch};
 use super::verdict::{Finding, Findings, Level};
@@ -209,13 +210,15 @@ impl Test {
         let connection = Connection::of_this_server()?;
         let deadline = self.context.deadline;
         let database = session::database();
+        let mut own = inventory::source_definitions(Scope::Dump)?;
+        inventory::source_sequences(&mut own)?;
         let dump = self
             .step("dump", &database, |_| dump::make(&connection, &scratch.directory, deadline))?;
         let bytes = size_of(&dump);
         self.backup_bytes = Some(bytes);
         self.findings.prove(Level::Fresh, "made now");
         self.findings.prove(Level::Readable, format!("pg_dump wrote {bytes} bytes"));
-        self.restore(&connection, &scratch, &dump, Kind::Directory)?;
+        self.restore(&connection, &scratch, &dump, Kind::Directory, Some(own))?;
         self.remove(scratch)
     }
 
@@ -259,17 +262,19 @@ impl Test {
         // A compressed dump may need more than the source has now.
         self.require_room(&scratch.directory, self.source.bytes.max(backup.bytes))?;
         let connection = Connection::of_this_server()?;
-        self.restore(&connection, &scratch, path, backup.kind)?;
+        self.restore(&connection, &scratch, path, backup.kind, None)?;
         self.remove(scratch)
     }
 
-    /// Restores a dump into the scratch database, and compares it.
+    /// Restores a dump into the scratch database, and compares it. `own` is the inventory of the
+    /// source, for a fresh dump.
     fn restore(
         &mut self,
         connection: &Connection,
         scratch: &Scratch,
         path: &Path,
         kind: Kind,
+        own: Option<Inventory>,
     ) -> Result<(), RestoreError> {
         let began = clock::now();
         let worker = self.context.worker().ok_or(RestoreError::NoWorker)?;
@@ -293,9 +298,10 @@ impl Test {
         let seconds = (clock::now() - began) as f64 / 1e6;
         self.rto = Some(seconds);
         self.findings.prove(Level::Restores, format!("restored in {seconds:.1} s"));
-        let expected = match &self.known {
-            None if self.location.is_none() => Expected::Source,
-            known => Expected::Manifest(known.as_ref().and_then(|known| known.manifest.as_ref())),
+        let known = self.known.as_ref();
+        let expected = match own {
+            Some(own) => Expected::Source(own),
+            None => Expected::Manifest(known.and_then(|known| known.manifest.as_ref())),
         };
         let restored = Restored {
             connection,
@@ -306,7 +312,7 @@ impl Test {
             started: UNIX_TO_2000 + self.started as f64 / 1e6,
         };
         let step = self.context.begin("compare", &scratch.database, None);
-        let result = restored.examine(&expected, &mut self.findings);
+        let result = restored.examine(expected, &mut self.findings);
         let verdict = if result.is_ok() { Verdict::Done } else { Verdict::Failed };
         self.context.end(step, verdict, String::new());
         let facts = result?;
