@@ -19,12 +19,12 @@ static IS_HOOKED: AtomicBool = AtomicBool::new(false);
 #[must_use]
 pub struct Registration(u64);
 
-/// Registers work for the end of this backend. The latest is done first. It must neither raise nor
-/// use the server: shared memory is gone by then.
+/// Registers work for the end of this backend, before the transaction's locks are released. The
+/// latest is done first. It must neither raise nor use the server.
 pub fn register(work: impl FnOnce() + Send + 'static) -> Registration {
     if !IS_HOOKED.swap(true, Relaxed) {
         // SAFETY: the callback stays valid as long as this library, which is never unloaded.
-        unsafe { pg_sys::on_proc_exit(Some(at_exit), pg_sys::Datum::null()) };
+        unsafe { pg_sys::before_shmem_exit(Some(at_exit), pg_sys::Datum::null()) };
     }
     let id = NEXT.fetch_add(1, Relaxed);
     if let Ok(mut registered) = REGISTERED.lock() {

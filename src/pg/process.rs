@@ -208,7 +208,7 @@ impl Process {
         deadline: Option<Instant>,
         on_line: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Exit, E> {
-        self.wait_with(deadline, on_line, || super::worker::wait_for_latch(0))
+        self.wait_with(deadline, on_line, react)
     }
 
     fn wait_with<E: From<ProcessError>>(
@@ -322,6 +322,16 @@ fn end_group(group: Pid, ending: Ending) {
         }
     }
     let _ = os::kill_process_group(group, Signal::KILL);
+}
+
+/// Reacts to interrupts: for loops that neither wait for a child nor use the server.
+pub fn react() {
+    pause(Duration::ZERO);
+}
+
+/// Waits at most so long, and reacts to interrupts.
+pub fn pause(limit: Duration) {
+    super::worker::wait_for_latch(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
 }
 
 /// Waits until a pipe has data or is closed, at most one tick. Signals end the wait early.

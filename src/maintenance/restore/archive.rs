@@ -68,7 +68,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn label(&self) -> String {
+    /// Its kind and name: `TABLE DATA public.orders`.
+    pub fn label(&self) -> String {
         if self.schema.is_empty() {
             format!("{} {}", self.kind, self.name)
         } else {

@@ -1,6 +1,6 @@
 //! A backup: its kind by its bytes, the version of its server, and whether it is whole.
 
-use super::archive::{self, ArchiveError};
+use super::archive::{self, ArchiveError, Entry};
 use super::error::{RestoreError, quoted};
 use super::programs::major_of;
 use super::signature::{self, Signature};
@@ -75,10 +75,12 @@ impl Backup {
         if !path.is_absolute() {
             return Err(RestoreError::NotAPath(location.into()));
         }
-        let metadata = path.metadata().map_err(|error| match error.kind() {
+        // Without links, which another user could lead elsewhere after the check.
+        let path = &path.canonicalize().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => RestoreError::NoBackup(path.into()),
             _ => RestoreError::unreadable(path, &error),
         })?;
+        let metadata = path.metadata().map_err(|error| RestoreError::unreadable(path, &error))?;
         let mut backup = Self {
             path: path.into(),
             kind: Kind::Plain,
@@ -317,15 +319,19 @@ impl Backup {
         let entries = archive::read_entries(&mut reader, &header);
         let entries = entries.map_err(|error| self.archive(error))?;
         let with_data = entries.iter().filter(|entry| entry.has_data);
+        // Large objects have a list of their own, whose name differs between the majors.
+        let is_lost = |entry: &Entry, file: &str| {
+            let list = format!("blobs_{}.toc", entry.id);
+            is_missing(file)
+                && (entry.kind != "BLOBS" || (is_missing("blobs.toc") && is_missing(&list)))
+        };
         let lost = with_data
             .filter_map(|entry| entry.file.as_deref().map(|file| (entry, file)))
-            .find(|(_, file)| is_missing(file));
+            .find(|(entry, file)| is_lost(entry, file));
         match lost {
             None => Ok(()),
-            Some((entry, file)) => Err(self.truncated(format!(
-                "File {file} with the data of {}.{} is missing",
-                entry.schema, entry.name
-            ))),
+            Some((entry, file)) => Err(self
+                .truncated(format!("File {file} with the data of {} is missing", entry.label()))),
         }
     }
 

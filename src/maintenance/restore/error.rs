@@ -129,6 +129,20 @@ pub enum RestoreError {
         /// Bytes that are free.
         free: u64,
     },
+    /// SQLSTATE XX001
+    #[error("base backup {} cannot be recovered", path.display())]
+    NotRecovered {
+        /// The backup.
+        path: PathBuf,
+        /// The reason that the private server gives.
+        reason: String,
+    },
+    /// SQLSTATE 0A000: the recovery would write into a tablespace of the source
+    #[error("base backup {} was taken while a tablespace was created", .0.display())]
+    CreatesTablespace(PathBuf),
+    /// SQLSTATE 57014
+    #[error("base backup {} was not recovered in time", .0.display())]
+    TooSlow(PathBuf),
     /// SQLSTATE 58030
     #[error("{} cannot be written", path.display())]
     Unwritable {
@@ -234,7 +248,9 @@ impl SqlError for RestoreError {
             Self::Encrypted { .. } | Self::Compressed { .. } | Self::OtherMajor { .. } => {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED
             }
-            Self::Truncated { .. } => Code::ERRCODE_DATA_CORRUPTED,
+            Self::CreatesTablespace(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::Truncated { .. } | Self::NotRecovered { .. } => Code::ERRCODE_DATA_CORRUPTED,
+            Self::TooSlow(_) => Code::ERRCODE_QUERY_CANCELED,
             Self::NoRoom { .. } => Code::ERRCODE_DISK_FULL,
             Self::InTransactionBlock => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::MayNotRunPrograms => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -259,6 +275,7 @@ impl SqlError for RestoreError {
             Self::NotRun { reason, .. }
             | Self::Untrusted { reason, .. }
             | Self::Unreadable { reason, .. }
+            | Self::NotRecovered { reason, .. }
             | Self::Unwritable { reason, .. } => format!("{reason}. {NOTHING}"),
             Self::NotAPath(location) => format!("It is \"{location}\". {NOTHING}"),
             Self::NoBackup(_) => format!("The server looks on its own machine. {NOTHING}"),
@@ -266,7 +283,10 @@ impl SqlError for RestoreError {
             Self::Encrypted { program, .. } => {
                 format!("It begins as a file of {program}. {NOTHING}")
             }
-            Self::Compressed { .. } | Self::OtherMajor { .. } => NOTHING.into(),
+            Self::CreatesTablespace(_) => {
+                format!("Its recovery would write into the tablespace of the source. {NOTHING}")
+            }
+            Self::Compressed { .. } | Self::OtherMajor { .. } | Self::TooSlow(_) => NOTHING.into(),
             Self::Truncated { evidence, .. } => format!("{evidence}. {NOTHING}"),
             Self::LeavesDatabase { line, command, .. } => {
                 format!("Line {line} is a {command}, which may reach the source. {NOTHING}")
@@ -328,6 +348,11 @@ impl SqlError for RestoreError {
             }
             Self::Encrypted { command, .. } | Self::Compressed { command, .. } => command.clone(),
             Self::OtherMajor { .. } => "Restore it with a server of its own version.".into(),
+            Self::NotRecovered { path, .. } => format!("pg_verifybackup {}", quoted(path)),
+            Self::CreatesTablespace(_) => {
+                "pg_basebackup --wal-method=stream --pgdata=/var/backups/base".into()
+            }
+            Self::TooSlow(_) => "SET statement_timeout = 0;".into(),
             Self::LeavesDatabase { .. } => {
                 "pg_dump --format=plain --file=/var/backups/shop.sql shop".into()
             }

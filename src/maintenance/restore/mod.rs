@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod backup;
+pub mod base_copy;
 pub mod candidates;
 pub mod check;
 pub mod client;
@@ -21,10 +22,15 @@ pub mod programs;
 pub mod run;
 pub mod scratch;
 pub mod sequence;
+pub mod server;
 pub mod signature;
 pub mod tar_file;
 pub mod toc;
 pub mod verdict;
 
+#[cfg(any(test, feature = "pg_test"))]
+mod base_server_tests;
+#[cfg(any(test, feature = "pg_test"))]
+mod fixtures;
 #[cfg(any(test, feature = "pg_test"))]
 mod server_tests;

@@ -131,3 +131,31 @@ fn a_program_that_does_not_exist_is_an_error() {
     let missing = Process::spawn(Launch::new(Path::new("/nonexistent/pg_dump")));
     assert_eq!(missing.err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
 }
+
+/// Set in the process that the test below kills.
+const VICTIM: &str = "CREWSNOW_KILLED_PARENT";
+
+#[test]
+fn a_killed_parent_takes_its_child_with_it() {
+    if std::env::var_os(VICTIM).is_some() {
+        let child = Process::spawn(shell("exec sleep 600")).expect("a child");
+        println!("child {}", child.id());
+        std::thread::sleep(Duration::from_secs(600));
+        return;
+    }
+    let this = std::env::current_exe().expect("this program");
+    let name = "pg::process::tests::a_killed_parent_takes_its_child_with_it";
+    let launch = Launch::new(&this).args(["--exact", name, "--nocapture"]).env(VICTIM, "1");
+    let mut parent = Process::spawn(launch.read_lines()).expect("a parent");
+    let mut child = String::new();
+    let until_told = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line).into_owned();
+        child = line.split_once("child ").map(|(_, pid)| pid.trim().to_owned()).unwrap_or_default();
+        if child.is_empty() { Ok(()) } else { Err(ProcessError::LongLine) }
+    };
+    let deadline = Some(Instant::now() + LONG);
+    parent.wait_with(deadline, until_told, || {}).expect_err("the child is told");
+    assert!(is_alive(&child));
+    os::kill_process(parent.group(), Signal::KILL).expect("a kill");
+    wait_until_dead(&child);
+}
