@@ -56,7 +56,7 @@ pub unsafe fn with_varlena<R>(datum: pg_sys::Datum, work: impl FnOnce(&[u8]) -> 
 /// PostgreSQL 15.1 and older minors answer four decimal places too few where `places` is a multiple
 /// of four, so no caller may pass such a number but zero.
 pub fn decimal(number: i64, places: u16) -> pg_sys::Datum {
-    debug_assert!(places == 0 || places % 4 != 0, "{places} places");
+    debug_assert!(places == 0 || !places.is_multiple_of(4), "{places} places");
     // SAFETY: the functions take integers and return a numeric in the current memory context.
     let numeric = unsafe {
         match places {
