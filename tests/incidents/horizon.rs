@@ -94,6 +94,15 @@ fn slot_of_deleted_replica(stage: &mut Stage) -> Verdict {
     stage.set("slot_of_deleted_replica", &[]);
     run(&mut stage.admin, "SELECT pg_create_physical_replication_slot('replica_2', true)");
     advance_wal(stage, 4);
+    // Since 17 the server tells how long a slot has been inactive. The limit is ten minutes; here
+    // it is 60 ms.
+    run(
+        &mut stage.admin,
+        "ALTER DATABASE slot_of_deleted_replica SET crewsnow_ops.health_limits = \
+         'slots.inactive = 0.001'",
+    );
+    stage.oncall = stage.cluster.connect_as("oncall", &stage.database);
+    run(&mut stage.admin, "SELECT pg_sleep(0.1)");
     let expected = Expected {
         incident: "slot_of_deleted_replica",
         guilty: "replica_2",

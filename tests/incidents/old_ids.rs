@@ -144,13 +144,20 @@ fn sequence_at_its_end(stage: &mut Stage) -> Verdict {
     })
 }
 
-/// The library of collations has changed below the indexes.
-fn collation_version(stage: &mut Stage) -> Verdict {
+/// The library of collations has changed below the indexes; `None` on a server whose collations
+/// have no versions.
+fn collation_version(stage: &mut Stage) -> Option<Verdict> {
     stage.set("collation_version", &["CREATE TABLE names AS SELECT 'a' AS name"]);
-    run(
-        &mut stage.admin,
-        "CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'",
-    );
+    let admin = &mut stage.admin;
+    let providers = ["icu ICU_LOCALE 'en'", "builtin BUILTIN_LOCALE 'C.UTF-8'"];
+    let is_created = providers.iter().any(|provider| {
+        let create = "CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER";
+        admin.batch_execute(&format!("{create} {provider}")).is_ok()
+    });
+    if !is_created {
+        eprintln!("left out: this server has no versions of collations");
+        return None;
+    }
     let mut sorted = stage.cluster.connect("sorted");
     run(&mut sorted, "CREATE EXTENSION crewsnow_ops");
     run(&mut sorted, "CREATE TABLE names (name text PRIMARY KEY)");
@@ -180,7 +187,7 @@ fn collation_version(stage: &mut Stage) -> Verdict {
     stage.admin = stage.cluster.connect("postgres");
     stage.oncall = stage.cluster.connect_as("oncall", "postgres");
     run(&mut stage.admin, "DROP DATABASE sorted WITH (FORCE)");
-    verdict
+    Some(verdict)
 }
 
 fn healthy(stage: &mut Stage) {
@@ -208,7 +215,8 @@ fn healthy(stage: &mut Stage) {
 fn numbers_and_versions_that_run_out_are_named() {
     let mut stage = Stage::start("incidents_ids", SETTINGS);
     healthy(&mut stage);
-    let mut verdicts = vec![sequence_at_its_end(&mut stage), collation_version(&mut stage)];
+    let mut verdicts = vec![sequence_at_its_end(&mut stage)];
+    verdicts.extend(collation_version(&mut stage));
     let (stage, members) = multixact_members(stage);
     let (_stage, temporary) = temporary_table(stage);
     verdicts.extend([members, temporary]);
