@@ -56,7 +56,7 @@ impl Connection {
 }
 
 /// The instant of a deadline in microseconds since 2000.
-fn instant(deadline: i64) -> Instant {
+pub fn instant(deadline: i64) -> Instant {
     let rest = u64::try_from(deadline - clock::now()).unwrap_or(0);
     Instant::now() + Duration::from_micros(rest)
 }

@@ -403,6 +403,9 @@ impl RestoreError {
                 | Self::Truncated { .. }
                 | Self::Untrusted { .. }
                 | Self::LeavesDatabase { .. }
+                | Self::NotRecovered { .. }
+                | Self::CreatesTablespace(_)
+                | Self::TooSlow(_)
         )
     }
 

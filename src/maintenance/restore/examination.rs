@@ -9,6 +9,7 @@ use super::error::RestoreError;
 use super::fault::Fault;
 use super::inventory::{self, Inventory};
 use super::item::{Item, Scope};
+use super::lock::limited;
 use super::verdict::{Finding, Findings, Level};
 use crate::pg::error::ServerError;
 use serde::Deserialize;
@@ -125,7 +126,7 @@ impl Restored<'_> {
         let script = inventory::contents_script(&restored.readings);
         let (running, output) = self.start("contents", &script)?;
         let contents = match &expected {
-            Expected::Source(own) => inventory::source_contents(&own.readings)?,
+            Expected::Source(own) => limited(|| Ok(inventory::source_contents(&own.readings)?))?,
             Expected::Manifest(_) => Vec::new(),
         };
         running.wait()?;
@@ -167,10 +168,12 @@ impl Restored<'_> {
     /// The definitions of the source, and those of its contents that differ from the manifest.
     fn source_now(&self, manifest: &[Item], restored: &[Item]) -> Result<Vec<Item>, RestoreError> {
         let differing = comparison::differing_contents(manifest, restored, self.scope);
-        let mut now = inventory::source_definitions(self.scope)?;
-        now.readings.retain(|reading| differing.contains(&reading.name));
-        now.items.extend(inventory::source_contents(&now.readings)?);
-        Ok(now.items)
+        limited(|| {
+            let mut now = inventory::source_definitions(self.scope)?;
+            now.readings.retain(|reading| differing.contains(&reading.name));
+            now.items.extend(inventory::source_contents(&now.readings)?);
+            Ok(now.items)
+        })
     }
 
     /// Checks the pages of the restored tables and indexes with amcheck, and the source's indexes
@@ -188,7 +191,7 @@ impl Restored<'_> {
         }
         let script = inventory::contents_script(&checks.readings);
         let (running, output) = self.start("pages", &script)?;
-        let own = inventory::source_checks()?;
+        let own = limited(|| Ok(inventory::source_checks()?))?;
         running.wait()?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
         for line in BufReader::new(file).lines() {

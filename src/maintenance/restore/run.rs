@@ -1,33 +1,32 @@
 //! `test_backup_restore_procedure()`: one test from its lock to its report.
 
 use super::backup::{Backup, Kind};
+use super::base_copy::{self, BaseCopy, Verification};
 use super::candidates::{self, Candidate, Chosen};
-use super::client::Connection;
+use super::client::{self, Connection};
 
 use super::dump::{self, Archive};
 use super::error::RestoreError;
 use super::examination::{Expected, Restored};
 use super::inventory::{self, Inventory};
 use super::item::Scope;
+use super::lock::limited;
 use super::scratch::{self, Scratch};
+use super::server::PrivateServer;
 use super::verdict::{Finding, Findings, Level};
-use crate::access::as_owner;
 use crate::maintenance::context::Context;
 use crate::maintenance::records::Run;
 use crate::maintenance::step::{Step, Verdict};
 use crate::pg::builtins;
 use crate::pg::catalog::partition;
 use crate::pg::clock;
-use crate::pg::fmgr::spi;
 use crate::pg::worker::Worker;
 use crate::pg::xact::run_lock::{Work, try_lock, wait_for};
 use crate::pg::xact::session;
 use crate::readiness;
 use crate::settings;
-use crate::time::instant::Instant;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use serde_json::json;
 use std::path::Path;
 
 /// Seconds from 1970 to 2000.
@@ -88,20 +87,30 @@ impl Source {
 }
 
 /// A test while it runs.
-struct Test {
+pub struct Test {
     source: Source,
-    context: Context,
-    findings: Findings,
+    /// Its worker and its steps.
+    pub(super) context: Context,
+    /// Everything that it has found.
+    pub(super) findings: Findings,
     /// Sentences below the findings.
-    notes: Vec<String>,
-    started: i64,
-    kind: &'static str,
-    location: Option<String>,
-    known: Option<Candidate>,
-    backup_bytes: Option<u64>,
-    restored_bytes: Option<i64>,
-    rto: Option<f64>,
-    rpo: Option<f64>,
+    pub(super) notes: Vec<String>,
+    /// Its begin, in microseconds since 2000.
+    pub(super) started: i64,
+    /// The kind of the backup.
+    pub(super) kind: &'static str,
+    /// The path of the backup; `None` for a fresh dump.
+    pub(super) location: Option<String>,
+    /// The row of `backup_log`; `None` without one.
+    pub(super) known: Option<Candidate>,
+    /// The size of the backup in bytes.
+    pub(super) backup_bytes: Option<u64>,
+    /// The size of the restored database in bytes.
+    pub(super) restored_bytes: Option<i64>,
+    /// Seconds until the restored database could be used.
+    pub(super) rto: Option<f64>,
+    /// Seconds between its heartbeat and the begin of the test.
+    pub(super) rpo: Option<f64>,
 }
 
 fn test(named: Option<&str>, is_typed: bool) -> Result<String, RestoreError> {
@@ -164,7 +173,8 @@ impl Test {
         }
     }
 
-    fn whole(&self) -> Step {
+    /// The step of the whole test, which goes on.
+    pub(super) fn whole(&self) -> Step {
         let step = Step::at(self.started, "restore-test", String::new(), Verdict::Started);
         Step { ended: None, ..step }
     }
@@ -210,8 +220,11 @@ impl Test {
         let connection = Connection::of_this_server()?;
         let deadline = self.context.deadline;
         let database = session::database();
-        let mut own = inventory::source_definitions(Scope::Dump)?;
-        inventory::source_sequences(&mut own)?;
+        let own = limited(|| {
+            let mut own = inventory::source_definitions(Scope::Dump)?;
+            inventory::source_sequences(&mut own)?;
+            Ok(own)
+        })?;
         let dump = self
             .step("dump", &database, |_| dump::make(&connection, &scratch.directory, deadline))?;
         let bytes = size_of(&dump);
@@ -253,9 +266,7 @@ impl Test {
             ),
         );
         if backup.kind.is_base() {
-            let text = "restores of base backups are not tested yet";
-            self.findings.skip(Finding::new(Level::Restores, text).of(&location));
-            return Ok(());
+            return self.test_base_backup(&backup);
         }
         self.require_size(backup.bytes)?;
         let scratch = Scratch::reserve(&self.source.oid)?;
@@ -295,9 +306,75 @@ impl Test {
         if !is_restored {
             return Ok(());
         }
+        self.mark_restored(began);
+        self.examine(own, connection, &scratch.database, Scope::Dump, scratch)
+    }
+
+    /// Recovers a base backup on a private server, and compares it.
+    fn test_base_backup(&mut self, backup: &Backup) -> Result<(), RestoreError> {
+        self.require_size(base_copy::needed_bytes(backup)?)?;
+        let scratch = Scratch::reserve(&self.source.oid)?;
+        let began = clock::now();
+        let location = backup.path.to_string_lossy();
+        let directory = &scratch.directory;
+        let copy = self.step("copy", &location, |_| {
+            BaseCopy::make(backup, directory, &mut |_| {
+                pgrx::check_for_interrupts!();
+            })
+        })?;
+        self.judge_verification(copy.verification());
+        let deadline = client::instant(self.context.deadline);
+        let server =
+            self.step("recover", &location, |_| PrivateServer::start(backup, copy, Some(deadline)));
+        let server = match server {
+            Ok(server) => server,
+            Err(error) if error.is_of_backup() => {
+                self.findings.fault(error.finding(Level::Restores));
+                return self.remove(scratch);
+            }
+            Err(error) => return Err(error),
+        };
+        self.mark_restored(began);
+        let connection = Connection::of_socket(server.socket(), server.port(), server.user());
+        let database = session::database();
+        self.examine(None, &connection, &database, Scope::Cluster, &scratch)?;
+        drop(server);
+        self.remove(scratch)
+    }
+
+    fn judge_verification(&mut self, verification: &Verification) {
+        match verification {
+            Verification::Passed => {
+                self.findings.prove(Level::Readable, "pg_verifybackup finds every file unchanged");
+            }
+            Verification::NoManifest => {
+                let text = "the backup has no backup_manifest, so pg_verifybackup cannot judge it";
+                self.findings.skip(Finding::new(Level::Readable, text));
+            }
+            Verification::Failed(faults) => {
+                for fault in faults {
+                    let text = format!("pg_verifybackup: {fault}");
+                    self.findings.fault(Finding::new(Level::Readable, text));
+                }
+            }
+        }
+    }
+
+    fn mark_restored(&mut self, began: i64) {
         let seconds = (clock::now() - began) as f64 / 1e6;
         self.rto = Some(seconds);
         self.findings.prove(Level::Restores, format!("restored in {seconds:.1} s"));
+    }
+
+    /// Examines the restored database. `own` is the inventory of the source, for a fresh dump.
+    fn examine(
+        &mut self,
+        own: Option<Inventory>,
+        connection: &Connection,
+        database: &str,
+        scope: Scope,
+        scratch: &Scratch,
+    ) -> Result<(), RestoreError> {
         let known = self.known.as_ref();
         let expected = match own {
             Some(own) => Expected::Source(own),
@@ -305,13 +382,13 @@ impl Test {
         };
         let restored = Restored {
             connection,
-            database: &scratch.database,
-            scope: Scope::Dump,
+            database,
+            scope,
             directory: &scratch.directory,
-            deadline,
+            deadline: self.context.deadline,
             started: UNIX_TO_2000 + self.started as f64 / 1e6,
         };
-        let step = self.context.begin("compare", &scratch.database, None);
+        let step = self.context.begin("compare", database, None);
         let result = restored.examine(expected, &mut self.findings);
         let verdict = if result.is_ok() { Verdict::Done } else { Verdict::Failed };
         self.context.end(step, verdict, String::new());
@@ -324,74 +401,6 @@ impl Test {
     fn remove(&mut self, scratch: Scratch) -> Result<(), RestoreError> {
         let worker = self.context.worker().ok_or(RestoreError::NoWorker)?;
         scratch.remove(worker)
-    }
-
-    /// Writes the row of the test and its evidence. The report is its text.
-    fn finish(mut self, is_typed: bool) -> Result<String, RestoreError> {
-        let ended = clock::now();
-        let verdict = self.findings.last_line().rsplit(": ").next().unwrap_or_default();
-        let id = builtins::new_uuid().to_string();
-        let mut backup_id = self.known.as_ref().map(|known| known.id.clone());
-        if self.kind == "fresh dump" {
-            backup_id = Some(self.log_fresh_dump()?);
-        }
-        let row = json!({
-            "id": id, "backup_id": backup_id, "location": self.location, "kind": self.kind,
-            "verdict": verdict, "level": self.findings.level(),
-            "faults": self.findings.faults(), "skipped": self.findings.skipped(),
-            "backup_bytes": self.backup_bytes, "restored_bytes": self.restored_bytes,
-            "rto_seconds": self.rto, "rpo_seconds": self.rpo,
-            "started_at": Instant(self.started).to_string(),
-            "ended_at": Instant(ended).to_string(), "run_by": session::user(),
-        });
-        as_owner(|| {
-            spi::connect_mut(|client| {
-                let sql = include_str!("../../../sql/maintenance/write_restore_test.sql");
-                client.update(sql, None, &[pgrx::JsonB(row).into()])?;
-                Ok::<_, RestoreError>(())
-            })
-        })?;
-        let details = json!({
-            "restore_test": id, "kind": self.kind, "level": self.findings.level(),
-            "faults": self.findings.faults().len(),
-        });
-        let is_valid = self.findings.is_valid();
-        readiness::evidence::record_restore_test(is_valid, pgrx::JsonB(details), is_typed)?;
-        let mut whole = self.whole();
-        whole.ended = Some(ended);
-        whole.verdict = if is_valid { Verdict::Done } else { Verdict::Failed };
-        whole.detail = self.findings.last_line().to_owned();
-        self.context.write_run(&whole, false);
-        Ok(self.report(ended))
-    }
-
-    fn log_fresh_dump(&self) -> Result<String, RestoreError> {
-        let sql = include_str!("../../../sql/maintenance/write_fresh_dump.sql");
-        let sql = spi::in_target_schema(sql)?;
-        let bytes = self.backup_bytes.and_then(|bytes| i64::try_from(bytes).ok());
-        as_owner(|| {
-            spi::connect_mut(|client| {
-                let begin = Instant(self.started).to_string();
-                let row = client.update(sql.as_str(), None, &[bytes.into(), begin.into()])?;
-                Ok(row.first().get_one::<String>()?.unwrap_or_default())
-            })
-        })
-    }
-
-    fn report(mut self, ended: i64) -> String {
-        let mut heading =
-            format!("Restore test of database {}: {}", session::database(), self.kind);
-        if let Some(location) = &self.location {
-            heading += &format!(" {location}");
-        }
-        let seconds = (ended - self.started) as f64 / 1e6;
-        let rto = self.rto.map_or("unknown".to_owned(), |rto| format!("{rto:.1} s"));
-        let rpo = self.rpo.map_or("unknown".to_owned(), |rpo| format!("{rpo:.0} s"));
-        self.notes
-            .insert(0, format!("Recovery time {rto}, data lost {rpo}; tested {seconds:.1} s."));
-        let mut lines = vec![crate::maintenance::report::plain(&heading)];
-        lines.extend(self.findings.lines(&self.notes));
-        lines.join("\n")
     }
 }
 
