@@ -55,6 +55,21 @@ fn failed(program: &'static str, exit: &Exit) -> RestoreError {
     RestoreError::Failed { program, message }
 }
 
+/// The entries of a list without those that reach beyond the scratch database.
+fn wanted<'a>(list: &'a str, findings: &mut Findings) -> Vec<toc::Entry<'a>> {
+    let has_foreign_servers = toc::has_foreign_servers(list);
+    let mut kept = Vec::new();
+    for entry in toc::entries(list) {
+        if let Some(reason) = toc::exclusion(&entry, has_foreign_servers) {
+            let text = format!("not restored: {reason}");
+            findings.skip(Finding::new(Level::Complete, text).of(entry.tag.trim_end()));
+        } else {
+            kept.push(entry);
+        }
+    }
+    kept
+}
+
 /// An archive of pg_dump that is restored into the scratch database, step by step.
 pub struct Archive<'a> {
     /// The file or directory.
@@ -84,12 +99,16 @@ impl Archive<'_> {
     /// Restores the archive. Returns whether all of it was tried; faults are among the findings.
     pub fn restore(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
         let list = self.list()?;
-        let use_list = self.write_list(&list, findings)?;
-        for section in ["pre-data", "data", "post-data"] {
-            if section == "data" && self.finds_foreign_code(findings)? {
-                return Ok(false);
+        let entries = wanted(&list, findings);
+        let mut is_checked = false;
+        for pass in toc::passes(&entries) {
+            if pass.section == "data" && !is_checked {
+                is_checked = true;
+                if self.finds_foreign_code(findings)? {
+                    return Ok(false);
+                }
             }
-            self.restore_section(section, &use_list, findings)?;
+            self.restore_pass(&pass, findings)?;
         }
         Ok(true)
     }
@@ -116,38 +135,20 @@ impl Archive<'_> {
         if exit.status.is_success() { Ok(list) } else { Err(failed("pg_restore", &exit)) }
     }
 
-    /// The file for `--use-list`, without entries that reach beyond the scratch database.
-    fn write_list(&self, list: &str, findings: &mut Findings) -> Result<PathBuf, RestoreError> {
-        let has_foreign_servers = toc::has_foreign_servers(list);
-        let mut kept = String::new();
-        for entry in toc::entries(list) {
-            if let Some(reason) = toc::exclusion(&entry, has_foreign_servers) {
-                let text = format!("not restored: {reason}");
-                findings.skip(Finding::new(Level::Complete, text).of(entry.tag.trim_end()));
-            } else {
-                kept.push_str(entry.line);
-                kept.push('\n');
-            }
+    fn restore_pass(&self, pass: &toc::Pass, findings: &mut Findings) -> Result<(), RestoreError> {
+        if pass.list.is_empty() {
+            return Ok(());
         }
-        let path = self.directory.join("list");
-        std::fs::write(&path, kept).map_err(|error| RestoreError::unwritable(&path, &error))?;
-        Ok(path)
-    }
-
-    fn restore_section(
-        &self,
-        section: &str,
-        use_list: &Path,
-        findings: &mut Findings,
-    ) -> Result<(), RestoreError> {
+        let list = self.directory.join("list");
+        std::fs::write(&list, &pass.list).map_err(|e| RestoreError::unwritable(&list, &e))?;
         let mut arguments = vec![
-            format!("--section={section}"),
-            format!("--use-list={}", use_list.display()),
+            format!("--section={}", pass.section),
+            format!("--use-list={}", list.display()),
             format!("--dbname={}", self.connection.database(self.database)),
             "--no-password".to_owned(),
             "--no-tablespaces".to_owned(),
         ];
-        if self.is_parallel && section != "pre-data" {
+        if self.is_parallel && pass.is_parallel {
             arguments.push(format!("--jobs={}", settings::restore_jobs()));
         }
         arguments.push(self.path.display().to_string());

@@ -177,14 +177,17 @@ pub fn manifest() -> Result<Vec<Item>, ServerError> {
     Ok(inventory.items)
 }
 
-/// Reads the values of the sequences. They are in no snapshot, so a test of a fresh dump reads them
-/// before pg_dump does.
-pub fn source_sequences(inventory: &mut Inventory) -> Result<(), ServerError> {
+/// The definitions of this database and the values of its sequences, with the statements for the
+/// contents of its tables. Values of sequences are in no snapshot, so that a test of a fresh dump
+/// reads them before pg_dump does.
+pub fn source_before_dump(scope: Scope) -> Result<Inventory, ServerError> {
+    let mut inventory = source_definitions(scope)?;
+    let readings = std::mem::take(&mut inventory.readings);
     let (sequences, tables): (Vec<_>, Vec<_>) =
-        inventory.readings.drain(..).partition(|reading| reading.kind == SEQUENCE_VALUE);
+        readings.into_iter().partition(|reading| reading.kind == SEQUENCE_VALUE);
     inventory.items.extend(source_contents(&sequences)?);
     inventory.readings = tables;
-    Ok(())
+    Ok(inventory)
 }
 
 /// The answers of amcheck about the indexes of this database; `None` if it has no amcheck. Other

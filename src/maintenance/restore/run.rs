@@ -220,11 +220,7 @@ impl Test {
         let connection = Connection::of_this_server()?;
         let deadline = self.context.deadline;
         let database = session::database();
-        let own = limited(|| {
-            let mut own = inventory::source_definitions(Scope::Dump)?;
-            inventory::source_sequences(&mut own)?;
-            Ok(own)
-        })?;
+        let own = limited(|| Ok(inventory::source_before_dump(Scope::Dump)?))?;
         let dump = self
             .step("dump", &database, |_| dump::make(&connection, &scratch.directory, deadline))?;
         let bytes = size_of(&dump);

@@ -89,6 +89,50 @@ pub fn exclusion(entry: &Entry<'_>, has_foreign_servers: bool) -> Option<&'stati
     None
 }
 
+/// A part of a restore: entries of one section that may be restored at the same time, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// The section of pg_restore.
+    pub section: &'static str,
+    /// The lines for `--use-list`.
+    pub list: String,
+    /// Whether several processes may restore it.
+    pub is_parallel: bool,
+}
+
+/// The passes of a restore of these entries, in order.
+///
+/// The history of flags comes before the flags: a trigger would record the restored flags as
+/// changes. Attaching an index of a partition and adding a foreign key to its table wait for each
+/// other, so that they are not restored at the same time.
+#[must_use]
+pub fn passes(entries: &[Entry<'_>]) -> Vec<Pass> {
+    let is_own = |entry: &Entry<'_>| {
+        let schema = entry.words("TABLE DATA").and_then(|mut words| words.next());
+        schema == Some("crewsnow_ops")
+    };
+    let is_index = |entry: &Entry<'_>| {
+        (entry.is("INDEX") && !entry.is("INDEX ATTACH")) || entry.is("CONSTRAINT")
+    };
+    let has_partitions = entries.iter().any(|entry| entry.is("INDEX ATTACH"));
+    let pass = |section, is_parallel, is_part: &dyn Fn(&Entry<'_>) -> bool| Pass {
+        section,
+        list: entries
+            .iter()
+            .filter(|entry| is_part(entry))
+            .map(|e| format!("{}\n", e.line))
+            .collect(),
+        is_parallel,
+    };
+    vec![
+        pass("pre-data", false, &|_| true),
+        pass("data", false, &is_own),
+        pass("data", true, &|entry| !is_own(entry)),
+        pass("post-data", true, &is_index),
+        pass("post-data", !has_partitions, &|entry| !is_index(entry)),
+    ]
+}
+
 /// Whether the archive has foreign servers.
 #[must_use]
 pub fn has_foreign_servers(list: &str) -> bool {
@@ -223,5 +267,37 @@ pg_restore: warning: errors ignored on restore: 2
         assert_eq!(failures[0].message, "invalid input syntax for type integer");
         assert_eq!(failures[1].entry, "CONSTRAINT booking booking_pkey shop");
         assert_eq!(failures[1].message, "could not create unique index …");
+    }
+
+    #[test]
+    fn entries_that_wait_for_each_other_are_in_passes_of_their_own() {
+        const POST: &str = "1; 0 1 TABLE DATA crewsnow_ops flag_history postgres
+2; 0 2 TABLE DATA public feature_flags postgres
+3; 1259 3 INDEX public part_a shop
+4; 2606 4 CONSTRAINT public t t_pkey shop
+5; 0 0 INDEX ATTACH public part_a shop
+6; 2606 6 FK CONSTRAINT public t t_fkey shop
+";
+        let numbers = |list: &str| {
+            let passes = passes(&entries(list).collect::<Vec<_>>());
+            let number = |line: &str| line.split(';').next().unwrap_or_default().to_owned();
+            passes
+                .iter()
+                .map(|pass| (pass.list.lines().map(number).collect::<String>(), pass.is_parallel))
+                .collect::<Vec<_>>()
+        };
+        let pass = |list: &str, is_parallel| (list.to_owned(), is_parallel);
+        assert_eq!(
+            numbers(POST),
+            [
+                pass("123456", false),
+                pass("1", false),
+                pass("23456", true),
+                pass("34", true),
+                pass("1256", false)
+            ]
+        );
+        let whole = POST.replace("5; 0 0 INDEX ATTACH public part_a shop\n", "");
+        assert_eq!(numbers(&whole).last(), Some(&pass("126", true)));
     }
 }

@@ -208,6 +208,20 @@ fn a_dump_may_lack_invalid_indexes_and_enable_foreign_keys() {
 }
 
 #[test]
+fn a_dump_may_leave_materialized_views_empty() {
+    let view = |is_populated: bool| {
+        let mut items = shop();
+        items.push(item("materialized view", "public.m", "", &json!({"populated": is_populated})));
+        items
+    };
+    let count = |source: bool, restored: bool, scope| {
+        compare(&view(source), &view(restored), scope, Basis::Exact).faults.len()
+    };
+    assert_eq!((count(true, false, Scope::Dump), count(true, false, Scope::Cluster)), (0, 1));
+    assert_eq!((count(false, true, Scope::Dump), count(true, true, Scope::Dump)), (1, 0));
+}
+
+#[test]
 fn a_dump_may_bring_back_the_public_schema() {
     let source: Vec<Item> = shop().into_iter().filter(|i| i.kind != "schema").collect();
     assert!(compare(&source, &shop(), Scope::Dump, Basis::Exact).faults.is_empty());
