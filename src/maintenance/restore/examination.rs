@@ -62,6 +62,13 @@ struct EndToEndTest {
     step: Option<String>,
 }
 
+/// Checks of pages that run.
+struct Checks {
+    inventory: Inventory,
+    running: RunningScript,
+    output: PathBuf,
+}
+
 impl Restored<'_> {
     /// Examines the database and adds what it finds. Returns its facts.
     pub fn examine(
@@ -77,8 +84,12 @@ impl Restored<'_> {
             }
         })?;
         facts.rpo = facts.beat.map(|beat| (self.started - beat).max(0.0));
+        // Pages are checked while contents are read: both are bound by the processor.
+        let checks = self.start_checks(findings)?;
         self.compare(expected, findings)?;
-        self.check(findings)?;
+        if let Some(checks) = checks {
+            self.finish_checks(checks, findings)?;
+        }
         self.run_tests(findings)?;
         Ok(facts)
     }
@@ -176,9 +187,9 @@ impl Restored<'_> {
         })
     }
 
-    /// Checks the pages of the restored tables and indexes with amcheck, and the source's indexes
-    /// at the same time.
-    fn check(&self, findings: &mut Findings) -> Result<(), RestoreError> {
+    /// Starts to check the pages of the restored tables and indexes with amcheck; `None` without
+    /// it.
+    fn start_checks(&self, findings: &mut Findings) -> Result<Option<Checks>, RestoreError> {
         let mut checks = Inventory::default();
         self.run("checks", &inventory::checks_script(), |line| {
             // A line of another form is a check that is not run, and so not counted.
@@ -187,10 +198,16 @@ impl Restored<'_> {
         if checks.readings.is_empty() {
             let text = "amcheck is not installed, so no page was checked";
             findings.skip(Finding::new(Level::Restores, text).with_command(AMCHECK));
-            return Ok(());
+            return Ok(None);
         }
         let script = inventory::contents_script(&checks.readings);
         let (running, output) = self.start("pages", &script)?;
+        Ok(Some(Checks { inventory: checks, running, output }))
+    }
+
+    /// Checks the source's indexes, and then judges both.
+    fn finish_checks(&self, checks: Checks, findings: &mut Findings) -> Result<(), RestoreError> {
+        let Checks { inventory: mut checks, running, output } = checks;
         let own = limited(|| Ok(inventory::source_checks()?))?;
         running.wait()?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;

@@ -164,10 +164,9 @@ impl Findings {
                 lines.push(format!("{verdict:<8} {more} more: see crewsnow_ops.restore_tests"));
             }
         }
-        for (level, text) in &self.proofs {
-            if self.is_reached(*level) {
-                lines.push(line("OK", *level, &plain(text)));
-            }
+        for level in Level::ALL.into_iter().filter(|level| self.is_reached(*level)) {
+            let proofs = self.proofs.iter().filter(|(proved, _)| *proved == level);
+            lines.extend(proofs.map(|(_, text)| line("OK", level, &plain(text))));
         }
         for level in Level::ALL {
             let is_told = |finding: &Finding| finding.level == level;
