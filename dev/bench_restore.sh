@@ -44,11 +44,12 @@ ours() {
 
 # The anonymous memory of the session that tests, of its programs and of its worker, in MB: the
 # maximum of samples.
+watched="crewsnow_ops worker|$pg_bin/(pg_dump|pg_restore|psql)|postgres: .* bench .*SELECT"
 watch_memory() {
     local sum most=0 pid
     while sleep 0.1; do
         sum=0
-        for pid in $(pgrep -f 'crewsnow_ops worker|test_backup_restore_procedure|'"$pg_bin"'/(pg_dump|pg_restore|psql)|postgres: .* bench .*SELECT'); do
+        for pid in $(pgrep -f "$watched"); do
             sum=$((sum + $(awk '/RssAnon/ { print $2 }' "/proc/$pid/status" 2>/dev/null || echo 0)))
         done
         [ "$sum" -le "$most" ] || most=$sum

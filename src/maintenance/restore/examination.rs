@@ -84,9 +84,11 @@ impl Restored<'_> {
             }
         })?;
         facts.rpo = facts.beat.map(|beat| (self.started - beat).max(0.0));
-        // Pages are checked while contents are read: both are bound by the processor.
+        let restored = self.read_inventory()?;
+        // The checks install amcheck, so they come after the inventory. Contents are read at the
+        // same time: both are bound by the processor.
         let checks = self.start_checks(findings)?;
-        self.compare(expected, findings)?;
+        self.compare(expected, restored, findings)?;
         if let Some(checks) = checks {
             self.finish_checks(checks, findings)?;
         }
@@ -132,8 +134,12 @@ impl Restored<'_> {
     }
 
     /// Compares definitions and contents. The contents of both sides are read at the same time.
-    fn compare(&self, expected: Expected<'_>, findings: &mut Findings) -> Result<(), RestoreError> {
-        let mut restored = self.read_inventory()?;
+    fn compare(
+        &self,
+        expected: Expected<'_>,
+        mut restored: Inventory,
+        findings: &mut Findings,
+    ) -> Result<(), RestoreError> {
         let script = inventory::contents_script(&restored.readings);
         let (running, output) = self.start("contents", &script)?;
         let contents = match &expected {
