@@ -49,7 +49,7 @@ pub fn entries(list: &str) -> impl Iterator<Item = Entry<'_>> {
         let (number, rest) = line.split_once("; ")?;
         number.parse::<u32>().ok()?;
         let mut fields = rest.splitn(3, ' ');
-        (fields.next()?, fields.next()?);
+        let (_table, _oid) = (fields.next()?, fields.next()?);
         Some(Entry { line, tag: fields.next()? })
     })
 }
