@@ -43,6 +43,7 @@ mod readiness_records;
 mod readiness_tap;
 mod replication;
 mod restore;
+mod restore_base;
 mod restore_content;
 mod restore_ends;
 mod retention;

@@ -70,8 +70,8 @@ impl Drop for Folder {
 }
 
 impl BaseCopy {
-    /// Copies a base backup into a private directory, and checks the copy. `progress` gets the bytes that were
-    /// copied, often, and may raise an interrupt.
+    /// Copies a base backup into a private directory, and checks the copy. `progress` is called
+    /// often, with the bytes that were copied, and may raise an interrupt.
     pub fn make(
         backup: &Backup,
         directory: &Path,

@@ -102,7 +102,8 @@ mod tests {
         assert_eq!(ask(&server, "SELECT count(*) FROM base_probe"), "5000");
         assert_eq!(ask(&server, "SELECT pg_is_in_recovery()"), "f");
         let settings = "SELECT string_agg(current_setting(name), ',') FROM unnest(ARRAY[
-            'listen_addresses', 'archive_mode', 'primary_conninfo', 'max_worker_processes']) AS name";
+            'listen_addresses', 'archive_mode', 'primary_conninfo', 'max_worker_processes'
+        ]) AS name";
         assert_eq!(ask(&server, settings), ",off,,0");
         let workers = "SELECT count(*) FROM pg_stat_activity
             WHERE backend_type ~ 'launcher|apply|autovacuum|archiver|walreceiver'";

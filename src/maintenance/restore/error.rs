@@ -291,6 +291,7 @@ impl SqlError for RestoreError {
             Self::LeavesDatabase { line, command, .. } => {
                 format!("Line {line} is a {command}, which may reach the source. {NOTHING}")
             }
+            Self::NoRoom { needed: 0, .. } => format!("The disk is full. {NOTHING}"),
             Self::NoRoom { needed, free, .. } => format!(
                 "It needs {} MB and has {} MB. {NOTHING}",
                 megabytes(*needed),

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod backup;
+pub mod base_backup;
 pub mod base_copy;
 pub mod candidates;
 pub mod check;

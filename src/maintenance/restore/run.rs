@@ -1,10 +1,10 @@
 //! `test_backup_restore_procedure()`: one test from its lock to its report.
 
 use super::backup::{Backup, Kind};
-use super::base_copy::{self, BaseCopy, Verification};
+use super::base_backup;
+use super::base_copy;
 use super::candidates::{self, Candidate, Chosen};
-use super::client::{self, Connection};
-
+use super::client::Connection;
 use super::dump::{self, Archive};
 use super::error::RestoreError;
 use super::examination::{Expected, Restored};
@@ -12,8 +12,7 @@ use super::inventory::{self, Inventory};
 use super::item::Scope;
 use super::lock::limited;
 use super::scratch::{self, Scratch};
-use super::server::PrivateServer;
-use super::verdict::{Finding, Findings, Level};
+use super::verdict::{Findings, Level};
 use crate::maintenance::context::Context;
 use crate::maintenance::records::Run;
 use crate::maintenance::step::{Step, Verdict};
@@ -315,47 +314,21 @@ impl Test {
         let began = clock::now();
         let location = backup.path.to_string_lossy();
         let directory = &scratch.directory;
-        let copy = self.step("copy", &location, |_| {
-            BaseCopy::make(backup, directory, &mut |_| {
-                pgrx::check_for_interrupts!();
-            })
+        let copied = self.step("copy", &location, |test| {
+            base_backup::copy(backup, directory, &mut test.findings)
         })?;
-        self.judge_verification(copy.verification());
-        let deadline = client::instant(self.context.deadline);
-        let server =
-            self.step("recover", &location, |_| PrivateServer::start(backup, copy, Some(deadline)));
-        let server = match server {
-            Ok(server) => server,
-            Err(error) if error.is_of_backup() => {
-                self.findings.fault(error.finding(Level::Restores));
-                return self.remove(scratch);
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(copy) = copied else { return self.remove(scratch) };
+        let deadline = self.context.deadline;
+        let recovered = self.step("recover", &location, |test| {
+            base_backup::recover(backup, copy, deadline, &mut test.findings)
+        })?;
+        let Some(server) = recovered else { return self.remove(scratch) };
         self.mark_restored(began);
-        let connection = Connection::of_socket(server.socket(), server.port(), server.user());
+        let connection = base_backup::connection(&server);
         let database = session::database();
         self.examine(None, &connection, &database, Scope::Cluster, &scratch)?;
         drop(server);
         self.remove(scratch)
-    }
-
-    fn judge_verification(&mut self, verification: &Verification) {
-        match verification {
-            Verification::Passed => {
-                self.findings.prove(Level::Readable, "pg_verifybackup finds every file unchanged");
-            }
-            Verification::NoManifest => {
-                let text = "the backup has no backup_manifest, so pg_verifybackup cannot judge it";
-                self.findings.skip(Finding::new(Level::Readable, text));
-            }
-            Verification::Failed(faults) => {
-                for fault in faults {
-                    let text = format!("pg_verifybackup: {fault}");
-                    self.findings.fault(Finding::new(Level::Readable, text));
-                }
-            }
-        }
     }
 
     fn mark_restored(&mut self, began: i64) {

@@ -35,6 +35,7 @@ pub struct PrivateServer {
     process: Process,
     socket: PathBuf,
     user: String,
+    system_identifier: String,
     recovery: Duration,
     preloaded: String,
     copy: BaseCopy,
@@ -70,6 +71,7 @@ impl PrivateServer {
             socket: socket_directory(&copied, process.id()),
             process,
             user: sec_context::role_name(bootstrap),
+            system_identifier: control.system_identifier,
             recovery: started.elapsed(),
             preloaded,
             copy,
@@ -89,6 +91,11 @@ impl PrivateServer {
     /// The role to connect as: the bootstrap superuser, by its name on the source.
     pub fn user(&self) -> &str {
         &self.user
+    }
+
+    /// The number that initdb gave to the cluster, as text.
+    pub fn system_identifier(&self) -> &str {
+        &self.system_identifier
     }
 
     /// How long the recovery took.
@@ -159,8 +166,9 @@ fn refuse_tablespaces(backup: &Backup, data: &Path) -> Result<(), RestoreError> 
     if creates { Err(RestoreError::CreatesTablespace(backup.path.clone())) } else { Ok(()) }
 }
 
-/// Limits of the copied cluster, below which its recovery fails.
+/// Facts of the copied cluster. Its recovery fails with lower limits.
 struct Control {
+    system_identifier: String,
     prepared_transactions: u32,
     locks: u32,
 }
@@ -168,12 +176,16 @@ struct Control {
 impl Control {
     fn read(data: &Path) -> Result<Self, RestoreError> {
         let program = Program::find("pg_controldata")?;
-        let mut control = Self { prepared_transactions: 0, locks: 64 };
+        let system_identifier = String::new();
+        let mut control = Self { system_identifier, prepared_transactions: 0, locks: 64 };
         let launch = program.launch().args([data]).read_lines();
         let exit = program.run(launch, None, |line| {
             let line = String::from_utf8_lossy(line);
-            let number = line.split_once(':').and_then(|(_, value)| value.trim().parse().ok());
-            if line.starts_with("max_prepared_xacts setting") {
+            let value = line.split_once(':').map(|(_, value)| value.trim()).unwrap_or_default();
+            let number = value.parse().ok();
+            if line.starts_with("Database system identifier") {
+                control.system_identifier = value.to_owned();
+            } else if line.starts_with("max_prepared_xacts setting") {
                 control.prepared_transactions = number.unwrap_or(0);
             } else if line.starts_with("max_locks_per_xact setting") {
                 control.locks = number.unwrap_or(64).max(64);
@@ -190,8 +202,8 @@ impl Control {
     }
 }
 
-/// The path by which clients reach the socket. That of the data directory may be too long for a
-/// socket, so it may be named by the working directory of the server.
+/// The path by which clients reach the socket: the data directory or, where that is too long for a
+/// socket, the working directory of the server.
 fn socket_directory(data: &Path, server: u32) -> PathBuf {
     let name = format!("/.s.PGSQL.{PORT}");
     if data.as_os_str().len() + name.len() <= LONGEST_SOCKET {
@@ -292,7 +304,7 @@ fn recover(
     loop {
         if let Some(status) = process.try_end() {
             let reason = reason(&log).unwrap_or_else(|| ended(status));
-            return Err(RestoreError::NotRecovered { path: backup.path.clone(), reason });
+            return Err(failure(program, backup, copy, reason));
         }
         if is_ready(&copy.data()) {
             return Ok(process);
@@ -302,6 +314,26 @@ fn recover(
         }
         process::pause(TICK);
     }
+}
+
+/// Messages of a server that lacks something of this machine. The backup may be sound.
+const OF_MACHINE: [&str; 6] = [
+    "could not create shared memory",
+    "could not map anonymous shared memory",
+    "could not create semaphores",
+    "could not create any Unix-domain sockets",
+    "could not fork",
+    "out of memory",
+];
+
+fn failure(program: &Program, backup: &Backup, copy: &BaseCopy, reason: String) -> RestoreError {
+    if OF_MACHINE.iter().any(|message| reason.contains(message)) {
+        return RestoreError::NotRun { path: program.path().to_owned(), reason };
+    }
+    if reason.contains("No space left on device") {
+        return RestoreError::NoRoom { directory: copy.directory().to_owned(), needed: 0, free: 0 };
+    }
+    RestoreError::NotRecovered { path: backup.path.clone(), reason }
 }
 
 fn ended(status: Status) -> String {
@@ -347,7 +379,8 @@ mod tests {
     #[test]
     fn the_cause_of_a_failed_start_is_the_first_fatal_message() {
         let log = std::env::temp_dir().join(format!("crewsnow_log_{}", std::process::id()));
-        let text = "2026 [1] LOG:  starting\n2026 [2] FATAL:  WAL ends before end of online backup\n\
+        let text = "2026 [1] LOG:  starting\n\
+            2026 [2] FATAL:  WAL ends before end of online backup\n\
             2026 [2] HINT:  x\n2026 [1] FATAL:  later\n";
         std::fs::write(&log, text).expect("a log");
         let told = reason(&log);
