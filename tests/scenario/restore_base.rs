@@ -87,6 +87,10 @@ fn damaged_base_backups_are_named() {
     let told = report(&mut a, &path);
     assert!(told.contains("backup_label is missing"), "{told}");
 
+    let mut late = cluster.create_database("late");
+    let told = report(&mut late, &backup_directory(&cluster).join("flipped"));
+    assert!(told.contains("FAULT    2 restores  late: the restored server has no such"), "{told}");
+
     let path = back_up(&mut a, &cluster, "without_wal", "-X none");
     let told = report(&mut a, &path);
     assert!(told.contains("It holds no WAL"), "{told}");

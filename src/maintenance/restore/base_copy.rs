@@ -114,16 +114,6 @@ impl BaseCopy {
     pub fn data(&self) -> PathBuf {
         self.folder.path.join(DATA)
     }
-
-    /// Whether WAL to recover with is there.
-    pub fn has_wal(&self) -> bool {
-        let is_segment =
-            |name: &str| name.len() == 24 && name.bytes().all(|b| b.is_ascii_hexdigit());
-        let entries = self.data().join("pg_wal").read_dir();
-        entries.is_ok_and(|entries| {
-            entries.filter_map(Result::ok).any(|e| is_segment(&e.file_name().to_string_lossy()))
-        })
-    }
 }
 
 /// Bytes that the copy takes, with a reserve.

@@ -7,12 +7,13 @@ mod tests {
     use crate::maintenance::restore::base_copy::{BaseCopy, FOLDER, Verification, require_room};
     use crate::maintenance::restore::error::RestoreError;
     use crate::maintenance::restore::fixtures::{Folder, client, run, runs, succeed, wait_until};
+    use crate::maintenance::restore::ownership::require_safe_directory;
     use crate::maintenance::restore::programs::Program;
     use crate::maintenance::restore::server::PrivateServer;
     use crate::pg::process;
     use pgrx::prelude::*;
     use std::io::{Seek, SeekFrom, Write};
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
@@ -290,6 +291,17 @@ mod tests {
         let server = start(&open(&path), &deep);
         assert_eq!(ask(&server, "SELECT 1"), "1");
         assert!(server.socket().starts_with("/proc"));
+    }
+
+    #[pg_test]
+    fn a_directory_that_others_can_write_is_refused_unless_it_is_sticky() {
+        let folder = Folder::new("writable");
+        let inner = folder.path("inner");
+        std::fs::create_dir(&inner).expect("a folder");
+        require_safe_directory(&inner).expect("below /tmp, which is sticky");
+        std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o777)).expect("a mode");
+        let error = require_safe_directory(&inner).expect_err("its parent is open");
+        assert_eq!(error.sqlstate(), PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE);
     }
 
     #[pg_test]

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod backup;
 pub mod base_backup;
 pub mod base_copy;
+pub mod base_wal;
 pub mod candidates;
 pub mod check;
 pub mod client;

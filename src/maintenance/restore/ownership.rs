@@ -21,16 +21,23 @@ pub fn require_safe(path: &Path) -> Result<(), RestoreError> {
     let real = path.canonicalize().map_err(|error| unreachable(path, &error))?;
     let metadata = real.metadata().map_err(|error| RestoreError::unreadable(&real, &error))?;
     require_safe_entry(&real, &metadata)?;
-    for folder in real.ancestors().skip(1) {
-        let metadata =
-            folder.metadata().map_err(|error| RestoreError::unreadable(folder, &error))?;
-        if metadata.mode() & STICKY == 0 {
-            require_safe_entry(folder, &metadata)?;
-        } else {
-            require_owner(folder, &metadata)?;
-        }
+    real.ancestors().skip(1).try_for_each(require_safe_folder)
+}
+
+/// Refuses a directory for private files in which another OS user can replace them. It may be one
+/// like /tmp, where only owners can.
+pub fn require_safe_directory(path: &Path) -> Result<(), RestoreError> {
+    let real = path.canonicalize().map_err(|error| RestoreError::unwritable(path, &error))?;
+    real.ancestors().try_for_each(require_safe_folder)
+}
+
+fn require_safe_folder(folder: &Path) -> Result<(), RestoreError> {
+    let metadata = folder.metadata().map_err(|error| RestoreError::unreadable(folder, &error))?;
+    if metadata.mode() & STICKY == 0 {
+        require_safe_entry(folder, &metadata)
+    } else {
+        require_owner(folder, &metadata)
     }
-    Ok(())
 }
 
 fn unreachable(path: &Path, error: &std::io::Error) -> RestoreError {

@@ -2,14 +2,20 @@
 
 use super::error::RestoreError;
 use super::ownership;
+use crate::pg::backend_local::BackendLocal;
 use crate::pg::installation;
 use crate::pg::process::{Exit, Launch, Process, ProcessError};
 use crate::settings;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long a program may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Programs of the server's version that this session has found, with the time of their last change.
+static KNOWN: BackendLocal<BTreeMap<PathBuf, Option<SystemTime>>> =
+    BackendLocal::new(BTreeMap::new());
 
 /// A program whose version is that of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +35,13 @@ impl Program {
         };
         ownership::require_safe(&path)?;
         let program = Self { path };
-        program.require_major()?;
+        // An upgrade replaces the file.
+        let changed = program.path.metadata().and_then(|metadata| metadata.modified()).ok();
+        let is_known = KNOWN.with(|known| known.get(&program.path).copied() == Some(changed));
+        if changed.is_none() || is_known != Some(true) {
+            program.require_major()?;
+            KNOWN.with(|known| known.insert(program.path.clone(), changed));
+        }
         Ok(program)
     }
 

@@ -5,6 +5,7 @@
 //! the database.
 
 use super::error::RestoreError;
+use super::ownership;
 use crate::pg::worker::{DetachedStep, Outcome, Statement, Worker};
 use crate::pg::xact::session;
 use crate::settings;
@@ -86,6 +87,10 @@ impl Scratch {
             .map(|statement| DetachedStep { statement, ..DetachedStep::default() });
         worker.detach(steps.into()).map_err(|_| RestoreError::NoWorker)?;
         make_private(&directory)?;
+        // In the data directory no other user can replace the files.
+        if !settings::restore_directory().is_empty() {
+            ownership::require_safe_directory(&directory)?;
+        }
         Ok(Self { database, directory })
     }
 

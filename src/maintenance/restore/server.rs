@@ -6,6 +6,7 @@
 
 use super::backup::Backup;
 use super::base_copy::{BaseCopy, Verification};
+use super::base_wal;
 use super::error::RestoreError;
 use super::programs::Program;
 use crate::pg::installation;
@@ -51,8 +52,8 @@ impl PrivateServer {
     ) -> Result<Self, RestoreError> {
         let program = Program::find("postgres")?;
         let copied = copy.data();
-        require_start(backup, &copy)?;
-        refuse_tablespaces(backup, &copied)?;
+        base_wal::require_start(backup, &copied)?;
+        base_wal::refuse_tablespaces(backup, &copied)?;
         let control = Control::read(&copied)?;
         let started = Instant::now();
         let mut preloaded = loadable(&installation::preloaded_libraries());
@@ -122,48 +123,6 @@ impl PrivateServer {
     pub fn is_running(&mut self) -> bool {
         self.process.try_end().is_none()
     }
-}
-
-/// Refuses a copy whose recovery would begin at the wrong place, or has no WAL to begin with.
-fn require_start(backup: &Backup, copy: &BaseCopy) -> Result<(), RestoreError> {
-    let refused = |reason: &str| {
-        Err(RestoreError::NotRecovered { path: backup.path.clone(), reason: reason.into() })
-    };
-    if !copy.data().join("backup_label").exists() {
-        return refused("File backup_label is missing, which tells where the recovery begins");
-    }
-    if !copy.has_wal() {
-        return refused("It holds no WAL, as of pg_basebackup --wal-method=none");
-    }
-    Ok(())
-}
-
-/// Refuses WAL that creates a tablespace. Its replay links the copy to the path of the source's
-/// tablespace, and then writes there.
-fn refuse_tablespaces(backup: &Backup, data: &Path) -> Result<(), RestoreError> {
-    let program = Program::find("pg_waldump")?;
-    let label = std::fs::read_to_string(data.join("backup_label"))
-        .map_err(|error| RestoreError::unreadable(&data.join("backup_label"), &error))?;
-    let after = |key: &str| label.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let start = after("START WAL LOCATION:").and_then(|text| text.split(' ').next());
-    let Some(start) = start else {
-        return Err(RestoreError::NotRecovered {
-            path: backup.path.clone(),
-            reason: "File backup_label is damaged".into(),
-        });
-    };
-    let mut launch = program.launch().args(["--rmgr=Tablespace", "--start", start]);
-    if let Some(timeline) = after("START TIMELINE:") {
-        launch = launch.args(["--timeline", timeline]);
-    }
-    let launch = launch.args(["--path"]).args([data.join("pg_wal")]).read_lines();
-    let mut creates = false;
-    // It ends with an error where the WAL ends, as it must.
-    program.run(launch, None, |line| {
-        creates |= String::from_utf8_lossy(line).contains("desc: CREATE");
-        Ok(())
-    })?;
-    if creates { Err(RestoreError::CreatesTablespace(backup.path.clone())) } else { Ok(()) }
 }
 
 /// Facts of the copied cluster. Its recovery fails with lower limits.

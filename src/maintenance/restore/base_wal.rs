@@ -1,0 +1,106 @@
+//! The WAL of a base backup: that it is there, and that its replay stays in the copy.
+
+use super::backup::Backup;
+use super::error::RestoreError;
+use super::programs::Program;
+use crate::pg::process::Launch;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Length of the name of a segment, of which the first eight digits are the timeline.
+const SEGMENT_NAME: usize = 24;
+
+/// The first segment of each timeline, by the digits of the timeline.
+fn first_segments(data: &Path) -> BTreeMap<String, String> {
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    for entry in data.join("pg_wal").read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.len() != SEGMENT_NAME || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            continue;
+        }
+        let known = first.entry(name[..8].to_owned()).or_insert_with(|| name.clone());
+        if name < *known {
+            *known = name;
+        }
+    }
+    first
+}
+
+fn refused(backup: &Backup, reason: &str) -> RestoreError {
+    RestoreError::NotRecovered { path: backup.path.clone(), reason: reason.into() }
+}
+
+/// Refuses a copy whose recovery would begin at the wrong place, or has no WAL to begin with.
+pub fn require_start(backup: &Backup, data: &Path) -> Result<(), RestoreError> {
+    if !data.join("backup_label").exists() {
+        let reason = "File backup_label is missing, which tells where the recovery begins";
+        return Err(refused(backup, reason));
+    }
+    if first_segments(data).is_empty() {
+        let reason = "It holds no WAL, as of pg_basebackup --wal-method=none";
+        return Err(refused(backup, reason));
+    }
+    Ok(())
+}
+
+/// Refuses WAL that creates a tablespace. Its replay links the copy to the path of the source's
+/// tablespace, and then writes there.
+pub fn refuse_tablespaces(backup: &Backup, data: &Path) -> Result<(), RestoreError> {
+    let program = Program::find("pg_waldump")?;
+    let label = std::fs::read_to_string(data.join("backup_label"))
+        .map_err(|error| RestoreError::unreadable(&data.join("backup_label"), &error))?;
+    let after = |key: &str| label.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let start = after("START WAL LOCATION:").and_then(|text| text.split(' ').next());
+    let timeline = after("START TIMELINE:").and_then(|text| text.parse::<u32>().ok());
+    let (Some(start), Some(timeline)) = (start, timeline) else {
+        return Err(refused(backup, "File backup_label is damaged"));
+    };
+    let number = timeline.to_string();
+    let first = ["--start", start, "--timeline", number.as_str()];
+    let mut creates = creates_tablespace(&program, dump(&program, data).args(first))?;
+    // A recovery follows later timelines, of which it holds the history.
+    let later = format!("{timeline:08X}");
+    for (_, segment) in first_segments(data).into_iter().filter(|(found, _)| *found > later) {
+        creates |= creates_tablespace(&program, dump(&program, data).args([segment]))?;
+    }
+    if creates { Err(RestoreError::CreatesTablespace(backup.path.clone())) } else { Ok(()) }
+}
+
+fn dump(program: &Program, data: &Path) -> Launch {
+    let launch = program.launch().args(["--rmgr=Tablespace", "--path"]);
+    launch.args([data.join("pg_wal")]).read_lines()
+}
+
+fn creates_tablespace(program: &Program, launch: Launch) -> Result<bool, RestoreError> {
+    let mut creates = false;
+    // It ends with an error where the WAL ends, as it must.
+    program.run(launch, None, |line| {
+        creates |= String::from_utf8_lossy(line).contains("desc: CREATE");
+        Ok(())
+    })?;
+    Ok(creates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_segment_of_each_timeline_is_found() {
+        let data = std::env::temp_dir().join(format!("crewsnow_wal_{}", std::process::id()));
+        std::fs::create_dir_all(data.join("pg_wal/archive_status")).expect("folders");
+        for name in [
+            "000000010000000000000003",
+            "000000010000000000000002",
+            "0000000A0000000000000009",
+            "0000000A.history",
+            "000000010000000000000002.00000028.backup",
+        ] {
+            std::fs::write(data.join("pg_wal").join(name), "").expect("a file");
+        }
+        let found = first_segments(&data);
+        std::fs::remove_dir_all(&data).expect("removed");
+        let found: Vec<_> = found.values().map(String::as_str).collect();
+        assert_eq!(found, ["000000010000000000000002", "0000000A0000000000000009"]);
+    }
+}
