@@ -316,10 +316,13 @@ fn shared_command(words: &[String]) -> Option<&'static str> {
     if !["CREATE", "ALTER", "DROP"].contains(&verb.as_str()) || third == "MAPPING" {
         return None;
     }
-    SHARED.contains(&object.as_str()).then(|| match (verb.as_str(), object.as_str()) {
-        (_, "DATABASE") => "statement on a database",
-        (_, "TABLESPACE") => "statement on a tablespace",
-        (_, "SYSTEM") => "statement on the server's settings",
+    if !SHARED.contains(&object.as_str()) {
+        return None;
+    }
+    Some(match object.as_str() {
+        "DATABASE" => "statement on a database",
+        "TABLESPACE" => "statement on a tablespace",
+        "SYSTEM" => "statement on the server's settings",
         _ => "statement on a role",
     })
 }

@@ -158,8 +158,13 @@ impl Cluster {
     /// Starts a server on a copy of the files of `original`, which must be stopped: also with its
     /// cumulative statistics.
     pub fn copy(name: &str, original: &Self, settings: &str) -> Self {
+        Self::recover(name, &original.data(), settings)
+    }
+
+    /// Starts a server on a copy of this data directory or base backup.
+    pub fn recover(name: &str, files: &Path, settings: &str) -> Self {
         let cluster = Self::directory(name);
-        must_run(Command::new("cp").arg("-a").arg(original.data().join(".")).arg(cluster.data()));
+        must_run(Command::new("cp").arg("-a").arg(files.join(".")).arg(cluster.data()));
         cluster.launch(settings)
     }
 
