@@ -252,7 +252,8 @@ COMMENT ON FUNCTION crewsnow_ops.sample_health() IS
     'Records the counters of the server, from which performance_health_check and '
     'analyze_slow_queries compute the figures of the last minutes. Returns false if the last '
     'sample is less than five seconds old. Call it every 10 to 60 seconds. Counters are kept for '
-    'one hour, statements for two. Errors: 25006 in a read-only transaction or on a standby.';
+    'one hour, statements for two. Also moves the heartbeat, which backups carry. Errors: 25006 in '
+    'a read-only transaction or on a standby.';
 COMMENT ON FUNCTION crewsnow_ops.terminate_session(integer, timestamptz) IS
     'Ends one client session. Returns true if it existed, false with a NOTICE if it is gone '
     'already. Takes pid and backend_start of pg_stat_activity, because process ids are reused. '
