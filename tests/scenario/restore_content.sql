@@ -19,7 +19,14 @@ CREATE DOMAIN shop.email AS citext CHECK (VALUE ~ '@') DEFAULT 'a@b';
 CREATE DOMAIN shop.vc AS varchar(10) CHECK (VALUE IN ('a','b')) NOT NULL;
 CREATE TYPE shop.fr AS RANGE (subtype=float8, subtype_diff=float8mi);
 CREATE TYPE shop.pair AS (a int, b text COLLATE "C");
-CREATE COLLATION shop.de (provider=icu, locale='de-u-co-phonebk', deterministic=false);
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') THEN
+        CREATE COLLATION shop.de (
+            provider = icu, locale = 'de-u-co-phonebk', deterministic = false);
+    ELSE
+        CREATE COLLATION shop.de FROM "C";
+    END IF;
+END $$;
 CREATE COLLATION shop.libc FROM "C";
 CREATE SEQUENCE shop.free START 100 INCREMENT -5 MINVALUE -1000 MAXVALUE 200 CYCLE;
 SELECT nextval('shop.free') FROM generate_series(1,3);

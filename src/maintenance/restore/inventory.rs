@@ -48,8 +48,10 @@ const CONTENTS: &str = include_str!("../../../sql/maintenance/restore_contents.s
 /// A query that returns the statement for each check of amcheck.
 const CHECKS: &str = include_str!("../../../sql/maintenance/restore_checks.sql");
 
-/// Makes amcheck available in a restored database. It comes after the definitions are read.
-const WITH_AMCHECK: &str = "SET default_transaction_read_only = off;\n\
+/// Makes amcheck available in a restored database, after the definitions are read. Restored event
+/// triggers do not fire on it.
+const WITH_AMCHECK: &str = "SET session_replication_role = replica;\n\
+                            SET default_transaction_read_only = off;\n\
                             CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA pg_catalog;\n";
 
 fn definitions(scopes: &[Scope]) -> impl Iterator<Item = &'static str> {
