@@ -270,6 +270,16 @@ fn the_heartbeat_shows_whether_a_dump_has_the_snapshot() {
 }
 
 #[test]
+fn the_record_of_a_backup_is_no_change_of_its_content() {
+    let manifest = vec![content(HEARTBEAT, 0, "0"), content("public.backup_log", 1, "1")];
+    let restored = vec![content(HEARTBEAT, 1, "5"), content("public.backup_log", 2, "2")];
+    let near = compare(&manifest, &restored, Scope::Cluster, Basis::Near(&restored));
+    assert_eq!((near.faults.len(), near.skipped.len()), (0, 0));
+    let lost = compare(&manifest, &restored, Scope::Cluster, Basis::Near(&manifest));
+    assert_eq!(lost.faults.len(), 2, "they did not change in the source");
+}
+
+#[test]
 fn many_aspects_are_counted() {
     let restored = changed("table", "public.t", |item| {
         item.definition =
