@@ -2,6 +2,7 @@
 //! that changed meanwhile.
 
 use crate::restore::{backup_directory, report, shop};
+use crate::restore_backups::base_backup;
 use harness::{Cluster, has_extension, must_run, root, rows, run, sqlstate, value};
 use postgres::Client;
 use std::path::PathBuf;
@@ -124,6 +125,31 @@ fn without_a_shared_snapshot_only_unchanged_tables_are_compared() {
     assert!(!found.iter().any(|line| line.contains("Ski Shop")), "{report}");
     let changed = "content \"Ski Shop\".\"Order's\": the same number of rows";
     assert!(report.contains(changed), "{report}");
+}
+
+#[test]
+fn changes_between_a_backup_and_its_manifest_are_no_faults() {
+    let cluster = Cluster::start("restore_content_late", "fsync = off");
+    let mut a = shop(&cluster, "shop");
+    run(&mut a, "SELECT crewsnow_ops.sample_health()");
+    let path = dump(&mut a, &cluster, "shop", "");
+    run(&mut a, "UPDATE line SET price = 1 WHERE id = 5; SELECT nextval('ticket')");
+    record(&mut a, &path);
+    let late = value(&mut a, TEST);
+    assert_eq!(faults(&late), [""; 0], "{late}");
+    assert!(late.contains("the source may have changed since the backup"), "{late}");
+    // The snapshot of a manifest is older than the end of a base backup.
+    let mut other = cluster.connect("shop");
+    run(&mut a, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+    run(&mut a, "SELECT 1");
+    run(&mut other, "UPDATE line SET price = 2 WHERE id = 5; DROP POLICY seen ON line");
+    let path = base_backup(&cluster, "base", &[]);
+    record(&mut a, &path);
+    run(&mut a, "COMMIT");
+    let base = report(&mut a, &path);
+    assert_eq!(faults(&base), [""; 0], "{base}");
+    assert!(base.contains("SKIPPED  4 content   content public.line"), "{base}");
+    assert!(base.contains("SKIPPED  3 complete  policy seen on public.line: missing"), "{base}");
 }
 
 #[test]

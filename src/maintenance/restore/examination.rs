@@ -162,12 +162,15 @@ impl Restored<'_> {
             Expected::Manifest(Some(manifest)) => {
                 let items: Vec<Item> = serde_json::from_str(&manifest.items)
                     .map_err(|_| ServerError::UnreadableJson("a manifest"))?;
-                if manifest.is_exact && comparison::has_snapshot(&items, &restored.items) {
-                    comparison::compare(&items, &restored.items, self.scope, Basis::Exact)
-                } else {
-                    let now = self.source_now(&items, &restored.items)?;
-                    let basis = Basis::Near(&now);
-                    comparison::compare(&items, &restored.items, self.scope, basis)
+                let has_same_beat = comparison::has_snapshot(&items, &restored.items);
+                let compare =
+                    |basis| comparison::compare(&items, &restored.items, self.scope, basis);
+                match (manifest.is_exact, has_same_beat, self.scope) {
+                    (true, true, Scope::Dump) => compare(Basis::Exact),
+                    // A backup that began after the manifest has the heartbeat that came with it.
+                    (false, true, _) => compare(Basis::Other),
+                    // A base backup ends after the snapshot that its manifest describes.
+                    _ => compare(Basis::Near(&self.source_now(&items, &restored.items)?)),
                 }
             }
             Expected::Manifest(None) => {
