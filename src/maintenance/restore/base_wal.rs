@@ -1,4 +1,4 @@
-//! The WAL of a base backup: that it is there, and that its replay stays in the copy.
+//! The WAL of a base backup must be there, and its replay must stay in the copy.
 
 use super::backup::Backup;
 use super::error::RestoreError;

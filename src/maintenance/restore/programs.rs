@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// How long a program may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Programs of the server's version that this session has found, with the time of their last change.
+/// Programs of the server's version that this session has found, each with its last change.
 static KNOWN: BackendLocal<BTreeMap<PathBuf, Option<SystemTime>>> =
     BackendLocal::new(BTreeMap::new());
 
