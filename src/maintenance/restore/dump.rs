@@ -43,6 +43,9 @@ pub fn make(
 
 /// The error of a program that must succeed. Its messages may quote rows.
 fn failed(program: &'static str, exit: &Exit) -> RestoreError {
+    if exit.status == Status::Expired {
+        return RestoreError::OutOfTime;
+    }
     let messages = String::from_utf8_lossy(&exit.errors);
     let message = messages
         .lines()
@@ -50,7 +53,7 @@ fn failed(program: &'static str, exit: &Exit) -> RestoreError {
         .unwrap_or_else(|| match exit.status {
             Status::Code(code) => format!("it ended with code {code}"),
             Status::Signal(signal) => format!("signal {signal} ended it"),
-            Status::Expired => "the time of the test was over".to_owned(),
+            Status::Expired => String::new(),
         });
     RestoreError::Failed { program, message }
 }

@@ -188,6 +188,9 @@ pub enum RestoreError {
     /// SQLSTATE 58000
     #[error("a program cannot be read: {0}")]
     Program(String),
+    /// SQLSTATE 57014
+    #[error("the time of the restore test was over")]
+    OutOfTime,
     /// SQLSTATE 22023
     #[error("crewsnow_ops.restore_connection must not contain a password")]
     PasswordInSetting,
@@ -250,7 +253,7 @@ impl SqlError for RestoreError {
             }
             Self::CreatesTablespace(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::Truncated { .. } | Self::NotRecovered { .. } => Code::ERRCODE_DATA_CORRUPTED,
-            Self::TooSlow(_) => Code::ERRCODE_QUERY_CANCELED,
+            Self::TooSlow(_) | Self::OutOfTime => Code::ERRCODE_QUERY_CANCELED,
             Self::NoRoom { .. } => Code::ERRCODE_DISK_FULL,
             Self::InTransactionBlock => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::MayNotRunPrograms => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -317,6 +320,9 @@ impl SqlError for RestoreError {
                 "The message is without quoted text, which may be rows. The source is unchanged."
                     .into()
             }
+            Self::OutOfTime => {
+                "crewsnow_ops.restore_budget limits it. The source is unchanged.".into()
+            }
             Self::PasswordInSetting => {
                 "Users of the machine could read it in the list of processes.".into()
             }
@@ -374,6 +380,7 @@ impl SqlError for RestoreError {
             }
             Self::Failed { program, .. } => format!("{program} --help"),
             Self::Program(_) => "SHOW crewsnow_ops.program_directory;".into(),
+            Self::OutOfTime => "SET crewsnow_ops.restore_budget = '3 hours';".into(),
             Self::PasswordInSetting => "SET crewsnow_ops.restore_connection = \
                 'host=localhost passfile=/var/lib/postgresql/.pgpass';"
                 .into(),

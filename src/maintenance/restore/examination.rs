@@ -143,7 +143,9 @@ impl Restored<'_> {
         let script = inventory::contents_script(&restored.readings);
         let (running, output) = self.start("contents", &script)?;
         let contents = match &expected {
-            Expected::Source(own) => limited(|| Ok(inventory::source_contents(&own.readings)?))?,
+            Expected::Source(own) => {
+                limited(self.deadline, || Ok(inventory::source_contents(&own.readings)?))?
+            }
             Expected::Manifest(_) => Vec::new(),
         };
         running.wait()?;
@@ -188,7 +190,7 @@ impl Restored<'_> {
     /// The definitions of the source, and those of its contents that differ from the manifest.
     fn source_now(&self, manifest: &[Item], restored: &[Item]) -> Result<Vec<Item>, RestoreError> {
         let differing = comparison::differing_contents(manifest, restored, self.scope);
-        limited(|| {
+        limited(self.deadline, || {
             let mut now = inventory::source_definitions(self.scope)?;
             now.readings.retain(|reading| differing.contains(&reading.name));
             now.items.extend(inventory::source_contents(&now.readings)?);
@@ -217,7 +219,7 @@ impl Restored<'_> {
     /// Checks the source's indexes, and then judges both.
     fn finish_checks(&self, checks: Checks, findings: &mut Findings) -> Result<(), RestoreError> {
         let Checks { inventory: mut checks, running, output } = checks;
-        let own = limited(|| Ok(inventory::source_checks()?))?;
+        let own = limited(self.deadline, || Ok(inventory::source_checks()?))?;
         running.wait()?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
         for line in BufReader::new(file).lines() {

@@ -221,7 +221,7 @@ impl Test {
         let connection = Connection::of_this_server()?;
         let deadline = self.context.deadline;
         let database = session::database();
-        let own = limited(|| Ok(inventory::source_before_dump(Scope::Dump)?))?;
+        let own = limited(deadline, || Ok(inventory::source_before_dump(Scope::Dump)?))?;
         let dump = self
             .step("dump", &database, |_| dump::make(&connection, &scratch.directory, deadline))?;
         let bytes = size_of(&dump);
