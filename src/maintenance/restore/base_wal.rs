@@ -4,26 +4,30 @@ use super::backup::Backup;
 use super::error::RestoreError;
 use super::programs::Program;
 use crate::pg::process::Launch;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Length of the name of a segment, of which the first eight digits are the timeline.
 const SEGMENT_NAME: usize = 24;
 
-/// The first segment of each timeline, by the digits of the timeline.
-fn first_segments(data: &Path) -> BTreeMap<String, String> {
-    let mut first: BTreeMap<String, String> = BTreeMap::new();
+/// The first and the last segment of a timeline, by name.
+type Segments = (String, String);
+
+/// The segments of each timeline, by the digits of the timeline.
+fn segments(data: &Path) -> BTreeMap<String, Segments> {
+    let mut found: BTreeMap<String, Segments> = BTreeMap::new();
     for entry in data.join("pg_wal").read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.len() != SEGMENT_NAME || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             continue;
         }
-        let known = first.entry(name[..8].to_owned()).or_insert_with(|| name.clone());
-        if name < *known {
-            *known = name;
-        }
+        let timeline = found.entry(name[..8].to_owned());
+        let (first, last) = timeline.or_insert_with(|| (name.clone(), name.clone()));
+        *first = name.clone().min(std::mem::take(first));
+        *last = name.max(std::mem::take(last));
     }
-    first
+    found
 }
 
 fn refused(backup: &Backup, reason: &str) -> RestoreError {
@@ -36,7 +40,7 @@ pub fn require_start(backup: &Backup, data: &Path) -> Result<(), RestoreError> {
         let reason = "File backup_label is missing, which tells where the recovery begins";
         return Err(refused(backup, reason));
     }
-    if first_segments(data).is_empty() {
+    if segments(data).is_empty() {
         let reason = "It holds no WAL, as of pg_basebackup --wal-method=none";
         return Err(refused(backup, reason));
     }
@@ -50,18 +54,22 @@ pub fn refuse_tablespaces(backup: &Backup, data: &Path) -> Result<(), RestoreErr
     let label = std::fs::read_to_string(data.join("backup_label"))
         .map_err(|error| RestoreError::unreadable(&data.join("backup_label"), &error))?;
     let after = |key: &str| label.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let start = after("START WAL LOCATION:").and_then(|text| text.split(' ').next());
-    let timeline = after("START TIMELINE:").and_then(|text| text.parse::<u32>().ok());
-    let (Some(start), Some(timeline)) = (start, timeline) else {
+    // 0/2000028 (file 000000010000000000000002)
+    let start = after("START WAL LOCATION:").and_then(|text| text.split_once(" (file "));
+    let Some((start, first)) = start.map(|(start, file)| (start, file.trim_end_matches(')')))
+    else {
         return Err(refused(backup, "File backup_label is damaged"));
     };
-    let number = timeline.to_string();
-    let first = ["--start", start, "--timeline", number.as_str()];
-    let mut creates = creates_tablespace(&program, dump(&program, data).args(first))?;
-    // A recovery follows later timelines, of which it holds the history.
-    let later = format!("{timeline:08X}");
-    for (_, segment) in first_segments(data).into_iter().filter(|(found, _)| *found > later) {
-        creates |= creates_tablespace(&program, dump(&program, data).args([segment]))?;
+    let mut creates = false;
+    for (timeline, (earliest, last)) in segments(data) {
+        // A recovery follows later timelines, too. It ends with the last segment: pg_waldump would
+        // wait five seconds for one more.
+        let launch = match first.get(..8).unwrap_or_default().cmp(&timeline) {
+            Ordering::Equal => dump(&program, data).args(["--start", start, first, last.as_str()]),
+            Ordering::Less => dump(&program, data).args([earliest, last]),
+            Ordering::Greater => continue,
+        };
+        creates |= creates_tablespace(&program, launch)?;
     }
     if creates { Err(RestoreError::CreatesTablespace(backup.path.clone())) } else { Ok(()) }
 }
@@ -86,21 +94,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_segment_of_each_timeline_is_found() {
+    fn the_first_and_last_segment_of_each_timeline_are_found() {
         let data = std::env::temp_dir().join(format!("crewsnow_wal_{}", std::process::id()));
         std::fs::create_dir_all(data.join("pg_wal/archive_status")).expect("folders");
         for name in [
             "000000010000000000000003",
             "000000010000000000000002",
+            "000000010000000000000004",
             "0000000A0000000000000009",
             "0000000A.history",
             "000000010000000000000002.00000028.backup",
         ] {
             std::fs::write(data.join("pg_wal").join(name), "").expect("a file");
         }
-        let found = first_segments(&data);
+        let found = segments(&data);
         std::fs::remove_dir_all(&data).expect("removed");
-        let found: Vec<_> = found.values().map(String::as_str).collect();
-        assert_eq!(found, ["000000010000000000000002", "0000000A0000000000000009"]);
+        let found: Vec<_> = found.into_values().collect();
+        let pair = |first: &str, last: &str| (first.to_owned(), last.to_owned());
+        assert_eq!(
+            found,
+            [
+                pair("000000010000000000000002", "000000010000000000000004"),
+                pair("0000000A0000000000000009", "0000000A0000000000000009"),
+            ]
+        );
     }
 }
