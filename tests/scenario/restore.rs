@@ -14,8 +14,8 @@ pub(crate) const REMAINS: &str =
 
 /// The report of a test of this backup.
 pub(crate) fn report(client: &mut Client, path: &Path) -> String {
-    let sql = format!("SELECT test_backup_restore_procedure('{}')", path.display());
-    value(client, &sql)
+    let path = path.display().to_string().replace('\'', "''");
+    value(client, &format!("SELECT test_backup_restore_procedure('{path}')"))
 }
 
 /// A backup directory of the server's OS user.

@@ -51,7 +51,8 @@ pub(crate) fn recorded_dump(
 
 /// Records a backup at this path, with the content that the session sees.
 pub(crate) fn record(a: &mut Client, path: &Path) {
-    value(a, &format!("SELECT crewsnow_ops.record_backup('{}', 'daily')", path.display()));
+    let path = path.display().to_string().replace('\'', "''");
+    value(a, &format!("SELECT crewsnow_ops.record_backup('{path}', 'daily')"));
 }
 
 /// A base backup. `arguments` are those of pg_basebackup.
