@@ -1,6 +1,7 @@
 //! Contents of restored databases: of every kind of object, beside a manifest, and beside a source
 //! that changed meanwhile.
 
+use crate::maintenance_schedule::with_cron;
 use crate::restore::{backup_directory, report, shop};
 use crate::restore_backups::base_backup;
 use harness::{Cluster, has_extension, must_run, root, rows, run, sqlstate, value};
@@ -125,6 +126,15 @@ fn without_a_shared_snapshot_only_unchanged_tables_are_compared() {
     assert!(!found.iter().any(|line| line.contains("Ski Shop")), "{report}");
     let changed = "content \"Ski Shop\".\"Order's\": the same number of rows";
     assert!(report.contains(changed), "{report}");
+}
+
+#[test]
+fn a_database_with_jobs_of_pg_cron_restores_without_a_fault() {
+    let Some((_cluster, mut a)) = with_cron("restore_content_cron", "fsync = off") else { return };
+    run(&mut a, "SELECT cron.schedule('nightly', '0 3 * * *', 'SELECT 1')");
+    let report = value(&mut a, TEST);
+    assert_eq!(faults(&report), [""; 0], "{report}");
+    assert!(report.contains("an extension that only one database"), "{report}");
 }
 
 #[test]

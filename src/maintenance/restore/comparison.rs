@@ -4,6 +4,7 @@ use super::expression;
 use super::fault::{Fault, absence_text, aspects_text, content_text};
 use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
 use super::sequence::{self, Standing};
+use super::toc;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -189,11 +190,15 @@ impl<'a> Judge<'a> {
         self.expected.iter().filter(is_other).map(|(_, item)| item.name.as_str()).collect()
     }
 
-    /// pg_dump leaves out invalid indexes.
+    /// pg_dump leaves out invalid indexes, and a second database of a server cannot have some
+    /// extensions.
     fn may_be_missing(&self, item: &Item) -> bool {
-        self.scope == Scope::Dump
-            && item.kind == "index"
-            && item.aspect("validity") == Some("invalid")
+        let is_left_out = match item.kind.as_str() {
+            "index" => item.aspect("validity") == Some("invalid"),
+            "extension" => toc::BOUND_EXTENSIONS.contains(&item.name.as_str()),
+            _ => false,
+        };
+        self.scope == Scope::Dump && is_left_out
     }
 
     /// The database that a dump is restored into has these, even if the source dropped them.

@@ -55,7 +55,7 @@ pub fn entries(list: &str) -> impl Iterator<Item = Entry<'_>> {
 }
 
 /// Extensions that live in one database of a server: a second database cannot have them.
-const BOUND_EXTENSIONS: [&str; 2] = ["pg_cron", "pg_partman_bgw"];
+pub const BOUND_EXTENSIONS: [&str; 2] = ["pg_cron", "pg_partman_bgw"];
 /// Schemas of these extensions.
 const BOUND_SCHEMAS: [&str; 1] = ["cron"];
 

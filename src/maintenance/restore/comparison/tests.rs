@@ -208,6 +208,21 @@ fn a_dump_may_lack_invalid_indexes_and_enable_foreign_keys() {
 }
 
 #[test]
+fn an_extension_that_only_one_database_can_have_is_not_missed() {
+    let mut source = shop();
+    source.push(item("extension", "pg_cron", "", &json!({"version": "1.4"})));
+    source.push(Item {
+        extension: Some("pg_cron".into()),
+        ..item("table", "cron.job", "cron", &json!({}))
+    });
+    source.push(content("cron.job", 5, "5"));
+    assert!(compare(&source, &shop(), Scope::Dump, Basis::Exact).faults.is_empty());
+    let base = compare(&source, &shop(), Scope::Cluster, Basis::Exact);
+    let text = "extension pg_cron: missing, with 1 object that belongs to it";
+    assert_eq!(lines(&base.faults), [text]);
+}
+
+#[test]
 fn a_dump_may_leave_materialized_views_empty() {
     let view = |is_populated: bool| {
         let mut items = shop();
