@@ -49,14 +49,13 @@ CREATE TABLE crewsnow_ops.backup_manifests (
     taken_at timestamptz NOT NULL,
     is_exact boolean NOT NULL,
     items jsonb NOT NULL,
-    CONSTRAINT backup_manifests_pkey PRIMARY KEY (backup_id),
-    CONSTRAINT backup_manifests_backup_id_fkey FOREIGN KEY (backup_id)
-        REFERENCES @extschema@.backup_log (id) ON DELETE CASCADE
+    CONSTRAINT backup_manifests_pkey PRIMARY KEY (backup_id)
 ) USING heap;
 COMMENT ON TABLE crewsnow_ops.backup_manifests IS
     'Content of this database at the time of a backup: definitions of objects, and the number of '
     'rows and a hash for each table. A restore test compares the restored database with it.';
-COMMENT ON COLUMN crewsnow_ops.backup_manifests.backup_id IS 'The backup in backup_log.';
+COMMENT ON COLUMN crewsnow_ops.backup_manifests.backup_id IS
+    'The backup in backup_log; no foreign key, so that a dump may restore in any order.';
 COMMENT ON COLUMN crewsnow_ops.backup_manifests.taken_at IS
     'Time of the snapshot that it describes.';
 COMMENT ON COLUMN crewsnow_ops.backup_manifests.is_exact IS
@@ -65,8 +64,6 @@ COMMENT ON COLUMN crewsnow_ops.backup_manifests.items IS
     'Array of objects with kind, name, and definition, or rows and hash.';
 COMMENT ON CONSTRAINT backup_manifests_pkey ON crewsnow_ops.backup_manifests IS
     'One manifest per backup.';
-COMMENT ON CONSTRAINT backup_manifests_backup_id_fkey ON crewsnow_ops.backup_manifests IS
-    'A manifest goes with its backup.';
 
 -- No row is seeded: a dump brings its own.
 CREATE TABLE crewsnow_ops.heartbeat (

@@ -137,7 +137,8 @@ fn judge_age(candidate: &Candidate, max_age: f64, findings: &mut Findings) {
 /// Without a row, the time of the file stands for that of the backup.
 fn judge_file(path: &Path, max_age: f64, findings: &mut Findings) {
     let modified = std::fs::metadata(path).and_then(|file| file.modified());
-    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    // A time of the future is that of a clock which goes before this one.
+    let age = modified.ok().map(|time| time.elapsed().unwrap_or_default());
     if let Some(age) = age {
         judge(age.as_secs_f64(), &path.to_string_lossy(), max_age, findings);
     }

@@ -23,12 +23,17 @@ fn quoted(value: &str) -> String {
 
 impl Connection {
     /// The connection to this server, as the present role unless
-    /// `crewsnow_ops.restore_connection` says otherwise. 22023 if the setting has a password: each
+    /// `crewsnow_ops.restore_connection` says otherwise. 42501 if that is no superuser: the dump has
+    /// extensions. 22023 if the setting has a password: each
     /// user of the machine could read it in the list of processes.
     pub fn of_this_server() -> Result<Self, RestoreError> {
         let given = settings::restore_connection();
         if given.to_lowercase().replace(' ', "").contains("password=") || given.contains("://") {
             return Err(RestoreError::PasswordInSetting);
+        }
+        let names_user = given.split_whitespace().any(|word| word.starts_with("user="));
+        if !names_user && !session::is_superuser() {
+            return Err(RestoreError::NeedsSuperuser);
         }
         let sockets = session::setting("unix_socket_directories").unwrap_or_default();
         let socket = sockets.split(',').next().unwrap_or_default().trim();
@@ -65,7 +70,13 @@ fn launch(program: &Program, arguments: impl IntoIterator<Item = String>) -> Lau
     program
         .launch()
         .args(arguments)
-        .env("PGOPTIONS", "-c client_min_messages=warning -c statement_timeout=0")
+        // Settings of the role must not change what a dump does.
+        .env(
+            "PGOPTIONS",
+            "-c client_min_messages=warning -c statement_timeout=0 \
+             -c session_replication_role=origin -c quote_all_identifiers=off \
+             -c standard_conforming_strings=on",
+        )
         .env("PGCLIENTENCODING", "UTF8")
 }
 

@@ -2,13 +2,13 @@
 
 use super::client::{self, Connection};
 use super::error::RestoreError;
+use super::foreign_code;
 use super::toc;
 use super::verdict::{Finding, Findings, Level};
 use crate::pg::process::{Exit, Status};
 use crate::pg::xact::session;
 use crate::settings;
 use pgrx::prelude::*;
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Makes a dump of this database with the snapshot of the running statement. Returns its
@@ -41,6 +41,11 @@ pub fn make(
     Err(failed("pg_dump", &exit))
 }
 
+/// The error of a program that did not succeed, but must.
+pub fn require_success(program: &'static str, exit: &Exit) -> Result<(), RestoreError> {
+    if exit.status.is_success() { Ok(()) } else { Err(failed(program, exit)) }
+}
+
 /// The error of a program that must succeed. Its messages may quote rows.
 fn failed(program: &'static str, exit: &Exit) -> RestoreError {
     if exit.status == Status::Expired {
@@ -60,10 +65,10 @@ fn failed(program: &'static str, exit: &Exit) -> RestoreError {
 
 /// The entries of a list without those that reach beyond the scratch database.
 fn wanted<'a>(list: &'a str, findings: &mut Findings) -> Vec<toc::Entry<'a>> {
-    let has_foreign_servers = toc::has_foreign_servers(list);
+    let reach = toc::Reach::of(list);
     let mut kept = Vec::new();
     for entry in toc::entries(list) {
-        if let Some(reason) = toc::exclusion(&entry, has_foreign_servers) {
+        if let Some(reason) = toc::exclusion(&entry, reach) {
             let text = format!("not restored: {reason}");
             findings.skip(Finding::new(Level::Complete, text).of(entry.tag.trim_end()));
         } else {
@@ -89,25 +94,16 @@ pub struct Archive<'a> {
     pub is_parallel: bool,
 }
 
-/// A function of another role that a restore would run.
-#[derive(Debug, Deserialize)]
-struct ForeignCode {
-    kind: String,
-    name: String,
-    function: String,
-    owner: String,
-}
-
 impl Archive<'_> {
     /// Restores the archive. Returns whether all of it was tried; faults are among the findings.
     pub fn restore(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
         let list = self.list()?;
         let entries = wanted(&list, findings);
-        let mut is_checked = false;
         for pass in toc::passes(&entries) {
-            if pass.section == "data" && !is_checked {
-                is_checked = true;
-                if self.finds_foreign_code(findings)? {
+            if pass.runs_code {
+                let (connection, directory) = (self.connection, self.directory);
+                let (database, deadline) = (self.database, self.deadline);
+                if foreign_code::is_restored(connection, database, directory, deadline, findings)? {
                     return Ok(false);
                 }
             }
@@ -116,8 +112,14 @@ impl Archive<'_> {
         Ok(true)
     }
 
-    /// Restores SQL of pg_dump with psql. It cannot be restored in steps.
+    /// Restores SQL of pg_dump with psql. It cannot be restored in steps, so nothing looks at its
+    /// functions before they run.
     pub fn restore_plain(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
+        if !settings::restore_trusts_owners() {
+            let text = "a plain dump runs as a whole, functions of other roles included";
+            findings.skip(Finding::new(Level::Restores, text).with_command(foreign_code::TRUST));
+            return Ok(false);
+        }
         let (database, deadline) = (self.database, self.deadline);
         let exit = client::run_script(self.connection, database, self.path, deadline, |_| ())?;
         let messages = String::from_utf8_lossy(&exit.errors);
@@ -125,7 +127,8 @@ impl Archive<'_> {
             let fault = Finding::new(Level::Restores, message).of(format!("line {line}"));
             findings.fault(fault);
         }
-        if exit.status.is_success() { Ok(true) } else { Err(failed("psql", &exit)) }
+        require_success("psql", &exit)?;
+        Ok(true)
     }
 
     fn list(&self) -> Result<String, RestoreError> {
@@ -135,7 +138,8 @@ impl Archive<'_> {
             list.push_str(line);
             list.push('\n');
         })?;
-        if exit.status.is_success() { Ok(list) } else { Err(failed("pg_restore", &exit)) }
+        require_success("pg_restore", &exit)?;
+        Ok(list)
     }
 
     fn restore_pass(&self, pass: &toc::Pass, findings: &mut Findings) -> Result<(), RestoreError> {
@@ -172,32 +176,5 @@ impl Archive<'_> {
             findings.fault(fault.with_command(command));
         }
         Ok(())
-    }
-
-    /// Whether a copy of rows would run functions of other roles as this one.
-    fn finds_foreign_code(&self, findings: &mut Findings) -> Result<bool, RestoreError> {
-        if settings::restore_trusts_owners() {
-            return Ok(false);
-        }
-        let script = self.directory.join("foreign_code.sql");
-        let sql = include_str!("../../../sql/maintenance/restore_foreign_code.sql");
-        std::fs::write(&script, format!("SET search_path = pg_catalog, pg_temp;\n{sql};\n"))
-            .map_err(|error| RestoreError::unwritable(&script, &error))?;
-        let mut found = 0;
-        let deadline = self.deadline;
-        let exit = client::run_script(self.connection, self.database, &script, deadline, |line| {
-            let Ok(code) = serde_json::from_str::<ForeignCode>(line) else { return };
-            found += 1;
-            let text = format!(
-                "{} calls {} of role {}, which a restore would run with other privileges",
-                code.kind, code.function, code.owner
-            );
-            findings.skip(
-                Finding::new(Level::Restores, text)
-                    .of(code.name)
-                    .with_command("SET crewsnow_ops.restore_trusts_owners = on;"),
-            );
-        })?;
-        if exit.status.is_success() { Ok(found > 0) } else { Err(failed("psql", &exit)) }
     }
 }

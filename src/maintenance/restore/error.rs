@@ -157,6 +157,9 @@ pub enum RestoreError {
     /// SQLSTATE 42501
     #[error("role \"{}\" may not run programs of the server", sec_context::current_user())]
     MayNotRunPrograms,
+    /// SQLSTATE 42501
+    #[error("role \"{}\" may not restore extensions", sec_context::current_user())]
+    NeedsSuperuser,
     /// SQLSTATE 55006
     #[error("another session tests a backup of this database{}", by(holder.as_ref()))]
     Running {
@@ -256,7 +259,7 @@ impl SqlError for RestoreError {
             Self::TooSlow(_) | Self::OutOfTime => Code::ERRCODE_QUERY_CANCELED,
             Self::NoRoom { .. } => Code::ERRCODE_DISK_FULL,
             Self::InTransactionBlock => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::MayNotRunPrograms => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::MayNotRunPrograms | Self::NeedsSuperuser => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Running { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Self::NoWorker => Code::ERRCODE_INSUFFICIENT_RESOURCES,
             Self::WorkerFailed(_) | Self::Scratch { .. } => {
@@ -305,6 +308,10 @@ impl SqlError for RestoreError {
             }
             Self::MayNotRunPrograms => format!(
                 "pg_dump and pg_restore run as the server's user of the operating system. {NOTHING}"
+            ),
+            Self::NeedsSuperuser => format!(
+                "pg_restore makes extensions and roles' objects, so it connects as a superuser. \
+                 {NOTHING}"
             ),
             Self::Running { holder } => {
                 let age = holder.as_ref().and_then(|holder| holder.age);
@@ -369,6 +376,11 @@ impl SqlError for RestoreError {
                 "GRANT pg_execute_server_program TO {};",
                 quote_identifier(sec_context::current_user())
             ),
+            Self::NeedsSuperuser => {
+                "ALTER SYSTEM SET crewsnow_ops.restore_connection = 'user=postgres'; SELECT \
+                 pg_reload_conf();"
+                    .into()
+            }
             Self::Running { .. } => "SELECT * FROM crewsnow_ops.maintenance_progress;".into(),
             Self::NoWorker => "SELECT pid, backend_type FROM pg_stat_activity WHERE backend_type \
                 NOT IN ('client backend', 'checkpointer');"
@@ -413,7 +425,6 @@ impl RestoreError {
                 | Self::LeavesDatabase { .. }
                 | Self::NotRecovered { .. }
                 | Self::CreatesTablespace(_)
-                | Self::TooSlow(_)
         )
     }
 

@@ -5,8 +5,10 @@ use super::candidates::Manifest;
 use super::check;
 use super::client::{self, Connection, RunningScript};
 use super::comparison::{self, Basis, Comparison};
+use super::dump::require_success;
 use super::error::RestoreError;
 use super::fault::Fault;
+use super::foreign_code;
 use super::inventory::{self, Inventory};
 use super::item::{Item, Scope};
 use super::lock::limited;
@@ -77,6 +79,11 @@ impl Restored<'_> {
         findings: &mut Findings,
     ) -> Result<Facts, RestoreError> {
         let mut facts = Facts::default();
+        let (connection, directory, deadline) = (self.connection, self.directory, self.deadline);
+        let database = self.database;
+        if foreign_code::is_restored(connection, database, directory, deadline, findings)? {
+            return Ok(facts);
+        }
         self.run("facts", FACTS, |line| {
             if let Ok(read) = serde_json::from_str::<Facts>(line) {
                 facts.bytes = facts.bytes.or(read.bytes);
@@ -104,8 +111,10 @@ impl Restored<'_> {
 
     fn run(&self, name: &str, sql: &str, on_line: impl FnMut(&str)) -> Result<(), RestoreError> {
         let script = self.script(name, sql)?;
-        client::run_script(self.connection, self.database, &script, self.deadline, on_line)?;
-        Ok(())
+        let (connection, database) = (self.connection, self.database);
+        let exit = client::run_script(connection, database, &script, self.deadline, on_line)?;
+        // psql goes on after an error of a statement, and so ends well unless it is cut short.
+        require_success("psql", &exit)
     }
 
     /// Starts a script whose output goes to a file.
@@ -148,7 +157,7 @@ impl Restored<'_> {
             }
             Expected::Manifest(_) => Vec::new(),
         };
-        running.wait()?;
+        require_success("psql", &running.wait()?)?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
         for line in BufReader::new(file).lines() {
             let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
@@ -220,7 +229,7 @@ impl Restored<'_> {
     fn finish_checks(&self, checks: Checks, findings: &mut Findings) -> Result<(), RestoreError> {
         let Checks { inventory: mut checks, running, output } = checks;
         let own = limited(self.deadline, || Ok(inventory::source_checks()?))?;
-        running.wait()?;
+        require_success("psql", &running.wait()?)?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
         for line in BufReader::new(file).lines() {
             let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;

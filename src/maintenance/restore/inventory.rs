@@ -3,6 +3,7 @@
 
 use super::item::{Item, Reading, SEQUENCE_VALUE, Scope};
 use crate::pg::error::ServerError;
+use crate::pg::xact::sec_context::as_table_owner;
 use crate::pg::xact::session_settings::with_settings;
 use crate::pg::xact::subtransaction::isolated;
 use pgrx::prelude::*;
@@ -213,10 +214,25 @@ pub fn source_checks() -> Result<Option<Vec<Item>>, ServerError> {
     })
 }
 
+/// The owner of a table; `None` if the name is of none.
+fn owner_of(name: &str) -> Result<Option<pg_sys::Oid>, ServerError> {
+    const SQL: &str = "SELECT c.relowner FROM pg_catalog.pg_class AS c \
+        WHERE c.relkind = 'r' AND c.oid = CASE WHEN $1 ~ '[.]' THEN \
+        pg_catalog.to_regclass($1) END";
+    Spi::connect(|client| {
+        let owner = client.select(SQL, Some(1), &[name.into()])?.next();
+        Ok(owner.map(|row| row.get::<pg_sys::Oid>(1)).transpose()?.flatten())
+    })
+}
+
 fn source_content(reading: &Reading) -> Result<Item, ServerError> {
-    let line = isolated(|| {
+    let read = || {
         Spi::connect(|client| client.select(&reading.sql, None, &[])?.first().get_one::<String>())
-    });
+    };
+    let line = match owner_of(&reading.name)? {
+        Some(owner) => as_table_owner(owner, read),
+        None => isolated(read),
+    };
     let item = match line {
         Ok(line) => serde_json::from_str(&line?.unwrap_or_default())
             .map_err(|_| ServerError::UnreadableJson("the content of a table"))?,

@@ -15,6 +15,7 @@ pub mod examination;
 pub mod expression;
 pub mod fault;
 pub mod folder;
+pub mod foreign_code;
 pub mod inventory;
 pub mod item;
 pub mod lock;

@@ -8,11 +8,12 @@ use super::client::Connection;
 use super::dump::{self, Archive};
 use super::error::RestoreError;
 use super::examination::{Expected, Restored};
+use super::foreign_code;
 use super::inventory::{self, Inventory};
 use super::item::Scope;
 use super::lock::limited;
 use super::scratch::{self, Scratch};
-use super::verdict::{Findings, Level};
+use super::verdict::{Finding, Findings, Level};
 use crate::maintenance::context::Context;
 use crate::maintenance::records::Run;
 use crate::maintenance::step::{Step, Verdict};
@@ -118,7 +119,7 @@ fn test(named: Option<&str>, is_typed: bool) -> Result<String, RestoreError> {
         return Err(RestoreError::InTransactionBlock);
     }
     let source = Source::read()?;
-    try_lock(Work::RestoreTest).map_err(|holder| RestoreError::Running { holder })?;
+    lock()?;
     let started = clock::now();
     let worker = start_worker()?;
     let removed = scratch::remove_leftovers(&worker, &source.oid)?;
@@ -148,6 +149,20 @@ fn test(named: Option<&str>, is_typed: bool) -> Result<String, RestoreError> {
     }
     test.run(named)?;
     test.finish(is_typed)
+}
+
+/// The worker that cleans up behind an earlier test has the lock for a moment.
+fn lock() -> Result<(), RestoreError> {
+    const PATIENCE: i64 = 1_000_000;
+    let began = clock::now();
+    while let Err(holder) = try_lock(Work::RestoreTest) {
+        if clock::now() - began > PATIENCE {
+            return Err(RestoreError::Running { holder });
+        }
+        pgrx::check_for_interrupts!();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn start_worker() -> Result<Worker, RestoreError> {
@@ -221,6 +236,9 @@ impl Test {
         let connection = Connection::of_this_server()?;
         let deadline = self.context.deadline;
         let database = session::database();
+        if foreign_code::is_in_source(&mut self.findings)? {
+            return self.remove(scratch);
+        }
         let own = limited(deadline, || Ok(inventory::source_before_dump(Scope::Dump)?))?;
         let dump = self
             .step("dump", &database, |_| dump::make(&connection, &scratch.directory, deadline))?;
@@ -251,6 +269,13 @@ impl Test {
             }
             Err(error) => return Err(error),
         };
+        // A row of backup_log may name any file, and another database has other owners.
+        let other = backup.database.as_deref().filter(|name| *name != session::database());
+        if let Some(other) = other.filter(|_| !is_named) {
+            let text = format!("the backup is one of database {other}, not of this one");
+            self.findings.fault(Finding::new(Level::Readable, text));
+            return Ok(());
+        }
         self.kind = backup.kind.word();
         self.backup_bytes = Some(backup.bytes);
         self.findings.prove(

@@ -133,14 +133,14 @@ pub fn remove_directory(directory: &Path) -> Result<(), RestoreError> {
     }
 }
 
-/// Whether a path is the directory of a test. No other path is ever removed.
+/// Whether a path is named as the directory of a test. No other path is ever removed. The setting
+/// of the session that tests is unknown to the worker that cleans up.
 pub fn is_of_a_test(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let Some(rest) = name.as_deref().and_then(|name| name.strip_prefix(PREFIX)) else {
         return false;
     };
-    path.parent() == Some(parent().as_path())
-        && rest.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'_')
+    path.is_absolute() && rest.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'_')
 }
 
 /// Removes databases and directories that a crash left behind. Returns their number. The caller

@@ -61,7 +61,7 @@ const BOUND_SCHEMAS: [&str; 1] = ["cron"];
 
 /// The reason why an entry is left out of a restore beside the source; `None` if it is restored.
 #[must_use]
-pub fn exclusion(entry: &Entry<'_>, has_foreign_servers: bool) -> Option<&'static str> {
+pub fn exclusion(entry: &Entry<'_>, reach: Reach) -> Option<&'static str> {
     let bound = |kind: &str| {
         // EXTENSION - pg_cron, COMMENT - EXTENSION pg_cron
         entry
@@ -77,13 +77,13 @@ pub fn exclusion(entry: &Entry<'_>, has_foreign_servers: bool) -> Option<&'stati
             .and_then(|mut words| words.next())
             .is_some_and(|schema| BOUND_SCHEMAS.contains(&schema))
     };
-    if ["TABLE DATA", "SEQUENCE SET"].iter().any(|kind| of_bound(kind)) {
+    if reach.has_cron && ["TABLE DATA", "SEQUENCE SET"].iter().any(|kind| of_bound(kind)) {
         return Some("data of an extension that only one database of a server can have");
     }
     if entry.is("SUBSCRIPTION") {
         return Some("a subscription would connect to its publisher");
     }
-    if has_foreign_servers && entry.is("MATERIALIZED VIEW DATA") {
+    if reach.has_foreign_servers && entry.is("MATERIALIZED VIEW DATA") {
         return Some("a refresh may read a foreign server");
     }
     None
@@ -98,6 +98,8 @@ pub struct Pass {
     pub list: String,
     /// Whether several processes may restore it.
     pub is_parallel: bool,
+    /// Whether it is the first of those that evaluate expressions of the dump.
+    pub runs_code: bool,
 }
 
 /// The passes of a restore of these entries, in order.
@@ -123,9 +125,13 @@ pub fn passes(entries: &[Entry<'_>]) -> Vec<Pass> {
             .map(|e| format!("{}\n", e.line))
             .collect(),
         is_parallel,
+        runs_code: false,
     };
+    // Attaching a partition evaluates its bound, and with it the constraints of a domain.
+    let is_attached = |entry: &Entry<'_>| entry.is("TABLE ATTACH");
     vec![
-        pass("pre-data", false, &|_| true),
+        pass("pre-data", false, &|entry| !is_attached(entry)),
+        Pass { runs_code: true, ..pass("pre-data", false, &is_attached) },
         pass("data", false, &is_own),
         pass("data", true, &|entry| !is_own(entry)),
         pass("post-data", true, &is_index),
@@ -133,10 +139,27 @@ pub fn passes(entries: &[Entry<'_>]) -> Vec<Pass> {
     ]
 }
 
-/// Whether the archive has foreign servers.
-#[must_use]
-pub fn has_foreign_servers(list: &str) -> bool {
-    entries(list).any(|entry| entry.is("SERVER"))
+/// The parts of an archive that may reach beyond a scratch database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Whether it has foreign servers.
+    pub has_foreign_servers: bool,
+    /// Whether its schema `cron` is that of pg_cron.
+    pub has_cron: bool,
+}
+
+impl Reach {
+    /// The reach of the archive with this list.
+    #[must_use]
+    pub fn of(list: &str) -> Self {
+        let is_cron = |entry: &Entry<'_>| {
+            entry.words("EXTENSION").is_some_and(|mut words| words.any(|word| word == "pg_cron"))
+        };
+        Self {
+            has_foreign_servers: entries(list).any(|entry| entry.is("SERVER")),
+            has_cron: entries(list).any(|entry| is_cron(&entry)),
+        }
+    }
 }
 
 /// An error of `pg_restore`: the entry, if it is named, and the message without quoted text.
@@ -175,15 +198,66 @@ pub fn script_failures(messages: &str) -> Vec<(u64, String)> {
     messages.lines().filter_map(failure).collect()
 }
 
-/// The message without text that may quote rows.
+/// Beginnings of messages that the server and its programs write themselves. A function may raise
+/// any other text.
+const PHRASES: [&str; 44] = [
+    "aborted because of error",
+    "cannot drop",
+    "canceling statement due to",
+    "column",
+    "COPY failed",
+    "could not access file",
+    "could not connect to",
+    "could not create unique index",
+    "could not extend file",
+    "could not load library",
+    "could not open extension control file",
+    "could not open file",
+    "could not read",
+    "could not resize shared memory segment",
+    "could not write",
+    "connection to server",
+    "database",
+    "deadlock detected",
+    "duplicate key value violates unique constraint",
+    "extension",
+    "function",
+    "index row size",
+    "insert or update on table",
+    "invalid byte sequence for encoding",
+    "invalid input syntax for type",
+    "invalid memory alloc request",
+    "language",
+    "missing chunk number",
+    "new row for relation",
+    "no partition of relation",
+    "null value in column",
+    "operator",
+    "out of memory",
+    "out of shared memory",
+    "password authentication failed",
+    "permission denied",
+    "query would be affected by row-level security policy",
+    "query failed",
+    "relation",
+    "role",
+    "schema",
+    "server closed the connection",
+    "type",
+    "unrecognized configuration parameter",
+];
+
+/// The known beginning of a message; other text is withheld, as it may quote rows.
 pub fn withheld(message: &str) -> String {
     let message = message.split_once("ERROR:  ").map_or(message, |(_, message)| message);
-    let mut text = String::new();
-    for (number, part) in message.split('"').enumerate() {
-        text.push_str(if number % 2 == 0 { part } else { "…" });
+    let message = message.split_once("FATAL:  ").map_or(message, |(_, message)| message);
+    let known = PHRASES.iter().filter(|phrase| message.starts_with(**phrase));
+    let ending = ["does not exist", "already exists"].into_iter().find(|e| message.ends_with(e));
+    match (known.max_by_key(|phrase| phrase.len()), ending) {
+        (Some(phrase), Some(ending)) => format!("{phrase} … {ending}"),
+        (Some(phrase), None) => format!("{phrase} …"),
+        (None, _) => "an error whose text is withheld".to_owned(),
     }
-    let text = text.split(": ").next().unwrap_or_default().trim();
-    text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 #[cfg(test)]
@@ -217,8 +291,9 @@ mod tests {
 
     #[test]
     fn parts_that_would_reach_beyond_the_scratch_database_are_left_out() {
-        let left = |foreign| {
-            let entries = entries(LIST).filter(|entry| exclusion(entry, foreign).is_some());
+        let left = |has_foreign_servers| {
+            let reach = Reach { has_foreign_servers, ..Reach::of(LIST) };
+            let entries = entries(LIST).filter(|entry| exclusion(entry, reach).is_some());
             entries.map(|entry| entry.line.split(';').next().unwrap_or("")).collect::<Vec<_>>()
         };
         assert_eq!(entries(LIST).count(), 7);
@@ -229,7 +304,9 @@ mod tests {
     #[test]
     fn a_table_named_as_an_extension_is_restored() {
         let list = "7; 1259 1 TABLE public pg_cron shop\n8; 0 1 TABLE DATA public pg_cron shop\n";
-        assert!(entries(list).all(|entry| exclusion(&entry, true).is_none()));
+        assert!(entries(list).all(|entry| exclusion(&entry, Reach::of(list)).is_none()));
+        let own = "9; 0 1 TABLE DATA cron job shop\n";
+        assert!(entries(own).all(|entry| exclusion(&entry, Reach::of(own)).is_none()));
     }
 
     #[test]
@@ -249,6 +326,15 @@ DETAIL:  Key (mail)=(anna@example.org) already exists.
     }
 
     #[test]
+    fn a_message_that_a_function_raised_is_withheld() {
+        let message = "ERROR:  no account for patient Alice Liddell";
+        assert_eq!(withheld(message), "an error whose text is withheld");
+        let message = "ERROR:  role of Alice Liddell: already exists";
+        assert_eq!(withheld(message), "role … already exists");
+        assert_eq!(withheld("FATAL:  role \"a\" does not exist"), "role … does not exist");
+    }
+
+    #[test]
     fn errors_keep_their_entry_and_lose_values() {
         let messages = "pg_restore: while PROCESSING TOC:
 pg_restore: from TOC entry 3345; 0 16385 TABLE DATA booking shop
@@ -264,14 +350,15 @@ pg_restore: warning: errors ignored on restore: 2
         let failures = failures(messages);
         assert_eq!(failures.len(), 2);
         assert_eq!(failures[0].entry, "TABLE DATA booking shop");
-        assert_eq!(failures[0].message, "invalid input syntax for type integer");
+        assert_eq!(failures[0].message, "invalid input syntax for type …");
         assert_eq!(failures[1].entry, "CONSTRAINT booking booking_pkey shop");
         assert_eq!(failures[1].message, "could not create unique index …");
     }
 
     #[test]
     fn entries_that_wait_for_each_other_are_in_passes_of_their_own() {
-        const POST: &str = "1; 0 1 TABLE DATA crewsnow_ops flag_history postgres
+        const POST: &str = "0; 0 0 TABLE ATTACH public part shop
+1; 0 1 TABLE DATA crewsnow_ops flag_history postgres
 2; 0 2 TABLE DATA public feature_flags postgres
 3; 1259 3 INDEX public part_a shop
 4; 2606 4 CONSTRAINT public t t_pkey shop
@@ -291,13 +378,14 @@ pg_restore: warning: errors ignored on restore: 2
             numbers(POST),
             [
                 pass("123456", false),
+                pass("0", false),
                 pass("1", false),
-                pass("23456", true),
+                pass("023456", true),
                 pass("34", true),
-                pass("1256", false)
+                pass("01256", false)
             ]
         );
         let whole = POST.replace("5; 0 0 INDEX ATTACH public part_a shop\n", "");
-        assert_eq!(numbers(&whole).last(), Some(&pass("126", true)));
+        assert_eq!(numbers(&whole).last(), Some(&pass("0126", true)));
     }
 }

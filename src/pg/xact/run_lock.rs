@@ -32,10 +32,13 @@ fn tag(work: Work) -> pg_sys::LOCKTAG {
     }
 }
 
-/// Waits until no session has the lock, and then takes it until the transaction ends.
+/// Waits until no session has the lock, and then takes it until the transaction ends. A session that
+/// tries the lock meanwhile does not find this one in its way.
 pub fn wait_for(work: Work) {
-    // SAFETY: a valid tag. The server releases the lock at the end of the transaction.
-    unsafe { pg_sys::LockAcquire(&tag(work), MODE, false, false) };
+    while try_lock(work).is_err() {
+        pgrx::check_for_interrupts!();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 /// Takes the lock until the transaction ends. Never waits. The error is the session that has it,

@@ -161,6 +161,26 @@ pub fn without_trace<R>(work: impl FnOnce() -> R) -> Result<R, super::subtransac
     notices::withheld(|| advisory_locks::kept(|| super::subtransaction::rolled_back(work)))
 }
 
+/// Runs `work` as the owner of the table, so that the expressions of its indexes, which the planner
+/// evaluates, have the owner's privileges and no others. FORCE ROW LEVEL SECURITY hides no row. The
+/// subtransaction is read-only, and undone, which gives back its locks.
+pub fn as_table_owner<R>(
+    owner: pg_sys::Oid,
+    work: impl FnOnce() -> R,
+) -> Result<R, super::subtransaction::Failure> {
+    sandboxed(|sandbox| {
+        let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
+        sandbox.enter(owner, [&read_only]);
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: adds a flag to backend-local variables, which the sandbox restores.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            pg_sys::SetUserIdAndSecContext(user, context | pg_sys::SECURITY_NOFORCE_RLS as i32);
+        }
+        work()
+    })
+}
+
 /// Runs `work` as a client's request would run: as `role`, with these settings, in a subtransaction
 /// that is undone even if it succeeds.
 ///
