@@ -1,6 +1,7 @@
 -- Statements that check pages with amcheck, one for each table, TOAST table and index. None without
 -- amcheck. `sql` checks a restored server, catalogs included, and `dump_sql` a restored dump, whose
--- catalogs are new. `source_sql` reads the indexes of the source and takes no strong lock.
+-- catalogs are new. `source_sql` reads the indexes of the source and takes no strong lock. Each call
+-- has all arguments in their types, so that no function of the same name makes it ambiguous.
 WITH amcheck AS (
     SELECT quote_ident(n.nspname) AS schema, n.oid AS namespace
     FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
@@ -20,8 +21,9 @@ WITH amcheck AS (
             'rows', pg_catalog.count(*), 'definition', pg_catalog.jsonb_build_object('first',
             (pg_catalog.array_agg(pg_catalog.format('block %%s: %%s', v.blkno, v.msg)))[1]
             ))::pg_catalog.text
-            FROM %s.verify_heapam(%s::pg_catalog.oid::pg_catalog.regclass,
-                check_toast => true) AS v$sql$, r.path, a.schema, r.oid) AS whole,
+            FROM %s.verify_heapam(%s::pg_catalog.oid::pg_catalog.regclass, false, true,
+                'none'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8) AS v$sql$,
+            r.path, a.schema, r.oid) AS whole,
         NULL AS quick, NULL AS parent
     FROM amcheck AS a CROSS JOIN relation AS r
     WHERE r.amname = 'heap' AND r.relkind IN ('r', 'm', 't')

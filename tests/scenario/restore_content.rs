@@ -176,7 +176,9 @@ fn an_index_of_the_source_whose_order_changed_is_named() {
             AS 'SELECT btint4cmp($1, $2)';
          CREATE OPERATOR CLASS own_order FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=,
             OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 own_cmp(int, int);
-         CREATE INDEX line_own ON line (id own_order)",
+         CREATE INDEX line_own ON line (id own_order);
+         CREATE FUNCTION verify_heapam(relation regclass, check_toast bool) RETURNS
+            TABLE (blkno bigint, msg text) LANGUAGE sql AS 'VALUES (1::bigint, ''other'')'",
     );
     let sound = value(&mut a, TEST);
     assert!(sound.ends_with("VALIDATED"), "{sound}");

@@ -78,6 +78,15 @@ mod tests {
     }
 
     #[test]
+    fn no_check_leaves_an_argument_to_its_default() {
+        let sql = include_str!("../../../sql/maintenance/restore_checks.sql");
+        let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        let call = "verify_heapam(%s::pg_catalog.oid::pg_catalog.regclass, false, true, \
+                    'none'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8)";
+        assert!(sql.contains(call) && !sql.contains("=>"), "{sql}");
+    }
+
+    #[test]
     fn damaged_tables_and_indexes_are_named() {
         let items = [
             answer(HEAP_CHECK, 2),
