@@ -105,18 +105,20 @@ fn without_a_shared_snapshot_only_unchanged_tables_are_compared() {
     let cluster = Cluster::start("restore_content_near", "fsync = off");
     let mut a = shop(&cluster, "shop");
     let path = backup_directory(&cluster).join("shop.dump");
+    run(&mut a, "CREATE TABLE visit AS SELECT generate_series(1, 1000) AS n");
     record(&mut a, &path);
     // The dump lacks a row and a policy that the source has before and after it.
     run(
         &mut a,
         "CREATE TABLE kept AS SELECT * FROM line WHERE id = 7; DELETE FROM line WHERE id = 7;
-         DROP POLICY seen ON line; UPDATE \"Ski Shop\".\"Order's\" SET note = 'x' WHERE id = 1",
+         DELETE FROM visit; DROP POLICY seen ON line; UPDATE \"Ski Shop\".\"Order's\" SET note = 'x' WHERE id = 1",
     );
     dump(&mut a, &cluster, "shop", "");
     run(
         &mut a,
         "INSERT INTO line SELECT * FROM kept; DROP TABLE kept;
          CREATE POLICY seen ON line USING (of_order < 1000);
+         INSERT INTO visit SELECT generate_series(1, 1001);
          UPDATE \"Ski Shop\".\"Order's\" SET note = 'y' WHERE id = 1",
     );
     let report = value(&mut a, TEST);
@@ -124,6 +126,8 @@ fn without_a_shared_snapshot_only_unchanged_tables_are_compared() {
     assert!(found.iter().any(|line| line.contains("content public.line: 1 lost")), "{report}");
     assert!(found.iter().any(|l| l.contains("policy seen on public.line: missing")), "{report}");
     assert!(!found.iter().any(|line| line.contains("Ski Shop")), "{report}");
+    let lost = "public.visit: 0 rows, fewer than the 1000 of the manifest and the 1001 of now";
+    assert!(found.iter().any(|line| line.contains(lost)), "{report}");
     let changed = "content \"Ski Shop\".\"Order's\": the same number of rows";
     assert!(report.contains(changed), "{report}");
 }

@@ -1,7 +1,7 @@
 //! Compares a restored database with the one that was backed up. Pure.
 
 use super::expression;
-use super::fault::{Fault, absence_text, aspects_text, content_text};
+use super::fault::{Fault, absence_text, aspects_text, content_text, fewer_text};
 use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
 use super::sequence::{self, Standing};
 use super::toc;
@@ -14,7 +14,8 @@ pub enum Basis<'a> {
     /// They are of the backup's own snapshot. Any difference is a fault.
     Exact,
     /// They are of about the time of the backup. A difference is a fault if the source, whose
-    /// present items these are, still has what was expected; else it may be a later change.
+    /// present items these are, still has what was expected, or if fewer rows came back than it
+    /// had then and has now; else it may be a later change.
     Near(&'a [Item]),
     /// They are of another time. No difference from them is a fault.
     Other,
@@ -230,6 +231,12 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Rows that no later change explains: fewer came back than a changed source had and has.
+    fn loss(&self, key: Key<'a>, item: &Item, restored: &Item) -> Option<String> {
+        let now = self.now.get(&key).filter(|now| !is_same_content(item, now))?;
+        fewer_text(item, now, restored)
+    }
+
     fn judge_pair(&self, key: Key<'a>, item: &Item, restored: &Item, result: &mut Comparison) {
         if let Some(state) = &item.sqlstate {
             let text = format!("the source cannot be read: SQLSTATE {state}");
@@ -243,6 +250,8 @@ impl<'a> Judge<'a> {
             if is_same_content(item, restored) {
                 result.same_contents += 1;
                 result.same_rows += item.rows.unwrap_or(0);
+            } else if let Some(text) = self.loss(key, item, restored) {
+                result.faults.push(Fault::of(item, text));
             } else {
                 self.add(key, Fault::of(item, content_text(item, restored)), result);
             }

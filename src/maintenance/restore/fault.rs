@@ -48,6 +48,17 @@ pub fn content_text(expected: &Item, restored: &Item) -> String {
     }
 }
 
+/// The text of a content that has fewer rows than the source had and has; `None` if it has enough,
+/// or could not be read.
+#[must_use]
+pub fn fewer_text(manifest: &Item, now: &Item, restored: &Item) -> Option<String> {
+    let (then, now, restored) = (manifest.rows?, now.rows?, restored.rows?);
+    (restored < then.min(now)).then(|| {
+        let rows = if restored == 1 { "row" } else { "rows" };
+        format!("{restored} {rows}, fewer than the {then} of the manifest and the {now} of now")
+    })
+}
+
 /// The text of a definition of which these aspects differ.
 #[must_use]
 pub fn aspects_text(aspects: &[String]) -> String {

@@ -261,6 +261,28 @@ fn a_later_change_of_the_source_is_no_fault() {
 }
 
 #[test]
+fn no_later_change_explains_fewer_rows_than_then_and_now() {
+    let with = |rows: i64, hash: &str| {
+        changed(CONTENT, "public.t", |item| *item = content("public.t", rows, hash))
+    };
+    let judged = |restored: i64, now: i64| {
+        let now = with(now, "6");
+        let basis = Basis::Near(&now);
+        let result = compare(&shop(), &with(restored, "5"), Scope::Cluster, basis);
+        assert_eq!(result.faults.len() + result.skipped.len(), 1);
+        lines(&result.faults)
+    };
+    let text = "content public.t: 0 rows, fewer than the 100 of the manifest and the 101 of now";
+    assert_eq!(judged(0, 101), [text]);
+    let text = "content public.t: 1 row, fewer than the 100 of the manifest and the 100 of now";
+    assert_eq!(judged(1, 100), [text], "other values");
+    assert_eq!(judged(100, 101), [""; 0]);
+    assert_eq!(judged(99, 98), [""; 0], "rows may have gone one after another");
+    assert_eq!(judged(98, 98), [""; 0]);
+    assert_eq!(judged(101, 102), [""; 0]);
+}
+
+#[test]
 fn a_manifest_serves_backups_of_both_scopes() {
     let scoped = |hash: &str, scope| Item { scope: Some(scope), ..content("public.e", 1, hash) };
     let mut manifest = shop();
