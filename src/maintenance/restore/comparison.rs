@@ -34,6 +34,8 @@ pub struct Comparison {
     pub same_contents: usize,
     /// Rows in those tables.
     pub same_rows: i64,
+    /// Contents that could not be read, or were not, on either side. They prove nothing.
+    pub unread: usize,
 }
 
 /// The kind of an item that [`collation_fault`] judges.
@@ -170,6 +172,7 @@ impl<'a> Judge<'a> {
             }
         }
         for (key, item, is_missing) in unmatched {
+            result.unread += usize::from(item.is_content());
             let absent = if is_missing { &missing } else { &extra };
             let followers = absent.followers.get(item.name.as_str()).copied().unwrap_or(0);
             let text = absence_text(item, is_missing, followers);
@@ -238,6 +241,7 @@ impl<'a> Judge<'a> {
     }
 
     fn judge_pair(&self, key: Key<'a>, item: &Item, restored: &Item, result: &mut Comparison) {
+        result.unread += usize::from(item.sqlstate.is_some() || restored.sqlstate.is_some());
         if let Some(state) = &item.sqlstate {
             let text = format!("the source cannot be read: SQLSTATE {state}");
             result.skipped.push(Fault::of(item, text));

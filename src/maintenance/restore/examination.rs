@@ -163,7 +163,6 @@ impl Restored<'_> {
             let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
             restored.add_line(&line, self.scope)?;
         }
-        let unread = restored.items.iter().filter(|item| item.sqlstate.is_some()).count();
         let is_compared = !matches!(expected, Expected::Manifest(None));
         let comparison = match expected {
             Expected::Source(mut own) => {
@@ -192,7 +191,7 @@ impl Restored<'_> {
                 comparison::compare(&restored.items, &restored.items, self.scope, Basis::Other)
             }
         };
-        add(comparison, is_compared, unread, findings);
+        add(comparison, is_compared, findings);
         Ok(())
     }
 
@@ -299,7 +298,7 @@ fn finding(fault: Fault) -> Finding {
     Finding::new(level, fault.text).of(format!("{} {}", fault.kind, fault.object))
 }
 
-fn add(comparison: Comparison, is_compared: bool, unread: usize, findings: &mut Findings) {
+fn add(comparison: Comparison, is_compared: bool, findings: &mut Findings) {
     comparison.faults.into_iter().for_each(|fault| findings.fault(finding(fault)));
     comparison.skipped.into_iter().for_each(|fault| findings.skip(finding(fault)));
     if !is_compared {
@@ -310,7 +309,7 @@ fn add(comparison: Comparison, is_compared: bool, unread: usize, findings: &mut 
         findings.prove(Level::Complete, text);
     }
     // A database without rows is equal to one without rows.
-    if comparison.same_contents > 0 && unread == 0 {
+    if comparison.same_contents > 0 && comparison.unread == 0 {
         let text = format!(
             "{} tables and sequences with {} rows are the same",
             comparison.same_contents, comparison.same_rows

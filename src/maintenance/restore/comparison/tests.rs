@@ -170,10 +170,16 @@ fn a_table_that_cannot_be_read_is_a_fault_of_the_side_that_has_it() {
     assert!(faults(&unread("42501")).is_empty(), "a privilege is none of the backup's");
     let result = compare(&unread("XX001"), &shop(), Scope::Dump, Basis::Exact);
     assert!(result.faults.is_empty());
-    assert_eq!(result.skipped.len(), 1);
+    assert_eq!((result.skipped.len(), result.unread), (1, 1));
     let never: Vec<Item> =
         shop().into_iter().filter(|i| !(i.kind == CONTENT && i.name == "public.t")).collect();
     assert_eq!(faults(&never), ["content public.t: not read in the restored database"]);
+    let count = |expected: &[Item], restored: &[Item]| {
+        compare(expected, restored, Scope::Dump, Basis::Near(&[])).unread
+    };
+    assert_eq!((count(&shop(), &unread("42501")), count(&shop(), &never)), (1, 1));
+    assert_eq!((count(&never, &shop()), count(&unread("42501"), &unread("42501"))), (1, 1));
+    assert_eq!(count(&shop(), &shop()), 0);
 }
 
 #[test]
