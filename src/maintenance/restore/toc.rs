@@ -283,6 +283,13 @@ mod tests {
 ";
 
     #[test]
+    fn the_reason_of_a_refused_connection_is_kept() {
+        let message = "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: \
+            FATAL:  password authentication failed for user \"keeper\"";
+        assert_eq!(withheld(message), "password authentication failed for user …");
+    }
+
+    #[test]
     fn the_header_names_server_and_database() {
         let header = header(LIST);
         assert_eq!(header.database, "shop");
