@@ -1,9 +1,11 @@
 -- Privileges of each object, those of its owner and of PUBLIC by default included. Grantors do not
--- change them. Objects of the server itself count only if their privileges were changed.
-WITH object (kind, name, parent, extension, acl) AS (
+-- change them. The owner is not named: the members of an extension belong to the role that restores
+-- a dump. Objects of the server itself count only if their privileges were changed.
+WITH object (kind, name, parent, extension, acl, owner) AS (
     SELECT 'relation', format('%I.%I', n.nspname, c.relname), format('%I.%I', n.nspname, c.relname),
         e.extname, coalesce(c.relacl,
-            acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner))
+            acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner)),
+        c.relowner
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_depend AS x ON x.classid = 'pg_class'::regclass AND x.objid = c.oid
@@ -15,7 +17,7 @@ WITH object (kind, name, parent, extension, acl) AS (
         AND (c.oid >= 16384 OR c.relacl IS DISTINCT FROM i.initprivs)
     UNION ALL
     SELECT 'column', format('%I.%I.%I', n.nspname, c.relname, a.attname),
-        format('%I.%I', n.nspname, c.relname), e.extname, a.attacl
+        format('%I.%I', n.nspname, c.relname), e.extname, a.attacl, c.relowner
     FROM pg_attribute AS a
     JOIN pg_class AS c ON c.oid = a.attrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -30,7 +32,7 @@ WITH object (kind, name, parent, extension, acl) AS (
     SELECT 'function',
         format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
         format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
-        e.extname, coalesce(p.proacl, acldefault('f', p.proowner))
+        e.extname, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     LEFT JOIN pg_depend AS x ON x.classid = 'pg_proc'::regclass AND x.objid = p.oid
@@ -41,7 +43,7 @@ WITH object (kind, name, parent, extension, acl) AS (
         AND (p.oid >= 16384 OR p.proacl IS DISTINCT FROM i.initprivs)
     UNION ALL
     SELECT 'schema', quote_ident(n.nspname), quote_ident(n.nspname), e.extname,
-        coalesce(n.nspacl, acldefault('n', n.nspowner))
+        coalesce(n.nspacl, acldefault('n', n.nspowner)), n.nspowner
     FROM pg_namespace AS n
     LEFT JOIN pg_depend AS x ON x.classid = 'pg_namespace'::regclass AND x.objid = n.oid
         AND x.objsubid = 0 AND x.deptype = 'e'
@@ -51,7 +53,7 @@ WITH object (kind, name, parent, extension, acl) AS (
         AND (n.oid >= 16384 OR n.nspname = 'public' OR n.nspacl IS DISTINCT FROM i.initprivs)
     UNION ALL
     SELECT 'type', format('%I.%I', n.nspname, t.typname), format('%I.%I', n.nspname, t.typname),
-        e.extname, coalesce(t.typacl, acldefault('T', t.typowner))
+        e.extname, coalesce(t.typacl, acldefault('T', t.typowner)), t.typowner
     FROM pg_type AS t
     JOIN pg_namespace AS n ON n.oid = t.typnamespace
     LEFT JOIN pg_depend AS x ON x.classid = 'pg_type'::regclass AND x.objid = t.oid
@@ -63,7 +65,7 @@ WITH object (kind, name, parent, extension, acl) AS (
         AND NOT EXISTS (SELECT FROM pg_type AS element WHERE element.typarray = t.oid)
     UNION ALL
     SELECT 'language', quote_ident(l.lanname), quote_ident(l.lanname), e.extname,
-        coalesce(l.lanacl, acldefault('l', l.lanowner))
+        coalesce(l.lanacl, acldefault('l', l.lanowner)), l.lanowner
     FROM pg_language AS l
     LEFT JOIN pg_depend AS x ON x.classid = 'pg_language'::regclass AND x.objid = l.oid
         AND x.objsubid = 0 AND x.deptype = 'e'
@@ -72,21 +74,21 @@ WITH object (kind, name, parent, extension, acl) AS (
     WHERE l.oid >= 16384 OR l.lanacl IS DISTINCT FROM i.initprivs
     UNION ALL
     SELECT 'foreign-data wrapper', quote_ident(w.fdwname), quote_ident(w.fdwname), e.extname,
-        coalesce(w.fdwacl, acldefault('F', w.fdwowner))
+        coalesce(w.fdwacl, acldefault('F', w.fdwowner)), w.fdwowner
     FROM pg_foreign_data_wrapper AS w
     LEFT JOIN pg_depend AS x ON x.classid = 'pg_foreign_data_wrapper'::regclass
         AND x.objid = w.oid AND x.objsubid = 0 AND x.deptype = 'e'
     LEFT JOIN pg_extension AS e ON e.oid = x.refobjid
     UNION ALL
     SELECT 'server', quote_ident(s.srvname), quote_ident(s.srvname), NULL,
-        coalesce(s.srvacl, acldefault('S', s.srvowner))
+        coalesce(s.srvacl, acldefault('S', s.srvowner)), s.srvowner
     FROM pg_foreign_server AS s
 )
 SELECT jsonb_strip_nulls(jsonb_build_object(
     'kind', 'grants', 'name', format('on %s %s', o.kind, o.name), 'parent', o.parent,
     'extension', o.extension,
     'definition', jsonb_build_object('to', (SELECT jsonb_object_agg(g.grantee, g.privileges)
-        FROM (SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC'
+        FROM (SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' WHEN o.owner THEN 'its owner'
                 ELSE pg_get_userbyid(a.grantee)::text END AS grantee,
                 string_agg(DISTINCT a.privilege_type
                     || CASE WHEN a.is_grantable THEN '*' ELSE '' END, ', ') AS privileges
