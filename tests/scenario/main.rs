@@ -48,6 +48,7 @@ mod restore_base;
 mod restore_content;
 mod restore_ends;
 mod restore_faults;
+mod restore_obstacles;
 mod restore_sound;
 mod retention;
 mod rls_advice;
