@@ -55,6 +55,9 @@ fn sound_dumps_of_every_shape_are_validated() {
     for shape in shapes() {
         let mut a = make(&cluster, &shape);
         let database = value(&mut a, "SELECT current_database()");
+        // A plain dump cannot be restored in steps.
+        let trusts = if shape.format.starts_with('p') { "on" } else { "off" };
+        run(&mut a, &format!("SET crewsnow_ops.restore_trusts_owners = {trusts}"));
         let path = recorded_dump(&mut a, &cluster, &database, shape.format);
         let of = format!("{} {}", shape.name, shape.format);
         judge(&report(&mut a, &path), &of, &mut alarms);
