@@ -15,7 +15,7 @@ CROSS JOIN LATERAL pg_identify_object(o.classoid, o.objoid, o.objsubid) AS i
 LEFT JOIN pg_depend AS x ON x.classid = o.classoid AND x.objid = o.objoid AND x.objsubid = 0
     AND x.deptype = 'e'
 LEFT JOIN pg_extension AS e ON e.oid = x.refobjid
-WHERE (o.objoid >= 16384 OR o.classoid = 'pg_namespace'::regclass AND i.identity = 'public')
+WHERE (o.objoid >= 16384 OR o.classoid = 'pg_namespace'::regclass AND o.objoid = 2200)
     AND i.identity IS NOT NULL
     -- pg_dump leaves out comments on inherited constraints.
     AND NOT (o.classoid = 'pg_constraint'::regclass AND EXISTS (SELECT FROM pg_constraint AS k

@@ -50,7 +50,7 @@ WITH object (kind, name, parent, extension, acl, owner) AS (
     LEFT JOIN pg_extension AS e ON e.oid = x.refobjid
     LEFT JOIN pg_init_privs AS i ON i.classoid = 'pg_namespace'::regclass AND i.objoid = n.oid
     WHERE n.nspname !~ '^pg_(temp|toast)'
-        AND (n.oid >= 16384 OR n.nspname = 'public' OR n.nspacl IS DISTINCT FROM i.initprivs)
+        AND (n.oid >= 16384 OR n.oid = 2200 OR n.nspacl IS DISTINCT FROM i.initprivs)
     UNION ALL
     SELECT 'type', format('%I.%I', n.nspname, t.typname), format('%I.%I', n.nspname, t.typname),
         e.extname, coalesce(t.typacl, acldefault('T', t.typowner)), t.typowner

@@ -1,4 +1,5 @@
--- Schemas, extensions, default privileges, event triggers and publications.
+-- Schemas, extensions, default privileges, event triggers and publications. Schema 2200 is the
+-- server's own `public`, which may have another name now.
 SELECT jsonb_strip_nulls(jsonb_build_object(
     'kind', 'schema', 'name', quote_ident(n.nspname), 'extension', e.extname,
     'definition', jsonb_build_object('owner', pg_get_userbyid(n.nspowner))))::text
@@ -6,7 +7,7 @@ FROM pg_namespace AS n
 LEFT JOIN pg_depend AS x ON x.classid = 'pg_namespace'::regclass AND x.objid = n.oid
     AND x.objsubid = 0 AND x.deptype = 'e'
 LEFT JOIN pg_extension AS e ON e.oid = x.refobjid
-WHERE (n.oid >= 16384 OR n.nspname = 'public') AND n.nspname !~ '^pg_(temp|toast)'
+WHERE (n.oid >= 16384 OR n.oid = 2200) AND n.nspname !~ '^pg_(temp|toast)'
 UNION ALL
 SELECT jsonb_build_object('kind', 'extension', 'name', e.extname,
     'definition', jsonb_build_object('version', e.extversion, 'schema', n.nspname))::text

@@ -4,7 +4,6 @@ use super::expression;
 use super::fault::{Fault, absence_text, aspects_text, content_text, fewer_text};
 use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
 use super::sequence::{self, Standing};
-use super::toc;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,10 +113,12 @@ struct Absent<'a> {
 
 impl<'a> Absent<'a> {
     /// Objects of `items` that `others` lacks. Grants, comments and contents are no objects of
-    /// their own.
-    fn of(items: &Items<'a>, others: &Items<'_>) -> Self {
-        let is_object =
-            |item: &Item| !item.is_content() && item.parent.as_deref() != Some(item.name.as_str());
+    /// their own, and those that the database of the restore has anyway explain nothing.
+    fn of(items: &Items<'a>, others: &Items<'_>, has_anyway: impl Fn(&Item) -> bool) -> Self {
+        let is_object = |item: &Item| {
+            let is_own = item.parent.as_deref() != Some(item.name.as_str());
+            !item.is_content() && is_own && !has_anyway(item)
+        };
         let names = items
             .iter()
             .filter(|(key, item)| is_object(item) && !others.contains_key(*key))
@@ -147,8 +148,11 @@ impl<'a> Judge<'a> {
         let other_versions = self.other_versions();
         let is_of_other_version =
             |item: &Item| item.extension.as_deref().is_some_and(|e| other_versions.contains(e));
-        let mut missing = Absent::of(&self.expected, &self.restored);
-        let mut extra = Absent::of(&self.restored, &self.expected);
+        let is_dump = self.scope == Scope::Dump;
+        let may_be_missing = |item: &Item| is_dump && leeway::may_be_missing(item);
+        let may_be_extra = |item: &Item| is_dump && leeway::may_be_extra(item);
+        let mut missing = Absent::of(&self.expected, &self.restored, |_| false);
+        let mut extra = Absent::of(&self.restored, &self.expected, may_be_extra);
         let mut unmatched = Vec::new();
         for (key, item) in &self.expected {
             if item.kind == COLLATION_VERSION || is_of_other_version(item) {
@@ -156,7 +160,7 @@ impl<'a> Judge<'a> {
             }
             match self.restored.get(key) {
                 Some(restored) => self.judge_pair(*key, item, restored, &mut result),
-                None if self.may_be_missing(item) || missing.explains(item) => {}
+                None if may_be_missing(item) || missing.explains(item) => {}
                 None => unmatched.push((*key, *item, true)),
             }
         }
@@ -165,7 +169,7 @@ impl<'a> Judge<'a> {
                 result.faults.extend(collation_fault(item));
             } else if !self.expected.contains_key(key)
                 && !is_of_other_version(item)
-                && !self.may_be_extra(item)
+                && !may_be_extra(item)
                 && !extra.explains(item)
             {
                 unmatched.push((*key, *item, false));
@@ -192,27 +196,6 @@ impl<'a> Judge<'a> {
                 && restored.is_some_and(|r| r.aspect("version") != item.aspect("version"))
         };
         self.expected.iter().filter(is_other).map(|(_, item)| item.name.as_str()).collect()
-    }
-
-    /// pg_dump leaves out invalid indexes, and a second database of a server cannot have some
-    /// extensions.
-    fn may_be_missing(&self, item: &Item) -> bool {
-        let is_left_out = match item.kind.as_str() {
-            "index" => item.aspect("validity") == Some("invalid"),
-            "extension" => toc::BOUND_EXTENSIONS.contains(&item.name.as_str()),
-            _ => false,
-        };
-        self.scope == Scope::Dump && is_left_out
-    }
-
-    /// The database that a dump is restored into has these, even if the source dropped them.
-    fn may_be_extra(&self, item: &Item) -> bool {
-        let names = [Some(item.name.as_str()), item.parent.as_deref()];
-        let is_of_template =
-            |name: &Option<&str>| name.is_some_and(|name| ["public", "plpgsql"].contains(&name));
-        self.scope == Scope::Dump && names.iter().any(is_of_template) && {
-            ["schema", "extension", "grants", "comment", "language"].contains(&item.kind.as_str())
-        }
     }
 
     /// A difference is a fault, or is skipped, as the basis has it.
@@ -263,16 +246,8 @@ impl<'a> Judge<'a> {
             let mut aspects = Vec::new();
             for name in keys(&item.definition, &restored.definition) {
                 let (one, other) = (item.definition.get(name), restored.definition.get(name));
-                // Restoring a dump makes the triggers of foreign keys anew, and enables them. It
-                // leaves out the refresh of materialized views that may read a foreign server.
-                let is_left_out = self.scope == Scope::Dump
-                    && match name.as_str() {
-                        "disabled foreign key triggers" => other.is_none_or(Value::is_null),
-                        "populated" => other == Some(&Value::Bool(false)),
-                        // They belong to the role that restores the dump.
-                        "owner" => item.kind == "extension" || item.extension.is_some(),
-                        _ => false,
-                    };
+                let is_left_out =
+                    self.scope == Scope::Dump && leeway::is_left_out(item, restored, name);
                 if !is_left_out {
                     differing(name, one, other, &mut aspects);
                 }
@@ -392,6 +367,8 @@ fn differing(path: &str, one: Option<&Value>, other: Option<&Value>, found: &mut
         _ => found.push(path.to_owned()),
     }
 }
+
+mod leeway;
 
 #[cfg(test)]
 mod tests;
