@@ -111,7 +111,8 @@ fn without_a_shared_snapshot_only_unchanged_tables_are_compared() {
     run(
         &mut a,
         "CREATE TABLE kept AS SELECT * FROM line WHERE id = 7; DELETE FROM line WHERE id = 7;
-         DELETE FROM visit; DROP POLICY seen ON line; UPDATE \"Ski Shop\".\"Order's\" SET note = 'x' WHERE id = 1",
+         DELETE FROM visit; DROP POLICY seen ON line;
+         UPDATE \"Ski Shop\".\"Order's\" SET note = 'x' WHERE id = 1",
     );
     dump(&mut a, &cluster, "shop", "");
     run(

@@ -23,9 +23,9 @@ fn quoted(value: &str) -> String {
 
 impl Connection {
     /// The connection to this server, as the present role unless
-    /// `crewsnow_ops.restore_connection` says otherwise. 42501 if that is no superuser: the dump has
-    /// extensions. 22023 if the setting has a password: each
-    /// user of the machine could read it in the list of processes.
+    /// `crewsnow_ops.restore_connection` says otherwise. 42501 if that is no superuser: the dump
+    /// has extensions. 22023 if the setting has a password: each user of the machine could read it
+    /// in the list of processes.
     pub fn of_this_server() -> Result<Self, RestoreError> {
         let given = settings::restore_connection();
         if given.to_lowercase().replace(' ', "").contains("password=") || given.contains("://") {

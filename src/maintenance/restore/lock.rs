@@ -6,8 +6,9 @@ use crate::pg::error::ServerError;
 use crate::pg::xact::lock_wait;
 use crate::pg::xact::timeout::{Stopped, isolated_within};
 
-/// Runs `work`, which reads the source. It waits at most two seconds for locks, and then 55P03 names
-/// the session in the way. At the deadline, in microseconds since 2000, it is cancelled with 57014.
+/// Runs `work`, which reads the source. It waits at most two seconds for locks, and then 55P03
+/// names the session in the way. At the deadline, in microseconds since 2000, it is cancelled with
+/// 57014.
 pub fn limited<R>(
     deadline: i64,
     work: impl FnOnce() -> Result<R, RestoreError>,

@@ -286,7 +286,7 @@ mod tests {
     fn the_reason_of_a_refused_connection_is_kept() {
         let message = "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: \
             FATAL:  password authentication failed for user \"keeper\"";
-        assert_eq!(withheld(message), "password authentication failed for user …");
+        assert_eq!(withheld(message), "password authentication failed …");
     }
 
     #[test]
