@@ -2,8 +2,9 @@
 
 use super::error::RestoreError;
 use super::programs::Program;
+use super::toc;
 use crate::pg::clock;
-use crate::pg::process::{Exit, Launch, Process, ProcessError};
+use crate::pg::process::{Exit, Launch, Process, ProcessError, Status};
 use crate::pg::xact::{sec_context, session};
 use crate::settings;
 use std::fs::File;
@@ -142,6 +143,28 @@ impl RunningScript {
             .wait(Some(instant(self.deadline)), |_| Ok::<_, ProcessError>(()))
             .map_err(|error| RestoreError::Program(error.to_string()))
     }
+}
+
+/// The error of a program that did not succeed, but must.
+pub fn require_success(program: &'static str, exit: &Exit) -> Result<(), RestoreError> {
+    if exit.status.is_success() { Ok(()) } else { Err(failed(program, exit)) }
+}
+
+/// The error of a program that must succeed. Its messages may quote rows.
+pub fn failed(program: &'static str, exit: &Exit) -> RestoreError {
+    if exit.status == Status::Expired {
+        return RestoreError::OutOfTime;
+    }
+    let messages = String::from_utf8_lossy(&exit.errors);
+    let message = messages
+        .lines()
+        .find_map(|line| line.split_once(": error: ").map(|(_, message)| toc::withheld(message)))
+        .unwrap_or_else(|| match exit.status {
+            Status::Code(code) => format!("it ended with code {code}"),
+            Status::Signal(signal) => format!("signal {signal} ended it"),
+            Status::Expired => String::new(),
+        });
+    RestoreError::Failed { program, message }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::error::RestoreError;
 use super::foreign_code;
 use super::toc;
 use super::verdict::{Finding, Findings, Level};
-use crate::pg::process::{Exit, Status};
+use crate::pg::process::Status;
 use crate::pg::xact::session;
 use crate::settings;
 use pgrx::prelude::*;
@@ -38,29 +38,7 @@ pub fn make(
     if exit.status.is_success() {
         return Ok(dump);
     }
-    Err(failed("pg_dump", &exit))
-}
-
-/// The error of a program that did not succeed, but must.
-pub fn require_success(program: &'static str, exit: &Exit) -> Result<(), RestoreError> {
-    if exit.status.is_success() { Ok(()) } else { Err(failed(program, exit)) }
-}
-
-/// The error of a program that must succeed. Its messages may quote rows.
-fn failed(program: &'static str, exit: &Exit) -> RestoreError {
-    if exit.status == Status::Expired {
-        return RestoreError::OutOfTime;
-    }
-    let messages = String::from_utf8_lossy(&exit.errors);
-    let message = messages
-        .lines()
-        .find_map(|line| line.split_once(": error: ").map(|(_, message)| toc::withheld(message)))
-        .unwrap_or_else(|| match exit.status {
-            Status::Code(code) => format!("it ended with code {code}"),
-            Status::Signal(signal) => format!("signal {signal} ended it"),
-            Status::Expired => String::new(),
-        });
-    RestoreError::Failed { program, message }
+    Err(client::failed("pg_dump", &exit))
 }
 
 /// The entries of a list without those that reach beyond the scratch database.
@@ -127,7 +105,7 @@ impl Archive<'_> {
             let fault = Finding::new(Level::Restores, message).of(format!("line {line}"));
             findings.fault(fault);
         }
-        require_success("psql", &exit)?;
+        client::require_success("psql", &exit)?;
         Ok(true)
     }
 
@@ -138,7 +116,7 @@ impl Archive<'_> {
             list.push_str(line);
             list.push('\n');
         })?;
-        require_success("pg_restore", &exit)?;
+        client::require_success("pg_restore", &exit)?;
         Ok(list)
     }
 
@@ -165,7 +143,7 @@ impl Archive<'_> {
         }
         let failures = toc::failures(&String::from_utf8_lossy(&exit.errors));
         if exit.status == Status::Expired || failures.is_empty() {
-            return Err(failed("pg_restore", &exit));
+            return Err(client::failed("pg_restore", &exit));
         }
         for failure in failures {
             let command = format!(

@@ -5,7 +5,6 @@ use super::candidates::Manifest;
 use super::check;
 use super::client::{self, Connection, RunningScript};
 use super::comparison::{self, Basis, Comparison};
-use super::dump::require_success;
 use super::error::RestoreError;
 use super::fault::Fault;
 use super::foreign_code;
@@ -114,7 +113,7 @@ impl Restored<'_> {
         let (connection, database) = (self.connection, self.database);
         let exit = client::run_script(connection, database, &script, self.deadline, on_line)?;
         // psql goes on after an error of a statement, and so ends well unless it is cut short.
-        require_success("psql", &exit)
+        client::require_success("psql", &exit)
     }
 
     /// Starts a script whose output goes to a file.
@@ -157,7 +156,7 @@ impl Restored<'_> {
             }
             Expected::Manifest(_) => Vec::new(),
         };
-        require_success("psql", &running.wait()?)?;
+        client::require_success("psql", &running.wait()?)?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
         for line in BufReader::new(file).lines() {
             let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
@@ -228,7 +227,7 @@ impl Restored<'_> {
     fn finish_checks(&self, checks: Checks, findings: &mut Findings) -> Result<(), RestoreError> {
         let Checks { inventory: mut checks, running, output } = checks;
         let own = limited(self.deadline, || Ok(inventory::source_checks()?))?;
-        require_success("psql", &running.wait()?)?;
+        client::require_success("psql", &running.wait()?)?;
         let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
         for line in BufReader::new(file).lines() {
             let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;

@@ -83,6 +83,6 @@ pub fn is_restored(
             lines.push(line.to_owned());
         }
     })?;
-    super::dump::require_success("psql", &exit)?;
+    client::require_success("psql", &exit)?;
     Ok(add(&lines, findings))
 }

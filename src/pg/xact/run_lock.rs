@@ -32,8 +32,8 @@ fn tag(work: Work) -> pg_sys::LOCKTAG {
     }
 }
 
-/// Waits until no session has the lock, and then takes it until the transaction ends. A session that
-/// tries the lock meanwhile does not find this one in its way.
+/// Waits until no session has the lock, and then takes it until the transaction ends. A session
+/// that tries the lock meanwhile does not find this one in its way.
 pub fn wait_for(work: Work) {
     while try_lock(work).is_err() {
         pgrx::check_for_interrupts!();
