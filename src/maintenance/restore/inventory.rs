@@ -2,8 +2,9 @@
 //! database, with psql.
 
 use super::item::{Item, Reading, SEQUENCE_VALUE, Scope};
+use crate::access::as_owner;
 use crate::pg::error::ServerError;
-use crate::pg::xact::sec_context::as_table_owner;
+use crate::pg::xact::sec_context::{self, as_table_owner};
 use crate::pg::xact::session_settings::with_settings;
 use crate::pg::xact::subtransaction::isolated;
 use pgrx::prelude::*;
@@ -53,6 +54,9 @@ const CHECKS: &str = include_str!("../../../sql/maintenance/restore_checks.sql")
 /// triggers do not fire on it.
 const WITH_AMCHECK: &str = "SET session_replication_role = replica;\n\
                             SET default_transaction_read_only = off;\n\
+                            DO $$ DECLARE t name; BEGIN FOR t IN SELECT evtname \
+                            FROM pg_event_trigger LOOP EXECUTE \
+                            format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP; END $$;\n\
                             CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA pg_catalog;\n";
 
 fn definitions(scopes: &[Scope]) -> impl Iterator<Item = &'static str> {
@@ -214,14 +218,25 @@ pub fn source_checks() -> Result<Option<Vec<Item>>, ServerError> {
     })
 }
 
-/// The owner of a table; `None` if the name is of none.
-fn owner_of(name: &str) -> Result<Option<pg_sys::Oid>, ServerError> {
-    const SQL: &str = "SELECT c.relowner FROM pg_catalog.pg_class AS c \
-        WHERE c.relkind = 'r' AND c.oid = CASE WHEN $1 ~ '[.]' THEN \
-        pg_catalog.to_regclass($1) END";
-    Spi::connect(|client| {
-        let owner = client.select(SQL, Some(1), &[name.into()])?.next();
-        Ok(owner.map(|row| row.get::<pg_sys::Oid>(1)).transpose()?.flatten())
+/// A table as the role that tests sees it.
+struct Table {
+    owner: pg_sys::Oid,
+    /// Whether that role may read all of its rows.
+    is_readable: bool,
+}
+
+/// The table of this name; `None` if there is none. Looks as the owner of the extension: a role
+/// without USAGE on a schema may not look up a name in it.
+fn table(name: &str) -> Result<Option<Table>, ServerError> {
+    let sql = include_str!("../../../sql/maintenance/restore_table.sql");
+    let role = sec_context::current_role();
+    as_owner(|| {
+        Spi::connect(|client| {
+            let row = client.select(sql, Some(1), &[name.into(), role.into()])?.next();
+            let Some(row) = row else { return Ok(None) };
+            let owner = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
+            Ok(Some(Table { owner, is_readable: row.get::<bool>(2)?.unwrap_or(false) }))
+        })
     })
 }
 
@@ -229,8 +244,12 @@ fn source_content(reading: &Reading) -> Result<Item, ServerError> {
     let read = || {
         Spi::connect(|client| client.select(&reading.sql, None, &[])?.first().get_one::<String>())
     };
-    let line = match owner_of(&reading.name)? {
-        Some(owner) => as_table_owner(owner, read),
+    let line = match table(&reading.name)? {
+        Some(table) if !table.is_readable => {
+            let item = Item::unreadable(&reading.kind, &reading.name, "42501");
+            return Ok(Item { scope: reading.scope, ..item });
+        }
+        Some(table) => as_table_owner(table.owner, read),
         None => isolated(read),
     };
     let item = match line {

@@ -95,6 +95,14 @@ pub fn find(awaited: Awaited) -> Option<LockHolder> {
     Some(describe(pid))
 }
 
+/// The session that has a lock itself, even if it waits for another one; `None` if it is gone.
+pub fn direct(awaited: Awaited) -> Option<LockHolder> {
+    let blocked_by = conflicts(awaited.mode);
+    let table = lock_table();
+    let entry = table.iter().find(|e| e.tag == awaited.tag && e.holds & blocked_by != 0)?;
+    Some(describe(entry.pid))
+}
+
 /// The session or prepared transaction in the way of a lock on a table of this database, in a mode
 /// of the server's lockdefs.h; `None` if there is none.
 pub fn of_table(table: pg_sys::Oid, mode: i32) -> Option<LockHolder> {

@@ -54,5 +54,5 @@ pub fn try_lock(work: Work) -> Result<(), Option<LockHolder>> {
         | u32::from(tag.locktag_type) << 8
         | u32::from(tag.locktag_lockmethodid);
     let tag = [tag.locktag_field1, tag.locktag_field2, tag.locktag_field3, word];
-    Err(lock_holder::find(Awaited { tag, mode: MODE }))
+    Err(lock_holder::direct(Awaited { tag, mode: MODE }))
 }
