@@ -26,6 +26,7 @@ fn assert_running_is_shown(cluster: &Cluster, a: &mut Client) {
     assert_eq!(sleeper.join().expect("the sleeper"), Some("57014".to_owned()));
 }
 
+// passes before: only servers without pg_stat_statements are treated otherwise
 #[test]
 fn reports_work_without_pg_stat_statements() {
     let cluster = Cluster::start("statements_none", "");
@@ -59,6 +60,7 @@ fn reports_work_without_pg_stat_statements() {
     }
 }
 
+// passes before: only servers without pg_stat_statements are treated otherwise
 #[test]
 fn slow_statements_are_those_of_the_window() {
     let Some(preload) = preload_statements() else { return };

@@ -27,6 +27,7 @@ fn ended(client: &mut Client) -> String {
     }
 }
 
+// passes before: only servers of 17 and later are treated otherwise
 #[test]
 fn timeouts_of_the_server_work_beside_the_extensions_own() {
     let cluster = Cluster::start("timeouts", "deadlock_timeout = '100ms'\nlog_lock_waits = on");
