@@ -11,7 +11,8 @@ use pgrx::prelude::*;
 use std::ffi::CStr;
 
 /// Settings under which values and definitions have one text form each.
-const SETTINGS: [(&CStr, &CStr); 11] = [
+const SETTINGS: [(&CStr, &CStr); 12] = [
+    (c"constraint_exclusion", c"off"),
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"datestyle", c"ISO, MDY"),
     (c"intervalstyle", c"postgres"),
@@ -223,6 +224,8 @@ struct Table {
     owner: pg_sys::Oid,
     /// Whether that role may read all of its rows.
     is_readable: bool,
+    /// Whether the planner evaluates expressions of its indexes or statistics.
+    has_expressions: bool,
 }
 
 /// The table of this name; `None` if there is none. Looks as the owner of the extension: a role
@@ -235,7 +238,11 @@ fn table(name: &str) -> Result<Option<Table>, ServerError> {
             let row = client.select(sql, Some(1), &[name.into(), role.into()])?.next();
             let Some(row) = row else { return Ok(None) };
             let owner = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
-            Ok(Some(Table { owner, is_readable: row.get::<bool>(2)?.unwrap_or(false) }))
+            Ok(Some(Table {
+                owner,
+                is_readable: row.get::<bool>(2)?.unwrap_or(false),
+                has_expressions: row.get::<bool>(3)?.unwrap_or(true),
+            }))
         })
     })
 }
@@ -249,8 +256,9 @@ fn source_content(reading: &Reading) -> Result<Item, ServerError> {
             let item = Item::unreadable(&reading.kind, &reading.name, "42501");
             return Ok(Item { scope: reading.scope, ..item });
         }
-        Some(table) => as_table_owner(table.owner, read),
-        None => isolated(read),
+        Some(table) if table.has_expressions => as_table_owner(table.owner, read),
+        // An owner may lack a privilege that the role has.
+        _ => isolated(read),
     };
     let item = match line {
         Ok(line) => serde_json::from_str(&line?.unwrap_or_default())

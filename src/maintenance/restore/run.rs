@@ -236,7 +236,8 @@ impl Test {
         let connection = Connection::of_this_server()?;
         let deadline = self.context.deadline;
         let database = session::database();
-        if foreign_code::is_in_source(&mut self.findings)? {
+        let findings = &mut self.findings;
+        if limited(deadline, || foreign_code::is_in_source(findings))? {
             return self.remove(scratch);
         }
         let own = limited(deadline, || Ok(inventory::source_before_dump(Scope::Dump)?))?;
