@@ -1,5 +1,5 @@
--- $1 text: quoted name of a table, $2 oid: a role. The owner of the table, whether the role may read
--- all of its rows, and whether the planner evaluates expressions of its indexes or statistics.
+-- $1 text: quoted name of a table, $2 oid: a role. The owner of the table, whether the role may
+-- read all of its rows, and whether the planner evaluates expressions of its indexes or statistics.
 SELECT c.relowner,
     pg_catalog.has_table_privilege($2, c.oid, 'SELECT')
         AND pg_catalog.has_schema_privilege($2, c.relnamespace, 'USAGE')
