@@ -1,4 +1,4 @@
--- Writes the heartbeat, unless another session does it now: nobody waits for it.
+-- Moves the heartbeat, unless another session has its row locked: no session waits for it.
 WITH held AS MATERIALIZED (
     SELECT FROM crewsnow_ops.heartbeat FOR UPDATE SKIP LOCKED
 ), moved AS (

@@ -42,10 +42,9 @@ pub enum Verification {
 pub struct BaseCopy {
     folder: Folder,
     verification: Verification,
-    bytes: u64,
 }
 
-/// The folder of a copy. Dropped, it is removed; so it is at the end of the backend.
+/// The folder of a copy. A drop removes it, and so does the end of the backend.
 struct Folder {
     path: PathBuf,
     _at_exit: Registration,
@@ -89,20 +88,14 @@ impl BaseCopy {
             copier.copy_folder(&backup.path, &data)?;
             copier.copy_linked_folders(&folder.path, &data)?;
         }
-        let bytes = copier.copied;
         let verification = verify_copy(&verify, &data)?;
         make_safe(&data)?;
-        Ok(Self { folder, verification, bytes })
+        Ok(Self { folder, verification })
     }
 
     /// The verdict of pg_verifybackup.
     pub fn verification(&self) -> &Verification {
         &self.verification
-    }
-
-    /// Bytes that were copied; 0 for tar files.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// The folder with all of its files.

@@ -2,7 +2,6 @@
 
 use super::verdict::{Finding, Level};
 use crate::error::{SqlError, reportable};
-use crate::maintenance::error::MaintenanceError;
 use crate::pg::error::{ServerError, from_server_failures};
 use crate::pg::xact::lock_holder::LockHolder;
 use crate::pg::xact::sec_context;
@@ -208,9 +207,6 @@ pub enum RestoreError {
     /// An error of decisions, with its own SQLSTATE.
     #[error(transparent)]
     Readiness(#[from] ReadinessError),
-    /// An error of maintenance, with its own SQLSTATE.
-    #[error(transparent)]
-    Maintenance(#[from] MaintenanceError),
     /// An error of the server's interface, with its own SQLSTATE.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -269,7 +265,6 @@ impl SqlError for RestoreError {
             Self::PasswordInSetting => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::TooLarge { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::Readiness(error) => error.sqlstate(),
-            Self::Maintenance(error) => error.sqlstate(),
             Self::Server(error) => error.sqlstate(),
         }
     }
@@ -337,7 +332,6 @@ impl SqlError for RestoreError {
                 format!("crewsnow_ops.restore_max_size allows {} MB. {NOTHING}", megabytes(*limit))
             }
             Self::Readiness(error) => return error.detail(),
-            Self::Maintenance(error) => return error.detail(),
             Self::Server(error) => return error.detail(),
         })
     }
@@ -400,7 +394,6 @@ impl SqlError for RestoreError {
                 format!("SET crewsnow_ops.restore_max_size = '{} MB';", megabytes(*bytes))
             }
             Self::Readiness(error) => return error.hint(),
-            Self::Maintenance(error) => return error.hint(),
             Self::Server(error) => return error.hint(),
         })
     }

@@ -37,8 +37,6 @@ pub struct PrivateServer {
     socket: PathBuf,
     user: String,
     system_identifier: String,
-    recovery: Duration,
-    preloaded: String,
     copy: BaseCopy,
 }
 
@@ -55,7 +53,6 @@ impl PrivateServer {
         base_wal::require_start(backup, &copied)?;
         base_wal::refuse_tablespaces(backup, &copied)?;
         let control = Control::read(&copied)?;
-        let started = Instant::now();
         let mut preloaded = loadable(&installation::preloaded_libraries());
         let process = loop {
             write_settings(&copy, &control, &preloaded)?;
@@ -73,8 +70,6 @@ impl PrivateServer {
             process,
             user: sec_context::role_name(bootstrap),
             system_identifier: control.system_identifier,
-            recovery: started.elapsed(),
-            preloaded,
             copy,
         })
     }
@@ -97,16 +92,6 @@ impl PrivateServer {
     /// The number that initdb gave to the cluster, as text.
     pub fn system_identifier(&self) -> &str {
         &self.system_identifier
-    }
-
-    /// How long the recovery took.
-    pub fn recovery(&self) -> Duration {
-        self.recovery
-    }
-
-    /// The libraries that it has preloaded; empty for none.
-    pub fn preloaded(&self) -> &str {
-        &self.preloaded
     }
 
     /// The verdict of pg_verifybackup on the copy.

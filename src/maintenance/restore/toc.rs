@@ -22,26 +22,6 @@ impl Entry<'_> {
     }
 }
 
-/// The header of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Header {
-    /// Version of the server that the dump was made of, for example `15.20 (Debian …)`.
-    pub server_version: String,
-    /// Database that the dump was made of.
-    pub database: String,
-}
-
-/// The header of the list.
-#[must_use]
-pub fn header(list: &str) -> Header {
-    let value = |key: &str| {
-        let line =
-            list.lines().find_map(|line| line.trim_start_matches([';', ' ']).strip_prefix(key));
-        line.unwrap_or_default().trim().to_owned()
-    };
-    Header { server_version: value("Dumped from database version:"), database: value("dbname:") }
-}
-
 /// The entries of the list.
 pub fn entries(list: &str) -> impl Iterator<Item = Entry<'_>> {
     list.lines().filter(|line| !line.starts_with(';')).filter_map(|line| {
@@ -287,13 +267,6 @@ mod tests {
         let message = "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: \
             FATAL:  password authentication failed for user \"keeper\"";
         assert_eq!(withheld(message), "password authentication failed …");
-    }
-
-    #[test]
-    fn the_header_names_server_and_database() {
-        let header = header(LIST);
-        assert_eq!(header.database, "shop");
-        assert!(header.server_version.starts_with("15.20 "));
     }
 
     #[test]

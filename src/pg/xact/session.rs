@@ -187,6 +187,11 @@ pub fn reset(name: &CStr) {
 
 /// Sets a setting until the running subtransaction or function ends, as SET LOCAL does.
 pub fn set_local(name: &CStr, value: &CStr) {
+    set(name, value, pg_sys::GucAction::GUC_ACTION_LOCAL);
+}
+
+/// Sets a setting that any user may change. 22023 for a value that the server does not know.
+pub(super) fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     // SAFETY: NUL-terminated texts, which the server copies.
     unsafe {
         pg_sys::set_config_option(
@@ -194,7 +199,7 @@ pub fn set_local(name: &CStr, value: &CStr) {
             value.as_ptr(),
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            action,
             true,
             0,
             false,
