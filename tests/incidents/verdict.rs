@@ -2,6 +2,7 @@
 
 use crate::stage::{Row, Stage};
 use std::process::Command;
+use std::time::Duration;
 
 /// The expected answer to an incident.
 pub struct Expected<'a> {
@@ -87,6 +88,9 @@ impl Stage {
             if rows.first().is_some_and(is_told) {
                 break;
             }
+            // A statement that has just begun is young for a second, and twenty of them may begin
+            // together.
+            std::thread::sleep(Duration::from_secs(1));
             (rows, milliseconds) = self.first_view();
         }
         call_hook(self, expected, &rows, milliseconds);
