@@ -46,11 +46,13 @@ ours() {
 # maximum of samples.
 watched="crewsnow_ops worker|$pg_bin/(pg_dump|pg_restore|psql)|postgres: .* bench .*SELECT"
 watch_memory() {
-    local sum most=0 pid
+    local sum most=0 pid kilobytes
     while sleep 0.1; do
         sum=0
         for pid in $(pgrep -f "$watched"); do
-            sum=$((sum + $(awk '/RssAnon/ { print $2 }' "/proc/$pid/status" 2>/dev/null || echo 0)))
+            # A process that has just ended has no such line.
+            kilobytes=$(awk '/RssAnon/ { print $2 }' "/proc/$pid/status" 2>/dev/null || true)
+            sum=$((sum + ${kilobytes:-0}))
         done
         [ "$sum" -le "$most" ] || most=$sum
         echo "$((most / 1024))" >"$out/memory"

@@ -1,5 +1,5 @@
 -- Statements that check pages with amcheck, one for each table, TOAST table and index. None
--- without amcheck. `sql` checks a restored server, catalogs included, and `dump_sql` a restored
+-- without amcheck, the longest ones first. `sql` checks a restored server, catalogs included, and `dump_sql` a restored
 -- dump, whose catalogs are new. `source_sql` reads the indexes of the source and takes no strong
 -- lock. Each call has all arguments in their types, so that no function of the same name makes it
 -- ambiguous.
@@ -9,7 +9,9 @@ WITH amcheck AS (
     WHERE e.extname = 'amcheck'
 ), relation AS (
     SELECT c.oid, c.relkind, m.amname, format('%I.%I', n.nspname, c.relname) AS path,
-        coalesce(x.indrelid, c.oid) >= 16384 AS is_of_user
+        coalesce(x.indrelid, c.oid) >= 16384 AS is_of_user,
+        -- A check of an index reads its table, too.
+        pg_relation_size(c.oid) + coalesce(pg_relation_size(x.indrelid), 0) AS bytes
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_am AS m ON m.oid = c.relam
@@ -17,7 +19,7 @@ WITH amcheck AS (
     WHERE c.relkind IN ('r', 'm', 't', 'i') AND c.relpersistence <> 't'
         AND (x.indexrelid IS NULL OR x.indisvalid AND x.indisready)
 ), statement AS (
-    SELECT 'heap check' AS kind, r.path, r.is_of_user,
+    SELECT 'heap check' AS kind, r.path, r.is_of_user, r.bytes,
         format($sql$SELECT pg_catalog.jsonb_build_object('kind', 'heap check', 'name', %L,
             'rows', pg_catalog.count(*), 'definition', pg_catalog.jsonb_build_object('first',
             (pg_catalog.array_agg(pg_catalog.format('block %%s: %%s', v.blkno, v.msg)))[1]
@@ -29,7 +31,7 @@ WITH amcheck AS (
     FROM amcheck AS a CROSS JOIN relation AS r
     WHERE r.amname = 'heap' AND r.relkind IN ('r', 'm', 't')
     UNION ALL
-    SELECT 'index check', r.path, r.is_of_user, i.head || format(
+    SELECT 'index check', r.path, r.is_of_user, r.bytes, i.head || format(
         '%s.bt_index_check(%s::pg_catalog.oid::pg_catalog.regclass, true)', a.schema, r.oid)
         || i.tail,
         i.head || format('%s.bt_index_check(%s::pg_catalog.oid::pg_catalog.regclass)',
@@ -45,7 +47,7 @@ WITH amcheck AS (
         '::pg_catalog.text))::pg_catalog.text' AS tail) AS i
     WHERE r.amname = 'btree' AND r.relkind = 'i'
     UNION ALL
-    SELECT 'index check', r.path, r.is_of_user, format(
+    SELECT 'index check', r.path, r.is_of_user, r.bytes, format(
         $sql$SELECT pg_catalog.jsonb_build_object('kind', 'index check', 'name', %L, 'rows', 0,
             'definition', pg_catalog.jsonb_build_object('done', %s.gin_index_check(
             %s::pg_catalog.oid::pg_catalog.regclass)::pg_catalog.text))::pg_catalog.text$sql$,
@@ -60,4 +62,4 @@ SELECT jsonb_strip_nulls(jsonb_build_object('kind', s.kind, 'name', s.path,
     'dump_sql', CASE WHEN s.is_of_user THEN s.whole END,
     'source_sql', CASE WHEN s.is_of_user THEN s.quick END))::text
 FROM statement AS s
-ORDER BY s.kind, s.path
+ORDER BY s.bytes DESC, s.kind, s.path

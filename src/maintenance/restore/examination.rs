@@ -13,6 +13,7 @@ use super::item::{Item, Scope};
 use super::lock::limited;
 use super::verdict::{Finding, Findings, Level};
 use crate::pg::error::ServerError;
+use crate::settings;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -63,11 +64,10 @@ struct EndToEndTest {
     step: Option<String>,
 }
 
-/// Checks of pages that run.
+/// Checks of pages that run, in several sessions.
 struct Checks {
     inventory: Inventory,
-    running: RunningScript,
-    output: PathBuf,
+    running: Vec<(RunningScript, PathBuf)>,
 }
 
 impl Restored<'_> {
@@ -126,6 +126,22 @@ impl Restored<'_> {
         Ok((running, path))
     }
 
+    /// Waits for the end of a script and adds its lines.
+    fn finish(
+        &self,
+        running: RunningScript,
+        output: &Path,
+        inventory: &mut Inventory,
+    ) -> Result<(), RestoreError> {
+        client::require_success("psql", &running.wait()?)?;
+        let file = File::open(output).map_err(|e| RestoreError::unreadable(output, &e))?;
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(|error| RestoreError::unreadable(output, &error))?;
+            inventory.add_line(&line, self.scope)?;
+        }
+        Ok(())
+    }
+
     fn read_inventory(&self) -> Result<Inventory, RestoreError> {
         let mut inventory = Inventory::default();
         let mut damaged = None;
@@ -156,12 +172,7 @@ impl Restored<'_> {
             }
             Expected::Manifest(_) => Vec::new(),
         };
-        client::require_success("psql", &running.wait()?)?;
-        let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
-        for line in BufReader::new(file).lines() {
-            let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
-            restored.add_line(&line, self.scope)?;
-        }
+        self.finish(running, &output, &mut restored)?;
         let is_compared = !matches!(expected, Expected::Manifest(None));
         let comparison = match expected {
             Expected::Source(mut own) => {
@@ -218,20 +229,21 @@ impl Restored<'_> {
             findings.skip(Finding::new(Level::Restores, text).with_command(AMCHECK));
             return Ok(None);
         }
-        let script = inventory::contents_script(&checks.readings);
-        let (running, output) = self.start("pages", &script)?;
-        Ok(Some(Checks { inventory: checks, running, output }))
+        let sessions = usize::try_from(settings::restore_jobs()).unwrap_or(1).min(MAX_CHECKERS);
+        let running = inventory::shares(&checks.readings, sessions)
+            .iter()
+            .enumerate()
+            .map(|(n, share)| self.start(&format!("pages{n}"), &inventory::contents_script(share)))
+            .collect::<Result<_, _>>()?;
+        Ok(Some(Checks { inventory: checks, running }))
     }
 
     /// Checks the source's indexes, and then judges both.
     fn finish_checks(&self, checks: Checks, findings: &mut Findings) -> Result<(), RestoreError> {
-        let Checks { inventory: mut checks, running, output } = checks;
+        let Checks { inventory: mut checks, running } = checks;
         let own = limited(self.deadline, || Ok(inventory::source_checks()?))?;
-        client::require_success("psql", &running.wait()?)?;
-        let file = File::open(&output).map_err(|e| RestoreError::unreadable(&output, &e))?;
-        for line in BufReader::new(file).lines() {
-            let line = line.map_err(|error| RestoreError::unreadable(&output, &error))?;
-            checks.add_line(&line, self.scope)?;
+        for (running, output) in running {
+            self.finish(running, &output, &mut checks)?;
         }
         let unchecked = checks.readings.len() - checks.items.len().min(checks.readings.len());
         if unchecked > 0 {
@@ -282,6 +294,9 @@ impl Restored<'_> {
 
 /// The statement that records a backup with its manifest.
 const RECORD: &str = "SELECT crewsnow_ops.record_backup('/var/backups/shop.dump', 'daily');";
+
+/// How many sessions check pages at the same time: a private server has few connections.
+const MAX_CHECKERS: usize = 4;
 
 /// The statement that installs amcheck, of the server's contrib modules.
 const AMCHECK: &str = "CREATE EXTENSION amcheck;";

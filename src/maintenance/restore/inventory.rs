@@ -116,6 +116,19 @@ pub fn checks_script() -> String {
     format!("{}{WITH_AMCHECK}{}\n;\n", script_head(), CHECKS.trim_end())
 }
 
+/// Deals readings, the longest ones first, to at most so many sessions. Each has one at least.
+#[must_use]
+pub fn shares(readings: &[Reading], sessions: usize) -> Vec<Vec<Reading>> {
+    let mut shares = vec![Vec::new(); sessions.clamp(1, readings.len().max(1))];
+    let count = shares.len();
+    for (n, reading) in readings.iter().enumerate() {
+        // To and fro: the first session gets the longest one, and the last of the next round.
+        let place = if n / count % 2 == 0 { n % count } else { count - 1 - n % count };
+        shares[place].push(reading.clone());
+    }
+    shares
+}
+
 /// A script for `psql -X -f` that prints the content of each table and sequence, one line of JSON
 /// each. One that cannot be read gets an item with its SQLSTATE, and the script goes on.
 #[must_use]
@@ -285,6 +298,25 @@ mod tests {
         assert_eq!(script.matches("\\if :ERROR").count(), 2);
         assert!(script.contains("E'a.\"it''s \\\\ :x\"'"), "{script}");
         assert!(script.contains("SET search_path = E'pg_catalog', E'pg_temp';"), "{script}");
+    }
+
+    #[test]
+    fn each_reading_is_dealt_once() {
+        let reading = |n: usize| Reading {
+            kind: "index check".to_owned(),
+            name: n.to_string(),
+            sql: String::new(),
+            scope: None,
+        };
+        for (count, sessions) in [(0, 2), (1, 2), (2, 2), (7, 2), (7, 3), (7, 1), (7, 0)] {
+            let readings: Vec<_> = (0..count).map(reading).collect();
+            let dealt = shares(&readings, sessions);
+            let mut all: Vec<_> = dealt.concat();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            assert_eq!(all, readings, "{count} to {sessions}");
+            let most = dealt.iter().map(Vec::len).max().unwrap_or_default();
+            assert!(dealt.iter().all(|share| share.len() + 1 >= most), "{count} to {sessions}");
+        }
     }
 
     #[test]
