@@ -56,6 +56,9 @@ COMMENT ON COLUMN @extschema@.event_log.tx IS
 COMMENT ON CONSTRAINT event_log_check ON @extschema@.event_log IS
     'event_type and function_name have 1 to 200 bytes; execution_time_ms is 0 to 24 hours; payload '
     'is an object of at most 256 kB; created_at is finite.';
+-- Without a key, a publication of all tables would refuse erasures and retention.
+ALTER TABLE @extschema@.event_log REPLICA IDENTITY FULL;
+ALTER TABLE crewsnow_ops.event_log_default REPLICA IDENTITY FULL;
 COMMENT ON TABLE crewsnow_ops.event_log_default IS 'Events of days without a partition.';
 COMMENT ON INDEX crewsnow_ops.event_log_default_tx_created_at_idx IS
     'Finds the tail (rows that no rollup counts) and the rows of a period.';
@@ -244,6 +247,8 @@ CREATE TABLE crewsnow_ops.webhook_journal (
     events integer NOT NULL,
     failed integer NOT NULL
 ) USING heap;
+-- Without a key, a publication of all tables would refuse the roll-up.
+ALTER TABLE crewsnow_ops.webhook_journal REPLICA IDENTITY FULL;
 CREATE INDEX webhook_journal_minute_idx ON crewsnow_ops.webhook_journal (minute);
 COMMENT ON TABLE crewsnow_ops.webhook_journal IS
     'Changes of processed_events that webhook_rollups does not hold yet.';
@@ -275,6 +280,7 @@ CREATE TABLE crewsnow_ops.webhook_reversals (
     new_status text NOT NULL,
     changed_by text NOT NULL DEFAULT SESSION_USER
 ) USING heap;
+ALTER TABLE crewsnow_ops.webhook_reversals REPLICA IDENTITY FULL;
 CREATE INDEX webhook_reversals_changed_at_idx ON crewsnow_ops.webhook_reversals (changed_at);
 COMMENT ON TABLE crewsnow_ops.webhook_reversals IS
     'Processed webhooks whose status an UPDATE set back. stripe_webhook_monitoring counts them.';

@@ -5,6 +5,7 @@ SELECT format(
     ) USING heap;
     COMMENT ON TABLE crewsnow_ops.%1$I IS %5$L;
     CREATE INDEX %2$I ON crewsnow_ops.%1$I USING brin (tx, created_at);
+    ALTER TABLE crewsnow_ops.%1$I REPLICA IDENTITY FULL;
     ALTER TABLE @extschema@.event_log ATTACH PARTITION crewsnow_ops.%1$I
         FOR VALUES FROM (%3$L) TO (%4$L)',
     'event_log_' || n.suffix, 'event_log_' || n.suffix || '_tx_created_at_idx', $1, $2,

@@ -423,7 +423,46 @@ fn a_subscriber_counts_replicated_events() {
     run(&mut subscriber, "SELECT * FROM crewsnow_ops.roll_up_events()");
     is_counted(&mut subscriber);
     assert_eq!(value(&mut subscriber, webhooks), "1 1");
+    // The rows of the publisher may be erased. Those of the subscriber have transactions of their
+    // own, so the change does not find them.
+    run(&mut publisher, "SELECT log_system_event('x', gen_random_uuid(), '{}')");
+    let users = "SELECT count(user_id) FROM event_log";
+    wait_until("the event", || value(&mut subscriber, users) == "1");
+    let erase = "UPDATE event_log SET user_id = NULL WHERE user_id IS NOT NULL";
+    run(&mut publisher, erase);
+    run(&mut subscriber, erase);
+    assert_eq!(value(&mut subscriber, users), "0");
     run(&mut subscriber, "DROP SUBSCRIPTION events");
+}
+
+/// A publication that includes our tables refuses changes of tables without a replica identity.
+#[test]
+fn a_publication_of_all_tables_stops_no_work() {
+    let cluster = Cluster::start("telemetry_published", "");
+    let mut a = cluster.create_database("shop");
+    run(&mut a, "SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES");
+    run(&mut a, "SELECT log_system_event('x', gen_random_uuid(), '{}')");
+    run(&mut a, "SELECT crewsnow_ops.record_stripe_webhook('evt_1', 'invoice.paid', true)");
+    run(&mut a, "UPDATE processed_events SET status = 'failed', error_message = 'late'");
+    // The first roll-up makes the partitions, the others count and empty the journal.
+    for _ in 0..3 {
+        run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+        run(&mut a, "SELECT log_system_event('x', gen_random_uuid(), '{}')");
+        run(&mut a, "UPDATE event_log SET user_id = NULL WHERE user_id IS NOT NULL");
+    }
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.webhook_journal"), "0");
+    run(&mut a, "SELECT * FROM crewsnow_ops.apply_event_retention()");
+    let deletes = "SELECT format('DELETE FROM %s', c.oid::regclass) FROM pg_class AS c
+        JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+        WHERE d.deptype = 'e' AND c.relkind IN ('r', 'p')
+            AND c.relname <> 'event_erasures'";
+    for delete in rows(&mut a, deletes) {
+        // Many tables are append-only, and refuse with errors of their own.
+        let error = a.batch_execute(&format!("BEGIN; {delete}")).err();
+        let state = error.as_ref().and_then(|error| error.code()).map(|code| code.code());
+        assert_ne!(state, Some("55000"), "{delete}");
+        run(&mut a, "ROLLBACK");
+    }
 }
 
 /// Session settings, the application's own partition, a concurrent TRUNCATE and a renamed schema.
