@@ -157,8 +157,17 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/76_retention.sql",
+    name = "retention",
+    requires = [
+        "restore_functions",
+        maintenance::retention::preview::preview_retention,
+        maintenance::retention::run::run_gdpr_maintenance
+    ]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["restore_functions", access::grant_access, access::revoke_access],
+    requires = ["retention", access::grant_access, access::revoke_access],
     finalize
 );

@@ -38,6 +38,7 @@ static CLAIMS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static HEALTH_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(100);
 static MAINTENANCE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(2 * 60 * 60);
+static RETENTION_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(60 * 60);
 static PROGRAM_DIRECTORY: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c""));
 static RESTORE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(60 * 60);
@@ -128,6 +129,16 @@ pub fn register() {
         c"At its end the running statement is cancelled, and the report names the tables that were \
           not reached.",
         &MAINTENANCE_BUDGET,
+        1,
+        i32::MAX / 1_000,
+        GucContext::Userset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"crewsnow_ops.retention_budget",
+        c"How long run_gdpr_maintenance may take.",
+        c"At its end the running batch is undone. The next run goes on.",
+        &RETENTION_BUDGET,
         1,
         i32::MAX / 1_000,
         GucContext::Userset,
@@ -465,6 +476,11 @@ pub fn max_replica_lag() -> i64 {
 /// How long a run of maintenance may take, in seconds.
 pub fn maintenance_budget() -> i64 {
     MAINTENANCE_BUDGET.get().into()
+}
+
+/// How long a run of retention may take, in seconds.
+pub fn retention_budget() -> i64 {
+    RETENTION_BUDGET.get().into()
 }
 
 /// The retention of events, in minutes.

@@ -42,6 +42,11 @@ impl Context {
         Self { run, worker, deadline, steps: Vec::new(), notes: Vec::new(), unwritten: 0 }
     }
 
+    /// The identity of the run.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
     /// Whether statements at top level can run.
     pub fn has_worker(&self) -> bool {
         self.worker.is_ok()
@@ -171,11 +176,12 @@ impl Context {
         if let Ok(worker) = &self.worker {
             match worker.record(row.to_string()) {
                 Ok(Outcome::Failed { message, .. }) => {
-                    pgrx::warning!("cannot write maintenance_runs: {message}");
+                    pgrx::warning!("cannot write {}: {message}", run.kind.table());
                     self.unwritten += 1;
                     if self.unwritten == MAX_UNWRITTEN {
                         self.notes.push(format!(
-                            "Rows of maintenance_runs are missing from here on: {message}."
+                            "Rows of {} are missing from here on: {message}.",
+                            run.kind.table()
                         ));
                     }
                 }
@@ -186,7 +192,7 @@ impl Context {
         if !self.has_worker() && !is_running {
             // These rows go with the transaction, as all of its work does now.
             if let Err(error) = records::write(&row) {
-                pgrx::warning!("cannot write maintenance_runs: {error}");
+                pgrx::warning!("cannot write {}: {error}", run.kind.table());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Rows of `crewsnow_ops.maintenance_runs`. The worker writes them in transactions of their own, so
+//! Rows of `crewsnow_ops.maintenance_runs` and of `crewsnow_ops.retention_runs`. The worker writes them in transactions of their own, so
 //! they survive a run that is cancelled; without a worker the session writes them itself.
 
 use super::error::MaintenanceError;
@@ -11,9 +11,40 @@ use crate::settings;
 use crate::time::instant::Instant;
 use serde_json::{Value, json};
 
+/// The kind of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// `run_performance_maintenance`.
+    Performance,
+    /// `run_gdpr_maintenance`.
+    Retention,
+}
+
+impl RunKind {
+    /// The first words of the report and of its last line.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Performance => "Performance maintenance",
+            Self::Retention => "GDPR maintenance",
+        }
+    }
+
+    /// The table of its rows, in the schema crewsnow_ops.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Performance => "maintenance_runs",
+            Self::Retention => "retention_runs",
+        }
+    }
+}
+
 /// The identity of a run, in each of its rows.
 #[derive(Debug, Clone)]
 pub struct Run {
+    /// The kind, which says where its rows belong.
+    pub kind: RunKind,
     /// A UUID.
     pub id: String,
     /// `session_user` of the leader.
@@ -28,6 +59,7 @@ pub struct Run {
 #[must_use]
 pub fn row(run: &Run, number: usize, step: &Step, is_running: bool) -> Value {
     json!({
+        "table": run.kind.table(),
         "run_id": run.id,
         "step": number,
         "task": step.task,
@@ -51,16 +83,22 @@ pub fn row(run: &Run, number: usize, step: &Step, is_running: bool) -> Value {
 pub fn write(row: &Value) -> Result<(), MaintenanceError> {
     as_owner(|| {
         spi::connect_mut(|client| {
-            if row.get("step") == Some(&json!(0)) && row.get("ended_at") == Some(&Value::Null) {
+            let is_new_run =
+                row.get("step") == Some(&json!(0)) && row.get("ended_at") == Some(&Value::Null);
+            let is_retention = row.get("table") == Some(&json!(RunKind::Retention.table()));
+            if is_new_run && is_retention {
+                let sql = include_str!("../../sql/maintenance/retention_close_runs.sql");
+                client.update(sql, None, &[])?;
+            } else if is_new_run {
                 let sql = include_str!("../../sql/maintenance/close_abandoned_runs.sql");
                 client.update(sql, None, &[settings::rollup_retention().into()])?;
             }
-            let row = pgrx::JsonB(row.clone());
-            client.update(
-                include_str!("../../sql/maintenance/write_run.sql"),
-                None,
-                &[row.into()],
-            )?;
+            let sql = if is_retention {
+                include_str!("../../sql/maintenance/retention_write_run.sql")
+            } else {
+                include_str!("../../sql/maintenance/write_run.sql")
+            };
+            client.update(sql, None, &[pgrx::JsonB(row.clone()).into()])?;
             Ok(())
         })
     })

@@ -2,9 +2,6 @@
 
 use super::step::{Step, Verdict};
 
-/// The last line of a run that left nothing undone.
-pub const COMPLETED: &str = "Performance maintenance completed";
-
 /// Lines for finished steps; the others are counted.
 const MAX_DONE: usize = 20;
 /// Lines for steps that were not done; the others are counted.
@@ -12,6 +9,12 @@ const MAX_UNDONE: usize = 50;
 
 /// Everything that a report tells.
 pub struct Report<'a> {
+    /// The first words of the report and of its last line.
+    pub title: &'a str,
+    /// The table of the steps, in the schema crewsnow_ops.
+    pub table: &'a str,
+    /// The line of a run without steps.
+    pub nothing: &'a str,
     /// The database.
     pub database: &'a str,
     /// The steps in their order.
@@ -99,7 +102,8 @@ impl Report<'_> {
     #[must_use]
     pub fn text(&self) -> String {
         let mut lines = vec![format!(
-            "Performance maintenance of database {}: {} in {}",
+            "{} of database {}: {} in {}",
+            self.title,
             plain(self.database),
             counted(self.count(Verdict::Done), "step done", "steps done"),
             duration(self.seconds)
@@ -116,14 +120,14 @@ impl Report<'_> {
             lines.extend(steps.iter().take(max).map(|step| line(step)));
             if steps.len() > max {
                 lines.push(format!(
-                    "and {} more: SELECT * FROM crewsnow_ops.maintenance_runs \
-                     ORDER BY started_at DESC;",
-                    steps.len() - max
+                    "and {} more: SELECT * FROM crewsnow_ops.{} ORDER BY started_at DESC;",
+                    steps.len() - max,
+                    self.table
                 ));
             }
         }
         if self.steps.is_empty() {
-            lines.push("Nothing needs maintenance now.".to_owned());
+            lines.push(self.nothing.to_owned());
         }
         lines.push(self.last_line());
         lines.join("\n")
@@ -140,9 +144,9 @@ impl Report<'_> {
             .map(|(number, word)| format!("{number} {word}"))
             .collect();
         if parts.is_empty() {
-            COMPLETED.to_owned()
+            format!("{} completed", self.title)
         } else {
-            format!("Performance maintenance incomplete: {}", parts.join(", "))
+            format!("{} incomplete: {}", self.title, parts.join(", "))
         }
     }
 }
@@ -159,7 +163,16 @@ mod tests {
     }
 
     fn text(steps: &[Step]) -> String {
-        Report { database: "shop", steps, notes: &[], seconds: 75.0 }.text()
+        Report {
+            title: "Performance maintenance",
+            table: "maintenance_runs",
+            nothing: "Nothing needs maintenance now.",
+            database: "shop",
+            steps,
+            notes: &[],
+            seconds: 75.0,
+        }
+        .text()
     }
 
     #[test]
@@ -174,7 +187,7 @@ mod tests {
     fn the_last_line_tells_what_failed() {
         let covered = step(Verdict::Covered, "public.c", 0);
         let done = step(Verdict::Done, "public.a", 3);
-        assert!(text(&[done.clone(), covered]).ends_with(COMPLETED));
+        assert!(text(&[done.clone(), covered]).ends_with("Performance maintenance completed"));
         let steps = [done, step(Verdict::Failed, "public.b", 1), step(Verdict::Skipped, "d", 0)];
         let text = text(&steps);
         assert!(

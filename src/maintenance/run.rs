@@ -2,7 +2,7 @@
 
 use super::context::{Context, Missing};
 use super::error::MaintenanceError;
-use super::records::Run;
+use super::records::{Run, RunKind};
 use super::report::Report;
 use super::step::{Step, Verdict};
 use super::windows::{Permission, permission};
@@ -41,10 +41,12 @@ fn run() -> Result<String, MaintenanceError> {
             notes.push(format!("Window {window} is open until {}.", Instant(end)));
             deadline = deadline.min(end);
         }
-        Permission::Closed { next } => return outside_windows(started, next),
+        Permission::Closed { next } => {
+            return outside_windows(RunKind::Performance, started, next);
+        }
     }
     let worker = start_worker();
-    let run = identity(worker.as_ref().ok().map(Worker::pid))?;
+    let run = identity(RunKind::Performance, worker.as_ref().ok().map(Worker::pid))?;
     let mut context = Context::new(run, worker, deadline);
     context.notes = notes;
     // A row counts as running while a worker that is older than it lives.
@@ -64,12 +66,13 @@ fn run() -> Result<String, MaintenanceError> {
 }
 
 /// The step of the run itself, at its start.
-fn whole_run(started: i64) -> Step {
+pub fn whole_run(started: i64) -> Step {
     Step { ended: None, ..Step::at(started, "run", String::new(), Verdict::Started) }
 }
 
-fn identity(worker: Option<i32>) -> Result<Run, MaintenanceError> {
-    Ok(Run { id: new_id()?, user: session::user(), leader: session::own_pid(), worker })
+/// A new run of this session.
+pub fn identity(kind: RunKind, worker: Option<i32>) -> Result<Run, MaintenanceError> {
+    Ok(Run { kind, id: new_id()?, user: session::user(), leader: session::own_pid(), worker })
 }
 
 /// The statement that opens a window now, for an hour.
@@ -78,7 +81,11 @@ const OPEN_NOW: &str = "INSERT INTO crewsnow_ops.maintenance_windows \
     '1 hour', 'UTC' FROM date_trunc('minute', now() AT TIME ZONE 'UTC') AS t;";
 
 /// The report of a run that no window allows: nothing was done.
-fn outside_windows(started: i64, next: Option<(i64, String)>) -> Result<String, MaintenanceError> {
+pub fn outside_windows(
+    kind: RunKind,
+    started: i64,
+    next: Option<(i64, String)>,
+) -> Result<String, MaintenanceError> {
     let next = next.map_or_else(
         || "no window opens within 400 days".to_owned(),
         |(start, window)| format!("window {window} opens at {}", Instant(start)),
@@ -87,17 +94,24 @@ fn outside_windows(started: i64, next: Option<(i64, String)>) -> Result<String, 
     step.detail = format!("no maintenance window is open; {next}");
     step.command = Some(OPEN_NOW.to_owned());
     let reason = Missing::NotStarted(step.detail.clone());
-    let mut context = Context::new(identity(None)?, Err(reason), started);
+    let mut context = Context::new(identity(kind, None)?, Err(reason), started);
     context.add(step);
     Ok(finish(context, whole_run(started)))
 }
 
 /// The report. The row of the run ends with its last line.
-fn finish(mut context: Context, mut whole: Step) -> String {
+pub fn finish(mut context: Context, mut whole: Step) -> String {
     whole.ended = Some(clock::now());
     let database = session::database();
     let (text, last, verdict) = {
+        let kind = context.run().kind;
         let report = Report {
+            title: kind.title(),
+            table: kind.table(),
+            nothing: match kind {
+                RunKind::Performance => "Nothing needs maintenance now.",
+                RunKind::Retention => "Nothing has expired.",
+            },
             database: &database,
             steps: context.steps(),
             notes: &context.notes,
@@ -114,7 +128,7 @@ fn finish(mut context: Context, mut whole: Step) -> String {
 }
 
 /// In a transaction block a worker would wait for the block's locks, and miss its changes.
-fn start_worker() -> Result<Worker, Missing> {
+pub fn start_worker() -> Result<Worker, Missing> {
     if partition::is_in_transaction_block() {
         let reason = "the call is in a transaction block (COMMIT, then call it alone)";
         return Err(Missing::NotStarted(reason.to_owned()));

@@ -15,7 +15,7 @@ use super::lock::limited;
 use super::scratch::{self, Scratch};
 use super::verdict::{Finding, Findings, Level};
 use crate::maintenance::context::Context;
-use crate::maintenance::records::Run;
+use crate::maintenance::records::{Run, RunKind};
 use crate::maintenance::step::{Step, Verdict};
 use crate::pg::builtins;
 use crate::pg::catalog::partition;
@@ -124,6 +124,7 @@ fn test(named: Option<&str>, is_typed: bool) -> Result<String, RestoreError> {
     let worker = start_worker()?;
     let removed = scratch::remove_leftovers(&worker, &source.oid)?;
     let run = Run {
+        kind: RunKind::Performance,
         id: builtins::new_uuid().to_string(),
         user: session::user(),
         leader: session::own_pid(),

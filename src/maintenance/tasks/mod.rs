@@ -19,12 +19,13 @@ use pgrx::prelude::*;
 /// The reason of a step that the end of the run has cut short or prevented.
 const NO_TIME: &str =
     "the time of the run was over (its window, or crewsnow_ops.maintenance_budget)";
-/// SQLSTATEs of a lock that was not free, and of objects that are gone.
-const LOCKED: &str = "55P03";
-const GONE: [&str; 2] = ["42P01", "42704"];
+/// SQLSTATE of a lock that was not free.
+pub const LOCKED: &str = "55P03";
+/// SQLSTATEs of objects that are gone.
+pub const GONE: [&str; 2] = ["42P01", "42704"];
 
 /// A lock that a statement needs: the table, and the mode as in the server's lockdefs.h.
-type Need = (pg_sys::Oid, pg_sys::LOCKMODE);
+pub type Need = (pg_sys::Oid, pg_sys::LOCKMODE);
 
 /// A step that was not begun.
 fn skipped(task: &'static str, object: &str, reason: &str, command: &str) -> Step {
@@ -36,7 +37,7 @@ fn skipped(task: &'static str, object: &str, reason: &str, command: &str) -> Ste
 }
 
 /// The session in the way of a lock, and the command that ends it.
-fn holder((table, mode): Need) -> (String, Option<String>) {
+pub fn holder((table, mode): Need) -> (String, Option<String>) {
     let Some(holder) = lock_holder::of_table(table, mode) else {
         return ("another session had it locked".into(), None);
     };

@@ -1,6 +1,7 @@
 //! Counts events, makes the partitions of coming days and drops those that retention allows.
 
 use super::{NO_TIME, fail, holder, run_here, skipped};
+use crate::maintenance::answer::{ANSWER, answer, ask};
 use crate::maintenance::context::Context;
 use crate::maintenance::error::MaintenanceError;
 use crate::maintenance::step::Verdict;
@@ -18,8 +19,6 @@ const MAX_CALLS: usize = 1_000;
 const MAX_IDLE: usize = 5;
 const PAUSE: Duration = Duration::from_millis(300);
 const LOG: &str = "event_log";
-/// The worker sends an answer as a NOTICE that begins with this.
-const ANSWER: &str = "answer: ";
 
 /// The sums of the answers of calls, and why they ended.
 #[derive(Default)]
@@ -49,21 +48,11 @@ impl Calls {
     }
 }
 
-/// The answer among the messages of a statement.
-fn answer(warnings: &[Warning]) -> Option<Map<String, Value>> {
-    let text = warnings.iter().find_map(|warning| warning.message.strip_prefix(ANSWER))?;
-    serde_json::from_str(text).ok()
-}
-
 /// A row of a function as JSON. Without a worker the session calls it itself.
 fn call(context: &mut Context, function: &str) -> Option<Outcome> {
     let query = format!("SELECT pg_catalog.row_to_json(r)::text FROM {function} AS r");
     if context.has_worker() {
-        let sql = format!("DO $do$ BEGIN RAISE NOTICE '{ANSWER}%', ({query}); END $do$");
-        let notices = ("client_min_messages".to_owned(), "notice".to_owned());
-        let mut statement = context.statement(sql, vec![notices]);
-        statement.is_own = true;
-        return context.execute(&statement);
+        return ask(context, &query, Vec::new());
     }
     let read = || {
         spi::connect_mut(|client| client.update(&query, Some(1), &[])?.first().get_one::<String>())

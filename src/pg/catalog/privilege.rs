@@ -133,6 +133,18 @@ pub fn bypasses_row_security(role: pg_sys::Oid) -> bool {
     unsafe { pg_sys::has_bypassrls_privilege(role) }
 }
 
+/// Whether a role is a superuser; false for a dropped role.
+pub fn is_superuser(role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the role.
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// Whether a role is a member of another, directly or not; a superuser is one of every role.
+pub fn is_member(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: looks up memberships; a dropped role has none.
+    unsafe { pg_sys::is_member_of_role(member, role) }
+}
+
 /// Whether a role has the privileges of another, by membership; always true for PUBLIC (oid 0).
 pub fn has_those_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
     // SAFETY: looks up memberships; a dropped role has none.

@@ -15,6 +15,8 @@ pub enum Work {
     Schedule = 2,
     /// A restore test, until its transaction ends.
     RestoreTest = 3,
+    /// A run of retention, until its transaction ends.
+    Retention = 4,
 }
 
 /// ACCESS EXCLUSIVE: conflicts with itself.

@@ -62,6 +62,24 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Runs `work` as `role` in a security-restricted operation, as REFRESH MATERIALIZED VIEW runs its
+/// query: code cannot leave the role, nor leave temporary tables, cursors or deferred triggers
+/// behind. Its own tables hide no row from it by FORCE ROW LEVEL SECURITY.
+pub fn as_restricted_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    let mut user = pg_sys::InvalidOid;
+    let mut context = 0;
+    let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE
+        | pg_sys::SECURITY_RESTRICTED_OPERATION
+        | pg_sys::SECURITY_NOFORCE_RLS;
+    // SAFETY: reads and sets backend-local variables, which `Restore` restores.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | restricted as i32);
+    }
+    let _restore = Restore { user, context };
+    work()
+}
+
 /// Runs `work` as `role` if the current user is a superuser, otherwise as the current user.
 pub fn demote_superuser_to<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     // SAFETY: looks up the current user.
