@@ -166,8 +166,13 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/78_retention_findings.sql",
+    name = "retention_findings",
+    requires = ["retention"]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["retention", access::grant_access, access::revoke_access],
+    requires = ["retention_findings", access::grant_access, access::revoke_access],
     finalize
 );

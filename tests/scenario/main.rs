@@ -51,6 +51,7 @@ mod restore_faults;
 mod restore_obstacles;
 mod restore_sound;
 mod retention;
+mod retention_findings;
 mod rls_advice;
 mod rls_children;
 mod rls_crewsnow;

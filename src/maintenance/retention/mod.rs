@@ -6,6 +6,7 @@ mod counts;
 mod drop;
 pub mod error;
 mod examination;
+mod findings;
 mod hold;
 mod order;
 mod partitions;
