@@ -67,7 +67,12 @@ FROM (
     UNION ALL SELECT 'pg_ts_template'::regclass, oid FROM pg_ts_template
 ) AS o
 CROSS JOIN LATERAL pg_identify_object(o.class, o.oid, 0) AS i
-LEFT JOIN pg_depend AS x ON x.classid = o.class AND x.objid = o.oid AND x.objsubid = 0
-    AND x.deptype = 'e'
+-- Entries of an operator family depend on it, and not on its extension.
+LEFT JOIN pg_amop AS f ON o.class = 'pg_amop'::regclass AND f.oid = o.oid
+LEFT JOIN pg_amproc AS p ON o.class = 'pg_amproc'::regclass AND p.oid = o.oid
+CROSS JOIN LATERAL (SELECT coalesce(f.amopfamily, p.amprocfamily) AS oid) AS family
+LEFT JOIN pg_depend AS x ON x.objsubid = 0 AND x.deptype = 'e'
+    AND x.classid = CASE WHEN family.oid IS NULL THEN o.class ELSE 'pg_opfamily'::regclass END
+    AND x.objid = coalesce(family.oid, o.oid)
 LEFT JOIN pg_extension AS e ON e.oid = x.refobjid
 WHERE o.oid >= 16384 AND i.identity IS NOT NULL

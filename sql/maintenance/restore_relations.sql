@@ -64,8 +64,10 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_am AS m ON m.oid = c.relam
 LEFT JOIN pg_foreign_table AS f ON f.ftrelid = c.oid
 LEFT JOIN pg_foreign_server AS s ON s.oid = f.ftserver
-LEFT JOIN pg_depend AS x ON x.classid = 'pg_class'::regclass AND x.objid = c.oid
-    AND x.objsubid = 0 AND x.deptype = 'e'
+-- A composite type of an extension is a member as a type.
+LEFT JOIN pg_depend AS x ON x.objsubid = 0 AND x.deptype = 'e'
+    AND x.classid = (CASE c.relkind WHEN 'c' THEN 'pg_type' ELSE 'pg_class' END)::regclass
+    AND x.objid = CASE c.relkind WHEN 'c' THEN c.reltype ELSE c.oid END
 LEFT JOIN pg_extension AS e ON e.oid = x.refobjid
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
     AND n.nspname !~ '^pg_(temp|toast)'

@@ -143,6 +143,29 @@ fn a_database_with_jobs_of_pg_cron_restores_without_a_fault() {
 }
 
 #[test]
+fn an_extension_older_than_its_default_version_is_no_fault() {
+    let cluster = Cluster::start("restore_content_version", "fsync = off");
+    let mut a = shop(&cluster, "shop");
+    if !["hstore", "pg_trgm"].iter().all(|name| has_extension(&mut a, name)) {
+        return;
+    }
+    run(
+        &mut a,
+        "CREATE EXTENSION hstore VERSION '1.4'; CREATE EXTENSION pg_trgm VERSION '1.3';
+         CREATE TABLE guest (name text, tags hstore);
+         INSERT INTO guest VALUES ('Ada', 'room=>7');
+         CREATE INDEX guest_name ON guest USING gin (name gin_trgm_ops)",
+    );
+    let older = value(&mut a, TEST);
+    assert_eq!(faults(&older), [""; 0], "{older}");
+    assert!(older.contains("extension hstore: version 1.4 restores as "), "{older}");
+    assert!(older.ends_with("VALIDATED"), "{older}");
+    run(&mut a, "ALTER EXTENSION hstore UPDATE; ALTER EXTENSION pg_trgm UPDATE");
+    let same = value(&mut a, TEST);
+    assert!(same.ends_with("VALIDATED") && !same.contains("restores as"), "{same}");
+}
+
+#[test]
 fn changes_between_a_backup_and_its_manifest_are_no_faults() {
     let cluster = Cluster::start("restore_content_late", "fsync = off");
     let mut a = shop(&cluster, "shop");

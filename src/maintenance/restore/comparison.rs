@@ -4,6 +4,7 @@ use super::expression;
 use super::fault::{Fault, absence_text, aspects_text, content_text, fewer_text};
 use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
 use super::sequence::{self, Standing};
+use other_version::OtherVersions;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -145,9 +146,7 @@ impl<'a> Absent<'a> {
 impl<'a> Judge<'a> {
     fn judge(&self) -> Comparison {
         let mut result = Comparison::default();
-        let other_versions = self.other_versions();
-        let is_of_other_version =
-            |item: &Item| item.extension.as_deref().is_some_and(|e| other_versions.contains(e));
+        let others = OtherVersions::of(&self.expected, &self.restored);
         let is_dump = self.scope == Scope::Dump;
         let may_be_missing = |item: &Item| is_dump && leeway::may_be_missing(item);
         let may_be_extra = |item: &Item| is_dump && leeway::may_be_extra(item);
@@ -155,11 +154,15 @@ impl<'a> Judge<'a> {
         let mut extra = Absent::of(&self.restored, &self.expected, may_be_extra);
         let mut unmatched = Vec::new();
         for (key, item) in &self.expected {
-            if item.kind == COLLATION_VERSION || is_of_other_version(item) {
+            if item.kind == COLLATION_VERSION || others.has(item) && !item.is_content() {
                 continue;
             }
             match self.restored.get(key) {
+                Some(restored) if others.has(item) && is_read(item, restored) => {
+                    others.judge_content(item, restored, &mut result);
+                }
                 Some(restored) => self.judge_pair(*key, item, restored, &mut result),
+                None if others.has(item) => {}
                 None if may_be_missing(item) || missing.explains(item) => {}
                 None => unmatched.push((*key, *item, true)),
             }
@@ -168,7 +171,7 @@ impl<'a> Judge<'a> {
             if item.kind == COLLATION_VERSION {
                 result.faults.extend(collation_fault(item));
             } else if !self.expected.contains_key(key)
-                && !is_of_other_version(item)
+                && !others.has(item)
                 && !may_be_extra(item)
                 && !extra.explains(item)
             {
@@ -182,20 +185,10 @@ impl<'a> Judge<'a> {
             let text = absence_text(item, is_missing, followers);
             self.add(key, Fault::of(item, text), &mut result);
         }
-        self.judge_sequences(&mut result);
+        self.judge_sequences(&others, &mut result);
         result.faults.sort_by(|one, other| one.order().cmp(&other.order()));
         result.skipped.sort_by(|one, other| one.order().cmp(&other.order()));
         result
-    }
-
-    /// Extensions of which one side has another version, or none. Their members follow.
-    fn other_versions(&self) -> BTreeSet<&'a str> {
-        let is_other = |(key, item): &(&Key<'a>, &&'a Item)| {
-            let restored = self.restored.get(*key);
-            item.kind == "extension"
-                && restored.is_some_and(|r| r.aspect("version") != item.aspect("version"))
-        };
-        self.expected.iter().filter(is_other).map(|(_, item)| item.name.as_str()).collect()
     }
 
     /// A difference is a fault, or is skipped, as the basis has it.
@@ -224,7 +217,7 @@ impl<'a> Judge<'a> {
     }
 
     fn judge_pair(&self, key: Key<'a>, item: &Item, restored: &Item, result: &mut Comparison) {
-        result.unread += usize::from(item.sqlstate.is_some() || restored.sqlstate.is_some());
+        result.unread += usize::from(!is_read(item, restored));
         if let Some(state) = &item.sqlstate {
             let text = format!("the source cannot be read: SQLSTATE {state}");
             result.skipped.push(Fault::of(item, text));
@@ -252,6 +245,15 @@ impl<'a> Judge<'a> {
                     differing(name, one, other, &mut aspects);
                 }
             }
+            if self.scope == Scope::Dump
+                && let Some(text) = other_version::default_text(item, restored)
+            {
+                aspects.retain(|path| path != "version");
+                result.skipped.push(Fault::of(item, text));
+                if aspects.is_empty() {
+                    return;
+                }
+            }
             if aspects.is_empty() {
                 result.same_definitions += 1;
             } else {
@@ -261,7 +263,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A fault of a column is one on any basis: the restored database itself shows it.
-    fn judge_sequences(&self, result: &mut Comparison) {
+    fn judge_sequences(&self, others: &OtherVersions<'_>, result: &mut Comparison) {
         let mut used = BTreeSet::new();
         for item in self.restored.values() {
             for (name, extreme) in &item.extremes {
@@ -281,9 +283,9 @@ impl<'a> Judge<'a> {
         }
         for (key, item) in self.expected.iter().filter(|(key, _)| key.0 == SEQUENCE_VALUE) {
             let Some(restored) = self.restored.get(key) else { continue };
-            let is_unread = item.sqlstate.is_some() || restored.sqlstate.is_some();
+            let is_unread = !is_read(item, restored);
             let definition = self.expected.get(&("sequence", item.name.as_str(), 0));
-            if is_unread || used.contains(item.name.as_str()) {
+            if is_unread || used.contains(item.name.as_str()) || others.has(item) {
                 continue;
             }
             match definition.map(|definition| sequence::standing(definition, item, restored)) {
@@ -324,6 +326,10 @@ fn collation_fault(item: &Item) -> Option<Fault> {
         );
         Fault::of(item, text)
     })
+}
+
+fn is_read(one: &Item, other: &Item) -> bool {
+    one.sqlstate.is_none() && other.sqlstate.is_none()
 }
 
 fn is_same(one: &Item, other: &Item) -> bool {
@@ -369,6 +375,7 @@ fn differing(path: &str, one: Option<&Value>, other: Option<&Value>, found: &mut
 }
 
 mod leeway;
+mod other_version;
 
 #[cfg(test)]
 mod tests;

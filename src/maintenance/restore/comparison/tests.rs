@@ -133,17 +133,6 @@ fn a_lost_table_is_one_fault() {
 }
 
 #[test]
-fn an_extension_of_another_version_is_one_fault() {
-    let mut restored = changed("extension", "lo", |item| {
-        item.definition.insert("version".into(), "1.0".into());
-    });
-    restored.retain(|item| item.name != "public.lo");
-    assert_eq!(faults(&restored), ["extension lo: differs in version"]);
-    let gone: Vec<Item> = restored.into_iter().filter(|item| item.name != "lo").collect();
-    assert_eq!(faults(&gone), ["extension lo: missing, with 1 object that belongs to it"]);
-}
-
-#[test]
 fn a_sequence_that_lost_its_value_is_named_once() {
     let restored = |value: i64| {
         changed(SEQUENCE_VALUE, "public.t_id_seq", |item| {
