@@ -47,9 +47,11 @@ const HEARTBEAT: &str = "crewsnow_ops.heartbeat";
 /// Compares what was expected with what was restored.
 #[must_use]
 pub fn compare(expected: &[Item], restored: &[Item], scope: Scope, basis: Basis<'_>) -> Comparison {
+    let (expected, restored) = (by_key(expected, scope), by_key(restored, scope));
     let judge = Judge {
-        expected: by_key(expected, scope),
-        restored: by_key(restored, scope),
+        may_views_be_empty: leeway::may_views_be_empty(&expected, &restored),
+        expected,
+        restored,
         now: match basis {
             Basis::Near(now) => by_key(now, scope),
             Basis::Exact | Basis::Other => BTreeMap::new(),
@@ -105,6 +107,8 @@ struct Judge<'a> {
     now: Items<'a>,
     scope: Scope,
     basis: Basis<'a>,
+    /// Whether a sound restore may leave materialized views without their rows.
+    may_views_be_empty: bool,
 }
 
 /// Names of objects that one side lacks, each with the number of objects that go with it.
@@ -239,8 +243,8 @@ impl<'a> Judge<'a> {
             let mut aspects = Vec::new();
             for name in keys(&item.definition, &restored.definition) {
                 let (one, other) = (item.definition.get(name), restored.definition.get(name));
-                let is_left_out =
-                    self.scope == Scope::Dump && leeway::is_left_out(item, restored, name);
+                let is_left_out = self.scope == Scope::Dump
+                    && leeway::is_left_out(item, restored, name, self.may_views_be_empty);
                 if !is_left_out {
                     differing(name, one, other, &mut aspects);
                 }
