@@ -3,7 +3,6 @@
 use super::expression;
 use super::fault::{Fault, absence_text, aspects_text, content_text, fewer_text};
 use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
-use super::sequence::{self, Standing};
 use other_version::OtherVersions;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,7 +188,7 @@ impl<'a> Judge<'a> {
             let text = absence_text(item, is_missing, followers);
             self.add(key, Fault::of(item, text), &mut result);
         }
-        self.judge_sequences(&others, &mut result);
+        sequence_values::judge(self, &others, &mut result);
         result.faults.sort_by(|one, other| one.order().cmp(&other.order()));
         result.skipped.sort_by(|one, other| one.order().cmp(&other.order()));
         result
@@ -265,59 +264,11 @@ impl<'a> Judge<'a> {
             }
         }
     }
-
-    /// A fault of a column is one on any basis: the restored database itself shows it.
-    fn judge_sequences(&self, others: &OtherVersions<'_>, result: &mut Comparison) {
-        let mut used = BTreeSet::new();
-        for item in self.restored.values() {
-            for (name, extreme) in &item.extremes {
-                let expected = self.expected.get(&(CONTENT, item.name.as_str(), 0));
-                let expected = expected.and_then(|expected| expected.extremes.get(name));
-                let was_used = expected.is_some_and(|e| is_used(&self.expected, name, e));
-                if is_used(&self.restored, name, extreme) && !was_used {
-                    used.insert(name.as_str());
-                    result.faults.push(Fault {
-                        kind: SEQUENCE_VALUE.to_owned(),
-                        object: name.clone(),
-                        text: format!("its next value is already used in {}", item.name),
-                        is_content: true,
-                    });
-                }
-            }
-        }
-        for (key, item) in self.expected.iter().filter(|(key, _)| key.0 == SEQUENCE_VALUE) {
-            let Some(restored) = self.restored.get(key) else { continue };
-            let is_unread = !is_read(item, restored);
-            let definition = self.expected.get(&("sequence", item.name.as_str(), 0));
-            if is_unread || used.contains(item.name.as_str()) || others.has(item) {
-                continue;
-            }
-            match definition.map(|definition| sequence::standing(definition, item, restored)) {
-                Some(Standing::Behind) => {
-                    let text = "is behind the source: values would come again".to_owned();
-                    self.add(*key, Fault::of(item, text), result);
-                }
-                Some(Standing::Cycled) => {
-                    let text = "its value differs, but it cycles".to_owned();
-                    result.skipped.push(Fault::of(item, text));
-                }
-                Some(Standing::SameOrAhead) | None => result.same_contents += 1,
-            }
-        }
-    }
 }
 
 /// Whether this table records backups: recording one changes it after the manifest is taken.
 fn is_record_of_backups(name: &str) -> bool {
     [HEARTBEAT, "crewsnow_ops.backup_manifests"].contains(&name) || name.ends_with(".backup_log")
-}
-
-fn is_used(items: &Items<'_>, name: &str, extreme: &Option<String>) -> bool {
-    let definition = items.get(&("sequence", name, 0));
-    let value = items.get(&(SEQUENCE_VALUE, name, 0));
-    definition
-        .zip(value)
-        .is_some_and(|(definition, value)| sequence::is_used(definition, value, extreme.as_deref()))
 }
 
 /// A recorded version that is not this system's: texts may sort in another order than the indexes.
@@ -380,6 +331,7 @@ fn differing(path: &str, one: Option<&Value>, other: Option<&Value>, found: &mut
 
 mod leeway;
 mod other_version;
+mod sequence_values;
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ pub fn may_be_extra(item: &Item) -> bool {
 
 /// Whether a sound restore may leave materialized views without their rows: a refresh beside the
 /// source may read a foreign server, and pg_dump leaves out views that read an empty one.
-pub fn may_views_be_empty(expected: &Items<'_>, restored: &Items<'_>) -> bool {
+pub(super) fn may_views_be_empty(expected: &Items<'_>, restored: &Items<'_>) -> bool {
     let mut views = expected.iter().filter(|(key, _)| key.0 == "materialized view");
     restored.keys().any(|key| key.0 == "server") || views.any(|(_, view)| is_empty(view))
 }
