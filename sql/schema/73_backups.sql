@@ -111,8 +111,8 @@ COMMENT ON COLUMN crewsnow_ops.restore_tests.location IS
 COMMENT ON COLUMN crewsnow_ops.restore_tests.kind IS
     'fresh dump, custom dump, directory dump, tar dump, plain dump, base backup or unknown.';
 COMMENT ON COLUMN crewsnow_ops.restore_tests.verdict IS
-    'VALIDATED: the backup was restored, its content is equal, and no fault was found. Else '
-    'ISSUES DETECTED.';
+    'VALIDATED: the backup was restored, no fault was found, and its content is equal. Checksums '
+    'of pg_verifybackup stand for parts that changed during a base backup. Else ISSUES DETECTED.';
 COMMENT ON COLUMN crewsnow_ops.restore_tests.level IS
     'Highest level without a fault up to it: 0 fresh, 1 readable, 2 restores, 3 complete, 4 '
     'content equal, 5 usable. NULL if not even 0.';

@@ -94,10 +94,14 @@ fn a_backup_is_compared_with_its_manifest_and_not_with_the_present() {
     let sound = value(&mut a, TEST);
     assert_eq!(faults(&sound), [""; 0], "{sound}");
     assert!(sound.ends_with("VALIDATED"), "{sound}");
-    // Another dump in the place of the recorded one is of another moment.
+    // Another dump in the place of the recorded one is of another moment: that of the source now.
     dump(&mut a, &cluster, "shop", "");
+    let as_now = report(&mut a, &path);
+    assert!(as_now.ends_with("VALIDATED"), "{as_now}");
+    run(&mut a, "UPDATE line SET price = 1");
     let other = report(&mut a, &path);
     assert!(other.contains("the source may have changed since the backup"), "{other}");
+    assert!(other.ends_with("ISSUES DETECTED"), "{other}");
 }
 
 #[test]
@@ -176,6 +180,12 @@ fn changes_between_a_backup_and_its_manifest_are_no_faults() {
     let late = value(&mut a, TEST);
     assert_eq!(faults(&late), [""; 0], "{late}");
     assert!(late.contains("the source may have changed since the backup"), "{late}");
+    // Parts that nobody compared are no evidence.
+    assert!(!late.contains("OK       4 content"), "{late}");
+    let last = late.lines().rev().take(2).collect::<Vec<_>>();
+    assert_eq!(last[0], "Backup/restore procedure: ISSUES DETECTED");
+    assert!(last[1].starts_with("Not compared: 2 of "), "{late}");
+    assert!(last[1].ends_with("let pg_dump share the snapshot of record_backup."), "{late}");
     // The snapshot of a manifest is older than the end of a base backup.
     let mut other = cluster.connect("shop");
     run(&mut a, "BEGIN ISOLATION LEVEL REPEATABLE READ");
@@ -184,10 +194,28 @@ fn changes_between_a_backup_and_its_manifest_are_no_faults() {
     let path = base_backup(&cluster, "base", &[]);
     record(&mut a, &path);
     run(&mut a, "COMMIT");
+    // The backup has what the source has now.
+    let base = report(&mut a, &path);
+    assert!(base.contains("OK       4 content") && base.ends_with("VALIDATED"), "{base}");
+    assert!(!base.contains("SKIPPED  4") && !base.contains("Not compared"), "{base}");
+    // Later changes leave the checksums of the files as evidence, but not of level 4.
+    run(&mut a, "UPDATE line SET price = 3 WHERE id = 5; CREATE POLICY seen ON line USING (true)");
     let base = report(&mut a, &path);
     assert_eq!(faults(&base), [""; 0], "{base}");
     assert!(base.contains("SKIPPED  4 content   content public.line"), "{base}");
     assert!(base.contains("SKIPPED  3 complete  policy seen on public.line: missing"), "{base}");
+    let last = base.lines().rev().take(2).collect::<Vec<_>>();
+    assert_eq!(last[0], "Backup/restore procedure: VALIDATED");
+    assert!(last[1].starts_with("Not compared: 1 of "), "{base}");
+    assert!(last[1].ends_with("pg_verifybackup vouches for their files."), "{base}");
+    let level = "SELECT level FROM crewsnow_ops.restore_tests ORDER BY started_at DESC LIMIT 1";
+    assert_eq!(value(&mut a, level), "2");
+    // Sizes of files vouch for nothing.
+    let path = base_backup(&cluster, "base", &["--manifest-checksums=NONE"]);
+    run(&mut a, "UPDATE line SET price = 4 WHERE id = 5");
+    let sizes = report(&mut a, &path);
+    assert!(sizes.contains("pg_verifybackup finds every file in its size"), "{sizes}");
+    assert!(sizes.ends_with("ISSUES DETECTED"), "{sizes}");
 }
 
 #[test]

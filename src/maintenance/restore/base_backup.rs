@@ -40,6 +40,9 @@ pub fn copy(
         Verification::Passed => {
             findings.prove(Level::Readable, "pg_verifybackup finds every file unchanged");
         }
+        Verification::SizesOnly => {
+            findings.prove(Level::Readable, "pg_verifybackup finds every file in its size");
+        }
         Verification::NoManifest => {
             let text = "the backup has no backup_manifest, so pg_verifybackup cannot judge it";
             findings.skip(Finding::new(Level::Readable, text));

@@ -32,6 +32,8 @@ const KEPT_FAULTS: usize = 5;
 pub enum Verification {
     /// Every file has its size and checksum.
     Passed,
+    /// Every file has its size. The manifest has no checksums.
+    SizesOnly,
     /// The backup has no manifest to compare with.
     NoManifest,
     /// Files that differ, in the words of pg_verifybackup: the first five.
@@ -132,6 +134,19 @@ fn manifest_bytes(path: &Path) -> Result<Option<u64>, RestoreError> {
         sum = sum.saturating_add(size.and_then(|size| size.trim().parse().ok()).unwrap_or(0));
     }
     Ok(Some(sum))
+}
+
+/// Whether a manifest has a checksum of each file, as without --manifest-checksums=NONE.
+fn has_checksums(path: &Path) -> Result<bool, RestoreError> {
+    let file = File::open(path).map_err(|error| RestoreError::unreadable(path, &error))?;
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line.map_err(|error| RestoreError::unreadable(path, &error))?;
+        let line = String::from_utf8_lossy(&line);
+        if line.contains("\"Size\": ") && !line.contains("\"Checksum\": ") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses a directory whose disk has less room for this user than so many bytes.
@@ -316,7 +331,8 @@ fn verify_copy(program: &Program, data: &Path) -> Result<Verification, RestoreEr
     let launch = program.launch().args(["--quiet", "--no-parse-wal"]).args([data]);
     let exit = program.run(launch, None, |_| Ok(()))?;
     if exit.status.is_success() {
-        return Ok(Verification::Passed);
+        let has_checksums = has_checksums(&data.join("backup_manifest"))?;
+        return Ok(if has_checksums { Verification::Passed } else { Verification::SizesOnly });
     }
     let errors = String::from_utf8_lossy(&exit.errors).into_owned();
     let fault = |line: &str| line.split_once("error: ").map(|(_, fault)| fault.to_owned());

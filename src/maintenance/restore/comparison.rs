@@ -3,6 +3,7 @@
 use super::expression;
 use super::fault::{Fault, absence_text, aspects_text, content_text, fewer_text};
 use super::item::{CONTENT, Item, SEQUENCE_VALUE, Scope};
+use absent::Absent;
 use other_version::OtherVersions;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,9 @@ pub enum Basis<'a> {
     /// present items these are, still has what was expected, or if fewer rows came back than it
     /// had then and has now; else it may be a later change.
     Near(&'a [Item]),
-    /// They are of another time. No difference from them is a fault.
-    Other,
+    /// They are of another time, and these are the present items of the source. No difference is a
+    /// fault.
+    Other(&'a [Item]),
 }
 
 /// The result of a comparison.
@@ -33,8 +35,25 @@ pub struct Comparison {
     pub same_contents: usize,
     /// Rows in those tables.
     pub same_rows: i64,
-    /// Contents that could not be read, or were not, on either side. They prove nothing.
+    /// Contents that were not read, or not compared, for another reason than a later change.
     pub unread: usize,
+    /// Contents that differ, and may have changed in the source since.
+    pub changed_contents: usize,
+    /// Definitions that differ, and may have changed in the source since.
+    pub changed_definitions: usize,
+}
+
+impl Comparison {
+    /// Adds an item that is the same, or that both sides lack.
+    fn add_same(&mut self, item: Option<&Item>) {
+        match item {
+            Some(item) if item.is_content() => {
+                self.same_contents += 1;
+                self.same_rows += item.rows.unwrap_or(0);
+            }
+            _ => self.same_definitions += 1,
+        }
+    }
 }
 
 /// The kind of an item that [`collation_fault`] judges.
@@ -52,8 +71,8 @@ pub fn compare(expected: &[Item], restored: &[Item], scope: Scope, basis: Basis<
         expected,
         restored,
         now: match basis {
-            Basis::Near(now) => by_key(now, scope),
-            Basis::Exact | Basis::Other => BTreeMap::new(),
+            Basis::Near(now) | Basis::Other(now) => by_key(now, scope),
+            Basis::Exact => BTreeMap::new(),
         },
         scope,
         basis,
@@ -61,16 +80,16 @@ pub fn compare(expected: &[Item], restored: &[Item], scope: Scope, basis: Basis<
     judge.judge()
 }
 
-/// The tables and sequences whose content differs, by name. For [`Basis::Near`] the caller reads
-/// these from the source again.
+/// The tables and sequences whose content differs, by name. Unless the basis is exact, the caller
+/// reads these from the source again.
 #[must_use]
 pub fn differing_contents(expected: &[Item], restored: &[Item], scope: Scope) -> BTreeSet<String> {
     let (expected, restored) = (by_key(expected, scope), by_key(restored, scope));
     let differs = |(key, item): (&Key<'_>, &&Item)| {
-        let other = restored.get(key)?;
-        (item.is_content() && !is_same_content(item, other)).then(|| item.name.clone())
+        let is_same = expected.get(key).is_some_and(|other| is_same_content(item, other));
+        (item.is_content() && !is_same).then(|| item.name.clone())
     };
-    expected.iter().filter_map(differs).collect()
+    restored.iter().filter_map(differs).collect()
 }
 
 /// Whether the heartbeat shows that a backup has the snapshot of its manifest. A dump of another
@@ -110,42 +129,6 @@ struct Judge<'a> {
     may_views_be_empty: bool,
 }
 
-/// Names of objects that one side lacks, each with the number of objects that go with it.
-struct Absent<'a> {
-    followers: BTreeMap<&'a str, usize>,
-}
-
-impl<'a> Absent<'a> {
-    /// Objects of `items` that `others` lacks. Grants, comments and contents are no objects of
-    /// their own, and those that the database of the restore has anyway explain nothing.
-    fn of(items: &Items<'a>, others: &Items<'_>, has_anyway: impl Fn(&Item) -> bool) -> Self {
-        let is_object = |item: &Item| {
-            let is_own = item.parent.as_deref() != Some(item.name.as_str());
-            !item.is_content() && is_own && !has_anyway(item)
-        };
-        let names = items
-            .iter()
-            .filter(|(key, item)| is_object(item) && !others.contains_key(*key))
-            .map(|(_, item)| (item.name.as_str(), 0));
-        Self { followers: names.collect() }
-    }
-
-    /// Whether an absent object explains the absence of this one. Counts it there.
-    fn explains(&mut self, item: &Item) -> bool {
-        let owners = [item.parent.as_deref(), item.extension.as_deref()];
-        for owner in owners.into_iter().flatten().filter(|owner| *owner != item.name) {
-            if let Some(count) = self.followers.get_mut(owner) {
-                *count += 1;
-                return true;
-            }
-        }
-        if item.is_content() {
-            return self.followers.contains_key(item.name.as_str());
-        }
-        false
-    }
-}
-
 impl<'a> Judge<'a> {
     fn judge(&self) -> Comparison {
         let mut result = Comparison::default();
@@ -173,19 +156,16 @@ impl<'a> Judge<'a> {
         for (key, item) in &self.restored {
             if item.kind == COLLATION_VERSION {
                 result.faults.extend(collation_fault(item));
-            } else if !self.expected.contains_key(key)
-                && !others.has(item)
-                && !may_be_extra(item)
-                && !extra.explains(item)
-            {
+            } else if self.expected.contains_key(key) || others.has(item) || may_be_extra(item) {
+            } else if !extra.explains(item) {
                 unmatched.push((*key, *item, false));
+            } else if item.is_content() {
+                self.judge_new_content(*key, item, &mut result);
             }
         }
         for (key, item, is_missing) in unmatched {
-            result.unread += usize::from(item.is_content());
             let absent = if is_missing { &missing } else { &extra };
-            let followers = absent.followers.get(item.name.as_str()).copied().unwrap_or(0);
-            let text = absence_text(item, is_missing, followers);
+            let text = absence_text(item, is_missing, absent.followers(item));
             self.add(key, Fault::of(item, text), &mut result);
         }
         sequence_values::judge(self, &others, &mut result);
@@ -194,8 +174,25 @@ impl<'a> Judge<'a> {
         result
     }
 
-    /// A difference is a fault, or is skipped, as the basis has it.
+    /// The content of a table that the backup has and the expected items lack.
+    fn judge_new_content(&self, key: Key<'a>, item: &Item, result: &mut Comparison) {
+        match self.now.get(&key) {
+            Some(now) if is_same_content(item, now) => result.add_same(Some(item)),
+            Some(_) => {
+                result.changed_contents += 1;
+                let text = "is not in the manifest; the source may have changed since the backup";
+                result.skipped.push(Fault::of(item, text.to_owned()));
+            }
+            // The table itself is a fault, or is skipped.
+            None => {}
+        }
+    }
+
+    /// A difference from the expected item is a fault, is none, or is skipped, as the basis has it.
     fn add(&self, key: Key<'a>, fault: Fault, result: &mut Comparison) {
+        if self.is_as_now(key) {
+            return result.add_same(self.restored.get(&key).copied());
+        }
         let is_unchanged = match self.basis {
             Basis::Exact => true,
             Basis::Near(_) => match (self.expected.get(&key), self.now.get(&key)) {
@@ -203,13 +200,33 @@ impl<'a> Judge<'a> {
                 (Some(expected), Some(now)) => is_same(expected, now),
                 _ => false,
             },
-            Basis::Other => false,
+            Basis::Other(_) => false,
         };
         if is_unchanged {
             result.faults.push(fault);
         } else if !is_record_of_backups(&fault.object) {
+            if fault.is_content {
+                result.changed_contents += 1;
+            } else {
+                result.changed_definitions += 1;
+            }
             let text = format!("{}; the source may have changed since the backup", fault.text);
             result.skipped.push(Fault { text, ..fault });
+        }
+    }
+
+    /// Whether the restored item is that of the source now. Then the source changed before the
+    /// backup, and not after it.
+    fn is_as_now(&self, key: Key<'a>) -> bool {
+        match (self.restored.get(&key), self.now.get(&key)) {
+            (Some(restored), Some(now)) if restored.is_content() => is_same_content(restored, now),
+            (Some(restored), Some(now)) => self.differing_aspects(now, restored).is_empty(),
+            // Of contents only those that differ are read again.
+            (None, None) => {
+                let expected = self.expected.get(&key);
+                !self.now.is_empty() && expected.is_some_and(|expected| !expected.is_content())
+            }
+            _ => false,
         }
     }
 
@@ -231,23 +248,14 @@ impl<'a> Judge<'a> {
             list.push(unread);
         } else if item.kind == CONTENT {
             if is_same_content(item, restored) {
-                result.same_contents += 1;
-                result.same_rows += item.rows.unwrap_or(0);
+                result.add_same(Some(restored));
             } else if let Some(text) = self.loss(key, item, restored) {
                 result.faults.push(Fault::of(item, text));
             } else {
                 self.add(key, Fault::of(item, content_text(item, restored)), result);
             }
         } else if item.kind != SEQUENCE_VALUE {
-            let mut aspects = Vec::new();
-            for name in keys(&item.definition, &restored.definition) {
-                let (one, other) = (item.definition.get(name), restored.definition.get(name));
-                let is_left_out = self.scope == Scope::Dump
-                    && leeway::is_left_out(item, restored, name, self.may_views_be_empty);
-                if !is_left_out {
-                    differing(name, one, other, &mut aspects);
-                }
-            }
+            let mut aspects = self.differing_aspects(item, restored);
             if self.scope == Scope::Dump
                 && let Some(text) = other_version::default_text(item, restored)
             {
@@ -258,11 +266,25 @@ impl<'a> Judge<'a> {
                 }
             }
             if aspects.is_empty() {
-                result.same_definitions += 1;
+                result.add_same(Some(restored));
             } else {
                 self.add(key, Fault::of(item, aspects_text(&aspects)), result);
             }
         }
+    }
+
+    /// The aspects in which a definition differs, without those that the backup does not carry.
+    fn differing_aspects(&self, item: &Item, restored: &Item) -> Vec<String> {
+        let mut aspects = Vec::new();
+        for name in keys(&item.definition, &restored.definition) {
+            let (one, other) = (item.definition.get(name), restored.definition.get(name));
+            let is_left_out = self.scope == Scope::Dump
+                && leeway::is_left_out(item, restored, name, self.may_views_be_empty);
+            if !is_left_out {
+                differing(name, one, other, &mut aspects);
+            }
+        }
+        aspects
     }
 }
 
@@ -329,6 +351,7 @@ fn differing(path: &str, one: Option<&Value>, other: Option<&Value>, found: &mut
     }
 }
 
+mod absent;
 mod leeway;
 mod other_version;
 mod sequence_values;

@@ -2,7 +2,7 @@
 
 use super::backup::{Backup, Kind};
 use super::base_backup;
-use super::base_copy;
+use super::base_copy::{self, Verification};
 use super::candidates::{self, Candidate, Chosen};
 use super::client::Connection;
 use super::dump::{self, Archive};
@@ -99,6 +99,8 @@ pub struct Test {
     pub(super) started: i64,
     /// The kind of the backup.
     pub(super) kind: &'static str,
+    /// Whether pg_verifybackup found each file of the backup as the source wrote it.
+    is_vouched: bool,
     /// The path of the backup; `None` for a fresh dump.
     pub(super) location: Option<String>,
     /// The row of `backup_log`; `None` without one.
@@ -138,6 +140,7 @@ fn test(named: Option<&str>, is_typed: bool) -> Result<String, RestoreError> {
         notes: Vec::new(),
         started,
         kind: "unknown",
+        is_vouched: false,
         location: None,
         known: None,
         backup_bytes: None,
@@ -345,6 +348,7 @@ impl Test {
             base_backup::copy(backup, directory, &mut test.findings)
         })?;
         let Some(copy) = copied else { return self.remove(scratch) };
+        self.is_vouched = copy.verification() == &Verification::Passed;
         let deadline = self.context.deadline;
         let recovered = self.step("recover", &location, |test| {
             base_backup::recover(backup, copy, deadline, &mut test.findings)
@@ -382,6 +386,7 @@ impl Test {
             connection,
             database,
             scope,
+            is_vouched: self.is_vouched,
             directory: &scratch.directory,
             deadline: self.context.deadline,
             started: UNIX_TO_2000 + self.started as f64 / 1e6,

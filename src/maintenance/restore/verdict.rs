@@ -93,6 +93,8 @@ pub struct Findings {
     faults: Vec<Finding>,
     skipped: Vec<Finding>,
     proofs: Vec<(Level, String)>,
+    notes: Vec<String>,
+    is_vouched: bool,
 }
 
 impl Findings {
@@ -109,6 +111,17 @@ impl Findings {
     /// Adds the evidence of a level.
     pub fn prove(&mut self, level: Level, text: impl Into<String>) {
         self.proofs.push((level, text.into()));
+    }
+
+    /// Adds a sentence above the last line.
+    pub fn note(&mut self, sentence: impl Into<String>) {
+        self.notes.push(sentence.into());
+    }
+
+    /// Notes that checksums of files stand for the parts that changed in the source during the
+    /// backup, so that nothing could be compared with them.
+    pub fn vouch(&mut self) {
+        self.is_vouched = true;
     }
 
     /// The faults so far.
@@ -132,10 +145,11 @@ impl Findings {
         Level::ALL.into_iter().take_while(|level| self.is_reached(*level)).last()
     }
 
-    /// Whether the content is proved and there is no fault.
+    /// Whether there is no fault, and evidence of the whole content.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.faults.is_empty() && self.level() >= Some(Level::Equal)
+        let needed = if self.is_vouched { Level::Restores } else { Level::Equal };
+        self.faults.is_empty() && self.level() >= Some(needed)
     }
 
     /// The last line of the report.
@@ -177,7 +191,7 @@ impl Findings {
                 lines.push(line("SKIPPED", level, "not reached"));
             }
         }
-        lines.extend(notes.iter().map(|note| plain(note)));
+        lines.extend(notes.iter().chain(&self.notes).map(|note| plain(note)));
         lines.push(self.last_line().to_owned());
         lines
     }
@@ -209,6 +223,18 @@ mod tests {
         assert_eq!(findings.lines(&[]).last().map(String::as_str), Some(ISSUES_DETECTED));
         let findings = proved(&Level::ALL[..5]);
         assert_eq!(findings.lines(&[]).last().map(String::as_str), Some(VALIDATED));
+    }
+
+    #[test]
+    fn checksums_stand_for_parts_that_changed_but_not_for_a_level() {
+        let mut findings = proved(&Level::ALL[..3]);
+        findings.vouch();
+        assert_eq!((findings.level(), findings.is_valid()), (Some(Level::Restores), true));
+        findings.fault(Finding::new(Level::Equal, "one row fewer"));
+        assert!(!findings.is_valid());
+        let mut findings = proved(&Level::ALL[..2]);
+        findings.vouch();
+        assert!(!findings.is_valid(), "it was not restored");
     }
 
     #[test]

@@ -50,9 +50,9 @@ impl<'a> OtherVersions<'a> {
             return;
         }
         if is_same_content(item, restored) {
-            result.same_contents += 1;
-            result.same_rows += item.rows.unwrap_or(0);
+            result.add_same(Some(restored));
         } else {
+            result.unread += 1;
             let text = content_text(item, restored);
             let text = format!("{text}; its extension has another version");
             result.skipped.push(Fault::of(item, text));

@@ -43,7 +43,7 @@ pub(super) fn judge(judge: &Judge<'_>, others: &OtherVersions<'_>, result: &mut 
                 let text = "its value differs, but it cycles".to_owned();
                 result.skipped.push(Fault::of(item, text));
             }
-            Some(Standing::SameOrAhead) | None => result.same_contents += 1,
+            Some(Standing::SameOrAhead) | None => result.add_same(Some(restored)),
         }
     }
 }

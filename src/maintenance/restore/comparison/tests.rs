@@ -142,7 +142,7 @@ fn a_sequence_that_lost_its_value_is_named_once() {
     let text = "sequence value public.t_id_seq: its next value is already used in public.u";
     assert_eq!(faults(&restored(1)), [text]);
     assert!(faults(&restored(133)).is_empty(), "WAL moves it on");
-    let other = compare(&shop(), &restored(1), Scope::Cluster, Basis::Other);
+    let other = compare(&shop(), &restored(1), Scope::Cluster, Basis::Other(&[]));
     assert_eq!(lines(&other.faults), [text], "the restored database itself shows it");
     let was = restored(1);
     assert!(compare(&was, &was, Scope::Dump, Basis::Exact).faults.is_empty(), "as in the source");
@@ -164,7 +164,8 @@ fn a_table_that_cannot_be_read_is_a_fault_of_the_side_that_has_it() {
         shop().into_iter().filter(|i| !(i.kind == CONTENT && i.name == "public.t")).collect();
     assert_eq!(faults(&never), ["content public.t: not read in the restored database"]);
     let count = |expected: &[Item], restored: &[Item]| {
-        compare(expected, restored, Scope::Dump, Basis::Near(&[])).unread
+        let result = compare(expected, restored, Scope::Dump, Basis::Near(&[]));
+        result.unread + result.changed_contents + result.faults.len()
     };
     assert_eq!((count(&shop(), &unread("42501")), count(&shop(), &never)), (1, 1));
     assert_eq!((count(&never, &shop()), count(&unread("42501"), &unread("42501"))), (1, 1));
@@ -176,7 +177,7 @@ fn another_collation_version_is_a_fault_on_any_basis() {
     let restored = changed(COLLATION_VERSION, "of database shop", |item| {
         item.definition.insert("recorded".into(), "2.28".into());
     });
-    for basis in [Basis::Exact, Basis::Other, Basis::Near(&[])] {
+    for basis in [Basis::Exact, Basis::Other(&[]), Basis::Near(&[])] {
         let result = compare(&shop(), &restored, Scope::Cluster, basis);
         assert_eq!(result.faults.len(), 1);
         assert!(result.faults[0].text.starts_with("version 2.28 is recorded"));
@@ -197,9 +198,10 @@ fn a_later_change_of_the_source_is_no_fault() {
     let changed = compare(&shop(), &restored, Scope::Cluster, Basis::Near(&now));
     assert!(changed.faults.is_empty());
     assert!(changed.skipped[0].text.ends_with("the source may have changed since the backup"));
+    assert_eq!((changed.changed_contents, changed.same_contents), (1, 2));
     let unchanged = compare(&shop(), &restored, Scope::Cluster, Basis::Near(&shop()));
     assert_eq!(unchanged.faults.len(), 1);
-    let other = compare(&shop(), &restored, Scope::Cluster, Basis::Other);
+    let other = compare(&shop(), &restored, Scope::Cluster, Basis::Other(&[]));
     assert_eq!((other.faults.len(), other.skipped.len()), (0, 1));
 }
 
@@ -223,6 +225,44 @@ fn no_later_change_explains_fewer_rows_than_then_and_now() {
     assert_eq!(judged(99, 98), [""; 0], "rows may have gone one after another");
     assert_eq!(judged(98, 98), [""; 0]);
     assert_eq!(judged(101, 102), [""; 0]);
+}
+
+#[test]
+fn a_part_that_is_as_in_the_source_now_is_the_same() {
+    let restored: Vec<Item> = changed(CONTENT, "public.t", |item| item.hash = Some("5".into()))
+        .into_iter()
+        .filter(|item| item.kind != "policy")
+        .collect();
+    for basis in [Basis::Near(&restored), Basis::Other(&restored)] {
+        let result = compare(&shop(), &restored, Scope::Dump, basis);
+        assert_eq!((lines(&result.faults), lines(&result.skipped)), (vec![], vec![]));
+        assert_eq!((result.same_contents, result.changed_contents), (3, 0));
+    }
+    let without_evidence = compare(&shop(), &restored, Scope::Dump, Basis::Other(&[]));
+    assert_eq!(without_evidence.changed_contents, 1);
+    assert_eq!(without_evidence.changed_definitions, 1);
+}
+
+#[test]
+fn the_rows_of_a_table_that_a_manifest_lacks_are_compared_with_the_source() {
+    let with = |hash: &str| {
+        let mut items = shop();
+        items.push(item("table", "public.new", "public", &json!({})));
+        items.push(content("public.new", 3, hash));
+        items
+    };
+    let result = |restored: &str, now: &str| {
+        compare(&shop(), &with(restored), Scope::Dump, Basis::Near(&with(now)))
+    };
+    let names = differing_contents(&shop(), &with("1"), Scope::Dump);
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["public.new"]);
+    let same = result("1", "1");
+    assert_eq!((same.skipped.len(), same.same_contents, same.changed_contents), (0, 4, 0));
+    let changed = result("1", "2");
+    let text = "content public.new: is not in the manifest; the source may have changed since the \
+                backup";
+    assert_eq!((lines(&changed.faults), lines(&changed.skipped)), (vec![], vec![text.into()]));
+    assert_eq!((changed.same_contents, changed.changed_contents), (3, 1));
 }
 
 #[test]
@@ -253,8 +293,10 @@ fn the_heartbeat_shows_whether_a_dump_has_the_snapshot() {
 fn the_record_of_a_backup_is_no_change_of_its_content() {
     let manifest = vec![content(HEARTBEAT, 0, "0"), content("public.backup_log", 1, "1")];
     let restored = vec![content(HEARTBEAT, 1, "5"), content("public.backup_log", 2, "2")];
-    let near = compare(&manifest, &restored, Scope::Cluster, Basis::Near(&restored));
-    assert_eq!((near.faults.len(), near.skipped.len()), (0, 0));
+    for now in [&restored, &vec![content(HEARTBEAT, 1, "6")]] {
+        let near = compare(&manifest, &restored, Scope::Cluster, Basis::Near(now));
+        assert_eq!((near.faults.len(), near.skipped.len(), near.changed_contents), (0, 0, 0));
+    }
     let lost = compare(&manifest, &restored, Scope::Cluster, Basis::Near(&manifest));
     assert_eq!(lost.faults.len(), 2, "they did not change in the source");
 }
