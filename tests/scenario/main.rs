@@ -45,6 +45,7 @@ mod replication;
 mod restore;
 mod restore_backups;
 mod restore_base;
+mod restore_budget;
 mod restore_content;
 mod restore_ends;
 mod restore_faults;

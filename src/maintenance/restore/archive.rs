@@ -3,6 +3,7 @@
 //! `pg_restore --list` reads the table of contents alone, and so accepts an archive that was cut in
 //! its data.
 
+use super::deadline::React;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read, Seek};
 
@@ -233,7 +234,7 @@ pub fn check_data<R: BufRead + Seek>(
     reader: &mut R,
     header: &Header,
     entries: &[Entry],
-    react: &mut dyn FnMut(),
+    react: React<'_>,
 ) -> Result<(), ArchiveError> {
     let length = end_of(reader)?;
     let known: HashMap<i64, &Entry> = entries.iter().map(|entry| (entry.id, entry)).collect();
@@ -265,7 +266,7 @@ pub fn check_data<R: BufRead + Seek>(
                 seek_over(source, size, length)?;
                 blocks += 1;
                 if blocks % REACT_EVERY == 0 {
-                    react();
+                    react().map_err(ArchiveError::System)?;
                 }
             }
         };

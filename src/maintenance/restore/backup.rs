@@ -1,6 +1,7 @@
 //! A backup: its kind by its bytes, the version of its server, and whether it is whole.
 
 use super::archive::{self, ArchiveError, Entry};
+use super::deadline::React;
 use super::error::{RestoreError, quoted};
 use super::programs::major_of;
 use super::signature::{self, Signature};
@@ -70,7 +71,7 @@ pub struct Backup {
 
 impl Backup {
     /// Recognises a backup. `react` is called between files, and may raise an interrupt.
-    pub fn open(location: &str, react: &mut dyn FnMut()) -> Result<Self, RestoreError> {
+    pub fn open(location: &str, react: React<'_>) -> Result<Self, RestoreError> {
         let path = Path::new(location);
         if !path.is_absolute() {
             return Err(RestoreError::NotAPath(location.into()));
@@ -122,7 +123,7 @@ impl Backup {
 
     /// Refuses a dump that was cut, or that lacks a part. A plain dump is read to its end; of the
     /// others, data are skipped. pg_verifybackup judges a base backup.
-    pub fn require_whole(&self, react: &mut dyn FnMut()) -> Result<(), RestoreError> {
+    pub fn require_whole(&self, react: React<'_>) -> Result<(), RestoreError> {
         match self.kind {
             Kind::Custom => {
                 let mut reader = self.reader(&self.path)?;
@@ -179,7 +180,7 @@ impl Backup {
                 self.read_archive_header(&mut reader)
             }
             Signature::PlainDump => {
-                let facts = plain_dump::scan(&mut head.as_slice(), &mut || {});
+                let facts = plain_dump::scan(&mut head.as_slice(), &mut || Ok(()));
                 self.server_version = facts.ok().and_then(|facts| facts.server_version);
                 Ok(())
             }
@@ -358,7 +359,7 @@ impl Backup {
         self.require_files(reader, |file| !members.iter().any(|member| member.name == file))
     }
 
-    fn require_whole_plain(&self, react: &mut dyn FnMut()) -> Result<(), RestoreError> {
+    fn require_whole_plain(&self, react: React<'_>) -> Result<(), RestoreError> {
         let mut reader = self.reader(&self.path)?;
         let facts = plain_dump::scan(&mut reader, react)
             .map_err(|error| RestoreError::unreadable(&self.path, &error))?;

@@ -3,10 +3,11 @@
 use super::backup::Backup;
 use super::base_copy::{BaseCopy, Verification};
 use super::client::{self, Connection};
+use super::deadline;
 use super::error::{RestoreError, quoted};
 use super::server::PrivateServer;
 use super::verdict::{Finding, Findings, Level};
-use crate::pg::process;
+use crate::pg::process::Status;
 use crate::pg::xact::session;
 use pgrx::prelude::*;
 use std::path::Path;
@@ -28,13 +29,15 @@ fn found<R>(
 }
 
 /// Copies a base backup into a private directory and has pg_verifybackup judge the copy. `None` if
-/// it cannot be read to its end.
+/// it cannot be read to its end. The deadline is in microseconds since 2000.
 pub fn copy(
     backup: &Backup,
     directory: &Path,
+    deadline: i64,
     findings: &mut Findings,
 ) -> Result<Option<BaseCopy>, RestoreError> {
-    let copy = BaseCopy::make(backup, directory, &mut |_| process::react());
+    let end = Some(client::instant(deadline));
+    let copy = BaseCopy::make(backup, directory, end, &mut || deadline::react(end));
     let Some(copy) = found(copy, Level::Readable, findings)? else { return Ok(None) };
     match copy.verification() {
         Verification::Passed => {
@@ -106,5 +109,8 @@ fn accepts(server: &PrivateServer, database: &str, deadline: i64) -> Result<bool
         format!("--dbname={}", connection(server).database(database)),
         "--command=SELECT 1".to_owned(),
     ];
-    Ok(client::run("psql", arguments, deadline, |_| ())?.status.is_success())
+    match client::run("psql", arguments, deadline, |_| ())?.status {
+        Status::Expired => Err(RestoreError::OutOfTime),
+        status => Ok(status.is_success()),
+    }
 }

@@ -4,15 +4,18 @@
 //! tablespaces are copied, too. Hard links would change the backup.
 
 use super::backup::{Backup, Kind};
+use super::deadline::React;
 use super::error::RestoreError;
 use super::folder;
 use super::programs::Program;
 use crate::pg::at_exit::{self, Registration};
 use crate::pg::installation;
+use crate::pg::process::Status;
 use std::fs::{DirBuilder, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The folder in the directory of a test that holds all files of a copy and its server.
 pub const FOLDER: &str = "base_server";
@@ -71,26 +74,26 @@ impl Drop for Folder {
 }
 
 impl BaseCopy {
-    /// Copies a base backup into a private directory, and checks the copy. `progress` is called
-    /// often, with the bytes that were copied, and may raise an interrupt.
+    /// Copies a base backup into a private directory, and checks the copy. The programs are ended
+    /// at the deadline.
     pub fn make(
         backup: &Backup,
         directory: &Path,
-        progress: &mut dyn FnMut(u64),
+        deadline: Option<Instant>,
+        react: React<'_>,
     ) -> Result<Self, RestoreError> {
         let verify = Program::find("pg_verifybackup")?;
         require_room(directory, needed_bytes(backup)?)?;
         let folder = Folder::create(directory)?;
         let data = folder.path.join(DATA);
-        let mut copier = Copier { copied: 0, progress };
         if backup.kind == Kind::BaseTar {
-            extract(backup, &folder.path, &data)?;
-            (copier.progress)(0);
+            extract(backup, &folder.path, &data, deadline)?;
         } else {
+            let mut copier = Copier { react };
             copier.copy_folder(&backup.path, &data)?;
             copier.copy_linked_folders(&folder.path, &data)?;
         }
-        let verification = verify_copy(&verify, &data)?;
+        let verification = verify_copy(&verify, &data, deadline)?;
         make_safe(&data)?;
         Ok(Self { folder, verification })
     }
@@ -161,8 +164,7 @@ pub fn require_room(directory: &Path, needed: u64) -> Result<(), RestoreError> {
 }
 
 struct Copier<'a> {
-    copied: u64,
-    progress: &'a mut dyn FnMut(u64),
+    react: React<'a>,
 }
 
 impl Copier<'_> {
@@ -224,8 +226,7 @@ impl Copier<'_> {
             // The system copies from file to file, without a buffer of this process.
             let copied = std::io::copy(&mut source.by_ref().take(CHUNK), &mut target);
             let copied = copied.map_err(|error| RestoreError::unwritable(to, &error))?;
-            self.copied += copied;
-            (self.progress)(self.copied);
+            (self.react)().map_err(|error| RestoreError::unwritable(to, &error))?;
             if copied < CHUNK {
                 return Ok(());
             }
@@ -264,7 +265,12 @@ fn relink(link: &Path, target: &Path) -> Result<(), RestoreError> {
 }
 
 /// Extracts the tar files of a base backup: the main one, one of each tablespace, and the WAL.
-fn extract(backup: &Backup, scratch: &Path, data: &Path) -> Result<(), RestoreError> {
+fn extract(
+    backup: &Backup,
+    scratch: &Path,
+    data: &Path,
+    deadline: Option<Instant>,
+) -> Result<(), RestoreError> {
     let tar = Program::of_system("tar")?;
     let entries = backup.path.read_dir().map_err(|e| RestoreError::unreadable(&backup.path, &e))?;
     let mut tablespaces = Vec::new();
@@ -281,7 +287,7 @@ fn extract(backup: &Backup, scratch: &Path, data: &Path) -> Result<(), RestoreEr
             _ => continue,
         };
         create_folder(&to)?;
-        extract_file(&tar, backup, &entry.path(), &to)?;
+        extract_file(&tar, backup, &entry.path(), &to, deadline)?;
     }
     let manifest = backup.path.join("backup_manifest");
     if manifest.exists() {
@@ -305,11 +311,14 @@ fn extract_file(
     backup: &Backup,
     file: &Path,
     to: &Path,
+    deadline: Option<Instant>,
 ) -> Result<(), RestoreError> {
     let launch = tar.launch().args(["-x", "-o", "-f"]).args([file]).args(["-C"]).args([to]);
-    let exit = tar.run(launch, None, |_| Ok(()))?;
-    if exit.status.is_success() {
-        return Ok(());
+    let exit = tar.run(launch, deadline, |_| Ok(()))?;
+    match exit.status {
+        Status::Expired => return Err(RestoreError::OutOfTime),
+        status if status.is_success() => return Ok(()),
+        _ => {}
     }
     let errors = String::from_utf8_lossy(&exit.errors).into_owned();
     if errors.contains("No space left on device") {
@@ -323,13 +332,20 @@ fn extract_file(
 }
 
 /// Lets pg_verifybackup compare the copy with its manifest. Its words name files and no rows.
-fn verify_copy(program: &Program, data: &Path) -> Result<Verification, RestoreError> {
+fn verify_copy(
+    program: &Program,
+    data: &Path,
+    deadline: Option<Instant>,
+) -> Result<Verification, RestoreError> {
     if !data.join("backup_manifest").exists() {
         return Ok(Verification::NoManifest);
     }
     // WAL is judged by the recovery, which needs more than the manifest lists.
     let launch = program.launch().args(["--quiet", "--no-parse-wal"]).args([data]);
-    let exit = program.run(launch, None, |_| Ok(()))?;
+    let exit = program.run(launch, deadline, |_| Ok(()))?;
+    if exit.status == Status::Expired {
+        return Err(RestoreError::OutOfTime);
+    }
     if exit.status.is_success() {
         let has_checksums = has_checksums(&data.join("backup_manifest"))?;
         return Ok(if has_checksums { Verification::Passed } else { Verification::SizesOnly });

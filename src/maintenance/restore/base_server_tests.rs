@@ -43,11 +43,11 @@ mod tests {
     }
 
     fn open(path: &Path) -> Backup {
-        Backup::open(&path.display().to_string(), &mut || {}).expect("a backup")
+        Backup::open(&path.display().to_string(), &mut || Ok(())).expect("a backup")
     }
 
     fn copy(backup: &Backup, parent: &Path) -> BaseCopy {
-        BaseCopy::make(backup, parent, &mut |_| {}).expect("a copy")
+        BaseCopy::make(backup, parent, None, &mut || Ok(())).expect("a copy")
     }
 
     fn start(backup: &Backup, parent: &Path) -> PrivateServer {
@@ -219,7 +219,7 @@ mod tests {
         let link = links.filter_map(Result::ok).next().expect("a link").path();
         std::fs::remove_file(&link).expect("removed");
         symlink(&live, &link).expect("a link");
-        let refused = BaseCopy::make(&open(&path), &folder.0, &mut |_| {}).err();
+        let refused = BaseCopy::make(&open(&path), &folder.0, None, &mut || Ok(())).err();
         let refused = refused.map(|error| error.detail().unwrap_or_default());
         assert!(refused.is_some_and(|detail| detail.contains("a folder of this server")));
         succeed("psql", &["-Xqc", remove[0], "-c", remove[1]]);

@@ -3,10 +3,11 @@
 use super::backup::Backup;
 use super::error::RestoreError;
 use super::programs::Program;
-use crate::pg::process::Launch;
+use crate::pg::process::{Launch, Status};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 /// Length of the name of a segment, of which the first eight digits are the timeline.
 const SEGMENT_NAME: usize = 24;
@@ -49,7 +50,11 @@ pub fn require_start(backup: &Backup, data: &Path) -> Result<(), RestoreError> {
 
 /// Refuses WAL that creates a tablespace. Its replay links the copy to the path of the source's
 /// tablespace, and then writes there.
-pub fn refuse_tablespaces(backup: &Backup, data: &Path) -> Result<(), RestoreError> {
+pub fn refuse_tablespaces(
+    backup: &Backup,
+    data: &Path,
+    deadline: Option<Instant>,
+) -> Result<(), RestoreError> {
     let program = Program::find("pg_waldump")?;
     let label = std::fs::read_to_string(data.join("backup_label"))
         .map_err(|error| RestoreError::unreadable(&data.join("backup_label"), &error))?;
@@ -69,7 +74,7 @@ pub fn refuse_tablespaces(backup: &Backup, data: &Path) -> Result<(), RestoreErr
             Ordering::Less => dump(&program, data).args([earliest, last]),
             Ordering::Greater => continue,
         };
-        creates |= creates_tablespace(&program, launch)?;
+        creates |= creates_tablespace(&program, launch, deadline)?;
     }
     if creates { Err(RestoreError::CreatesTablespace(backup.path.clone())) } else { Ok(()) }
 }
@@ -79,14 +84,18 @@ fn dump(program: &Program, data: &Path) -> Launch {
     launch.args([data.join("pg_wal")]).read_lines()
 }
 
-fn creates_tablespace(program: &Program, launch: Launch) -> Result<bool, RestoreError> {
+fn creates_tablespace(
+    program: &Program,
+    launch: Launch,
+    deadline: Option<Instant>,
+) -> Result<bool, RestoreError> {
     let mut creates = false;
     // It ends with an error where the WAL ends, as it must.
-    program.run(launch, None, |line| {
+    let exit = program.run(launch, deadline, |line| {
         creates |= String::from_utf8_lossy(line).contains("desc: CREATE");
         Ok(())
     })?;
-    Ok(creates)
+    if exit.status == Status::Expired { Err(RestoreError::OutOfTime) } else { Ok(creates) }
 }
 
 #[cfg(test)]

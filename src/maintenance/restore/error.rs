@@ -1,5 +1,6 @@
 //! Errors of a restore test.
 
+use super::deadline;
 use super::verdict::{Finding, Level};
 use crate::error::{SqlError, reportable};
 use crate::pg::error::{ServerError, from_server_failures};
@@ -139,9 +140,6 @@ pub enum RestoreError {
     /// SQLSTATE 0A000: the recovery would write into a tablespace of the source
     #[error("base backup {} was taken while a tablespace was created", .0.display())]
     CreatesTablespace(PathBuf),
-    /// SQLSTATE 57014
-    #[error("base backup {} was not recovered in time", .0.display())]
-    TooSlow(PathBuf),
     /// SQLSTATE 58030
     #[error("{} cannot be written", path.display())]
     Unwritable {
@@ -190,7 +188,7 @@ pub enum RestoreError {
     /// SQLSTATE 58000
     #[error("a program cannot be read: {0}")]
     Program(String),
-    /// SQLSTATE 57014
+    /// SQLSTATE 57014: the report of the test says so
     #[error("the time of the restore test was over")]
     OutOfTime,
     /// SQLSTATE 22023
@@ -252,7 +250,7 @@ impl SqlError for RestoreError {
             }
             Self::CreatesTablespace(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::Truncated { .. } | Self::NotRecovered { .. } => Code::ERRCODE_DATA_CORRUPTED,
-            Self::TooSlow(_) | Self::OutOfTime => Code::ERRCODE_QUERY_CANCELED,
+            Self::OutOfTime => Code::ERRCODE_QUERY_CANCELED,
             Self::NoRoom { .. } => Code::ERRCODE_DISK_FULL,
             Self::InTransactionBlock => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::MayNotRunPrograms | Self::NeedsSuperuser => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -287,7 +285,7 @@ impl SqlError for RestoreError {
             Self::CreatesTablespace(_) => {
                 format!("Its recovery would write into the tablespace of the source. {NOTHING}")
             }
-            Self::Compressed { .. } | Self::OtherMajor { .. } | Self::TooSlow(_) => NOTHING.into(),
+            Self::Compressed { .. } | Self::OtherMajor { .. } => NOTHING.into(),
             Self::Truncated { evidence, .. } => format!("{evidence}. {NOTHING}"),
             Self::LeavesDatabase { line, command, .. } => {
                 format!("Line {line} is a {command}, which may reach the source. {NOTHING}")
@@ -360,7 +358,6 @@ impl SqlError for RestoreError {
             Self::CreatesTablespace(_) => {
                 "pg_basebackup --wal-method=stream --pgdata=/var/backups/base".into()
             }
-            Self::TooSlow(_) => "SET statement_timeout = 0;".into(),
             Self::LeavesDatabase { .. } => {
                 "pg_dump --format=plain --file=/var/backups/shop.sql shop".into()
             }
@@ -438,13 +435,19 @@ impl RestoreError {
         }
     }
 
-    /// A file or folder that the system refuses to read.
+    /// A file or folder that the system refuses to read, or the end of the test's time.
     pub fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        if deadline::is_over(error) {
+            return Self::OutOfTime;
+        }
         Self::Unreadable { path: path.to_owned(), reason: error.to_string() }
     }
 
-    /// A file or folder that the system refuses to write; 53100 if its disk is full.
+    /// A file or folder that the system refuses to write, or the end of the test's time; 53100 if its disk is full.
     pub fn unwritable(path: &Path, error: &std::io::Error) -> Self {
+        if deadline::is_over(error) {
+            return Self::OutOfTime;
+        }
         if error.kind() == std::io::ErrorKind::StorageFull {
             return Self::NoRoom { directory: path.to_owned(), needed: 0, free: 0 };
         }

@@ -1,5 +1,6 @@
 //! Folders of a backup: their size, and that no other user could have written a part.
 
+use super::deadline::React;
 use super::error::RestoreError;
 use super::ownership;
 use std::fs::{DirEntry, Metadata};
@@ -37,19 +38,19 @@ pub fn walk(
 
 /// The bytes of all files of a folder. Refuses one that another user could have written. Symbolic
 /// links, as of tablespaces, are followed once.
-pub fn require_safe(folder: &Path, react: &mut dyn FnMut()) -> Result<u64, RestoreError> {
+pub fn require_safe(folder: &Path, react: React<'_>) -> Result<u64, RestoreError> {
     require_safe_below(folder, true, react)
 }
 
 fn require_safe_below(
     folder: &Path,
     follows_links: bool,
-    react: &mut dyn FnMut(),
+    react: React<'_>,
 ) -> Result<u64, RestoreError> {
     ownership::require_safe(folder)?;
     let mut bytes = 0;
     walk(folder, &mut |entry| {
-        react();
+        react().map_err(|error| RestoreError::unreadable(folder, &error))?;
         let (path, metadata) = (&entry.path, &entry.metadata);
         if metadata.is_symlink() && follows_links {
             bytes += linked(path, react)?;
@@ -69,7 +70,7 @@ fn require_safe_below(
 }
 
 /// The bytes behind a symbolic link.
-fn linked(link: &Path, react: &mut dyn FnMut()) -> Result<u64, RestoreError> {
+fn linked(link: &Path, react: React<'_>) -> Result<u64, RestoreError> {
     let failed = |error: std::io::Error| RestoreError::unreadable(link, &error);
     let target = link.canonicalize().map_err(failed)?;
     let metadata = target.metadata().map_err(failed)?;

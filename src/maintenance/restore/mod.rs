@@ -9,6 +9,7 @@ pub mod candidates;
 pub mod check;
 pub mod client;
 pub mod comparison;
+pub mod deadline;
 pub mod dump;
 pub mod error;
 pub mod examination;

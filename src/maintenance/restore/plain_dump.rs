@@ -4,6 +4,7 @@
 //! Therefore the whole text is read before psql gets it, with the quoting of SQL, so that the body
 //! of a function is not taken for a command.
 
+use super::deadline::React;
 use std::io::{self, Read};
 
 /// Bytes of a comment or a statement that are kept.
@@ -40,11 +41,11 @@ pub struct PlainDump {
 }
 
 /// Reads a plain dump to its end. `react` is called for each 64 kB.
-pub fn scan(reader: &mut impl Read, react: &mut dyn FnMut()) -> io::Result<PlainDump> {
+pub fn scan(reader: &mut impl Read, react: React<'_>) -> io::Result<PlainDump> {
     let mut scanner = Scanner::default();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        react();
+        react()?;
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(scanner.end()),
             Ok(length) => scanner.push(&buffer[..length]),

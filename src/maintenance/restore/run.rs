@@ -4,10 +4,11 @@ use super::backup::{Backup, Kind};
 use super::base_backup;
 use super::base_copy::{self, Verification};
 use super::candidates::{self, Candidate, Chosen};
-use super::client::Connection;
+use super::client::{self, Connection};
+use super::deadline;
 use super::dump::{self, Archive};
 use super::error::RestoreError;
-use super::examination::{Expected, Restored};
+use super::examination::{Expected, Facts, Restored};
 use super::foreign_code;
 use super::inventory::{self, Inventory};
 use super::item::Scope;
@@ -183,14 +184,42 @@ impl Test {
         self.started = clock::now();
         let whole = self.whole();
         self.context.write_run(&whole, true);
-        match candidates::choose(named, settings::backup_max_age(), &mut self.findings)? {
-            Chosen::Fresh => self.test_fresh_dump(),
-            Chosen::Backup(path, known) => {
-                self.location = Some(path.to_string_lossy().into_owned());
-                self.known = known;
-                self.test_backup(&path, named.is_some())
+        self.within_budget(|test| {
+            match candidates::choose(named, settings::backup_max_age(), &mut test.findings)? {
+                Chosen::Fresh => test.test_fresh_dump(),
+                Chosen::Backup(path, known) => {
+                    test.location = Some(path.to_string_lossy().into_owned());
+                    test.known = known;
+                    test.test_backup(&path, named.is_some())
+                }
             }
+        })
+    }
+
+    /// Runs a part of the test. The end of its time is a finding.
+    fn within_budget(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), RestoreError>,
+    ) -> Result<(), RestoreError> {
+        match work(self) {
+            Err(RestoreError::OutOfTime) => {
+                self.findings.cut_short();
+                Ok(())
+            }
+            result => result,
         }
+    }
+
+    /// Runs a part of the test with a scratch database and directory, and removes both. Any error
+    /// but the end of the time leaves that to the worker behind the test.
+    fn with_scratch(
+        &mut self,
+        work: impl FnOnce(&mut Self, &Scratch) -> Result<(), RestoreError>,
+    ) -> Result<(), RestoreError> {
+        let scratch = Scratch::reserve(&self.source.oid)?;
+        self.within_budget(|test| work(test, &scratch))?;
+        let worker = self.context.worker().ok_or(RestoreError::NoWorker)?;
+        scratch.remove(worker)
     }
 
     /// The step of the whole test, which goes on.
@@ -234,7 +263,10 @@ impl Test {
     fn test_fresh_dump(&mut self) -> Result<(), RestoreError> {
         self.kind = "fresh dump";
         self.require_size(self.source.bytes)?;
-        let scratch = Scratch::reserve(&self.source.oid)?;
+        self.with_scratch(|test, scratch| test.dump_and_restore(scratch))
+    }
+
+    fn dump_and_restore(&mut self, scratch: &Scratch) -> Result<(), RestoreError> {
         // The dump without compression, and the scratch database.
         self.require_room(&scratch.directory, 2 * self.source.bytes)?;
         let connection = Connection::of_this_server()?;
@@ -242,7 +274,7 @@ impl Test {
         let database = session::database();
         let findings = &mut self.findings;
         if limited(deadline, || foreign_code::is_in_source(findings))? {
-            return self.remove(scratch);
+            return Ok(());
         }
         let own = limited(deadline, || Ok(inventory::source_before_dump(Scope::Dump)?))?;
         let dump = self
@@ -251,16 +283,14 @@ impl Test {
         self.backup_bytes = Some(bytes);
         self.findings.prove(Level::Fresh, "made now");
         self.findings.prove(Level::Readable, format!("pg_dump wrote {bytes} bytes"));
-        self.restore(&connection, &scratch, &dump, Kind::Directory, Some(own))?;
-        self.remove(scratch)
+        self.restore(&connection, scratch, &dump, Kind::Directory, Some(own))
     }
 
     /// A fault of the backup itself is a finding, unless the caller named the backup wrongly.
     fn test_backup(&mut self, path: &Path, is_named: bool) -> Result<(), RestoreError> {
         let location = path.to_string_lossy().into_owned();
-        let mut react = || {
-            pgrx::check_for_interrupts!();
-        };
+        let end = Some(client::instant(self.context.deadline));
+        let mut react = || deadline::react(end);
         let opened = Backup::open(&location, &mut react).and_then(|backup| {
             backup.require_major()?;
             backup.require_whole(&mut react)?;
@@ -296,12 +326,12 @@ impl Test {
             return self.test_base_backup(&backup);
         }
         self.require_size(backup.bytes)?;
-        let scratch = Scratch::reserve(&self.source.oid)?;
-        // A compressed dump may need more than the source has now.
-        self.require_room(&scratch.directory, self.source.bytes.max(backup.bytes))?;
-        let connection = Connection::of_this_server()?;
-        self.restore(&connection, &scratch, path, backup.kind, None)?;
-        self.remove(scratch)
+        self.with_scratch(|test, scratch| {
+            // A compressed dump may need more than the source has now.
+            test.require_room(&scratch.directory, test.source.bytes.max(backup.bytes))?;
+            let connection = Connection::of_this_server()?;
+            test.restore(&connection, scratch, path, backup.kind, None)
+        })
     }
 
     /// Restores a dump into the scratch database, and compares it. `own` is the inventory of the
@@ -340,26 +370,31 @@ impl Test {
     /// Recovers a base backup on a private server, and compares it.
     fn test_base_backup(&mut self, backup: &Backup) -> Result<(), RestoreError> {
         self.require_size(base_copy::needed_bytes(backup)?)?;
-        let scratch = Scratch::reserve(&self.source.oid)?;
+        self.with_scratch(|test, scratch| test.recover_base_backup(backup, scratch))
+    }
+
+    fn recover_base_backup(
+        &mut self,
+        backup: &Backup,
+        scratch: &Scratch,
+    ) -> Result<(), RestoreError> {
+        let deadline = self.context.deadline;
         let began = clock::now();
         let location = backup.path.to_string_lossy();
         let directory = &scratch.directory;
         let copied = self.step("copy", &location, |test| {
-            base_backup::copy(backup, directory, &mut test.findings)
+            base_backup::copy(backup, directory, deadline, &mut test.findings)
         })?;
-        let Some(copy) = copied else { return self.remove(scratch) };
+        let Some(copy) = copied else { return Ok(()) };
         self.is_vouched = copy.verification() == &Verification::Passed;
-        let deadline = self.context.deadline;
         let recovered = self.step("recover", &location, |test| {
             base_backup::recover(backup, copy, deadline, &mut test.findings)
         })?;
-        let Some(server) = recovered else { return self.remove(scratch) };
+        let Some(server) = recovered else { return Ok(()) };
         self.mark_restored(began);
         let connection = base_backup::connection(&server);
         let database = session::database();
-        self.examine(None, &connection, &database, Scope::Cluster, &scratch)?;
-        drop(server);
-        self.remove(scratch)
+        self.examine(None, &connection, &database, Scope::Cluster, scratch)
     }
 
     fn mark_restored(&mut self, began: i64) {
@@ -392,18 +427,13 @@ impl Test {
             started: UNIX_TO_2000 + self.started as f64 / 1e6,
         };
         let step = self.context.begin("compare", database, None);
-        let result = restored.examine(expected, &mut self.findings);
+        let mut facts = Facts::default();
+        let result = restored.examine(expected, &mut self.findings, &mut facts);
         let verdict = if result.is_ok() { Verdict::Done } else { Verdict::Failed };
         self.context.end(step, verdict, String::new());
-        let facts = result?;
         self.restored_bytes = facts.bytes;
         self.rpo = facts.rpo;
-        Ok(())
-    }
-
-    fn remove(&mut self, scratch: Scratch) -> Result<(), RestoreError> {
-        let worker = self.context.worker().ok_or(RestoreError::NoWorker)?;
-        scratch.remove(worker)
+        result
     }
 }
 

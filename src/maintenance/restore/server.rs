@@ -51,8 +51,8 @@ impl PrivateServer {
         let program = Program::find("postgres")?;
         let copied = copy.data();
         base_wal::require_start(backup, &copied)?;
-        base_wal::refuse_tablespaces(backup, &copied)?;
-        let control = Control::read(&copied)?;
+        base_wal::refuse_tablespaces(backup, &copied, deadline)?;
+        let control = Control::read(&copied, deadline)?;
         let mut preloaded = loadable(&installation::preloaded_libraries());
         let process = loop {
             write_settings(&copy, &control, &preloaded)?;
@@ -118,12 +118,12 @@ struct Control {
 }
 
 impl Control {
-    fn read(data: &Path) -> Result<Self, RestoreError> {
+    fn read(data: &Path, deadline: Option<Instant>) -> Result<Self, RestoreError> {
         let program = Program::find("pg_controldata")?;
         let system_identifier = String::new();
         let mut control = Self { system_identifier, prepared_transactions: 0, locks: 64 };
         let launch = program.launch().args([data]).read_lines();
-        let exit = program.run(launch, None, |line| {
+        let exit = program.run(launch, deadline, |line| {
             let line = String::from_utf8_lossy(line);
             let value = line.split_once(':').map(|(_, value)| value.trim()).unwrap_or_default();
             let number = value.parse().ok();
@@ -136,8 +136,10 @@ impl Control {
             }
             Ok(())
         })?;
-        if exit.status.is_success() {
-            return Ok(control);
+        match exit.status {
+            Status::Expired => return Err(RestoreError::OutOfTime),
+            status if status.is_success() => return Ok(control),
+            _ => {}
         }
         Err(RestoreError::Unreadable {
             path: data.join("global/pg_control"),
@@ -254,7 +256,7 @@ fn recover(
             return Ok(process);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(RestoreError::TooSlow(backup.path.clone()));
+            return Err(RestoreError::OutOfTime);
         }
         process::pause(TICK);
     }

@@ -95,6 +95,7 @@ pub struct Findings {
     proofs: Vec<(Level, String)>,
     notes: Vec<String>,
     is_vouched: bool,
+    is_cut_short: bool,
 }
 
 impl Findings {
@@ -124,6 +125,15 @@ impl Findings {
         self.is_vouched = true;
     }
 
+    /// Notes that the time was over before the lowest level that is not reached.
+    pub fn cut_short(&mut self) {
+        let open = Level::ALL.into_iter().find(|level| !self.is_reached(*level));
+        let text = "the time of crewsnow_ops.restore_budget was over";
+        let rest = Finding::new(open.unwrap_or(Level::Usable), text);
+        self.skip(rest.with_command("SET crewsnow_ops.restore_budget = '3 hours';"));
+        self.is_cut_short = true;
+    }
+
     /// The faults so far.
     pub fn faults(&self) -> &[Finding] {
         &self.faults
@@ -145,11 +155,11 @@ impl Findings {
         Level::ALL.into_iter().take_while(|level| self.is_reached(*level)).last()
     }
 
-    /// Whether there is no fault, and evidence of the whole content.
+    /// Whether the test came to its end without a fault, and with evidence of the whole content.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let needed = if self.is_vouched { Level::Restores } else { Level::Equal };
-        self.faults.is_empty() && self.level() >= Some(needed)
+        !self.is_cut_short && self.faults.is_empty() && self.level() >= Some(needed)
     }
 
     /// The last line of the report.
@@ -235,6 +245,20 @@ mod tests {
         let mut findings = proved(&Level::ALL[..2]);
         findings.vouch();
         assert!(!findings.is_valid(), "it was not restored");
+    }
+
+    #[test]
+    fn a_test_that_was_cut_short_tells_how_far_it_came() {
+        let mut findings = proved(&Level::ALL[..3]);
+        findings.cut_short();
+        assert_eq!(findings.level(), Some(Level::Restores));
+        let lines = findings.lines(&[]);
+        let skipped = "SKIPPED  3 complete  the time of crewsnow_ops.restore_budget was over";
+        assert_eq!(lines[0], skipped);
+        assert!(lines.contains(&"SKIPPED  4 content   not reached".to_owned()), "{lines:?}");
+        let mut findings = proved(&Level::ALL);
+        findings.cut_short();
+        assert!(!findings.is_valid(), "a part is left");
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn check(bytes: &[u8]) -> Result<Vec<Entry>, ArchiveError> {
     let mut reader = io::BufReader::new(Cursor::new(bytes));
     let header = read_header(&mut reader)?;
     let entries = read_entries(&mut reader, &header)?;
-    check_data(&mut reader, &header, &entries, &mut || {})?;
+    check_data(&mut reader, &header, &entries, &mut || Ok(()))?;
     Ok(entries)
 }
 

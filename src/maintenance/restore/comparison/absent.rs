@@ -12,7 +12,11 @@ pub(super) struct Absent<'a> {
 impl<'a> Absent<'a> {
     /// Objects of `items` that `others` lacks. Grants, comments and contents are no objects of
     /// their own, and those that the database of the restore has anyway explain nothing.
-    pub(super) fn of(items: &Items<'a>, others: &Items<'_>, has_anyway: impl Fn(&Item) -> bool) -> Self {
+    pub(super) fn of(
+        items: &Items<'a>,
+        others: &Items<'_>,
+        has_anyway: impl Fn(&Item) -> bool,
+    ) -> Self {
         let is_object = |item: &Item| {
             let is_own = item.parent.as_deref() != Some(item.name.as_str());
             !item.is_content() && is_own && !has_anyway(item)

@@ -8,7 +8,7 @@ const HEAD: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n\
 const TAIL: &str = "--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict abc\n";
 
 fn facts(text: &str) -> PlainDump {
-    scan(&mut Cursor::new(text), &mut || {}).expect("readable")
+    scan(&mut Cursor::new(text), &mut || Ok(())).expect("readable")
 }
 
 fn dump(body: &str) -> PlainDump {
