@@ -30,6 +30,7 @@ pub mod scratch;
 pub mod sequence;
 pub mod server;
 pub mod signature;
+pub mod stages;
 pub mod tar_file;
 pub mod toc;
 pub mod verdict;
