@@ -49,6 +49,7 @@ mod restore_budget;
 mod restore_content;
 mod restore_ends;
 mod restore_faults;
+mod restore_locks;
 mod restore_obstacles;
 mod restore_sound;
 mod retention;

@@ -1,14 +1,15 @@
 //! The items of a database: the same SQL reads the source, in this session, and the restored
 //! database, with psql.
 
-use super::item::{Item, Reading, SEQUENCE_VALUE, Scope};
+use super::item::{CONTENT, Item, Reading, SEQUENCE_VALUE, Scope};
 use crate::access::as_owner;
 use crate::pg::error::ServerError;
 use crate::pg::xact::sec_context::{self, as_table_owner};
 use crate::pg::xact::session_settings::with_settings;
-use crate::pg::xact::subtransaction::isolated;
+use crate::pg::xact::subtransaction::{Failure, rolled_back, undone};
 use pgrx::prelude::*;
 use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
 
 /// Settings under which values and definitions have one text form each.
 const SETTINGS: [(&CStr, &CStr); 12] = [
@@ -135,7 +136,6 @@ pub fn shares(readings: &[Reading], sessions: usize) -> Vec<Vec<Reading>> {
 pub fn contents_script(readings: &[Reading]) -> String {
     let mut script = script_head();
     for reading in readings {
-        // psql replaces no variables within quotes.
         let name = quoted(&reading.name);
         let kind = quoted(&reading.kind);
         script.push_str(&format!(
@@ -147,7 +147,8 @@ pub fn contents_script(readings: &[Reading]) -> String {
     script
 }
 
-fn quoted(text: &str) -> String {
+/// A literal of SQL in a script of psql, which replaces no variables within quotes.
+pub fn quoted(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('\'', "''");
     format!("E'{text}'")
 }
@@ -174,11 +175,13 @@ fn read_definitions(scopes: &[Scope]) -> Result<Inventory, ServerError> {
     with_settings(&SETTINGS, || {
         let mut inventory = Inventory::default();
         for sql in definitions(scopes).chain([CONTENTS]) {
-            Spi::connect(|client| {
-                for row in client.select(sql, None, &[])? {
-                    inventory.add(&row.get::<String>(1)?.unwrap_or_default(), scopes)?;
-                }
-                Ok::<_, ServerError>(())
+            undone(|| {
+                Spi::connect(|client| {
+                    for row in client.select(sql, None, &[])? {
+                        inventory.add(&row.get::<String>(1)?.unwrap_or_default(), scopes)?;
+                    }
+                    Ok::<_, ServerError>(())
+                })
             })?;
         }
         Ok(inventory)
@@ -186,7 +189,7 @@ fn read_definitions(scopes: &[Scope]) -> Result<Inventory, ServerError> {
 }
 
 /// Contents of this database under the active snapshot. One that cannot be read gets an item with
-/// its SQLSTATE. The locks stay, because a rewritten table is empty for an older snapshot.
+/// its SQLSTATE. Each lock is given back: thousands would fill the server's table of locks.
 pub fn source_contents(readings: &[Reading]) -> Result<Vec<Item>, ServerError> {
     with_settings(&SETTINGS, || readings.iter().map(source_content).collect())
 }
@@ -261,8 +264,14 @@ fn table(name: &str) -> Result<Option<Table>, ServerError> {
 }
 
 fn source_content(reading: &Reading) -> Result<Item, ServerError> {
+    // Its lock keeps the table's files as they are between both queries.
     let read = || {
-        Spi::connect(|client| client.select(&reading.sql, None, &[])?.first().get_one::<String>())
+        Spi::connect(|client| {
+            let line = client.select(&reading.sql, None, &[])?.first().get_one::<String>()?;
+            let is_rewritten = include_str!("../../../sql/maintenance/restore_is_rewritten.sql");
+            let files = client.select(is_rewritten, None, &[reading.name.as_str().into()])?;
+            Ok::<_, ServerError>((line, files.first().get_one::<bool>()?.unwrap_or(false)))
+        })
     };
     let line = match table(&reading.name)? {
         Some(table) if !table.is_readable => {
@@ -271,11 +280,15 @@ fn source_content(reading: &Reading) -> Result<Item, ServerError> {
         }
         Some(table) if table.has_expressions => as_table_owner(table.owner, read),
         // An owner may lack a privilege that the role has.
-        _ => isolated(read),
+        _ => rolled_back(AssertUnwindSafe(read)),
     };
-    let item = match line {
-        Ok(line) => serde_json::from_str(&line?.unwrap_or_default())
-            .map_err(|_| ServerError::UnreadableJson("the content of a table"))?,
+    let item = match line.map_err(Failure::rethrow_interrupt) {
+        Ok(read) => {
+            let (line, is_rewritten) = read?;
+            let item: Item = serde_json::from_str(&line.unwrap_or_default())
+                .map_err(|_| ServerError::UnreadableJson("the content of a table"))?;
+            Item { is_rewritten: is_rewritten && item.kind == CONTENT, ..item }
+        }
         Err(failure) => Item::unreadable(&reading.kind, &reading.name, &failure.state()),
     };
     Ok(Item { scope: reading.scope, ..item })
@@ -284,7 +297,6 @@ fn source_content(reading: &Reading) -> Result<Item, ServerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maintenance::restore::item::CONTENT;
 
     #[test]
     fn a_script_reads_on_after_a_table_that_cannot_be_read() {

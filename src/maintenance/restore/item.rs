@@ -37,6 +37,10 @@ pub struct Item {
     /// The SQLSTATE with which reading it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
+    /// Whether the table got new files after the snapshot. TRUNCATE and some forms of ALTER TABLE
+    /// hide its rows from an older snapshot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_rewritten: bool,
     /// The only scope of backups that carry it; `None` if each does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,

@@ -286,6 +286,13 @@ pub fn kept_if(work: impl FnOnce() -> bool) -> bool {
     enclosed(|| if work() { Ok(()) } else { Err(()) }).is_ok()
 }
 
+/// Runs `work` in a subtransaction that is undone, which gives back its locks. Errors are passed on.
+pub fn undone<R>(work: impl FnOnce() -> R) -> R {
+    match enclosed(|| Err::<std::convert::Infallible, R>(work())) {
+        Err(result) => result,
+    }
+}
+
 /// Runs `work` in a subtransaction that is undone even if it succeeds. Catches interrupts, too.
 pub fn rolled_back<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     let result = enclosed(|| {

@@ -266,6 +266,27 @@ fn the_rows_of_a_table_that_a_manifest_lacks_are_compared_with_the_source() {
 }
 
 #[test]
+fn a_table_that_was_rewritten_after_the_snapshot_is_not_compared() {
+    let emptied = changed(CONTENT, "public.t", |item| {
+        *item = Item { is_rewritten: true, ..content("public.t", 0, "0") };
+    });
+    let result = compare(&emptied, &shop(), Scope::Dump, Basis::Exact);
+    let text = "content public.t: the source was rewritten after the snapshot, as by TRUNCATE";
+    assert_eq!((lines(&result.faults), lines(&result.skipped)), (vec![], vec![text.into()]));
+    assert_eq!((result.unread, result.same_contents), (1, 2));
+    // The rows of a table that VACUUM FULL has rewritten are all there.
+    let moved = changed(CONTENT, "public.t", |item| item.is_rewritten = true);
+    let result = compare(&moved, &shop(), Scope::Dump, Basis::Exact);
+    assert_eq!((result.skipped.len(), result.same_contents), (0, 3));
+    let near = compare(&without_rows(), &shop(), Scope::Dump, Basis::Near(&emptied));
+    assert_eq!((near.faults.len(), near.changed_contents), (0, 1), "it was empty, too");
+}
+
+fn without_rows() -> Vec<Item> {
+    changed(CONTENT, "public.t", |item| *item = content("public.t", 0, "0"))
+}
+
+#[test]
 fn a_manifest_serves_backups_of_both_scopes() {
     let scoped = |hash: &str, scope| Item { scope: Some(scope), ..content("public.e", 1, hash) };
     let mut manifest = shop();
