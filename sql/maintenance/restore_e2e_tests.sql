@@ -2,6 +2,9 @@
 -- schema of that name, so the function must be one of the extension.
 \set VERBOSITY sqlstate
 SET search_path = pg_catalog, pg_temp;
+-- The database may have settings for sessions of the application.
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_read_only = off;
 SELECT EXISTS (SELECT FROM pg_depend AS d
     JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'crewsnow_ops'
     WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass
@@ -10,4 +13,7 @@ SELECT EXISTS (SELECT FROM pg_depend AS d
 \if :is_own
 SELECT json_build_object('test', t.test, 'passed', t.passed, 'step', t.failed_step)
 FROM crewsnow_ops.run_e2e_tests(NULL) AS t;
+\if :ERROR
+SELECT json_build_object('sqlstate', :'SQLSTATE');
+\endif
 \endif

@@ -52,6 +52,7 @@ mod restore_faults;
 mod restore_locks;
 mod restore_obstacles;
 mod restore_sound;
+mod restore_usable;
 mod retention;
 mod retention_findings;
 mod rls_advice;

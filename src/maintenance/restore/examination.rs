@@ -1,5 +1,5 @@
 //! Examines a restored database: its definitions and contents against those expected, its pages,
-//! its age, and the application's tests on it.
+//! and its age.
 
 use super::candidates::Manifest;
 use super::check;
@@ -58,14 +58,6 @@ pub struct Facts {
     pub rpo: Option<f64>,
 }
 
-/// The result of an end-to-end test on the restored database.
-#[derive(Deserialize)]
-struct EndToEndTest {
-    test: String,
-    passed: bool,
-    step: Option<String>,
-}
-
 /// Checks of pages that run, in several sessions.
 struct Checks {
     inventory: Inventory,
@@ -73,17 +65,18 @@ struct Checks {
 }
 
 impl Restored<'_> {
-    /// Examines the database and adds what it finds, and its facts.
+    /// Examines the database and adds what it finds, and its facts. Returns whether it did: code of
+    /// other roles keeps it from that.
     pub fn examine(
         &self,
         expected: Expected<'_>,
         findings: &mut Findings,
         facts: &mut Facts,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<bool, RestoreError> {
         let (connection, directory, deadline) = (self.connection, self.directory, self.deadline);
         let database = self.database;
         if foreign_code::is_restored(connection, database, directory, deadline, findings)? {
-            return Ok(());
+            return Ok(false);
         }
         self.run("facts", FACTS, |line| {
             if let Ok(read) = serde_json::from_str::<Facts>(line) {
@@ -105,8 +98,7 @@ impl Restored<'_> {
             let text = "the time was over before amcheck ended";
             findings.skip(Finding::new(Level::Restores, text));
         }
-        examined?;
-        self.run_tests(findings)
+        examined.map(|()| true)
     }
 
     fn script(&self, name: &str, sql: &str) -> Result<PathBuf, RestoreError> {
@@ -115,7 +107,13 @@ impl Restored<'_> {
         Ok(path)
     }
 
-    fn run(&self, name: &str, sql: &str, on_line: impl FnMut(&str)) -> Result<(), RestoreError> {
+    /// Runs a script of psql on the database. Each line of its output goes to `on_line`.
+    pub(super) fn run(
+        &self,
+        name: &str,
+        sql: &str,
+        on_line: impl FnMut(&str),
+    ) -> Result<(), RestoreError> {
         let script = self.script(name, sql)?;
         let (connection, database) = (self.connection, self.database);
         let exit = client::run_script(connection, database, &script, self.deadline, on_line)?;
@@ -337,29 +335,6 @@ impl Restored<'_> {
         judged.faults.into_iter().for_each(|fault| findings.fault(add(fault, place)));
         Ok(())
     }
-
-    fn run_tests(&self, findings: &mut Findings) -> Result<(), RestoreError> {
-        let (mut passed, mut failed) = (0, 0);
-        self.run("tests", TESTS, |line| {
-            let Ok(test) = serde_json::from_str::<EndToEndTest>(line) else { return };
-            if test.passed {
-                passed += 1;
-            } else {
-                failed += 1;
-                let step = test.step.map_or_else(String::new, |step| format!(" in {step}"));
-                let text = format!("the end-to-end test fails{step} on the restored database");
-                findings.fault(Finding::new(Level::Usable, text).of(test.test));
-            }
-        })?;
-        if passed > 0 {
-            let text = format!("{passed} of {} end-to-end tests pass", passed + failed);
-            findings.prove(Level::Usable, text);
-        } else if failed == 0 {
-            let text = "no end-to-end test is registered in the restored database";
-            findings.skip(Finding::new(Level::Usable, text));
-        }
-        Ok(())
-    }
 }
 
 /// The statement that records a backup with its manifest.
@@ -373,9 +348,6 @@ const AMCHECK: &str = "CREATE EXTENSION amcheck;";
 
 /// Facts of the restored database. Without the extension there is no heartbeat.
 const FACTS: &str = include_str!("../../../sql/maintenance/restore_facts.sql");
-
-/// The end-to-end tests of the restored database.
-const TESTS: &str = include_str!("../../../sql/maintenance/restore_e2e_tests.sql");
 
 fn finding(fault: Fault) -> Finding {
     let level = if fault.is_content { Level::Equal } else { Level::Complete };

@@ -33,6 +33,7 @@ pub mod signature;
 pub mod stages;
 pub mod tar_file;
 pub mod toc;
+pub mod usability;
 pub mod verdict;
 
 #[cfg(any(test, feature = "pg_test"))]

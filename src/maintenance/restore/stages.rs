@@ -14,6 +14,7 @@ use super::item::Scope;
 use super::lock::limited;
 use super::run::Test;
 use super::scratch::Scratch;
+use super::usability;
 use super::verdict::{Finding, Level};
 use crate::maintenance::step::Verdict;
 use crate::pg::clock;
@@ -226,7 +227,15 @@ impl Test {
         };
         let step = self.context.begin("compare", database, None);
         let mut facts = Facts::default();
-        let result = restored.examine(expected, &mut self.findings, &mut facts);
+        // pg_dump writes settings of the database into archives only.
+        let carries_settings = scope == Scope::Dump && self.kind != Kind::Plain.word();
+        let findings = &mut self.findings;
+        let result = restored.examine(expected, findings, &mut facts).and_then(|is_examined| {
+            match is_examined {
+                true => usability::test(&restored, carries_settings, findings),
+                false => Ok(()),
+            }
+        });
         let verdict = if result.is_ok() { Verdict::Done } else { Verdict::Failed };
         self.context.end(step, verdict, String::new());
         self.restored_bytes = facts.bytes;
