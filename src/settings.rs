@@ -172,7 +172,7 @@ fn register_restore_tests() {
     number(
         c"crewsnow_ops.backup_max_age",
         c"Age from which a backup is a fault of a restore test.",
-        c"Counted from created_at in backup_log, or from the change of a file that is not listed.",
+        c"Counted by the oldest of backup_log, the manifest, the file, and the backup itself.",
         &BACKUP_MAX_AGE,
         1,
         i32::MAX,

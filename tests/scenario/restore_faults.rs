@@ -1,12 +1,14 @@
 //! Faults that are planted in backups: each is found and named, and its healthy twin is validated.
 
-use crate::restore::shop;
+use crate::restore::{report, shop};
 use crate::restore_backups::{
     base_backup, dump_to, expect_fault, expect_valid, flip, print, record, recorded_base_backup,
     recorded_dump, remove, restored, rivals_of_base, rivals_of_dump,
 };
-use harness::{Cluster, has_extension, run, value};
+use harness::{Cluster, has_extension, must_run, run, value};
 use postgres::Client;
+use std::path::Path;
+use std::process::Command;
 
 /// The shop with a clerk, photos outside of their rows, and a collation with a version. `None`
 /// where the server has no amcheck.
@@ -132,6 +134,53 @@ fn truncated_and_stale_dumps_are_found_and_named() {
     let line = "FAULT    4 content   content public.line: 99 lost";
     planted.push(expect_fault(&mut a, &path, "old dump, recorded today", line, rivals));
     print(&planted);
+}
+
+/// Those who may change `backup_log` cannot make an old backup look fresh.
+#[test]
+fn a_stale_backup_whose_record_was_changed_is_named() {
+    let cluster = Cluster::start("restore_changed_record", "autovacuum = off");
+    let mut a = shop(&cluster, "shop");
+    run(
+        &mut a,
+        "CREATE ROLE clerk LOGIN; SELECT crewsnow_ops.grant_access('clerk', 'operator');
+         SELECT crewsnow_ops.sample_health()",
+    );
+    let mut clerk = cluster.connect_as("clerk", "shop");
+    let refresh = "UPDATE backup_log SET created_at = now(), completed_at = now()";
+    let path = recorded_dump(&mut a, &cluster, "shop", "c");
+    run(&mut clerk, refresh);
+    expect_valid(&mut a, &path, "a fresh dump");
+    let named = |a: &mut Client, path: &Path, age: &str| {
+        let report = report(a, path);
+        let line = format!("FAULT    0 fresh     {}: the backup is {age}", path.display());
+        assert!(report.contains(&line), "{line}\n{report}");
+        assert!(report.ends_with("ISSUES DETECTED"), "{report}");
+    };
+    run(&mut a, "UPDATE crewsnow_ops.backup_manifests SET taken_at = now() - interval '3 days'");
+    named(&mut a, &path, "72 h old by its manifest, 0 min by backup_log, and ");
+    // Without a manifest its file tells the time, and the archive itself.
+    run(&mut a, "DELETE FROM crewsnow_ops.backup_manifests");
+    must_run(Command::new("touch").args(["-d", "3 days ago"]).arg(&path));
+    named(&mut a, &path, "72 h old by the time of its file, 0 min by backup_log, and ");
+    let mut archive = std::fs::read(&path).expect("the dump");
+    // The year follows five numbers of a sign and four bytes, and what compresses the data.
+    let numbers = if archive[6] >= 15 { 12 } else { 16 };
+    archive[numbers + 26] -= 1;
+    std::fs::write(&path, archive).expect("written");
+    let report = report(&mut a, &path);
+    let hours = report.split(" h old by the time that it holds").next().unwrap_or_default();
+    let hours = hours.rsplit(' ').next().and_then(|hours| hours.parse::<i64>().ok());
+    assert!(hours.is_some_and(|hours| (8_740..8_784).contains(&hours)), "{report}");
+    let base = recorded_base_backup(&mut a, &cluster, "base", &[]);
+    expect_valid(&mut a, &base, "a fresh base backup");
+    let label = base.join("backup_label");
+    let text = std::fs::read_to_string(&label).expect("backup_label");
+    let year = text.split("START TIME: ").nth(1).and_then(|time| time.get(..4)).expect("a year");
+    let older = format!("START TIME: {}", year.parse::<i32>().expect("a number") - 2);
+    std::fs::write(&label, text.replace(&format!("START TIME: {year}"), &older)).expect("written");
+    let report = self::report(&mut a, &base);
+    assert!(report.contains(" h old by the time that it holds, and "), "{report}");
 }
 
 /// A place in the files of the source, and what is said of a bit that is flipped there.

@@ -4,6 +4,7 @@
 //! its data.
 
 use super::deadline::React;
+use super::freshness::seconds_of;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read, Seek};
 
@@ -37,6 +38,8 @@ pub enum ArchiveError {
 pub struct Header {
     /// Version of the format: 14 is that of PostgreSQL 12 to 15.
     pub minor: u8,
+    /// The local time of the dump, in seconds since 1970 as if it were UTC.
+    pub made_at: i64,
     /// The database that was dumped.
     pub database: Option<String>,
     /// The version of its server, such as `15.8 (Debian 15.8-1)`.
@@ -165,10 +168,16 @@ pub fn read_header(reader: &mut impl BufRead) -> Result<Header, ArchiveError> {
     } else {
         source.int()?;
     }
-    // The local time of the dump, in seven numbers.
-    for _ in 0..7 {
-        source.int()?;
+    // From the second to the year, which counts from 1900. The months count from 0.
+    let mut parts = [0; 6];
+    for part in parts.iter_mut().rev() {
+        *part = source.int()?.clamp(0, 10_000);
     }
+    let [year, month, rest @ ..] = parts;
+    let [day, hour, minute, second] = rest;
+    let made_at = seconds_of([year + 1900, month + 1, day, hour, minute, second]);
+    // Whether it is daylight saving time.
+    source.int()?;
     let database = source.text()?;
     let server_version = source.text()?;
     let dump_version = source.text()?;
@@ -177,6 +186,7 @@ pub fn read_header(reader: &mut impl BufRead) -> Result<Header, ArchiveError> {
     let entries = entries.map_err(|_| ArchiveError::Damaged(source.part))?;
     Ok(Header {
         minor,
+        made_at,
         database,
         server_version,
         dump_version,

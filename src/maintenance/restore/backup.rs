@@ -6,12 +6,11 @@ use super::error::{RestoreError, quoted};
 use super::programs::major_of;
 use super::signature::{self, Signature};
 use super::tar_file::{self, End};
-use super::{folder, ownership, plain_dump};
+use super::{folder, freshness, ownership, plain_dump};
 use crate::pg::installation;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// Files of a base backup in tar format, in the order of preference.
 const BASE_TARS: [&str; 4] = ["base.tar", "base.tar.gz", "base.tar.zst", "base.tar.lz4"];
@@ -65,8 +64,9 @@ pub struct Backup {
     pub database: Option<String>,
     /// Its size on disk, in bytes.
     pub bytes: u64,
-    /// The last change of the file or folder.
-    pub modified_at: Option<SystemTime>,
+    /// The local time at which it was made, in seconds since 1970 as if it were UTC; `None` if it
+    /// does not tell.
+    pub made_at: Option<i64>,
 }
 
 impl Backup {
@@ -88,7 +88,7 @@ impl Backup {
             server_version: None,
             database: None,
             bytes: metadata.len(),
-            modified_at: metadata.modified().ok(),
+            made_at: None,
         };
         if metadata.is_dir() {
             backup.recognise_folder()?;
@@ -215,6 +215,7 @@ impl Backup {
 
     fn read_archive_header(&mut self, reader: &mut BufReader<File>) -> Result<(), RestoreError> {
         let header = archive::read_header(reader).map_err(|error| self.archive(error))?;
+        self.made_at = Some(header.made_at);
         self.server_version = header.server_version;
         self.database = header.database;
         Ok(())
@@ -258,6 +259,7 @@ impl Backup {
                     .no_backup("a data directory with neither backup_label nor backup_manifest"));
             }
             self.kind = Kind::BaseFolder;
+            self.made_at = self.start_in_label();
             self.server_version = self.version_file();
             return Ok(());
         }
@@ -272,6 +274,13 @@ impl Backup {
             ));
         }
         Err(self.no_backup("a folder without toc.dat, PG_VERSION and base.tar"))
+    }
+
+    /// The begin of a base backup, in the time zone of its server's log.
+    fn start_in_label(&self) -> Option<i64> {
+        let label = std::fs::read_to_string(self.path.join("backup_label")).ok()?;
+        let line = label.lines().find(|line| line.starts_with("START TIME:"))?;
+        freshness::time_in(line)
     }
 
     fn version_file(&self) -> Option<String> {

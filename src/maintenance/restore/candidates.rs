@@ -1,6 +1,7 @@
 //! The backup that a test restores.
 
 use super::error::RestoreError;
+use super::freshness::{self, Evidence};
 use super::verdict::{Finding, Findings, Level};
 use crate::access::as_owner;
 use crate::pg::fmgr::spi::in_target_schema;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub struct Manifest {
     /// Whether the backup has the same snapshot.
     pub is_exact: bool,
+    /// Seconds since its snapshot.
+    pub age: f64,
     /// The items, as JSON text.
     pub items: String,
 }
@@ -60,6 +63,7 @@ fn candidates(location: Option<&str>) -> Result<Vec<Candidate>, RestoreError> {
                 let text = |column| row.get::<String>(column);
                 let items = text(8)?;
                 let is_exact = row.get::<bool>(7)?.unwrap_or(false);
+                let manifest_age = row.get::<f64>(6)?.unwrap_or(0.0);
                 let created = row.get::<pgrx::datum::TimestampWithTimeZone>(4)?;
                 candidates.push(Candidate {
                     id: text(1)?.unwrap_or_default(),
@@ -67,7 +71,7 @@ fn candidates(location: Option<&str>) -> Result<Vec<Candidate>, RestoreError> {
                     location: text(3)?.unwrap_or_default(),
                     created: created.map_or(0, i64::from),
                     age: row.get::<f64>(5)?.unwrap_or(0.0),
-                    manifest: items.map(|items| Manifest { is_exact, items }),
+                    manifest: items.map(|items| Manifest { is_exact, age: manifest_age, items }),
                 });
             }
             Ok(candidates)
@@ -89,10 +93,7 @@ pub fn choose(
         }
         let mut known = candidates(Some(location))?.into_iter();
         let known = known.find(|candidate| candidate.is_completed);
-        match &known {
-            Some(candidate) => judge_age(candidate, max_age, findings),
-            None => judge_file(&path, max_age, findings),
-        }
+        judge_age(&path, known.as_ref(), max_age, findings);
         return Ok(Chosen::Backup(path, known));
     }
     let all = candidates(None)?;
@@ -111,7 +112,7 @@ pub fn choose(
             findings.fault(Finding::new(Level::Fresh, text).of(&candidate.location));
             continue;
         }
-        judge_age(&candidate, max_age, findings);
+        judge_age(&path, Some(&candidate), max_age, findings);
         return Ok(Chosen::Backup(path, Some(candidate)));
     }
     let text = "backup_log has no backup that this server can reach: a fresh dump is tested";
@@ -122,37 +123,12 @@ pub fn choose(
 /// The statement that records a backup, for one that pg_dump made.
 const RECORD: &str = "SELECT crewsnow_ops.record_backup('/var/backups/shop.dump', 'daily');";
 
-fn hours(seconds: f64) -> String {
-    if seconds < 7_200.0 {
-        format!("{:.0} min", (seconds / 60.0).floor())
-    } else {
-        format!("{:.0} h", (seconds / 3_600.0).floor())
-    }
-}
-
-fn judge_age(candidate: &Candidate, max_age: f64, findings: &mut Findings) {
-    judge(candidate.age, &candidate.location, max_age, findings);
-}
-
-/// Without a row, the time of the file stands for that of the backup.
-fn judge_file(path: &Path, max_age: f64, findings: &mut Findings) {
-    let modified = std::fs::metadata(path).and_then(|file| file.modified());
-    // A time of the future is that of a clock which goes before this one.
-    let age = modified.ok().map(|time| time.elapsed().unwrap_or_default());
-    if let Some(age) = age {
-        judge(age.as_secs_f64(), &path.to_string_lossy(), max_age, findings);
-    }
-}
-
-fn judge(age: f64, location: &str, max_age: f64, findings: &mut Findings) {
-    if age > max_age {
-        let text = format!(
-            "the backup is {} old, and crewsnow_ops.backup_max_age allows {}",
-            hours(age),
-            hours(max_age)
-        );
-        findings.fault(Finding::new(Level::Fresh, text).of(location));
-    } else {
-        findings.prove(Level::Fresh, format!("made {} ago", hours(age)));
-    }
+/// Judges the age of a backup by all that is known before it is opened.
+fn judge_age(path: &Path, known: Option<&Candidate>, max_age: f64, findings: &mut Findings) {
+    let file = freshness::file_age(path).map(|age| (Evidence::File, age));
+    let log = known.map(|known| (Evidence::Log, known.age));
+    let manifest = known.and_then(|known| known.manifest.as_ref());
+    let manifest = manifest.map(|manifest| (Evidence::Manifest, manifest.age));
+    let ages: Vec<_> = [log, manifest, file].into_iter().flatten().collect();
+    freshness::judge(&ages, &path.to_string_lossy(), max_age, findings);
 }

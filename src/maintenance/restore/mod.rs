@@ -17,6 +17,7 @@ pub mod expression;
 pub mod fault;
 pub mod folder;
 pub mod foreign_code;
+pub mod freshness;
 pub mod inventory;
 pub mod item;
 pub mod lock;

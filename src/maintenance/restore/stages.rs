@@ -9,6 +9,7 @@ use super::dump::{self, Archive};
 use super::error::RestoreError;
 use super::examination::{Expected, Facts, Restored};
 use super::foreign_code;
+use super::freshness;
 use super::inventory::{self, Inventory};
 use super::item::Scope;
 use super::lock::limited;
@@ -109,6 +110,10 @@ impl Test {
             let text = format!("the backup is one of database {other}, not of this one");
             self.findings.fault(Finding::new(Level::Readable, text));
             return Ok(());
+        }
+        if let Some(local) = backup.made_at {
+            let max_age = settings::backup_max_age();
+            freshness::judge_own_time(local, &location, max_age, &mut self.findings);
         }
         self.kind = backup.kind.word();
         self.backup_bytes = Some(backup.bytes);

@@ -31,7 +31,8 @@ fn archive(minor: u8, tables: &[&str]) -> Archive {
     } else {
         int(&mut bytes, -1)
     }
-    (0..7).for_each(|part| int(&mut bytes, part));
+    // 2026-11-28 04:30:05, from the second to the year, and no daylight saving time.
+    [5, 30, 4, 28, 10, 126, 0].into_iter().for_each(|part| int(&mut bytes, part));
     text(&mut bytes, Some("shop"));
     text(&mut bytes, Some("15.8 (Debian)"));
     text(&mut bytes, Some("15.8"));
@@ -98,6 +99,7 @@ fn a_whole_archive_is_read() {
     }
     let bytes = archive(14, &[]).bytes;
     let header = read_header(&mut Cursor::new(&bytes)).expect("sound");
+    assert_eq!(header.made_at, 1_795_840_205);
     assert_eq!(header.database.as_deref(), Some("shop"));
     assert_eq!(header.server_version.as_deref(), Some("15.8 (Debian)"));
 }
