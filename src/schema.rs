@@ -170,9 +170,22 @@ extension_sql_file!(
     name = "retention_findings",
     requires = ["retention"]
 );
+    "../sql/schema/77_erasure.sql",
+    name = "erasure",
+    requires = ["retention_findings"]
+);
+extension_sql_file!(
+    "../sql/schema/78_erasure_functions.sql",
+    name = "erasure_functions",
+    requires = [
+        "erasure",
+        maintenance::erasure::ledger::export_erasures,
+        maintenance::erasure::request::request_erasure
+    ]
+);
 extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["retention_findings", access::grant_access, access::revoke_access],
+    requires = ["erasure_functions", access::grant_access, access::revoke_access],
     finalize
 );

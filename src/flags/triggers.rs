@@ -11,6 +11,7 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::in_target_schema;
 use crate::pg::fmgr::trigger as glue;
+use crate::pg::trail_erasure;
 use crate::pg::xact::{lock_wait, sec_context, session, snapshot};
 use crate::settings::{self, LostUpdates};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -107,9 +108,10 @@ fn feature_flags_before_truncate<'a>(
 
 /// BEFORE UPDATE OR DELETE OR TRUNCATE on the history.
 fn flag_history_is_append_only<'a>(
-    _trigger: &'a PgTrigger<'a>,
+    trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<Row<'a>>, ErrorReport> {
-    if history::is_erasing() {
+    let is_update = trigger.op().is_ok_and(|op| matches!(op, PgTriggerOperation::Update));
+    if history::is_erasing() || trail_erasure::is_running() && is_update {
         return Ok(None);
     }
     raise(Err(FlagError::HistoryIsAppendOnly))

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod context;
+pub mod erasure;
 pub mod error;
 pub mod records;
 pub mod report;

@@ -71,6 +71,7 @@ pub mod memory;
 pub mod process;
 pub mod rewrite;
 pub mod storage;
+pub mod trail_erasure;
 pub mod worker;
 pub mod xact;
 

@@ -10,6 +10,7 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::fmgr::spi::PreparedOnce;
 use crate::pg::fmgr::trigger as glue;
+use crate::pg::trail_erasure;
 use crate::pg::xact::{sec_context, session, snapshot};
 use crate::telemetry::error::TelemetryError;
 use crate::telemetry::ingest::ondisk_jsonb;
@@ -100,10 +101,11 @@ fn before_change<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Tele
     let moves_status = [ondisk_jsonb::is_5xx, ondisk_jsonb::has_status]
         .iter()
         .any(|holds| glue::update_changes_json(trigger, c"payload", *holds));
+    let overwrites = || glue::update_overwrites(trigger, &BLANKED) || overwrites_payload(trigger);
     if moves_status
         || glue::update_changes_row(trigger, &ERASABLE)
-        || glue::update_overwrites(trigger, &BLANKED)
-        || overwrites_payload(trigger)
+        // An erasure puts a pseudonym in the place of a person.
+        || !trail_erasure::is_running() && overwrites()
     {
         return Err(TelemetryError::EventsAreAppendOnly);
     }

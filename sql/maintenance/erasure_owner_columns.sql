@@ -1,0 +1,19 @@
+-- $1 type of ids. Columns of the application's tables that look like an owner, have no foreign key
+-- and could hold an id: table, quoted column, its type.
+SELECT c.oid, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod)
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'crewsnow_ops')
+    AND a.atttypid IN ($1, 'text'::regtype, 'varchar'::regtype)
+    AND a.attname ~ '^((user|owner|account|member|author|sender|receiver|recipient|customer|profile|created_by|updated_by|deleted_by)(_?id)?|.*_(user|owner|account|member|author)_?id|(user|owner)_?uuid|uid)$'
+    AND NOT EXISTS (
+        SELECT FROM pg_constraint AS f
+        WHERE f.contype = 'f' AND f.conrelid = c.oid AND a.attnum = ANY (f.conkey)
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+    )
+ORDER BY 1, a.attnum

@@ -1,0 +1,15 @@
+//! Erasing a person: the plan, its execution, the ledger, and the proof that nothing is left.
+
+pub mod apply;
+pub mod catalog;
+pub mod error;
+pub mod execute;
+pub mod ledger;
+pub mod order;
+pub mod person;
+pub mod plan;
+pub mod proof;
+pub mod query;
+pub mod request;
+pub mod trails;
+pub mod triggers;

@@ -1,0 +1,160 @@
+//! The table of accounts, and the texts that identify a person.
+
+use super::error::ErasureError;
+use super::query::{View, on_table, texts};
+use crate::pg::access::scan;
+use crate::pg::catalog::lookup;
+use crate::pg::xact::subtransaction::isolated;
+use crate::settings;
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+
+/// Shorter identifiers, and numbers, are looked for as whole values only.
+const MIN_PART: usize = 6;
+
+/// The table that has a row for each account.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// Oid of the table.
+    pub table: pg_sys::Oid,
+    /// Its name, quoted and qualified.
+    pub name: String,
+    /// Its owner.
+    pub owner: pg_sys::Oid,
+    /// The quoted column of its primary key.
+    pub key: String,
+    /// The type of that column.
+    pub key_type: pg_sys::Oid,
+}
+
+impl Accounts {
+    /// The table that crewsnow_ops.users_table names.
+    pub fn read() -> Result<Self, ErasureError> {
+        let name = settings::users_table();
+        let unknown = || ErasureError::NoUsersTable(name.clone());
+        let table = if name.is_empty() { None } else { lookup::table_called(&name) };
+        let table = table.ok_or_else(unknown)?;
+        let (number, key_type) = lookup::key(table).ok_or_else(unknown)?;
+        Ok(Self {
+            table,
+            name: lookup::table_name(table).ok_or_else(unknown)?,
+            owner: scan::owner_of(table).ok_or_else(unknown)?,
+            key: quote_identifier(lookup::column_name(table, number).ok_or_else(unknown)?),
+            key_type,
+        })
+    }
+
+    /// The id as the server writes it. 22023 for a text that is not of the key's type.
+    pub fn canonical_id(&self, id: &str) -> Result<String, ErasureError> {
+        let type_ = lookup::qualified_type_name(self.key_type);
+        let sql = format!("SELECT concat(CAST($1 AS {type_}))");
+        let cast = || on_table(self.owner, || texts(View::Statement, &sql, &[id.into()]));
+        match isolated(cast) {
+            Ok(values) => Ok(values?.into_iter().next().unwrap_or_default()),
+            Err(_) => Err(ErasureError::InvalidId(type_)),
+        }
+    }
+}
+
+/// A person whose data are looked for.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The key of the account, as text.
+    pub id: String,
+    /// E-mail addresses and phone numbers of the account.
+    pub others: Vec<String>,
+}
+
+impl Person {
+    /// Reads the account. Without one, only the id is known.
+    pub fn read(accounts: &Accounts, id: &str) -> Result<Self, ErasureError> {
+        let id = accounts.canonical_id(id)?;
+        let columns = texts(
+            View::Statement,
+            include_str!("../../../sql/maintenance/erasure_identifiers.sql"),
+            &[accounts.table.into()],
+        )?;
+        let mut others = Vec::new();
+        for column in columns {
+            let sql = format!(
+                "SELECT concat(u.{column}) FROM {} AS u WHERE u.{} = CAST($1 AS {}) \
+                 AND u.{column} IS NOT NULL",
+                accounts.name,
+                accounts.key,
+                lookup::qualified_type_name(accounts.key_type)
+            );
+            let found =
+                on_table(accounts.owner, || texts(View::Statement, &sql, &[id.as_str().into()]))?;
+            others.extend(found.into_iter().filter(|value| value.chars().count() >= MIN_PART));
+        }
+        others.sort();
+        others.dedup();
+        Ok(Self { id, others })
+    }
+
+    /// The id and the other identifiers.
+    pub fn identifiers(&self) -> Vec<String> {
+        [std::slice::from_ref(&self.id), &self.others].concat()
+    }
+
+    /// The id as a uuid; `None` if it is none.
+    pub fn uuid(&self) -> Option<pgrx::Uuid> {
+        uuid_of(&self.id)
+    }
+
+    /// A regular expression that matches the identifiers in any text, and in the text of JSON.
+    pub fn pattern(&self) -> String {
+        let patterns: Vec<String> =
+            self.identifiers().iter().map(|identifier| pattern_of(identifier)).collect();
+        patterns.join("|")
+    }
+}
+
+/// A uuid as the server writes it; `None` for any other text.
+pub fn uuid_of(text: &str) -> Option<pgrx::Uuid> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let is_uuid = text.len() == 36 && digits.len() == 32;
+    let bytes = (0..16).map(|i| u8::from_str_radix(digits.get(2 * i..2 * i + 2)?, 16).ok());
+    let bytes: Option<Vec<u8>> = is_uuid.then(|| bytes.collect()).flatten();
+    bytes.and_then(|bytes| pgrx::Uuid::from_slice(&bytes).ok())
+}
+
+/// A uuid is matched anywhere. An e-mail address must not be a part of a longer one; in the text of
+/// JSON a line break before it reads as a letter. A short identifier must be the whole value.
+fn pattern_of(identifier: &str) -> String {
+    let escaped: String = identifier
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c.to_string() } else { format!("\\{c}") })
+        .collect();
+    let is_number = identifier.chars().all(|c| c.is_ascii_digit());
+    if is_number || identifier.chars().count() < MIN_PART {
+        return format!("^{escaped}$|(?<=\"){escaped}(?=\")");
+    }
+    if identifier.contains('@') {
+        return format!(
+            "(?:(?<![0-9A-Za-z_.+-])|(?<=\\\\[nrtbf])){escaped}(?![0-9A-Za-z_-]|\\.[0-9A-Za-z])"
+        );
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uuids_are_uuids() {
+        let person = |id: &str| Person { id: id.into(), others: Vec::new() };
+        assert!(person("0b9c2e3a-1c2d-4e5f-8a9b-0c1d2e3f4a5b").uuid().is_some());
+        for id in ["17", "", "zb9c2e3a-1c2d-4e5f-8a9b-0c1d2e3f4a5b", "ada@example.org"] {
+            assert!(person(id).uuid().is_none(), "{id}");
+        }
+    }
+
+    #[test]
+    fn short_identifiers_are_matched_whole() {
+        assert_eq!(pattern_of("17"), "^17$|(?<=\"){17}(?=\")".replace("{17}", "17"));
+        assert!(pattern_of("ada@example.org").contains("ada\\@example\\.org"));
+        assert_eq!(pattern_of("ab-cd-ef"), "ab\\-cd\\-ef");
+    }
+}
