@@ -17,9 +17,11 @@ SELECT coalesce(pg_partition_root(c.conrelid), c.conrelid),
         ORDER BY k.place
     ),
     ARRAY(
-        SELECT format_type(a.atttypid, a.atttypmod)
+        SELECT format('%I.%I', n.nspname, t.typname)
         FROM unnest(c.confkey) WITH ORDINALITY AS k (attnum, place)
         JOIN pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = k.attnum
+        JOIN pg_type AS t ON t.oid = a.atttypid
+        JOIN pg_namespace AS n ON n.oid = t.typnamespace
         ORDER BY k.place
     ),
     ARRAY(

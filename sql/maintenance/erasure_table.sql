@@ -3,7 +3,7 @@
 -- read, update and delete; a reason why rows cannot be changed safely.
 SELECT format('%I.%I', n.nspname, c.relname), c.relowner,
     coalesce(i.columns, ARRAY['tableoid', 'ctid']),
-    coalesce(i.types, ARRAY['oid', 'tid']),
+    coalesce(i.types, ARRAY['pg_catalog.oid', 'pg_catalog.tid']),
     coalesce(i.operators, ARRAY['OPERATOR(pg_catalog.=)', 'OPERATOR(pg_catalog.=)']),
     has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'UPDATE'),
     has_table_privilege(c.oid, 'DELETE'),
@@ -19,12 +19,14 @@ LEFT JOIN LATERAL (
     FROM pg_index AS i
     CROSS JOIN LATERAL (
         SELECT array_agg(quote_ident(a.attname) ORDER BY p.place) AS columns,
-            array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY p.place) AS types,
+            array_agg(format('%I.%I', y.nspname, t.typname) ORDER BY p.place) AS types,
             array_agg(format('OPERATOR(%I.%s)', s.nspname, e.oprname) ORDER BY p.place)
                 AS operators,
             bool_and(a.attnotnull) AS is_not_null
         FROM generate_series(0, i.indnkeyatts - 1) AS p (place)
         JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p.place]
+        JOIN pg_type AS t ON t.oid = a.atttypid
+        JOIN pg_namespace AS y ON y.oid = t.typnamespace
         JOIN pg_opclass AS o ON o.oid = i.indclass[p.place]
         JOIN pg_amop AS m ON m.amopfamily = o.opcfamily AND m.amopstrategy = 3
             AND m.amoplefttype = o.opcintype AND m.amoprighttype = o.opcintype

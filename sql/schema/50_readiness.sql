@@ -35,7 +35,7 @@ CREATE TABLE crewsnow_ops.criteria (
         AND measures OPERATOR(pg_catalog.<@) ARRAY[
             'tests', 'rls', 'webhooks', 'telemetry', 'alert-rules', 'delivery-queue',
             'open-incidents', 'recent-escalations', 'freeze', 'flags', 'error-rate', 'latency',
-            'health', 'replica', 'clock', 'evidence'
+            'health', 'replica', 'clock', 'erasures', 'evidence'
         ]
     ),
     CONSTRAINT criteria_fresh_for_check CHECK (
@@ -113,6 +113,8 @@ VALUES
         'incidents', 0, true, 'launch', '{open-incidents}', '1 hour', true),
     ('no-recent-escalation', 'No incident was escalated to level 3 in the last 24 hours.',
         'incidents', 0, true, 'launch', '{recent-escalations}', '1 hour', true),
+    ('erasures-replayed', 'No erased person is back: after a restore the ledger was replayed.',
+        'privacy', 0, true, 'launch', '{erasures}', '1 hour', true),
     ('restore-test', 'A backup was restored, and its content was verified.',
         'operations', 0, true, 'launch', '{evidence}', '8 days', true),
     ('rollback-rehearsed', 'The rollback to the previous version was rehearsed.',

@@ -1,4 +1,5 @@
-//! Measures that read what the database knows of itself: row-level security, freezes and flags.
+//! Measures that read what the database knows of itself: row-level security, freezes, flags and
+//! erasures.
 
 use super::observation::{Observation, listed};
 use super::pure::model::Outcome;
@@ -84,6 +85,28 @@ pub(super) fn flags() -> Result<Observation, ReadinessError> {
             };
             let note = changed.map(|changed| format!("the launch plan was changed: {changed}"));
             Ok(note.into_iter().fold(observation, Observation::with_note))
+        })
+    })
+}
+
+/// The ledger of erasures: whether an erased person is back, as after a restore. Maintenance keeps
+/// the ledger and imports this domain, so SQL is the way to it.
+pub(super) fn erasures() -> Result<Observation, ReadinessError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let sql = include_str!("../../sql/readiness/erasures.sql");
+            let row = client.select(sql, Some(1), &[])?.first();
+            Ok(match row.get::<String>(2)? {
+                Some(objection) => row
+                    .get::<String>(3)?
+                    .into_iter()
+                    .fold(Observation::new(Outcome::Failed, objection), Observation::with_action),
+                None => {
+                    let count = row.get::<i64>(1)?.unwrap_or(0);
+                    let detail = format!("no erased person is back, of {count} in the ledger");
+                    Observation::new(Outcome::Met, detail)
+                }
+            })
         })
     })
 }

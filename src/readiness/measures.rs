@@ -95,6 +95,7 @@ impl Observer {
             Measure::Health => alarms::health(),
             Measure::Replica => alarms::replica(self.environment),
             Measure::Clock => alarms::clock(self.now),
+            Measure::Erasures => catalog::erasures(),
             Measure::AlertRules => Ok(needs_evidence(criterion, Some("evaluation of alert rules"))),
             Measure::DeliveryQueue => Ok(needs_evidence(criterion, Some("delivery of alerts"))),
             Measure::OpenIncidents => {

@@ -3,8 +3,10 @@
 use super::catalog::{ForeignKey, Table};
 use super::error::ErasureError;
 use super::plan::{Action, Plan, Step, referenced};
-use super::query::{View, key_list, number, numbers, on_table};
+use super::query::{View, key_list, number, numbers, on_table, texts};
 use super::triggers::column_types;
+use crate::pg::cstring::c_string;
+use crate::pg::xact::session;
 use crate::pg::xact::subtransaction::isolated;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::quote_identifier;
@@ -55,6 +57,22 @@ fn on<R>(table: &Table, work: impl FnOnce() -> Result<R, ErasureError>) -> Resul
     }
 }
 
+/// Runs a statement that fires triggers. They find their objects by the search_path with which the
+/// session began, as for a client's statement. The statement itself names all schemas.
+fn changing<R>(
+    table: &Table,
+    work: impl FnOnce() -> Result<R, ErasureError>,
+) -> Result<R, ErasureError> {
+    let sql = include_str!("../../../sql/maintenance/erasure_search_path.sql");
+    let path = texts(View::Statement, sql, &[])?.into_iter().next().unwrap_or_default();
+    on(table, || {
+        session::set_local(c"search_path", &c_string(&path));
+        let result = work();
+        session::set_local(c"search_path", c"pg_catalog, pg_temp");
+        result
+    })
+}
+
 fn count(table: &Table, step: &Step) -> Result<i64, ErasureError> {
     let sql = format!(
         "SELECT count(*) FROM {} AS c JOIN {} AS k ON {}",
@@ -81,7 +99,7 @@ fn overwrite(plan: &mut Plan, step: &Step, pseudonym: &str) -> Result<(), Erasur
         .collect();
     let sql = format!(
         "WITH d AS (UPDATE {} AS c SET {} FROM {} AS k WHERE {} RETURNING 1) \
-         SELECT count(*) FROM d",
+         SELECT pg_catalog.count(*) FROM d",
         table.name,
         set.join(", "),
         table.columns.keys(1),
@@ -89,7 +107,7 @@ fn overwrite(plan: &mut Plan, step: &Step, pseudonym: &str) -> Result<(), Erasur
     );
     let keys = key_list(&step.keys);
     let before = count(&table, step)?;
-    let changed = on(&table, || {
+    let changed = changing(&table, || {
         let mut arguments: Vec<DatumWithOid<'_>> = vec![keys.into()];
         arguments.extend(values.into_iter().map(DatumWithOid::from));
         number(View::Latest, &sql, &arguments)
@@ -151,10 +169,11 @@ fn delete(plan: &mut Plan, steps: &[&Step]) -> Result<(), ErasureError> {
             )
         })
         .collect();
-    let counts: Vec<String> =
-        (0..tables.len()).map(|place| format!("(SELECT count(*) FROM d{place})")).collect();
+    let counts: Vec<String> = (0..tables.len())
+        .map(|place| format!("(SELECT pg_catalog.count(*) FROM d{place})"))
+        .collect();
     let sql = format!("WITH {} SELECT {}", parts.join(", "), counts.join(", "));
-    let deleted = on(first, || {
+    let deleted = changing(first, || {
         let keys = steps.iter().map(|step| key_list(&step.keys).into());
         numbers(View::Latest, &sql, tables.len(), &keys.collect::<Vec<DatumWithOid<'_>>>())
     })?;

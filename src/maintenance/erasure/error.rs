@@ -3,8 +3,9 @@
 use super::plan::Objection;
 use crate::error::{SqlError, reportable};
 use crate::pg::error::{ServerError, from_server_failures};
+use crate::pg::xact::sec_context;
 use pgrx::PgSqlErrorCode;
-use pgrx::spi::quote_literal;
+use pgrx::spi::{quote_identifier, quote_literal};
 
 /// An erasure, its rule or its ledger that cannot be accepted.
 #[derive(Debug, thiserror::Error)]
@@ -133,12 +134,16 @@ pub enum ErasureError {
     Server(#[from] ServerError),
 }
 
+/// The current user, quoted.
+fn own_name() -> String {
+    quote_identifier(sec_context::current_user())
+}
+
 const NOTHING: &str = "Nothing was erased.";
 const RULE: &str = "INSERT INTO crewsnow_ops.erasure_rules (target, owner_column, action, \
     replacements, legal_basis) VALUES ('public.invoices', 'user_id', 'anonymise', \
     '{\"user_id\": null}', 'tax law');";
-const LEDGER: &str = "SELECT crewsnow_ops.replay_erasures('[…]'); with the lines of \
-    SELECT jsonb_agg(e) FROM crewsnow_ops.export_erasures() AS e;";
+const LEDGER: &str = "To make one: SELECT jsonb_agg(e) FROM crewsnow_ops.export_erasures() AS e;";
 const REQUESTS: &str = "SELECT id, requested_at, executed_at FROM crewsnow_ops.erasure_requests;";
 
 impl SqlError for ErasureError {
@@ -203,7 +208,9 @@ impl SqlError for ErasureError {
             Self::RecordsAreFinal => {
                 "No role can change or remove rows, the owner included.".into()
             }
-            Self::UnknownTable(_) => "It must be an ordinary or partitioned table.".into(),
+            Self::UnknownTable(_) => {
+                "It must be an ordinary or partitioned table of the application.".into()
+            }
             Self::UnknownColumn { .. } | Self::InvalidReplacements(_) => {
                 "Nothing was changed.".into()
             }
@@ -237,7 +244,7 @@ impl SqlError for ErasureError {
                 quote_literal(hold)
             ),
             Self::MayNot { privilege, table } => {
-                format!("As its owner: GRANT {privilege} ON {table} TO CURRENT_USER;")
+                format!("GRANT {privilege} ON {table} TO {};", own_name())
             }
             Self::Refused { objection, .. } => objection.command.clone(),
             Self::Kept { table, .. } => format!(

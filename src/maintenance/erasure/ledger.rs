@@ -147,6 +147,7 @@ fn returned(accounts: &Accounts, erasures: &[OfSalt]) -> Result<Vec<Returned>, E
         accounts.name,
         key = accounts.key
     );
+    accounts.require_readable()?;
     let mut found = Vec::new();
     for OfSalt { salt, hashes, ids } in erasures {
         let arguments = [salt.clone().into(), hashes.clone().into()];

@@ -3,7 +3,8 @@
 use super::error::ErasureError;
 use super::query::{View, on_table, texts};
 use crate::pg::access::scan;
-use crate::pg::catalog::lookup;
+use crate::pg::catalog::{lookup, privilege};
+use crate::pg::xact::sec_context;
 use crate::pg::xact::subtransaction::isolated;
 use crate::settings;
 use pgrx::pg_sys;
@@ -44,6 +45,14 @@ impl Accounts {
         })
     }
 
+    /// 42501 if the caller may not read the accounts.
+    pub fn require_readable(&self) -> Result<(), ErasureError> {
+        if privilege::may_select(sec_context::current_role(), self.table) {
+            return Ok(());
+        }
+        Err(ErasureError::MayNot { privilege: "SELECT", table: self.name.clone() })
+    }
+
     /// The id as the server writes it. 22023 for a text that is not of the key's type.
     pub fn canonical_id(&self, id: &str) -> Result<String, ErasureError> {
         let type_ = lookup::qualified_type_name(self.key_type);
@@ -69,6 +78,7 @@ impl Person {
     /// Reads the account. Without one, only the id is known.
     pub fn read(accounts: &Accounts, id: &str) -> Result<Self, ErasureError> {
         let id = accounts.canonical_id(id)?;
+        accounts.require_readable()?;
         let columns = texts(
             View::Statement,
             include_str!("../../../sql/maintenance/erasure_identifiers.sql"),

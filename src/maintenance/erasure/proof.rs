@@ -7,9 +7,11 @@ use super::query::{View, numbers, on_table};
 use crate::access::as_owner;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
+use crate::pg::xact::sec_context;
 use crate::pg::xact::subtransaction::isolated;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 use pgrx::{IntoDatum, JsonB};
 
 const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.prove_erasure('REQUEST');";
@@ -84,6 +86,7 @@ fn prove(id: pgrx::Uuid, user: Option<&str>) -> Result<Vec<Finding>, ErasureErro
     let accounts = Accounts::read()?;
     let user = user.map(|user| accounts.canonical_id(user)).transpose()?;
     let needles = needles(id, user)?;
+    let role = quote_identifier(sec_context::current_user());
     let (mut traces, mut skipped) = (Vec::new(), Vec::new());
     let (mut tables, mut columns) = (0, 0);
     for searched in searched(accounts.table)? {
@@ -111,7 +114,7 @@ fn prove(id: pgrx::Uuid, user: Option<&str>) -> Result<Vec<Finding>, ErasureErro
                 object: Some(searched.name.clone()),
                 column: None,
                 rows: None,
-                command: Some(format!("GRANT SELECT ON {} TO CURRENT_USER;", searched.name))
+                command: Some(format!("GRANT SELECT ON {} TO {role};", searched.name))
                     .filter(|_| reason.starts_with("you lack")),
                 detail: Some(reason),
             }

@@ -80,12 +80,16 @@ impl Columns {
     }
 
     /// The keys in the text parameter `number`, a JSON array of arrays, as rows `k0`, `k1`, ….
+    /// Valid under any search_path.
     pub fn keys(&self, number: usize) -> String {
         let values: Vec<String> = (self.types.iter().enumerate())
-            .map(|(place, type_)| format!("CAST(e.key ->> {place} AS {type_}) AS k{place}"))
+            .map(|(place, type_)| {
+                format!("CAST(e.key OPERATOR(pg_catalog.->>) {place} AS {type_}) AS k{place}")
+            })
             .collect();
         format!(
-            "(SELECT {} FROM jsonb_array_elements(${number}::text::jsonb) AS e (key))",
+            "(SELECT {} FROM pg_catalog.jsonb_array_elements(${number}::pg_catalog.text\
+             ::pg_catalog.jsonb) AS e (key))",
             values.join(", ")
         )
     }

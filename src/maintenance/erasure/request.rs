@@ -12,10 +12,11 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
-use crate::pg::xact::snapshot;
+use crate::pg::xact::{sec_context, snapshot};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 
 pub(super) const EXAMPLE: &str = "SELECT crewsnow_ops.request_erasure('USER-ID', 'ticket 4711');";
 pub(super) const PLAN_EXAMPLE: &str = "SELECT * FROM crewsnow_ops.plan_erasure('REQUEST');";
@@ -132,6 +133,7 @@ pub fn open_request(id: &str) -> Result<Option<String>, ErasureError> {
 }
 
 fn has_account(accounts: &Accounts, id: &str) -> Result<bool, ErasureError> {
+    accounts.require_readable()?;
     let sql = format!(
         "SELECT concat(u.{key}) FROM {} AS u WHERE u.{key} = CAST($1 AS {})",
         accounts.name,
@@ -157,6 +159,7 @@ fn plan_rows(id: pgrx::Uuid) -> Result<Vec<PlanRow>, ErasureError> {
     let accounts = Accounts::read()?;
     let person = Request::read(id)?.person(&accounts)?;
     let mut plan = Plan::make(&accounts, &person, View::Statement)?;
+    let role = quote_identifier(sec_context::current_user());
     let mut rows = Vec::new();
     let mut add =
         |object: &str, action: &str, count: i64, by: &str, detail: &str, command: &str| {
@@ -200,7 +203,7 @@ fn plan_rows(id: pgrx::Uuid) -> Result<Vec<PlanRow>, ErasureError> {
         };
         if let Some(privilege) = privilege {
             detail = format!("you lack the privilege {privilege} on it");
-            command = format!("GRANT {privilege} ON {} TO CURRENT_USER;", table.name);
+            command = format!("GRANT {privilege} ON {} TO {role};", table.name);
         } else if step.action == Action::Anonymise {
             let columns: Vec<&str> = step.replacements.keys().map(String::as_str).collect();
             detail = format!("columns: {}", columns.join(", "));

@@ -42,6 +42,7 @@ fn checked<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, ErasureError> {
     let unknown = || ErasureError::UnknownTable(target.clone());
     // to_regclass() raises for a text that is no name.
     let oid = isolated(|| lookup::table_called(&target)).ok().flatten().ok_or_else(unknown)?;
+    let oid = Some(oid).filter(|oid| lookup::is_table_of_users(*oid)).ok_or_else(unknown)?;
     let name = lookup::table_name(oid).ok_or_else(unknown)?;
     row.set_by_name("target", name.clone())?;
     let column: Option<String> = row.get_by_name("owner_column")?;

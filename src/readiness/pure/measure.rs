@@ -33,13 +33,15 @@ pub enum Measure {
     Replica,
     /// Records that are newer than the clock.
     Clock,
+    /// The ledger of erasures, compared with the accounts.
+    Erasures,
     /// Any criterion of a team's own. Needs recorded evidence.
     Evidence,
 }
 
 impl Measure {
     /// In the order of the CHECK constraint `criteria_measures_check`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Tests,
         Self::Rls,
         Self::Webhooks,
@@ -55,6 +57,7 @@ impl Measure {
         Self::Health,
         Self::Replica,
         Self::Clock,
+        Self::Erasures,
         Self::Evidence,
     ];
 
@@ -77,6 +80,7 @@ impl Measure {
             Self::Health => "health",
             Self::Replica => "replica",
             Self::Clock => "clock",
+            Self::Erasures => "erasures",
             Self::Evidence => "evidence",
         }
     }
@@ -106,7 +110,8 @@ impl Measure {
             | Self::Latency
             | Self::Health
             | Self::Replica
-            | Self::Clock => false,
+            | Self::Clock
+            | Self::Erasures => false,
         }
     }
 }
