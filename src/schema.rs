@@ -170,6 +170,7 @@ extension_sql_file!(
     name = "retention_findings",
     requires = ["retention"]
 );
+extension_sql_file!(
     "../sql/schema/77_erasure.sql",
     name = "erasure",
     requires = ["retention_findings"]

@@ -60,7 +60,10 @@ fn columns_with_persons_need_a_policy() {
     }
     let off = "policy that is off|public.review|created_at";
     assert!(findings(&mut a).contains(&off.to_owned()), "{:?}", findings(&mut a));
-    assert_eq!(value(&mut a, "SELECT bool_or(is_enabled) FROM crewsnow_ops.retention_policies"), "f");
+    assert_eq!(
+        value(&mut a, "SELECT bool_or(is_enabled) FROM crewsnow_ops.retention_policies"),
+        "f"
+    );
     run(&mut a, "DELETE FROM crewsnow_ops.retention_policies");
     run(
         &mut a,
