@@ -3,6 +3,8 @@
 
 mod adoption;
 mod dump_restore;
+mod erasure;
+mod erasure_faults;
 mod event_log;
 mod false_go;
 mod false_go_records;

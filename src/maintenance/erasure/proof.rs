@@ -9,6 +9,7 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::sec_context;
 use crate::pg::xact::subtransaction::isolated;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -212,7 +213,9 @@ fn search(searched: &Searched, needles: &Needles) -> Result<Vec<i64>, ErasureErr
     let counts: Vec<String> = searched
         .columns
         .iter()
-        .map(|column| format!("count(*) FILTER (WHERE {})", column.condition()))
+        .map(|column| {
+            format!("count(*) FILTER (WHERE {})", column.condition(needles.part.is_some()))
+        })
         .collect();
     let sql = format!("SELECT {} FROM {} AS c", counts.join(", "), searched.name);
     let arguments =
@@ -225,29 +228,51 @@ fn search(searched: &Searched, needles: &Needles) -> Result<Vec<i64>, ErasureErr
 }
 
 impl Column {
-    /// The condition that a value of the column has a trace. $1 salt, $2 hashes, $3 id.
-    fn condition(&self) -> String {
+    /// The condition that a value of the column has a trace. $1 salt, $2 hashes, $3 id if it is
+    /// known. Most values are no text with tokens, so these are looked for last.
+    fn condition(&self, has_id: bool) -> String {
         let column = &self.name;
         let text = match self.kind.as_str() {
             "bytea" => format!("encode(c.{column}, 'escape')"),
             _ => format!("concat(c.{column})"),
         };
-        let mut texts = vec![format!("SELECT {text}")];
+        let whole = hash_is_known(&text);
+        if self.kind == "uuid" {
+            return whole;
+        }
+        let tokens = format!(
+            "CASE WHEN {text} ~ '{HAS_TOKENS}' THEN EXISTS (SELECT FROM \
+             regexp_matches({text}, '{TOKENS}', 'gi') AS m (part) WHERE {}) ELSE false END",
+            hash_is_known("m.part[1]")
+        );
+        let mut conditions = vec![whole, tokens];
         match self.kind.as_str() {
-            "jsonb" => texts.push(format!(
-                "SELECT j.value #>> '{{}}' FROM jsonb_path_query(c.{column}, '$.**') AS j (value) \
-                 WHERE jsonb_typeof(j.value) IN ('string', 'number')"
+            "jsonb" => conditions.push(format!(
+                "EXISTS (SELECT FROM jsonb_path_query(c.{column}, '$.**') AS j (value) \
+                 CROSS JOIN LATERAL (SELECT j.value #>> '{{}}' \
+                 WHERE jsonb_typeof(j.value) IN ('string', 'number')) AS s (text) \
+                 WHERE {} OR EXISTS (SELECT FROM regexp_matches(s.text, '{TOKENS}', 'gi') \
+                 AS m (part) WHERE {}))",
+                hash_is_known("s.text"),
+                hash_is_known("m.part[1]")
             )),
-            "array" => texts.push(format!("SELECT concat(e.e) FROM unnest(c.{column}) AS e (e)")),
+            "array" => conditions.push(format!(
+                "EXISTS (SELECT FROM unnest(c.{column}) AS e (value) WHERE {})",
+                hash_is_known("concat(e.value)")
+            )),
             _ => {}
         }
-        let hash = "encode(sha256($1 || convert_to(lower(k.token), 'UTF8')), 'hex')";
-        format!(
-            "coalesce(strpos(lower({text}), $3) > 0, false) OR EXISTS (SELECT FROM ({}) AS v (text) \
-             CROSS JOIN LATERAL (SELECT v.text UNION ALL SELECT m.part[1] \
-             FROM regexp_matches(v.text, '{TOKENS}', 'gi') AS m (part) \
-             WHERE v.text ~ '{HAS_TOKENS}') AS k (token) WHERE {hash} = ANY ($2))",
-            texts.join(" UNION ALL ")
-        )
+        if has_id {
+            conditions.push(format!("strpos(lower({text}), $3) > 0"));
+        }
+        conditions.join(" OR ")
     }
+}
+
+/// The condition that the hash of a text is one of those looked for.
+fn hash_is_known(text: &str) -> String {
+    format!(
+        "sha256($1 || convert_to(lower({text}), 'UTF8')) \
+         = ANY (ARRAY(SELECT decode(h.hash, 'hex') FROM unnest($2::text[]) AS h (hash)))"
+    )
 }
