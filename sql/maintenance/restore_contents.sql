@@ -2,6 +2,10 @@
 -- reads all rows, `dump_sql` those that pg_dump takes. In tables of an extension these are the rows
 -- that the extension names. Columns go by their names, because a child by INHERITS may get them in
 -- another order.
+--
+-- The hash of each column is the seed of the next one, so that a value belongs to its row and its
+-- column. The text of a whole row would take some times as long, because it is quoted. Types of
+-- users and very many columns, which would nest too deep, take that way. NULL changes the seed.
 WITH member AS (
     SELECT x.objid AS relation, e.oid AS extension, e.extname, position.n,
         position.n IS NOT NULL AS is_dumped, e.extcondition[position.n] AS condition
@@ -14,7 +18,7 @@ WITH member AS (
     SELECT c.oid, c.relkind, c.relpersistence, format('%I.%I', n.nspname, c.relname) AS name,
         m.extname, m.extname IS NULL OR m.is_dumped AS is_dumped,
         coalesce(' ' || nullif(m.condition, ''), '') AS condition,
-        l.columns, l.dump_columns,
+        l.hash, l.dump_hash,
         -- The columns that a sequence feeds, each with its extreme value.
         coalesce((SELECT format(', ''extremes'', pg_catalog.jsonb_build_object(%s)', string_agg(
                 format('%L, %s(t.%I)::pg_catalog.text', s.seqrelid::regclass,
@@ -31,16 +35,37 @@ WITH member AS (
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN member AS m ON m.relation = c.oid
     CROSS JOIN LATERAL (
-        SELECT coalesce(string_agg(l.item, ', ' ORDER BY l.item COLLATE "C"), '') AS columns,
-            coalesce(string_agg(l.item, ', ' ORDER BY l.item COLLATE "C")
+        SELECT CASE WHEN count(*) > 60 THEN format(w.whole, string_agg(l.item, ', '
+                    ORDER BY l.item COLLATE "C"))
+                ELSE concat(string_agg(l.head, '' ORDER BY l.item COLLATE "C" DESC), '0',
+                    string_agg(l.tail, '' ORDER BY l.item COLLATE "C")) END AS hash,
+            CASE WHEN count(*) > 60 THEN format(w.whole, string_agg(l.item, ', '
+                    ORDER BY l.item COLLATE "C") FILTER (WHERE l.is_dumped))
+                ELSE concat(string_agg(l.head, '' ORDER BY l.item COLLATE "C" DESC)
+                        FILTER (WHERE l.is_dumped), '0',
+                    string_agg(l.tail, '' ORDER BY l.item COLLATE "C")
+                        FILTER (WHERE l.is_dumped)) END AS dump_hash
+        FROM (VALUES ('pg_catalog.hashtextextended(ROW(%s)::pg_catalog.text COLLATE '
+            'pg_catalog."C", 0)')) AS w (whole)
+        LEFT JOIN (SELECT format('t.%I', a.attname) AS item,
+                format('pg_catalog.hashtextextended(%s COLLATE pg_catalog."C", ',
+                    CASE WHEN i.is_plain
+                    THEN format('coalesce(t.%I::pg_catalog.text, %L)', a.attname, '')
+                    ELSE format('ROW(t.%I)::pg_catalog.text', a.attname) END) AS head,
+                CASE WHEN i.is_plain THEN format(' # (t.%I IS NULL)::pg_catalog.int4'
+                    '::pg_catalog.int8)', a.attname) ELSE ')' END AS tail,
                 -- A trigger gives a restored event the number of the restoring transaction.
-                FILTER (WHERE NOT (l.is_tx AND EXISTS (
+                NOT (a.attname = 'tx' AND EXISTS (
                     SELECT FROM pg_partition_ancestors(c.oid) AS p (relid)
                     JOIN member AS o ON o.relation = p.relid
-                    WHERE o.extname = 'crewsnow_ops'))), '') AS dump_columns
-        FROM (SELECT format('t.%I', a.attname) AS item, a.attname = 'tx' AS is_tx
+                    WHERE o.extname = 'crewsnow_ops')) AS is_dumped
             FROM pg_attribute AS a
-            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS l
+            JOIN pg_type AS y ON y.oid = a.atttypid
+            -- A cast of such a type is none of users. That of bpchar drops blanks.
+            CROSS JOIN LATERAL (SELECT y.oid < 16384 AND y.typtype = 'b'
+                AND y.oid <> 'bpchar'::regtype AS is_plain) AS i
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS l ON true
+        GROUP BY w.whole
     ) AS l
     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'S') AND n.nspname !~ '^pg_(temp|toast)'
 ), statement AS (
@@ -51,13 +76,12 @@ WITH member AS (
             FROM %s$sql$, r.name, r.name, r.name)
         ELSE format($sql$SELECT pg_catalog.jsonb_build_object('kind', 'content', 'name', %L,
             'parent', %L, 'rows', pg_catalog.count(*), 'hash', coalesce(pg_catalog.sum(
-            pg_catalog.hashtextextended(ROW(%s)::pg_catalog.text COLLATE pg_catalog."C", 0)),
-            0)::pg_catalog.text%s)::pg_catalog.text FROM ONLY %s AS t%s$sql$,
-            r.name, r.name, c.columns, r.extremes, r.name, c.condition)
+            %s), 0)::pg_catalog.text%s)::pg_catalog.text FROM ONLY %s AS t%s$sql$,
+            r.name, r.name, c.hash, r.extremes, r.name, c.condition)
         END AS sql, c.scope
     FROM relation AS r
-    CROSS JOIN LATERAL (VALUES ('sql', r.columns, ''),
-        ('dump_sql', r.dump_columns, r.condition)) AS c (scope, columns, condition)
+    CROSS JOIN LATERAL (VALUES ('sql', r.hash, ''),
+        ('dump_sql', r.dump_hash, r.condition)) AS c (scope, hash, condition)
     WHERE c.scope = 'sql' OR r.is_dumped
 )
 SELECT jsonb_strip_nulls(jsonb_build_object('name', s.name, 'extension', min(s.extname),

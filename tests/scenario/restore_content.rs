@@ -277,6 +277,54 @@ fn a_recorded_backup_moves_the_heartbeat_and_keeps_a_manifest() {
     assert_eq!(value(&mut a, exact), "t");
 }
 
+/// Changes that keep the number of rows, and most of them all values.
+const QUIET_CHANGES: [&str; 7] = [
+    "UPDATE pair SET a = 'x' WHERE id = 1; UPDATE pair SET a = 'w' WHERE id = 2",
+    "UPDATE pair SET a = b, b = a WHERE id = 1",
+    "UPDATE pair SET a = '' WHERE id = 3",
+    "UPDATE pair SET a = NULL WHERE id = 4",
+    "UPDATE pair SET b = NULL, a = 'y' WHERE id = 3",
+    "UPDATE pair SET m = 'bad' WHERE id = 1",
+    "UPDATE pair SET tags = '{a,\"NULL\"}' WHERE id = 1",
+];
+
+#[test]
+fn values_that_change_their_places_change_the_hash_of_a_table() {
+    let cluster = Cluster::start("restore_content_hash", "fsync = off");
+    let mut a = shop(&cluster, "shop");
+    run(
+        &mut a,
+        "CREATE TYPE mood AS ENUM ('ok', 'bad');
+         CREATE TABLE pair (id int, a text, b text, m mood, tags text[]);
+         INSERT INTO pair VALUES (1, 'w', 'y', 'ok', '{a,NULL}'), (2, 'x', 'y', NULL, '{}'),
+            (3, NULL, 'y', NULL, NULL), (4, '', 'y', NULL, NULL)",
+    );
+    let columns = (1..=200).map(|n| format!("c{n} int")).collect::<Vec<_>>().join(", ");
+    run(&mut a, &format!("CREATE TABLE wide ({columns}); INSERT INTO wide (c7) VALUES (1)"));
+    let mut hashes = |change: &str| {
+        run(&mut a, &format!("BEGIN; {change}"));
+        let id = value(&mut a, "SELECT crewsnow_ops.record_backup('/b')");
+        let sql = format!(
+            "SELECT string_agg(i ->> 'hash', ' ' ORDER BY i ->> 'name')
+            FROM crewsnow_ops.backup_manifests, jsonb_array_elements(items) AS i
+            WHERE backup_id = '{id}' AND i ->> 'kind' = 'content'
+                AND i ->> 'name' IN ('public.pair', 'public.wide')"
+        );
+        let hashes = value(&mut a, &sql);
+        run(&mut a, "ROLLBACK");
+        hashes
+    };
+    let before = hashes("SELECT 1");
+    assert_eq!(before.split(' ').count(), 2, "{before}");
+    for change in QUIET_CHANGES {
+        assert_ne!(hashes(change), before, "{change}");
+    }
+    assert_ne!(hashes("UPDATE wide SET c7 = NULL, c8 = 1"), before);
+    let moved = "CREATE TABLE kept AS TABLE pair; DELETE FROM pair;
+        INSERT INTO pair SELECT * FROM kept ORDER BY id DESC; DROP TABLE kept";
+    assert_eq!(hashes(moved), before, "the order of rows does not count");
+}
+
 #[test]
 fn a_backup_that_cannot_be_recorded_is_refused() {
     let cluster = Cluster::start("restore_content_refused", "fsync = off");
