@@ -61,7 +61,7 @@ WITH member AS (
                     WHERE o.extname = 'crewsnow_ops')) AS is_dumped
             FROM pg_attribute AS a
             JOIN pg_type AS y ON y.oid = a.atttypid
-            -- A cast of such a type is none of users. That of bpchar drops blanks.
+            -- A cast of such a type is none of users. The one of bpchar drops blanks.
             CROSS JOIN LATERAL (SELECT y.oid < 16384 AND y.typtype = 'b'
                 AND y.oid <> 'bpchar'::regtype AS is_plain) AS i
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS l ON true

@@ -9,8 +9,8 @@ const TEST: &str = "SELECT test_backup_restore_procedure()";
 const LEVEL: &str = "SELECT concat_ws(' ', verdict, level) FROM crewsnow_ops.restore_tests
     ORDER BY started_at DESC LIMIT 1";
 const PASSED: &str = "\nOK       5 usable    1 of 1 end-to-end tests pass";
-const FAILED: &str = "\nFAULT    5 usable    first booking: the end-to-end test fails in Ada pays on \
-    the restored database";
+const FAILED: &str = "\nFAULT    5 usable    first booking: the end-to-end test fails in Ada pays \
+    on the restored database";
 
 /// The shop with a registered test, which finds its table by the search_path of the database, and
 /// reads the currency from another of its settings.

@@ -221,7 +221,7 @@ impl<'a> Judge<'a> {
         match (self.restored.get(&key), self.now.get(&key)) {
             (Some(restored), Some(now)) if restored.is_content() => is_same_content(restored, now),
             (Some(restored), Some(now)) => self.differing_aspects(now, restored).is_empty(),
-            // Of contents only those that differ are read again.
+            // Only those contents are read again that differ.
             (None, None) => {
                 let expected = self.expected.get(&key);
                 !self.now.is_empty() && expected.is_some_and(|expected| !expected.is_content())

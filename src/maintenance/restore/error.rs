@@ -443,7 +443,8 @@ impl RestoreError {
         Self::Unreadable { path: path.to_owned(), reason: error.to_string() }
     }
 
-    /// A file or folder that the system refuses to write, or the end of the test's time; 53100 if its disk is full.
+    /// A file or folder that the system refuses to write, or the end of the test's time; 53100 if
+    /// its disk is full.
     pub fn unwritable(path: &Path, error: &std::io::Error) -> Self {
         if deadline::is_over(error) {
             return Self::OutOfTime;

@@ -264,7 +264,8 @@ impl Restored<'_> {
             (false, Scope::Cluster) => ": only the checksums of a backup_manifest would prove them",
         };
         findings.note(format!(
-            "Not compared: {unseen} of {} tables and sequences, {changed} of {} definitions{reason}.",
+            "Not compared: {unseen} of {} tables and sequences, {changed} of {} \
+             definitions{reason}.",
             contents + unseen,
             same + changed,
         ));

@@ -23,9 +23,9 @@ enum Line {
     Failure { sqlstate: String },
 }
 
-/// Runs the tests that are registered in the restored database. If `settings_of_source`, it gets the
-/// settings of the source database: a dump carries them, but pg_restore only restores them into a
-/// database of the same name.
+/// Runs the tests that are registered in the restored database. If `settings_of_source`, it gets
+/// the settings of the source database: a dump carries them, but pg_restore only restores them into
+/// a database of the same name.
 pub fn test(
     restored: &Restored<'_>,
     settings_of_source: bool,

@@ -286,7 +286,8 @@ pub fn kept_if(work: impl FnOnce() -> bool) -> bool {
     enclosed(|| if work() { Ok(()) } else { Err(()) }).is_ok()
 }
 
-/// Runs `work` in a subtransaction that is undone, which gives back its locks. Errors are passed on.
+/// Runs `work` in a subtransaction that is undone, which gives back its locks. Errors are passed
+/// on.
 pub fn undone<R>(work: impl FnOnce() -> R) -> R {
     match enclosed(|| Err::<std::convert::Infallible, R>(work())) {
         Err(result) => result,
