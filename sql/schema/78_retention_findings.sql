@@ -11,5 +11,6 @@ COMMENT ON FUNCTION crewsnow_ops.retention_findings() IS
     'are never shown. A table is covered by a policy of its own or by the cascades_to of another. '
     'Reads catalogs only; never vacuumed tables are judged by names and types. command adds a '
     'policy that is off, for you to complete.';
+REVOKE ALL ON FUNCTION crewsnow_ops.retention_findings() FROM PUBLIC;
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.retention_findings()');

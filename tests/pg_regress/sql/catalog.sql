@@ -29,7 +29,8 @@ WHERE coalesce(c.relnamespace, p.pronamespace) = '"Odd schema"'::regnamespace
         'performance_health_check', 'analyze_slow_queries', 'connection_monitoring',
         'audit_all_rls_policies', 'generate_rls_checklist', 'run_day1_database_security_audit',
         'make_go_no_go_decision', 'make_launch_decision',
-        'run_performance_maintenance', 'backup_log', 'test_backup_restore_procedure');
+        'run_performance_maintenance', 'backup_log', 'test_backup_restore_procedure',
+        'run_gdpr_maintenance');
 
 -- objects without a COMMENT
 SELECT pg_describe_object(classid, objid, 0) FROM members
@@ -112,7 +113,7 @@ WHERE (p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR c.o
     AND coalesce(p.proname, c.relname) NOT IN
         ('is_feature_enabled_for_user', 'grant_access', 'revoke_access', 'adopt', 'launch_flags',
         'access_privileges', 'event_log_default', 'is_valid_event',
-        'require_go_decision', 'backup_manifests',
+        'require_go_decision', 'backup_manifests', 'erasure_salts',
         'rls_self_test_leaky', 'rls_self_test_isolated')
     -- only the aggregates call these
     AND coalesce(p.proname, '') NOT LIKE 'latency\_sketch\_%';
