@@ -1,8 +1,8 @@
 //! Locks of a restore test on the source: few at a time, and none in the way of other sessions.
 
 use crate::replication::wait_until;
-use crate::restore::shop;
-use harness::{Cluster, rows, run, value};
+use crate::restore::{REMAINS, shop};
+use harness::{Cluster, explain, rows, run, value};
 
 const TEST: &str = "SELECT test_backup_restore_procedure()";
 
@@ -32,6 +32,23 @@ fn thousands_of_tables_do_not_fill_the_table_of_locks() {
     let locks = "SELECT count(*) < 50 FROM pg_locks WHERE pid = pg_backend_pid()";
     assert_eq!(value(&mut a, locks), "t");
     run(&mut a, "COMMIT");
+}
+
+#[test]
+fn a_dump_that_needs_more_locks_names_the_setting() {
+    let config = "fsync = off\nautovacuum = off\nmax_locks_per_transaction = 10";
+    let cluster = Cluster::start("restore_too_many_tables", config);
+    let mut a = cluster.create_database("shop");
+    run(
+        &mut a,
+        "DO $$ BEGIN
+            FOR n IN 1..3000 LOOP EXECUTE format('CREATE TABLE t%s (id int)', n); COMMIT; END LOOP;
+        END $$",
+    );
+    let refused = explain(&a.batch_execute(TEST).expect_err("too many tables"));
+    assert!(refused.starts_with("58000 pg_dump failed: out of shared memory"), "{refused}");
+    assert!(refused.contains("ALTER SYSTEM SET max_locks_per_transaction"), "{refused}");
+    wait_until("nothing remains", || rows(&mut a, REMAINS).is_empty());
 }
 
 #[test]

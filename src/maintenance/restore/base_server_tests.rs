@@ -15,7 +15,7 @@ mod tests {
     use std::io::{Seek, SeekFrom, Write};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// One base backup at a time, because a tablespace of one test would be part of another's.
     fn alone(test: &str) -> Folder {
@@ -223,6 +223,22 @@ mod tests {
         let refused = refused.map(|error| error.detail().unwrap_or_default());
         assert!(refused.is_some_and(|detail| detail.contains("a folder of this server")));
         succeed("psql", &["-Xqc", remove[0], "-c", remove[1]]);
+    }
+
+    #[pg_test]
+    fn programs_on_a_copy_end_at_the_deadline() {
+        let folder = alone("late");
+        let late = Some(Instant::now());
+        for (name, arguments) in [("tars", vec!["-Ft"]), ("plain", vec![])] {
+            let path = folder.path(name);
+            back_up(&path, &arguments);
+            let copied = BaseCopy::make(&open(&path), &folder.0, late, &mut || Ok(()));
+            assert!(matches!(copied.err(), Some(RestoreError::OutOfTime)), "{name}");
+            let copy = copy(&open(&path), &folder.0);
+            let server = PrivateServer::start(&open(&path), copy, late);
+            assert!(matches!(server.err(), Some(RestoreError::OutOfTime)), "{name}");
+            assert!(!folder.path(FOLDER).exists(), "the copy is removed");
+        }
     }
 
     #[pg_test]

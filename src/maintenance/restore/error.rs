@@ -381,6 +381,10 @@ impl SqlError for RestoreError {
                  current_user;"
                     .into()
             }
+            Self::Failed { message, .. } if message.starts_with("out of shared memory") => {
+                "ALTER SYSTEM SET max_locks_per_transaction = 256; -- takes effect at a restart"
+                    .into()
+            }
             Self::Failed { program, .. } => format!("{program} --help"),
             Self::Program(_) => "SHOW crewsnow_ops.program_directory;".into(),
             Self::OutOfTime => "SET crewsnow_ops.restore_budget = '3 hours';".into(),
