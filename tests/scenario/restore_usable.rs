@@ -21,13 +21,17 @@ fn tested_shop(cluster: &Cluster) -> Client {
         "CREATE ROLE authenticated; CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO authenticated;
          CREATE TABLE app.booking (id int PRIMARY KEY, guest text, cents int);
          GRANT SELECT, INSERT ON app.booking TO authenticated;
+         CREATE TABLE app.tariff AS SELECT generate_series(1, 100) AS cents; ANALYZE app.tariff;
+         GRANT SELECT ON app.tariff TO authenticated;
          CREATE FUNCTION app.price(cents int) RETURNS text LANGUAGE sql STABLE AS
             $$ SELECT cents / 100 || ' ' || current_setting('shop.currency') $$;
          CREATE FUNCTION first_booking() RETURNS TABLE (step text, claims jsonb, statement text)
             LANGUAGE sql AS $$ VALUES
             ('Ada books', '{\"sub\": \"ada\"}'::jsonb,
                 'INSERT INTO booking VALUES (1, ''ada'', 900)'),
-            ('Ada pays', '{\"sub\": \"ada\"}', 'SELECT price(cents) = ''9 EUR'' FROM booking') $$;
+            ('Ada pays', '{\"sub\": \"ada\"}', 'SELECT price(cents) = ''9 EUR'' FROM booking'),
+            ('tariffs have statistics', '{}', 'SELECT count(*) = 1 FROM pg_stats
+                WHERE tablename = ''tariff''') $$;
          ALTER DATABASE shop SET search_path = app, public;
          ALTER DATABASE shop SET shop.currency = 'EUR'",
     );
