@@ -21,7 +21,8 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_array(quote_ident(a.attname), CASE
             WHEN t.typcategory = 'A' THEN 'array'
-            WHEN a.atttypid IN ('jsonb'::regtype, 'bytea'::regtype, 'uuid'::regtype) THEN t.typname::text
+            WHEN a.atttypid IN ('jsonb'::regtype, 'bytea'::regtype, 'uuid'::regtype)
+            THEN t.typname::text
             ELSE 'text'
         END) ORDER BY a.attnum) AS columns
     FROM pg_attribute AS a

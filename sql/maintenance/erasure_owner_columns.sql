@@ -7,7 +7,9 @@ JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdro
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'crewsnow_ops')
     AND a.atttypid IN ($1, 'text'::regtype, 'varchar'::regtype)
-    AND a.attname ~ '^((user|owner|account|member|author|sender|receiver|recipient|customer|profile|created_by|updated_by|deleted_by)(_?id)?|.*_(user|owner|account|member|author)_?id|(user|owner)_?uuid|uid)$'
+    AND a.attname ~ concat('^((user|owner|account|member|author|sender|receiver|recipient)(_?id)?',
+        '|(customer|profile)_?id|(created|updated|deleted)_by(_id)?',
+        '|.*_(user|owner|account|member|author)_?id|(user|owner)_?uuid|uid)$')
     AND NOT EXISTS (
         SELECT FROM pg_constraint AS f
         WHERE f.contype = 'f' AND f.conrelid = c.oid AND a.attnum = ANY (f.conkey)

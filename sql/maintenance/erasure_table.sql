@@ -9,7 +9,9 @@ SELECT format('%I.%I', n.nspname, c.relname), c.relowner,
     has_table_privilege(c.oid, 'DELETE'),
     CASE
         WHEN c.relkind NOT IN ('r', 'p') THEN 'it is no table'
-        WHEN EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '4'))
+        WHEN EXISTS (
+            SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '4')
+        )
         THEN 'a rule replaces UPDATE or DELETE'
     END
 FROM pg_class AS c

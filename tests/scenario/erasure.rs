@@ -129,7 +129,8 @@ fn the_demo_is_erased_to_the_end() {
     let person = value(
         &mut demo,
         "SELECT m.user1_id FROM matches AS m JOIN messages AS e ON e.match_id = m.id \
-         JOIN subscriptions AS s ON s.user_id = m.user1_id GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+         JOIN subscriptions AS s ON s.user_id = m.user1_id GROUP BY 1 \
+         ORDER BY count(*) DESC LIMIT 1",
     );
     let email = value(&mut demo, &format!("SELECT email FROM auth.users WHERE id = '{person}'"));
     let people = "SELECT count(*) FROM auth.users";

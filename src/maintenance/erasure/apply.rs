@@ -1,9 +1,10 @@
 //! Executes the steps of a plan on the application's tables.
 
-use super::catalog::{ForeignKey, Table};
+use super::catalog::{ForeignKey, Table, referenced};
 use super::error::ErasureError;
-use super::plan::{Action, Plan, Step, referenced};
+use super::plan::Plan;
 use super::query::{View, key_list, number, numbers, on_table, texts};
+use super::step::{Action, Step};
 use super::triggers::column_types;
 use crate::pg::cstring::c_string;
 use crate::pg::xact::session;

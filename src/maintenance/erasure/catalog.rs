@@ -1,7 +1,7 @@
 //! Tables, foreign keys and rules, as an erasure sees them.
 
 use super::error::ErasureError;
-use super::query::{Columns, View};
+use super::query::{Columns, View, key_list, on_table, texts};
 use crate::access::as_owner;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -192,5 +192,45 @@ fn read_table(oid: pg_sys::Oid) -> Result<Table, ErasureError> {
             may_delete: may(8)?,
             obstacle: row.get(9)?,
         })
+    })
+}
+
+/// The values that children reference, of these rows of the parent.
+pub fn referenced<'a>(
+    view: View,
+    parent: &Table,
+    foreign_key: &ForeignKey,
+    keys: impl IntoIterator<Item = &'a String>,
+) -> Result<Vec<String>, ErasureError> {
+    let columns = &foreign_key.parent_columns;
+    if columns.names == parent.columns.names {
+        return Ok(keys.into_iter().cloned().collect());
+    }
+    let not_null: Vec<String> =
+        columns.names.iter().map(|name| format!("c.{name} IS NOT NULL")).collect();
+    let sql = format!(
+        "SELECT {} FROM {} AS c JOIN {} AS k ON {} WHERE {}",
+        columns.key_of("c"),
+        parent.name,
+        parent.columns.keys(1),
+        parent.columns.equal("c", &parent.columns.names),
+        not_null.join(" AND ")
+    );
+    on_table(parent.owner, || texts(view, &sql, &[key_list(keys).into()]))
+}
+
+/// Columns that look like an owner: table, quoted column, type.
+pub fn owner_columns(
+    key_type: pg_sys::Oid,
+) -> Result<Vec<(pg_sys::Oid, String, String)>, ErasureError> {
+    Spi::connect(|client| {
+        let sql = include_str!("../../../sql/maintenance/erasure_owner_columns.sql");
+        let rows = client.select(sql, None, &[key_type.into()])?;
+        rows.map(|row| {
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            let table = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
+            Ok((table, text(2)?, text(3)?))
+        })
+        .collect()
     })
 }

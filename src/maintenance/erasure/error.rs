@@ -1,6 +1,6 @@
 //! Errors of erasures.
 
-use super::plan::Objection;
+use super::objection::Objection;
 use crate::error::{SqlError, reportable};
 use crate::pg::error::{ServerError, from_server_failures};
 use crate::pg::xact::sec_context;
@@ -139,6 +139,10 @@ fn own_name() -> String {
     quote_identifier(sec_context::current_user())
 }
 
+/// Calls that work, for HINTs.
+pub(super) const EXAMPLE: &str = "SELECT crewsnow_ops.request_erasure('USER-ID', 'ticket 4711');";
+pub(super) const PLAN_EXAMPLE: &str = "SELECT * FROM crewsnow_ops.plan_erasure('REQUEST');";
+
 const NOTHING: &str = "Nothing was erased.";
 const RULE: &str = "INSERT INTO crewsnow_ops.erasure_rules (target, owner_column, action, \
     replacements, legal_basis) VALUES ('public.invoices', 'user_id', 'anonymise', \
@@ -228,7 +232,7 @@ impl SqlError for ErasureError {
                 "As superuser: ALTER DATABASE … SET crewsnow_ops.users_table = 'public.users';"
                     .into()
             }
-            Self::InvalidId(_) | Self::NoReason => super::request::EXAMPLE.into(),
+            Self::InvalidId(_) | Self::NoReason => EXAMPLE.into(),
             Self::RequestIsOpen(request) => {
                 format!("SELECT * FROM crewsnow_ops.plan_erasure({});", quote_literal(request))
             }
@@ -252,9 +256,7 @@ impl SqlError for ErasureError {
                  tgrelid = {}::regclass;",
                 quote_literal(table)
             ),
-            Self::StillReferenced { .. } | Self::TableIsGone(_) => {
-                super::request::PLAN_EXAMPLE.into()
-            }
+            Self::StillReferenced { .. } | Self::TableIsGone(_) => PLAN_EXAMPLE.into(),
             Self::Failed { .. } => return None,
             Self::InvalidLedger(_) => LEDGER.into(),
             Self::RecordsAreFinal => REQUESTS.into(),

@@ -2,10 +2,12 @@
 
 use super::apply;
 use super::error::ErasureError;
+use super::holds::holds;
 use super::person::{Accounts, Person};
-use super::plan::{Action, Plan};
+use super::plan::Plan;
 use super::query::View;
 use super::request::Request;
+use super::step::Action;
 use super::trails;
 use crate::access::as_owner;
 use crate::maintenance::report::plain;
@@ -120,22 +122,6 @@ fn finish(request: &Request, person: &Person, erased: &[Erased]) -> Result<(), E
             let sql = include_str!("../../../sql/maintenance/erasure_finish_request.sql");
             client.update(sql, None, &arguments)?;
             Ok::<_, ErasureError>(())
-        })
-    })
-}
-
-/// The legal holds that stand: id, and a sentence without a period.
-pub fn holds(person: &Person) -> Result<Vec<(String, String)>, ErasureError> {
-    as_owner(|| {
-        Spi::connect(|client| {
-            let sql = include_str!("../../../sql/maintenance/erasure_holds.sql");
-            client
-                .select(sql, None, &[person.identifiers().into()])?
-                .map(|row| {
-                    let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-                    Ok((text(1)?, text(2)?))
-                })
-                .collect()
         })
     })
 }

@@ -2,6 +2,7 @@
 
 use super::error::ErasureError;
 use super::query::{View, on_table, texts};
+use crate::access::as_owner;
 use crate::pg::access::scan;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::xact::sec_context;
@@ -29,8 +30,12 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// The table that crewsnow_ops.users_table names.
+    /// The table that crewsnow_ops.users_table names. Its name needs no privilege.
     pub fn read() -> Result<Self, ErasureError> {
+        as_owner(Self::look_up)
+    }
+
+    fn look_up() -> Result<Self, ErasureError> {
         let name = settings::users_table();
         let unknown = || ErasureError::NoUsersTable(name.clone());
         let table = if name.is_empty() { None } else { lookup::table_called(&name) };

@@ -1,71 +1,16 @@
 //! The plan of an erasure: all rows of a person, found through foreign keys and rules.
 
-use super::catalog::{Catalog, ForeignKey, Rule, RuleAction, Table};
+use super::catalog::{Catalog, ForeignKey, Rule, RuleAction, Table, owner_columns, referenced};
 use super::error::ErasureError;
+use super::objection::Objection;
 use super::order::children_first;
 use super::person::{Accounts, Person};
 use super::query::{View, key_list, on_table, texts};
+use super::step::{Action, Step};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_literal};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// The work on rows of a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// Columns are overwritten.
-    Anonymise,
-    /// The foreign key sets its columns when the parent goes.
-    SetNull,
-    /// The rows go.
-    Delete,
-    /// Nothing is done.
-    Keep,
-}
-
-impl Action {
-    /// The word in plans and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Anonymise => "anonymise",
-            Self::SetNull => "set null",
-            Self::Delete => "delete",
-            Self::Keep => "keep",
-        }
-    }
-}
-
-/// Rows of one table that are treated alike.
-#[derive(Debug, Clone)]
-pub struct Step {
-    /// The table.
-    pub table: pg_sys::Oid,
-    /// The work.
-    pub action: Action,
-    /// Keys of the rows.
-    pub keys: BTreeSet<String>,
-    /// The foreign keys and columns that reach them.
-    pub by: BTreeSet<String>,
-    /// New values by column, of `Anonymise`.
-    pub replacements: Map<String, Value>,
-}
-
-/// A reason why an erasure cannot be executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objection {
-    /// Whether only a decision is missing.
-    pub is_undecided: bool,
-    /// The table.
-    pub object: String,
-    /// The number of rows.
-    pub rows: i64,
-    /// The foreign key or column.
-    pub by: String,
-    /// The reason, one sentence without a period.
-    pub detail: String,
-    /// The statement that decides.
-    pub command: String,
-}
 
 /// All rows of a person, in the order in which they are treated.
 pub struct Plan {
@@ -96,6 +41,7 @@ impl Plan {
         search.follow_rules(person)?;
         search.follow_foreign_keys()?;
         search.find_undecided(accounts, person)?;
+        search.find_obstacles()?;
         Ok(search.plan())
     }
 }
@@ -110,7 +56,7 @@ struct Reached {
 
 struct Search {
     catalog: Catalog,
-    /// Tables with a row for the account itself: that of the accounts, and those whose key
+    /// Tables with a row for the account itself: the table of accounts, and those whose key
     /// references it.
     accounts: BTreeSet<u32>,
     /// The steps by table, action and rule.
@@ -339,6 +285,30 @@ impl Search {
         });
     }
 
+    /// Tables whose rows cannot be changed safely.
+    fn find_obstacles(&mut self) -> Result<(), ErasureError> {
+        for ((_, action, _), step) in self.steps.clone() {
+            let table = self.catalog.table(step.table)?;
+            let (Some(obstacle), Action::Delete | Action::Anonymise) = (table.obstacle, action)
+            else {
+                continue;
+            };
+            self.objections.push(Objection {
+                is_undecided: false,
+                command: format!(
+                    "SELECT rulename, definition FROM pg_rules WHERE format('%I.%I', schemaname, \
+                     tablename) = {};",
+                    quote_literal(&table.name)
+                ),
+                object: table.name,
+                rows: step.keys.len() as i64,
+                by: step.by.into_iter().collect::<Vec<_>>().join(", "),
+                detail: obstacle,
+            });
+        }
+        Ok(())
+    }
+
     /// Columns that look like an owner, hold the person, and have neither foreign key nor rule.
     fn find_undecided(&mut self, accounts: &Accounts, person: &Person) -> Result<(), ErasureError> {
         for (table, column, type_) in owner_columns(accounts.key_type)? {
@@ -396,44 +366,4 @@ impl Search {
         steps.sort_by_key(|step| (place(step.table.to_u32()), step.action));
         Plan { steps, groups, objections, catalog }
     }
-}
-
-/// The values that children reference, of these rows of the parent.
-pub fn referenced<'a>(
-    view: View,
-    parent: &Table,
-    foreign_key: &ForeignKey,
-    keys: impl IntoIterator<Item = &'a String>,
-) -> Result<Vec<String>, ErasureError> {
-    let columns = &foreign_key.parent_columns;
-    if columns.names == parent.columns.names {
-        return Ok(keys.into_iter().cloned().collect());
-    }
-    let not_null: Vec<String> =
-        columns.names.iter().map(|name| format!("c.{name} IS NOT NULL")).collect();
-    let sql = format!(
-        "SELECT {} FROM {} AS c JOIN {} AS k ON {} WHERE {}",
-        columns.key_of("c"),
-        parent.name,
-        parent.columns.keys(1),
-        parent.columns.equal("c", &parent.columns.names),
-        not_null.join(" AND ")
-    );
-    on_table(parent.owner, || texts(view, &sql, &[key_list(keys).into()]))
-}
-
-/// Columns that look like an owner: table, quoted column, type.
-fn owner_columns(
-    key_type: pg_sys::Oid,
-) -> Result<Vec<(pg_sys::Oid, String, String)>, ErasureError> {
-    pgrx::Spi::connect(|client| {
-        let sql = include_str!("../../../sql/maintenance/erasure_owner_columns.sql");
-        let rows = client.select(sql, None, &[key_type.into()])?;
-        rows.map(|row| {
-            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-            let table = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);
-            Ok((table, text(2)?, text(3)?))
-        })
-        .collect()
-    })
 }

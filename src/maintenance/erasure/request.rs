@@ -1,25 +1,17 @@
 //! Requests of erasure, and their plans.
 
-use super::error::ErasureError;
+use super::error::{EXAMPLE, ErasureError};
 use super::person::{Accounts, Person};
-use super::plan::{Action, Plan};
 use super::query::{View, on_table, texts};
-use super::trails;
 use crate::access::as_owner;
 use crate::pg::builtins;
 use crate::pg::catalog::lookup;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
-use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
-use crate::pg::xact::{sec_context, snapshot};
-use pgrx::IntoDatum;
+use crate::pg::xact::snapshot;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::spi::quote_identifier;
-
-pub(super) const EXAMPLE: &str = "SELECT crewsnow_ops.request_erasure('USER-ID', 'ticket 4711');";
-pub(super) const PLAN_EXAMPLE: &str = "SELECT * FROM crewsnow_ops.plan_erasure('REQUEST');";
 
 /// A row of crewsnow_ops.erasure_requests.
 pub struct Request {
@@ -141,77 +133,4 @@ fn has_account(accounts: &Accounts, id: &str) -> Result<bool, ErasureError> {
         key = accounts.key
     );
     Ok(!on_table(accounts.owner, || texts(View::Statement, &sql, &[id.into()]))?.is_empty())
-}
-
-/// The steps of an erasure. See the COMMENT on the SQL function.
-///
-/// SQLSTATE 22004, 42501 (a table that the caller may not read), 42704, 42P01, 55000 (executed).
-#[pg_extern(sql = false)]
-fn plan_erasure(p_request: Option<pgrx::Uuid>) -> Result<MaterializedRows<7>, ErrorReport> {
-    let id = p_request
-        .ok_or(ServerError::NullArgument { argument: "p_request", example: PLAN_EXAMPLE })?;
-    Ok(MaterializedRows(plan_rows(id)?))
-}
-
-type PlanRow = [Option<pg_sys::Datum>; 7];
-
-fn plan_rows(id: pgrx::Uuid) -> Result<Vec<PlanRow>, ErasureError> {
-    let accounts = Accounts::read()?;
-    let person = Request::read(id)?.person(&accounts)?;
-    let mut plan = Plan::make(&accounts, &person, View::Statement)?;
-    let role = quote_identifier(sec_context::current_user());
-    let mut rows = Vec::new();
-    let mut add =
-        |object: &str, action: &str, count: i64, by: &str, detail: &str, command: &str| {
-            let text = |text: &str| (!text.is_empty()).then(|| text.to_owned()).into_datum();
-            let step = rows.len() as i32 + 1;
-            rows.push([
-                step.into_datum(),
-                text(object),
-                text(action),
-                count.into_datum(),
-                text(by),
-                text(detail),
-                text(command),
-            ]);
-        };
-    // Obstacles first: nothing is done while one is left.
-    for objection in &plan.objections {
-        let action = if objection.is_undecided { "undecided" } else { "refused" };
-        add(
-            &objection.object,
-            action,
-            objection.rows,
-            &objection.by,
-            &objection.detail,
-            &objection.command,
-        );
-    }
-    for (hold, detail) in super::execute::holds(&person)? {
-        let command =
-            format!("UPDATE crewsnow_ops.legal_holds SET released_at = now() WHERE id = '{hold}';");
-        add("crewsnow_ops.legal_holds", "refused", 1, "", &detail, &command);
-    }
-    for step in plan.steps.clone() {
-        let table = plan.catalog.table(step.table)?;
-        let by = step.by.iter().cloned().collect::<Vec<_>>().join(", ");
-        let (mut detail, mut command) = (String::new(), String::new());
-        let privilege = match step.action {
-            Action::Delete if !table.may_delete => Some("DELETE"),
-            Action::Anonymise if !table.may_update => Some("UPDATE"),
-            _ => None,
-        };
-        if let Some(privilege) = privilege {
-            detail = format!("you lack the privilege {privilege} on it");
-            command = format!("GRANT {privilege} ON {} TO {role};", table.name);
-        } else if step.action == Action::Anonymise {
-            let columns: Vec<&str> = step.replacements.keys().map(String::as_str).collect();
-            detail = format!("columns: {}", columns.join(", "));
-        }
-        add(&table.name, step.action.as_str(), step.keys.len() as i64, &by, &detail, &command);
-    }
-    for (name, count) in trails::counted(&person)? {
-        add(&name, "pseudonymise", count, "", "own trail of the extension", "");
-    }
-    Ok(rows)
 }
