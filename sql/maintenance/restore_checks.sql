@@ -1,8 +1,8 @@
--- Statements that check pages with amcheck, one for each table, TOAST table and index. None
--- without amcheck, the longest ones first. `sql` checks a restored server, catalogs included, and `dump_sql` a restored
--- dump, whose catalogs are new. `source_sql` reads the indexes of the source and takes no strong
--- lock. Each call has all arguments in their types, so that no function of the same name makes it
--- ambiguous.
+-- Statements that check pages with amcheck, one for each table, TOAST table and index, the longest
+-- ones first. None without amcheck. `sql` checks a restored server, catalogs included, and
+-- `dump_sql` a restored dump, whose catalogs are new. `source_sql` reads the indexes of the source
+-- and takes no strong lock. Each call has all arguments in their types, so that no function of the
+-- same name makes it ambiguous.
 WITH amcheck AS (
     SELECT quote_ident(n.nspname) AS schema, n.oid AS namespace
     FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
