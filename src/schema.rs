@@ -166,17 +166,17 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../sql/schema/78_retention_findings.sql",
+    "../sql/schema/77_retention_findings.sql",
     name = "retention_findings",
     requires = ["retention"]
 );
 extension_sql_file!(
-    "../sql/schema/77_erasure.sql",
+    "../sql/schema/78_erasure.sql",
     name = "erasure",
     requires = ["retention_findings"]
 );
 extension_sql_file!(
-    "../sql/schema/78_erasure_functions.sql",
+    "../sql/schema/79_erasure_functions.sql",
     name = "erasure_functions",
     requires = [
         "erasure",
