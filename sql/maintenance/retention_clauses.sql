@@ -1,6 +1,7 @@
 -- $1 oid: a table that holds rows of the policy. $2 oid: the table of the policy. $3 text: its time
 -- column. $4 jsonb: the replacements; NULL for a deletion. Parts of statements, in which $1 is the
--- cutoff and $2 the replacements. No row if the first table is not below the second.
+-- cutoff and $2 the replacements; whether a row trigger that fires before the change, or a rule, may
+-- keep rows. No row if the first table is not below the second.
 WITH RECURSIVE family AS (
     SELECT $1 AS oid
     UNION
@@ -45,7 +46,10 @@ SELECT format('ONLY %I.%I AS %I', n.nspname, c.relname, t.relname),
         WHEN 'timestamp'::regtype THEN '($1 AT TIME ZONE ''UTC'')' ELSE '$1' END,
     coalesce((SELECT string_agg(r.clause, ' AND ') FROM referring AS r), 'true'),
     coalesce('(' || p.differences || ')', 'true'),
-    p.assignments
+    p.assignments,
+    c.relhasrules OR EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = c.oid
+        AND g.tgenabled IN ('O', 'A') AND g.tgtype::integer & 3 = 3
+        AND g.tgtype::integer & CASE WHEN $4 IS NULL THEN 8 ELSE 16 END <> 0)
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_class AS t ON t.oid = $2

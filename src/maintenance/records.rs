@@ -1,5 +1,6 @@
-//! Rows of `crewsnow_ops.maintenance_runs` and of `crewsnow_ops.retention_runs`. The worker writes them in transactions of their own, so
-//! they survive a run that is cancelled; without a worker the session writes them itself.
+//! Rows of `crewsnow_ops.maintenance_runs` and of `crewsnow_ops.retention_runs`. The worker writes
+//! them in transactions of their own, so they survive a run that is cancelled; without a worker the
+//! session writes them itself.
 
 use super::error::MaintenanceError;
 use super::step::{Step, Verdict};

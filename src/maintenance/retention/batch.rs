@@ -31,8 +31,12 @@ pub struct Step {
 }
 
 impl Step {
-    /// The step. The policy is read anew: it may have a hold that it had not when the run began.
-    pub fn read(run: Option<pgrx::Uuid>, number: Option<i32>) -> Result<Self, RetentionError> {
+    /// The step; `None` if it has ended, or if its policy was removed or switched off. The policy is
+    /// read anew: it may have a hold that it had not when the run began.
+    pub fn read(
+        run: Option<pgrx::Uuid>,
+        number: Option<i32>,
+    ) -> Result<Option<Self>, RetentionError> {
         session::require_writable(ACTION)?;
         if partition::is_in_transaction_block() {
             return Err(ServerError::InTransactionBlock { action: ACTION }.into());
@@ -41,19 +45,17 @@ impl Step {
         let number = argument(number, "p_step")?;
         let sql = include_str!("../../../sql/maintenance/retention_step.sql");
         let step = as_owner(|| {
-            Spi::connect(|client| {
-                let row = client.select(sql, Some(1), &[run.into(), number.into()])?.next();
-                let Some(row) = row else { return Ok(None) };
+            spi::select_kept(sql, &[run.into(), number.into()], |mut rows| {
+                let Some(row) = rows.next() else { return Ok(None) };
                 let cutoff = row.get::<TimestampWithTimeZone>(2)?;
                 Ok::<_, RetentionError>(row.get::<String>(1)?.zip(cutoff).zip(Some(row.get(3)?)))
             })
         })?;
-        let ((name, cutoff), room) = step.ok_or(RetentionError::NotAStep(number))?;
-        let policy = policies(Some(&name), clock::now())?.pop();
-        let mut policy = policy.ok_or(RetentionError::NotAStep(number))?;
+        let Some(((name, cutoff), room)) = step else { return Ok(None) };
+        let Some(mut policy) = policies(Some(&name), clock::now())?.pop() else { return Ok(None) };
         policy.cutoff = policy.cutoff.min(cutoff.into_inner());
         let target = Target::find(&policy.target, &policy.time_column, policy.action)?;
-        Ok(Self { run, number, policy, target, room })
+        Ok(Some(Self { run, number, policy, target, room }))
     }
 
     /// Adds rows to the step. An error if it is not running any more.
@@ -91,7 +93,13 @@ fn apply_retention_batch(
 ) -> Result<
     TableIterator<
         'static,
-        (name!(picked, i64), name!(changed, i64), name!(kept, i64), name!(last, Option<String>)),
+        (
+            name!(picked, i64),
+            name!(changed, i64),
+            name!(kept, i64),
+            name!(last, Option<String>),
+            name!(is_complete, bool),
+        ),
     >,
     ErrorReport,
 > {
@@ -102,10 +110,10 @@ fn apply_retention_batch(
         }
         _ => Range::Times(p_after.map(str::to_owned)),
     };
-    let step = Step::read(p_run, p_step)?;
     let table = argument(p_table, "p_table")?;
+    let Some(step) = Step::read(p_run, p_step)? else { return Ok(TableIterator::empty()) };
     let done = apply(&step, table, &range, p_skips_locked.unwrap_or(false))?;
-    Ok(TableIterator::once((done.picked, done.changed, done.kept, done.last)))
+    Ok(TableIterator::once((done.picked, done.changed, done.kept, done.last, done.is_complete)))
 }
 
 fn apply(

@@ -3,6 +3,7 @@
 
 use super::error::RetentionError;
 use super::policy::{Action, Policy};
+use crate::pg::fmgr::spi;
 use pgrx::prelude::*;
 
 /// Parts of statements on one table. `$1` is the cutoff, `$2` the replacements.
@@ -24,6 +25,8 @@ pub struct Clauses {
     pub is_released: String,
     /// Whether the action would change a row that is old and released.
     pub is_open: String,
+    /// Whether a trigger or a rule of the table may keep rows as they are.
+    pub may_be_kept: bool,
 }
 
 impl Clauses {
@@ -40,23 +43,14 @@ impl Clauses {
             policy.time_column.clone().into(),
             policy.replacements().into(),
         ];
-        let (relation, alias, time, time_type, cutoff, unreferenced, differs, assignments) =
-            Spi::connect(|client| {
-                let Some(row) = client.select(sql, Some(1), &arguments)?.next() else {
+        let (relation, alias, time, time_type, cutoff, unreferenced, differs, rest) =
+            spi::select_kept(sql, &arguments, |mut rows| {
+                let Some(row) = rows.next() else {
                     return Err(RetentionError::UnknownTable(policy.target.clone()));
                 };
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-                let assignments = row.get::<String>(8)?;
-                Ok((
-                    text(1)?,
-                    text(2)?,
-                    text(3)?,
-                    text(4)?,
-                    text(5)?,
-                    text(6)?,
-                    text(7)?,
-                    assignments,
-                ))
+                let rest = (row.get::<String>(8)?, row.get::<bool>(9)?.unwrap_or(true));
+                Ok((text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?, text(7)?, rest))
             })?;
         Ok(Self {
             is_old: format!("{time} > '-infinity' AND {time} < {cutoff}"),
@@ -70,7 +64,8 @@ impl Clauses {
             alias,
             time,
             time_type,
-            assignments,
+            assignments: rest.0,
+            may_be_kept: rest.1,
         })
     }
 

@@ -3,6 +3,7 @@
 use super::error::RetentionError;
 use crate::access::as_owner;
 use crate::pg::catalog::{lookup, privilege};
+use crate::pg::fmgr::spi;
 use crate::pg::xact::snapshot;
 use pgrx::prelude::*;
 use serde_json::Value;
@@ -95,9 +96,9 @@ pub fn policies(name: Option<&str>, now: i64) -> Result<Vec<Policy>, RetentionEr
     let sql = include_str!("../../../sql/maintenance/retention_policies.sql");
     as_owner(|| {
         snapshot::with_latest_snapshot(|| {
-            Spi::connect(|client| {
+            spi::select_kept(sql, &[name.into(), now.into()], |rows| {
                 let mut policies = Vec::new();
-                for row in client.select(sql, None, &[name.into(), now.into()])? {
+                for row in rows {
                     let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
                     let Some(action) = Action::parse(&text(4)?) else { continue };
                     policies.push(Policy {

@@ -112,7 +112,7 @@ fn line(policy: &Policy) -> Line {
         return line;
     }
     let target = match examine(policy) {
-        Ok(target) => target,
+        Ok((target, _)) => target,
         Err(obstacle) => {
             line.verdict = if obstacle.is_fault { "FAILED" } else { "SKIPPED" };
             line.detail = plain(&obstacle.detail);
@@ -181,7 +181,7 @@ fn events() -> Result<Line, RetentionError> {
         object: "event_log".to_owned(),
         action: "drop partition".to_owned(),
         detail: format!(
-            "{days} days have expired: crewsnow_ops.event_retention, and rollup_retention for counts"
+            "{days} days have expired: crewsnow_ops.event_retention, counts by rollup_retention"
         ),
         command: (days > 0).then(|| RUN.to_owned()),
         ..Line::default()

@@ -2,7 +2,7 @@
 
 use super::counts::{Uncounted, count};
 use super::error::RetentionError;
-use super::examination::{Obstacle, examine};
+use super::examination::{Obstacle, examine, without_locks};
 use super::order::children_first;
 use super::partitions::{Partition, partitions};
 use super::policy::{Action, Policy, policies};
@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 
 const ACTION: &str = "apply retention";
 const AGAIN: &str = "SELECT run_gdpr_maintenance();";
+const POLICY_ENDED: &str = "the policy was removed or switched off meanwhile";
 const NO_TIME: &str = "the time of the run was over (its window, or crewsnow_ops.retention_budget)";
 /// How long the rows that are left may be counted, in milliseconds.
 const COUNT_MS: i32 = 10_000;
@@ -97,13 +98,9 @@ fn ended(policy: &Policy, object: &str, verdict: Verdict, detail: String) -> Ste
 }
 
 fn apply(context: &mut Context, policy: &Policy) -> Result<(), RetentionError> {
-    let target = match examine(policy) {
-        Ok(target) => target,
-        Err(Obstacle { is_fault, detail, command }) => {
-            let verdict = if is_fault { Verdict::Failed } else { Verdict::Skipped };
-            context.add(Step { command, ..ended(policy, &policy.target, verdict, detail) });
-            return Ok(());
-        }
+    let (target, leaves) = match examine(policy) {
+        Ok(found) => found,
+        Err(obstacle) => return Ok(report_obstacle(context, policy, obstacle)),
     };
     let reason = context.missing().or_else(|| context.is_over().then(|| NO_TIME.to_owned()));
     if let Some(reason) = reason {
@@ -113,8 +110,14 @@ fn apply(context: &mut Context, policy: &Policy) -> Result<(), RetentionError> {
     }
     match policy.action {
         Action::Drop => drop_partitions(context, policy, &target),
-        _ => sweep(context, policy, &target),
+        _ => sweep(context, policy, &target, &leaves),
     }
+}
+
+fn report_obstacle(context: &mut Context, policy: &Policy, obstacle: Obstacle) {
+    let verdict = if obstacle.is_fault { Verdict::Failed } else { Verdict::Skipped };
+    let step = ended(policy, &policy.target, verdict, obstacle.detail);
+    context.add(Step { command: obstacle.command, ..step });
 }
 
 /// The worst end of a sweep so far.
@@ -151,6 +154,10 @@ impl Worst {
                 self.note(Verdict::Failed, of_leaf(detail), None);
             }
             End::Failed(message) => self.note(Verdict::Failed, of_leaf(message), None),
+            End::Ended => {
+                self.note(Verdict::Skipped, POLICY_ENDED.to_owned(), None);
+                return false;
+            }
             End::OverTime => {
                 self.note(Verdict::Skipped, NO_TIME.to_owned(), again());
                 return false;
@@ -165,13 +172,17 @@ impl Worst {
 }
 
 /// Deletes or anonymises rows.
-fn sweep(context: &mut Context, policy: &Policy, target: &Target) -> Result<(), RetentionError> {
-    let leaves = target.leaves(&policy.time_column)?;
+fn sweep(
+    context: &mut Context,
+    policy: &Policy,
+    target: &Target,
+    leaves: &[Leaf],
+) -> Result<(), RetentionError> {
     let number = context.steps().len() + 1;
     let mut step = context.begin(policy.action.as_str(), &target.name, facts(policy));
     let mut sweep = Sweep::new(policy, number);
     let mut worst = Worst::default();
-    for leaf in &leaves {
+    for leaf in leaves {
         if leaf.is_foreign {
             let detail = format!("{} is a foreign table", leaf.name);
             worst.note(Verdict::Skipped, detail, None);
@@ -223,7 +234,10 @@ fn drop_partitions(
     policy: &Policy,
     target: &Target,
 ) -> Result<(), RetentionError> {
-    let all = partitions(policy, target)?;
+    let all = match without_locks(|| partitions(policy, target)) {
+        Ok(all) => all,
+        Err(obstacle) => return Ok(report_obstacle(context, policy, obstacle)),
+    };
     for partition in all.iter().filter(|partition| partition.is_expired) {
         pgrx::check_for_interrupts!();
         if context.is_over() || context.is_lost() {
@@ -270,7 +284,8 @@ fn drop_partition(context: &mut Context, policy: &Policy, target: &Target, parti
                     step.command = command.or(Some(AGAIN.to_owned()));
                     (Verdict::Skipped, detail)
                 }
-                _ => (Verdict::Covered, "the policy was changed meanwhile".to_owned()),
+                Some(_) => (Verdict::Covered, "the policy keeps it now".to_owned()),
+                None => (Verdict::Skipped, POLICY_ENDED.to_owned()),
             }
         }
     };

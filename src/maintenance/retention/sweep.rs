@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// The pause after a batch, as a share of its duration: other sessions use it.
-const PAUSE_SHARE: f64 = 0.4;
+const PAUSE_SHARE: f64 = 0.1;
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_millis(200);
 /// The wait for locked rows, before the batch is tried again without them.
@@ -39,6 +39,8 @@ pub enum End {
     Kept,
     /// The table was dropped meanwhile.
     Gone,
+    /// The policy was removed or switched off meanwhile.
+    Ended,
     /// A batch failed, and was undone.
     Failed(String),
     /// The worker was ended.
@@ -121,13 +123,13 @@ impl<'a> Sweep<'a> {
                 return end(has_kept);
             }
             let began = Instant::now();
-            let outcome = ask(context, &self.query(context, leaf, &place, skips_locked), {
-                if skips_locked {
-                    Vec::new()
-                } else {
-                    vec![("lock_timeout".to_owned(), PATIENCE.to_owned())]
-                }
-            });
+            // The end of the step is written durably, and so are all commits before it.
+            let mut settings = vec![("synchronous_commit".to_owned(), "off".to_owned())];
+            if !skips_locked {
+                settings.push(("lock_timeout".to_owned(), PATIENCE.to_owned()));
+            }
+            let query = self.query(context, leaf, &place, skips_locked);
+            let outcome = ask(context, &query, settings);
             let warnings = match outcome {
                 None => return End::Lost,
                 Some(Outcome::TimedOut) => return End::OverTime,
@@ -148,7 +150,7 @@ impl<'a> Sweep<'a> {
             };
             attempts = 0;
             let Some(row) = answer(&warnings) else {
-                return End::Failed("the batch gave no answer".to_owned());
+                return End::Ended;
             };
             let number = |name: &str| row.get(name).and_then(Value::as_i64).unwrap_or_default();
             let (picked, changed) = (number("picked"), number("changed"));
@@ -157,9 +159,9 @@ impl<'a> Sweep<'a> {
             self.batches += i64::from(changed > 0);
             has_kept |= number("kept") > 0;
             self.has_kept |= has_kept;
-            let is_full = picked >= self.policy.batch_rows.min(self.room() + changed);
+            let is_complete = row.get("is_complete").and_then(Value::as_bool).unwrap_or(false);
             match &mut place {
-                Place::Time(_) if !is_full => return end(has_kept),
+                Place::Time(_) if is_complete => return end(has_kept),
                 Place::Time(after) => {
                     let last = row.get("last").and_then(Value::as_str).map(str::to_owned);
                     if changed == 0 && last == *after {
@@ -169,7 +171,7 @@ impl<'a> Sweep<'a> {
                     *after = last;
                 }
                 // The same blocks again: they may hold more.
-                Place::Block { blocks, .. } if is_full && (changed > 0 || *blocks > 1) => {
+                Place::Block { blocks, .. } if !is_complete && (changed > 0 || *blocks > 1) => {
                     *blocks = (*blocks / 2).max(1);
                 }
                 Place::Block { from, blocks } => {

@@ -3,7 +3,8 @@
 
 use super::error::RetentionError;
 use super::policy::{Action, Policy};
-use crate::pg::xact::snapshot;
+use crate::pg::fmgr::spi;
+use crate::pg::xact::{snapshot, subtransaction};
 use pgrx::prelude::*;
 
 /// The table of a policy.
@@ -39,9 +40,10 @@ const TIMES: [&str; 3] = ["date", "timestamp without time zone", "timestamp with
 
 /// The parts of a name as SQL reads it; `None` for another text.
 fn parts(name: &str) -> Option<Vec<String>> {
-    let parse = || Spi::get_one_with_args("SELECT parse_ident($1)", &[name.into()]);
-    let parts = crate::pg::xact::subtransaction::isolated(parse).ok()?;
-    parts.ok().flatten()
+    let parse = || {
+        spi::select_kept("SELECT parse_ident($1)", &[name.into()], |rows| rows.first().get_one())
+    };
+    subtransaction::isolated(parse).ok()?.ok().flatten()
 }
 
 impl Target {
@@ -50,20 +52,18 @@ impl Target {
         let unknown = || RetentionError::UnknownTable(name.to_owned());
         let parts = parts(name).ok_or_else(unknown)?;
         let sql = include_str!("../../../sql/maintenance/retention_target.sql");
-        let (target, kind, is_of_server, is_own, type_, is_partitioned) = Spi::connect(|client| {
-            let Some(row) = client.select(sql, Some(1), &[parts.into(), column.into()])?.next()
-            else {
-                return Err(unknown());
-            };
-            let target = Self {
-                table: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
-                name: row.get(2)?.unwrap_or_default(),
-                owner: row.get(3)?.unwrap_or(pg_sys::InvalidOid),
-            };
-            let flag = |column| row.get::<bool>(column).map(|flag| flag.unwrap_or(false));
-            let kind = row.get::<String>(4)?.unwrap_or_default();
-            Ok((target, kind, flag(5)?, flag(6)?, row.get::<String>(7)?, flag(8)?))
-        })?;
+        let (target, kind, is_of_server, is_own, type_, is_partitioned) =
+            spi::select_kept(sql, &[parts.into(), column.into()], |mut rows| {
+                let Some(row) = rows.next() else { return Err(unknown()) };
+                let target = Self {
+                    table: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
+                    name: row.get(2)?.unwrap_or_default(),
+                    owner: row.get(3)?.unwrap_or(pg_sys::InvalidOid),
+                };
+                let flag = |column| row.get::<bool>(column).map(|flag| flag.unwrap_or(false));
+                let kind = row.get::<String>(4)?.unwrap_or_default();
+                Ok((target, kind, flag(5)?, flag(6)?, row.get::<String>(7)?, flag(8)?))
+            })?;
         let unfit = |reason| RetentionError::UnfitTable { table: target.name.clone(), reason };
         let table = target.name.clone();
         match kind.as_str() {
@@ -153,7 +153,7 @@ pub fn forbidden_cascade(
         let detail = format!("foreign keys would also change rows of {}", further.join(", "));
         let mut all = policy.cascades_to.clone();
         all.extend(further);
-        let command = crate::pg::fmgr::spi::connect_mut(|client| {
+        let command = spi::connect_mut(|client| {
             let sql = "SELECT format('UPDATE crewsnow_ops.retention_policies SET cascades_to = %L \
                 WHERE name = %L;', $1, $2)";
             client

@@ -12,6 +12,7 @@ use super::error::MaintenanceError;
 use super::step::{Step, Verdict};
 use crate::pg::clock;
 use crate::pg::worker::Outcome;
+use crate::pg::xact::lock_holder::LockHolder;
 use crate::pg::xact::timeout::{Stopped, isolated_within};
 use crate::pg::xact::{lock_holder, lock_wait, subtransaction};
 use pgrx::prelude::*;
@@ -38,17 +39,21 @@ fn skipped(task: &'static str, object: &str, reason: &str, command: &str) -> Ste
 
 /// The session in the way of a lock, and the command that ends it.
 pub fn holder((table, mode): Need) -> (String, Option<String>) {
-    let Some(holder) = lock_holder::of_table(table, mode) else {
-        return ("another session had it locked".into(), None);
-    };
-    let name = match (holder.pid, holder.age) {
+    let holder = lock_holder::of_table(table, mode);
+    let command = holder.as_ref().map(|holder| lock_holder::hint(Some(holder)));
+    (words(holder.as_ref()), command)
+}
+
+/// The session in the way of a lock, in words; `None` if it is gone.
+pub fn words(holder: Option<&LockHolder>) -> String {
+    let Some(holder) = holder else { return "another session had it locked".into() };
+    match (holder.pid, holder.age) {
         (0, _) => "a prepared transaction has it locked".to_owned(),
         (pid, Some(age)) => {
             format!("process {pid} ({}, transaction of {age} s) has it locked", holder.state)
         }
         (pid, None) => format!("process {pid} ({}) has it locked", holder.state),
-    };
-    (name, Some(lock_holder::hint(Some(&holder))))
+    }
 }
 
 /// Ends a step whose statement did not succeed.
