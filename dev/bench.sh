@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Measures the extension against rivals in the same run and prints the ratios. Nothing passes or
-# fails. PART=flags, telemetry, retention, health, rls, incidents, maintenance, restore or ablation
-# measures one part.
+# fails. PART=flags, telemetry, retention, health, rls, incidents, maintenance, restore, gdpr or
+# ablation measures one part.
 . "$(dirname "$0")/lib.sh"
 begin
 step "Building and installing the extension" install_release
 dev/cluster.sh start
-for part in ${PART:-flags telemetry retention health rls incidents maintenance restore ablation}; do
+for part in ${PART:-flags telemetry retention health rls incidents maintenance restore gdpr ablation}; do
     "dev/bench_$part.sh"
 done
