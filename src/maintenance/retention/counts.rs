@@ -133,10 +133,9 @@ fn count_in(
             "SELECT count(*) FROM {relation} WHERE {time} > now() + interval '1 day' \
              OR {time} IS NULL OR {time} = '-infinity'"
         );
-        counts.undated = Spi::connect(|client| {
-            Ok::<_, pgrx::spi::Error>(client.select(sql.as_str(), Some(1), &[])?.first().get_one()?)
-        })?
-        .unwrap_or_default();
+        counts.undated =
+            Spi::connect(|client| client.select(sql.as_str(), Some(1), &[])?.first().get_one())?
+                .unwrap_or_default();
     }
     Ok(counts)
 }

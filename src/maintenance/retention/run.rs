@@ -100,7 +100,10 @@ fn ended(policy: &Policy, object: &str, verdict: Verdict, detail: String) -> Ste
 fn apply(context: &mut Context, policy: &Policy) -> Result<(), RetentionError> {
     let (target, leaves) = match examine(policy) {
         Ok(found) => found,
-        Err(obstacle) => return Ok(report_obstacle(context, policy, obstacle)),
+        Err(obstacle) => {
+            report_obstacle(context, policy, obstacle);
+            return Ok(());
+        }
     };
     let reason = context.missing().or_else(|| context.is_over().then(|| NO_TIME.to_owned()));
     if let Some(reason) = reason {
@@ -236,7 +239,10 @@ fn drop_partitions(
 ) -> Result<(), RetentionError> {
     let all = match without_locks(|| partitions(policy, target)) {
         Ok(all) => all,
-        Err(obstacle) => return Ok(report_obstacle(context, policy, obstacle)),
+        Err(obstacle) => {
+            report_obstacle(context, policy, obstacle);
+            return Ok(());
+        }
     };
     for partition in all.iter().filter(|partition| partition.is_expired) {
         pgrx::check_for_interrupts!();
