@@ -1,7 +1,7 @@
 -- $1 oid: a table that holds rows of the policy. $2 oid: the table of the policy. $3 text: its time
 -- column. $4 jsonb: the replacements; NULL for a deletion. Parts of statements, in which $1 is the
--- cutoff and $2 the replacements; whether a row trigger that fires before the change, or a rule, may
--- keep rows. No row if the first table is not below the second.
+-- cutoff and $2 the replacements; whether a row trigger that fires before the change, or a rule,
+-- may keep rows. No row if the first table is not below the second.
 WITH RECURSIVE family AS (
     SELECT $1 AS oid
     UNION

@@ -187,10 +187,9 @@ COMMENT ON FUNCTION crewsnow_ops.apply_retention_batch(uuid, integer, oid, text,
     boolean) IS
     'For the worker of run_gdpr_maintenance: changes one batch of expired rows of a table, and '
     'adds it to the step in retention_runs. It goes on after p_after in the order of the time '
-    'column, or takes p_blocks blocks from p_block. The next batch begins at last. kept counts rows that a trigger '
-    'has kept. '
-    'No row if the step has ended, or its policy was removed or switched off. '
-    'Errors: 22023, 25001 in a transaction block, 25006, 42501.';
+    'column, or takes p_blocks blocks from p_block. The next batch begins at last. kept counts '
+    'rows that a trigger has kept. No row if the step has ended, or its policy was removed or '
+    'switched off. Errors: 22004, 22023, 25001 in a transaction block, 25006, 42501.';
 CREATE FUNCTION crewsnow_ops.drop_retention_partition(p_run uuid, p_step integer, p_partition oid)
     RETURNS TABLE (outcome text, dropped bigint)
     LANGUAGE c
@@ -199,7 +198,8 @@ CREATE FUNCTION crewsnow_ops.drop_retention_partition(p_run uuid, p_step integer
 COMMENT ON FUNCTION crewsnow_ops.drop_retention_partition(uuid, integer, oid) IS
     'For the worker of run_gdpr_maintenance: drops a partition whose rows have all expired, and '
     'writes the number of its rows into the step in retention_runs. outcome is dropped, held, '
-    'locked or not expired. No row as for apply_retention_batch. Errors: 22023, 25001 in a transaction block, 25006, 42501.';
+    'locked or not expired. No row as for apply_retention_batch. Errors: 22004, 22023, 25001 in a '
+    'transaction block, 25006, 42501.';
 COMMENT ON FUNCTION @extschema@.run_gdpr_maintenance() IS
     'Applies crewsnow_ops.retention_policies and the retention of the extension''s own tables, and '
     'returns a report, worst first. A background worker changes rows in small transactions, as the '

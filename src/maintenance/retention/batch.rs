@@ -31,8 +31,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// The step; `None` if it has ended, or if its policy was removed or switched off. The policy is
-    /// read anew: it may have a hold that it had not when the run began.
+    /// The step; `None` if it has ended, or if its policy was removed or switched off. The policy
+    /// is read anew: it may have a hold that it had not when the run began.
     pub fn read(
         run: Option<pgrx::Uuid>,
         number: Option<i32>,

@@ -21,17 +21,15 @@ const RETRIES_MS: [u64; 8] = [0, 20, 50, 100, 200, 300, 400, 500];
 /// SQLSTATE 22004 (NULL argument), 22023 (no such step), 25001 (transaction block), 25006
 /// (read-only).
 #[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
 fn drop_retention_partition(
     p_run: Option<pgrx::Uuid>,
     p_step: Option<i32>,
     p_partition: Option<pg_sys::Oid>,
-) -> Result<TableIterator<'static, (name!(outcome, &'static str), name!(dropped, i64))>, ErrorReport>
-{
+) -> Result<TableIterator<'static, (name!(outcome, String), name!(dropped, i64))>, ErrorReport> {
     let table = argument(p_partition, "p_partition")?;
     let Some(step) = Step::read(p_run, p_step)? else { return Ok(TableIterator::empty()) };
     let (outcome, rows) = drop_one(&step, table)?;
-    Ok(TableIterator::once((outcome, rows)))
+    Ok(TableIterator::once((outcome.to_owned(), rows)))
 }
 
 fn drop_one(step: &Step, table: pg_sys::Oid) -> Result<(&'static str, i64), RetentionError> {

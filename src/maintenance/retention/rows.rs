@@ -48,7 +48,8 @@ pub fn as_policy_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     })
 }
 
-/// Changes at most `limit` rows of a range. Rows that others have locked are waited for, or skipped.
+/// Changes at most `limit` rows of a range. Rows that others have locked are waited for, or
+/// skipped.
 pub fn change(
     policy: &Policy,
     clauses: &Clauses,

@@ -70,7 +70,7 @@ fn run() -> Result<String, RetentionError> {
     let policies = policies(None, started)?.into_iter().filter(|policy| policy.is_enabled);
     for policy in children_first(policies.collect())? {
         pgrx::check_for_interrupts!();
-        apply(&mut context, &policy)?;
+        apply(&mut context, &policy);
     }
     match context.missing() {
         // Only counted events are dropped, so they are counted first.
@@ -97,19 +97,16 @@ fn ended(policy: &Policy, object: &str, verdict: Verdict, detail: String) -> Ste
     }
 }
 
-fn apply(context: &mut Context, policy: &Policy) -> Result<(), RetentionError> {
+fn apply(context: &mut Context, policy: &Policy) {
     let (target, leaves) = match examine(policy) {
         Ok(found) => found,
-        Err(obstacle) => {
-            report_obstacle(context, policy, obstacle);
-            return Ok(());
-        }
+        Err(obstacle) => return report_obstacle(context, policy, obstacle),
     };
     let reason = context.missing().or_else(|| context.is_over().then(|| NO_TIME.to_owned()));
     if let Some(reason) = reason {
         let step = ended(policy, &target.name, Verdict::Skipped, reason);
         context.add(Step { command: Some(AGAIN.to_owned()), ..step });
-        return Ok(());
+        return;
     }
     match policy.action {
         Action::Drop => drop_partitions(context, policy, &target),
@@ -175,12 +172,7 @@ impl Worst {
 }
 
 /// Deletes or anonymises rows.
-fn sweep(
-    context: &mut Context,
-    policy: &Policy,
-    target: &Target,
-    leaves: &[Leaf],
-) -> Result<(), RetentionError> {
+fn sweep(context: &mut Context, policy: &Policy, target: &Target, leaves: &[Leaf]) {
     let number = context.steps().len() + 1;
     let mut step = context.begin(policy.action.as_str(), &target.name, facts(policy));
     let mut sweep = Sweep::new(policy, number);
@@ -228,21 +220,13 @@ fn sweep(
     step.command = worst.command;
     let detail = format!("{} (policy {})", parts.join(", "), policy.name);
     context.end(step, worst.verdict.unwrap_or(Verdict::Done), detail);
-    Ok(())
 }
 
 /// Drops each expired partition, a step for each.
-fn drop_partitions(
-    context: &mut Context,
-    policy: &Policy,
-    target: &Target,
-) -> Result<(), RetentionError> {
+fn drop_partitions(context: &mut Context, policy: &Policy, target: &Target) {
     let all = match without_locks(|| partitions(policy, target)) {
         Ok(all) => all,
-        Err(obstacle) => {
-            report_obstacle(context, policy, obstacle);
-            return Ok(());
-        }
+        Err(obstacle) => return report_obstacle(context, policy, obstacle),
     };
     for partition in all.iter().filter(|partition| partition.is_expired) {
         pgrx::check_for_interrupts!();
@@ -256,7 +240,6 @@ fn drop_partitions(
     if all.iter().any(|partition| partition.is_default) {
         report_default(context, policy, target);
     }
-    Ok(())
 }
 
 fn drop_partition(context: &mut Context, policy: &Policy, target: &Target, partition: &Partition) {
