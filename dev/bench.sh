@@ -6,6 +6,7 @@
 begin
 step "Building and installing the extension" install_release
 dev/cluster.sh start
-for part in ${PART:-flags telemetry retention health rls incidents maintenance restore gdpr ablation}; do
+parts="flags telemetry retention health rls incidents maintenance restore gdpr ablation"
+for part in ${PART:-$parts}; do
     "dev/bench_$part.sh"
 done

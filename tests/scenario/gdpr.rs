@@ -218,7 +218,8 @@ fn triggers_that_keep_rows_are_told_and_stop_no_other_policy() {
          CREATE TABLE refused (id int, at timestamptz);
          CREATE TABLE named (id int, at timestamptz, name text);
          CREATE TABLE healthy (id int, at timestamptz);
-         INSERT INTO kept SELECT n, now() + interval '1 hour' - n * interval '1 day' FROM generate_series(1, 130) AS n;
+         INSERT INTO kept SELECT n, now() + interval '1 hour' - n * interval '1 day'
+            FROM generate_series(1, 130) AS n;
          INSERT INTO refused TABLE kept; INSERT INTO healthy TABLE kept;
          INSERT INTO named SELECT id, at, 'Ann' FROM kept;
          CREATE TRIGGER t BEFORE DELETE ON kept FOR EACH ROW EXECUTE FUNCTION keep_even();
@@ -256,7 +257,8 @@ fn locked_rows_and_tables_are_left_to_the_next_run() {
         &mut a,
         "CREATE TABLE letter (id int PRIMARY KEY, at timestamptz);
          CREATE INDEX ON letter (at);
-         INSERT INTO letter SELECT n, now() + interval '1 hour' - n * interval '1 day' FROM generate_series(1, 130) AS n;
+         INSERT INTO letter SELECT n, now() + interval '1 hour' - n * interval '1 day'
+            FROM generate_series(1, 130) AS n;
          CREATE TABLE locked (id int, at timestamptz); INSERT INTO locked TABLE letter;
          CREATE TABLE heap (id int, at timestamptz); INSERT INTO heap TABLE letter",
     );
