@@ -5,6 +5,7 @@ mod adoption;
 mod dump_restore;
 mod erasure;
 mod erasure_faults;
+mod erasure_rights;
 mod event_log;
 mod false_go;
 mod false_go_records;

@@ -16,6 +16,9 @@ use pgrx::{IntoDatum, JsonB};
 
 const EXAMPLE: &str = "SELECT * FROM crewsnow_ops.prove_erasure('REQUEST');";
 
+/// The view of planner statistics, which hold values of columns.
+const STATISTICS: &str = "pg_catalog.pg_stats";
+
 /// Parts of a text that are hashed of their own: uuids and e-mail addresses.
 const TOKENS: &str = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\
     |[0-9a-z._%+-]+@[0-9a-z-]+(?:\\.[0-9a-z-]+)+)";
@@ -144,20 +147,23 @@ fn prove(id: pgrx::Uuid, user: Option<&str>) -> Result<Vec<Finding>, ErasureErro
 }
 
 fn trace(searched: &Searched, column: &Column, rows: i64) -> Finding {
-    let refresh = format!("REFRESH MATERIALIZED VIEW {};", searched.name);
+    let (detail, command) = match searched {
+        Searched { is_matview: true, name, .. } => (
+            "a materialized view still has the old rows",
+            Some(format!("REFRESH MATERIALIZED VIEW {name};")),
+        ),
+        Searched { name, .. } if name == STATISTICS => {
+            ("planner statistics still have a sampled value", Some("ANALYZE;".to_owned()))
+        }
+        _ => ("the person is still there", None),
+    };
     Finding {
         verdict: "TRACES",
         object: Some(searched.name.clone()),
         column: Some(column.name.clone()),
         rows: Some(rows),
-        detail: Some(
-            match searched.is_matview {
-                true => "a materialized view still has the old rows",
-                false => "the person is still there",
-            }
-            .to_owned(),
-        ),
-        command: searched.is_matview.then_some(refresh),
+        detail: Some(detail.to_owned()),
+        command,
     }
 }
 
@@ -184,7 +190,7 @@ fn needles(id: pgrx::Uuid, user: Option<String>) -> Result<Needles, ErasureError
 
 /// The tables and columns to search.
 fn searched(accounts: pg_sys::Oid) -> Result<Vec<Searched>, ErasureError> {
-    Spi::connect(|client| {
+    let mut searched: Vec<Searched> = Spi::connect(|client| {
         let sql = include_str!("../../../sql/maintenance/erasure_columns.sql");
         client
             .select(sql, None, &[accounts.into()])?
@@ -203,8 +209,18 @@ fn searched(accounts: pg_sys::Oid) -> Result<Vec<Searched>, ErasureError> {
                     columns: columns.map(|[name, kind]| Column { name, kind }).collect(),
                 })
             })
-            .collect()
-    })
+            .collect::<Result<Vec<_>, ErasureError>>()
+    })?;
+    let columns = ["most_common_vals", "histogram_bounds", "most_common_elems"];
+    searched.push(Searched {
+        name: STATISTICS.to_owned(),
+        owner: pg_sys::InvalidOid,
+        is_own: true,
+        is_matview: false,
+        obstacle: None,
+        columns: columns.map(|name| Column { name: name.into(), kind: "text".into() }).into(),
+    });
+    Ok(searched)
 }
 
 /// The number of rows with a trace, by column.
