@@ -5,6 +5,7 @@ mod adoption;
 mod dump_restore;
 mod erasure;
 mod erasure_faults;
+mod erasure_numbers;
 mod erasure_rights;
 mod event_log;
 mod false_go;

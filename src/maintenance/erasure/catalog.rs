@@ -8,6 +8,11 @@ use pgrx::prelude::*;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// Names of columns that look like an owner.
+pub const OWNER_NAMES: &str = "^((user|owner|account|member|author|sender|receiver|recipient)\
+    (_?id)?|(customer|profile)_?id|(created|updated|deleted)_by(_id)?\
+    |.*_(user|owner|account|member|author)_?id|(user|owner)_?uuid|uid|jwt_subject)$";
+
 /// A table that may hold rows of a person.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -225,7 +230,7 @@ pub fn owner_columns(
 ) -> Result<Vec<(pg_sys::Oid, String, String)>, ErasureError> {
     Spi::connect(|client| {
         let sql = include_str!("../../../sql/maintenance/erasure_owner_columns.sql");
-        let rows = client.select(sql, None, &[key_type.into()])?;
+        let rows = client.select(sql, None, &[key_type.into(), OWNER_NAMES.into()])?;
         rows.map(|row| {
             let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
             let table = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);

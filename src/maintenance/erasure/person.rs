@@ -11,7 +11,7 @@ use crate::settings;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
-/// Shorter identifiers, and numbers, are looked for as whole values only.
+/// Shorter identifiers, and numbers, are looked for in columns that name a user only.
 const MIN_PART: usize = 6;
 
 /// The table that has a row for each account.
@@ -48,6 +48,12 @@ impl Accounts {
             key: quote_identifier(lookup::column_name(table, number).ok_or_else(unknown)?),
             key_type,
         })
+    }
+
+    /// Whether ids are numbers, which other values may equal.
+    pub fn has_numbers(&self) -> bool {
+        [pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID, pg_sys::NUMERICOID]
+            .contains(&lookup::base_type(self.key_type))
     }
 
     /// 42501 if the caller may not read the accounts.
@@ -117,12 +123,31 @@ impl Person {
         uuid_of(&self.id)
     }
 
-    /// A regular expression that matches the identifiers in any text, and in the text of JSON.
+    /// A regular expression that matches the identifiers in any text, and in the text of JSON. It
+    /// leaves out identifiers that other values may equal, such as numbers.
     pub fn pattern(&self) -> String {
-        let patterns: Vec<String> =
-            self.identifiers().iter().map(|identifier| pattern_of(identifier)).collect();
-        patterns.join("|")
+        let identifiers = self.identifiers();
+        let distinct = identifiers.iter().filter(|identifier| is_distinct(identifier));
+        let patterns: Vec<String> = distinct.map(|identifier| pattern_of(identifier)).collect();
+        if patterns.is_empty() { NOTHING.to_owned() } else { patterns.join("|") }
     }
+
+    /// The same for a column that names a user: each identifier is matched, too short ones whole.
+    pub fn owner_pattern(&self) -> String {
+        let identifiers = self.identifiers();
+        let others = identifiers.iter().filter(|identifier| !is_distinct(identifier));
+        let others = others.map(|identifier| format!("^{}$", escaped(identifier)));
+        [self.pattern()].into_iter().chain(others).collect::<Vec<_>>().join("|")
+    }
+}
+
+/// A pattern that matches no text.
+const NOTHING: &str = "^(?=a)b";
+
+/// Whether a text is hardly equal to another value by chance.
+pub fn is_distinct(identifier: &str) -> bool {
+    let is_number = identifier.chars().all(|c| c.is_ascii_digit());
+    !is_number && identifier.chars().count() >= MIN_PART
 }
 
 /// A uuid as the server writes it; `None` for any other text.
@@ -134,17 +159,16 @@ pub fn uuid_of(text: &str) -> Option<pgrx::Uuid> {
     bytes.and_then(|bytes| pgrx::Uuid::from_slice(&bytes).ok())
 }
 
+/// The text as a regular expression.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| if c.is_alphanumeric() { c.to_string() } else { format!("\\{c}") };
+    text.chars().map(escape).collect()
+}
+
 /// A uuid is matched anywhere. An e-mail address must not be a part of a longer one; in the text of
-/// JSON a line break before it reads as a letter. A short identifier must be the whole value.
+/// JSON a line break before it reads as a letter.
 fn pattern_of(identifier: &str) -> String {
-    let escaped: String = identifier
-        .chars()
-        .map(|c| if c.is_alphanumeric() { c.to_string() } else { format!("\\{c}") })
-        .collect();
-    let is_number = identifier.chars().all(|c| c.is_ascii_digit());
-    if is_number || identifier.chars().count() < MIN_PART {
-        return format!("^{escaped}$|(?<=\"){escaped}(?=\")");
-    }
+    let escaped = escaped(identifier);
     if identifier.contains('@') {
         return format!(
             "(?:(?<![0-9A-Za-z_.+-])|(?<=\\\\[nrtbf])){escaped}(?![0-9A-Za-z_-]|\\.[0-9A-Za-z])"
@@ -167,9 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn short_identifiers_are_matched_whole() {
-        assert_eq!(pattern_of("17"), "^17$|(?<=\"){17}(?=\")".replace("{17}", "17"));
-        assert!(pattern_of("ada@example.org").contains("ada\\@example\\.org"));
+    fn short_identifiers_are_matched_in_owner_columns_only() {
+        let person = Person { id: "17".into(), others: vec!["ada@example.org".into()] };
+        assert!(!person.pattern().contains("17"));
+        assert!(person.owner_pattern().ends_with("|^17$"));
+        assert!(person.pattern().contains("ada\\@example\\.org"));
+        let nobody = Person { id: "17".into(), others: Vec::new() };
+        assert_eq!(nobody.pattern(), NOTHING);
         assert_eq!(pattern_of("ab-cd-ef"), "ab\\-cd\\-ef");
     }
 }

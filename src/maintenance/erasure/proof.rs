@@ -1,8 +1,9 @@
 //! The proof of an erasure: every column that could hold a text is searched for the hashes of the
 //! ledger.
 
+use super::catalog::OWNER_NAMES;
 use super::error::ErasureError;
-use super::person::Accounts;
+use super::person::{Accounts, is_distinct};
 use super::query::{View, numbers, on_table};
 use crate::access::as_owner;
 use crate::pg::error::ServerError;
@@ -63,6 +64,8 @@ struct Column {
     /// Quoted.
     name: String,
     kind: String,
+    /// Whether it names a user.
+    is_owner: bool,
 }
 
 /// A table or materialized view.
@@ -81,6 +84,8 @@ struct Searched {
 struct Needles {
     salt: Vec<u8>,
     hashes: Vec<String>,
+    /// The hashes to be found outside of owner columns: without that of a number.
+    distinct: Vec<String>,
     /// The id in lower case, to be found in any text.
     part: Option<String>,
 }
@@ -88,7 +93,7 @@ struct Needles {
 fn prove(id: pgrx::Uuid, user: Option<&str>) -> Result<Vec<Finding>, ErasureError> {
     let accounts = Accounts::read()?;
     let user = user.map(|user| accounts.canonical_id(user)).transpose()?;
-    let needles = needles(id, user)?;
+    let needles = needles(id, user, accounts.has_numbers())?;
     let role = quote_identifier(sec_context::current_user());
     let (mut traces, mut skipped) = (Vec::new(), Vec::new());
     let (mut tables, mut columns) = (0, 0);
@@ -128,8 +133,12 @@ fn prove(id: pgrx::Uuid, user: Option<&str>) -> Result<Vec<Finding>, ErasureErro
         (0, _) => "SKIPPED",
         _ => "TRACES",
     };
+    let scope = match accounts.has_numbers() {
+        true => "; ids are numbers, and were searched in columns that name a user",
+        false => "",
+    };
     let detail = format!(
-        "{columns} columns of {tables} tables searched, {} with traces, {} tables skipped",
+        "{columns} columns of {tables} tables searched, {} with traces, {} tables skipped{scope}",
         traces.len(),
         skipped.len()
     );
@@ -168,7 +177,11 @@ fn trace(searched: &Searched, column: &Column, rows: i64) -> Finding {
 }
 
 /// Salt and hashes of an executed request. 22023 if `user` is not its person.
-fn needles(id: pgrx::Uuid, user: Option<String>) -> Result<Needles, ErasureError> {
+fn needles(
+    id: pgrx::Uuid,
+    user: Option<String>,
+    ids_are_numbers: bool,
+) -> Result<Needles, ErasureError> {
     as_owner(|| {
         Spi::connect(|client| {
             let sql = include_str!("../../../sql/maintenance/erasure_needles.sql");
@@ -182,8 +195,10 @@ fn needles(id: pgrx::Uuid, user: Option<String>) -> Result<Needles, ErasureError
             if row.get::<bool>(3)? == Some(false) {
                 return Err(ErasureError::OtherPerson);
             }
-            let part = user.map(|user| user.to_lowercase());
-            Ok(Needles { salt: row.get(1)?.unwrap_or_default(), hashes, part })
+            let part = user.filter(|user| is_distinct(user)).map(|user| user.to_lowercase());
+            // The hash of the id comes first.
+            let distinct = hashes.iter().skip(usize::from(ids_are_numbers)).cloned().collect();
+            Ok(Needles { salt: row.get(1)?.unwrap_or_default(), hashes, distinct, part })
         })
     })
 }
@@ -193,10 +208,10 @@ fn searched(accounts: pg_sys::Oid) -> Result<Vec<Searched>, ErasureError> {
     let mut searched: Vec<Searched> = Spi::connect(|client| {
         let sql = include_str!("../../../sql/maintenance/erasure_columns.sql");
         client
-            .select(sql, None, &[accounts.into()])?
+            .select(sql, None, &[accounts.into(), OWNER_NAMES.into()])?
             .map(|row| {
                 let columns = match row.get::<JsonB>(6)? {
-                    Some(JsonB(columns)) => serde_json::from_value::<Vec<[String; 2]>>(columns),
+                    Some(JsonB(columns)) => serde_json::from_value::<Vec<[String; 3]>>(columns),
                     None => Ok(Vec::new()),
                 };
                 let columns = columns.unwrap_or_default().into_iter();
@@ -206,7 +221,7 @@ fn searched(accounts: pg_sys::Oid) -> Result<Vec<Searched>, ErasureError> {
                     is_own: row.get(3)?.unwrap_or(false),
                     is_matview: row.get(4)?.unwrap_or(false),
                     obstacle: row.get(5)?,
-                    columns: columns.map(|[name, kind]| Column { name, kind }).collect(),
+                    columns: columns.map(Column::read).collect(),
                 })
             })
             .collect::<Result<Vec<_>, ErasureError>>()
@@ -218,7 +233,9 @@ fn searched(accounts: pg_sys::Oid) -> Result<Vec<Searched>, ErasureError> {
         is_own: true,
         is_matview: false,
         obstacle: None,
-        columns: columns.map(|name| Column { name: name.into(), kind: "text".into() }).into(),
+        columns: columns
+            .map(|name| Column::read([name.into(), "text".into(), String::new()]))
+            .into(),
     });
     Ok(searched)
 }
@@ -233,8 +250,12 @@ fn search(searched: &Searched, needles: &Needles) -> Result<Vec<i64>, ErasureErr
         })
         .collect();
     let sql = format!("SELECT {} FROM {} AS c", counts.join(", "), searched.name);
-    let arguments =
-        [needles.salt.clone().into(), needles.hashes.clone().into(), needles.part.clone().into()];
+    let arguments = [
+        needles.salt.clone().into(),
+        needles.hashes.clone().into(),
+        needles.part.clone().into(),
+        needles.distinct.clone().into(),
+    ];
     let run = || numbers(View::Statement, &sql, counts.len(), &arguments);
     match searched.is_own {
         true => as_owner(run),
@@ -243,14 +264,21 @@ fn search(searched: &Searched, needles: &Needles) -> Result<Vec<i64>, ErasureErr
 }
 
 impl Column {
+    fn read([name, kind, owner]: [String; 3]) -> Self {
+        Self { name, kind, is_owner: owner == "owner" }
+    }
+
     /// The condition that a value of the column has a trace. $1 salt, $2 hashes, $3 id if it is
-    /// known. Most values are no text with tokens, so these are looked for last.
+    /// known, $4 hashes without that of a number. Most values are no text with tokens, so these are
+    /// looked for last.
     fn condition(&self, has_id: bool) -> String {
         let column = &self.name;
         let text = match self.kind.as_str() {
             "bytea" => format!("encode(c.{column}, 'escape')"),
             _ => format!("concat(c.{column})"),
         };
+        let hashes = if self.is_owner { "$2" } else { "$4" };
+        let hash_is_known = |text: &str| hash_is_one_of(text, hashes);
         let whole = hash_is_known(&text);
         if self.kind == "uuid" {
             return whole;
@@ -285,9 +313,9 @@ impl Column {
 }
 
 /// The condition that the hash of a text is one of those looked for.
-fn hash_is_known(text: &str) -> String {
+fn hash_is_one_of(text: &str, hashes: &str) -> String {
     format!(
         "sha256($1 || convert_to(lower({text}), 'UTF8')) \
-         = ANY (ARRAY(SELECT decode(h.hash, 'hex') FROM unnest($2::text[]) AS h (hash)))"
+         = ANY (ARRAY(SELECT decode(h.hash, 'hex') FROM unnest({hashes}::text[]) AS h (hash)))"
     )
 }

@@ -44,7 +44,7 @@ pub fn counted(person: &Person) -> Result<Vec<(String, i64)>, ErasureError> {
             }
             Ok::<_, ErasureError>(())
         };
-        let pattern = person.pattern();
+        let (pattern, owner) = (person.pattern(), person.owner_pattern());
         let uuid = person.uuid();
         for (name, sql) in [
             ("event_log", include_str!("../../../sql/maintenance/erasure_count_events.sql")),
@@ -54,7 +54,8 @@ pub fn counted(person: &Person) -> Result<Vec<(String, i64)>, ErasureError> {
         }
         for Trail { name, condition, .. } in trails()? {
             let sql = format!("SELECT count(*) FROM {name} AS r WHERE {condition}");
-            add(name, &sql, &[pattern.as_str().into()])?;
+            let arguments = [pattern.as_str().into(), "".into(), owner.as_str().into()];
+            add(name, &sql, &arguments)?;
         }
         Ok(counts)
     })
@@ -70,7 +71,7 @@ pub fn erase(
     let actor = sec_context::current_user();
     as_owner(|| {
         trail_erasure::running(|| {
-            let pattern = person.pattern();
+            let (pattern, owner) = (person.pattern(), person.owner_pattern());
             let mut changed = Vec::new();
             if let Some(uuid) = person.uuid() {
                 let sql = include_str!("../../../sql/maintenance/erasure_flags.sql");
@@ -87,7 +88,8 @@ pub fn erase(
             changed.push(("event_log".to_owned(), updated(&events, &arguments)?));
             for Trail { name, set, condition } in trails()? {
                 let sql = format!("UPDATE {name} AS r SET {set} WHERE {condition}");
-                let rows = updated(&sql, &[pattern.as_str().into(), pseudonym.into()])?;
+                let arguments = [pattern.as_str().into(), pseudonym.into(), owner.as_str().into()];
+                let rows = updated(&sql, &arguments)?;
                 changed.push((name, rows));
             }
             changed.retain(|(_, rows)| *rows > 0);
