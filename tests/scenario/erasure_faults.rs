@@ -243,7 +243,7 @@ fn planted_traces_are_found() {
     // With the id, parts of words are found, too. The id must be the right one.
     let with_id =
         format!("SELECT verdict, object FROM crewsnow_ops.prove_erasure('{ada}', '{ADA}')");
-    let joined = format!("INSERT INTO places (h) VALUES ('user_{}_x')", ADA.replace('-', "-"));
+    let joined = format!("INSERT INTO places (h) VALUES ('user_{}_x')", ADA);
     during(&mut a, &joined, "TRUNCATE places", |a| {
         assert_eq!(rows(a, &with_id)[0], "TRACES|public.places");
     });
