@@ -12,6 +12,7 @@ use crate::pg::clock;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::xact::session;
+use crate::pg::xact::session_settings::with_settings;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -71,6 +72,12 @@ impl Step {
     }
 }
 
+/// Runs `work`, whose queries are planned once: a plan takes longer than the catalogs that it reads,
+/// and each batch needs them.
+fn with_kept_plans<R>(work: impl FnOnce() -> R) -> R {
+    with_settings(&[(c"plan_cache_mode", c"force_generic_plan")], work)
+}
+
 /// An argument that must not be NULL.
 pub fn argument<T>(value: Option<T>, argument: &'static str) -> Result<T, ServerError> {
     value.ok_or(ServerError::NullArgument { argument, example: EXAMPLE })
@@ -111,7 +118,9 @@ fn apply_retention_batch(
         _ => Range::Times(p_after.map(str::to_owned)),
     };
     let table = argument(p_table, "p_table")?;
-    let Some(step) = Step::read(p_run, p_step)? else { return Ok(TableIterator::empty()) };
+    let Some(step) = with_kept_plans(|| Step::read(p_run, p_step))? else {
+        return Ok(TableIterator::empty());
+    };
     let done = apply(&step, table, &range, p_skips_locked.unwrap_or(false))?;
     Ok(TableIterator::once((done.picked, done.changed, done.kept, done.last, done.is_complete)))
 }
@@ -127,7 +136,7 @@ fn apply(
     if limit <= 0 || policy.action == super::policy::Action::Drop {
         return Ok(Batch::default());
     }
-    let clauses = Clauses::read(policy, step.target.table, table)?;
+    let clauses = with_kept_plans(|| Clauses::read(policy, step.target.table, table))?;
     let role = policy.role(step.target.owner)?;
     // A security-restricted operation refuses to leave triggers to the commit.
     spi::connect_mut(|client| client.update("SET CONSTRAINTS ALL IMMEDIATE", None, &[]).map(drop))?;

@@ -101,8 +101,8 @@ fn change_range(
     let (condition, from, until) = bound(clauses, range, None);
     let look = match range {
         Range::Times(_) => format!(
-            "SELECT {time}::text, NULL::bigint FROM {relation} WHERE {is_old}{condition} \
-             ORDER BY {time} OFFSET $5 LIMIT 1"
+            "SELECT p.at::text, NULL::bigint FROM (SELECT {time} AS at FROM {relation} \
+             WHERE {is_old}{condition} ORDER BY {time} OFFSET $5 LIMIT 1) AS p"
         ),
         Range::Blocks(..) => {
             format!("SELECT NULL::text, count(*) FROM {relation} WHERE {is_due}{condition}")
