@@ -19,7 +19,7 @@ application AS (
         (SELECT min(a.attname) FROM pg_attribute AS a
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                 AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
-                AND a.attname ~ '(creat|insert|receiv|occur|logged|sent|_at$|date|time)'
+                AND a.attname ~ '(created|inserted|received|occurred|logged|sent|_at$|date|time)'
         ) AS any_time,
         (SELECT a.attname FROM pg_attribute AS a
             WHERE a.attrelid = c.oid AND a.attname = 'created_at' AND NOT a.attisdropped
