@@ -180,6 +180,43 @@ fn a_policy_has_the_rights_of_its_author_and_no_others() {
 }
 
 #[test]
+fn a_caller_needs_no_rights_on_the_tables_of_policies() {
+    let cluster = Cluster::start("gdpr_caller", "");
+    let mut a = cluster.create_database("caller");
+    run(
+        &mut a,
+        "CREATE ROLE clerk LOGIN; SELECT crewsnow_ops.grant_access('clerk', 'admin');
+         CREATE ROLE reader LOGIN; SELECT crewsnow_ops.grant_access('reader', 'reader');
+         CREATE SCHEMA hidden; CREATE TABLE hidden.holds (id int);
+         CREATE TABLE hidden.letter (id int, at timestamptz);
+         INSERT INTO hidden.letter VALUES (1, '2001-01-01'), (2, '2001-01-01');
+         INSERT INTO hidden.holds VALUES (1)",
+    );
+    let hold = "'EXISTS (SELECT FROM hidden.holds AS h WHERE h.id = letter.id)'";
+    run(&mut a, &insert(&[("target", "'hidden.letter'"), ("hold", hold)]));
+    let mut clerk = cluster.connect_as("clerk", "caller");
+    assert_eq!(sqlstate(&mut clerk, "SELECT FROM hidden.letter"), "42501");
+    assert!(preview(&mut clerk, "p").starts_with("DUE|1|1|"));
+    let report = value(&mut clerk, RUN);
+    assert!(report.ends_with(COMPLETED), "{report}");
+    assert_eq!(rows(&mut a, "SELECT id FROM hidden.letter"), ["1"]);
+    // A batch on its own does no more than the policy allows, and nothing without a step.
+    let batch = "SELECT count(*) FROM crewsnow_ops.apply_retention_batch(gen_random_uuid(), 1,
+        1, NULL, NULL, NULL, false)";
+    assert_eq!(value(&mut clerk, batch), "0");
+    assert_eq!(sqlstate(&mut clerk, &format!("BEGIN; {batch}")), "25001");
+    run(&mut clerk, "ROLLBACK");
+    let mut reader = cluster.connect_as("reader", "caller");
+    for sql in [RUN, batch, "TABLE crewsnow_ops.retention_policies"] {
+        assert_eq!(sqlstate(&mut reader, sql), "42501", "{sql}");
+    }
+    assert_eq!(
+        value(&mut reader, "SELECT sum(changed_rows) FROM crewsnow_ops.retention_runs"),
+        "1"
+    );
+}
+
+#[test]
 fn row_level_security_hides_no_row_silently() {
     let cluster = Cluster::start("gdpr_rls", "");
     let mut a = cluster.create_database("rls");

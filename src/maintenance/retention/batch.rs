@@ -72,7 +72,7 @@ impl Step {
     }
 }
 
-/// Runs `work`, whose queries are planned once: a plan takes longer than the catalogs that it reads,
+/// Runs `work`, whose queries are planned once: planning takes longer than reading the catalogs,
 /// and each batch needs them.
 fn with_kept_plans<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&[(c"plan_cache_mode", c"force_generic_plan")], work)
