@@ -10,10 +10,10 @@ use std::time::Duration;
 
 const ROWS: i64 = 60_000;
 const RECENT: i64 = 600;
-const BATCH: i64 = 100;
+const BATCH: i64 = 10;
 const COUNTED: &str = "SELECT coalesce(sum(changed_rows), 0) FROM crewsnow_ops.retention_runs";
 const UNEVEN: &str = "SELECT policy, changed_rows, batches FROM crewsnow_ops.retention_runs \
-    WHERE changed_rows <> batches * 100";
+    WHERE changed_rows <> batches * 10";
 
 fn make(a: &mut Client) {
     run(
@@ -24,7 +24,7 @@ fn make(a: &mut Client) {
             FROM generate_series(1, 59400) AS n;
          INSERT INTO letter SELECT n, now(), 'new' FROM generate_series(59401, 60000) AS n",
     );
-    define(a, "letter", "at", "delete", (", batch_rows", ", 100"));
+    define(a, "letter", "at", "delete", (", batch_rows", ", 10"));
 }
 
 fn left(a: &mut Client) -> i64 {
@@ -67,6 +67,7 @@ fn a_run_killed_at_fifty_points_loses_and_repeats_no_batch() {
     assert!(cut >= 40, "{cut} of 50 runs were cut short");
     let before = left(&mut a);
     assert!(before > RECENT, "the kills left work");
+    run(&mut a, "UPDATE crewsnow_ops.retention_policies SET batch_rows = 5000");
     let report = value(&mut a, RUN);
     assert!(report.ends_with(COMPLETED), "{report}");
     assert_eq!(left(&mut a), RECENT);
