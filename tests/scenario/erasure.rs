@@ -116,7 +116,7 @@ fn an_older_dump_is_erased_again_by_the_exported_ledger() {
     assert_eq!(rows(&mut older, &proof), ["PROVED"]);
     assert!(value(&mut older, &replay).ends_with("Replay completed: 0 accounts erased again"));
     // Nothing but a ledger is one.
-    for other in ["{}", "[1]", "[{\"id\": \"x\"}]", "[{}]"] {
+    for other in ["{}", "[1]", "[{\"id\": \"x\"}]", "[{}]", "[1e400]"] {
         let replay = format!("SELECT crewsnow_ops.replay_erasures('{other}')");
         assert_eq!(sqlstate(&mut older, &replay), "22023", "{other}");
     }

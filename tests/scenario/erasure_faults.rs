@@ -315,6 +315,7 @@ fn bad_requests_and_rules_are_refused() {
         ("22023", rule("'public.posts', NULL, 'anonymise', '{\"id\": \"1\"}', 'law'")),
         ("22023", rule("'public.posts', NULL, 'anonymise', '{}', 'law'")),
         ("22023", rule("'public.posts', NULL, 'anonymise', '[1]', 'law'")),
+        ("22023", rule("'public.posts', NULL, 'anonymise', '{\"b\": 1e400}', 'law'")),
         ("23514", rule("'public.posts', NULL, 'anonymise', NULL, 'law'")),
         ("23514", rule("'public.posts', NULL, 'forget', NULL, 'law'")),
     ] {

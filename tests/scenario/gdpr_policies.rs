@@ -73,6 +73,7 @@ fn a_policy_that_cannot_work_is_refused_with_the_reason() {
         ("22023", &[anonymise, ("replacements", "'{}'")]),
         ("22023", &[anonymise, ("replacements", "'[1]'")]),
         ("22023", &[anonymise, ("replacements", "'{\"id\": \"1\"}'")]),
+        ("22023", &[anonymise, ("replacements", "'{\"mail\": 1e400}'")]),
         ("22023", &[anonymise, ("replacements", "'{\"at\": null}'")]),
         ("22023", &[anonymise, ("replacements", "'{\"mail\": \"gone\"}'")]),
         ("22023", &[anonymise, ("replacements", "'{\"total\": null}'")]),

@@ -7,6 +7,7 @@ use super::query::{View, on_table, texts};
 use super::request::{open_request, store};
 use crate::access::as_owner;
 use crate::maintenance::report::plain;
+use crate::pg::fmgr::raw_arg::Jsonb;
 use crate::pg::fmgr::spi;
 use crate::pg::fmgr::srf::MaterializedRows;
 use crate::pg::xact::session::{require_latest_snapshot, require_writable};
@@ -15,6 +16,7 @@ use crate::pg::xact::{session, snapshot};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, JsonB};
+use serde_json::Value;
 
 const ACTION: &str = "replay erasures";
 /// The statement that erases again.
@@ -38,11 +40,12 @@ fn export_erasures() -> Result<SetOfIterator<'static, JsonB>, ErrorReport> {
 ///
 /// SQLSTATE 22023 (form of the ledger), 25001, 25006, and those of execute_erasure.
 #[pg_extern(sql = false)]
-fn replay_erasures(p_ledger: Option<JsonB>) -> Result<String, ErrorReport> {
-    Ok(replay(p_ledger)?)
+fn replay_erasures(p_ledger: Option<Jsonb>) -> Result<String, ErrorReport> {
+    let ledger = p_ledger.map(|ledger| ledger.value("p_ledger")).transpose()?;
+    Ok(replay(ledger)?)
 }
 
-fn replay(ledger: Option<JsonB>) -> Result<String, ErasureError> {
+fn replay(ledger: Option<Value>) -> Result<String, ErasureError> {
     require_writable(ACTION)?;
     require_latest_snapshot(ACTION)?;
     if let Some(ledger) = ledger {
@@ -83,18 +86,16 @@ fn replay(ledger: Option<JsonB>) -> Result<String, ErasureError> {
 }
 
 /// Adds the lines of another ledger. An open request of the same id becomes executed.
-fn import(ledger: JsonB) -> Result<(), ErasureError> {
-    let JsonB(lines) = ledger;
+fn import(lines: Value) -> Result<(), ErasureError> {
     if !lines.is_array() {
         return Err(ErasureError::InvalidLedger("it is no array".into()));
     }
     let add = || {
         as_owner(|| {
             spi::connect_mut(|client| {
-                let lines = JsonB(lines);
                 let salts = include_str!("../../../sql/maintenance/erasure_import_salts.sql");
                 let rows = include_str!("../../../sql/maintenance/erasure_import_rows.sql");
-                let argument = serde_json::to_string(&lines.0).unwrap_or_default();
+                let argument = lines.to_string();
                 client.update(salts, None, &[argument.as_str().into()])?;
                 client.update(rows, None, &[argument.as_str().into()])?;
                 Ok::<_, ErasureError>(())

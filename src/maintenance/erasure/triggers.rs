@@ -9,9 +9,9 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::trigger as glue;
 use crate::pg::xact::session;
 use crate::pg::xact::subtransaction::isolated;
+use pgrx::AllocatedByRust;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{AllocatedByRust, JsonB};
 use serde_json::{Map, Value};
 
 type Row<'a> = PgHeapTuple<'a, AllocatedByRust>;
@@ -49,8 +49,8 @@ fn checked<'a>(trigger: &'a PgTrigger<'a>) -> Result<Row<'a>, ErasureError> {
     if let Some(column) = column.filter(|column| lookup::column(oid, &c_string(column)).is_none()) {
         return Err(ErasureError::UnknownColumn { table: name, column });
     }
-    if let Some(JsonB(replacements)) = row.get_by_name::<JsonB>("replacements")? {
-        check_replacements(oid, &name, replacements)?;
+    if let Some(replacements) = glue::new_json_value(trigger, c"replacements") {
+        check_replacements(oid, &name, replacements.value("replacements")?)?;
     }
     // A restored row keeps its author.
     let is_restored = trigger.op().is_ok_and(|op| matches!(op, pgrx::PgTriggerOperation::Insert));

@@ -48,7 +48,9 @@ fn validate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, Retention
         return Ok(Some(row));
     };
     let target = Target::find(&table, &column, action)?;
-    let replacements = row.get_by_name::<pgrx::JsonB>("replacements")?.map(|json| json.0);
+    let replacements = glue::new_json_value(trigger, c"replacements")
+        .map(|json| json.value("replacements"))
+        .transpose()?;
     let policy = Policy {
         name,
         target: target.name.clone(),

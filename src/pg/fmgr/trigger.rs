@@ -101,9 +101,30 @@ pub fn json_values(
         return (None, None);
     };
     let descriptor = relation.tuple_desc();
-    // SAFETY: the trigger's tuples and the descriptor belong to the same relation. The column is
-    // read only if it is a jsonb.
-    let value = |tuple: pg_sys::HeapTuple| unsafe {
+    // SAFETY: the trigger's tuples and the descriptor belong to the same relation.
+    let value = |tuple| unsafe { json_value(&descriptor, tuple, column) };
+    (value(old.into_pg()), value(new.into_pg()))
+}
+
+/// The value of a jsonb column in the new row.
+pub fn new_json_value(trigger: &PgTrigger<'_>, column: &CStr) -> Option<super::raw_arg::Jsonb> {
+    let (new, relation) = (trigger.new()?, trigger.relation().ok()?);
+    let descriptor = relation.tuple_desc();
+    // SAFETY: the trigger's tuple and the descriptor belong to the same relation.
+    unsafe { json_value(&descriptor, new.into_pg(), column) }
+}
+
+/// The value of a column that is read only if it is a jsonb.
+///
+/// # Safety
+/// The tuple must be one of the descriptor's relation.
+unsafe fn json_value(
+    descriptor: &PgTupleDesc<'_>,
+    tuple: pg_sys::HeapTuple,
+    column: &CStr,
+) -> Option<super::raw_arg::Jsonb> {
+    // SAFETY: as the caller vouches.
+    unsafe {
         let number = pg_sys::SPI_fnumber(descriptor.as_ptr(), column.as_ptr());
         if number <= 0 || pg_sys::SPI_gettypeid(descriptor.as_ptr(), number) != pg_sys::JSONBOID {
             return None;
@@ -111,8 +132,7 @@ pub fn json_values(
         let mut is_null = false;
         let value = pg_sys::heap_getattr(tuple, number, descriptor.as_ptr(), &mut is_null);
         pgrx::FromDatum::from_datum(value, is_null)
-    };
-    (value(old.into_pg()), value(new.into_pg()))
+    }
 }
 
 /// Whether an UPDATE changes any column other than those in `except`.
