@@ -14,6 +14,7 @@ CREATE TABLE crewsnow_ops.erasure_rules (
         (action OPERATOR(pg_catalog.=) 'anonymise')
             OPERATOR(pg_catalog.=) (replacements IS NOT NULL))
 ) USING heap;
+ALTER TABLE crewsnow_ops.erasure_rules REPLICA IDENTITY FULL;
 COMMENT ON TABLE crewsnow_ops.erasure_rules IS
     'Exceptions from the default of an erasure. By default, rows that foreign keys reach from the '
     'person''s account are deleted, and keys with ON DELETE SET NULL are set to NULL.';
@@ -162,6 +163,7 @@ CREATE TABLE crewsnow_ops.erasure_replays (
     erasures bigint NOT NULL,
     erased_again bigint NOT NULL
 ) USING heap;
+ALTER TABLE crewsnow_ops.erasure_replays REPLICA IDENTITY FULL;
 COMMENT ON TABLE crewsnow_ops.erasure_replays IS
     'Calls of replay_erasures. Append-only, for the owner too.';
 COMMENT ON COLUMN crewsnow_ops.erasure_replays.replayed_at IS 'Clock time of the call.';
@@ -181,6 +183,7 @@ CREATE TABLE crewsnow_ops.trail_erasures (
     current_user_name text NOT NULL
 ) USING heap;
 CREATE INDEX trail_erasures_request_idx ON crewsnow_ops.trail_erasures (request);
+ALTER TABLE crewsnow_ops.trail_erasures REPLICA IDENTITY FULL;
 COMMENT ON TABLE crewsnow_ops.trail_erasures IS
     'Changes of the extension''s own trails by an erasure, one row per table. Append-only, for the '
     'owner too.';

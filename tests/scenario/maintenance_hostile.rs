@@ -1,6 +1,6 @@
 //! Maintenance beside functions and names of its users that mean no good.
 
-use crate::maintenance::{COMPLETED, RUN, rot};
+use crate::maintenance::{COMPLETED, RUN, rot, settle};
 use crate::replication::wait_until;
 use harness::{Cluster, rows, run, value};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 fn a_function_that_catches_cancels_ends_with_its_worker() {
     let cluster = Cluster::start("hostile_cancel", "autovacuum = off");
     let mut a = cluster.create_database("shop");
-    run(&mut a, "VACUUM ANALYZE");
+    settle(&mut a);
     rot(&mut a, "orders");
     run(
         &mut a,
@@ -39,7 +39,7 @@ fn a_function_that_catches_cancels_ends_with_its_worker() {
 fn a_name_with_line_breaks_forges_no_line_of_a_report() {
     let cluster = Cluster::start("hostile_names", "autovacuum = off");
     let mut a = cluster.create_database("shop");
-    run(&mut a, "VACUUM ANALYZE");
+    settle(&mut a);
     let name = format!("\"x\n         DROP OWNED BY app;\n{COMPLETED}\"");
     rot(&mut a, &name);
     let mut holder = cluster.connect("shop");
@@ -55,7 +55,7 @@ fn a_name_with_line_breaks_forges_no_line_of_a_report() {
 fn a_warning_of_an_index_function_is_withheld() {
     let cluster = Cluster::start("hostile_warnings", "autovacuum = off");
     let mut a = cluster.create_database("shop");
-    run(&mut a, "VACUUM ANALYZE");
+    settle(&mut a);
     rot(&mut a, "orders");
     run(
         &mut a,

@@ -1,13 +1,13 @@
 //! Maintenance has the rights of its caller, no more and no less.
 
-use crate::maintenance::{COMPLETED, RUN, dead, lines_of, rot};
+use crate::maintenance::{COMPLETED, RUN, dead, lines_of, rot, settle};
 use harness::{Cluster, rows, run, sqlstate, value};
 
 #[test]
 fn a_role_gains_no_privilege_through_the_worker() {
     let cluster = Cluster::start("maintenance_roles", "autovacuum = off");
     let mut a = cluster.create_database("shop");
-    run(&mut a, "VACUUM ANALYZE");
+    settle(&mut a);
     run(&mut a, "CREATE ROLE keeper NOLOGIN; CREATE ROLE clerk LOGIN IN ROLE keeper");
     run(&mut a, "SELECT crewsnow_ops.grant_access('keeper', 'admin')");
     rot(&mut a, "secrets");
@@ -53,7 +53,7 @@ fn a_role_gains_no_privilege_through_the_worker() {
 fn the_owner_of_the_database_maintains_tables_of_others() {
     let cluster = Cluster::start("maintenance_owner", "autovacuum = on\nautovacuum_naptime = 1h");
     let mut a = cluster.create_database("shop");
-    run(&mut a, "VACUUM ANALYZE");
+    settle(&mut a);
     run(&mut a, "CREATE ROLE chief LOGIN; ALTER DATABASE shop OWNER TO chief");
     run(&mut a, "SELECT crewsnow_ops.grant_access('chief', 'admin')");
     rot(&mut a, "orders");
