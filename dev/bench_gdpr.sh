@@ -20,7 +20,6 @@ new_database() {
 # The 99th percentile of the latencies of a log from a second on, in milliseconds.
 p99() { cat "$1".* | awk -v from="$2" '$5 >= from { print $3 }' | sort -n |
     awk '{ v[NR] = $1 } END { printf "%.2f\n", v[int(NR * 0.99) + 1] / 1000 }'; }
-median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
 ours() {
@@ -72,14 +71,14 @@ done
 printf '\n%s expired rows of %s; other sessions: %s transactions/s; medians of %s rounds\n' \
     "$rows" $((2 * rows)) "$rate" "$rounds"
 printf '%-22s %12s %12s %12s\n' '' 'alone, ms' 'beside, ms' 'their p99, ms'
-printf '%-22s %12s %12s %12s\n' idle '' '' "$(median "$work/idle.p99")"
+printf '%-22s %12s %12s %12s\n' idle '' '' "$(median <"$work/idle.p99")"
 for name in plain ours; do
-    printf '%-22s %12s %12s %12s\n' "$name" "$(median "$work/$name.alone")" \
-        "$(median "$work/$name.time")" "$(median "$work/$name.p99")"
+    printf '%-22s %12s %12s %12s\n' "$name" "$(median <"$work/$name.alone")" \
+        "$(median <"$work/$name.time")" "$(median <"$work/$name.p99")"
 done
 printf 'speed beside others: %s x a plain DELETE (goal: >= 0.5); alone: %s x\n' \
-    "$(ratio "$(median "$work/plain.time")" "$(median "$work/ours.time")")" \
-    "$(ratio "$(median "$work/plain.alone")" "$(median "$work/ours.alone")")"
+    "$(ratio "$(median <"$work/plain.time")" "$(median <"$work/ours.time")")" \
+    "$(ratio "$(median <"$work/plain.alone")" "$(median <"$work/ours.alone")")"
 printf 'p99 of others: %s x idle (goal: <= 1.5); of a plain DELETE: %s x\n' \
-    "$(ratio "$(median "$work/ours.p99")" "$(median "$work/idle.p99")")" \
-    "$(ratio "$(median "$work/plain.p99")" "$(median "$work/idle.p99")")"
+    "$(ratio "$(median <"$work/ours.p99")" "$(median <"$work/idle.p99")")" \
+    "$(ratio "$(median <"$work/plain.p99")" "$(median <"$work/idle.p99")")"

@@ -45,7 +45,7 @@ pub fn require_privileges(plan: &mut Plan) -> Result<(), ErasureError> {
     Ok(())
 }
 
-/// Runs a statement on a table. Its error is told without values of rows.
+/// Runs a statement on a table. Its error message contains no values of rows.
 fn on<R>(table: &Table, work: impl FnOnce() -> Result<R, ErasureError>) -> Result<R, ErasureError> {
     match isolated(|| on_table(table.owner, work)) {
         Ok(result) => result,

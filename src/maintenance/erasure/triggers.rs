@@ -85,7 +85,7 @@ fn check_replacements(oid: pg_sys::Oid, table: &str, value: Value) -> Result<(),
         let type_name = lookup::qualified_type_name(type_);
         let Some(text) = value.as_str() else { continue };
         let text = text.replace("{pseudonym}", "erased-00000000");
-        // As the author of the rule, who may be attacked by nobody but the owner of the type.
+        // The cast runs with the rights of the session that writes the rule, and of no other.
         let sql = format!("SELECT CAST($1 AS {type_name}) IS NULL");
         let cast = || {
             Spi::connect(|client| client.select(sql.as_str(), Some(1), &[text.into()]).map(|_| ()))
