@@ -80,20 +80,32 @@ unsafe extern "C-unwind" fn watch() {
     }
 }
 
-/// Whether a worker without a leader was told to end.
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// When a worker without a leader was told to end, in microseconds since 2000; 0 if it was not.
+static ENDING_SINCE: AtomicI64 = AtomicI64::new(0);
 
-/// SIGTERM of a worker without a leader: cancels the statement, whose remains are then removed. The
-/// second signal ends the process at once. Runs in a signal handler.
+/// The postmaster sends each signal to the process and to its group, so it may arrive twice. Within
+/// so many microseconds a second SIGTERM is such a copy.
+const COPY: i64 = 500_000;
+
+/// SIGTERM of a worker without a leader: cancels the statement, whose remains are then removed. A
+/// later signal ends the process at once. Runs in a signal handler.
 unsafe extern "C-unwind" fn end_gently(signal: c_int) {
-    // SAFETY: both may be called in a signal handler.
+    // SAFETY: these may be called in a signal handler.
     unsafe {
-        if IS_ENDING.swap(true, Relaxed) {
-            die(signal);
-        } else {
-            kill(getpid(), SIGINT);
+        let now = GetCurrentTimestamp();
+        match ENDING_SINCE.load(Relaxed) {
+            0 => {
+                ENDING_SINCE.store(now, Relaxed);
+                kill(getpid(), SIGINT);
+            }
+            since if (0..COPY).contains(&(now - since)) => {}
+            _ => die(signal),
         }
     }
+}
+
+fn is_ending() -> bool {
+    ENDING_SINCE.load(Relaxed) != 0
 }
 
 /// Sets the handler of SIGTERM.
@@ -149,7 +161,7 @@ pub unsafe extern "C-unwind" fn crewsnow_ops_worker_main(segment: pg_sys::Datum)
         STOP.store(null_mut(), Relaxed);
         channel.detach();
         on_termination(end_gently);
-        detached.iter().take_while(|_| !IS_ENDING.load(Relaxed)).for_each(run_detached);
+        detached.iter().take_while(|_| !is_ending()).for_each(run_detached);
     }
 }
 
