@@ -6,6 +6,7 @@
 //! internals is in [`pg`].
 
 pub mod access;
+pub mod alerts;
 pub mod dashboard;
 pub mod error;
 pub mod flags;

@@ -185,8 +185,13 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/80_alerts.sql",
+    name = "alerts",
+    requires = ["erasure_functions"]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["erasure_functions", access::grant_access, access::revoke_access],
+    requires = ["alerts", access::grant_access, access::revoke_access],
     finalize
 );
