@@ -1,6 +1,7 @@
 //! Work that may fail without the transaction failing with it, and the classes of its failures.
 
 use super::sqlstate;
+use crate::pg::memory::Reserve;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::ffi::CStr;
@@ -229,6 +230,8 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     // it begins by this same function.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        let mut reserve = Reserve::new();
+        reserve.hold();
         let error_contexts = pg_sys::error_context_stack;
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
