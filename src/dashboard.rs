@@ -1,4 +1,4 @@
-//! The rows of crewsnow_ops.dashboard: five signals, for a screen that stays open in an incident.
+//! The rows of crewsnow_ops.dashboard: six signals, for a screen that stays open in an incident.
 
 use crate::access::as_owner;
 use crate::pg::error::ServerError;
@@ -61,6 +61,7 @@ fn dashboard_now() -> Result<
         webhooks(&Webhooks::read(hour, now)?, ten_minutes, shown),
         security()?,
         connections(shown)?,
+        alerts()?,
     ];
     Ok(TableIterator::new(signals.map(|row| {
         let note = wrapped(&row.note, NOTE_COLUMNS);
@@ -336,5 +337,50 @@ fn connections(shown: Window) -> Result<Signal, ErrorReport> {
         } else {
             "roll_up_events samples earlier minutes".to_owned()
         },
+    })
+}
+
+/// The alerts that fire, and the age of the latest tick: a dead alerting system must look dead.
+fn alerts() -> Result<Signal, ErrorReport> {
+    const COMMAND: &str = "SELECT * FROM crewsnow_ops.alerts;";
+    let (age, critical, warnings, errors, first) = as_owner(|| {
+        Spi::connect(|client| {
+            let sql = include_str!("../sql/dashboard/alerts.sql");
+            let row = client.select(sql, Some(1), &[])?.first();
+            let count = |column| row.get::<i64>(column).map(|count| count.unwrap_or(0));
+            Ok::<_, ServerError>((
+                row.get::<i64>(1)?,
+                count(2)?,
+                count(3)?,
+                count(4)?,
+                row.get::<String>(5)?,
+            ))
+        })
+    })?;
+    const LATE: i64 = 300;
+    let tick = age.map_or_else(|| "no tick yet".to_owned(), |age| format!("last tick {age} s ago"));
+    let status = match (age, critical, warnings, errors) {
+        (None, ..) => "⚪ NO TICK",
+        (Some(age), ..) if age > LATE => "🚨 NO TICK",
+        (_, 1.., ..) => "🚨 FIRING",
+        (_, _, 1.., _) => "⚠️ FIRING",
+        (_, _, _, 1..) => "⚪ BROKEN",
+        _ => "✅ OK",
+    };
+    let note = match first {
+        Some(first) => format!("{tick}; {first}; {COMMAND}"),
+        None if errors > 0 => format!("{tick}; queries of {errors} rules fail; {COMMAND}"),
+        None if age.is_none_or(|age| age > LATE) => {
+            format!("{tick}: SELECT * FROM crewsnow_ops.tick();")
+        }
+        None => tick,
+    };
+    Ok(Signal {
+        name: "Alerts",
+        status,
+        value: (critical + warnings).to_string(),
+        threshold: "0".to_owned(),
+        history: String::new(),
+        note,
     })
 }

@@ -190,8 +190,33 @@ extension_sql_file!(
     requires = ["erasure_functions"]
 );
 extension_sql_file!(
+    "../sql/schema/81_alert_rule_functions.sql",
+    name = "alert_rule_functions",
+    requires = [
+        "alerts",
+        alerts::define::create_alert_rule,
+        alerts::evaluation::rule_time,
+        alerts::evaluation::test_rule
+    ]
+);
+extension_sql_file!(
+    "../sql/schema/84_alert_functions.sql",
+    name = "alert_functions",
+    requires = [
+        "alert_rule_functions",
+        alerts::operate::acknowledge_alert,
+        alerts::operate::adopt_alerts,
+        alerts::operate::end_silence,
+        alerts::operate::silence,
+        alerts::operate::silence_matches,
+        alerts::operate::simulate_alert,
+        alerts::replay::replay_events,
+        alerts::tick::tick
+    ]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["alerts", access::grant_access, access::revoke_access],
+    requires = ["alert_functions", access::grant_access, access::revoke_access],
     finalize
 );

@@ -39,6 +39,7 @@ static SELF_TEST_USER: GucSetting<Option<CString>> = GucSetting::<Option<CString
 static HEALTH_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(100);
 static MAINTENANCE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(2 * 60 * 60);
 static RETENTION_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(60 * 60);
+static TICK_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static PROGRAM_DIRECTORY: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c""));
 static RESTORE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(60 * 60);
@@ -143,6 +144,16 @@ pub fn register() {
         i32::MAX / 1_000,
         GucContext::Userset,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"crewsnow_ops.tick_budget",
+        c"How long tick() may evaluate alert rules.",
+        c"At its end no further rule is begun. The next tick goes on with those that wait.",
+        &TICK_BUDGET,
+        100,
+        600_000,
+        GucContext::Userset,
+        GucFlags::UNIT_MS,
     );
     // Superusers only: a longer lag would let other roles pass decisions on old data.
     GucRegistry::define_int_guc(
@@ -481,6 +492,11 @@ pub fn maintenance_budget() -> i64 {
 /// How long a run of retention may take, in seconds.
 pub fn retention_budget() -> i64 {
     RETENTION_BUDGET.get().into()
+}
+
+/// How long a tick may evaluate rules.
+pub fn tick_budget() -> std::time::Duration {
+    std::time::Duration::from_millis(TICK_BUDGET.get().unsigned_abs().into())
 }
 
 /// The retention of events, in minutes.

@@ -2,4 +2,12 @@
 //!
 //! [`pure`] decides, from stored times alone; the other modules read, write and evaluate.
 
+pub mod define;
+pub mod error;
+pub mod evaluation;
+pub mod operate;
 pub mod pure;
+pub mod replay;
+pub mod rule;
+pub mod store;
+pub mod tick;

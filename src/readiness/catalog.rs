@@ -110,3 +110,24 @@ pub(super) fn erasures() -> Result<Observation, ReadinessError> {
         })
     })
 }
+
+/// The alert rules: whether they are evaluated, and no critical alert fires. `None` before the
+/// first tick: then another alerting system may exist, of which evidence can be recorded. Alerts
+/// are above this domain, so SQL is the way to them.
+pub(super) fn alert_rules() -> Result<Option<Observation>, ReadinessError> {
+    as_owner(|| {
+        Spi::connect(|client| {
+            let sql = include_str!("../../sql/readiness/alert_rules.sql");
+            let row = client.select(sql, Some(1), &[])?.first();
+            let outcome = match row.get::<String>(1)?.as_deref() {
+                Some("met") => Outcome::Met,
+                Some("failed") => Outcome::Failed,
+                _ => return Ok(None),
+            };
+            let detail = row.get::<String>(2)?.unwrap_or_default();
+            let observation = Observation::new(outcome, detail);
+            let action = row.get::<String>(3)?;
+            Ok(Some(action.into_iter().fold(observation, Observation::with_action)))
+        })
+    })
+}

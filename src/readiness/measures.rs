@@ -96,7 +96,8 @@ impl Observer {
             Measure::Replica => alarms::replica(self.environment),
             Measure::Clock => alarms::clock(self.now),
             Measure::Erasures => catalog::erasures(),
-            Measure::AlertRules => Ok(needs_evidence(criterion, Some("evaluation of alert rules"))),
+            Measure::AlertRules => Ok(catalog::alert_rules()?
+                .unwrap_or_else(|| needs_evidence(criterion, Some("evaluation of alert rules")))),
             Measure::DeliveryQueue => Ok(needs_evidence(criterion, Some("delivery of alerts"))),
             Measure::OpenIncidents => {
                 Ok(needs_evidence(criterion, Some("open critical incidents")))

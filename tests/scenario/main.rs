@@ -2,6 +2,7 @@
 //! installation and removal, health reports of servers with problems, decisions, and RLS audits.
 
 mod adoption;
+mod alerts;
 mod dump_restore;
 mod erasure;
 mod erasure_faults;

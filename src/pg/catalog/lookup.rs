@@ -389,3 +389,9 @@ pub fn type_in(schema: pg_sys::Oid, name: &CStr) -> Option<pg_sys::Oid> {
     };
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE runs in this session.
+pub fn is_creating_extension() -> bool {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::creating_extension }
+}

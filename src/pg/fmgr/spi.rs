@@ -39,6 +39,28 @@ pub fn statements_in(sql: &str) -> usize {
     }
 }
 
+/// The only statement of a text, without a semicolon; `None` for none or several. 42601 if the text
+/// is not SQL.
+pub fn sole_statement(sql: &str) -> Option<String> {
+    let text = crate::pg::cstring::c_string(sql);
+    // SAFETY: a NUL-terminated text. The list is allocated in the current memory context, and has
+    // raw statements.
+    let (location, length) = unsafe {
+        let list = pg_sys::raw_parser(text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        if pg_sys::list_length(list) != 1 {
+            return None;
+        }
+        let raw = &*pg_sys::list_nth(list, 0).cast::<pg_sys::RawStmt>();
+        (raw.stmt_location, raw.stmt_len)
+    };
+    let begin = usize::try_from(location).unwrap_or(0);
+    let rest = sql.get(begin..)?;
+    match usize::try_from(length).unwrap_or(0) {
+        0 => Some(rest.to_owned()),
+        length => rest.get(..length).map(str::to_owned),
+    }
+}
+
 /// A composite value for a bound parameter.
 pub struct RowArgument {
     /// The row as a datum; `None` is NULL.

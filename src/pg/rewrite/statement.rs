@@ -1,8 +1,8 @@
 //! Statements of a request as the server itself would serve them, without changes.
 
-use super::evaluation::objects_of;
+use super::evaluation::{Objects, objects_of};
 use super::list::elements;
-use super::row_security::{Undecidable, analysed, run, unsecured};
+use super::row_security::{Undecidable, analysed, parsed, run, unsecured};
 use super::value::Parameters;
 use pgrx::{is_a, pg_sys};
 use std::ffi::CStr;
@@ -56,6 +56,13 @@ pub fn check_privileges(sql: &CStr, parameters: &Parameters) -> Result<(), Undec
         pg_sys::PopActiveSnapshot();
     }
     Ok(())
+}
+
+/// The relations and functions that a statement names. The server analyses it, and does not run it.
+pub fn objects_named(sql: &CStr) -> Result<Objects, Undecidable> {
+    let query = parsed(sql, &Parameters::none())?;
+    // SAFETY: the server made the query.
+    Ok(unsafe { objects_of(query.cast()) })
 }
 
 /// The table behind a view that selects from it alone, and for each column of the view the number

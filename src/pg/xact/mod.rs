@@ -2,6 +2,7 @@
 
 pub mod advisory_locks;
 pub mod callbacks;
+pub mod error_position;
 pub mod interrupts;
 pub mod lock_holder;
 pub mod lock_wait;

@@ -17,6 +17,8 @@ pub enum Work {
     RestoreTest = 3,
     /// A run of retention, until its transaction ends.
     Retention = 4,
+    /// A tick of the alert rules, until its transaction ends.
+    Alerts = 5,
 }
 
 /// ACCESS EXCLUSIVE: conflicts with itself.

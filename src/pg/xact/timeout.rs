@@ -3,7 +3,7 @@
 use super::subtransaction::{Failure, try_in_subxact};
 use crate::pg::backend_local::BackendLocal;
 use pgrx::pg_sys;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 copied_for!("pg15" "pg16" "pg17" "pg18": "USER_TIMEOUT and the functions of utils/timeout.h");
 
@@ -29,13 +29,42 @@ unsafe extern "C-unwind" {
     fn disable_timeout(id: i32, keep_indicator: bool);
     fn getpid() -> i32;
     fn kill(process: i32, signal: i32) -> i32;
+    fn GetCurrentTimestamp() -> i64;
 }
 
-/// Sends this process the signal that cancels a query, as the server's statement_timeout does.
+/// The same number on each system that PostgreSQL runs on.
+const SIGTERM: i32 = 15;
+/// When work that catches its cancels ends the session, in microseconds since 2000.
+static ENDS_AT: AtomicI64 = AtomicI64::new(i64::MAX);
+
+/// Sends this process the signal that cancels a query, as the server's statement_timeout does; after
+/// the end of [`or_end`] the one that ends the session.
 unsafe extern "C-unwind" fn expire() {
     EXPIRED.store(true, Ordering::Relaxed);
-    // SAFETY: both may be called in a signal handler.
-    unsafe { kill(getpid(), SIGINT) };
+    // SAFETY: these may be called in a signal handler.
+    unsafe {
+        let is_late = GetCurrentTimestamp() >= ENDS_AT.load(Ordering::Relaxed);
+        kill(getpid(), if is_late { SIGTERM } else { SIGINT });
+    }
+}
+
+/// Takes back the end of the session.
+struct EndTakenBack;
+
+impl Drop for EndTakenBack {
+    fn drop(&mut self) {
+        ENDS_AT.store(i64::MAX, Ordering::Relaxed);
+    }
+}
+
+/// Runs `work`, and ends the session if a time limit inside of it is ignored for so long, in
+/// milliseconds from now: a function may catch each cancel.
+pub fn or_end<R>(milliseconds: i64, work: impl FnOnce() -> R) -> R {
+    // SAFETY: reads the clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    ENDS_AT.store(now.saturating_add(milliseconds.saturating_mul(1_000)), Ordering::Relaxed);
+    let _taken_back = EndTakenBack;
+    work()
 }
 
 /// A timer that calls a handler again and again, in a signal handler.

@@ -63,13 +63,17 @@ fn is_root() -> bool {
 
 /// A command that runs as the server's user.
 pub fn server_command(name: &str) -> Command {
+    as_server_user(&program(name))
+}
+
+fn as_server_user(program_path: &Path) -> Command {
     let mut command = if is_root() {
         let user = setting("CREWSNOW_SERVER_USER");
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program(name));
+        command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program_path);
         command
     } else {
-        Command::new(program(name))
+        Command::new(program_path)
     };
     // A server started by hand may have RUST_BACKTRACE set. Clients must see no back-trace even
     // then.
@@ -100,7 +104,12 @@ pub struct Cluster {
     running: bool,
     /// Number of the Unix socket, and the TCP port of a server on the loopback interface.
     port: u16,
+    /// Whether the server's clock is [`Cluster::set_clock`]'s.
+    has_clock: bool,
 }
+
+/// Debian's library that gives a program another clock.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// A TCP port of the loopback interface that nothing uses.
 pub fn free_port() -> u16 {
@@ -120,9 +129,36 @@ impl Cluster {
         Self::start_on_port(name, &settings, free_port())
     }
 
+    /// Starts a server with an empty cluster whose clock [`Cluster::set_clock`] moves.
+    pub fn start_with_clock(name: &str, settings: &str) -> Self {
+        assert!(Path::new(FAKETIME).exists(), "the package faketime is not installed");
+        let mut cluster = Self::directory(name);
+        cluster.has_clock = true;
+        cluster.set_clock(0);
+        cluster.initialise();
+        cluster.launch(settings)
+    }
+
+    /// Sets the server's clock to so many seconds after the real time.
+    pub fn set_clock(&self, seconds: i64) {
+        // Renamed, because the server may read the file at any time.
+        let new = self.directory.join("clock.new");
+        std::fs::write(&new, format!("{seconds:+}\n")).expect("the clock is written");
+        std::fs::rename(&new, self.clock()).expect("the clock is set");
+    }
+
+    fn clock(&self) -> PathBuf {
+        self.directory.join("clock")
+    }
+
     fn start_on_port(name: &str, settings: &str, port: u16) -> Self {
         let mut cluster = Self::directory(name);
         cluster.port = port;
+        cluster.initialise();
+        cluster.launch(settings)
+    }
+
+    fn initialise(&self) {
         must_run(
             server_command("initdb")
                 .args([
@@ -137,9 +173,8 @@ impl Cluster {
                     "--no-sync",
                     "-D",
                 ])
-                .arg(cluster.data()),
+                .arg(self.data()),
         );
-        cluster.launch(settings)
     }
 
     /// Starts a physical standby of `primary`.
@@ -174,6 +209,7 @@ impl Cluster {
             directory: directory.clone(),
             running: directory.join("data/postmaster.pid").exists(),
             port: SOCKET_PORT,
+            has_clock: false,
         };
         drop(old);
         let _ = std::fs::remove_dir_all(&directory);
@@ -187,7 +223,7 @@ impl Cluster {
             );
         }
         must_run(Command::new("chmod").arg("700").arg(directory.join("data")));
-        Self { directory, running: false, port: SOCKET_PORT }
+        Self { directory, running: false, port: SOCKET_PORT, has_clock: false }
     }
 
     fn launch(mut self, settings: &str) -> Self {
@@ -209,9 +245,21 @@ impl Cluster {
 
     /// Starts the server again, after `stop`.
     pub fn boot(&mut self) {
+        let mut start = if self.has_clock {
+            // Only the server's own user may load the library: it shares memory with its children.
+            let mut command = as_server_user(Path::new("/usr/bin/env"));
+            command
+                .arg(format!("LD_PRELOAD={FAKETIME}"))
+                .arg(format!("FAKETIME_TIMESTAMP_FILE={}", self.clock().display()))
+                .args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"])
+                .arg(program("pg_ctl"));
+            command
+        } else {
+            server_command("pg_ctl")
+        };
         // The server logs to a file. With an inherited pipe, the caller of pg_ctl would never end.
         must_run(
-            server_command("pg_ctl")
+            start
                 .arg("-D")
                 .arg(self.data())
                 .arg("-l")

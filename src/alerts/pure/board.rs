@@ -1,0 +1,503 @@
+//! The board: all alerts that are not ok, and their groups. A tick changes it rule by rule, then
+//! asks it for the notices. A replay does the same without notices.
+
+use super::machine::{Alert, Change, State, step};
+use super::notice::{self, Member, Reason, Sent};
+use super::reading::Reading;
+use super::rule::{Conditions, NoData, Severity, Threshold};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Alerts that a notice lists.
+const LISTED: usize = 5;
+
+/// A rule, as far as the board needs it.
+#[derive(Debug, Clone)]
+pub struct BoardRule {
+    /// The name.
+    pub name: String,
+    /// The group.
+    pub group: String,
+    /// The thresholds and times.
+    pub conditions: Conditions,
+}
+
+/// A row of a rule's query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The subject.
+    pub subject: String,
+    /// The value, or the lack of it.
+    pub reading: Reading,
+    /// The message.
+    pub message: Option<String>,
+    /// Whether it comes from a simulation.
+    pub is_simulated: bool,
+}
+
+/// An alert and the facts that are stored with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The state machine.
+    pub alert: Alert,
+    /// The number from pending to resolved; `None` while the state is ok.
+    pub id: Option<i64>,
+    /// The latest value.
+    pub value: Option<f64>,
+    /// Samples of that value.
+    pub samples: Option<i64>,
+    /// The message with that value.
+    pub message: Option<String>,
+    /// Whether the value came from a simulation.
+    pub is_simulated: bool,
+    /// Whether an acknowledgement is in effect.
+    pub is_acknowledged: bool,
+}
+
+impl Entry {
+    /// An alert that is ok and was never evaluated.
+    #[must_use]
+    pub fn new(now: i64) -> Self {
+        Self {
+            alert: Alert::new(now),
+            id: None,
+            value: None,
+            samples: None,
+            message: None,
+            is_simulated: false,
+            is_acknowledged: false,
+        }
+    }
+
+    /// Whether it belongs to its group: it fires or recovers.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(self.alert.state, State::Firing | State::Recovering)
+    }
+
+    fn severity(&self) -> Severity {
+        self.alert.severity.unwrap_or(Severity::Warning)
+    }
+}
+
+/// A group with active alerts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenGroup {
+    /// The number from opened to closed.
+    pub id: i64,
+    /// When its first alert fired, in microseconds since 2000.
+    pub opened_at: i64,
+    /// The worst severity of its alerts.
+    pub severity: Severity,
+    /// The number of its active alerts.
+    pub members: usize,
+    /// The latest notice.
+    pub last_notice: Option<Sent>,
+}
+
+/// A line of the history.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Event {
+    /// The word, as in alert_events.
+    pub event: &'static str,
+    /// The group.
+    pub group: Option<String>,
+    /// Its number.
+    pub group_id: Option<i64>,
+    /// The rule.
+    pub rule: Option<String>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// The number of the alert.
+    pub alert_id: Option<i64>,
+    /// The severity after the event.
+    pub severity: Option<Severity>,
+    /// The value.
+    pub value: Option<f64>,
+    /// The message.
+    pub message: Option<String>,
+    /// The reason why a notice was not sent.
+    pub suppressed_by: Option<String>,
+    /// More facts.
+    pub details: Option<Value>,
+}
+
+/// A rule and a subject.
+pub type Key = (String, String);
+
+/// All alerts that are not ok, or were not ok lately, and their groups.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    /// The alerts.
+    pub entries: BTreeMap<Key, Entry>,
+    /// The groups with active alerts.
+    pub groups: BTreeMap<String, OpenGroup>,
+    /// The history of this tick.
+    pub events: Vec<Event>,
+}
+
+impl Board {
+    /// Applies one evaluation of a rule. `next_id` numbers alerts.
+    pub fn apply<E>(
+        &mut self,
+        rule: &BoardRule,
+        now: i64,
+        rows: &[Row],
+        next_id: &mut impl FnMut() -> Result<i64, E>,
+    ) -> Result<(), E> {
+        // A rule without any row is a subject of its own, if that is to alert.
+        let whole;
+        let rows = if rows.is_empty() && rule.conditions.no_data == NoData::Alert {
+            whole = [Row {
+                subject: String::new(),
+                reading: Reading::NoData,
+                message: Some("the query returned no row".to_owned()),
+                is_simulated: false,
+            }];
+            &whole[..]
+        } else {
+            rows
+        };
+        for row in rows {
+            self.apply_row(rule, now, row, &rule.conditions, next_id)?;
+        }
+        let named: std::collections::BTreeSet<&str> =
+            rows.iter().map(|row| row.subject.as_str()).collect();
+        let absent: Vec<(String, bool)> = self
+            .of_rule(&rule.name)
+            .filter(|(subject, _)| !named.contains(subject.as_str()))
+            .map(|(subject, entry)| (subject.clone(), entry.is_simulated))
+            .collect();
+        for (subject, is_simulated) in absent {
+            let mut conditions = rule.conditions.clone();
+            // The end of a simulation is the end of its alert. A rule that has rows again is no
+            // subject of its own any more.
+            if is_simulated || subject.is_empty() && !rows.is_empty() {
+                conditions.no_data = NoData::Ok;
+            }
+            let row = Row { subject, reading: Reading::NoData, message: None, is_simulated };
+            self.apply_row(rule, now, &row, &conditions, next_id)?;
+        }
+        Ok(())
+    }
+
+    fn of_rule<'a>(&'a self, rule: &'a str) -> impl Iterator<Item = (&'a String, &'a Entry)> {
+        self.entries
+            .range((rule.to_owned(), String::new())..)
+            .take_while(move |((name, _), _)| name == rule)
+            .map(|((_, subject), entry)| (subject, entry))
+    }
+
+    fn apply_row<E>(
+        &mut self,
+        rule: &BoardRule,
+        now: i64,
+        row: &Row,
+        conditions: &Conditions,
+        next_id: &mut impl FnMut() -> Result<i64, E>,
+    ) -> Result<(), E> {
+        let key = (rule.name.clone(), row.subject.clone());
+        let before = self.entries.get(&key);
+        let fresh = Entry::new(now);
+        let (alert, changes) = step(conditions, &before.unwrap_or(&fresh).alert, now, row.reading);
+        if alert.state == State::Ok && changes.is_empty() {
+            match before {
+                None => return Ok(()),
+                Some(_) if alert.is_forgettable(now) => {
+                    self.entries.remove(&key);
+                    return Ok(());
+                }
+                Some(_) => {}
+            }
+        }
+        let severity = before.and_then(|entry| entry.alert.severity);
+        let mut entry = before.cloned().unwrap_or(fresh);
+        entry.alert = alert;
+        entry.is_simulated = row.is_simulated;
+        if let Reading::Value { value, samples } = row.reading {
+            (entry.value, entry.samples) = (Some(value), samples);
+            entry.message.clone_from(&row.message);
+        } else if row.message.is_some() {
+            entry.message.clone_from(&row.message);
+        }
+        if entry.id.is_none() && entry.alert.state != State::Ok {
+            entry.id = Some(next_id()?);
+        }
+        for change in &changes {
+            self.events.push(Event {
+                event: change.as_str(),
+                group: Some(rule.group.clone()),
+                group_id: self.groups.get(&rule.group).map(|group| group.id),
+                // An alert that has ended had a severity.
+                severity: entry.alert.severity.or(severity),
+                details: entry.is_simulated.then(|| json!({ "is_simulated": true })),
+                ..event_of(&key, &entry)
+            });
+        }
+        if entry.alert.state == State::Ok {
+            (entry.id, entry.is_acknowledged) = (None, false);
+        }
+        self.entries.insert(key, entry);
+        Ok(())
+    }
+
+    /// Records the acknowledgements that have just expired: each with its alert and its role.
+    pub fn expire_acknowledgements(
+        &mut self,
+        expired: &[(i64, String)],
+        group: impl Fn(&str) -> Option<String>,
+    ) {
+        for (key, entry) in &self.entries {
+            let given = expired.iter().find(|(alert, _)| Some(*alert) == entry.id);
+            let (Some((_, by)), false) = (given, entry.is_acknowledged) else { continue };
+            let group = group(&key.0);
+            self.events.push(Event {
+                event: "acknowledgement_expired",
+                group_id: group
+                    .as_ref()
+                    .and_then(|group| self.groups.get(group))
+                    .map(|group| group.id),
+                group,
+                details: Some(json!({ "acknowledged_by": by })),
+                ..event_of(key, entry)
+            });
+        }
+    }
+
+    /// Ends the alerts of rules that are disabled or gone. `group` is `None` for such a rule.
+    pub fn end_orphans(&mut self, group: impl Fn(&str) -> Option<String>) {
+        let orphans: Vec<Key> =
+            self.entries.keys().filter(|(rule, _)| group(rule).is_none()).cloned().collect();
+        for key in orphans {
+            let Some(entry) = self.entries.remove(&key) else { continue };
+            let event = match entry.alert.state {
+                State::Ok => continue,
+                State::Pending => Change::Withdrawn.as_str(),
+                State::Firing | State::Recovering => Change::Resolved.as_str(),
+            };
+            self.events.push(Event {
+                event,
+                message: Some("the rule was disabled or removed".to_owned()),
+                ..event_of(&key, &entry)
+            });
+        }
+    }
+
+    /// Opens and closes groups, and decides which of them send a notice now.
+    ///
+    /// `suppressed` names the silence, window or other reason why an alert sends no notice.
+    pub fn settle<E>(
+        &mut self,
+        now: i64,
+        group: impl Fn(&str) -> Option<String>,
+        suppressed: impl Fn(&Key) -> Option<String>,
+        next_id: &mut impl FnMut() -> Result<i64, E>,
+    ) -> Result<(), E> {
+        let mut members: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        for (key, entry) in &self.entries {
+            if entry.is_active()
+                && let Some(group) = group(&key.0)
+            {
+                members.entry(group).or_default().push(key.clone());
+            }
+        }
+        let closed: Vec<String> =
+            self.groups.keys().filter(|name| !members.contains_key(*name)).cloned().collect();
+        for name in closed {
+            self.close(&name, now);
+        }
+        for (name, keys) in members {
+            self.settle_group(&name, &keys, now, &suppressed, next_id)?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, name: &str, now: i64) {
+        let Some(group) = self.groups.remove(name) else { return };
+        let base = |event| Event {
+            event,
+            group: Some(name.to_owned()),
+            group_id: Some(group.id),
+            ..Event::default()
+        };
+        if let Some(reason) = notice::decide(group.last_notice.as_ref(), &[], now) {
+            self.events.push(Event {
+                message: Some(format!("{name}: all alerts are resolved")),
+                severity: group.last_notice.as_ref().map(|sent| sent.severity),
+                details: Some(json!({ "reason": reason.as_str(), "alerts": 0 })),
+                ..base("notice")
+            });
+        }
+        self.events.push(base("group_closed"));
+    }
+
+    fn settle_group<E>(
+        &mut self,
+        name: &str,
+        keys: &[Key],
+        now: i64,
+        suppressed: &impl Fn(&Key) -> Option<String>,
+        next_id: &mut impl FnMut() -> Result<i64, E>,
+    ) -> Result<(), E> {
+        let entries: Vec<(&Key, &Entry)> =
+            keys.iter().filter_map(|key| Some((key, self.entries.get(key)?))).collect();
+        let severity =
+            entries.iter().map(|(_, entry)| entry.severity()).max().unwrap_or(Severity::Warning);
+        let mut opened = Vec::new();
+        let mut group = match self.groups.get(name) {
+            Some(group) => group.clone(),
+            None => {
+                let id = next_id()?;
+                opened.push(Event {
+                    event: "group_opened",
+                    group: Some(name.to_owned()),
+                    group_id: Some(id),
+                    severity: Some(severity),
+                    ..Event::default()
+                });
+                OpenGroup { id, opened_at: now, severity, members: 0, last_notice: None }
+            }
+        };
+        (group.severity, group.members) = (severity, entries.len());
+        let reasons: Vec<Option<String>> = keys.iter().map(suppressed).collect();
+        let member = |silenced: bool, entry: &Entry| Member {
+            severity: entry.severity(),
+            fired_at: entry.alert.fired_at.unwrap_or(now),
+            is_acknowledged: entry.is_acknowledged,
+            is_silenced: silenced,
+            is_flapping: entry.alert.is_flapping,
+        };
+        let audible: Vec<Member> = entries
+            .iter()
+            .zip(&reasons)
+            .map(|((_, entry), reason)| member(reason.is_some(), entry))
+            .collect();
+        let last = group.last_notice.as_ref();
+        let notice = match notice::decide(last, &audible, now) {
+            Some(reason) => Some((reason, None)),
+            None => self.unheard(last, &entries, &reasons, now, member),
+        };
+        if let Some((reason, suppressed_by)) = notice {
+            let counted: Vec<(&Key, &Entry)> = entries
+                .iter()
+                .zip(&audible)
+                .filter(|(_, member)| suppressed_by.is_some() || member.counts())
+                .map(|(entry, _)| *entry)
+                .collect();
+            let event = self.notice(name, &group, &counted, reason, suppressed_by);
+            if event.suppressed_by.is_none() {
+                let severity = event.severity.unwrap_or(severity);
+                group.last_notice = Some(Sent { at: now, severity, members: counted.len() });
+            }
+            opened.push(event);
+        }
+        // Events of this tick that came before the group was opened belong to it.
+        for event in &mut self.events {
+            if event.group.as_deref() == Some(name) && event.group_id.is_none() {
+                event.group_id = Some(group.id);
+            }
+        }
+        self.events.extend(opened);
+        self.groups.insert(name.to_owned(), group);
+        Ok(())
+    }
+
+    /// The notice that a silence or window holds back, told once: in the tick in which an alert of
+    /// the group fires or gets worse.
+    fn unheard(
+        &self,
+        last: Option<&Sent>,
+        entries: &[(&Key, &Entry)],
+        reasons: &[Option<String>],
+        now: i64,
+        member: impl Fn(bool, &Entry) -> Member,
+    ) -> Option<(Reason, Option<String>)> {
+        let reason = reasons.iter().flatten().next()?;
+        let has_news = self.events.iter().any(|event| {
+            [Change::Firing.as_str(), Change::Escalated.as_str()].contains(&event.event)
+                && entries.iter().any(|(_, entry)| entry.id == event.alert_id)
+        });
+        if !has_news {
+            return None;
+        }
+        let all: Vec<Member> = entries.iter().map(|(_, entry)| member(false, entry)).collect();
+        notice::decide(last, &all, now).map(|decided| (decided, Some(reason.clone())))
+    }
+
+    fn notice(
+        &self,
+        name: &str,
+        group: &OpenGroup,
+        entries: &[(&Key, &Entry)],
+        reason: Reason,
+        suppressed_by: Option<String>,
+    ) -> Event {
+        let mut worst: Vec<&(&Key, &Entry)> = entries.iter().collect();
+        worst.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.severity()));
+        let severity = worst.first().map(|(_, entry)| entry.severity());
+        let count = match entries.len() {
+            1 => "1 alert".to_owned(),
+            count => format!("{count} alerts"),
+        };
+        let worst_text = worst.first().map_or_else(String::new, |(key, entry)| {
+            let told = entry.message.as_deref().unwrap_or_default();
+            let title = title(key);
+            format!(", worst {title}{}{told}", if told.is_empty() { "" } else { ": " })
+        });
+        let word = severity.map_or("", Severity::as_str);
+        let listed: Vec<Value> = worst
+            .iter()
+            .take(LISTED)
+            .map(|(key, entry)| {
+                json!({
+                    "rule": key.0, "subject": key.1, "severity": entry.severity().as_str(),
+                    "value": entry.value, "message": entry.message, "alert_id": entry.id,
+                })
+            })
+            .collect();
+        Event {
+            event: "notice",
+            group: Some(name.to_owned()),
+            group_id: Some(group.id),
+            severity,
+            message: Some(format!("{name}: {word}, {count}{worst_text}")),
+            suppressed_by,
+            details: Some(json!({
+                "reason": reason.as_str(), "alerts": entries.len(), "worst": listed,
+            })),
+            ..Event::default()
+        }
+    }
+}
+
+/// The rule and its subject in one text.
+fn title(key: &Key) -> String {
+    match key.1.as_str() {
+        "" => key.0.clone(),
+        subject => format!("{}/{subject}", key.0),
+    }
+}
+
+fn event_of(key: &Key, entry: &Entry) -> Event {
+    Event {
+        rule: Some(key.0.clone()),
+        subject: Some(key.1.clone()),
+        alert_id: entry.id,
+        severity: entry.alert.severity,
+        value: entry.value,
+        message: entry.message.clone(),
+        ..Event::default()
+    }
+}
+
+/// A value that fires a rule at its highest severity, for a simulation.
+#[must_use]
+pub fn firing_value(conditions: &Conditions) -> f64 {
+    let worst: Option<&Threshold> = conditions.critical.as_ref().or(conditions.warning.as_ref());
+    let threshold = worst.map_or(0.0, |threshold| threshold.fires);
+    let beyond = threshold.abs().max(1.0);
+    match conditions.direction {
+        super::rule::Direction::Above => threshold + beyond,
+        super::rule::Direction::Below => threshold - beyond,
+    }
+}
