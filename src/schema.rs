@@ -200,10 +200,26 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/82_alert_sources.sql",
+    name = "alert_sources",
+    requires = [
+        "alert_rule_functions",
+        alerts::sources::calls_in,
+        alerts::sources::check_level,
+        alerts::sources::wal_disk_free,
+        alerts::sources::webhooks_in
+    ]
+);
+extension_sql_file!(
+    "../sql/schema/83_alert_rules.sql",
+    name = "alert_built_in_rules",
+    requires = ["alert_sources"]
+);
+extension_sql_file!(
     "../sql/schema/84_alert_functions.sql",
     name = "alert_functions",
     requires = [
-        "alert_rule_functions",
+        "alert_built_in_rules",
         alerts::operate::acknowledge_alert,
         alerts::operate::adopt_alerts,
         alerts::operate::end_silence,

@@ -66,6 +66,12 @@ pub enum AlertError {
     #[error("alert rule \"{}\" is disabled", .0.escape_debug())]
     RuleDisabled(String),
     /// SQLSTATE 22023
+    #[error("a window has 1 minute to 31 days")]
+    WindowLength,
+    /// SQLSTATE 42704
+    #[error("health check \"{}\" does not exist", .0.escape_debug())]
+    UnknownCheck(String),
+    /// SQLSTATE 22023
     #[error("the end must be after the start, and at most {evaluations} evaluations away")]
     ReplayPeriod {
         /// The limit.
@@ -137,12 +143,14 @@ impl SqlError for AlertError {
             | Self::UnknownMatcher { .. }
             | Self::UnknownSilence(_)
             | Self::NothingFires(_)
+            | Self::UnknownCheck(_)
             | Self::UnknownAuthor(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::RuleExists(_) => Code::ERRCODE_DUPLICATE_OBJECT,
             Self::EndInPast { .. }
             | Self::EndTooFar { .. }
             | Self::EmptyReason
             | Self::SimulationLength
+            | Self::WindowLength
             | Self::ReplayPeriod { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::SilenceEnded(_) | Self::RuleDisabled(_) | Self::BuiltIn { .. } => {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
@@ -186,6 +194,8 @@ impl SqlError for AlertError {
             | Self::SilenceEnded(_)
             | Self::NothingFires(_)
             | Self::SimulationLength
+            | Self::WindowLength
+            | Self::UnknownCheck(_)
             | Self::RuleDisabled(_)
             | Self::ReplayPeriod { .. }
             | Self::ReplayFailed { .. }
@@ -228,6 +238,8 @@ impl SqlError for AlertError {
                     quote_literal(rule)
                 ));
             }
+            Self::WindowLength => "SELECT * FROM crewsnow_ops.calls_in('5 minutes');",
+            Self::UnknownCheck(_) => "SELECT metric FROM performance_health_check();",
             Self::ReplayPeriod { .. } | Self::ReadsPresent(_) => {
                 "SELECT * FROM crewsnow_ops.replay_rule('error-rate', \
                  now() - interval '1 day', now());"

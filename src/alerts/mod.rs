@@ -9,5 +9,6 @@ pub mod operate;
 pub mod pure;
 pub mod replay;
 pub mod rule;
+pub mod sources;
 pub mod store;
 pub mod tick;

@@ -6,7 +6,7 @@ mod command;
 mod context;
 mod cron;
 pub(crate) mod error;
-mod finding;
+pub mod finding;
 mod harm;
 pub(crate) mod heartbeat;
 mod limit_list;

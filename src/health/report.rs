@@ -232,6 +232,18 @@ fn rows(findings: Vec<Finding>) -> MaterializedRows<10> {
     MaterializedRows(findings.into_iter().enumerate().map(row).collect())
 }
 
+/// The findings of one fast check now, worst first; `None` if there is no check of this name. For
+/// alert rules: without commands and their roles.
+pub fn check_now(metric: &str) -> Option<Vec<Finding>> {
+    let check = FAST.iter().find(|check| check.metric == metric)?;
+    let limit = fast_limits().check;
+    session::forget_statistics();
+    let capabilities = run_within(limit, Capabilities::read).unwrap_or_default();
+    let mut findings = findings_of(check, &CheckContext::new(capabilities), limit);
+    findings.sort_by_key(|finding| finding.status);
+    Some(findings)
+}
+
 /// See the COMMENT on the SQL function.
 #[pg_extern(sql = false)]
 fn performance_health_check() -> MaterializedRows<10> {

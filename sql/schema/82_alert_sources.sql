@@ -1,0 +1,174 @@
+-- Functions that the built-in alert rules query.
+COMMENT ON FUNCTION crewsnow_ops.calls_in(interval) IS
+    'The calls of each function in the complete minutes of p_window before '
+    'crewsnow_ops.rule_time(): rolled up and not, exactly. p95_ms is in milliseconds. Errors: '
+    '22004, 22023 for a window below a minute or above 31 days.';
+COMMENT ON FUNCTION crewsnow_ops.webhooks_in(interval) IS
+    'Webhooks in the complete minutes of p_window before crewsnow_ops.rule_time(), those that wait '
+    'for more than 5 minutes, and the alarm that stripe_webhook_monitoring shows; NULL for none. '
+    'Errors: as calls_in.';
+COMMENT ON FUNCTION crewsnow_ops.check_level(text) IS
+    'The worst finding of one check of performance_health_check now: 0 OK, 1 WARNING, 2 CRITICAL, '
+    'NULL if the check could not look, with its object, value and evidence. Errors: 22004, 42704.';
+COMMENT ON FUNCTION crewsnow_ops.wal_disk_free() IS
+    'Free bytes of the disk of pg_wal; NULL if the system does not say.';
+
+CREATE FUNCTION crewsnow_ops.burn_rate(p_objective double precision, p_long interval,
+        p_short interval)
+    RETURNS TABLE (burn_rate double precision, calls bigint, message text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT least(l.share, s.share) / (1 - p_objective), l.calls::bigint,
+    format('%s of %s calls failed in %s, %s of %s in %s', l.errors, l.calls, p_long, s.errors,
+        s.calls, p_short)
+FROM (
+    SELECT sum(c.calls) AS calls, sum(c.errors) AS errors,
+        sum(c.errors)::double precision / nullif(sum(c.calls), 0)::double precision AS share
+    FROM crewsnow_ops.calls_in(p_long) AS c
+) AS l
+CROSS JOIN (
+    SELECT coalesce(sum(c.calls), 0) AS calls, coalesce(sum(c.errors), 0) AS errors,
+        coalesce(sum(c.errors)::double precision / nullif(sum(c.calls), 0)::double precision, 0)
+            AS share
+    FROM crewsnow_ops.calls_in(p_short) AS c
+) AS s
+$$;
+COMMENT ON FUNCTION crewsnow_ops.burn_rate(double precision, interval, interval) IS
+    'How many times faster than allowed the error budget of p_objective (0.999 for 99.9 % of calls '
+    'without a 5xx) is used up: the lesser of the rates in both windows, so that it falls soon '
+    'after the end of the errors. calls are those of p_long. Source: The Site Reliability '
+    'Workbook, chapter 5. Errors: as calls_in.';
+
+CREATE FUNCTION crewsnow_ops.slot_forecast()
+    RETURNS TABLE (slot_name text, hours_left double precision, message text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+WITH
+sample AS (
+    SELECT s.sampled_at, (s.counters #>> '{lsn,position}')::numeric AS position
+    FROM crewsnow_ops.health_samples AS s
+    WHERE s.sampled_at < now() - interval '5 minutes'
+        AND s.counters #>> '{lsn,position}' IS NOT NULL
+    ORDER BY s.sampled_at
+    LIMIT 1
+),
+growth AS (
+    SELECT greatest(pg_current_wal_insert_lsn() - '0/0'::pg_lsn - s.position, 0)
+        / extract(epoch FROM now() - s.sampled_at) * 3600 AS per_hour
+    FROM sample AS s
+),
+slots AS (
+    SELECT s.slot_name::text, s.active,
+        pg_current_wal_insert_lsn() - s.restart_lsn AS retained
+    FROM pg_replication_slots AS s
+    WHERE s.restart_lsn IS NOT NULL AND coalesce(s.wal_status, '') <> 'lost'
+        -- WAL of a slot with a limit is removed before the disk is full.
+        AND s.safe_wal_size IS NULL
+)
+SELECT s.slot_name, (f.free / nullif(g.per_hour, 0))::double precision,
+    format('slot %s%s retains %s, WAL grows by %s per hour: disk full in %s', s.slot_name,
+        CASE WHEN s.active THEN '' ELSE ' without a consumer' END,
+        pg_size_pretty(s.retained), pg_size_pretty(g.per_hour),
+        CASE WHEN f.free / nullif(g.per_hour, 0) < 1000
+            THEN format('%s h %s min', floor(f.free / g.per_hour),
+                floor(f.free / g.per_hour % 1 * 60))
+            ELSE 'more than 1000 h' END)
+FROM slots AS s
+CROSS JOIN growth AS g
+CROSS JOIN (SELECT crewsnow_ops.wal_disk_free()::numeric) AS f (free)
+-- A consumer that keeps up retains little: its WAL is recycled.
+WHERE NOT s.active OR s.retained > 1073741824
+$$;
+COMMENT ON FUNCTION crewsnow_ops.slot_forecast() IS
+    'When the disk of pg_wal is full, for each replication slot without a limit that has no '
+    'consumer or retains more than 1 GB: free bytes divided by the growth of WAL since the oldest '
+    'sample of sample_health in the last hour. No rows without a sample of 5 minutes ago.';
+
+CREATE FUNCTION crewsnow_ops.http_not_landed()
+    RETURNS TABLE (failed bigint, answered bigint, message text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- pg_net is not there on most servers.
+    IF to_regclass('net._http_response') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE
+        'SELECT count(*) FILTER (WHERE r.bad), count(*),
+            format(''%s of %s calls of pg_net failed in an hour; %s'',
+                count(*) FILTER (WHERE r.bad), count(*),
+                string_agg(DISTINCT r.status, '', '') FILTER (WHERE r.bad))
+        FROM (
+            SELECT coalesce(h.timed_out, false) OR h.error_msg IS NOT NULL
+                    OR coalesce(h.status_code, 0) >= 400 AS bad,
+                CASE WHEN h.timed_out THEN ''timed out'' WHEN h.status_code IS NULL
+                    THEN ''no answer'' ELSE ''status '' || h.status_code END AS status
+            FROM net._http_response AS h
+            WHERE h.created > now() - interval ''1 hour''
+        ) AS r';
+EXCEPTION WHEN undefined_column OR insufficient_privilege THEN
+    RETURN QUERY SELECT NULL::bigint, NULL::bigint, 'net._http_response cannot be read'::text;
+END
+$$;
+COMMENT ON FUNCTION crewsnow_ops.http_not_landed() IS
+    'HTTP calls of the extension pg_net in the last hour that failed: cron calls such a job '
+    'succeeded as soon as the call was sent. No row without pg_net.';
+
+CREATE FUNCTION crewsnow_ops.rls_drift_stored()
+    RETURNS TABLE (opened bigint, message text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+WITH
+runs AS (
+    SELECT r.run, r.ran_at, row_number() OVER (ORDER BY r.ran_at DESC) AS place
+    FROM crewsnow_ops.rls_runs AS r
+),
+opened AS (
+    SELECT f.finding, f.severity
+    FROM crewsnow_ops.rls_run_findings AS f
+    JOIN runs AS n ON n.run = f.run AND n.place = 1
+    WHERE EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
+        AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_run_findings AS o
+            JOIN runs AS p ON p.run = o.run AND p.place = 2
+            WHERE o.finding = f.finding)
+        AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_acceptances AS a
+            WHERE a.finding = f.finding AND a.expires_at > now())
+),
+widened AS (
+    SELECT v.relation, v.reach, v.role
+    FROM crewsnow_ops.rls_run_verdicts AS v
+    JOIN runs AS n ON n.run = v.run AND n.place = 1
+    JOIN crewsnow_ops.rls_run_verdicts AS o
+        ON o.relation = v.relation AND o.reach = v.reach AND o.role = v.role
+    JOIN runs AS p ON p.run = o.run AND p.place = 2
+    WHERE v.verdict = 'LEAK' AND o.verdict <> 'LEAK'
+)
+SELECT CASE WHEN EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
+        THEN (SELECT count(*) FROM opened) + (SELECT count(*) FROM widened) END,
+    format('since the audit before: %s findings opened, %s reaches widened: '
+        'SELECT * FROM crewsnow_ops.rls_drift();',
+        (SELECT count(*) FROM opened), (SELECT count(*) FROM widened))
+$$;
+COMMENT ON FUNCTION crewsnow_ops.rls_drift_stored() IS
+    'Findings and leaks that the latest stored audit of row-level security has and the one before '
+    'had not; NULL before the second audit. Accepted findings do not count. No audit is made.';
+
+REVOKE ALL ON FUNCTION crewsnow_ops.calls_in(interval), crewsnow_ops.webhooks_in(interval),
+    crewsnow_ops.check_level(text), crewsnow_ops.wal_disk_free(),
+    crewsnow_ops.burn_rate(double precision, interval, interval), crewsnow_ops.slot_forecast(),
+    crewsnow_ops.http_not_landed(), crewsnow_ops.rls_drift_stored() FROM PUBLIC;
+
+INSERT INTO crewsnow_ops.access_privileges VALUES
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.calls_in(interval)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.webhooks_in(interval)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.check_level(text)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.wal_disk_free()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.burn_rate(double precision, interval, '
+        'interval)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.slot_forecast()'),
+    ('admin', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.http_not_landed()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.rls_drift_stored()');
