@@ -131,7 +131,7 @@ opened AS (
     SELECT f.finding, f.severity
     FROM crewsnow_ops.rls_run_findings AS f
     JOIN runs AS n ON n.run = f.run AND n.place = 1
-    WHERE EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
+    WHERE f.severity <= 'HIGH' AND EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
         AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_run_findings AS o
             JOIN runs AS p ON p.run = o.run AND p.place = 2
             WHERE o.finding = f.finding)
@@ -154,8 +154,9 @@ SELECT CASE WHEN EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
         (SELECT count(*) FROM opened), (SELECT count(*) FROM widened))
 $$;
 COMMENT ON FUNCTION crewsnow_ops.rls_drift_stored() IS
-    'Findings and leaks that the latest stored audit of row-level security has and the one before '
-    'had not; NULL before the second audit. Accepted findings do not count. No audit is made.';
+    'Findings of severity HIGH or CRITICAL and leaks that the latest stored audit of row-level '
+    'security has and the one before had not; NULL before the second audit. Accepted findings do '
+    'not count. No audit is made.';
 
 REVOKE ALL ON FUNCTION crewsnow_ops.calls_in(interval), crewsnow_ops.webhooks_in(interval),
     crewsnow_ops.check_level(text), crewsnow_ops.wal_disk_free(),

@@ -67,7 +67,7 @@ FROM (VALUES
         'SELECT ''run_performance_maintenance'', '
         'extract(epoch FROM now() - max(m.ended_at)) / 86400, '
         'format(''the last complete run ended at %s'', max(m.ended_at)) '
-        'FROM crewsnow_ops.maintenance_runs AS m WHERE m.step = 0 AND m.verdict = ''DONE'' '
+        'FROM crewsnow_ops.maintenance_runs AS m WHERE m.step = 0 AND m.verdict IN (''DONE'', ''SKIPPED'') '
         'HAVING max(m.ended_at) IS NOT NULL',
         'above', 8, 30, NULL, NULL, interval '0', interval '0', 0, 'ok', interval '5 minutes'),
     ('retention-failing', 'maintenance', 'The latest run of retention failed in part.',

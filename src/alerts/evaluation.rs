@@ -5,6 +5,7 @@
 
 use super::error::AlertError;
 use super::rule::Rule;
+use crate::error::SqlError;
 use crate::pg::backend_local::BackendLocal;
 use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
@@ -14,7 +15,7 @@ use crate::pg::rewrite::statement::objects_named;
 use crate::pg::xact::error_position::with_position;
 use crate::pg::xact::sec_context::{Sandbox, sandboxed};
 use crate::pg::xact::subtransaction::{Failure, isolated, try_in_subxact};
-use crate::pg::xact::{snapshot, timeout};
+use crate::pg::xact::{snapshot, sqlstate, timeout};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
@@ -115,7 +116,10 @@ pub fn evaluate(rule: &Rule, at: i64) -> Result<Vec<Row>, Failed> {
     RULE_TIME.with(|time| *time = Some(at));
     WAS_READ.with(|was_read| *was_read = false);
     let _ended = Ended;
-    let unusable = |error: AlertError| Failed::Unusable(error.to_string());
+    let unusable = |error: AlertError| {
+        let state = sqlstate::text(error.sqlstate() as i32);
+        Failed::Unusable(format!("{state}: {error}"))
+    };
     let limit = i64::from(rule.time_limit);
     let (result, has_expired) = timeout::or_end(limit + GRACE, || {
         timeout::with_timeout(rule.time_limit, || {

@@ -119,7 +119,7 @@ fn check_level(
             let parts = [&worst.object, &worst.current_value, &worst.evidence];
             let told: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
             let more = if bad > 1 { format!(" (and {} more)", bad - 1) } else { String::new() };
-            (level, format!("{}{more}", told.join(", ")))
+            (level, format!("{}{more}", told.join(", ").replace('\n', "; ")))
         });
     // A check that can be skipped in part is blind in part: it is not healthy.
     let is_blind = findings.iter().any(|finding| finding.status == Status::Skipped);
