@@ -59,7 +59,8 @@ broken AS (
     WHERE e.data_state = 'error'
 ),
 active AS (
-    SELECT upper(s.state), s.severity, s.rule, s.subject, s.value,
+    SELECT upper(s.state), s.severity, s.rule, s.subject,
+        round(s.value::numeric, 2)::double precision,
         CASE r.fires_when WHEN 'above' THEN '> ' ELSE '< ' END
             || CASE s.severity WHEN 'critical' THEN r.critical ELSE r.warning END,
         s.since,

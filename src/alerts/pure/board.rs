@@ -217,7 +217,7 @@ impl Board {
         if let Reading::Value { value, samples } = row.reading {
             (entry.value, entry.samples) = (Some(value), samples);
             entry.message.clone_from(&row.message);
-        } else if row.message.is_some() {
+        } else if entry.value.is_none() {
             entry.message.clone_from(&row.message);
         }
         if entry.id.is_none() && entry.alert.state != State::Ok {

@@ -354,3 +354,6 @@ pub fn step(
     }
     (next, changes)
 }
+
+#[cfg(test)]
+mod tests;
