@@ -120,7 +120,7 @@ fn author(
     }
     let author = row.get_by_name::<String>("defined_by")?.unwrap_or_else(current_user);
     match lookup::role(&author) {
-        Some(role) if privilege::is_member(current_role(), role) => Ok(author),
+        Some(role) if privilege::can_act_as(current_role(), role) => Ok(author),
         // A dump may name roles that this server does not have.
         None if session::is_superuser() => Ok(author),
         None => Err(ServerError::UnknownRole(author).into()),

@@ -11,7 +11,7 @@ use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
-use crate::pg::rewrite::statement::objects_named;
+use crate::pg::rewrite::statement::objects_used;
 use crate::pg::xact::error_position::with_position;
 use crate::pg::xact::sec_context::{Sandbox, sandboxed};
 use crate::pg::xact::subtransaction::{Failure, isolated, try_in_subxact};
@@ -155,12 +155,16 @@ fn enter(sandbox: &Sandbox, role: pg_sys::Oid) {
     sandbox.enter(role, &settings);
 }
 
-/// The query with the types of its columns. The line break ends a comment.
+/// The query with the types of its columns, and texts of a bounded length: the rows are in memory
+/// at once. The line break ends a comment.
 fn wrapped(statement: &str, counts: bool, limit: i64) -> String {
     let samples = if counts { "r.samples::bigint" } else { "NULL::bigint" };
     let column = if counts { ", samples" } else { "" };
+    // One more than allowed, to tell a subject that is too long.
+    let subject = MAX_SUBJECT + 1;
     format!(
-        "SELECT r.subject::text, r.value::double precision, r.message::text, {samples}\n\
+        "SELECT left(r.subject::text, {subject}), r.value::double precision,\n\
+         left(r.message::text, {MAX_MESSAGE}), {samples}\n\
          FROM (\n{statement}\n) AS r (subject, value, message{column})\nLIMIT {limit}"
     )
 }
@@ -193,7 +197,6 @@ fn rows(sql: &str, max_subjects: i64) -> Result<Vec<Row>, Failed> {
         if !subjects.insert(subject.clone()) {
             return Err(Failed::Duplicate);
         }
-        let message = message.map(|message| message.chars().take(MAX_MESSAGE).collect());
         rows.push(Row { subject, value, samples, message });
     }
     Ok(rows)
@@ -220,18 +223,19 @@ fn role(is_built_in: bool, author: &str, statement: &str) -> Result<pg_sys::Oid,
     }
 }
 
-/// The owners that are no superusers, of the relations and functions that a statement names.
+/// The owners that are no superusers, of the code and the relations that a statement uses.
 fn lesser_owners(author: pg_sys::Oid, statement: &str) -> Result<Vec<String>, AlertError> {
     let sql = c_string(statement);
-    let objects = in_sandbox(author, || objects_named(&sql))
-        .map_err(|failure| AlertError::InvalidQuery {
-            code: failure.code,
-            message: failure.message,
-            place: String::new(),
-        })?
+    let (objects, position) = with_position(|| in_sandbox(author, || objects_used(&sql)));
+    let objects = objects
+        .map_err(|failure| invalid(failure, statement, position))?
         .map_err(|_| AlertError::NotOneQuery)?;
     let oids = |set: BTreeSet<u32>| set.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>();
-    let arguments = [oids(objects.relations).into(), oids(objects.functions).into()];
+    let arguments = [
+        oids(objects.relations).into(),
+        oids(objects.functions).into(),
+        oids(objects.types).into(),
+    ];
     let sql = include_str!("../../sql/alerts/lesser_owners.sql");
     spi::select_kept(sql, &arguments, |rows| {
         rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect()
@@ -245,9 +249,10 @@ pub fn check(query: &str, min_samples: i64, author: &str) -> Result<(), AlertErr
     let statement = parsed
         .map_err(|failure| invalid(failure, query, position))?
         .ok_or(AlertError::NotOneQuery)?;
-    let analysed_as =
-        lookup::role(author).ok_or_else(|| AlertError::UnknownAuthor(author.to_owned()))?;
-    let (analysed, position) = with_position(|| in_sandbox(analysed_as, || columns(&statement)));
+    // Before the analysis, whose planner calls functions.
+    let role = role(false, author, &statement)?;
+    let (analysed, position) = with_position(|| in_sandbox(role, || columns(&statement)));
+    let position = position.and_then(|position| position.checked_sub(BEFORE.len()));
     let columns = analysed
         .map_err(|failure| invalid(failure, &statement, position))?
         .map_err(|_| AlertError::NotOneQuery)?;
@@ -263,18 +268,21 @@ pub fn check(query: &str, min_samples: i64, author: &str) -> Result<(), AlertErr
         };
         return Err(AlertError::QueryShape { found, counts });
     }
-    let role = role(false, author, &statement)?;
-    // As the role that will run it, and in the form that will run.
+    // In the form that will run.
     let sql = wrapped(&statement, counts, 1);
     in_sandbox(role, || Spi::connect(|client| client.prepare(sql.as_str(), &[]).map(drop)))
         .map_err(|failure| invalid(failure, "", None))?
         .map_err(|_| AlertError::NotOneQuery)
 }
 
+/// Text before the query in [`columns`]. A query may have a LIMIT of its own.
+const BEFORE: &str = "SELECT * FROM (\n";
+
 /// The names and types of the columns of a query.
 fn columns(statement: &str) -> Result<Vec<(String, pg_sys::Oid)>, pgrx::spi::Error> {
     Spi::connect(|client| {
-        let rows = client.select(format!("{statement}\nLIMIT 0").as_str(), None, &[])?;
+        let rows =
+            client.select(format!("{BEFORE}{statement}\n) AS r LIMIT 0").as_str(), None, &[])?;
         (1..=rows.columns()?)
             .map(|number| Ok((rows.column_name(number)?, rows.column_type_oid(number)?.value())))
             .collect()

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod alert_replay;
+mod alert_rights;
 mod alert_rules;
 mod alerts;
 mod dump_restore;

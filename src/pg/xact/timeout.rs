@@ -103,6 +103,9 @@ impl RepeatingTimer {
     }
 }
 
+/// The longest time between two cancels of the same work, in milliseconds.
+const MAX_REPEAT: i32 = 10_000;
+
 /// Whether a time limit is running in this backend.
 static IS_ARMED: AtomicBool = AtomicBool::new(false);
 
@@ -139,11 +142,11 @@ pub fn with_timeout<R>(milliseconds: i32, work: impl FnOnce() -> R) -> (R, bool)
     let Some(timeout) = registered else { return (work(), false) };
     EXPIRED.store(false, Ordering::Relaxed);
     let milliseconds = milliseconds.max(1);
-    // Repeated, because a function may catch the first cancel.
+    // Repeated, because a function may catch the first cancel. Not later than `or_end` ends it.
     // SAFETY: registered above.
     unsafe {
         let first = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds) * 1_000;
-        enable_timeout_every(timeout, first, milliseconds);
+        enable_timeout_every(timeout, first, milliseconds.min(MAX_REPEAT));
     }
     let armed = Armed(timeout);
     let result = work();
