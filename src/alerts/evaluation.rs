@@ -368,7 +368,7 @@ fn test_rule(
         let text = "the query returned no row".to_owned();
         lines.push((3, ("NO DATA", None, None, None, Some(text))));
     }
-    lines.sort_by(|a, b| a.0.cmp(&b.0));
+    lines.sort_by_key(|line| line.0);
     Ok(TableIterator::new(lines.into_iter().map(|(_, line)| line)))
 }
 

@@ -12,3 +12,6 @@ pub mod rule;
 pub mod sources;
 pub mod store;
 pub mod tick;
+
+#[cfg(any(test, feature = "pg_test"))]
+mod server_tests;
