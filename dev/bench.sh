@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the extension against rivals in the same run and prints the ratios. Nothing passes or
-# fails. PART=flags, telemetry, retention, health, rls, incidents, maintenance, restore, gdpr, alerts
-# or ablation measures one part.
+# fails. PART=flags, telemetry, retention, health, rls, incidents, maintenance, restore, gdpr,
+# alerts or ablation measures one part.
 . "$(dirname "$0")/lib.sh"
 begin
 step "Building and installing the extension" install_release

@@ -1,5 +1,5 @@
 COMMENT ON FUNCTION crewsnow_ops.rule_time() IS
-    'The instant that an alert rule is evaluated for: that of the tick, or the past instant of a '
+    'The instant of the evaluation of an alert rule: the tick''s, or the past instant of a '
     'replay. Elsewhere now(). A query that reads it instead of now() can be replayed.';
 COMMENT ON FUNCTION crewsnow_ops.test_rule(text) IS
     'Evaluates a rule once and changes nothing. verdict: ERROR with the reason, CRITICAL, WARNING, '

@@ -1,5 +1,5 @@
--- The built-in rules. Thresholds: of the runbook for traffic and payments, of the Site Reliability
--- Workbook for burn rates, of the health checks for the database; all others are ours.
+-- The built-in rules. The thresholds of traffic and payments are the runbook's, those of burn rates
+-- the Site Reliability Workbook's, those of the database the health checks'. All others are ours.
 INSERT INTO crewsnow_ops.alert_rules
     (name, alert_group, description, query, fires_when, warning, critical, warning_clears,
         critical_clears, fires_after, clears_after, min_samples, no_data, every, is_built_in)
@@ -67,7 +67,8 @@ FROM (VALUES
         'SELECT ''run_performance_maintenance'', '
         'extract(epoch FROM now() - max(m.ended_at)) / 86400, '
         'format(''the last complete run ended at %s'', max(m.ended_at)) '
-        'FROM crewsnow_ops.maintenance_runs AS m WHERE m.step = 0 AND m.verdict IN (''DONE'', ''SKIPPED'') '
+        'FROM crewsnow_ops.maintenance_runs AS m WHERE m.step = 0 '
+        'AND m.verdict IN (''DONE'', ''SKIPPED'') '
         'HAVING max(m.ended_at) IS NOT NULL',
         'above', 8, 30, NULL, NULL, interval '0', interval '0', 0, 'ok', interval '5 minutes'),
     ('retention-failing', 'maintenance', 'The latest run of retention failed in part.',
@@ -116,7 +117,8 @@ FROM (VALUES
 INSERT INTO crewsnow_ops.alert_rules
     (name, alert_group, description, query, warning, critical, fires_after, clears_after, every,
         is_built_in)
-SELECT r.name, r.alert_group, pg_catalog.format('Health check %s: 1 WARNING, 2 CRITICAL.', r.metric),
+SELECT r.name, r.alert_group,
+    pg_catalog.format('Health check %s: 1 WARNING, 2 CRITICAL.', r.metric),
     pg_catalog.format('SELECT %L, c.level, c.message FROM crewsnow_ops.check_level(%L) AS c',
         r.metric, r.metric),
     r.warning, 1.5, r.fires_after, interval '2 minutes', r.every, true

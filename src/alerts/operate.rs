@@ -239,7 +239,13 @@ fn adopt_alerts() -> Result<String, ErrorReport> {
 }
 
 /// Whether a silence fits an alert; false for NULL. See [`Matcher`].
-#[pg_extern(schema = "crewsnow_ops", immutable, strict, parallel_safe, requires = ["alert_rule_functions"])]
+#[pg_extern(
+    schema = "crewsnow_ops",
+    immutable,
+    strict,
+    parallel_safe,
+    requires = ["alert_rule_functions"]
+)]
 #[search_path(pg_catalog, pg_temp)]
 fn silence_matches(p_matcher: &str, p_rule: &str, p_group: &str, p_subject: &str) -> bool {
     Matcher::parse(p_matcher).matches(p_rule, p_group, p_subject)

@@ -97,10 +97,13 @@ fn webhooks_in(
 /// SQLSTATE 22004, 42704.
 #[pg_extern(schema = "crewsnow_ops", stable, requires = ["alert_rule_functions"])]
 #[search_path(pg_catalog, pg_temp)]
+#[rustfmt::skip]
 fn check_level(
     p_metric: Option<&str>,
-) -> Result<TableIterator<'static, (name!(level, Option<f64>), name!(message, String))>, ErrorReport>
-{
+) -> Result<
+    TableIterator<'static, (name!(level, Option<f64>), name!(message, String))>,
+    ErrorReport,
+> {
     let example = "SELECT * FROM crewsnow_ops.check_level('Connections');";
     let metric = p_metric.ok_or(ServerError::NullArgument { argument: "p_metric", example })?;
     let findings = check_now(metric).ok_or_else(|| AlertError::UnknownCheck(metric.to_owned()))?;

@@ -69,6 +69,7 @@ pub mod fmgr;
 pub mod installation;
 pub mod memory;
 pub mod process;
+mod reserve;
 pub mod rewrite;
 pub mod storage;
 pub mod trail_erasure;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Each module at the crate's root, and the modules that it may import.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("settings", &[]),
     ("suggest", &[]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("telemetry", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("health", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("rls", &["access", "pg", "error", "settings", "suggest", "time"]),
+    ("alerts", &["telemetry", "health", "access", "pg", "error", "settings", "suggest", "time"]),
     (
         "maintenance",
         &[
@@ -39,7 +40,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 49] = [
+const PURE: [&str; 50] = [
+    "alerts/pure",
     "flags/bucket.rs",
     "flags/model.rs",
     "health/finding.rs",

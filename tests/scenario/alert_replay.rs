@@ -35,7 +35,8 @@ fn minute_of_calls(
     let failing = (0..count).filter(|_| (random.below(1_000_000) as f64) < errors * 1e6).count();
     format!(
         "SELECT 'edge_function_call', '{function}',
-            {ms} * exp(0.4 * sqrt(-2 * ln(0.0001 + 0.9998 * ((n * 7919 + {seed}) % 10007) / 10007.0))
+            {ms} * exp(0.4 * sqrt(-2 * ln(0.0001
+                    + 0.9998 * ((n * 7919 + {seed}) % 10007) / 10007.0))
                 * cos(6.2831853 * ((n * 104729 + {seed}) % 10009) / 10009.0)),
             jsonb_build_object('status_code', CASE WHEN n <= {failing} THEN 503 ELSE 200 END),
             date_trunc('minute', clock_timestamp()) - interval '1 minute' + n * interval '50 ms'

@@ -1,4 +1,5 @@
-//! Alerts from the first failure to the notice of their end, on a server whose clock the tests move.
+//! Alerts from the first failure to the notice of their end, on a server whose clock the tests
+//! move.
 
 use harness::{Cluster, rows, run, value};
 use postgres::Client;
@@ -34,8 +35,12 @@ fn set(a: &mut Client, subject: &str, reading: &str) {
 }
 
 pub fn tick(a: &mut Client) -> String {
-    rows(a, "SELECT verdict, evaluated, failed, waiting, active, notices, note FROM crewsnow_ops.tick()")
-        .join("\n")
+    rows(
+        a,
+        "SELECT verdict, evaluated, failed, waiting, active, notices, note \
+            FROM crewsnow_ops.tick()",
+    )
+    .join("\n")
 }
 
 /// Ticks at each of these minutes.
@@ -52,7 +57,8 @@ fn events(a: &mut Client, after: i64) -> Vec<String> {
     rows(
         a,
         &format!(
-            "SELECT round(extract(epoch FROM at - (SELECT min(at) FROM crewsnow_ops.alert_events)) / 60),
+            "SELECT round(extract(epoch FROM at
+                    - (SELECT min(at) FROM crewsnow_ops.alert_events)) / 60),
                  event, coalesce(subject, ''), coalesce(severity, '')
              FROM crewsnow_ops.alert_events WHERE event_id > {after} ORDER BY event_id"
         ),
@@ -223,7 +229,8 @@ fn silences_and_windows_hold_back_notices_only() {
     set(&mut a, "mail", "20");
     run(
         &mut a,
-        "SELECT crewsnow_ops.silence('queue/ma*', 'moving the queue', clock_timestamp() + interval '9 min')",
+        "SELECT crewsnow_ops.silence('queue/ma*', 'moving the queue',
+            clock_timestamp() + interval '9 min')",
     );
     ticks(&cluster, &mut a, 0..=8);
     let told = "SELECT event, suppressed_by FROM crewsnow_ops.alert_events
@@ -239,8 +246,10 @@ fn silences_and_windows_hold_back_notices_only() {
     // A window: one that is open now, in the time of the server.
     run(
         &mut a,
-        "INSERT INTO crewsnow_ops.maintenance_windows (name, on_date, local_start, duration, time_zone)
-         SELECT 'now', (t.at AT TIME ZONE 'UTC')::date, (t.at AT TIME ZONE 'UTC')::time, '10 minutes', 'UTC'
+        "INSERT INTO crewsnow_ops.maintenance_windows
+            (name, on_date, local_start, duration, time_zone)
+         SELECT 'now', (t.at AT TIME ZONE 'UTC')::date, (t.at AT TIME ZONE 'UTC')::time,
+            '10 minutes', 'UTC'
          FROM (SELECT clock_timestamp() - interval '1 second') AS t (at)",
     );
     let last = value(&mut a, "SELECT max(event_id) FROM crewsnow_ops.alert_events");

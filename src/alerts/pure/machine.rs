@@ -143,7 +143,7 @@ const FLAP_WINDOW: i64 = HOUR;
 const FLAPS: usize = 4;
 /// Fewer than so many make it steady.
 const STEADY: usize = 2;
-/// Of a gap between two evaluations so many intervals count.
+/// So many intervals count of a gap between two evaluations.
 const INTERVALS: i64 = 3;
 
 impl Alert {

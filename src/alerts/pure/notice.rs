@@ -183,11 +183,13 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, a group sends at most one notice in five minutes, but for a first one,
-        /// a rise of severity and the end.
+        /// A group sends at most one notice in five minutes, but for a first one, a rise of
+        /// severity
+        /// and the end.
         #[test]
         fn notices_are_rare(steps in proptest::collection::vec((0..4_u8, any::<bool>()), 1..200)) {
-            let (mut last, mut members, mut sent_at) = (None::<Sent>, Vec::<Member>::new(), Vec::new());
+            let (mut last, mut sent_at) = (None::<Sent>, Vec::new());
+            let mut members: Vec<Member> = Vec::new();
             for (minute, (count, critical)) in steps.into_iter().enumerate() {
                 let now = minute as i64 * MINUTE / 2;
                 let severity = if critical { Critical } else { Warning };

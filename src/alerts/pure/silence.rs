@@ -64,7 +64,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
         #[test]
         fn fits_agrees_with_its_definition(pattern in "[ab*é]{0,7}", text in "[abé]{0,9}") {
-            let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+            let (p, t): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
             prop_assert_eq!(fits(&pattern, &text), oracle(&p, &t), "{} {}", pattern, text);
         }
     }

@@ -1,7 +1,7 @@
 //! Work that may fail without the transaction failing with it, and the classes of its failures.
 
 use super::sqlstate;
-use crate::pg::memory::Reserve;
+use crate::pg::reserve::Reserve;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::ffi::CStr;

@@ -37,8 +37,8 @@ const SIGTERM: i32 = 15;
 /// When work that catches its cancels ends the session, in microseconds since 2000.
 static ENDS_AT: AtomicI64 = AtomicI64::new(i64::MAX);
 
-/// Sends this process the signal that cancels a query, as the server's statement_timeout does; after
-/// the end of [`or_end`] the one that ends the session.
+/// Sends this process the signal that cancels a query, as the server's statement_timeout does.
+/// After the end of [`or_end`] it is the signal that ends the session.
 unsafe extern "C-unwind" fn expire() {
     EXPIRED.store(true, Ordering::Relaxed);
     // SAFETY: these may be called in a signal handler.
