@@ -1,43 +1,52 @@
--- The owners that are no superusers, of the relations $1, the functions $2 and the domains $3. A
--- superuser's view runs the code that it names with the rights of its reader, so it counts as
--- that code. A domain counts with the domains that it is made of.
-WITH RECURSIVE used (catalog, id) AS (
-    SELECT 'pg_class'::regclass, c FROM unnest($1) AS c
+-- The owners that are no superusers, of the relations $1, the functions $2 and the types $3, and of
+-- those behind views of superusers
+WITH RECURSIVE relations (oid) AS (
+    SELECT r.oid FROM unnest($1) AS r (oid)
     UNION
-    SELECT 'pg_proc'::regclass, p FROM unnest($2) AS p
-    UNION
-    SELECT 'pg_type'::regclass, t FROM unnest($3) AS t
-    UNION
-    SELECT n.catalog, n.id
-    FROM used AS u
+    SELECT s.oid
+    FROM relations AS r
+    JOIN pg_class AS c ON c.oid = r.oid
+    JOIN pg_roles AS a ON a.oid = c.relowner AND a.rolsuper
     CROSS JOIN LATERAL (
-        SELECT d.refclassid::regclass, d.refobjid
-        FROM pg_class AS c
-        JOIN pg_roles AS o ON o.oid = c.relowner
-        JOIN pg_rewrite AS w ON w.ev_class = c.oid
+        SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = c.oid
+        UNION ALL
+        SELECT d.refobjid
+        FROM pg_rewrite AS w
         JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-        WHERE u.catalog = 'pg_class'::regclass AND c.oid = u.id AND c.relkind = 'v'
-            AND o.rolsuper
+            AND d.refclassid = 'pg_class'::regclass
+        WHERE w.ev_class = c.oid AND c.relkind = 'v'
+    ) AS s (oid)
+),
+behind_views (class, oid) AS (
+    SELECT d.refclassid, d.refobjid
+    FROM relations AS r
+    JOIN pg_class AS c ON c.oid = r.oid AND c.relkind = 'v'
+    JOIN pg_roles AS a ON a.oid = c.relowner AND a.rolsuper
+    JOIN pg_rewrite AS w ON w.ev_class = c.oid
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+),
+domains (oid) AS (
+    (
+        SELECT t.oid FROM unnest($3) AS t (oid)
         UNION ALL
-        SELECT 'pg_proc'::regclass, p.oprcode::oid
-        FROM pg_operator AS p
-        WHERE u.catalog = 'pg_operator'::regclass AND p.oid = u.id
-        UNION ALL
-        SELECT 'pg_type'::regclass, t.typbasetype
-        FROM pg_type AS t
-        WHERE u.catalog = 'pg_type'::regclass AND t.oid = u.id AND t.typtype = 'd'
-    ) AS n (catalog, id)
+        SELECT v.oid FROM behind_views AS v WHERE v.class = 'pg_type'::regclass
+    )
+    UNION
+    SELECT t.typbasetype FROM domains AS o JOIN pg_type AS t ON t.oid = o.oid AND t.typtype = 'd'
 )
 SELECT DISTINCT a.rolname::text
-FROM used AS u
-CROSS JOIN LATERAL (
-    SELECT c.relowner FROM pg_class AS c WHERE u.catalog = 'pg_class'::regclass AND c.oid = u.id
+FROM (
+    SELECT c.relowner FROM relations AS r JOIN pg_class AS c ON c.oid = r.oid
     UNION ALL
-    SELECT p.proowner FROM pg_proc AS p WHERE u.catalog = 'pg_proc'::regclass AND p.oid = u.id
+    SELECT p.proowner FROM pg_proc AS p WHERE p.oid = ANY ($2)
     UNION ALL
-    SELECT t.typowner
-    FROM pg_type AS t
-    WHERE u.catalog = 'pg_type'::regclass AND t.oid = u.id AND t.typtype = 'd'
+    SELECT p.proowner
+    FROM behind_views AS v
+    LEFT JOIN pg_operator AS o ON v.class = 'pg_operator'::regclass AND o.oid = v.oid
+    JOIN pg_proc AS p ON p.oid = CASE v.class
+        WHEN 'pg_proc'::regclass THEN v.oid WHEN 'pg_operator'::regclass THEN o.oprcode END
+    UNION ALL
+    SELECT t.typowner FROM domains AS d JOIN pg_type AS t ON t.oid = d.oid AND t.typtype = 'd'
 ) AS o (owner)
 JOIN pg_roles AS a ON a.oid = o.owner
 WHERE NOT a.rolsuper

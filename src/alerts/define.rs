@@ -33,6 +33,9 @@ const EXAMPLE: &str = "SELECT crewsnow_ops.create_alert_rule('jobs-waiting', $$ 
 const FIXED: [&str; 6] =
     ["name", "query", "description", "fires_when", "is_built_in", "min_samples"];
 
+/// Columns on which the check of a rule depends.
+const CHECKED: [&str; 3] = ["query", "min_samples", "defined_by"];
+
 /// BEFORE INSERT OR UPDATE OR DELETE on crewsnow_ops.alert_rules.
 fn alert_rule_is_valid<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, ErrorReport> {
     Ok(raise(validate(trigger)))
@@ -70,12 +73,14 @@ fn validate<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<Row<'a>>, AlertErro
         row.set_by_name("is_built_in", false)?;
     }
     if !was_built_in && !is_built_in {
+        // A rule whose table is gone can still be changed, or disabled.
+        let is_same = is_update && !glue::update_changes_columns(trigger, &CHECKED);
         let author = author(trigger, &mut row, is_update)?;
         let query = row.get_by_name::<String>("query")?.unwrap_or_default();
         let min_samples = row.get_by_name::<i64>("min_samples")?.unwrap_or(0);
         // A dump may name roles and tables that are not there yet.
         let is_restored = !is_update && session::is_superuser() && lookup::role(&author).is_none();
-        if !is_restored {
+        if !is_restored && !is_same {
             check(&query, min_samples, &author)?;
         }
     }
@@ -107,13 +112,17 @@ fn take_settings(trigger: &PgTrigger<'_>, row: Row<'_>) -> Result<(), AlertError
     })
 }
 
-/// The author that the row gets.
+/// The author that the row gets: who writes the query. A change of a threshold keeps the author, or
+/// the query would gain the rights of a superuser who makes it.
 fn author(
     trigger: &PgTrigger<'_>,
     row: &mut Row<'_>,
     is_update: bool,
 ) -> Result<String, AlertError> {
     if is_update && !glue::assigns(trigger, c"defined_by") {
+        if !glue::update_changes_columns(trigger, &["query"]) {
+            return Ok(row.get_by_name::<String>("defined_by")?.unwrap_or_default());
+        }
         let author = current_user();
         row.set_by_name("defined_by", author.clone())?;
         return Ok(author);

@@ -11,20 +11,21 @@ use crate::pg::catalog::{lookup, privilege};
 use crate::pg::cstring::c_string;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
-use crate::pg::rewrite::statement::objects_used;
+use crate::pg::rewrite::statement::objects_named;
 use crate::pg::xact::error_position::with_position;
-use crate::pg::xact::sec_context::{Sandbox, sandboxed};
+use crate::pg::xact::sec_context::sandboxed;
+use crate::pg::xact::sqlstate;
 use crate::pg::xact::subtransaction::{Failure, isolated, try_in_subxact};
-use crate::pg::xact::{snapshot, sqlstate, timeout};
+use crate::pg::xact::{snapshot, timeout};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 
 /// A function that catches each cancel ends its session so long after the time limit, in
 /// milliseconds.
-const GRACE: i64 = 10_000;
+const GRACE: i64 = 5_000;
 /// The longest subject, in characters.
 const MAX_SUBJECT: usize = 1_000;
 /// Characters that are kept of a message.
@@ -117,8 +118,11 @@ pub fn evaluate(rule: &Rule, at: i64) -> Result<Vec<Row>, Failed> {
     WAS_READ.with(|was_read| *was_read = false);
     let _ended = Ended;
     let unusable = |error: AlertError| {
-        let state = sqlstate::text(error.sqlstate() as i32);
-        Failed::Unusable(format!("{state}: {error}"))
+        let message = match &error {
+            AlertError::InvalidQuery { message, .. } => message.clone(),
+            other => other.to_string(),
+        };
+        Failed::Unusable(format!("{}: {message}", sqlstate::text(error.sqlstate() as i32)))
     };
     let limit = i64::from(rule.time_limit);
     let (result, has_expired) = timeout::or_end(limit + GRACE, || {
@@ -128,7 +132,7 @@ pub fn evaluate(rule: &Rule, at: i64) -> Result<Vec<Row>, Failed> {
                 let statement = statement.map_err(unusable)?;
                 let role = role(rule.is_built_in, &rule.author, &statement).map_err(unusable)?;
                 let sql = wrapped(&statement, rule.min_samples > 0, rule.max_subjects + 1);
-                in_sandbox(role, || rows(&sql, rule.max_subjects))
+                in_sandbox(&role, || rows(&sql, rule.max_subjects))
                     .unwrap_or_else(|failure| Err(Failed::Sql(failure.redacted_message())))
             }))
         })
@@ -140,32 +144,42 @@ pub fn evaluate(rule: &Rule, at: i64) -> Result<Vec<Row>, Failed> {
     }
 }
 
+/// The role as which a query runs.
+struct Role {
+    oid: pg_sys::Oid,
+    /// It is the owner of what a superuser reads, and reads as many rows.
+    is_for_superuser: bool,
+}
+
+impl Role {
+    fn itself(oid: pg_sys::Oid) -> Self {
+        Self { oid, is_for_superuser: false }
+    }
+}
+
 /// Runs `work` as the role, read-only, and undoes it. Interrupts are passed on.
-fn in_sandbox<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> Result<R, Failure> {
+fn in_sandbox<R>(role: &Role, work: impl FnOnce() -> R) -> Result<R, Failure> {
     sandboxed(|sandbox| {
-        enter(sandbox, role);
+        let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        sandbox.enter(role.oid, &settings);
+        if role.is_for_superuser {
+            sandbox.see_own_rows();
+        }
         work()
     })
     .map_err(Failure::rethrow_interrupt)
 }
 
-fn enter(sandbox: &Sandbox, role: pg_sys::Oid) {
-    let settings: Vec<(CString, CString)> =
-        SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    sandbox.enter(role, &settings);
-}
-
-/// The query with the types of its columns, and texts of a bounded length: the rows are in memory
-/// at once. The line break ends a comment.
+/// The query with the types of its columns, cut to what is kept of them: a thousand long messages
+/// need not fit into memory. The line break ends a comment.
 fn wrapped(statement: &str, counts: bool, limit: i64) -> String {
     let samples = if counts { "r.samples::bigint" } else { "NULL::bigint" };
     let column = if counts { ", samples" } else { "" };
-    // One more than allowed, to tell a subject that is too long.
-    let subject = MAX_SUBJECT + 1;
     format!(
-        "SELECT left(r.subject::text, {subject}), r.value::double precision,\n\
+        "SELECT left(r.subject::text, {}), r.value::double precision, \
          left(r.message::text, {MAX_MESSAGE}), {samples}\n\
-         FROM (\n{statement}\n) AS r (subject, value, message{column})\nLIMIT {limit}"
+         FROM (\n{statement}\n) AS r (subject, value, message{column})\nLIMIT {limit}",
+        MAX_SUBJECT + 1
     )
 }
 
@@ -204,37 +218,41 @@ fn rows(sql: &str, max_subjects: i64) -> Result<Vec<Row>, Failed> {
 
 /// The role as which a query runs. A superuser's query runs as the owner of the objects that it
 /// uses, so that their code gains nothing.
-fn role(is_built_in: bool, author: &str, statement: &str) -> Result<pg_sys::Oid, AlertError> {
+fn role(is_built_in: bool, author: &str, statement: &str) -> Result<Role, AlertError> {
     let owner =
         lookup::owner_of_own_table(c"access_privileges").ok_or(ServerError::NotInstalled)?;
     if is_built_in {
-        return Ok(owner);
+        return Ok(Role::itself(owner));
     }
-    let author_oid =
-        lookup::role(author).ok_or_else(|| AlertError::UnknownAuthor(author.to_owned()))?;
-    if !privilege::is_superuser(author_oid) {
-        return Ok(author_oid);
+    let known =
+        |name: &str| lookup::role(name).ok_or_else(|| AlertError::UnknownAuthor(name.to_owned()));
+    let author = known(author)?;
+    if !privilege::is_superuser(author) {
+        return Ok(Role::itself(author));
     }
-    let owners = lesser_owners(author_oid, statement)?;
-    match owners.as_slice() {
-        [] => Ok(author_oid),
-        [only] => lookup::role(only).ok_or_else(|| AlertError::UnknownAuthor(only.clone())),
+    match lesser_owners(author, statement)?.as_slice() {
+        [] => Ok(Role::itself(author)),
+        [only] => Ok(Role { oid: known(only)?, is_for_superuser: true }),
         several => Err(AlertError::SeveralOwners(several.join(", "))),
     }
 }
 
-/// The owners that are no superusers, of the code and the relations that a statement uses.
+/// The owners that are no superusers, of the code that a statement may run. The server analyses
+/// the statement and does not plan it: a plan runs immutable functions.
 fn lesser_owners(author: pg_sys::Oid, statement: &str) -> Result<Vec<String>, AlertError> {
     let sql = c_string(statement);
-    let (objects, position) = with_position(|| in_sandbox(author, || objects_used(&sql)));
-    let objects = objects
+    let (named, position) =
+        with_position(|| in_sandbox(&Role::itself(author), || objects_named(&sql)));
+    let objects = named
         .map_err(|failure| invalid(failure, statement, position))?
         .map_err(|_| AlertError::NotOneQuery)?;
-    let oids = |set: BTreeSet<u32>| set.into_iter().map(pg_sys::Oid::from).collect::<Vec<_>>();
+    let oids = |sets: [BTreeSet<u32>; 2]| {
+        sets.into_iter().flatten().map(pg_sys::Oid::from).collect::<Vec<_>>()
+    };
     let arguments = [
-        oids(objects.relations).into(),
-        oids(objects.functions).into(),
-        oids(objects.types).into(),
+        oids([objects.relations, BTreeSet::new()]).into(),
+        oids([objects.functions, objects.other_functions]).into(),
+        oids([objects.domains, BTreeSet::new()]).into(),
     ];
     let sql = include_str!("../../sql/alerts/lesser_owners.sql");
     spi::select_kept(sql, &arguments, |rows| {
@@ -242,16 +260,16 @@ fn lesser_owners(author: pg_sys::Oid, statement: &str) -> Result<Vec<String>, Al
     })
 }
 
-/// Refuses a query that cannot be a rule's. Nothing is run.
+/// Refuses a query that cannot be a rule's. No row is read.
 pub fn check(query: &str, min_samples: i64, author: &str) -> Result<(), AlertError> {
     let counts = min_samples > 0;
     let (parsed, position) = with_position(|| isolated(|| spi::sole_statement(query)));
     let statement = parsed
         .map_err(|failure| invalid(failure, query, position))?
         .ok_or(AlertError::NotOneQuery)?;
-    // Before the analysis, whose planner calls functions.
+    // As the role that will run it.
     let role = role(false, author, &statement)?;
-    let (analysed, position) = with_position(|| in_sandbox(role, || columns(&statement)));
+    let (analysed, position) = with_position(|| in_sandbox(&role, || columns(&statement)));
     let position = position.and_then(|position| position.checked_sub(BEFORE.len()));
     let columns = analysed
         .map_err(|failure| invalid(failure, &statement, position))?
@@ -270,19 +288,19 @@ pub fn check(query: &str, min_samples: i64, author: &str) -> Result<(), AlertErr
     }
     // In the form that will run.
     let sql = wrapped(&statement, counts, 1);
-    in_sandbox(role, || Spi::connect(|client| client.prepare(sql.as_str(), &[]).map(drop)))
+    in_sandbox(&role, || Spi::connect(|client| client.prepare(sql.as_str(), &[]).map(drop)))
         .map_err(|failure| invalid(failure, "", None))?
         .map_err(|_| AlertError::NotOneQuery)
 }
 
-/// Text before the query in [`columns`]. A query may have a LIMIT of its own.
+/// The statement may have a LIMIT of its own.
 const BEFORE: &str = "SELECT * FROM (\n";
 
 /// The names and types of the columns of a query.
 fn columns(statement: &str) -> Result<Vec<(String, pg_sys::Oid)>, pgrx::spi::Error> {
+    let sql = format!("{BEFORE}{statement}\n) AS q LIMIT 0");
     Spi::connect(|client| {
-        let rows =
-            client.select(format!("{BEFORE}{statement}\n) AS r LIMIT 0").as_str(), None, &[])?;
+        let rows = client.select(sql.as_str(), None, &[])?;
         (1..=rows.columns()?)
             .map(|number| Ok((rows.column_name(number)?, rows.column_type_oid(number)?.value())))
             .collect()

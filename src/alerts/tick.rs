@@ -35,6 +35,8 @@ const MISSED: i64 = 5 * MINUTE;
 const STEP: i64 = 5_000_000;
 /// A rule that ended its session this often in a row is left alone until it is changed.
 const MAX_SESSIONS: i32 = 3;
+/// A rule that ended its session waits so much longer, in microseconds.
+const SUSPECT_PAUSE: i64 = 5 * MINUTE;
 const ACTOR: &str = "tick";
 
 /// The row of tick().
@@ -174,6 +176,8 @@ struct Tick {
     /// Rows for alert_evaluations.
     written: Vec<Value>,
     failed: i32,
+    /// The rule whose query ended an earlier session.
+    interrupted: Option<String>,
 }
 
 impl Tick {
@@ -194,13 +198,19 @@ impl Tick {
             before,
             written: Vec::new(),
             failed: 0,
+            interrupted: None,
         })
     }
 
     fn run(mut self) -> Result<Summary, AlertError> {
         self.look_at_clock();
-        self.blame_interrupted()?;
-        let due = self.due();
+        self.interrupted = self.blame_interrupted()?;
+        let mut due = self.due();
+        let all = due.len();
+        if self.interrupted.is_some() {
+            // Another rule may end this session, too, and the blame with it.
+            due.retain(|index| self.rules.get(*index).is_some_and(|rule| rule.is_built_in));
+        }
         let budget = settings::tick_budget();
         let mut evaluated = 0;
         for index in &due {
@@ -215,7 +225,7 @@ impl Tick {
             mark(0)?;
         }
         self.settle()?;
-        let waiting = due.len() - evaluated;
+        let waiting = all - evaluated;
         let notices = self.write()?;
         let active = self.board.entries.values().filter(|entry| entry.is_active()).count();
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
@@ -234,6 +244,11 @@ impl Tick {
         if self.clock.is_muted {
             let command = "SELECT crewsnow_ops.adopt_alerts();";
             return Some(format!("This database is a copy: no notice is sent. {command}"));
+        }
+        if let Some(rule) = &self.interrupted {
+            return Some(format!(
+                "An earlier session ended in rule {rule}. The next tick goes on with the others."
+            ));
         }
         if waiting > 0 {
             return Some("The next tick goes on with the rules that wait.".to_owned());
@@ -257,20 +272,20 @@ impl Tick {
         self.board.events.push(Event { event, message, details, ..Event::default() });
     }
 
-    /// A rule whose query ended its session, and the tick with it, is counted now.
-    fn blame_interrupted(&mut self) -> Result<(), AlertError> {
+    /// A rule whose query ended its session, and the tick with it, is counted now. Its name.
+    fn blame_interrupted(&mut self) -> Result<Option<String>, AlertError> {
         if self.clock.interrupted == 0 {
-            return Ok(());
+            return Ok(None);
         }
         mark(0)?;
         let guilty = self.rules.iter().find(|rule| number_of(&rule.name) == self.clock.interrupted);
-        let Some(name) = guilty.map(|rule| rule.name.clone()) else { return Ok(()) };
+        let Some(name) = guilty.map(|rule| rule.name.clone()) else { return Ok(None) };
         let evaluation = self.evaluations.entry(name.clone()).or_default();
         evaluation.sessions_ended += 1;
         evaluation.at = self.now;
         let error = "the session ended while its query ran".to_owned();
         self.fail(&name, error, 0.0);
-        Ok(())
+        Ok(Some(name))
     }
 
     /// Indexes of the rules that are due, the longest overdue first, suspects last.
@@ -283,8 +298,11 @@ impl Tick {
                 due.push((false, i64::MIN, index));
                 continue;
             };
-            let is_spared = suspect >= MAX_SESSIONS && rule.updated_at <= last;
-            let next = last.saturating_add(rule.every - (rule.every / 10).min(EARLY));
+            let is_changed = rule.updated_at > last;
+            let is_spared = suspect >= MAX_SESSIONS && !is_changed;
+            // The tick that a suspect ends is lost for the other rules, too.
+            let pause = if suspect > 0 && !is_changed { SUSPECT_PAUSE } else { 0 };
+            let next = last.saturating_add(rule.every - (rule.every / 10).min(EARLY) + pause);
             // After a step back of the clock each rule is due.
             if !is_spared && (self.now >= next || self.now < last - STEP) {
                 due.push((suspect > 0, next, index));

@@ -151,6 +151,10 @@ pub struct Objects {
     pub relations: BTreeSet<u32>,
     /// Functions that it calls by name.
     pub functions: BTreeSet<u32>,
+    /// Functions that it runs by another name: aggregates, and those of operators and casts.
+    pub other_functions: BTreeSet<u32>,
+    /// Domains whose constraints it checks.
+    pub domains: BTreeSet<u32>,
 }
 
 /// The relations and functions of an expression and its sub-queries.
@@ -182,6 +186,10 @@ unsafe extern "C-unwind" fn find_objects(node: *mut pg_sys::Node, context: *mut 
             NodeTag::T_FuncExpr => {
                 objects.functions.insert((*node.cast::<pg_sys::FuncExpr>()).funcid.to_u32());
             }
+            NodeTag::T_CoerceToDomain => {
+                let coercion = &*node.cast::<pg_sys::CoerceToDomain>();
+                objects.domains.insert(coercion.resulttype.to_u32());
+            }
             NodeTag::T_Query => {
                 let query = node.cast::<pg_sys::Query>();
                 for table in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
@@ -191,10 +199,19 @@ unsafe extern "C-unwind" fn find_objects(node: *mut pg_sys::Node, context: *mut 
                 }
                 return pg_sys::query_tree_walker(query, Some(find_objects), context, 0);
             }
-            _ => {}
+            _ => {
+                pg_sys::check_functions_in_node(node, Some(note_function), context);
+            }
         }
         pg_sys::expression_tree_walker(node, Some(find_objects), context)
     }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn note_function(function: pg_sys::Oid, context: *mut c_void) -> bool {
+    // SAFETY: the context is that of `objects`.
+    unsafe { (*context.cast::<Objects>()).other_functions.insert(function.to_u32()) };
+    false
 }
 
 /// A sub-expression that depends on the request and not on any row.

@@ -1,13 +1,11 @@
 //! Statements of a request as the server itself would serve them, without changes.
 
-use super::evaluation::objects_of;
+use super::evaluation::{Objects, objects_of};
 use super::list::elements;
 use super::row_security::{Undecidable, analysed, parsed, run, unsecured};
 use super::value::Parameters;
-use super::walk::walk;
-use pgrx::{is_a, pg_guard, pg_sys};
-use std::collections::BTreeSet;
-use std::ffi::{CStr, c_void};
+use pgrx::{is_a, pg_sys};
+use std::ffi::CStr;
 
 /// Whether a SELECT of the current user returns a row, with all checks of the server but that of
 /// USAGE on schemas.
@@ -60,60 +58,11 @@ pub fn check_privileges(sql: &CStr, parameters: &Parameters) -> Result<(), Undec
     Ok(())
 }
 
-/// Relations that a statement names, and the code that it calls, by oid.
-#[derive(Default)]
-pub struct Used {
-    /// Relations. A view is itself, not those that it reads.
-    pub relations: BTreeSet<u32>,
-    /// Functions, aggregates, and the functions of operators and casts.
-    pub functions: BTreeSet<u32>,
-    /// Domains whose constraints are checked.
-    pub types: BTreeSet<u32>,
-}
-
-/// The objects that a statement uses. The server analyses it, and does not run it.
-pub fn objects_used(sql: &CStr) -> Result<Used, Undecidable> {
+/// The relations and functions that a statement names. The server analyses it, and does not run it.
+pub fn objects_named(sql: &CStr) -> Result<Objects, Undecidable> {
     let query = parsed(sql, &Parameters::none())?;
-    let mut used = Used::default();
-    // SAFETY: the server made the query; the context outlives the walk.
-    unsafe { walk(query.cast(), find_used, (&raw mut used).cast()) };
-    Ok(used)
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn find_used(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    // SAFETY: the tag says which struct the node is; the context is that of `objects_used`.
-    unsafe {
-        match (*node).type_ {
-            pg_sys::NodeTag::T_CoerceToDomain => {
-                let domain = (*node.cast::<pg_sys::CoerceToDomain>()).resulttype;
-                (*context.cast::<Used>()).types.insert(domain.to_u32());
-            }
-            pg_sys::NodeTag::T_Query => {
-                let query = node.cast::<pg_sys::Query>();
-                for table in elements::<pg_sys::RangeTblEntry>((*query).rtable) {
-                    if (*table).rtekind == pg_sys::RTEKind::RTE_RELATION {
-                        (*context.cast::<Used>()).relations.insert((*table).relid.to_u32());
-                    }
-                }
-                return pg_sys::query_tree_walker(query, Some(find_used), context, 0);
-            }
-            _ => {}
-        }
-        pg_sys::check_functions_in_node(node, Some(note_function), context);
-        pg_sys::expression_tree_walker(node, Some(find_used), context)
-    }
-}
-
-/// Notes a function. Returns false, which lets the search go on.
-#[pg_guard]
-unsafe extern "C-unwind" fn note_function(function: pg_sys::Oid, context: *mut c_void) -> bool {
-    // SAFETY: the context is that of `objects_used`.
-    unsafe { (*context.cast::<Used>()).functions.insert(function.to_u32()) };
-    false
+    // SAFETY: the server made the query.
+    Ok(unsafe { objects_of(query.cast()) })
 }
 
 /// The table behind a view that selects from it alone, and for each column of the view the number

@@ -176,6 +176,16 @@ impl Sandbox {
         // SAFETY: sets backend-local variables, which `Restore` restores.
         unsafe { pg_sys::SetUserIdAndSecContext(role, self.context | confined as i32) };
     }
+
+    /// From here on FORCE ROW LEVEL SECURITY hides no row of a table from its owner.
+    pub fn see_own_rows(&self) {
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: adds a flag to backend-local variables, which the sandbox restores.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            pg_sys::SetUserIdAndSecContext(user, context | pg_sys::SECURITY_NOFORCE_RLS as i32);
+        }
+    }
 }
 
 /// Runs `work` in a subtransaction that is undone even if it succeeds. [`Sandbox::enter`] lets it
@@ -210,12 +220,7 @@ pub fn as_table_owner<R>(
     sandboxed(|sandbox| {
         let read_only = (c"transaction_read_only".to_owned(), c"on".to_owned());
         sandbox.enter(owner, [&read_only]);
-        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: adds a flag to backend-local variables, which the sandbox restores.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            pg_sys::SetUserIdAndSecContext(user, context | pg_sys::SECURITY_NOFORCE_RLS as i32);
-        }
+        sandbox.see_own_rows();
         work()
     })
 }

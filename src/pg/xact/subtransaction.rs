@@ -38,11 +38,12 @@ const SANDBOX_FORMATS: [&CStr; 6] = [
 /// The SQLSTATE does not tell: RAISE can set any, and a statement that EXECUTE composes of values
 /// quotes them in its syntax errors. SQL cannot set the name of the C function (see
 /// [`INTERRUPT_FUNCTION`]). These name a command, a setting, or an object that exists.
-const PLAIN_MESSAGES: [(PgSqlErrorCode, &str); 14] = {
+const PLAIN_MESSAGES: [(PgSqlErrorCode, &str); 15] = {
     use PgSqlErrorCode as Code;
     [
         (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "aclcheck_error"),
         (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "aclcheck_error_col"),
+        (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "check_enable_rls"),
         (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "CheckRestrictedOperation"),
         (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "DefineRelation"),
         (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, "PerformCursorOpen"),
