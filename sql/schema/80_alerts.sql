@@ -376,6 +376,7 @@ COMMENT ON INDEX crewsnow_ops.alert_events_at IS 'The latest events.';
 CREATE INDEX alert_events_alert_id ON crewsnow_ops.alert_events (alert_id);
 COMMENT ON INDEX crewsnow_ops.alert_events_alert_id IS 'The events of an alert.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.alert_events', '');
+COMMENT ON SEQUENCE crewsnow_ops.alert_events_event_id_seq IS 'Numbers of alert_events.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.alert_events_event_id_seq', '');
 
 CREATE TABLE crewsnow_ops.silences (
@@ -423,6 +424,7 @@ COMMENT ON CONSTRAINT silences_reason_check ON crewsnow_ops.silences IS
 COMMENT ON CONSTRAINT silences_ends_at_check ON crewsnow_ops.silences IS
     'A silence ends, at most 30 days after its start.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.silences', '');
+COMMENT ON SEQUENCE crewsnow_ops.silences_silence_id_seq IS 'Numbers of silences.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.silences_silence_id_seq', '');
 
 -- A table of its own: an operator's open transaction must never make a tick wait for a row.
@@ -467,6 +469,8 @@ CREATE INDEX alert_acknowledgements_alert_id ON crewsnow_ops.alert_acknowledgeme
 COMMENT ON INDEX crewsnow_ops.alert_acknowledgements_alert_id IS
     'The acknowledgements of an alert.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.alert_acknowledgements', '');
+COMMENT ON SEQUENCE crewsnow_ops.alert_acknowledgements_acknowledgement_id_seq IS
+    'Numbers of acknowledgements.';
 SELECT pg_catalog.pg_extension_config_dump(
     'crewsnow_ops.alert_acknowledgements_acknowledgement_id_seq', '');
 
@@ -489,6 +493,7 @@ COMMENT ON COLUMN crewsnow_ops.alert_simulations.ends_at IS 'End; after that the
 COMMENT ON COLUMN crewsnow_ops.alert_simulations.created_by IS 'Login role (session_user).';
 COMMENT ON CONSTRAINT alert_simulations_pkey ON crewsnow_ops.alert_simulations IS
     'One row per rule and subject.';
+SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.alert_simulations', '');
 
 CREATE TABLE crewsnow_ops.alert_clock (
     is_only_row boolean NOT NULL DEFAULT true,

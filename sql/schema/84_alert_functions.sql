@@ -27,6 +27,9 @@ COMMENT ON FUNCTION crewsnow_ops.adopt_alerts() IS
     'Lets the alerts of a restored or copied database send notices. Until then they are evaluated '
     'and recorded only. Returns a text. Errors: 25006.';
 
+COMMENT ON FUNCTION crewsnow_ops.silence_matches(text, text, text, text) IS
+    'Whether the matcher of a silence fits a rule, its group and a subject. NULL for NULL.';
+
 CREATE FUNCTION crewsnow_ops.alerts_now()
     RETURNS TABLE (status text, severity text, rule text, subject text, value double precision,
         threshold text, since timestamptz, level integer, muted_by text, data_state text,
@@ -308,17 +311,11 @@ COMMENT ON FUNCTION crewsnow_ops.alert_objection() IS
     'Whether the alert rules are evaluated and quiet: outcome is met, failed or no data, detail '
     'the reason, command a statement that helps. The measure alert-rules of decisions reads it.';
 
-CREATE FUNCTION crewsnow_ops.alert_event_is_append_only() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION crewsnow_ops.alert_event_is_append_only() RETURNS trigger LANGUAGE c
     SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = '42501',
-        DETAIL = 'The history of alerts is evidence. Nothing was changed.',
-        HINT = 'SELECT * FROM crewsnow_ops.alert_events ORDER BY event_id DESC LIMIT 20;';
-END
-$$;
+    AS 'MODULE_PATHNAME', 'alert_event_is_append_only_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.alert_event_is_append_only() IS
-    'Trigger: refuses changes of the history. Error: 42501.';
+    'Trigger: refuses changes of the history, but for the erasure of a person. Error: 42501.';
 CREATE TRIGGER alert_events_are_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON crewsnow_ops.alert_events
     FOR EACH STATEMENT EXECUTE FUNCTION crewsnow_ops.alert_event_is_append_only();

@@ -118,6 +118,9 @@ pub enum AlertError {
     /// SQLSTATE 42501
     #[error("the current role is not a member of role \"{0}\"")]
     ForeignAuthor(String),
+    /// SQLSTATE 42501
+    #[error("crewsnow_ops.alert_events is append-only")]
+    AppendOnly,
     /// SQLSTATE 55000
     #[error("{change} of built-in rule \"{rule}\" is not possible")]
     BuiltIn {
@@ -160,7 +163,7 @@ impl SqlError for AlertError {
             Self::InvalidQuery { code, .. } => *code,
             Self::QueryShape { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::NotOneQuery => Code::ERRCODE_SYNTAX_ERROR,
-            Self::SeveralOwners(_) | Self::ForeignAuthor(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::SeveralOwners(_) | Self::AppendOnly | Self::ForeignAuthor(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Server(error) => error.sqlstate(),
         }
     }
@@ -186,6 +189,7 @@ impl SqlError for AlertError {
             Self::BuiltIn { .. } => {
                 "Thresholds, times, group and is_enabled can be changed. Nothing was changed."
             }
+            Self::AppendOnly => "The history of alerts is evidence. Nothing was changed.",
             Self::ReadsPresent(_) => "Its query does not call crewsnow_ops.rule_time().",
             Self::RuleExists(_) | Self::ForeignAuthor(_) => "Nothing was changed.",
             Self::EndTooFar { .. }
@@ -237,6 +241,9 @@ impl SqlError for AlertError {
                     "UPDATE crewsnow_ops.alert_rules SET is_enabled = false WHERE name = {};",
                     quote_literal(rule)
                 ));
+            }
+            Self::AppendOnly => {
+                "SELECT * FROM crewsnow_ops.alert_events ORDER BY event_id DESC LIMIT 20;"
             }
             Self::WindowLength => "SELECT * FROM crewsnow_ops.calls_in('5 minutes');",
             Self::UnknownCheck(_) => "SELECT metric FROM performance_health_check();",

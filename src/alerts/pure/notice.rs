@@ -184,8 +184,7 @@ mod tests {
 
     proptest! {
         /// A group sends at most one notice in five minutes, but for a first one, a rise of
-        /// severity
-        /// and the end.
+        /// severity and the end.
         #[test]
         fn notices_are_rare(steps in proptest::collection::vec((0..4_u8, any::<bool>()), 1..200)) {
             let (mut last, mut sent_at) = (None::<Sent>, Vec::new());
