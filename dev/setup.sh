@@ -12,8 +12,6 @@ packages="build-essential pkg-config libclang-dev"
 # Tests load pgTAP, and let pg_cron run the schedule of maintenance.
 [ -n "$foreign" ] || packages="$packages postgresql-15-pgtap postgresql-15-cron"
 [ -n "$foreign" ] || packages="$packages util-linux"
-# Tests of alerts move the clock of a server.
-[ -n "$foreign" ] || packages="$packages faketime"
 [ "$PG" = 15 ] || packages="$packages python3-pip"
 
 # cargo-pgrx runs for seconds, so the time goes into building it. Without optimisation that takes a

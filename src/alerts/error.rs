@@ -163,7 +163,9 @@ impl SqlError for AlertError {
             Self::InvalidQuery { code, .. } => *code,
             Self::QueryShape { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::NotOneQuery => Code::ERRCODE_SYNTAX_ERROR,
-            Self::SeveralOwners(_) | Self::AppendOnly | Self::ForeignAuthor(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::SeveralOwners(_) | Self::AppendOnly | Self::ForeignAuthor(_) => {
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
+            }
             Self::Server(error) => error.sqlstate(),
         }
     }

@@ -108,8 +108,9 @@ pub struct Cluster {
     has_clock: bool,
 }
 
-/// Debian's library that gives a program another clock.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// The library that gives a server another clock. libfaketime opens files in signal handlers, and a
+/// server reads the clock there.
+const CLOCK: &str = include_str!("clock.c");
 
 /// A TCP port of the loopback interface that nothing uses.
 pub fn free_port() -> u16 {
@@ -131,24 +132,32 @@ impl Cluster {
 
     /// Starts a server with an empty cluster whose clock [`Cluster::set_clock`] moves.
     pub fn start_with_clock(name: &str, settings: &str) -> Self {
-        assert!(Path::new(FAKETIME).exists(), "the package faketime is not installed");
         let mut cluster = Self::directory(name);
         cluster.has_clock = true;
         cluster.set_clock(0);
+        let source = cluster.directory.join("clock.c");
+        std::fs::write(&source, CLOCK).expect("the source of the clock");
+        let build = ["-shared", "-fPIC", "-O1", "-o"];
+        must_run(Command::new("cc").args(build).arg(cluster.clock_library()).arg(&source));
         cluster.initialise();
         cluster.launch(settings)
     }
 
     /// Sets the server's clock to so many seconds after the real time.
     pub fn set_clock(&self, seconds: i64) {
-        // Renamed, because the server may read the file at any time.
-        let new = self.directory.join("clock.new");
-        std::fs::write(&new, format!("{seconds:+}\n")).expect("the clock is written");
-        std::fs::rename(&new, self.clock()).expect("the clock is set");
+        // In place: the server has mapped the file.
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.write(true).create(true).truncate(false).open(self.clock());
+        let mut file = file.expect("the file of the clock");
+        std::io::Write::write_all(&mut file, &seconds.to_ne_bytes()).expect("the clock is set");
     }
 
     fn clock(&self) -> PathBuf {
         self.directory.join("clock")
+    }
+
+    fn clock_library(&self) -> PathBuf {
+        self.directory.join("clock.so")
     }
 
     fn start_on_port(name: &str, settings: &str, port: u16) -> Self {
@@ -246,12 +255,10 @@ impl Cluster {
     /// Starts the server again, after `stop`.
     pub fn boot(&mut self) {
         let mut start = if self.has_clock {
-            // Only the server's own user may load the library: it shares memory with its children.
             let mut command = as_server_user(Path::new("/usr/bin/env"));
             command
-                .arg(format!("LD_PRELOAD={FAKETIME}"))
-                .arg(format!("FAKETIME_TIMESTAMP_FILE={}", self.clock().display()))
-                .args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"])
+                .arg(format!("LD_PRELOAD={}", self.clock_library().display()))
+                .arg(format!("CREWSNOW_CLOCK={}", self.clock().display()))
                 .arg(program("pg_ctl"));
             command
         } else {
