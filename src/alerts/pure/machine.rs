@@ -201,10 +201,14 @@ fn sides(conditions: &Conditions, reading: Reading) -> Option<(Side, Side)> {
         }
         (Reading::NoData, NoData::Keep) => None,
         (Reading::NoData, NoData::Ok) => Some((Side::Clear, Side::Clear)),
-        (Reading::NoData, NoData::Alert) => Some(match conditions.warning {
-            Some(_) => (Side::Over, Side::Between),
-            None => (Side::Clear, Side::Over),
-        }),
+        // A threshold that the rule has lost keeps no alert.
+        (Reading::NoData, NoData::Alert) => {
+            Some(match (&conditions.warning, &conditions.critical) {
+                (Some(_), Some(_)) => (Side::Over, Side::Between),
+                (Some(_), None) => (Side::Over, Side::Clear),
+                (None, _) => (Side::Clear, Side::Over),
+            })
+        }
     }
 }
 
