@@ -1,4 +1,5 @@
 //! The machine against a naive model, and the promises that docs/alerts.md makes.
+// passes before: all but a_changed_rule_ends_its_alerts. They fail for changes of single lines.
 
 mod naive;
 
@@ -52,8 +53,8 @@ fn history(conditions: &Conditions, steps: &[u16]) -> Vec<(i64, Reading)> {
         EVERY,
         EVERY,
         EVERY,
-        EVERY,
         EVERY / 2,
+        HOUR,
         EVERY + SECOND,
         2 * EVERY,
         3 * EVERY,
@@ -191,13 +192,18 @@ proptest! {
                         prop_assert_eq!(*change == Change::Steady, is_flapping);
                         is_flapping = !is_flapping;
                     }
-                    Change::NoData | Change::Data => {
-                        prop_assert_ne!(alert.has_data, next.has_data);
-                        prop_assert_eq!(*change == Change::Data, next.has_data);
-                    }
+                    Change::NoData => prop_assert!(!next.has_data),
+                    Change::Data => prop_assert!(next.has_data),
                     Change::Firing | Change::Withdrawn => {}
                 }
             }
+            // An alert that is ok tells nothing about its data.
+            let is_ok = (alert.state, next.state) == (State::Ok, State::Ok);
+            let is_data = |change| matches!(change, &Change::NoData | &Change::Data);
+            prop_assert_eq!(
+                changes.iter().any(is_data),
+                alert.has_data != next.has_data && !is_ok
+            );
             let words = changes.iter().map(|change| change.as_str());
             let distinct: std::collections::BTreeSet<&str> = words.collect();
             prop_assert_eq!(distinct.len(), changes.len());
