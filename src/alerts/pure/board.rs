@@ -199,6 +199,12 @@ impl Board {
         let key = (rule.name.clone(), row.subject.clone());
         let before = self.entries.get(&key);
         let fresh = Entry::new(now);
+        // The end of a simulation is the end of its alert, also where the subject has no value.
+        let was_simulated = row.reading == Reading::NoData
+            && conditions.no_data == NoData::Keep
+            && before.is_some_and(|entry| entry.is_simulated);
+        let ending = Conditions { no_data: NoData::Ok, ..conditions.clone() };
+        let conditions = if was_simulated { &ending } else { conditions };
         let (alert, changes) = step(conditions, &before.unwrap_or(&fresh).alert, now, row.reading);
         if alert.state == State::Ok && changes.is_empty() {
             match before {
@@ -213,7 +219,7 @@ impl Board {
         let severity = before.and_then(|entry| entry.alert.severity);
         let mut entry = before.cloned().unwrap_or(fresh);
         entry.alert = alert;
-        entry.is_simulated = row.is_simulated;
+        entry.is_simulated = row.is_simulated || was_simulated;
         if let Reading::Value { value, samples } = row.reading {
             (entry.value, entry.samples) = (Some(value), samples);
             entry.message.clone_from(&row.message);
@@ -233,6 +239,10 @@ impl Board {
                 details: entry.is_simulated.then(|| json!({ "is_simulated": true })),
                 ..event_of(&key, &entry)
             });
+            // After the end of one alert begins another one, with a number of its own.
+            if *change == Change::Resolved && entry.alert.state != State::Ok {
+                (entry.id, entry.is_acknowledged) = (Some(next_id()?), false);
+            }
         }
         if entry.alert.state == State::Ok {
             (entry.id, entry.is_acknowledged) = (None, false);
@@ -293,6 +303,13 @@ impl Board {
         suppressed: impl Fn(&Key) -> Option<String>,
         next_id: &mut impl FnMut() -> Result<i64, E>,
     ) -> Result<(), E> {
+        // A clock that stepped back must not hold back notices until it has caught up.
+        for group in self.groups.values_mut() {
+            group.opened_at = group.opened_at.min(now);
+            if let Some(sent) = &mut group.last_notice {
+                sent.at = sent.at.min(now);
+            }
+        }
         let mut members: BTreeMap<String, Vec<Key>> = BTreeMap::new();
         for (key, entry) in &self.entries {
             if entry.is_active()
@@ -304,7 +321,7 @@ impl Board {
         let closed: Vec<String> =
             self.groups.keys().filter(|name| !members.contains_key(*name)).cloned().collect();
         for name in closed {
-            self.close(&name, now);
+            self.close(&name, now, &suppressed);
         }
         for (name, keys) in members {
             self.settle_group(&name, &keys, now, &suppressed, next_id)?;
@@ -312,8 +329,9 @@ impl Board {
         Ok(())
     }
 
-    fn close(&mut self, name: &str, now: i64) {
+    fn close(&mut self, name: &str, now: i64, suppressed: &impl Fn(&Key) -> Option<String>) {
         let Some(group) = self.groups.remove(name) else { return };
+        let suppressed_by = self.end_suppressed(name, suppressed);
         let base = |event| Event {
             event,
             group: Some(name.to_owned()),
@@ -324,11 +342,33 @@ impl Board {
             self.events.push(Event {
                 message: Some(format!("{name}: all alerts are resolved")),
                 severity: group.last_notice.as_ref().map(|sent| sent.severity),
+                suppressed_by,
                 details: Some(json!({ "reason": reason.as_str(), "alerts": 0 })),
                 ..base("notice")
             });
         }
         self.events.push(base("group_closed"));
+    }
+
+    /// The reason why nobody hears of the end of a group: each alert that ended now has one.
+    fn end_suppressed(
+        &self,
+        name: &str,
+        suppressed: &impl Fn(&Key) -> Option<String>,
+    ) -> Option<String> {
+        // Alerts of a rule that is gone have no group. No rule at all stands for the whole board.
+        let ended = self.events.iter().filter(|event| {
+            event.event == Change::Resolved.as_str()
+                && event.group.as_deref().is_none_or(|group| group == name)
+        });
+        let key = |event: &Event| {
+            (event.rule.clone().unwrap_or_default(), event.subject.clone().unwrap_or_default())
+        };
+        let mut reasons = ended.map(|event| suppressed(&key(event))).peekable();
+        if reasons.peek().is_none() {
+            return suppressed(&Key::default());
+        }
+        reasons.collect::<Option<Vec<String>>>()?.into_iter().next()
     }
 
     fn settle_group<E>(
@@ -367,27 +407,36 @@ impl Board {
             is_silenced: silenced,
             is_flapping: entry.alert.is_flapping,
         };
-        let audible: Vec<Member> = entries
+        let members: Vec<Member> = entries
             .iter()
             .zip(&reasons)
             .map(|((_, entry), reason)| member(reason.is_some(), entry))
             .collect();
         let last = group.last_notice.as_ref();
-        let notice = match notice::decide(last, &audible, now) {
+        let notice = match notice::decide(last, &members, now) {
             Some(reason) => Some((reason, None)),
             None => self.unheard(last, &entries, &reasons, now, member),
         };
         if let Some((reason, suppressed_by)) = notice {
-            let counted: Vec<(&Key, &Entry)> = entries
+            // An alert that has become worse is told even if an operator works on it.
+            let is_told = |member: &Member| match reason {
+                Reason::Escalated => member.is_audible(),
+                _ => member.counts(),
+            };
+            let told: Vec<(&Key, &Entry)> = entries
                 .iter()
-                .zip(&audible)
-                .filter(|(_, member)| suppressed_by.is_some() || member.counts())
+                .zip(&members)
+                .filter(|(_, member)| suppressed_by.is_some() || is_told(member))
                 .map(|(entry, _)| *entry)
                 .collect();
-            let event = self.notice(name, &group, &counted, reason, suppressed_by);
+            let event = self.notice(name, &group, &told, reason, suppressed_by);
             if event.suppressed_by.is_none() {
-                let severity = event.severity.unwrap_or(severity);
-                group.last_notice = Some(Sent { at: now, severity, members: counted.len() });
+                let audible = members.iter().filter(|member| member.is_audible());
+                group.last_notice = Some(Sent {
+                    at: now,
+                    severity: audible.map(|member| member.severity).max().unwrap_or(severity),
+                    members: members.iter().filter(|member| member.counts()).count(),
+                });
             }
             opened.push(event);
         }
@@ -501,3 +550,6 @@ pub fn firing_value(conditions: &Conditions) -> f64 {
         super::rule::Direction::Below => threshold - beyond,
     }
 }
+
+#[cfg(test)]
+mod tests;

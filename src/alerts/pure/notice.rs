@@ -22,10 +22,16 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whether operators may hear of it at all.
+    #[must_use]
+    pub fn is_audible(&self) -> bool {
+        !self.is_silenced && !self.is_flapping
+    }
+
     /// Whether it can make the group send a notice.
     #[must_use]
     pub fn counts(&self) -> bool {
-        !self.is_silenced && !self.is_flapping && !self.is_acknowledged
+        self.is_audible() && !self.is_acknowledged
     }
 }
 
@@ -34,9 +40,9 @@ impl Member {
 pub struct Sent {
     /// Its time, in microseconds since 2000.
     pub at: i64,
-    /// Its severity.
+    /// The worst severity that operators knew of then, also from an alert that they work on.
     pub severity: Severity,
-    /// The number of alerts in it.
+    /// The number of alerts that counted then.
     pub members: usize,
 }
 
@@ -87,7 +93,7 @@ pub fn decide(last: Option<&Sent>, members: &[Member], now: i64) -> Option<Reaso
         return Some(Reason::Resolved);
     }
     // An operator who works on a warning does not know yet that it has become critical.
-    let audible = members.iter().filter(|member| !member.is_silenced && !member.is_flapping);
+    let audible = members.iter().filter(|member| member.is_audible());
     if audible.map(|member| member.severity).max().is_some_and(|worst| worst > last.severity) {
         return Some(Reason::Escalated);
     }
