@@ -313,7 +313,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
 
     /// Healthy subjects leave no row, after the hour in which flaps count.
     #[test]
@@ -430,7 +430,7 @@ fn a_clock_that_steps_back_delays_no_notice() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(50))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     // passes before: notices were rare
     /// A storm of a thousand alerts within five minutes is two notices in that time: the first

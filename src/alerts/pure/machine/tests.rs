@@ -155,7 +155,7 @@ fn told(from: State, changes: &[Change], fires_at_once: bool) -> Result<State, T
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
 
     /// Each alert goes one way: pending, firing, recovering, resolved. The history tells it, no
     /// word comes twice, and no timer ends before its time was observed.
