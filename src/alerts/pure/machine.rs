@@ -360,4 +360,6 @@ pub fn step(
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
