@@ -82,7 +82,9 @@ active AS (
                 WHERE i.starts_at <= now() AND i.ends_at > now()
                     AND crewsnow_ops.silence_matches(i.matcher, s.rule,
                         coalesce(r.alert_group, r.name), s.subject)),
-            CASE WHEN s.is_flapping THEN 'flapping' END,
+            -- As in the notices: one that fires on is no noise.
+            CASE WHEN s.is_flapping AND now() - s.fired_at < interval '15 minutes'
+                THEN 'flapping' END,
             CASE WHEN s.is_simulated THEN 'simulated' END),
         s.data_state, s.alert_id, s.message,
         CASE WHEN s.state = 'pending' THEN 3 WHEN s.severity = 'critical' THEN 1 ELSE 2 END

@@ -5,9 +5,12 @@ use super::machine::{Alert, Change, State, step};
 use super::notice::{self, Member, Reason, Sent};
 use super::reading::Reading;
 use super::rule::{Conditions, NoData, Severity, Threshold};
+use crate::time::minute::MINUTE;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// A flapping alert that has fired for so long is told like any other, in microseconds.
+const FLAPS_FOR: i64 = 15 * MINUTE;
 /// Alerts that a notice lists.
 const LISTED: usize = 5;
 
@@ -405,7 +408,9 @@ impl Board {
             fired_at: entry.alert.fired_at.unwrap_or(now),
             is_acknowledged: entry.is_acknowledged,
             is_silenced: silenced,
-            is_flapping: entry.alert.is_flapping,
+            // An alert that fires without a break is no noise, even if it flapped before.
+            is_flapping: entry.alert.is_flapping
+                && entry.alert.fired_at.is_none_or(|at| now - at < FLAPS_FOR),
         };
         let members: Vec<Member> = entries
             .iter()

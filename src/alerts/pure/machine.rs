@@ -114,7 +114,7 @@ pub struct Timers {
     pub critical: Track,
     /// The latest evaluation, in microseconds since 2000.
     pub evaluated_at: i64,
-    /// When it fired or was resolved in the last hour.
+    /// When it fired or was resolved in the last hour: the latest four times.
     pub transitions: Vec<i64>,
 }
 
@@ -264,6 +264,19 @@ impl Timers {
         self.evaluated_at = now;
     }
 
+    /// Timers that tell another state than the alert has, such as lost ones, begin anew from it.
+    fn agree_with(&mut self, state: State, severity: Option<Severity>, now: i64) {
+        if self.overall() == (state, severity) {
+            return;
+        }
+        let track = Track { state, since: now };
+        (self.warning, self.critical) = match severity {
+            Some(Severity::Critical) => (Track::default(), track),
+            Some(Severity::Warning) | None => (track, Track::default()),
+        };
+        self.evaluated_at = now;
+    }
+
     /// The state and severity of the alert.
     fn overall(&self) -> (State, Option<Severity>) {
         let (warning, critical) = (self.warning.state, self.critical.state);
@@ -297,6 +310,7 @@ pub fn step(
     let mut next = alert.clone();
     let mut changes = Vec::new();
     let sides = sides(conditions, reading);
+    next.timers.agree_with(alert.state, alert.severity, now);
     next.timers.move_over_gap(conditions.timing.every, sides.is_none(), now);
     // Records for people: a clock that stepped back must not leave them in the future.
     next.since = next.since.min(now);
@@ -348,6 +362,9 @@ pub fn step(
     if was.is_active() && is == State::Pending {
         changes.push(Change::Pending);
     }
+    // More than these never decide, and each write of the alert carries them.
+    let surplus = next.timers.transitions.len().saturating_sub(FLAPS);
+    next.timers.transitions.drain(..surplus);
     let count = next.timers.transitions.len();
     if !next.is_flapping && count >= FLAPS {
         next.is_flapping = true;

@@ -188,6 +188,17 @@ mod tests {
         assert_eq!(decide(Some(&sent(0, Warning, 1)), &[worse], 1), Some(Reason::Escalated));
     }
 
+    /// An alert whose silence ends fired long before the latest notice.
+    #[test]
+    fn the_end_of_a_silence_is_told() {
+        let mut two = [member(Warning, 0), member(Warning, 0)];
+        two[1].is_silenced = true;
+        let last = sent(0, Warning, 1);
+        assert_eq!(decide(Some(&last), &two, 5 * MINUTE), None);
+        two[1].is_silenced = false;
+        assert_eq!(decide(Some(&last), &two, 5 * MINUTE), Some(Reason::MoreAlerts));
+    }
+
     proptest! {
         /// A group sends at most one notice in five minutes, but for a first one, a rise of
         /// severity and the end.

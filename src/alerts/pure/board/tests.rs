@@ -253,7 +253,9 @@ impl World {
         let reason = details["reason"].as_str().unwrap();
         for key in listed.iter().map(key).filter(|_| is_told) {
             let entry = &self.board.entries[&key];
-            prop_assert!(silenced(&key).is_none() && !entry.alert.is_flapping);
+            let age = entry.alert.fired_at.map(|at| self.now - at);
+            prop_assert!(silenced(&key).is_none());
+            prop_assert!(!entry.alert.is_flapping || age >= Some(15 * MINUTE));
             prop_assert!(reason == "escalated" || !entry.is_acknowledged);
         }
         prop_assert!(!is_told || silenced(&Key::default()).is_none(), "all are held back");
@@ -456,4 +458,12 @@ proptest! {
         }
         prop_assert!(notices.len() <= 3, "{:?}", notices);
     }
+}
+
+/// An outage that begins with flaps is told while it lasts, not an hour later.
+#[test]
+fn an_alert_that_flapped_and_fires_for_good_is_told() {
+    let value = |minute| if minute == 1 || minute == 3 { 0.0 } else { 19.0 };
+    let reasons = told(0..30, |minute| vec![row("a", Some(value(minute)))], |_, _| {});
+    assert_eq!(reasons.last(), Some(&notice(19, "firing", 1)), "{reasons:?}");
 }

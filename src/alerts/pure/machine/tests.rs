@@ -254,3 +254,22 @@ fn stored_timers_of_other_versions_can_be_read() {
     assert_eq!(timers.warning.state, State::Firing);
     assert_eq!(timers.critical, Track::default());
 }
+
+/// A dump without timers, or with those of another version, ends no alert.
+#[test]
+fn lost_timers_leave_the_state() {
+    let conditions = Conditions {
+        direction: Direction::Above,
+        warning: Some(Threshold { fires: 5.0, clears: 5.0 }),
+        critical: Some(Threshold { fires: 8.0, clears: 8.0 }),
+        min_samples: 0,
+        no_data: NoData::Keep,
+        timing: Timing { fires_after: 0, clears_after: 0, every: 60_000_000 },
+    };
+    let value = |value| Reading::Value { value, samples: None };
+    let fired = step(&conditions, &Alert::new(0), 0, value(9.0)).0;
+    let lost = Alert { timers: Timers::default(), ..fired };
+    let (after, changes) = step(&conditions, &lost, 60_000_000, Reading::NoData);
+    assert_eq!((after.state, after.severity), (State::Firing, Some(Severity::Critical)));
+    assert_eq!(changes, [Change::NoData]);
+}
