@@ -5,6 +5,7 @@ mod adoption;
 mod alert_replay;
 mod alert_rights;
 mod alert_rules;
+mod alert_sources;
 mod alerts;
 mod dump_restore;
 mod erasure;
