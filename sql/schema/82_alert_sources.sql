@@ -4,8 +4,8 @@ COMMENT ON FUNCTION crewsnow_ops.calls_in(interval) IS
     'crewsnow_ops.rule_time(): rolled up and not, exactly. p95_ms is in milliseconds. Errors: '
     '22004, 22023 for a window below a minute or above 31 days.';
 COMMENT ON FUNCTION crewsnow_ops.webhooks_in(interval) IS
-    'Webhooks in the complete minutes of p_window before crewsnow_ops.rule_time(), those that wait '
-    'for more than 5 minutes, and the alarm that stripe_webhook_monitoring shows; NULL for none. '
+    'Webhooks in the complete minutes of p_window before crewsnow_ops.rule_time(), and a text if '
+    'none has arrived for much longer than usual, else NULL. failed has the present outcomes. '
     'Errors: as calls_in.';
 COMMENT ON FUNCTION crewsnow_ops.check_level(text) IS
     'The worst finding of one check of performance_health_check now: 0 OK, 1 WARNING, 2 CRITICAL, '
@@ -60,7 +60,7 @@ growth AS (
     FROM sample AS s
 ),
 slots AS (
-    SELECT s.slot_name::text, s.active,
+    SELECT s.slot_name::text, s.active, s.restart_lsn - '0/0'::pg_lsn AS restart,
         pg_current_wal_insert_lsn() - s.restart_lsn AS retained
     FROM pg_replication_slots AS s
     WHERE s.restart_lsn IS NOT NULL AND coalesce(s.wal_status, '') <> 'lost'
@@ -68,23 +68,27 @@ slots AS (
         AND s.safe_wal_size IS NULL
 )
 SELECT s.slot_name, (f.free / nullif(g.per_hour, 0))::double precision,
-    format('slot %s%s retains %s, WAL grows by %s per hour: disk full in %s', s.slot_name,
+    format('slot %s%s retains %s, WAL grows by %s per hour%s', s.slot_name,
         CASE WHEN s.active THEN '' ELSE ' without a consumer' END,
-        pg_size_pretty(s.retained), pg_size_pretty(g.per_hour),
+        pg_size_pretty(s.retained), pg_size_pretty(round(g.per_hour)),
         CASE WHEN f.free / nullif(g.per_hour, 0) < 1000
-            THEN format('%s h %s min', floor(f.free / g.per_hour),
+            THEN format(': disk full in %s h %s min', floor(f.free / g.per_hour),
                 floor(f.free / g.per_hour % 1 * 60))
-            ELSE 'more than 1000 h' END)
+            WHEN f.free / nullif(g.per_hour, 0) >= 1000 THEN ': disk full in more than 1000 h'
+            ELSE '' END)
 FROM slots AS s
+CROSS JOIN sample AS p
 CROSS JOIN growth AS g
 CROSS JOIN (SELECT crewsnow_ops.wal_disk_free()::numeric) AS f (free)
--- A consumer that keeps up retains little: its WAL is recycled.
-WHERE NOT s.active OR s.retained > 1073741824
+-- A consumer that is past the position of the sample keeps up: its WAL is recycled.
+WHERE NOT s.active OR (s.retained > 1073741824 AND s.restart <= p.position)
 $$;
 COMMENT ON FUNCTION crewsnow_ops.slot_forecast() IS
     'When the disk of pg_wal is full, for each replication slot without a limit that has no '
-    'consumer or retains more than 1 GB: free bytes divided by the growth of WAL since the oldest '
-    'sample of sample_health in the last hour. No rows without a sample of 5 minutes ago.';
+    'consumer, or retains more than 1 GB and has not passed the position of the oldest sample of '
+    'sample_health: free bytes divided by the growth of WAL since that sample. hours_left is NULL '
+    'if WAL does not grow or the free bytes are not known. No rows without a sample of 5 minutes '
+    'ago.';
 
 CREATE FUNCTION crewsnow_ops.http_not_landed()
     RETURNS TABLE (failed bigint, answered bigint, message text)
@@ -132,9 +136,12 @@ CREATE FUNCTION crewsnow_ops.rls_drift_stored()
     SET search_path = pg_catalog, pg_temp
 AS $$
 WITH
+instant AS (SELECT crewsnow_ops.rule_time() AS at),
 runs AS (
     SELECT r.run, r.ran_at, row_number() OVER (ORDER BY r.ran_at DESC) AS place
     FROM crewsnow_ops.rls_runs AS r
+    CROSS JOIN instant AS t
+    WHERE r.ran_at <= t.at
 ),
 opened AS (
     SELECT f.finding, f.severity
@@ -145,7 +152,8 @@ opened AS (
             JOIN runs AS p ON p.run = o.run AND p.place = 2
             WHERE o.finding = f.finding)
         AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_acceptances AS a
-            WHERE a.finding = f.finding AND a.expires_at > now())
+            WHERE a.finding = f.finding
+                AND a.expires_at > (SELECT t.at FROM instant AS t))
 ),
 widened AS (
     SELECT v.relation, v.reach, v.role
@@ -163,8 +171,9 @@ SELECT CASE WHEN EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
         (SELECT count(*) FROM opened), (SELECT count(*) FROM widened))
 $$;
 COMMENT ON FUNCTION crewsnow_ops.rls_drift_stored() IS
-    'Findings of severity HIGH or CRITICAL and leaks that the latest stored audit of row-level '
-    'security has and the one before had not; NULL before the second audit. Accepted findings do '
+    'Findings of severity HIGH or CRITICAL and leaks that the latest audit of row-level security '
+    'stored before crewsnow_ops.rule_time() has and the one before had not; NULL before the second '
+    'audit. Accepted findings do '
     'not count. No audit is made.';
 
 REVOKE ALL ON FUNCTION crewsnow_ops.calls_in(interval), crewsnow_ops.webhooks_in(interval),

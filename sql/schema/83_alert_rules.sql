@@ -14,7 +14,8 @@ FROM (VALUES
         'above', 2000, 5000, 1600, 4000, interval '1 minute', interval '3 minutes', 20, 'keep',
         interval '1 minute'),
     ('error-rate', 'traffic', 'Share of calls of a function with a 5xx status, in percent.',
-        'SELECT c.function_name, 100.0 * c.errors / nullif(c.calls, 0), '
+        'SELECT c.function_name, '
+        'CASE WHEN c.without_status < c.calls THEN 100.0 * c.errors / c.calls END, '
         'format(''%s of %s calls failed in 5 min'', c.errors, c.calls), c.calls '
         'FROM crewsnow_ops.calls_in(''5 minutes'') AS c',
         'above', NULL, 5, NULL, 4, interval '1 minute', interval '3 minutes', 20, 'keep',
@@ -38,13 +39,16 @@ FROM (VALUES
         'above', NULL, 5, NULL, 4, interval '0', interval '5 minutes', 10, 'keep',
         interval '1 minute'),
     ('webhook-backlog', 'payments', 'Webhooks that wait for more than 5 min.',
-        'SELECT ''webhooks'', w.waiting, format(''%s webhooks wait for more than 5 min'', '
-        'w.waiting) FROM crewsnow_ops.webhooks_in(''10 minutes'') AS w',
+        -- Past backlogs are not recorded: the rule reads the present.
+        'SELECT ''webhooks'', count(*), format(''%s webhooks wait for more than 5 min'', count(*)) '
+        'FROM (SELECT FROM @extschema@.processed_events AS e WHERE e.status = ''received'' '
+        'AND coalesce(e.received_at, e.processed_at) < now() - interval ''5 minutes'' '
+        'LIMIT 10000) AS w',
         'above', 4, 99, 0, 49, interval '1 minute', interval '2 minutes', 0, 'keep',
         interval '1 minute'),
     ('webhook-silence', 'payments', 'No webhook arrives for much longer than usual.',
-        'SELECT ''webhooks'', CASE WHEN w.alarm LIKE ''%No webhook%'' THEN 1 ELSE 0 END, '
-        'coalesce(w.alarm, ''webhooks arrive as usual'') '
+        'SELECT ''webhooks'', CASE WHEN w.silence IS NULL THEN 0 ELSE 1 END, '
+        'coalesce(w.silence, ''webhooks arrive as usual'') '
         'FROM crewsnow_ops.webhooks_in(''10 minutes'') AS w',
         'above', 0.5, NULL, NULL, NULL, interval '0', interval '0', 0, 'keep',
         interval '1 minute'),
@@ -65,32 +69,36 @@ FROM (VALUES
         interval '5 minutes'),
     ('maintenance-overdue', 'maintenance', 'Days since the last complete run of maintenance.',
         'SELECT ''run_performance_maintenance'', '
-        'extract(epoch FROM now() - max(m.ended_at)) / 86400, '
+        'extract(epoch FROM t.at - max(m.ended_at)) / 86400, '
         'format(''the last complete run ended at %s'', max(m.ended_at)) '
-        'FROM crewsnow_ops.maintenance_runs AS m WHERE m.step = 0 '
-        'AND m.verdict IN (''DONE'', ''SKIPPED'') '
-        'HAVING max(m.ended_at) IS NOT NULL',
+        'FROM (SELECT crewsnow_ops.rule_time()) AS t (at) '
+        'JOIN crewsnow_ops.maintenance_runs AS m ON m.ended_at <= t.at '
+        'WHERE m.step = 0 AND m.verdict IN (''DONE'', ''SKIPPED'') GROUP BY t.at',
         'above', 8, 30, NULL, NULL, interval '0', interval '0', 0, 'ok', interval '5 minutes'),
     ('retention-failing', 'maintenance', 'The latest run of retention failed in part.',
         'SELECT ''run_gdpr_maintenance'', CASE WHEN r.verdict = ''FAILED'' THEN 1 ELSE 0 END, '
         'format(''the run of %s: %s'', r.started_at, r.verdict) '
-        'FROM crewsnow_ops.retention_runs AS r WHERE r.step = 0 AND r.verdict <> ''STARTED'' '
-        'ORDER BY r.started_at DESC LIMIT 1',
+        'FROM (SELECT crewsnow_ops.rule_time()) AS t (at) '
+        'JOIN crewsnow_ops.retention_runs AS r ON coalesce(r.ended_at, r.started_at) <= t.at '
+        'WHERE r.step = 0 AND r.verdict <> ''STARTED'' ORDER BY r.started_at DESC LIMIT 1',
         'above', 0.5, NULL, NULL, NULL, interval '0', interval '0', 0, 'ok',
         interval '5 minutes'),
     ('backup-overdue', 'backups', 'Hours since the last backup in backup_log that completed.',
-        'SELECT ''backup_log'', extract(epoch FROM now() - coalesce(max(b.completed_at) FILTER '
-        '(WHERE b.backup_status = ''completed''), min(b.created_at))) / 3600, '
-        'format(''the last complete backup ended at %s'', max(b.completed_at) FILTER '
-        '(WHERE b.backup_status = ''completed'')) '
-        'FROM @extschema@.backup_log AS b HAVING count(*) > 0',
+        'SELECT ''backup_log'', extract(epoch FROM b.at - coalesce(b.ended, b.first)) / 3600, '
+        'coalesce(''the last complete backup ended at '' || b.ended, ''no backup ever completed'') '
+        'FROM (SELECT t.at, min(l.created_at) AS first, max(l.completed_at) FILTER '
+        '(WHERE l.backup_status = ''completed'' AND l.completed_at <= t.at) AS ended '
+        'FROM (SELECT crewsnow_ops.rule_time()) AS t (at) '
+        'JOIN @extschema@.backup_log AS l ON l.created_at <= t.at GROUP BY t.at) AS b',
         'above', 26, 50, NULL, NULL, interval '0', interval '0', 0, 'ok', interval '5 minutes'),
     ('restore-test-overdue', 'backups', 'Days since the last restore test that passed.',
-        'SELECT ''restore-test'', extract(epoch FROM now() - coalesce(max(e.recorded_at) FILTER '
-        '(WHERE e.passed), min(e.recorded_at))) / 86400, '
-        'format(''the last restore test that passed: %s'', max(e.recorded_at) FILTER '
-        '(WHERE e.passed)) FROM crewsnow_ops.evidence AS e '
-        'WHERE e.criterion = ''restore-test'' HAVING count(*) > 0',
+        'SELECT ''restore-test'', extract(epoch FROM x.at - coalesce(x.passed, x.first)) / 86400, '
+        'coalesce(''the last restore test passed at '' || x.passed, ''no restore test passed'') '
+        'FROM (SELECT t.at, min(e.recorded_at) AS first, '
+        'max(e.recorded_at) FILTER (WHERE e.passed) AS passed '
+        'FROM (SELECT crewsnow_ops.rule_time()) AS t (at) '
+        'JOIN crewsnow_ops.evidence AS e ON e.recorded_at <= t.at '
+        'WHERE e.criterion = ''restore-test'' GROUP BY t.at) AS x',
         'above', 8, 30, NULL, NULL, interval '0', interval '0', 0, 'ok', interval '5 minutes'),
     ('failover', 'replication', 'This server became the primary within the last hour.',
         'SELECT ''timeline '' || c.timeline, '

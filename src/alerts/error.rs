@@ -69,8 +69,13 @@ pub enum AlertError {
     #[error("a window has 1 minute to 31 days")]
     WindowLength,
     /// SQLSTATE 42704
-    #[error("health check \"{}\" does not exist", .0.escape_debug())]
-    UnknownCheck(String),
+    #[error("health check \"{}\" does not exist", check.escape_debug())]
+    UnknownCheck {
+        /// The check.
+        check: String,
+        /// Names like it.
+        similar: Vec<String>,
+    },
     /// SQLSTATE 22023
     #[error("the end must be after the start, and at most {evaluations} evaluations away")]
     ReplayPeriod {
@@ -146,7 +151,7 @@ impl SqlError for AlertError {
             | Self::UnknownMatcher { .. }
             | Self::UnknownSilence(_)
             | Self::NothingFires(_)
-            | Self::UnknownCheck(_)
+            | Self::UnknownCheck { .. }
             | Self::UnknownAuthor(_) => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::RuleExists(_) => Code::ERRCODE_DUPLICATE_OBJECT,
             Self::EndInPast { .. }
@@ -172,7 +177,9 @@ impl SqlError for AlertError {
 
     fn detail(&self) -> Option<String> {
         let text = match self {
-            Self::UnknownRule { similar, .. } | Self::UnknownMatcher { similar, .. } => {
+            Self::UnknownRule { similar, .. }
+            | Self::UnknownMatcher { similar, .. }
+            | Self::UnknownCheck { similar, .. } => {
                 return (!similar.is_empty())
                     .then(|| format!("Close names: {}.", similar.join(", ")));
             }
@@ -201,7 +208,6 @@ impl SqlError for AlertError {
             | Self::NothingFires(_)
             | Self::SimulationLength
             | Self::WindowLength
-            | Self::UnknownCheck(_)
             | Self::RuleDisabled(_)
             | Self::ReplayPeriod { .. }
             | Self::ReplayFailed { .. }
@@ -248,7 +254,7 @@ impl SqlError for AlertError {
                 "SELECT * FROM crewsnow_ops.alert_events ORDER BY event_id DESC LIMIT 20;"
             }
             Self::WindowLength => "SELECT * FROM crewsnow_ops.calls_in('5 minutes');",
-            Self::UnknownCheck(_) => "SELECT metric FROM performance_health_check();",
+            Self::UnknownCheck { .. } => "SELECT metric FROM performance_health_check();",
             Self::ReplayPeriod { .. } | Self::ReadsPresent(_) => {
                 "SELECT * FROM crewsnow_ops.replay_rule('error-rate', \
                  now() - interval '1 day', now());"

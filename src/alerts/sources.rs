@@ -78,18 +78,14 @@ fn calls_in(
 fn webhooks_in(
     p_window: Option<Interval>,
 ) -> Result<
-    TableIterator<
-        'static,
-        (name!(total, i64), name!(failed, i64), name!(waiting, i64), name!(alarm, Option<String>)),
-    >,
+    TableIterator<'static, (name!(total, i64), name!(failed, i64), name!(silence, Option<String>))>,
     ErrorReport,
 > {
     let window = window(p_window)?;
     let webhooks = Webhooks::read(window, evaluation::instant())?;
     let sum = webhooks.sum(window);
-    let waiting = i64::try_from(webhooks.waiting.late).unwrap_or(i64::MAX);
-    let alarm = webhooks.alert.map(|alert| alert.to_string());
-    Ok(TableIterator::once((sum.events, sum.failed, waiting, alarm)))
+    let silence = webhooks.silence.map(|silence| silence.to_string());
+    Ok(TableIterator::once((sum.events, sum.failed, silence)))
 }
 
 /// The worst finding of a health check. See the COMMENT on the SQL function.
@@ -106,7 +102,10 @@ fn check_level(
 > {
     let example = "SELECT * FROM crewsnow_ops.check_level('Connections');";
     let metric = p_metric.ok_or(ServerError::NullArgument { argument: "p_metric", example })?;
-    let findings = check_now(metric).ok_or_else(|| AlertError::UnknownCheck(metric.to_owned()))?;
+    let findings = check_now(metric).map_err(|similar| {
+        let check = metric.chars().take(100).collect();
+        AlertError::UnknownCheck { check, similar }
+    })?;
     let bad = findings.iter().filter(|finding| finding.status < Status::Skipped).count();
     // Findings that are known count more than one that could not be made.
     let worst = findings

@@ -327,6 +327,8 @@ pub struct Webhooks {
     pub waiting: Waiting,
     /// The most urgent alert.
     pub alert: Option<Alert>,
+    /// The silence, also if another alert is more urgent.
+    pub silence: Option<Alert>,
     /// The last minute with a webhook.
     pub last_event: Option<i64>,
 }
@@ -357,7 +359,8 @@ impl Webhooks {
         let sum = sum(&counts, judged);
         let waiting = waiting(now)?;
         let last_event = last(&counts);
-        Ok(Self { alert: webhooks::alert(sum, waiting, told, now), counts, waiting, last_event })
+        let alert = webhooks::alert(sum, waiting, told.clone(), now);
+        Ok(Self { alert, silence: told, counts, waiting, last_event })
     }
 
     /// The webhooks of a window.
