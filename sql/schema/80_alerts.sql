@@ -136,8 +136,8 @@ COMMENT ON COLUMN crewsnow_ops.alert_rules.is_enabled IS 'Whether tick() evaluat
 COMMENT ON COLUMN crewsnow_ops.alert_rules.is_built_in IS
     'True for rules that the extension ships.';
 COMMENT ON COLUMN crewsnow_ops.alert_rules.defined_by IS
-    'Role as which the query runs: the role that wrote the query. A role that it is a member of can '
-    'be given. For a superuser the query runs as the owner of the tables that it reads.';
+    'Role as which the query runs: the role that wrote the query. A role that it is a member of '
+    'can be given. For a superuser the query runs as the owner of the tables that it reads.';
 COMMENT ON COLUMN crewsnow_ops.alert_rules.created_at IS 'Time of the INSERT.';
 COMMENT ON COLUMN crewsnow_ops.alert_rules.updated_at IS 'Time of the last change.';
 COMMENT ON CONSTRAINT alert_rules_pkey ON crewsnow_ops.alert_rules IS 'One row per name.';

@@ -138,8 +138,8 @@ fn take_settings(trigger: &PgTrigger<'_>, row: Row<'_>) -> Result<(), AlertError
     })
 }
 
-/// The author that the row gets: who writes the query. A change of a threshold keeps the author, or
-/// the query would gain the rights of a superuser who makes it.
+/// The author that the row gets: the role that writes the query. A change of a threshold keeps the
+/// author, or the query would gain the rights of a superuser that makes it.
 fn author(
     trigger: &PgTrigger<'_>,
     row: &mut Row<'_>,

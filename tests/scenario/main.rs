@@ -2,6 +2,8 @@
 //! installation and removal, health reports of servers with problems, decisions, and RLS audits.
 
 mod adoption;
+mod alert_faults;
+mod alert_life;
 mod alert_replay;
 mod alert_rights;
 mod alert_rules;

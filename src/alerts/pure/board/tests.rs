@@ -79,7 +79,7 @@ struct World {
     /// Groups that are open: the name, and time and severity of the latest notice.
     open: BTreeMap<i64, (String, Option<(i64, Severity)>)>,
     closed: BTreeSet<i64>,
-    /// What was read in this tick: an alert that fires or gets worse, and those that ended.
+    /// The events of this tick: an alert that fires or gets worse, and those that ended.
     has_news: bool,
     ended: Vec<(Option<String>, Key)>,
 }

@@ -267,7 +267,7 @@ proptest! {
     }
 
     /// A server that was down for ten ticks or for days neither fires nor resolves an alert by
-    /// that: of its absence three intervals count.
+    /// that. Three intervals of its absence count.
     #[test]
     fn missed_ticks_count_as_three(
         conditions in any_conditions(),
