@@ -109,7 +109,7 @@ fn no_data_is_not_health() {
     assert_eq!(verdicts(&mut a, "idle-in-transaction"), ["NO DATA|Idle in Transaction"]);
 
     let error = a
-        .batch_execute("SELECT * FROM crewsnow_ops.check_level('Conections')")
+        .batch_execute("SELECT * FROM crewsnow_ops.check_level('Connectionz')")
         .expect_err("no such check");
     let told = explain(&error);
     assert!(told.contains("42704") && told.contains("Close names: Connections."), "{told}");
