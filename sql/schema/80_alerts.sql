@@ -43,8 +43,9 @@ CREATE TABLE crewsnow_ops.alert_rules (
             OPERATOR(pg_catalog.!~) '[[:alpha:]]{3}'
     ),
     CONSTRAINT alert_rules_order_check CHECK (
-        CASE fires_when
-            WHEN 'above' THEN NOT COALESCE(warning OPERATOR(pg_catalog.>) critical, false)
+        CASE
+            WHEN fires_when OPERATOR(pg_catalog.=) 'above'
+                THEN NOT COALESCE(warning OPERATOR(pg_catalog.>) critical, false)
                 AND NOT COALESCE(warning_clears OPERATOR(pg_catalog.>) warning, false)
                 AND NOT COALESCE(critical_clears OPERATOR(pg_catalog.>) critical, false)
             ELSE NOT COALESCE(warning OPERATOR(pg_catalog.<) critical, false)
