@@ -17,7 +17,7 @@ CREATE FUNCTION crewsnow_ops.alert_rule_is_valid() RETURNS trigger LANGUAGE c
     AS 'MODULE_PATHNAME', 'alert_rule_is_valid_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.alert_rule_is_valid() IS
     'Trigger: checks the query of a rule, sets its author, and keeps built-in rules. Errors: as '
-    'create_alert_rule, and 55000 for a change of a built-in rule.';
+    'create_alert_rule, and 0A000 for a change of a built-in rule.';
 CREATE TRIGGER alert_rule_is_valid
     BEFORE INSERT OR UPDATE OR DELETE ON crewsnow_ops.alert_rules
     FOR EACH ROW EXECUTE FUNCTION crewsnow_ops.alert_rule_is_valid();

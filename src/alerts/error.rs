@@ -126,7 +126,7 @@ pub enum AlertError {
     /// SQLSTATE 42501
     #[error("crewsnow_ops.alert_events is append-only")]
     AppendOnly,
-    /// SQLSTATE 55000
+    /// SQLSTATE 0A000
     #[error("{change} of built-in rule \"{rule}\" is not possible")]
     BuiltIn {
         /// The rule.
@@ -160,11 +160,11 @@ impl SqlError for AlertError {
             | Self::SimulationLength
             | Self::WindowLength
             | Self::ReplayPeriod { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::SilenceEnded(_) | Self::RuleDisabled(_) | Self::BuiltIn { .. } => {
+            Self::SilenceEnded(_) | Self::RuleDisabled(_) => {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
             Self::ReplayFailed { .. } => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
-            Self::ReadsPresent(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::ReadsPresent(_) | Self::BuiltIn { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::InvalidQuery { code, .. } => *code,
             Self::QueryShape { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::NotOneQuery => Code::ERRCODE_SYNTAX_ERROR,

@@ -183,7 +183,13 @@ fn the_monitoring_shows_the_incident(cluster: &Cluster) {
     );
     assert_eq!(
         dashboard,
-        ["Performance|✅ OK", "Error Rate|🚨 HIGH", "Webhooks|🚨 FAILING", "Security|✅ OK"]
+        [
+            "Performance|✅ OK",
+            "Error Rate|🚨 HIGH",
+            "Webhooks|🚨 FAILING",
+            "Security|✅ OK",
+            "Alerts|⚪ NO TICK"
+        ]
     );
 }
 

@@ -251,6 +251,8 @@ fn enclosed<R, E>(attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         }
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
+        // Before an error that passes puts its own entry on the stack.
+        drop(reserve);
         result.unwrap_or_else(|passing| {
             sqlstate::push();
             resume_unwind(passing)
