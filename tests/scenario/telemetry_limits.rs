@@ -25,7 +25,8 @@ fn limit_memory(superuser: &mut Client, session: &mut Client, more: u64) {
     run(superuser, &format!("COPY (SELECT) TO PROGRAM '{limit}'"));
 }
 
-/// Where the system refuses memory, a statement fails with 53200. No other session notices.
+/// Where the system refuses memory, a statement fails with 53200, or its session ends. No other
+/// session notices: a crash would end them all.
 #[test]
 fn a_session_out_of_memory_does_not_end_the_others() {
     let cluster = Cluster::start("memory", "");
@@ -53,7 +54,9 @@ fn a_session_out_of_memory_does_not_end_the_others() {
             limit_memory(&mut superuser, &mut session, more);
             if let Err(error) = session.batch_execute(statement) {
                 let code = error.code().map(|code| code.code().to_owned());
-                assert_eq!(code.as_deref(), Some("53200"), "{statement}, {more} kB: {error}");
+                // A session that ends with FATAL may have no memory to say so.
+                let is_known = error.is_closed() || code.as_deref() == Some("53200");
+                assert!(is_known, "{statement}, {more} kB: {error}");
                 refused += 1;
             }
             run(&mut bystander, "SELECT 1");
