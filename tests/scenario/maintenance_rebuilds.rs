@@ -30,6 +30,7 @@ fn invalidate(a: &mut Client) {
     );
 }
 
+// passes before: a test that was unlucky on a fast machine; only its number of turns is new.
 #[test]
 fn a_rebuild_that_is_cut_short_leaves_nothing_behind() {
     let cluster = Cluster::start("rebuild_ends", "fsync = off");
