@@ -196,7 +196,7 @@ extension_sql_file!(
         "alerts",
         alerts::define::create_alert_rule,
         alerts::evaluation::rule_time,
-        alerts::evaluation::test_rule
+        alerts::trial::test_rule
     ]
 );
 extension_sql_file!(

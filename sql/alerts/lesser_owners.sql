@@ -1,5 +1,5 @@
--- The owners that are no superusers, of the relations $1, the functions $2 and the types $3, and of
--- those behind views of superusers
+-- The owners that are no superusers, of the relations $1, the functions $2 and the types $3, of the
+-- types that these are made of, and of the objects behind views of superusers
 WITH RECURSIVE relations (oid) AS (
     SELECT r.oid FROM unnest($1) AS r (oid)
     UNION
@@ -25,14 +25,27 @@ behind_views (class, oid) AS (
     JOIN pg_rewrite AS w ON w.ev_class = c.oid
     JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
 ),
-domains (oid) AS (
+types (oid) AS (
     (
         SELECT t.oid FROM unnest($3) AS t (oid)
         UNION ALL
         SELECT v.oid FROM behind_views AS v WHERE v.class = 'pg_type'::regclass
     )
     UNION
-    SELECT t.typbasetype FROM domains AS o JOIN pg_type AS t ON t.oid = o.oid AND t.typtype = 'd'
+    SELECT p.oid
+    FROM types AS o
+    JOIN pg_type AS t ON t.oid = o.oid
+    CROSS JOIN LATERAL (
+        SELECT t.typbasetype
+        UNION ALL
+        SELECT t.typelem
+        UNION ALL
+        SELECT a.atttypid FROM pg_attribute AS a
+        WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT r.rngsubtype FROM pg_range AS r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+    ) AS p (oid)
+    WHERE p.oid >= 16384
 )
 SELECT DISTINCT a.rolname::text
 FROM (
@@ -46,7 +59,7 @@ FROM (
     JOIN pg_proc AS p ON p.oid = CASE v.class
         WHEN 'pg_proc'::regclass THEN v.oid WHEN 'pg_operator'::regclass THEN o.oprcode END
     UNION ALL
-    SELECT t.typowner FROM domains AS d JOIN pg_type AS t ON t.oid = d.oid AND t.typtype = 'd'
+    SELECT t.typowner FROM types AS d JOIN pg_type AS t ON t.oid = d.oid
 ) AS o (owner)
 JOIN pg_roles AS a ON a.oid = o.owner
 WHERE NOT a.rolsuper

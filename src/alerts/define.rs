@@ -1,9 +1,10 @@
 //! Definition of rules: the trigger on crewsnow_ops.alert_rules, and create_alert_rule.
 
 use super::error::AlertError;
-use super::evaluation::{check, evaluate};
+use super::evaluation::evaluate;
 use super::pure::reading::Reading;
 use super::pure::rule::Severity;
+use super::query_check::check;
 use super::rule;
 use crate::access::as_owner;
 use crate::error::raise;

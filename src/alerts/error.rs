@@ -114,6 +114,9 @@ pub enum AlertError {
     /// SQLSTATE 42601
     #[error("the query must be one SELECT")]
     NotOneQuery,
+    /// SQLSTATE 0A000
+    #[error("the query reads temporary table {0}, which no other session has")]
+    TemporaryTable(String),
     /// SQLSTATE 42501
     #[error("the query uses objects of several owners: {0}")]
     SeveralOwners(String),
@@ -168,6 +171,7 @@ impl SqlError for AlertError {
             Self::InvalidQuery { code, .. } => *code,
             Self::QueryShape { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::NotOneQuery => Code::ERRCODE_SYNTAX_ERROR,
+            Self::TemporaryTable(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::SeveralOwners(_) | Self::AppendOnly | Self::ForeignAuthor(_) => {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
@@ -191,6 +195,7 @@ impl SqlError for AlertError {
                 "subject and message are text, value is a number, samples is an integer."
             }
             Self::NotOneQuery => "It is not one statement that returns rows.",
+            Self::TemporaryTable(_) => "Any session may evaluate the rule. Nothing was changed.",
             Self::SeveralOwners(_) => {
                 "A superuser's query runs as the owner of the objects that it uses, so that their \
                  code gains nothing."
@@ -265,7 +270,10 @@ impl SqlError for AlertError {
                     quote_literal(rule)
                 ));
             }
-            Self::InvalidQuery { .. } | Self::QueryShape { .. } | Self::NotOneQuery => {
+            Self::InvalidQuery { .. }
+            | Self::QueryShape { .. }
+            | Self::NotOneQuery
+            | Self::TemporaryTable(_) => {
                 "SELECT crewsnow_ops.create_alert_rule('jobs-waiting', $$ SELECT queue, \
                  count(*), 'jobs wait' FROM public.job GROUP BY queue $$, p_critical => 100);"
             }

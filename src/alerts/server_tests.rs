@@ -168,7 +168,7 @@ mod tests {
 
     #[pg_test]
     fn anything_but_one_select_is_refused_at_once() {
-        run("CREATE TABLE public.refused (a int)");
+        run("CREATE TABLE public.refused (a int); CREATE TEMPORARY TABLE fleeting (a int)");
         for (query, state) in [
             ("", "42601"),
             ("-- nothing", "42601"),
@@ -199,6 +199,7 @@ mod tests {
             ("SELECT 'a', true, 'm'", "42804"),
             ("SELECT 'a', now(), 'm'", "42804"),
             ("SELECT 'a', a, 'm' FROM refused", "42P01"),
+            ("SELECT 'a', a, 'm' FROM pg_temp.fleeting", "0A000"),
             ("SELECT 'a', 1, public.nothing()", "42883"),
         ] {
             let error = refused(&insert("refused", query));

@@ -78,6 +78,12 @@ pub enum ServerError {
     /// SQLSTATE 42501: the server itself checks only the function that SQL calls
     #[error("permission denied for function {0}")]
     MayNotExecute(&'static str),
+    /// SQLSTATE 0A000: a superuser would run the code while the statement is only analysed
+    #[error(
+        "a literal of a domain whose constraint runs code is not accepted: \
+         cast a text instead, such as '{{a}}'::text::words[]"
+    )]
+    CodeInLiteral,
     /// SQLSTATE 42804: a query does not fit the declaration of its function
     #[error("query returns other column types than its function declares")]
     ColumnTypes {
@@ -134,7 +140,7 @@ impl SqlError for ServerError {
             Self::OldSnapshot { .. } | Self::InTransactionBlock { .. } => {
                 Code::ERRCODE_ACTIVE_SQL_TRANSACTION
             }
-            Self::NotInstalled => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::NotInstalled | Self::CodeInLiteral => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::NoSnapshot => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
             Self::UnreadableJson(_) | Self::TooLong { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -180,6 +186,10 @@ impl SqlError for ServerError {
                     names(returned)
                 ));
             }
+            Self::CodeInLiteral => {
+                "The server checks such a literal before the statement runs, and so not as the \
+                 role that runs it. Nothing was changed."
+            }
             Self::NotATrigger(_) => "Only a trigger passes the rows that the function works on.",
             Self::NullArgument { .. }
             | Self::NotInstalled
@@ -212,6 +222,7 @@ impl SqlError for ServerError {
             Self::UnreadableJson(_) => {
                 "Write the number as a string: SELECT '{\"rows\": \"1e400\"}'::jsonb;"
             }
+            Self::CodeInLiteral => "SELECT '{a}'::text::words[];",
             Self::TooLong { limit, .. } => {
                 return Some(format!("Shorten it: SELECT left('…', {limit});"));
             }

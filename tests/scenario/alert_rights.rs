@@ -201,6 +201,76 @@ fn a_superusers_rule_runs_no_code_of_another_owner_as_superuser() {
     assert!(refused.starts_with("42501") && refused.contains("mallory, other"), "{refused}");
 }
 
+/// Queries whose literals the server checks while it analyses them.
+const LITERALS: [&str; 5] = [
+    "SELECT 'x', 1, ('{1}'::hers.bait[])::text",
+    "SELECT 'x', 1, ('(1)'::hers.pair)::text",
+    "SELECT 'x', 1, ('(1)'::public.around)::text",
+    "SELECT 'x', 1, ('{a}'::hers.reader[])::text",
+    "SELECT 'x', 1, hers.first('(1)')",
+];
+
+/// Queries that make values of such types when they run.
+const MADE: [(&str, &str); 5] = [
+    ("cast", "SELECT 'x', 1, (('{1}'::text)::hers.bait[])::text"),
+    ("columns", "SELECT 'x', 1, c.a::text FROM json_to_record('{\"a\": 1}') AS c (a hers.bait)"),
+    ("composite", "SELECT 'x', 1, (('(1)'::text)::public.around)::text"),
+    ("json", "SELECT 'x', 1, (json_populate_record(NULL::hers.pair, '{\"a\": 1}')).a::text"),
+    (
+        "table",
+        "SELECT 'x', 1, t.a::text FROM XMLTABLE('/r' PASSING XMLPARSE(DOCUMENT '<r>1</r>')
+         COLUMNS a hers.bait PATH '.') AS t",
+    ),
+];
+
+#[test]
+fn a_superusers_rule_checks_no_domain_of_another_owner_as_superuser() {
+    let (cluster, mut a) = server("alert_domains");
+    let flag = cluster.scratch().join("climbed");
+    as_mallory(&mut a, |a| {
+        run(
+            a,
+            &format!(
+                "CREATE FUNCTION hers.climb(what int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+                        COPY (SELECT 1) TO PROGRAM 'touch {}';
+                    END IF; RETURN true; END $$;
+                 CREATE FUNCTION hers.reads(what text) RETURNS boolean LANGUAGE sql AS
+                    $$ SELECT pg_read_file('PG_VERSION') <> '' $$;
+                 CREATE DOMAIN hers.bait AS int CHECK (hers.climb(VALUE));
+                 CREATE DOMAIN hers.reader AS text CHECK (hers.reads(VALUE));
+                 CREATE TYPE hers.pair AS (a hers.bait);
+                 CREATE FUNCTION hers.first(p hers.pair) RETURNS text LANGUAGE sql
+                    AS 'SELECT p.a::text'",
+                flag.display()
+            ),
+        );
+    });
+    run(
+        &mut a,
+        "CREATE TYPE around AS (a hers.bait);
+         CREATE DOMAIN percent AS int CHECK (VALUE BETWEEN 0 AND 100)",
+    );
+    let create = "SELECT crewsnow_ops.create_alert_rule($1, $2, p_warning => 0)";
+    for query in LITERALS {
+        let error = a.query_one(create, &[&"literal", &query]).expect_err(query);
+        let shown = explain(&error);
+        let is_refused = shown.starts_with("0A000") && shown.contains("a literal of a domain");
+        assert!(is_refused, "{query}: {shown}");
+        assert!(!flag.exists(), "{query}: code of mallory ran as a superuser");
+    }
+    for (name, query) in MADE {
+        let made = a.query_one(create, &[&name, &query]);
+        let made: String = made.unwrap_or_else(|e| panic!("{name}: {}", explain(&e))).get(0);
+        assert!(made.contains("created: 1 subjects now"), "{name}: {made}");
+        assert!(!flag.exists(), "{name}: code of mallory ran as a superuser");
+    }
+    assert!(tick(&mut a).starts_with("DONE|5|0|0|5|"));
+    assert!(!flag.exists(), "code of mallory ran as a superuser in a tick");
+    // A constraint of built-in functions alone runs nothing that could gain.
+    define(&mut a, "plain", "SELECT 'x', 1, ('{50}'::public.percent[])::text");
+}
+
 #[test]
 fn a_rule_reads_what_its_author_may_read() {
     let (_cluster, mut a) = server("alert_authors");

@@ -257,6 +257,12 @@ pub fn base_type(type_: pg_sys::Oid) -> pg_sys::Oid {
     }
 }
 
+/// Whether a relation is temporary.
+pub fn is_temporary(relation: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the relation; a dropped one has persistence 0.
+    unsafe { pg_sys::get_rel_persistence(relation) as u8 == pg_sys::RELPERSISTENCE_TEMP }
+}
+
 /// Whether a type is an enum.
 pub fn is_enum(type_: pg_sys::Oid) -> bool {
     // SAFETY: looks up the type; a dropped type has typtype 0.

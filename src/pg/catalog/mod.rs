@@ -4,6 +4,7 @@ pub mod autovacuum;
 pub mod constraint;
 pub mod invalidation;
 pub mod lookup;
+pub mod owners;
 pub mod partition;
 pub mod privilege;
 pub mod relations;

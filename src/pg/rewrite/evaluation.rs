@@ -153,8 +153,27 @@ pub struct Objects {
     pub functions: BTreeSet<u32>,
     /// Functions that it runs by another name: aggregates, and those of operators and casts.
     pub other_functions: BTreeSet<u32>,
-    /// Domains whose constraints it checks.
-    pub domains: BTreeSet<u32>,
+    /// Types of users among its values: their input functions check the constraints of domains.
+    pub types: BTreeSet<u32>,
+}
+
+impl Objects {
+    fn add_type(&mut self, type_: pg_sys::Oid) {
+        if type_.to_u32() >= pg_sys::FirstNormalObjectId {
+            self.types.insert(type_.to_u32());
+        }
+    }
+
+    /// # Safety
+    /// The list must be one of type oids.
+    unsafe fn add_types(&mut self, types: *mut pg_sys::List) {
+        // SAFETY: as the caller vouches; NIL has no cells.
+        unsafe {
+            for cell in 0..types.as_ref().map_or(0, |types| types.length as usize) {
+                self.add_type((*(*types).elements.add(cell)).oid_value);
+            }
+        }
+    }
 }
 
 /// The relations and functions of an expression and its sub-queries.
@@ -184,11 +203,27 @@ unsafe extern "C-unwind" fn find_objects(node: *mut pg_sys::Node, context: *mut 
         let objects = &mut *context.cast::<Objects>();
         match (*node).type_ {
             NodeTag::T_FuncExpr => {
-                objects.functions.insert((*node.cast::<pg_sys::FuncExpr>()).funcid.to_u32());
+                let call = &*node.cast::<pg_sys::FuncExpr>();
+                objects.functions.insert(call.funcid.to_u32());
+                objects.add_type(call.funcresulttype);
             }
-            NodeTag::T_CoerceToDomain => {
-                let coercion = &*node.cast::<pg_sys::CoerceToDomain>();
-                objects.domains.insert(coercion.resulttype.to_u32());
+            NodeTag::T_Const
+            | NodeTag::T_Var
+            | NodeTag::T_Param
+            | NodeTag::T_CoerceToDomain
+            | NodeTag::T_CoerceViaIO
+            | NodeTag::T_ArrayCoerceExpr
+            | NodeTag::T_RelabelType
+            | NodeTag::T_ConvertRowtypeExpr
+            | NodeTag::T_RowExpr
+            | NodeTag::T_ArrayExpr => objects.add_type(pg_sys::exprType(node)),
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            NodeTag::T_JsonExpr => objects.add_type(pg_sys::exprType(node)),
+            NodeTag::T_RangeTblFunction => {
+                objects.add_types((*node.cast::<pg_sys::RangeTblFunction>()).funccoltypes);
+            }
+            NodeTag::T_TableFunc => {
+                objects.add_types((*node.cast::<pg_sys::TableFunc>()).coltypes);
             }
             NodeTag::T_Query => {
                 let query = node.cast::<pg_sys::Query>();

@@ -1,5 +1,6 @@
 //! Rewritten queries and expression trees: quals, variables, candidate values.
 
+pub(crate) mod analysis;
 pub mod boundary_values;
 pub mod candidate_values;
 pub mod claims;

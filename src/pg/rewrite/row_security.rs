@@ -1,6 +1,7 @@
 //! Reads the quals that the server's row-level security adds to a statement of the current user,
 //! and runs queries under given quals.
 
+use super::analysis::without_code;
 use super::list::elements;
 use super::qual::{Origin, Qual};
 use super::value::Parameters;
@@ -232,11 +233,10 @@ impl RowComposition<'_> {
 }
 
 /// Plans and runs a query for at most `most` rows, and copies their values into the current memory
-/// context.
+/// context. `Err` if the planner expects a cost above `cost`.
 ///
 /// # Safety
-/// The server must have made the query; added conditions and columns may refer to its range table
-/// only. The caller must be in a subtransaction, which releases all resources after an error.
+/// As [`execute`]; the query may be changed.
 pub(crate) unsafe fn run(
     query: *mut pg_sys::Query,
     sql: &CStr,
@@ -244,16 +244,49 @@ pub(crate) unsafe fn run(
     most: u64,
     cost: f64,
 ) -> Result<Vec<Vec<Option<pg_sys::Datum>>>, Undecidable> {
-    // SAFETY: as the caller vouches; the calls are those of the server for a statement of a cursor.
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let plan = planned(query, sql, parameters, pg_sys::CURSOR_OPT_FAST_PLAN as i32);
+        if (*(*plan).planTree).total_cost > cost {
+            return Err(Undecidable::TooExpensive);
+        }
+        Ok(execute(plan, sql, parameters, most))
+    }
+}
+
+/// Plans a query with the server's options for cursors.
+///
+/// # Safety
+/// The server must have made the query; added conditions and columns may refer to its range table
+/// only.
+pub(crate) unsafe fn planned(
+    query: *mut pg_sys::Query,
+    sql: &CStr,
+    parameters: &Parameters,
+    options: i32,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: as the caller vouches; the calls are those of the server.
     unsafe {
         (*query).hasSubLinks = true;
         // The subtransaction that locked the relations of its conditions may have ended.
         pg_sys::AcquireRewriteLocks(query, true, false);
-        let options = pg_sys::CURSOR_OPT_FAST_PLAN as i32;
-        let plan = pg_sys::pg_plan_query(query, sql.as_ptr(), options, parameters.list);
-        if (*(*plan).planTree).total_cost > cost {
-            return Err(Undecidable::TooExpensive);
-        }
+        pg_sys::pg_plan_query(query, sql.as_ptr(), options, parameters.list)
+    }
+}
+
+/// Runs a plan for at most `most` rows, and copies their values into the current memory context.
+///
+/// # Safety
+/// The plan must be of [`planned`]. The caller must be in a subtransaction, which releases all
+/// resources after an error.
+pub(crate) unsafe fn execute(
+    plan: *mut pg_sys::PlannedStmt,
+    sql: &CStr,
+    parameters: &Parameters,
+    most: u64,
+) -> Vec<Vec<Option<pg_sys::Datum>>> {
+    // SAFETY: as the caller vouches; the calls are those of the server for a statement of a cursor.
+    unsafe {
         let mut collector = Collector {
             receiver: pg_sys::DestReceiver {
                 receiveSlot: Some(receive),
@@ -288,7 +321,7 @@ pub(crate) unsafe fn run(
         pg_sys::ExecutorEnd(run);
         pg_sys::FreeQueryDesc(run);
         pg_sys::PopActiveSnapshot();
-        Ok(collector.rows)
+        collector.rows
     }
 }
 
@@ -317,7 +350,7 @@ pub(crate) fn unsecured(
 }
 
 /// Parses and analyses a statement. Names are resolved as the bootstrap superuser: USAGE on schemas
-/// is not under test, and no user code runs.
+/// is not under test, and no user code runs. A literal whose type needs code is an error, 0A000.
 pub(crate) fn parsed(
     sql: &CStr,
     parameters: &Parameters,
@@ -338,13 +371,10 @@ fn parsed_with(
             let Some(raw) = raw.first() else { return Err(Undecidable::Rewritten) };
             change((**raw).stmt);
             let (types, count) = (parameters.types.as_ptr(), parameters.types.len() as i32);
-            Ok(pg_sys::parse_analyze_fixedparams(
-                *raw,
-                sql.as_ptr(),
-                types,
-                count,
-                std::ptr::null_mut(),
-            ))
+            Ok(without_code(|| {
+                let none = std::ptr::null_mut();
+                pg_sys::parse_analyze_fixedparams(*raw, sql.as_ptr(), types, count, none)
+            }))
         }
     })
 }

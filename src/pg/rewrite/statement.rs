@@ -2,10 +2,10 @@
 
 use super::evaluation::{Objects, objects_of};
 use super::list::elements;
-use super::row_security::{Undecidable, analysed, parsed, run, unsecured};
+use super::row_security::{Undecidable, analysed, execute, parsed, planned, run, unsecured};
 use super::value::Parameters;
-use pgrx::{is_a, pg_sys};
-use std::ffi::CStr;
+use pgrx::{FromDatum, IntoDatum, is_a, pg_sys};
+use std::ffi::{CStr, CString};
 
 /// Whether a SELECT of the current user returns a row, with all checks of the server but that of
 /// USAGE on schemas.
@@ -58,11 +58,90 @@ pub fn check_privileges(sql: &CStr, parameters: &Parameters) -> Result<(), Undec
     Ok(())
 }
 
-/// The relations and functions that a statement names. The server analyses it, and does not run it.
-pub fn objects_named(sql: &CStr) -> Result<Objects, Undecidable> {
-    let query = parsed(sql, &Parameters::none())?;
-    // SAFETY: the server made the query.
-    Ok(unsafe { objects_of(query.cast()) })
+/// A statement after parse analysis. Its names are resolved, its relations are locked, and nothing
+/// has run.
+pub struct Analysed {
+    query: *mut pg_sys::Query,
+    sql: CString,
+}
+
+impl Analysed {
+    /// Has the server analyse a SELECT.
+    pub fn of(sql: &str) -> Result<Self, Undecidable> {
+        let sql = CString::new(sql).unwrap_or_default();
+        let query = parsed(&sql, &Parameters::none())?;
+        Ok(Self { query, sql })
+    }
+
+    /// The objects that it names.
+    pub fn objects(&self) -> Objects {
+        // SAFETY: the server made the query.
+        unsafe { objects_of(self.query.cast()) }
+    }
+
+    /// The names and types of its columns.
+    pub fn columns(&self) -> Vec<(String, pg_sys::Oid)> {
+        // SAFETY: the server made the query; names are NUL-terminated, and NULL is none.
+        unsafe {
+            let targets = elements::<pg_sys::TargetEntry>((*self.query).targetList);
+            let name = |name: *const std::ffi::c_char| match name.is_null() {
+                true => String::new(),
+                false => CStr::from_ptr(name).to_string_lossy().into_owned(),
+            };
+            let shown = targets.into_iter().filter(|target| !(**target).resjunk);
+            shown
+                .map(|target| (name((*target).resname), pg_sys::exprType((*target).expr.cast())))
+                .collect()
+        }
+    }
+
+    /// Plans it as the current user, which runs immutable functions. The caller must be in a
+    /// subtransaction.
+    pub fn plan(self) -> Result<(), Undecidable> {
+        self.planned().map(|_| ())
+    }
+
+    fn planned(&self) -> Result<*mut pg_sys::PlannedStmt, Undecidable> {
+        // SAFETY: the server made the query and took its locks; the caller is in a subtransaction.
+        unsafe {
+            let rewritten = elements::<pg_sys::Query>(pg_sys::QueryRewrite(self.query));
+            let [query] = rewritten.as_slice() else { return Err(Undecidable::Rewritten) };
+            Ok(planned(*query, &self.sql, &Parameters::none(), 0))
+        }
+    }
+
+    /// Its rows as the current user, with all checks of the server but that of USAGE on schemas.
+    /// `None` if its columns have other types. The caller must be in a subtransaction.
+    #[allow(clippy::type_complexity)]
+    pub fn rows<A, B, C, D>(self) -> Result<Option<Vec<Columns<A, B, C, D>>>, Undecidable>
+    where
+        A: FromDatum + IntoDatum,
+        B: FromDatum + IntoDatum,
+        C: FromDatum + IntoDatum,
+        D: FromDatum + IntoDatum,
+    {
+        let types: Vec<pg_sys::Oid> = self.columns().into_iter().map(|column| column.1).collect();
+        if types != [A::type_oid(), B::type_oid(), C::type_oid(), D::type_oid()] {
+            return Ok(None);
+        }
+        let plan = self.planned()?;
+        // SAFETY: the plan is the server's; the caller is in a subtransaction.
+        let rows = unsafe { execute(plan, &self.sql, &Parameters::none(), u64::MAX) };
+        let columns = rows.into_iter().filter_map(|row| match row.as_slice() {
+            [a, b, c, d] => Some((value(*a), value(*b), value(*c), value(*d))),
+            _ => None,
+        });
+        Ok(Some(columns.collect()))
+    }
+}
+
+/// A row of four columns.
+pub type Columns<A, B, C, D> = (Option<A>, Option<B>, Option<C>, Option<D>);
+
+/// The value of a column whose type has been compared.
+fn value<T: FromDatum>(datum: Option<pg_sys::Datum>) -> Option<T> {
+    // SAFETY: the type is that of the column.
+    datum.and_then(|datum| unsafe { T::from_datum(datum, false) })
 }
 
 /// The table behind a view that selects from it alone, and for each column of the view the number
