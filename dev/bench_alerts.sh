@@ -21,9 +21,11 @@ now() { date +%s.%N; }
 sql -d postgres -c 'DROP DATABASE IF EXISTS bench WITH (FORCE)' -c 'CREATE DATABASE bench'
 sql -f dev/bench/alerts_setup.sql
 
-# Fifty rules, and their queries as one script of a session.
-sql -c "SELECT query || ';' FROM crewsnow_ops.alert_rules WHERE is_enabled ORDER BY name" \
-    >"$work/queries.sql"
+# The queries of the rules, as one script of a session.
+write_queries() {
+    sql -c "SELECT query || ';' FROM crewsnow_ops.alert_rules WHERE is_enabled ORDER BY name" \
+        >"$work/queries.sql"
+}
 milliseconds() { # milliseconds FILE ROUNDS: the time of a script in an open session, each round
     {
         echo '\set QUIET on'
@@ -39,12 +41,19 @@ milliseconds() { # milliseconds FILE ROUNDS: the time of a script in an open ses
     } | psql -X -q -At | sed -n 's/^took //p' | median
 }
 echo 'SELECT * FROM crewsnow_ops.tick();' >"$work/tick.sql"
-alone=$(milliseconds "$work/queries.sql" "$rounds")
-ticked=$(milliseconds "$work/tick.sql" "$rounds")
+beside_queries() { # beside_queries LABEL
+    write_queries
+    alone=$(milliseconds "$work/queries.sql" "$rounds")
+    ticked=$(milliseconds "$work/tick.sql" "$rounds")
+    printf '50 rules, %s: tick %.1f ms, their queries alone %.1f ms, ratio %s\n' \
+        "$1" "$ticked" "$alone" "$(ratio "$ticked" "$alone")"
+}
+beside_queries 'of 20 rows each'
+sql -f dev/bench/alerts_real.sql
+beside_queries 'the built-in ones among them'
 sql -c "UPDATE crewsnow_ops.alert_rules SET every = '1 hour'" -f "$work/tick.sql" >>"$log"
 idle=$(milliseconds "$work/tick.sql" "$rounds")
-printf '50 rules: tick %.1f ms, their queries alone %.1f ms, ratio %s; idle tick %.1f ms\n' \
-    "$ticked" "$alone" "$(ratio "$ticked" "$alone")" "$idle"
+printf 'idle tick %.1f ms\n' "$idle"
 
 # Detection. Prometheus reads the table through a page of metrics, as an exporter would.
 sql -c "UPDATE crewsnow_ops.alert_rules SET is_enabled = false" -f dev/bench/alerts_queue.sql

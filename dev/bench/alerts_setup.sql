@@ -1,4 +1,5 @@
--- Fifty rules whose queries read a table of readings, and nothing else that is due.
+-- Fifty rules whose queries read a table of readings. The built-in rules are off: alerts_real.sql
+-- turns them on.
 CREATE EXTENSION crewsnow_ops;
 UPDATE crewsnow_ops.alert_rules SET is_enabled = false;
 CREATE TABLE reading (rule int, host int, at timestamptz, value double precision);
