@@ -1,0 +1,6 @@
+//! Messages without the server: each function is a pure function of its arguments.
+
+pub mod cut;
+pub mod message;
+pub mod text;
+pub mod words;
