@@ -2,5 +2,8 @@
 
 pub mod cut;
 pub mod message;
+pub mod notify;
+pub mod payload;
+pub mod slack;
 pub mod text;
 pub mod words;
