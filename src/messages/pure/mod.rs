@@ -1,5 +1,6 @@
 //! Messages without the server: each function is a pure function of its arguments.
 
+pub mod address;
 pub mod answer;
 pub mod cut;
 pub mod limiter;
