@@ -123,6 +123,18 @@ mod tests {
         assert!(texts[3].ends_with('…'));
     }
 
+    #[test]
+    fn ten_megabytes_become_a_short_body() {
+        use super::super::message::Kind;
+        for kind in [Kind::Alert, Kind::Application] {
+            for piece in ["<&>", "👩‍👧\r\n", "x"] {
+                let message = super::super::message::tests::huge(kind, piece);
+                let body = render(&message, Language::En).expect("a body");
+                assert!(texts(&body).iter().map(|text| units(text)).sum::<usize>() <= MAX_ALL);
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
         #[test]
