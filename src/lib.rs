@@ -12,6 +12,7 @@ pub mod error;
 pub mod flags;
 pub mod health;
 pub mod maintenance;
+pub mod messages;
 pub mod pg;
 pub mod readiness;
 pub mod rls;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Each module at the crate's root, and the modules that it may import.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("settings", &[]),
     ("suggest", &[]),
@@ -36,11 +36,12 @@ const ARROWS: [(&str, &[&str]); 14] = [
         "readiness",
         &["rls", "telemetry", "health", "access", "pg", "error", "settings", "suggest", "time"],
     ),
+    ("messages", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("dashboard", &["rls", "telemetry", "access", "pg", "error", "settings", "suggest", "time"]),
 ];
 
 /// Files and folders that compile without a server.
-const PURE: [&str; 50] = [
+const PURE: [&str; 51] = [
     "alerts/pure",
     "flags/bucket.rs",
     "flags/model.rs",
@@ -70,6 +71,7 @@ const PURE: [&str; 50] = [
     "maintenance/windows/calendar.rs",
     "maintenance/windows/openings.rs",
     "maintenance/windows/zone.rs",
+    "messages/pure",
     "readiness/pure",
     "rls/incident/denial/judgement.rs",
     "rls/incident/denial/step.rs",
