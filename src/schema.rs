@@ -231,8 +231,18 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/schema/85_messages.sql",
+    name = "messages",
+    requires = ["alert_functions"]
+);
+extension_sql_file!(
+    "../sql/schema/86_message_functions.sql",
+    name = "message_functions",
+    requires = ["messages"]
+);
+extension_sql_file!(
     "../sql/schema/90_lockdown.sql",
     name = "lockdown",
-    requires = ["alert_functions", access::grant_access, access::revoke_access],
+    requires = ["message_functions", access::grant_access, access::revoke_access],
     finalize
 );

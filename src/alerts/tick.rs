@@ -10,6 +10,7 @@ use super::pure::silence::Matcher;
 use super::rule::{self, Rule};
 use super::store::{self, Evaluation, time};
 use crate::access::as_owner;
+use crate::messages::outbox;
 use crate::pg::clock;
 use crate::pg::fmgr::spi;
 use crate::pg::xact::notify::notify;
@@ -446,6 +447,8 @@ impl Tick {
             });
             notify(CHANNEL, &payload.to_string());
         }
+        let events: Vec<i64> = notices.iter().map(|notice| notice.event_id).collect();
+        outbox::enqueue_notices(&events, self.now)?;
         let (system, database) = snapshot::identity();
         let by = match session::setting("application_name") {
             Some(name) if !name.is_empty() => format!("{} ({name})", session::user()),

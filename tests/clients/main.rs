@@ -6,4 +6,5 @@ mod client;
 mod handover;
 mod overloads;
 mod pooler;
+mod sender;
 mod traffic;

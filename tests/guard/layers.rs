@@ -17,7 +17,20 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("telemetry", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("health", &["access", "pg", "error", "settings", "suggest", "time"]),
     ("rls", &["access", "pg", "error", "settings", "suggest", "time"]),
-    ("alerts", &["telemetry", "health", "access", "pg", "error", "settings", "suggest", "time"]),
+    (
+        "alerts",
+        &[
+            "messages",
+            "telemetry",
+            "health",
+            "access",
+            "pg",
+            "error",
+            "settings",
+            "suggest",
+            "time",
+        ],
+    ),
     (
         "maintenance",
         &[

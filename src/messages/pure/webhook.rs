@@ -98,18 +98,12 @@ fn event(message: &Message) -> &'static str {
     }
 }
 
-/// The request of an attempt at `now`, in microseconds since 2000-01-01 UTC. While a secret
-/// rotates, both the new one and the old one sign. The body is the same on each retry.
+/// The body, the same on each retry.
 ///
 /// # Errors
 ///
-/// [`Fault::TooLarge`] for the payload of an application, [`Fault::Id`], [`Fault::NoSecret`].
-pub fn render(
-    message: &Message,
-    language: Language,
-    secrets: &[Secret],
-    now: i64,
-) -> Result<Request, Fault> {
+/// [`Fault::TooLarge`] for the payload of an application, [`Fault::Id`].
+pub fn body(message: &Message, language: Language) -> Result<String, Fault> {
     if !is_valid_id(&message.id) {
         return Err(Fault::Id);
     }
@@ -123,6 +117,22 @@ pub fn render(
     if body.len() >= MAX_BYTES {
         return Err(Fault::TooLarge { bytes: body.len(), limit: MAX_BYTES - 1 });
     }
+    Ok(body)
+}
+
+/// The request of an attempt at `now`, in microseconds since 2000-01-01 UTC. While a secret
+/// rotates, both the new one and the old one sign.
+///
+/// # Errors
+///
+/// [`Fault::TooLarge`] for the payload of an application, [`Fault::Id`], [`Fault::NoSecret`].
+pub fn render(
+    message: &Message,
+    language: Language,
+    secrets: &[Secret],
+    now: i64,
+) -> Result<Request, Fault> {
+    let body = body(message, language)?;
     let timestamp = now.div_euclid(SECOND).saturating_add(UNIX_TO_2000);
     let signature = sign(&message.id, timestamp, &body, secrets);
     if signature.is_empty() {

@@ -1,0 +1,180 @@
+//! Adds messages to the outbox, in the transaction of their reason.
+
+use super::body::Form;
+use super::pure::message::{Kind, Language, Message, Severity};
+use super::pure::route::{Route, takes};
+use crate::pg::error::ServerError;
+use crate::pg::fmgr::spi;
+use crate::pg::xact::notify::notify;
+use pgrx::prelude::*;
+use serde_json::{Value, json};
+use std::ffi::CString;
+
+/// A channel that may get the notices of a tick.
+struct Channel {
+    name: String,
+    form: Form,
+    route: Route,
+    /// In seconds.
+    expires_after: i64,
+    /// The threads that it has got a message of.
+    told: Vec<String>,
+}
+
+/// A message that is to be added.
+pub struct Added {
+    /// The channel.
+    pub channel: String,
+    /// The kind.
+    pub kind: Kind,
+    /// The thread.
+    pub thread: String,
+    /// See `messages.idempotency_key`.
+    pub idempotency_key: Option<String>,
+    /// The severity.
+    pub severity: Option<Severity>,
+    /// The level.
+    pub level: i32,
+    /// The message.
+    pub message: Message,
+    /// Whether NOTIFY has delivered it.
+    pub is_sent: bool,
+    /// In seconds.
+    pub expires_after: i64,
+}
+
+/// Adds messages. Returns the numbers of those that are new.
+pub fn add(messages: &[Added]) -> Result<Vec<i64>, ServerError> {
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = messages.iter().map(|added| {
+        json!({
+            "channel": added.channel,
+            "kind": added.kind,
+            "thread": added.thread,
+            "idempotency_key": added.idempotency_key,
+            "severity": added.severity,
+            "level": added.level,
+            "message": added.message,
+            "state": if added.is_sent { "sent" } else { "queued" },
+            "expires_after": added.expires_after,
+        })
+    });
+    let rows = pgrx::JsonB(Value::Array(rows.collect()));
+    let sql = include_str!("../../sql/messages/insert_messages.sql");
+    spi::connect_mut(|client| {
+        let added = client.update(sql, None, &[rows.into()])?;
+        added.map(|row| Ok(row.get::<i64>(1)?.unwrap_or(0))).collect()
+    })
+}
+
+/// Notifies the listeners of a channel of kind notify, at commit.
+pub fn notify_listeners(form: &Form, message: &Message) -> Result<(), String> {
+    let body = form.render(message, None)?;
+    let name = form.listeners().and_then(|name| CString::new(name).ok());
+    notify(&name.ok_or_else(|| "its target names no channel".to_owned())?, &body.text);
+    Ok(())
+}
+
+/// Adds the notices of a tick to the channels that want them.
+pub fn enqueue_notices(events: &[i64], now: i64) -> Result<usize, ServerError> {
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let notices = read_notices(events, now)?;
+    let threads: Vec<String> = notices.iter().map(|notice| notice.thread.clone()).collect();
+    let mut added = Vec::new();
+    for channel in read_channels(threads)? {
+        for notice in &notices {
+            let was_told = channel.told.contains(&notice.thread);
+            if !takes(&channel.route, &notice.message, was_told) {
+                continue;
+            }
+            let is_notified = channel.form.kind == "notify";
+            if is_notified {
+                // A text that NOTIFY refuses is no reason to lose the tick.
+                let _ = notify_listeners(&channel.form, &notice.message);
+            }
+            added.push(Added {
+                channel: channel.name.clone(),
+                kind: Kind::Alert,
+                thread: notice.thread.clone(),
+                idempotency_key: Some(format!("notice {}", notice.event)),
+                severity: Some(notice.message.severity),
+                level: i32::from(notice.message.level),
+                message: notice.message.clone(),
+                is_sent: is_notified,
+                expires_after: channel.expires_after,
+            });
+        }
+    }
+    Ok(add(&added)?.len())
+}
+
+/// A notice of a group.
+struct Notice {
+    event: i64,
+    thread: String,
+    message: Message,
+}
+
+fn read_notices(events: &[i64], now: i64) -> Result<Vec<Notice>, ServerError> {
+    let sql = include_str!("../../sql/messages/read_notices.sql");
+    let arguments = [events.to_vec().into(), TimestampWithTimeZone::try_from(now).ok().into()];
+    spi::select_kept(sql, &arguments, |rows| {
+        let mut notices = Vec::new();
+        for row in rows {
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            let mut facts = row.get::<pgrx::JsonB>(7)?.map(|facts| facts.0).unwrap_or_default();
+            if let Some(facts) = facts.as_object_mut() {
+                facts.extend([
+                    ("id".to_owned(), json!("")),
+                    ("kind".to_owned(), json!(Kind::Alert)),
+                    ("created_at".to_owned(), json!(now)),
+                    ("group".to_owned(), json!(text(3)?)),
+                    ("severity".to_owned(), json!(text(4)?)),
+                    ("reason".to_owned(), json!(text(5)?)),
+                    ("level".to_owned(), json!(row.get::<i32>(6)?.unwrap_or(1))),
+                ]);
+            }
+            // A notice in a form that this version does not know is left out, and not the tick.
+            if let Ok(message) = serde_json::from_value(facts) {
+                let event = row.get(1)?.unwrap_or(0);
+                notices.push(Notice { event, thread: text(2)?, message });
+            }
+        }
+        Ok::<_, ServerError>(notices)
+    })
+}
+
+fn read_channels(threads: Vec<String>) -> Result<Vec<Channel>, ServerError> {
+    let sql = include_str!("../../sql/messages/read_routes.sql");
+    spi::select_kept(sql, &[threads.into()], |rows| {
+        let mut channels = Vec::new();
+        for row in rows {
+            let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+            let level = row.get::<i32>(4)?.unwrap_or(1);
+            let mut groups = row.get::<Vec<String>>(5)?.unwrap_or_default();
+            if groups.is_empty() {
+                groups.push("*".to_owned());
+            }
+            channels.push(Channel {
+                name: text(1)?,
+                form: Form {
+                    kind: text(2)?,
+                    target: row.get::<pgrx::JsonB>(8)?.map(|target| target.0).unwrap_or_default(),
+                    language: Language::parse(&text(6)?).unwrap_or(Language::En),
+                },
+                route: Route {
+                    min_severity: Severity::parse(&text(3)?).unwrap_or(Severity::Warning),
+                    min_level: u8::try_from(level).unwrap_or(1),
+                    groups,
+                },
+                expires_after: row.get(7)?.unwrap_or(0),
+                told: row.get(9)?.unwrap_or_default(),
+            });
+        }
+        Ok::<_, ServerError>(channels)
+    })
+}

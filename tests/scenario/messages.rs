@@ -1,0 +1,432 @@
+//! Messages: routes of notices, claims and answers of senders, and refusals.
+
+use harness::{Cluster, must_run, rows, run, sqlstate, value};
+use postgres::Client;
+
+const MINUTE: i64 = 60;
+/// A rule whose alerts are the rows of public.readings.
+const QUEUE: &str = "
+    CREATE TABLE readings (subject text, value double precision);
+    UPDATE crewsnow_ops.alert_rules SET is_enabled = false;
+    INSERT INTO crewsnow_ops.alert_rules (name, description, query, warning, critical, every)
+    VALUES ('queue', 'Jobs wait.', 'SELECT subject, value, ''jobs wait'' FROM public.readings',
+        3, 5, '1 second')";
+const QUEUED: &str = "SELECT channel, state, severity, message ->> 'reason'
+    FROM crewsnow_ops.messages ORDER BY message_id";
+
+fn server(name: &str) -> (Cluster, Client) {
+    let cluster = Cluster::start_with_clock(name, "");
+    let mut a = cluster.create_database("shop");
+    run(&mut a, QUEUE);
+    (cluster, a)
+}
+
+fn channel(a: &mut Client, name: &str, kind: &str, more: &str) {
+    let sql = "INSERT INTO crewsnow_ops.channels (name, kind) VALUES";
+    run(a, &format!("{sql} ('{name}', '{kind}')"));
+    if !more.is_empty() {
+        run(a, &format!("UPDATE crewsnow_ops.channels SET {more} WHERE name = '{name}'"));
+    }
+}
+
+fn tick(cluster: &Cluster, a: &mut Client, minute: i64, readings: &str) {
+    cluster.set_clock(minute * MINUTE);
+    run(a, "TRUNCATE readings");
+    if !readings.is_empty() {
+        run(a, &format!("INSERT INTO readings VALUES {readings}"));
+    }
+    assert!(rows(a, "SELECT * FROM crewsnow_ops.tick()")[0].starts_with("DONE"), "{minute}");
+}
+
+/// Claims one message: its number, token and body.
+fn claim(a: &mut Client) -> Option<(i64, String, String)> {
+    let sql = "SELECT message_id, token::text, body FROM crewsnow_ops.claim_notifications(1)";
+    let row = a.query_opt(sql, &[]).unwrap_or_else(|e| panic!("{}", harness::explain(&e)))?;
+    Some((row.get(0), row.get(1), row.get(2)))
+}
+
+fn ack(a: &mut Client, message: i64, token: &str) -> String {
+    value(a, &format!("SELECT crewsnow_ops.ack_notification({message}, '{token}')"))
+}
+
+fn nack(a: &mut Client, message: i64, token: &str, answer: &str) -> String {
+    value(a, &format!("SELECT crewsnow_ops.nack_notification({message}, '{token}', {answer})"))
+}
+
+/// Each channel gets the notices of its severity, level and groups; the end of an incident goes to
+/// those that were told of it. A later notice replaces one that still waits.
+#[test]
+fn notices_go_to_the_channels_that_want_them() {
+    let (cluster, mut a) = server("message_routes");
+    channel(&mut a, "all", "webhook", "");
+    channel(&mut a, "critical", "slack", "min_severity = 'critical', language = 'fr'");
+    channel(&mut a, "third", "email", "min_level = 3");
+    channel(&mut a, "other", "webhook", "groups = '{pay*}'");
+    channel(&mut a, "off", "webhook", "is_enabled = false");
+    tick(&cluster, &mut a, 1, "('mail', 4)");
+    assert_eq!(rows(&mut a, QUEUED), ["all|queued|warning|firing"]);
+    tick(&cluster, &mut a, 2, "('mail', 9)");
+    let expected = [
+        "all|superseded|warning|firing",
+        "all|queued|critical|escalated",
+        "critical|queued|critical|escalated",
+    ];
+    assert_eq!(rows(&mut a, QUEUED), expected);
+    let message = "SELECT message ->> 'group', message #>> '{alerts,0,subject}',
+        message #>> '{alerts,0,value}', message #>> '{alerts,0,threshold}', message ->> 'source'
+        FROM crewsnow_ops.messages WHERE channel = 'critical'";
+    assert_eq!(rows(&mut a, message), ["queue|mail|9.0|5.0|shop"]);
+    // The third level, and the reminder that tells it.
+    tick(&cluster, &mut a, 40, "('mail', 9)");
+    let reminded =
+        ["all", "critical", "third"].map(|name| format!("{name}|queued|critical|reminder"));
+    assert_eq!(rows(&mut a, QUEUED)[3..], reminded);
+    tick(&cluster, &mut a, 50, "('mail', 0)");
+    assert_eq!(
+        rows(&mut a, &QUEUED.replace("ORDER BY", "WHERE state = 'queued' ORDER BY")),
+        [
+            "all|queued|critical|resolved",
+            "critical|queued|critical|resolved",
+            "third|queued|critical|resolved"
+        ]
+    );
+    // The texts are those of the channel's kind and language.
+    run(&mut a, "UPDATE crewsnow_ops.messages SET next_attempt_at = now()");
+    let claimed = rows(
+        &mut a,
+        "SELECT channel, headers ->> 'subject', body::text LIKE '%crewsnow_ops.alerts.resolved%'
+         FROM crewsnow_ops.claim_notifications(9) ORDER BY channel",
+    );
+    assert_eq!(claimed.len(), 3, "{claimed:?}");
+    assert!(claimed[0].ends_with("|t") && claimed[1].starts_with("critical|NULL|f"), "{claimed:?}");
+    assert!(claimed[2].starts_with("third|[shop] "), "{claimed:?}");
+}
+
+/// An incident that no channel was told of ends without a message.
+#[test]
+fn an_end_goes_only_where_the_beginning_went() {
+    let (cluster, mut a) = server("message_ends");
+    tick(&cluster, &mut a, 1, "('mail', 9)");
+    channel(&mut a, "late", "webhook", "");
+    tick(&cluster, &mut a, 2, "('mail', 0)");
+    assert!(rows(&mut a, QUEUED).is_empty());
+    // A tick that is rolled back leaves no message.
+    cluster.set_clock(3 * MINUTE);
+    run(&mut a, "UPDATE readings SET value = 9; BEGIN");
+    let told = rows(&mut a, "SELECT verdict, active, notices FROM crewsnow_ops.tick()");
+    assert_eq!(told, ["DONE|1|1"]);
+    assert_eq!(rows(&mut a, QUEUED), ["late|queued|critical|firing"]);
+    run(&mut a, "ROLLBACK");
+    assert!(rows(&mut a, QUEUED).is_empty());
+}
+
+#[test]
+fn only_the_holder_of_the_token_answers() {
+    let (cluster, mut a) = server("message_tokens");
+    channel(&mut a, "ops", "webhook", "");
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{\"order\": 7}')");
+    let (message, token, body) = claim(&mut a).expect("a message");
+    assert!(body.contains("\"data\":{\"order\":7}"), "{body}");
+    assert!(claim(&mut a).is_none(), "a sender has it");
+    cluster.set_clock(2 * MINUTE);
+    // The lease has ended: the next sender gets the same message, with another token.
+    let uid = "SELECT uid FROM crewsnow_ops.messages";
+    let before = value(&mut a, uid);
+    let (again, other, _) = claim(&mut a).expect("the message of the lost lease");
+    assert_eq!(again, message);
+    assert_ne!(other, token);
+    assert_eq!(value(&mut a, uid), before);
+    assert_eq!(ack(&mut a, message, &token), "f", "the lease of the first has ended");
+    assert!(nack(&mut a, message, &token, "500").starts_with("another sender"));
+    assert_eq!(ack(&mut a, message, &other), "t");
+    assert_eq!(ack(&mut a, message, &other), "f", "it is sent");
+    let steps = "SELECT step, detail FROM crewsnow_ops.message_steps((
+        SELECT message_id FROM crewsnow_ops.messages))";
+    assert_eq!(
+        rows(&mut a, steps),
+        [
+            "added|channel ops, kind application",
+            "lost|attempt 1 by postgres: no answer within the lease",
+            "sent|attempt 2 by postgres (suite)",
+            "sent|no answer within the lease",
+        ]
+    );
+}
+
+#[test]
+fn failures_are_retried_until_a_message_is_dead() {
+    let (cluster, mut a) = server("message_retries");
+    channel(&mut a, "ops", "webhook", "expires_after = '7 days'");
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}')");
+    for attempt in 1..=10 {
+        cluster.set_clock(attempt * 20 * MINUTE);
+        let (message, token, _) = claim(&mut a).unwrap_or_else(|| panic!("attempt {attempt}"));
+        let next = nack(&mut a, message, &token, "503, 'busy'");
+        let expected = if attempt < 10 { "next attempt at 20" } else { "dead after 10 attempts" };
+        assert!(next.starts_with(expected), "{attempt}: {next}");
+    }
+    cluster.set_clock(300 * MINUTE);
+    assert!(claim(&mut a).is_none());
+    let dead = "SELECT channel, attempts, reason FROM crewsnow_ops.dead_messages";
+    assert_eq!(rows(&mut a, dead), ["ops|10|busy"]);
+    let replay = "SELECT crewsnow_ops.replay_messages('ops', now() - interval '1 day',
+        now() + interval '1 second')";
+    run(&mut a, "SELECT crewsnow_ops.repair_channel('ops')");
+    assert_eq!(value(&mut a, replay), "1");
+    assert_eq!(value(&mut a, replay), "0");
+    let (message, token, _) = claim(&mut a).expect("the replayed message");
+    assert_eq!(ack(&mut a, message, &token), "t");
+    assert!(rows(&mut a, dead).is_empty());
+    // A refusal is final at once; a message that expired was never tried.
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}')");
+    let (message, token, _) = claim(&mut a).expect("a message");
+    let next = nack(&mut a, message, &token, "400, 'no such order'");
+    assert_eq!(next, "dead: the receiver refuses the message");
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}')");
+    cluster.set_clock(8 * 24 * 60 * MINUTE);
+    assert!(claim(&mut a).is_none());
+    assert_eq!(rows(&mut a, dead), ["ops|0|expired", "ops|1|no such order"]);
+}
+
+#[test]
+fn a_receiver_pauses_and_breaks_its_own_channel_only() {
+    let (cluster, mut a) = server("message_limits");
+    channel(&mut a, "one", "slack", "");
+    channel(&mut a, "two", "webhook", "");
+    let health = "SELECT status, channel, waiting FROM crewsnow_ops.channel_health";
+    assert_eq!(rows(&mut a, health), ["UNTRIED|one|0", "UNTRIED|two|0"]);
+    run(&mut a, "SELECT crewsnow_ops.send('one', '{\"text\": \"a\"}') FROM generate_series(1, 3)");
+    let (message, token, _) = claim(&mut a).expect("a message");
+    // Retry-After holds back the whole channel, and no other.
+    assert!(nack(&mut a, message, &token, "429, 'slow down', '300'").starts_with("next attempt"));
+    run(&mut a, "SELECT crewsnow_ops.send('two', '{}')");
+    let (message, token, _) = claim(&mut a).expect("the message of the other channel");
+    assert_eq!(ack(&mut a, message, &token), "t");
+    assert!(claim(&mut a).is_none());
+    assert_eq!(rows(&mut a, health)[0], "PAUSED|one|3");
+    cluster.set_clock(6 * MINUTE);
+    let (message, token, _) = claim(&mut a).expect("after the pause");
+    // Slack answers 200 with another body: it has not taken the message.
+    assert!(nack(&mut a, message, &token, "200, 'a page'").starts_with("next attempt"));
+    let (message, token, _) = claim(&mut a).expect("another message");
+    let next = nack(&mut a, message, &token, "404, 'channel_not_found'");
+    assert_eq!(next, "dead: the receiver no longer accepts this channel");
+    cluster.set_clock(30 * MINUTE);
+    assert!(claim(&mut a).is_none(), "the channel is broken");
+    let advice = "SELECT status, advice FROM crewsnow_ops.channel_health LIMIT 1";
+    assert_eq!(
+        rows(&mut a, advice),
+        ["BROKEN|channel_not_found. Correct the address, then: \
+            SELECT crewsnow_ops.repair_channel('one');"]
+    );
+    assert_eq!(value(&mut a, "SELECT crewsnow_ops.repair_channel('one')"), "2");
+    assert!(claim(&mut a).is_some());
+}
+
+/// Five failures in a row open the breaker; after a minute one probe may pass.
+#[test]
+fn a_breaker_lets_one_probe_through() {
+    let (cluster, mut a) = server("message_breaker");
+    channel(&mut a, "ops", "webhook", "");
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}') FROM generate_series(1, 8)");
+    for _ in 0..5 {
+        let (message, token, _) = claim(&mut a).expect("a message");
+        nack(&mut a, message, &token, "NULL, 'connection refused'");
+    }
+    assert!(claim(&mut a).is_none(), "the breaker is open");
+    let health = "SELECT status, advice FROM crewsnow_ops.channel_health";
+    assert_eq!(rows(&mut a, health), ["FAILING|last error: connection refused"]);
+    cluster.set_clock(2 * MINUTE);
+    let count = "SELECT count(*) FROM crewsnow_ops.claim_notifications(9, '5 minutes')";
+    assert_eq!(value(&mut a, count), "1", "the probe");
+    assert_eq!(value(&mut a, count), "0", "its answer is awaited");
+    let probe = rows(
+        &mut a,
+        "SELECT message_id, token FROM crewsnow_ops.messages
+        WHERE state = 'sending'",
+    );
+    let (message, token) = probe[0].split_once('|').expect("two columns");
+    assert_eq!(ack(&mut a, message.parse().expect("a number"), token), "t");
+    assert_eq!(value(&mut a, count), "7");
+}
+
+#[test]
+fn messages_of_a_thread_keep_their_order_and_a_channel_its_rate() {
+    let (cluster, mut a) = server("message_order");
+    channel(&mut a, "ops", "webhook", "per_minute = 6");
+    run(
+        &mut a,
+        "SELECT crewsnow_ops.send('ops', jsonb_build_object('n', n), 'order 7')
+         FROM generate_series(1, 3) AS n",
+    );
+    let claimed = "SELECT body FROM crewsnow_ops.claim_notifications(9)";
+    let first = rows(&mut a, claimed);
+    assert!(first.len() == 1 && first[0].contains("\"n\":1"), "{first:?}");
+    assert!(rows(&mut a, claimed).is_empty(), "the second waits for the first");
+    run(
+        &mut a,
+        "UPDATE crewsnow_ops.messages SET state = 'sent', ended_at = now(), token = NULL,
+        lease_until = NULL WHERE state = 'sending'",
+    );
+    let second = rows(&mut a, claimed);
+    assert!(second.len() == 1 && second[0].contains("\"n\":2"), "{second:?}");
+    // Two of the six tokens are gone; one comes back each ten seconds.
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}') FROM generate_series(1, 20)");
+    assert_eq!(rows(&mut a, claimed).len(), 4);
+    assert!(rows(&mut a, claimed).is_empty());
+    cluster.set_clock(31);
+    assert_eq!(rows(&mut a, claimed).len(), 3);
+}
+
+/// The application's message is part of its transaction. A second call with its key adds none.
+#[test]
+fn an_application_sends_within_its_transaction() {
+    let (_cluster, mut a) = server("message_application");
+    channel(&mut a, "ops", "webhook", "");
+    let send = "SELECT crewsnow_ops.send('ops', '{\"a\": 1}', 'orders', 'order 7')";
+    run(&mut a, "BEGIN");
+    run(&mut a, send);
+    run(&mut a, "ROLLBACK");
+    assert!(claim(&mut a).is_none());
+    let first = value(&mut a, send);
+    assert_eq!(value(&mut a, send), first);
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.messages"), "1");
+    // NOTIFY needs no sender.
+    let more = "target = '{\"channel\": \"shop_events\"}'";
+    channel(&mut a, "listeners", "notify", more);
+    run(&mut a, "LISTEN shop_events");
+    run(&mut a, "SELECT crewsnow_ops.send('listeners', '{\"text\": \"done\"}')");
+    use postgres::fallible_iterator::FallibleIterator;
+    let timeout = std::time::Duration::from_secs(5);
+    let heard = a.notifications().timeout_iter(timeout).next().expect("a notification");
+    assert!(heard.expect("one comes").payload().contains("done"));
+    let state = "SELECT state FROM crewsnow_ops.messages WHERE channel = 'listeners'";
+    assert_eq!(rows(&mut a, state), ["sent"]);
+}
+
+#[test]
+fn bad_calls_are_refused_and_change_nothing() {
+    let (_cluster, mut a) = server("message_refusals");
+    channel(&mut a, "ops", "webhook", "");
+    channel(&mut a, "off", "webhook", "is_enabled = false");
+    channel(&mut a, "nowhere", "notify", "");
+    for (sql, state) in [
+        ("SELECT crewsnow_ops.send(NULL, '{}')", "22004"),
+        ("SELECT crewsnow_ops.send('ops', NULL)", "22004"),
+        ("SELECT crewsnow_ops.send('opps', '{}')", "42704"),
+        ("SELECT crewsnow_ops.send('off', '{}')", "55000"),
+        ("SELECT crewsnow_ops.send('nowhere', '{}')", "22023"),
+        ("SELECT crewsnow_ops.send('ops', to_jsonb(repeat('x', 30000)))", "22023"),
+        ("SELECT crewsnow_ops.send('ops', '{}', repeat('x', 300))", "22023"),
+        ("SELECT crewsnow_ops.send('ops', '{}', 'x', repeat('x', 300))", "22023"),
+        ("BEGIN READ ONLY; SELECT crewsnow_ops.send('ops', '{}')", "25006"),
+        ("SELECT crewsnow_ops.test_channel('opps')", "42704"),
+        ("SELECT crewsnow_ops.claim_notifications(0)", "22023"),
+        ("SELECT crewsnow_ops.claim_notifications(1001)", "22023"),
+        ("SELECT crewsnow_ops.claim_notifications(1, '0')", "22023"),
+        ("SELECT crewsnow_ops.claim_notifications(1, '2 hours')", "22023"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT crewsnow_ops.claim_notifications()", "25001"),
+        ("SELECT crewsnow_ops.ack_notification(1, NULL)", "22004"),
+        ("SELECT crewsnow_ops.nack_notification(NULL, gen_random_uuid())", "22004"),
+        ("SELECT crewsnow_ops.replay_messages('opps', now(), now())", "42704"),
+        ("SELECT crewsnow_ops.repair_channel('opps')", "42704"),
+        ("INSERT INTO crewsnow_ops.channels (name, kind) VALUES ('Ops', 'slack')", "23514"),
+        ("INSERT INTO crewsnow_ops.channels (name, kind) VALUES ('fax', 'fax')", "23514"),
+    ] {
+        assert_eq!(sqlstate(&mut a, sql), state, "{sql}");
+        run(&mut a, "ROLLBACK");
+    }
+    assert_eq!(value(&mut a, "SELECT count(*) FROM crewsnow_ops.messages"), "0");
+    let error = a.batch_execute("SELECT crewsnow_ops.send('opps', '{}')").expect_err("no channel");
+    assert!(harness::explain(&error).contains("Close names: ops"), "{}", harness::explain(&error));
+    // A channel that is removed takes its messages with it, and they are not lost silently.
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}')");
+    run(&mut a, "DELETE FROM crewsnow_ops.channels WHERE name = 'ops'");
+    assert!(claim(&mut a).is_none());
+    let dead = "SELECT channel, reason FROM crewsnow_ops.dead_messages";
+    assert_eq!(rows(&mut a, dead), ["ops|the channel was removed"]);
+}
+
+/// Texts and tokens are for senders; applications can only add.
+#[test]
+fn each_level_has_its_part_of_the_outbox() {
+    let (cluster, mut a) = server("message_rights");
+    channel(&mut a, "ops", "webhook", "");
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{\"to\": \"anna\"}')");
+    for (role, level) in [("r", "reader"), ("w", "writer"), ("o", "operator"), ("s", "admin")] {
+        run(&mut a, &format!("CREATE ROLE {role} LOGIN"));
+        run(&mut a, &format!("SELECT crewsnow_ops.grant_access('{role}', '{level}')"));
+    }
+    let acts = [
+        ("SELECT crewsnow_ops.send('ops', '{}')", "w o s"),
+        ("SELECT status FROM crewsnow_ops.channel_health", "r o s"),
+        ("SELECT reason FROM crewsnow_ops.dead_messages", "r o s"),
+        ("SELECT message_id, state FROM crewsnow_ops.messages", "r o s"),
+        ("SELECT message FROM crewsnow_ops.messages", ""),
+        ("SELECT token FROM crewsnow_ops.messages", ""),
+        ("SELECT thread FROM crewsnow_ops.messages", ""),
+        ("SELECT detail FROM crewsnow_ops.delivery_attempts", "o s"),
+        ("SELECT crewsnow_ops.message_steps(1)", "o s"),
+        ("SELECT crewsnow_ops.test_channel('ops')", "o s"),
+        ("SELECT crewsnow_ops.repair_channel('ops')", "o s"),
+        ("SELECT crewsnow_ops.replay_messages('ops', now(), now())", "o s"),
+        ("SELECT crewsnow_ops.claim_notifications()", "s"),
+        ("SELECT crewsnow_ops.ack_notification(1, gen_random_uuid())", "s"),
+        ("SELECT crewsnow_ops.nack_notification(1, gen_random_uuid())", "s"),
+        ("UPDATE crewsnow_ops.channels SET per_minute = 9", "s"),
+        ("UPDATE crewsnow_ops.messages SET state = 'sent'", ""),
+        ("DELETE FROM crewsnow_ops.delivery_attempts", ""),
+    ];
+    for role in ["r", "w", "o", "s"] {
+        let mut session = cluster.connect_as(role, "shop");
+        for (sql, roles) in acts {
+            if roles.split(' ').any(|allowed| allowed == role) {
+                run(&mut session, sql);
+            } else {
+                assert_eq!(sqlstate(&mut session, sql), "42501", "{role}: {sql}");
+            }
+        }
+    }
+}
+
+/// The copy has its channels, and neither the messages nor the right to deliver any.
+#[test]
+fn a_restored_copy_delivers_nothing() {
+    let (cluster, mut a) = server("message_copy");
+    channel(&mut a, "ops", "webhook", "");
+    tick(&cluster, &mut a, 1, "('mail', 9)");
+    let dump = cluster.scratch().join("messages.dump");
+    must_run(cluster.client_program("pg_dump", "shop").arg("-Fc").arg("-f").arg(&dump));
+    cluster.create_empty_database("copy");
+    must_run(cluster.client_program("pg_restore", "copy").args(["-d", "copy"]).arg(&dump));
+    let mut b = cluster.connect("copy");
+    assert_eq!(rows(&mut b, "SELECT name FROM crewsnow_ops.channels"), ["ops"]);
+    assert!(rows(&mut b, QUEUED).is_empty());
+    let claims = "SELECT * FROM crewsnow_ops.claim_notifications()";
+    assert_eq!(sqlstate(&mut b, claims), "55000");
+    tick(&cluster, &mut b, 2, "('mail', 9)");
+    assert_eq!(sqlstate(&mut b, claims), "55000");
+    run(&mut b, "SELECT crewsnow_ops.adopt_alerts()");
+    assert!(rows(&mut b, claims).is_empty());
+    assert!(claim(&mut a).is_some(), "the original delivers");
+}
+
+/// A sender that holds its claim open makes neither ticks nor other senders wait.
+#[test]
+fn an_open_claim_makes_nobody_wait() {
+    let (cluster, mut a) = server("message_open");
+    channel(&mut a, "ops", "webhook", "");
+    channel(&mut a, "other", "webhook", "");
+    tick(&cluster, &mut a, 1, "('mail', 4)");
+    // The first claim adds the states of new channels.
+    assert!(claim(&mut a).is_some());
+    let mut idle = cluster.connect("shop");
+    run(&mut idle, "BEGIN; SELECT * FROM crewsnow_ops.claim_notifications(1)");
+    run(&mut a, "SET statement_timeout = '5s'; SET lock_timeout = '1s'");
+    tick(&cluster, &mut a, 2, "('mail', 9)");
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}')");
+    let channels = "SELECT DISTINCT channel FROM crewsnow_ops.claim_notifications(9)";
+    assert_eq!(rows(&mut a, channels), ["ops"]);
+    run(&mut idle, "ROLLBACK");
+    assert_eq!(rows(&mut a, channels), ["other"]);
+}
