@@ -119,7 +119,8 @@ COMMENT ON COLUMN crewsnow_ops.alert_rules.min_samples IS
     'A value of fewer samples is no data. 0 for no minimum.';
 COMMENT ON COLUMN crewsnow_ops.alert_rules.no_data IS
     'Meaning of no data, and of a subject without a row: keep leaves the state as it is, ok is a '
-    'clear value, alert is a value over the lowest threshold.';
+    'clear value, alert is a value over the lowest threshold, which neither ends nor renews a '
+    'higher severity.';
 COMMENT ON COLUMN crewsnow_ops.alert_rules.every IS 'Time between two evaluations.';
 COMMENT ON COLUMN crewsnow_ops.alert_rules.time_limit IS
     'How long the query may run. A slower query is an error of the rule.';
@@ -266,7 +267,8 @@ COMMENT ON COLUMN crewsnow_ops.alert_states.samples IS
 COMMENT ON COLUMN crewsnow_ops.alert_states.message IS 'Message of the query with that value.';
 COMMENT ON COLUMN crewsnow_ops.alert_states.since IS 'Time of the latest change of state.';
 COMMENT ON COLUMN crewsnow_ops.alert_states.fired_at IS
-    'Time when the alert fired; NULL if it has not.';
+    'Time when the alert fired; NULL if it has not. A clock that steps back moves it, so that the '
+    'age of the alert stays.';
 COMMENT ON COLUMN crewsnow_ops.alert_states.evaluated_at IS
     'Time of the latest evaluation (clock time).';
 COMMENT ON COLUMN crewsnow_ops.alert_states.is_flapping IS

@@ -68,8 +68,10 @@ active AS (
             || CASE s.severity WHEN 'critical' THEN r.critical ELSE r.warning END,
         s.since,
         CASE WHEN s.fired_at IS NULL THEN r.level_floor
-            WHEN now() - s.fired_at >= interval '30 minutes' THEN 3
-            WHEN now() - s.fired_at >= interval '15 minutes' THEN greatest(r.level_floor, 2)
+            -- Until the next tick, fired_at may be later than a clock that stepped back.
+            WHEN greatest(now(), t.ticked_at) - s.fired_at >= interval '30 minutes' THEN 3
+            WHEN greatest(now(), t.ticked_at) - s.fired_at >= interval '15 minutes'
+                THEN greatest(r.level_floor, 2)
             ELSE r.level_floor END,
         concat_ws(', ',
             CASE WHEN (SELECT c.is_muted FROM clock AS c) THEN 'restored copy' END,
@@ -90,6 +92,7 @@ active AS (
         CASE WHEN s.state = 'pending' THEN 3 WHEN s.severity = 'critical' THEN 1 ELSE 2 END
     FROM crewsnow_ops.alert_states AS s
     JOIN crewsnow_ops.alert_rules AS r ON r.name = s.rule
+    LEFT JOIN clock AS t ON true
     WHERE s.state <> 'ok'
 )
 SELECT a.status, a.severity, a.rule, a.subject, a.value, a.threshold, a.since, a.level,

@@ -261,6 +261,9 @@ impl Tick {
     fn look_at_clock(&mut self) {
         let Some(ticked_at) = self.clock.ticked_at else { return };
         let gap = self.now - ticked_at;
+        if gap < 0 {
+            self.board.step_back(-gap);
+        }
         let (event, message) = if gap < -STEP {
             ("clock_stepped", format!("the clock went back by {} s", -gap / 1_000_000))
         } else if gap > MISSED {

@@ -143,3 +143,24 @@ fn the_incident_of_the_demo_is_told_to_its_end() {
         WHERE rule = 'webhook-failures'";
     assert_eq!(rows(&mut a, quality), ["t|1"]);
 }
+
+/// An alert that has fired for half an hour stays at level 3 when the clock steps back, also if
+/// the query of its rule fails just then.
+#[test]
+fn a_step_back_of_the_clock_lowers_no_level() {
+    let cluster = Cluster::start_with_clock("alert_level", "");
+    let mut a = cluster.create_database("alerts");
+    run(&mut a, QUEUE);
+    assert_eq!(rows(&mut a, TICK), ["DONE|1|1|NULL"]);
+    let level = "SELECT level FROM crewsnow_ops.alerts WHERE status = 'FIRING'";
+    for (minute, expected) in [(16, "2"), (31, "3"), (-120, "3"), (-119, "3")] {
+        cluster.set_clock(minute * MINUTE);
+        assert_eq!(rows(&mut a, level), [expected], "before the tick of minute {minute}");
+        run(&mut a, TICK);
+        assert_eq!(rows(&mut a, level), [expected], "minute {minute}");
+    }
+    run(&mut a, "ALTER TABLE readings RENAME TO gone");
+    cluster.set_clock(-300 * MINUTE);
+    run(&mut a, TICK);
+    assert_eq!(rows(&mut a, level), ["3"], "its query fails");
+}

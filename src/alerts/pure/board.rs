@@ -184,6 +184,18 @@ impl Board {
         Ok(())
     }
 
+    /// Moves all times with a clock that stepped back by so many microseconds, also those of rules
+    /// that are not evaluated now. No alert becomes younger, and no notice waits for the clock.
+    pub fn step_back(&mut self, by: i64) {
+        self.entries.values_mut().for_each(|entry| entry.alert.step_back(by));
+        for group in self.groups.values_mut() {
+            group.opened_at = group.opened_at.saturating_sub(by);
+            if let Some(sent) = &mut group.last_notice {
+                sent.at = sent.at.saturating_sub(by);
+            }
+        }
+    }
+
     fn of_rule<'a>(&'a self, rule: &'a str) -> impl Iterator<Item = (&'a String, &'a Entry)> {
         self.entries
             .range((rule.to_owned(), String::new())..)

@@ -129,7 +129,7 @@ pub struct Alert {
     pub has_data: bool,
     /// Time of the latest change of state, in microseconds since 2000.
     pub since: i64,
-    /// When it fired; `None` if it has not.
+    /// When it fired; `None` if it has not. Moves back with the clock, so that its age stays.
     pub fired_at: Option<i64>,
     /// Whether it fires and resolves again and again.
     pub is_flapping: bool,
@@ -159,6 +159,15 @@ impl Alert {
             is_flapping: false,
             timers: Timers { evaluated_at: now, ..Timers::default() },
         }
+    }
+
+    /// Moves all its times with a clock that stepped back by so many microseconds.
+    pub fn step_back(&mut self, by: i64) {
+        let timers = &mut self.timers;
+        let tracks = [&mut timers.warning.since, &mut timers.critical.since];
+        let own = [&mut self.since, &mut timers.evaluated_at];
+        let times = tracks.into_iter().chain(own).chain(&mut self.fired_at);
+        times.chain(&mut timers.transitions).for_each(|at| *at = at.saturating_sub(by));
     }
 
     /// Whether nothing would be lost with it.
@@ -191,7 +200,8 @@ fn side(direction: Direction, threshold: &Threshold, value: f64) -> Side {
 }
 
 /// The sides of the warning and of the critical threshold; `None` where the state is kept.
-fn sides(conditions: &Conditions, reading: Reading) -> Option<(Side, Side)> {
+/// `critical` is the state against the latter.
+fn sides(conditions: &Conditions, critical: State, reading: Reading) -> Option<(Side, Side)> {
     let of = |threshold: &Option<Threshold>, value| {
         threshold.as_ref().map_or(Side::Clear, |t| side(conditions.direction, t, value))
     };
@@ -204,6 +214,11 @@ fn sides(conditions: &Conditions, reading: Reading) -> Option<(Side, Side)> {
         // A threshold that the rule has lost keeps no alert.
         (Reading::NoData, NoData::Alert) => {
             Some(match (&conditions.warning, &conditions.critical) {
+                (Some(warning), Some(other)) if warning.fires == other.fires => {
+                    (Side::Over, Side::Over)
+                }
+                // No data is no reason to end a severity, nor to begin one again that ends.
+                (Some(_), Some(_)) if critical == State::Recovering => (Side::Over, Side::Clear),
                 (Some(_), Some(_)) => (Side::Over, Side::Between),
                 (Some(_), None) => (Side::Over, Side::Clear),
                 (None, _) => (Side::Clear, Side::Over),
@@ -309,12 +324,13 @@ pub fn step(
 ) -> (Alert, Vec<Change>) {
     let mut next = alert.clone();
     let mut changes = Vec::new();
-    let sides = sides(conditions, reading);
     next.timers.agree_with(alert.state, alert.severity, now);
+    let sides = sides(conditions, next.timers.critical.state, reading);
     next.timers.move_over_gap(conditions.timing.every, sides.is_none(), now);
-    // Records for people: a clock that stepped back must not leave them in the future.
-    next.since = next.since.min(now);
-    next.fired_at = next.fired_at.map(|at| at.min(now));
+    // The age of an alert decides on its level. A clock that stepped back makes none younger.
+    let back = now.saturating_sub(alert.timers.evaluated_at).min(0);
+    next.since = next.since.saturating_add(back).min(now);
+    next.fired_at = next.fired_at.map(|at| at.saturating_add(back).min(now));
     next.has_data = reading != Reading::NoData;
     if let Some((warning, critical)) = sides {
         let timing = &conditions.timing;

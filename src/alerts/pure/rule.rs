@@ -28,7 +28,7 @@ pub enum NoData {
     Keep,
     /// A clear value.
     Ok,
-    /// A value over the lowest threshold.
+    /// A value over the lowest threshold. It neither ends nor renews a higher severity.
     Alert,
 }
 

@@ -421,6 +421,35 @@ fn a_rise_of_an_acknowledged_alert_is_told_once() {
     );
 }
 
+/// Also the alerts of a rule that is not evaluated, because its query fails, keep their age.
+#[test]
+fn a_step_of_the_whole_board_keeps_each_age() {
+    let conditions = above(Some(10.0), None);
+    let fired = |at: i64| {
+        let reading = Reading::Value { value: 15.0, samples: None };
+        let alert = step(&conditions, &Alert::new(at), at, reading).0;
+        Entry { alert, id: Some(1), ..Entry::new(at) }
+    };
+    let sent = |at| Some(Sent { at, severity: Severity::Warning, members: 1 });
+    let at = |at: i64| Board {
+        entries: BTreeMap::from([(("queue".to_owned(), "a".to_owned()), fired(at))]),
+        groups: BTreeMap::from([(
+            "jobs".to_owned(),
+            OpenGroup {
+                id: 2,
+                opened_at: at,
+                severity: Severity::Warning,
+                members: 1,
+                last_notice: sent(at),
+            },
+        )]),
+        events: Vec::new(),
+    };
+    let mut board = at(START);
+    board.step_back(HOUR);
+    assert_eq!((board.entries, board.groups), (at(START - HOUR).entries, at(START - HOUR).groups));
+}
+
 /// A reminder does not wait until the clock has caught up.
 #[test]
 fn a_clock_that_steps_back_delays_no_notice() {

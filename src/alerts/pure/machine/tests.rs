@@ -64,7 +64,7 @@ fn model_side(conditions: &Conditions, threshold: &Option<Threshold>, value: f64
 
 fn conditions() -> impl Strategy<Value = Conditions> {
     let no_data = prop_oneof![Just(NoData::Keep), Just(NoData::Ok), Just(NoData::Alert)];
-    (any::<bool>(), 0..3_u8, 0..4_i64, 0..4_i64, no_data, 0..3_u8).prop_map(
+    (any::<bool>(), 0..4_u8, 0..4_i64, 0..4_i64, no_data, 0..3_u8).prop_map(
         |(is_above, thresholds, fires_after, clears_after, no_data, band)| {
             let sign = if is_above { 1.0 } else { -1.0 };
             let threshold = |fires: f64| Threshold {
@@ -74,7 +74,8 @@ fn conditions() -> impl Strategy<Value = Conditions> {
             Conditions {
                 direction: if is_above { Direction::Above } else { Direction::Below },
                 warning: (thresholds != 1).then(|| threshold(5.0)),
-                critical: (thresholds != 0).then(|| threshold(8.0)),
+                critical: (thresholds != 0)
+                    .then(|| threshold(if thresholds == 3 { 5.0 } else { 8.0 })),
                 min_samples: 0,
                 no_data,
                 timing: Timing {
@@ -144,10 +145,22 @@ proptest! {
                 )),
                 (Reading::NoData, NoData::Keep) => None,
                 (Reading::NoData, NoData::Ok) => Some((Side::Clear, Side::Clear)),
-                (Reading::NoData, NoData::Alert) if conditions.warning.is_some() => {
-                    Some((Side::Over, Side::Between))
-                }
-                (Reading::NoData, NoData::Alert) => Some((Side::Clear, Side::Over)),
+                (Reading::NoData, NoData::Alert) => Some(match &conditions.warning {
+                    None => (Side::Clear, Side::Over),
+                    Some(warning) => {
+                        let other = conditions.critical.as_ref();
+                        let was = critical.state(&conditions.timing);
+                        let side = match was {
+                            _ if other.is_none() => Side::Clear,
+                            _ if other.map(|other| other.fires) == Some(warning.fires) => {
+                                Side::Over
+                            }
+                            State::Recovering => Side::Clear,
+                            State::Ok | State::Pending | State::Firing => Side::Between,
+                        };
+                        (Side::Over, side)
+                    }
+                }),
             };
             let time = counted(gap, MINUTE, sides.is_none());
             warning.history.push((time, sides.map(|sides| sides.0)));
@@ -223,6 +236,40 @@ fn a_step_back_of_the_clock_delays_nothing() {
     let steps = [(100, 9.0), (101, 9.0), (102, 9.0), (-500, 9.0), (-499, 9.0)];
     assert_eq!(run(&conditions, &steps).state, State::Firing, "two minutes before, one after");
     assert_eq!(run(&conditions, &steps[..4]).state, State::Pending);
+}
+
+/// The policy `alert` is a value over the lowest threshold: it neither ends nor renews what was
+/// critical, and is critical where the thresholds are the same.
+#[test]
+fn no_data_that_alerts_is_no_worse_than_the_values_before() {
+    let threshold = |fires| Some(Threshold { fires, clears: fires - 1.0 });
+    let (warning, critical) = (threshold(5.0), threshold(8.0));
+    let conditions =
+        Conditions { warning, critical, no_data: NoData::Alert, ..plain(0, 2) };
+    let at = |conditions: &Conditions, readings: &[Option<f64>]| {
+        let mut alert = Alert::new(0);
+        for (minute, reading) in (0..).zip(readings) {
+            let reading = Reading::of(*reading, None, 0);
+            alert = step(conditions, &alert, minute * MINUTE, reading).0;
+        }
+        (alert.state, alert.severity)
+    };
+    let fires = |severity| (State::Firing, Some(severity));
+    let recovering = [Some(9.0), Some(6.0), None, None, None];
+    assert_eq!(at(&conditions, &recovering), fires(Severity::Warning), "it was recovering");
+    assert_eq!(at(&conditions, &[Some(9.0), None, None, None, None]), fires(Severity::Critical));
+    assert_eq!(at(&conditions, &[Some(6.0), None]), fires(Severity::Warning));
+    let equal = Conditions { critical: warning, ..conditions };
+    assert_eq!(at(&equal, &[None]), fires(Severity::Critical));
+}
+
+/// The level of an alert is computed from its age.
+#[test]
+fn a_step_back_of_the_clock_makes_no_alert_younger() {
+    let conditions = plain(0, 0);
+    let alert = run(&conditions, &[(100, 9.0), (120, 9.0), (50, 9.0), (51, 9.0), (49, 9.0)]);
+    assert_eq!(alert.fired_at, Some(28 * MINUTE), "20 minutes before the step, one after it");
+    assert_eq!(alert.since, 28 * MINUTE);
 }
 
 #[test]

@@ -28,9 +28,10 @@ fn meaning(conditions: &Conditions, reading: Reading) -> Option<[(bool, bool); 2
         (Reading::Value { value, .. }, _) => sign * value,
         (NONE, NoData::Keep) => return None,
         (NONE, NoData::Ok) => f64::NEG_INFINITY,
-        // Over the lowest threshold, neither over the other one nor clear there.
+        // Over the lowest threshold, not over another one. It clears nothing.
         (NONE, NoData::Alert) => {
             return Some(match (&conditions.warning, &conditions.critical) {
+                (Some(warning), Some(other)) if warning.fires == other.fires => [(true, false); 2],
                 (Some(_), Some(_)) => [(true, false), (false, false)],
                 (Some(_), None) => [(true, false), (false, true)],
                 (None, _) => [(false, true), (true, false)],
@@ -74,11 +75,15 @@ pub fn final_state(
     observed: &[i64],
 ) -> (State, Option<Severity>) {
     let [warning, critical] = [0, 1].map(|track| {
+        let mut was_clear = false;
         let readings: Vec<(i64, bool, bool)> = history
             .iter()
             .zip(observed)
             .filter_map(|((_, reading), observed)| {
-                let (is_over, is_clear) = meaning(conditions, *reading)?[track];
+                let (is_over, mut is_clear) = meaning(conditions, *reading)?[track];
+                // Without data, the other threshold stays as clear as it was.
+                is_clear |= was_clear && *reading == NONE && !is_over;
+                was_clear = is_clear;
                 Some((*observed, is_over, is_clear))
             })
             .collect();
@@ -106,8 +111,11 @@ pub fn model(history: &[(i64, Reading)], states: &[(State, Option<Severity>)]) -
     let is_active = |state: State| matches!(state, State::Firing | State::Recovering);
     let has_changed = |at: &usize| state(*at) != state(at + 1);
     let has_turned = |at: &usize| is_active(state(*at)) != is_active(state(at + 1));
-    // A time that the clock has not reached again is brought forward.
-    let recorded = |at: usize| history[at..].iter().fold(i64::MAX, |min, (time, _)| min.min(*time));
+    // The age is the time that the clock went forward: its steps back count nothing.
+    let recorded = |at: usize| {
+        let forward = history[at..].windows(2).map(|pair| (pair[1].0 - pair[0].0).max(0));
+        history[last].0 - forward.sum::<i64>()
+    };
     let (mut is_flapping, mut transitions) = (false, Vec::new());
     for at in 0..=last {
         let gap = history[at].0 - if at == 0 { START } else { history[at - 1].0 };
@@ -122,7 +130,7 @@ pub fn model(history: &[(i64, Reading)], states: &[(State, Option<Severity>)]) -
         has_data: history[last].1 != NONE,
         since: match (0..=last).rev().find(has_changed) {
             Some(at) => recorded(at),
-            None => recorded(0).min(START),
+            None => recorded(0) - (history[0].0 - START).max(0),
         },
         fired_at: (0..=last)
             .rev()
