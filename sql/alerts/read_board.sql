@@ -4,5 +4,5 @@ SELECT s.rule, s.subject, s.alert_id, s.state, s.severity, s.data_state, s.value
     EXISTS (
         SELECT FROM crewsnow_ops.alert_acknowledgements AS a
         WHERE a.alert_id = s.alert_id AND a.ends_at > $1
-    )
+    ), s.announced_in
 FROM crewsnow_ops.alert_states AS s

@@ -237,6 +237,7 @@ CREATE TABLE crewsnow_ops.alert_states (
     is_flapping boolean NOT NULL DEFAULT false,
     is_simulated boolean NOT NULL DEFAULT false,
     timers jsonb NOT NULL,
+    announced_in bigint,
     CONSTRAINT alert_states_pkey PRIMARY KEY (rule, subject),
     CONSTRAINT alert_states_state_check CHECK (
         state OPERATOR(pg_catalog.=) ANY (ARRAY['ok', 'pending', 'firing', 'recovering'])
@@ -277,6 +278,8 @@ COMMENT ON COLUMN crewsnow_ops.alert_states.is_simulated IS
     'True for an alert of simulate_alert.';
 COMMENT ON COLUMN crewsnow_ops.alert_states.timers IS
     'Timers of the state machine: times in microseconds since 2000-01-01 UTC.';
+COMMENT ON COLUMN crewsnow_ops.alert_states.announced_in IS
+    'Number of the group whose notice told the alert last; NULL if no notice did.';
 COMMENT ON CONSTRAINT alert_states_pkey ON crewsnow_ops.alert_states IS
     'One row per rule and subject.';
 COMMENT ON CONSTRAINT alert_states_state_check ON crewsnow_ops.alert_states IS
@@ -338,8 +341,8 @@ CREATE TABLE crewsnow_ops.alert_events (
     CONSTRAINT alert_events_pkey PRIMARY KEY (event_id),
     CONSTRAINT alert_events_event_check CHECK (
         event OPERATOR(pg_catalog.=) ANY (ARRAY['pending', 'firing', 'escalated', 'eased',
-            'recovering', 'resolved', 'withdrawn', 'flapping', 'steady', 'no_data', 'data',
-            'error', 'error_cleared', 'acknowledged', 'acknowledgement_expired', 'silenced',
+            'recovering', 'resolved', 'expired', 'withdrawn', 'flapping', 'steady', 'no_data',
+            'data', 'error', 'error_cleared', 'acknowledged', 'acknowledgement_expired', 'silenced',
             'silence_ended', 'notice', 'group_opened', 'group_closed', 'simulated', 'adopted',
             'ticks_missed', 'clock_stepped'])
     )
@@ -351,7 +354,8 @@ COMMENT ON COLUMN crewsnow_ops.alert_events.event_id IS 'Number of the event.';
 COMMENT ON COLUMN crewsnow_ops.alert_events.at IS 'Time of the event (clock time).';
 COMMENT ON COLUMN crewsnow_ops.alert_events.event IS
     'pending, firing, escalated (warning to critical), eased (critical to warning), recovering, '
-    'resolved; withdrawn: cleared before it fired; flapping and steady; no_data and data; error '
+    'resolved; expired: ended because the subject had no row for 24 h; withdrawn: cleared '
+    'before it fired; flapping and steady; no_data and data; error '
     'and error_cleared of a rule; notice: a notice of the group; the others are acts and '
     'observations of that name.';
 COMMENT ON COLUMN crewsnow_ops.alert_events.alert_group IS 'The group; NULL for no group.';

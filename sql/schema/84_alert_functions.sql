@@ -152,7 +152,7 @@ fired AS (
 ended AS (
     SELECT f.rule, f.alert_id, f.fired_at,
         (SELECT min(e.at) FROM crewsnow_ops.alert_events AS e
-            WHERE e.alert_id = f.alert_id AND e.event = 'resolved') AS resolved_at,
+            WHERE e.alert_id = f.alert_id AND e.event IN ('resolved', 'expired')) AS resolved_at,
         EXISTS (SELECT FROM crewsnow_ops.alert_acknowledgements AS a
             WHERE a.alert_id = f.alert_id) AS is_acknowledged
     FROM fired AS f
@@ -231,7 +231,7 @@ WITH
 replayed AS (
     SELECT e.alert, e.subject, max(e.severity) FILTER (WHERE e.severity = 'critical') AS critical,
         min(e.at) FILTER (WHERE e.event = 'firing') AS fired_at,
-        max(e.at) FILTER (WHERE e.event = 'resolved') AS resolved_at
+        max(e.at) FILTER (WHERE e.event IN ('resolved', 'expired')) AS resolved_at
     FROM crewsnow_ops.replay_events(p_rule, p_from, p_to) AS e
     GROUP BY e.alert, e.subject
 ),
@@ -239,7 +239,7 @@ live AS (
     SELECT e.alert_id, e.subject, max(e.group_id) AS group_id,
         max(e.severity) FILTER (WHERE e.severity = 'critical') AS critical,
         min(e.at) FILTER (WHERE e.event = 'firing') AS fired_at,
-        max(e.at) FILTER (WHERE e.event = 'resolved') AS resolved_at
+        max(e.at) FILTER (WHERE e.event IN ('resolved', 'expired')) AS resolved_at
     FROM crewsnow_ops.alert_events AS e
     WHERE e.rule = p_rule AND e.at >= p_from AND e.at < p_to
         AND e.details ->> 'is_simulated' IS DISTINCT FROM 'true'

@@ -78,6 +78,7 @@ pub fn read_board(now: i64) -> Result<Board, AlertError> {
                 message: row.get(9)?,
                 is_simulated: row.get(13)?.unwrap_or(false),
                 is_acknowledged: row.get(15)?.unwrap_or(false),
+                announced_in: row.get(16)?,
             };
             board.entries.insert((text(1)?, text(2)?), entry);
         }
@@ -160,6 +161,7 @@ fn state_row(key: &Key, entry: &Entry, now: i64) -> Value {
         "is_flapping": entry.alert.is_flapping,
         "is_simulated": entry.is_simulated,
         "timers": entry.alert.timers,
+        "announced_in": entry.announced_in,
     })
 }
 

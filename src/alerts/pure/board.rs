@@ -5,12 +5,17 @@ use super::machine::{Alert, Change, State, step};
 use super::notice::{self, Member, Reason, Sent};
 use super::reading::Reading;
 use super::rule::{Conditions, NoData, Severity, Threshold};
-use crate::time::minute::MINUTE;
+use crate::time::minute::{DAY, MINUTE};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A flapping alert that has fired for so long is told like any other, in microseconds.
 const FLAPS_FOR: i64 = 15 * MINUTE;
+/// A rule that keeps its state ends the alert of a subject that has no row for so long, in
+/// microseconds.
+const EXPIRES_AFTER: i64 = DAY;
+/// The event of that end.
+const EXPIRED: &str = "expired";
 /// Alerts that a notice lists.
 const LISTED: usize = 5;
 
@@ -55,6 +60,8 @@ pub struct Entry {
     pub is_simulated: bool,
     /// Whether an acknowledgement is in effect.
     pub is_acknowledged: bool,
+    /// The number of the group whose notice named it last; `None` if no notice did.
+    pub announced_in: Option<i64>,
 }
 
 impl Entry {
@@ -69,6 +76,7 @@ impl Entry {
             message: None,
             is_simulated: false,
             is_acknowledged: false,
+            announced_in: None,
         }
     }
 
@@ -128,6 +136,17 @@ pub struct Event {
 /// A rule and a subject.
 pub type Key = (String, String);
 
+/// An alert that a notice named and that has ended in this tick.
+#[derive(Debug, Clone)]
+struct Ended {
+    key: Key,
+    /// The group of its rule; `None` for a rule that is gone.
+    group: Option<String>,
+    announced_in: i64,
+    /// Whether it ended for want of data.
+    is_expired: bool,
+}
+
 /// All alerts that are not ok, or were not ok lately, and their groups.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
@@ -137,6 +156,7 @@ pub struct Board {
     pub groups: BTreeMap<String, OpenGroup>,
     /// The history of this tick.
     pub events: Vec<Event>,
+    ended: Vec<Ended>,
 }
 
 impl Board {
@@ -164,8 +184,7 @@ impl Board {
         for row in rows {
             self.apply_row(rule, now, row, &rule.conditions, next_id)?;
         }
-        let named: std::collections::BTreeSet<&str> =
-            rows.iter().map(|row| row.subject.as_str()).collect();
+        let named: BTreeSet<&str> = rows.iter().map(|row| row.subject.as_str()).collect();
         let absent: Vec<(String, bool)> = self
             .of_rule(&rule.name)
             .filter(|(subject, _)| !named.contains(subject.as_str()))
@@ -178,10 +197,42 @@ impl Board {
             if is_simulated || subject.is_empty() && !rows.is_empty() {
                 conditions.no_data = NoData::Ok;
             }
+            let key = (rule.name.clone(), subject.clone());
+            let timers = self.entries.get(&key).map(|entry| &entry.alert.timers);
+            let absence = timers.map_or(0, |timers| timers.absence(conditions.timing.every, now));
             let row = Row { subject, reading: Reading::NoData, message: None, is_simulated };
             self.apply_row(rule, now, &row, &conditions, next_id)?;
+            if conditions.no_data == NoData::Keep {
+                self.note_absence(rule, &key, absence);
+            }
         }
         Ok(())
+    }
+
+    /// Ends an alert that would be kept for ever, because its subject does not come back.
+    fn note_absence(&mut self, rule: &BoardRule, key: &Key, absence: i64) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if absence < EXPIRES_AFTER || entry.alert.state == State::Ok {
+            entry.alert.timers.absent_for = Some(absence);
+            return;
+        }
+        let Some(entry) = self.entries.remove(key) else { return };
+        let is_active = entry.is_active();
+        self.note_end(key, &entry, Some(&rule.group), true);
+        self.events.push(Event {
+            event: if is_active { EXPIRED } else { Change::Withdrawn.as_str() },
+            group: Some(rule.group.clone()),
+            group_id: self.groups.get(&rule.group).map(|group| group.id),
+            message: Some("no data any more: the query has had no row of it for 24 h".to_owned()),
+            ..event_of(key, &entry)
+        });
+    }
+
+    fn note_end(&mut self, key: &Key, entry: &Entry, group: Option<&str>, is_expired: bool) {
+        if let Some(announced_in) = entry.announced_in {
+            let group = group.map(str::to_owned);
+            self.ended.push(Ended { key: key.clone(), group, announced_in, is_expired });
+        }
     }
 
     /// Moves all times with a clock that stepped back by so many microseconds, also those of rules
@@ -234,6 +285,7 @@ impl Board {
         let severity = before.and_then(|entry| entry.alert.severity);
         let mut entry = before.cloned().unwrap_or(fresh);
         entry.alert = alert;
+        entry.alert.timers.absent_for = None;
         entry.is_simulated = row.is_simulated || was_simulated;
         if let Reading::Value { value, samples } = row.reading {
             (entry.value, entry.samples) = (Some(value), samples);
@@ -254,6 +306,10 @@ impl Board {
                 details: entry.is_simulated.then(|| json!({ "is_simulated": true })),
                 ..event_of(&key, &entry)
             });
+            if *change == Change::Resolved {
+                self.note_end(&key, &entry, Some(&rule.group), false);
+                entry.announced_in = None;
+            }
             // After the end of one alert begins another one, with a number of its own.
             if *change == Change::Resolved && entry.alert.state != State::Ok {
                 (entry.id, entry.is_acknowledged) = (Some(next_id()?), false);
@@ -300,6 +356,7 @@ impl Board {
                 State::Pending => Change::Withdrawn.as_str(),
                 State::Firing | State::Recovering => Change::Resolved.as_str(),
             };
+            self.note_end(&key, &entry, None, false);
             self.events.push(Event {
                 event,
                 message: Some("the rule was disabled or removed".to_owned()),
@@ -333,29 +390,60 @@ impl Board {
                 members.entry(group).or_default().push(key.clone());
             }
         }
+        let ended = self.ended_by_group();
+        let of_group = |name: &str| ended.get(name).map_or(&[][..], Vec::as_slice);
         let closed: Vec<String> =
             self.groups.keys().filter(|name| !members.contains_key(*name)).cloned().collect();
         for name in closed {
-            self.close(&name, now, &suppressed);
+            self.close(&name, of_group(&name), now, &suppressed);
         }
         for (name, keys) in members {
-            self.settle_group(&name, &keys, now, &suppressed, next_id)?;
+            self.settle_group(&name, &keys, of_group(&name), now, &suppressed, next_id)?;
         }
         Ok(())
     }
 
-    fn close(&mut self, name: &str, now: i64, suppressed: &impl Fn(&Key) -> Option<String>) {
+    /// The announced alerts that have ended, by the group that tells it: the one that announced
+    /// them, or the present one of their rule if that one is closed.
+    fn ended_by_group(&mut self) -> BTreeMap<String, Vec<Ended>> {
+        let names: BTreeMap<i64, &String> =
+            self.groups.iter().map(|(name, group)| (group.id, name)).collect();
+        let mut by_group: BTreeMap<String, Vec<Ended>> = BTreeMap::new();
+        for ended in std::mem::take(&mut self.ended) {
+            let announced = names.get(&ended.announced_in).map(|name| (*name).clone());
+            if let Some(name) = announced.or_else(|| ended.group.clone()) {
+                by_group.entry(name).or_default().push(ended);
+            }
+        }
+        by_group
+    }
+
+    fn close(
+        &mut self,
+        name: &str,
+        ended: &[Ended],
+        now: i64,
+        suppressed: &impl Fn(&Key) -> Option<String>,
+    ) {
         let Some(group) = self.groups.remove(name) else { return };
-        let suppressed_by = self.end_suppressed(name, suppressed);
+        // Nobody hears of the end of a group if each alert that ended has a reason for that.
+        let reasons: Option<Vec<String>> =
+            ended.iter().map(|ended| suppressed(&ended.key)).collect();
+        let suppressed_by = reasons.and_then(|reasons| reasons.into_iter().next());
         let base = |event| Event {
             event,
             group: Some(name.to_owned()),
             group_id: Some(group.id),
             ..Event::default()
         };
-        if let Some(reason) = notice::decide(group.last_notice.as_ref(), &[], now) {
+        if let Some(reason) = notice::decide(group.last_notice.as_ref(), &[], ended.len(), now) {
+            let told = if ended.iter().any(|ended| ended.is_expired) {
+                format!("{name}: no alert is left, {}", ends(ended))
+            } else {
+                format!("{name}: all alerts are resolved")
+            };
             self.events.push(Event {
-                message: Some(format!("{name}: all alerts are resolved")),
+                message: Some(told),
                 severity: group.last_notice.as_ref().map(|sent| sent.severity),
                 suppressed_by,
                 details: Some(json!({ "reason": reason.as_str(), "alerts": 0 })),
@@ -365,31 +453,11 @@ impl Board {
         self.events.push(base("group_closed"));
     }
 
-    /// The reason why nobody hears of the end of a group: each alert that ended now has one.
-    fn end_suppressed(
-        &self,
-        name: &str,
-        suppressed: &impl Fn(&Key) -> Option<String>,
-    ) -> Option<String> {
-        // Alerts of a rule that is gone have no group. No rule at all stands for the whole board.
-        let ended = self.events.iter().filter(|event| {
-            event.event == Change::Resolved.as_str()
-                && event.group.as_deref().is_none_or(|group| group == name)
-        });
-        let key = |event: &Event| {
-            (event.rule.clone().unwrap_or_default(), event.subject.clone().unwrap_or_default())
-        };
-        let mut reasons = ended.map(|event| suppressed(&key(event))).peekable();
-        if reasons.peek().is_none() {
-            return suppressed(&Key::default());
-        }
-        reasons.collect::<Option<Vec<String>>>()?.into_iter().next()
-    }
-
     fn settle_group<E>(
         &mut self,
         name: &str,
         keys: &[Key],
+        ended: &[Ended],
         now: i64,
         suppressed: &impl Fn(&Key) -> Option<String>,
         next_id: &mut impl FnMut() -> Result<i64, E>,
@@ -430,7 +498,10 @@ impl Board {
             .map(|((_, entry), reason)| member(reason.is_some(), entry))
             .collect();
         let last = group.last_notice.as_ref();
-        let notice = match notice::decide(last, &members, now) {
+        let heard: Vec<Ended> =
+            ended.iter().filter(|ended| suppressed(&ended.key).is_none()).cloned().collect();
+        let mut announced = Vec::new();
+        let notice = match notice::decide(last, &members, heard.len(), now) {
             Some(reason) => Some((reason, None)),
             None => self.unheard(last, &entries, &reasons, now, member),
         };
@@ -446,8 +517,12 @@ impl Board {
                 .filter(|(_, member)| suppressed_by.is_some() || is_told(member))
                 .map(|(entry, _)| *entry)
                 .collect();
-            let event = self.notice(name, &group, &told, reason, suppressed_by);
+            let event = match reason {
+                Reason::PartlyResolved => partly_resolved(name, &group, &heard, &members),
+                _ => self.notice(name, &group, &told, reason, suppressed_by),
+            };
             if event.suppressed_by.is_none() {
+                announced.extend(told.iter().map(|(key, _)| (*key).clone()));
                 let audible = members.iter().filter(|member| member.is_audible());
                 group.last_notice = Some(Sent {
                     at: now,
@@ -464,6 +539,11 @@ impl Board {
             }
         }
         self.events.extend(opened);
+        for key in announced {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.announced_in = Some(group.id);
+            }
+        }
         self.groups.insert(name.to_owned(), group);
         Ok(())
     }
@@ -487,7 +567,7 @@ impl Board {
             return None;
         }
         let all: Vec<Member> = entries.iter().map(|(_, entry)| member(false, entry)).collect();
-        notice::decide(last, &all, now).map(|decided| (decided, Some(reason.clone())))
+        notice::decide(last, &all, 0, now).map(|decided| (decided, Some(reason.clone())))
     }
 
     fn notice(
@@ -501,10 +581,7 @@ impl Board {
         let mut worst: Vec<&(&Key, &Entry)> = entries.iter().collect();
         worst.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.severity()));
         let severity = worst.first().map(|(_, entry)| entry.severity());
-        let count = match entries.len() {
-            1 => "1 alert".to_owned(),
-            count => format!("{count} alerts"),
-        };
+        let count = alerts(entries.len());
         let worst_text = worst.first().map_or_else(String::new, |(key, entry)| {
             let told = entry.message.as_deref().unwrap_or_default();
             let title = title(key);
@@ -533,6 +610,56 @@ impl Board {
             })),
             ..Event::default()
         }
+    }
+}
+
+/// A number of alerts.
+fn alerts(count: usize) -> String {
+    format!("{count} alert{}", if count == 1 { "" } else { "s" })
+}
+
+/// How alerts ended. One without data is not healthy.
+fn ends(ended: &[Ended]) -> String {
+    let expired = ended.iter().filter(|ended| ended.is_expired).count();
+    let resolved = ended.len() - expired;
+    let mut parts = Vec::new();
+    if resolved > 0 {
+        parts.push(format!("{} resolved", alerts(resolved)));
+    }
+    if expired > 0 {
+        parts.push(format!("{} ended with no data any more for 24 h", alerts(expired)));
+    }
+    parts.join(", ")
+}
+
+/// The notice that announced alerts have ended, while muted ones of the group go on.
+fn partly_resolved(name: &str, group: &OpenGroup, ended: &[Ended], members: &[Member]) -> Event {
+    let count = |is: fn(&&Member) -> bool| members.iter().filter(is).count();
+    let silenced = count(|member| member.is_silenced);
+    let flapping = count(|member| member.is_flapping && !member.is_silenced);
+    let acknowledged = count(|member| member.is_audible() && member.is_acknowledged);
+    let muted: Vec<String> =
+        [(silenced, "silenced"), (flapping, "flapping"), (acknowledged, "acknowledged")]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+    let left = alerts(members.len());
+    Event {
+        event: "notice",
+        group: Some(name.to_owned()),
+        group_id: Some(group.id),
+        severity: group.last_notice.as_ref().map(|sent| sent.severity),
+        message: Some(format!(
+            "{name}: {}, {left} without notices left ({})",
+            ends(ended),
+            muted.join(", ")
+        )),
+        details: Some(json!({
+            "reason": Reason::PartlyResolved.as_str(), "alerts": 0, "ended": ended.len(),
+            "muted": members.len(),
+        })),
+        ..Event::default()
     }
 }
 

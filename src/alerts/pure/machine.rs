@@ -116,6 +116,9 @@ pub struct Timers {
     pub evaluated_at: i64,
     /// When it fired or was resolved in the last hour: the latest four times.
     pub transitions: Vec<i64>,
+    /// For how long evaluations have had no row of the subject, in microseconds; `None` if the
+    /// latest one had.
+    pub absent_for: Option<i64>,
 }
 
 /// An alert.
@@ -265,6 +268,15 @@ impl Track {
 }
 
 impl Timers {
+    /// For how long the subject has had no row if it has none now. As in the other timers, three
+    /// intervals count of a gap: a rule that fails makes no subject absent.
+    #[must_use]
+    pub fn absence(&self, every: i64, now: i64) -> i64 {
+        let gap = now.saturating_sub(self.evaluated_at);
+        let counted = gap.clamp(0, every.saturating_mul(INTERVALS));
+        self.absent_for.map_or(0, |absent| absent.saturating_add(counted))
+    }
+
     /// Moves the timers over the time since the latest evaluation, of which not all counts.
     fn move_over_gap(&mut self, every: i64, is_frozen: bool, now: i64) {
         let gap = now.saturating_sub(self.evaluated_at);

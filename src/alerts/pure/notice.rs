@@ -49,7 +49,7 @@ pub struct Sent {
 /// The reason of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The first alert of the group fires.
+    /// An alert fires, and no other one that is not muted was told.
     Firing,
     /// The severity has risen.
     Escalated,
@@ -57,6 +57,8 @@ pub enum Reason {
     MoreAlerts,
     /// Alerts still fire.
     Reminder,
+    /// Announced alerts have ended. Those that go on are muted.
+    PartlyResolved,
     /// No alert fires any more.
     Resolved,
 }
@@ -70,6 +72,7 @@ impl Reason {
             Self::Escalated => "escalated",
             Self::MoreAlerts => "more alerts",
             Self::Reminder => "reminder",
+            Self::PartlyResolved => "partly resolved",
             Self::Resolved => "resolved",
         }
     }
@@ -83,14 +86,16 @@ fn reminder_after(severity: Severity) -> i64 {
     }
 }
 
-/// The notice that a group sends now; `None` for none. `members` are its active alerts.
+/// The notice that a group sends now; `None` for none. `members` are its active alerts, `ended` the
+/// number of announced ones that have ended since the latest tick.
 #[must_use]
-pub fn decide(last: Option<&Sent>, members: &[Member], now: i64) -> Option<Reason> {
+pub fn decide(last: Option<&Sent>, members: &[Member], ended: usize, now: i64) -> Option<Reason> {
     let Some(last) = last else {
         return members.iter().any(Member::counts).then_some(Reason::Firing);
     };
     if members.is_empty() {
-        return Some(Reason::Resolved);
+        // Its alerts may go on in another group.
+        return (ended > 0).then_some(Reason::Resolved);
     }
     // An operator who works on a warning does not know yet that it has become critical.
     let audible = members.iter().filter(|member| member.is_audible());
@@ -98,7 +103,13 @@ pub fn decide(last: Option<&Sent>, members: &[Member], now: i64) -> Option<Reaso
         return Some(Reason::Escalated);
     }
     let counted: Vec<&Member> = members.iter().filter(|member| member.counts()).collect();
-    let worst = counted.iter().map(|member| member.severity).max()?;
+    let Some(worst) = counted.iter().map(|member| member.severity).max() else {
+        return (ended > 0).then_some(Reason::PartlyResolved);
+    };
+    // Operators believe that only muted alerts are left.
+    if last.members == 0 {
+        return Some(Reason::Firing);
+    }
     // The clock may have stepped back since.
     let age = (now - last.at).max(0);
     let has_more =
@@ -134,7 +145,7 @@ mod tests {
             if second < 100 {
                 members.extend((0..10).map(|_| member(Critical, now)));
             }
-            if decide(last.as_ref(), &members, now).is_some() {
+            if decide(last.as_ref(), &members, 0, now).is_some() {
                 notices += 1;
                 last = Some(sent(now, Critical, members.len()));
             }
@@ -145,27 +156,32 @@ mod tests {
     #[test]
     fn each_reason_has_its_time() {
         let one = [member(Warning, 0)];
-        assert_eq!(decide(None, &[], 0), None);
-        assert_eq!(decide(None, &one, 0), Some(Reason::Firing));
+        assert_eq!(decide(None, &[], 0, 0), None);
+        assert_eq!(decide(None, &one, 0, 0), Some(Reason::Firing));
         let last = sent(0, Warning, 1);
-        assert_eq!(decide(Some(&last), &one, HOUR), None);
-        assert_eq!(decide(Some(&last), &one, 4 * HOUR), Some(Reason::Reminder));
+        assert_eq!(decide(Some(&last), &one, 0, HOUR), None);
+        assert_eq!(decide(Some(&last), &one, 0, 4 * HOUR), Some(Reason::Reminder));
         let worse = [member(Critical, 0)];
-        assert_eq!(decide(Some(&last), &worse, 1), Some(Reason::Escalated));
+        assert_eq!(decide(Some(&last), &worse, 0, 1), Some(Reason::Escalated));
         assert_eq!(
-            decide(Some(&sent(0, Critical, 1)), &worse, 30 * MINUTE),
+            decide(Some(&sent(0, Critical, 1)), &worse, 0, 30 * MINUTE),
             Some(Reason::Reminder)
         );
         assert_eq!(
-            decide(Some(&sent(0, Critical, 1)), &one, 30 * MINUTE),
+            decide(Some(&sent(0, Critical, 1)), &one, 0, 30 * MINUTE),
             None,
             "a fall is silent"
         );
         let two = [member(Warning, 0), member(Warning, MINUTE)];
-        assert_eq!(decide(Some(&last), &two, 2 * MINUTE), None);
-        assert_eq!(decide(Some(&last), &two, 5 * MINUTE), Some(Reason::MoreAlerts));
-        assert_eq!(decide(Some(&last), &[], 1), Some(Reason::Resolved));
-        assert_eq!(decide(Some(&sent(HOUR, Warning, 1)), &one, 0), None, "a clock that went back");
+        assert_eq!(decide(Some(&last), &two, 0, 2 * MINUTE), None);
+        assert_eq!(decide(Some(&last), &two, 0, 5 * MINUTE), Some(Reason::MoreAlerts));
+        assert_eq!(decide(Some(&last), &[], 1, 1), Some(Reason::Resolved));
+        assert_eq!(decide(Some(&last), &[], 0, 1), None, "they go on elsewhere");
+        assert_eq!(
+            decide(Some(&sent(HOUR, Warning, 1)), &one, 0, 0),
+            None,
+            "a clock that went back"
+        );
     }
 
     #[test]
@@ -175,17 +191,23 @@ mod tests {
         for change in changes {
             let mut muted = member(Critical, 0);
             change(&mut muted);
-            assert_eq!(decide(None, &[muted.clone()], 0), None);
+            assert_eq!(decide(None, &[muted.clone()], 0, 0), None);
             let last = sent(0, Critical, 1);
-            assert_eq!(decide(Some(&last), &[muted.clone()], 9 * HOUR), None);
+            assert_eq!(decide(Some(&last), &[muted.clone()], 0, 9 * HOUR), None);
+            // The announced ones have ended.
+            let told = decide(Some(&last), &[muted.clone()], 1, 9 * HOUR);
+            assert_eq!(told, Some(Reason::PartlyResolved));
+            let again = [muted.clone(), member(Warning, 9 * HOUR)];
+            let told = decide(Some(&sent(9 * HOUR, Critical, 0)), &again, 0, 9 * HOUR);
+            assert_eq!(told, Some(Reason::Firing), "it waits for nothing");
             // A new alert beside muted ones is told.
             let new = member(Warning, MINUTE);
-            let told = decide(Some(&sent(0, Critical, 3)), &[muted, new], 6 * MINUTE);
+            let told = decide(Some(&sent(0, Critical, 3)), &[muted, new], 0, 6 * MINUTE);
             assert_eq!(told, Some(Reason::MoreAlerts));
         }
         let mut worse = member(Critical, 0);
         worse.is_acknowledged = true;
-        assert_eq!(decide(Some(&sent(0, Warning, 1)), &[worse], 1), Some(Reason::Escalated));
+        assert_eq!(decide(Some(&sent(0, Warning, 1)), &[worse], 0, 1), Some(Reason::Escalated));
     }
 
     /// An alert whose silence ends fired long before the latest notice.
@@ -194,9 +216,9 @@ mod tests {
         let mut two = [member(Warning, 0), member(Warning, 0)];
         two[1].is_silenced = true;
         let last = sent(0, Warning, 1);
-        assert_eq!(decide(Some(&last), &two, 5 * MINUTE), None);
+        assert_eq!(decide(Some(&last), &two, 0, 5 * MINUTE), None);
         two[1].is_silenced = false;
-        assert_eq!(decide(Some(&last), &two, 5 * MINUTE), Some(Reason::MoreAlerts));
+        assert_eq!(decide(Some(&last), &two, 0, 5 * MINUTE), Some(Reason::MoreAlerts));
     }
 
     proptest! {
@@ -211,7 +233,7 @@ mod tests {
                 let severity = if critical { Critical } else { Warning };
                 members.truncate(usize::from(count));
                 members.push(member(severity, now));
-                if let Some(reason) = decide(last.as_ref(), &members, now) {
+                if let Some(reason) = decide(last.as_ref(), &members, 0, now) {
                     if reason == Reason::MoreAlerts || reason == Reason::Reminder {
                         let before = sent_at.last().copied().unwrap_or(i64::MIN / 2);
                         prop_assert!(now - before >= MORE_AFTER);

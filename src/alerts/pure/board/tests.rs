@@ -78,10 +78,14 @@ struct World {
     alerts: BTreeMap<i64, (Key, Option<State>)>,
     /// Groups that are open: the name, and time and severity of the latest notice.
     open: BTreeMap<i64, (String, Option<(i64, Severity)>)>,
+    /// Groups that only muted alerts are left of, or were when the latest notice went out.
+    quiet: BTreeSet<i64>,
+    /// Alerts that a notice told, and the latest group that did.
+    announced: BTreeMap<i64, i64>,
     closed: BTreeSet<i64>,
     /// The events of this tick: an alert that fires or gets worse, and those that ended.
     has_news: bool,
-    ended: Vec<(Option<String>, Key)>,
+    ended: Vec<(i64, Key)>,
 }
 
 impl World {
@@ -93,6 +97,8 @@ impl World {
             last_id: 0,
             alerts: BTreeMap::new(),
             open: BTreeMap::new(),
+            quiet: BTreeSet::new(),
+            announced: BTreeMap::new(),
             closed: BTreeSet::new(),
             has_news: false,
             ended: Vec::new(),
@@ -146,7 +152,7 @@ impl World {
         self.check_board(flags)?;
         (self.has_news, self.ended) = (false, Vec::new());
         for event in std::mem::take(&mut self.board.events) {
-            self.read(&event, &silenced).map_err(|error| {
+            self.read(&event, &silenced, flags).map_err(|error| {
                 TestCaseError::fail(format!("{error} at {} in {event:?}", self.now - START))
             })?;
         }
@@ -182,12 +188,17 @@ impl World {
         Ok(())
     }
 
-    fn read(&mut self, event: &Event, silenced: &impl Fn(&Key) -> Option<String>) -> Tested {
+    fn read(
+        &mut self,
+        event: &Event,
+        silenced: &impl Fn(&Key) -> Option<String>,
+        flags: u16,
+    ) -> Tested {
         if let Some(id) = event.group_id {
             prop_assert!(!self.closed.contains(&id), "its group was closed");
         }
         match event.event {
-            "group_opened" | "group_closed" | "notice" => self.read_group(event, silenced),
+            "group_opened" | "group_closed" | "notice" => self.read_group(event, silenced, flags),
             _ => self.read_alert(event),
         }
     }
@@ -203,7 +214,7 @@ impl World {
         prop_assert!(!is_news || event.group_id.is_some(), "it belongs to no group");
         self.has_news |= is_news;
         if event.event == "resolved" {
-            self.ended.push((event.group.clone(), key.clone()));
+            self.ended.push((id, key.clone()));
         }
         let (owner, state) = self.alerts.entry(id).or_insert((key.clone(), Some(State::Ok)));
         prop_assert_eq!(&*owner, &key, "two alerts have one number");
@@ -222,7 +233,12 @@ impl World {
     }
 
     /// A group opens once, sends notices, says that all is resolved if it did, and closes once.
-    fn read_group(&mut self, event: &Event, silenced: &impl Fn(&Key) -> Option<String>) -> Tested {
+    fn read_group(
+        &mut self,
+        event: &Event,
+        silenced: &impl Fn(&Key) -> Option<String>,
+        flags: u16,
+    ) -> Tested {
         let (id, name) = (event.group_id.unwrap(), event.group.clone().unwrap());
         if event.event == "group_opened" {
             prop_assert!(!self.alerts.contains_key(&id));
@@ -261,18 +277,44 @@ impl World {
         prop_assert!(!is_told || silenced(&Key::default()).is_none(), "all are held back");
         prop_assert!(is_told || reason == "resolved" || self.has_news, "held back once");
         let age = last.map(|(at, _)| (self.now - at).max(0));
+        // The alerts that can make the group send a notice, and all of them.
+        let members = self.board.entries.iter().filter(|((rule, _), entry)| {
+            entry.is_active() && Self::group(rule, flags).as_ref() == Some(&name)
+        });
+        let audible = members.clone().filter(|(key, entry)| {
+            let age = entry.alert.fired_at.map(|at| self.now - at);
+            let is_noise = entry.alert.is_flapping && age < Some(15 * MINUTE);
+            !is_noise && silenced(key).is_none()
+        });
+        let heard =
+            audible.clone().filter(|(_, entry)| reason == "escalated" || !entry.is_acknowledged);
+        let heard: Vec<i64> = heard.filter_map(|(_, entry)| entry.id).collect();
+        let counted = audible.filter(|(_, entry)| !entry.is_acknowledged).count();
+        let members = members.count();
+        let is_quiet = self.quiet.contains(&id);
         match reason {
-            "resolved" => {
+            // An alert that goes on in another group has not ended.
+            "resolved" | "partly resolved" => {
                 prop_assert!(last.is_some(), "nobody was told that it fires");
-                let ended = self
-                    .ended
-                    .iter()
-                    .filter(|(group, _)| group.as_ref().is_none_or(|group| *group == name));
-                let is_audible = |(_, key): &(_, Key)| silenced(key).is_none();
-                prop_assert!(is_told || !ended.clone().any(is_audible), "an end was not told");
+                let group = |alert: &i64| self.announced.get(alert);
+                let is_audible = |(_, key): &&(i64, Key)| silenced(key).is_none();
+                let ended = self.ended.iter().filter(|(alert, _)| group(alert).is_some());
+                prop_assert!(ended.clone().count() > 0, "no announced alert has ended");
+                if reason == "resolved" {
+                    let mut own = ended.filter(|(alert, _)| group(alert) == Some(&id));
+                    prop_assert!(is_told || !own.any(|end| is_audible(&end)), "not told");
+                    prop_assert_eq!(members, 0);
+                    return Ok(());
+                }
+                prop_assert!(is_told && members > 0 && counted == 0);
+                prop_assert!(ended.filter(is_audible).count() > 0);
+                prop_assert_eq!(details["muted"].as_u64(), Some(members as u64));
+                self.quiet.insert(id);
+                // Operators know of no severity any more.
+                *last = Some((self.now, Severity::Warning));
                 return Ok(());
             }
-            "firing" => prop_assert!(last.is_none()),
+            "firing" => prop_assert!(last.is_none() || is_quiet),
             "escalated" => prop_assert!(last.is_some_and(|(_, before)| severity > before)),
             "more alerts" => prop_assert!(age >= Some(5 * MINUTE)),
             "reminder" => prop_assert!(age >= Some(30 * MINUTE)),
@@ -281,6 +323,12 @@ impl World {
         prop_assert!(!listed.is_empty(), "a notice of nothing");
         if is_told {
             *last = Some((self.now, severity));
+            self.announced.extend(heard.into_iter().map(|alert| (alert, id)));
+            if counted == 0 {
+                self.quiet.insert(id)
+            } else {
+                self.quiet.remove(&id)
+            };
         }
         Ok(())
     }
@@ -417,8 +465,137 @@ fn a_rise_of_an_acknowledged_alert_is_told_once() {
     };
     assert_eq!(
         told(0..60, rows, acknowledge),
-        [notice(0, "firing", 1), notice(3, "escalated", 1), notice(20, "more alerts", 1)]
+        [notice(0, "firing", 1), notice(3, "escalated", 1), notice(20, "firing", 1)]
     );
+}
+
+/// The messages of notices, with their minutes: rules of the given groups, and the value of their
+/// one subject in each minute; `None` for no row.
+fn messages(
+    minutes: impl Iterator<Item = i64>,
+    rules: impl Fn(i64) -> Vec<(&'static str, &'static str, Option<f64>)>,
+    silenced: impl Fn(i64, &str) -> bool,
+) -> (Vec<(i64, String)>, Vec<Event>) {
+    let (mut board, mut last_id, mut told) = (Board::default(), 0, Vec::new());
+    let mut next_id = || {
+        last_id += 1;
+        Ok::<i64, Infallible>(last_id)
+    };
+    let mut events = Vec::new();
+    for minute in minutes {
+        let now = START + minute * MINUTE;
+        let rules = rules(minute);
+        for (name, group, value) in &rules {
+            let (name, group) = ((*name).to_owned(), (*group).to_owned());
+            let rule = BoardRule { name, group, conditions: above(Some(10.0), None) };
+            let rows: Vec<Row> = value.iter().map(|value| row("a", Some(*value))).collect();
+            let Ok(()) = board.apply(&rule, now, &rows, &mut next_id);
+        }
+        let group = |rule: &str| {
+            let found = rules.iter().find(|(name, ..)| *name == rule);
+            found.map(|(_, group, _)| (*group).to_owned())
+        };
+        board.end_orphans(group);
+        let suppressed = |key: &Key| silenced(minute, &key.0).then(|| "silence 1".to_owned());
+        let Ok(()) = board.settle(now, group, suppressed, &mut next_id);
+        for event in board.events.drain(..) {
+            if event.event == "notice" && event.suppressed_by.is_none() {
+                told.push((minute, event.message.clone().unwrap()));
+            }
+            events.push(event);
+        }
+    }
+    (told, events)
+}
+
+fn message(minute: i64, text: &str) -> (i64, String) {
+    (minute, text.to_owned())
+}
+
+const FIRES: &str = "jobs: warning, 1 alert, worst queue/a: 15 wait";
+
+/// The alert goes on in the new group, which tells it and its end. Nothing is resolved before.
+#[test]
+fn a_rule_that_moves_to_another_group_resolves_nothing() {
+    let (told, _) = messages(
+        0..20,
+        |minute| {
+            let group = if minute < 5 { "jobs" } else { "mail" };
+            vec![("queue", group, Some(if minute < 10 { 15.0 } else { 0.0 }))]
+        },
+        |_, _| false,
+    );
+    let expected = [
+        message(0, FIRES),
+        message(5, "mail: warning, 1 alert, worst queue/a: 15 wait"),
+        message(10, "mail: all alerts are resolved"),
+    ];
+    assert_eq!(told, expected);
+    // It moves to a group that has just sent a notice, and ends before that one tells it.
+    let (told, _) = messages(
+        0..20,
+        |minute| {
+            let group = if minute < 2 { "jobs" } else { "mail" };
+            let value = |end| Some(if minute < end { 15.0 } else { 0.0 });
+            vec![("queue", group, value(3)), ("sent", "mail", value(4))]
+        },
+        |minute, rule| minute == 3 && rule == "sent",
+    );
+    let expected = [
+        message(0, FIRES),
+        message(0, "mail: warning, 1 alert, worst sent/a: 15 wait"),
+        message(3, "mail: 1 alert resolved, 1 alert without notices left (1 silenced)"),
+        message(4, "mail: all alerts are resolved"),
+    ];
+    let mut sorted = told.clone();
+    sorted.sort();
+    assert_eq!(sorted, expected, "{told:?}");
+}
+
+/// Operators hear that what they were told has ended, and that a new alert fires.
+#[test]
+fn the_end_of_announced_alerts_beside_muted_ones_is_told() {
+    let (told, _) = messages(
+        0..20,
+        |minute| {
+            let fires = |is| Some(if is { 15.0 } else { 0.0 });
+            vec![
+                ("queue", "jobs", fires(minute < 5)),
+                ("muted", "jobs", fires(minute < 12)),
+                ("new", "jobs", fires((7..9).contains(&minute))),
+            ]
+        },
+        |_, rule| rule == "muted",
+    );
+    let ended = "jobs: 1 alert resolved, 1 alert without notices left (1 silenced)";
+    let new = "jobs: warning, 1 alert, worst new/a: 15 wait";
+    let expected = [message(0, FIRES), message(5, ended), message(7, new), message(9, ended)];
+    assert_eq!(told, expected);
+}
+
+/// An alert that would be kept for ever ends after a day in which its rule was evaluated.
+#[test]
+fn the_alert_of_a_subject_that_stays_away_ends_after_a_day() {
+    let day = 24 * 60;
+    let absent = |_| vec![("queue", "jobs", None)];
+    let fires = move |minute| {
+        if minute == 0 { vec![("queue", "jobs", Some(15.0))] } else { absent(minute) }
+    };
+    let (told, events) = messages(0..day + 10, fires, |_, _| false);
+    let end = "jobs: no alert is left, 1 alert ended with no data any more for 24 h";
+    assert_eq!(told.last(), Some(&message(day + 1, end)));
+    let expired = events.iter().find(|event| event.event == "expired").unwrap();
+    let text = "no data any more: the query has had no row of it for 24 h";
+    assert_eq!(expired.message.as_deref(), Some(text));
+    assert!(!events.iter().any(|event| event.event == "resolved"));
+    // The rule failed for two days. Its subject was seen before and after.
+    let (told, _) = messages([0, 1, 2 * day, 2 * day + 1].into_iter(), fires, |_, _| false);
+    assert!(told.iter().all(|(_, text)| text == FIRES), "{told:?}");
+    let back = move |minute| {
+        if minute % 1_000 == 0 { vec![("queue", "jobs", Some(15.0))] } else { absent(minute) }
+    };
+    let (told, _) = messages(0..3 * day, back, |_, _| false);
+    assert!(told.iter().all(|(_, text)| text == FIRES), "{told:?}");
 }
 
 /// Also the alerts of a rule that is not evaluated, because its query fails, keep their age.
@@ -443,10 +620,14 @@ fn a_step_of_the_whole_board_keeps_each_age() {
                 last_notice: sent(at),
             },
         )]),
-        events: Vec::new(),
+        ..Board::default()
     };
     let mut board = at(START);
     board.step_back(HOUR);
+    for entry in board.entries.values_mut() {
+        // A track that is ok has no time.
+        entry.alert.timers.critical.since = 0;
+    }
     assert_eq!((board.entries, board.groups), (at(START - HOUR).entries, at(START - HOUR).groups));
 }
 

@@ -244,8 +244,7 @@ fn a_step_back_of_the_clock_delays_nothing() {
 fn no_data_that_alerts_is_no_worse_than_the_values_before() {
     let threshold = |fires| Some(Threshold { fires, clears: fires - 1.0 });
     let (warning, critical) = (threshold(5.0), threshold(8.0));
-    let conditions =
-        Conditions { warning, critical, no_data: NoData::Alert, ..plain(0, 2) };
+    let conditions = Conditions { warning, critical, no_data: NoData::Alert, ..plain(0, 2) };
     let at = |conditions: &Conditions, readings: &[Option<f64>]| {
         let mut alert = Alert::new(0);
         for (minute, reading) in (0..).zip(readings) {
