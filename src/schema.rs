@@ -205,6 +205,7 @@ extension_sql_file!(
     requires = [
         "alert_rule_functions",
         alerts::sources::calls_in,
+        alerts::sources::errors_in,
         alerts::sources::check_level,
         alerts::sources::wal_disk_free,
         alerts::sources::webhooks_in

@@ -279,7 +279,7 @@ COMMENT ON COLUMN crewsnow_ops.alert_states.is_simulated IS
 COMMENT ON COLUMN crewsnow_ops.alert_states.timers IS
     'Timers of the state machine: times in microseconds since 2000-01-01 UTC.';
 COMMENT ON COLUMN crewsnow_ops.alert_states.announced_in IS
-    'Number of the group whose notice told the alert last; NULL if no notice did.';
+    'Number of the group whose notice named the alert last; NULL if no notice did.';
 COMMENT ON CONSTRAINT alert_states_pkey ON crewsnow_ops.alert_states IS
     'One row per rule and subject.';
 COMMENT ON CONSTRAINT alert_states_state_check ON crewsnow_ops.alert_states IS

@@ -3,10 +3,14 @@ COMMENT ON FUNCTION crewsnow_ops.calls_in(interval) IS
     'The calls of each function in the complete minutes of p_window before '
     'crewsnow_ops.rule_time(): rolled up and not, exactly. p95_ms is in milliseconds. Errors: '
     '22004, 22023 for a window below a minute or above 31 days.';
+COMMENT ON FUNCTION crewsnow_ops.errors_in(interval, interval) IS
+    'Calls, and those with a 5xx status, of all functions in the complete minutes of p_long and of '
+    'p_short before crewsnow_ops.rule_time(), as in calls_in. Errors: as calls_in.';
 COMMENT ON FUNCTION crewsnow_ops.webhooks_in(interval) IS
     'Webhooks in the complete minutes of p_window before crewsnow_ops.rule_time(), and a text if '
-    'none has arrived for much longer than usual, else NULL. failed has the present outcomes. '
-    'Errors: as calls_in.';
+    'none has arrived for much longer than usual, else NULL. failed has the present outcomes: '
+    'earlier ones are not stored. A webhook that failed and was processed later counts in the '
+    'minute of the latter only. Errors: as calls_in.';
 COMMENT ON FUNCTION crewsnow_ops.check_level(text) IS
     'The worst finding of one check of performance_health_check now: 0 OK, 1 WARNING, 2 CRITICAL, '
     'NULL if the check could not look, with its object, value and evidence. Errors: 22004, 42704.';
@@ -19,20 +23,13 @@ CREATE FUNCTION crewsnow_ops.burn_rate(p_objective double precision, p_long inte
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT least(l.share, s.share) / (1 - p_objective), l.calls::bigint,
-    format('%s of %s calls failed in %s, %s of %s in %s', l.errors, l.calls, p_long, s.errors,
-        s.calls, p_short)
-FROM (
-    SELECT sum(c.calls) AS calls, sum(c.errors) AS errors,
-        sum(c.errors)::double precision / nullif(sum(c.calls), 0)::double precision AS share
-    FROM crewsnow_ops.calls_in(p_long) AS c
-) AS l
-CROSS JOIN (
-    SELECT coalesce(sum(c.calls), 0) AS calls, coalesce(sum(c.errors), 0) AS errors,
-        coalesce(sum(c.errors)::double precision / nullif(sum(c.calls), 0)::double precision, 0)
-            AS share
-    FROM crewsnow_ops.calls_in(p_short) AS c
-) AS s
+SELECT least(e.long_errors::double precision / nullif(e.long_calls, 0),
+        coalesce(e.short_errors::double precision / nullif(e.short_calls, 0), 0))
+        / (1 - p_objective),
+    e.long_calls,
+    format('%s of %s calls failed in %s, %s of %s in %s', e.long_errors, e.long_calls, p_long,
+        e.short_errors, e.short_calls, p_short)
+FROM crewsnow_ops.errors_in(p_long, p_short) AS e
 $$;
 COMMENT ON FUNCTION crewsnow_ops.burn_rate(double precision, interval, interval) IS
     'How many times faster than allowed the error budget of p_objective (0.999 for 99.9 % of calls '
@@ -138,51 +135,76 @@ AS $$
 WITH
 instant AS (SELECT crewsnow_ops.rule_time() AS at),
 runs AS (
-    SELECT r.run, r.ran_at, row_number() OVER (ORDER BY r.ran_at DESC) AS place
+    SELECT r.run, row_number() OVER (ORDER BY r.ran_at DESC) = 1 AS is_latest
     FROM crewsnow_ops.rls_runs AS r
     CROSS JOIN instant AS t
     WHERE r.ran_at <= t.at
 ),
-opened AS (
-    SELECT f.finding, f.severity
+acceptances AS (
+    SELECT DISTINCT ON (a.finding) a.finding, a.severity, a.expires_at > t.at AS is_in_force
+    FROM crewsnow_ops.rls_acceptances AS a
+    CROSS JOIN instant AS t
+    WHERE a.accepted_at <= t.at
+    ORDER BY a.finding, a.accepted_at DESC
+),
+-- As in the report: the acceptance of a table covers findings that its rows are readable.
+findings AS (
+    SELECT f.finding, f.severity,
+        EXISTS (SELECT FROM acceptances AS a
+            WHERE a.is_in_force AND a.severity <= f.severity AND (a.finding = f.finding
+                OR a.finding LIKE 'table %'
+                AND split_part(f.finding, ' ', 1) IN ('public-read', 'read-leak', 'rls-off',
+                    'partition-without-rls', 'policy-name-lies')
+                AND (f.finding = split_part(f.finding, ' ', 1) || ' ' || a.finding
+                    OR right(f.finding, length(a.finding) - 2)
+                        = ' on ' || substr(a.finding, 7)))) AS is_accepted
     FROM crewsnow_ops.rls_run_findings AS f
-    JOIN runs AS n ON n.run = f.run AND n.place = 1
-    WHERE f.severity <= 'HIGH' AND EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
-        AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_run_findings AS o
-            JOIN runs AS p ON p.run = o.run AND p.place = 2
-            WHERE o.finding = f.finding)
-        AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_acceptances AS a
-            WHERE a.finding = f.finding
-                AND a.expires_at > (SELECT t.at FROM instant AS t))
+    JOIN runs AS n ON n.run = f.run AND n.is_latest
+    WHERE f.severity <= 'HIGH'
+),
+-- A finding that an earlier audit did not have is new, however many audits have it by now.
+opened AS (
+    SELECT f.finding
+    FROM findings AS f
+    WHERE NOT f.is_accepted
+        AND EXISTS (SELECT FROM runs AS o
+            WHERE NOT o.is_latest AND NOT EXISTS (SELECT FROM crewsnow_ops.rls_run_findings AS p
+                WHERE p.run = o.run AND p.finding = f.finding))
 ),
 widened AS (
     SELECT v.relation, v.reach, v.role
     FROM crewsnow_ops.rls_run_verdicts AS v
-    JOIN runs AS n ON n.run = v.run AND n.place = 1
-    JOIN crewsnow_ops.rls_run_verdicts AS o
-        ON o.relation = v.relation AND o.reach = v.reach AND o.role = v.role
-    JOIN runs AS p ON p.run = o.run AND p.place = 2
-    WHERE v.verdict = 'LEAK' AND o.verdict <> 'LEAK'
+    JOIN runs AS n ON n.run = v.run AND n.is_latest
+    WHERE v.verdict = 'LEAK'
+        AND EXISTS (SELECT FROM runs AS o
+            JOIN crewsnow_ops.rls_run_verdicts AS p ON p.run = o.run
+            WHERE NOT o.is_latest AND p.relation = v.relation AND p.reach = v.reach
+                AND p.role = v.role AND p.verdict <> 'LEAK')
+        -- The findings of a verdict end with the table. The verdict is accepted with all of them.
+        AND NOT coalesce((SELECT bool_and(f.is_accepted) FROM findings AS f
+            WHERE right(f.finding, length(v.relation) + 1) = ' ' || v.relation), false)
 )
-SELECT CASE WHEN EXISTS (SELECT FROM runs AS o WHERE o.place = 2)
+SELECT CASE WHEN EXISTS (SELECT FROM runs AS o WHERE NOT o.is_latest)
         THEN (SELECT count(*) FROM opened) + (SELECT count(*) FROM widened) END,
-    format('since the audit before: %s findings opened, %s reaches widened: '
+    format('new since the first stored audit, and still there: %s findings, %s leaks: '
         'SELECT * FROM crewsnow_ops.rls_drift();',
         (SELECT count(*) FROM opened), (SELECT count(*) FROM widened))
 $$;
 COMMENT ON FUNCTION crewsnow_ops.rls_drift_stored() IS
     'Findings of severity HIGH or CRITICAL and leaks that the latest audit of row-level security '
-    'stored before crewsnow_ops.rule_time() has and the one before had not; NULL before the second '
-    'audit. Accepted findings do '
-    'not count. No audit is made.';
+    'stored before crewsnow_ops.rule_time() has and any earlier stored one had not; NULL before '
+    'the second audit. Accepted findings do not count. Only the latest hundred audits are stored. '
+    'No audit is made.';
 
 REVOKE ALL ON FUNCTION crewsnow_ops.calls_in(interval), crewsnow_ops.webhooks_in(interval),
+    crewsnow_ops.errors_in(interval, interval),
     crewsnow_ops.check_level(text), crewsnow_ops.wal_disk_free(),
     crewsnow_ops.burn_rate(double precision, interval, interval), crewsnow_ops.slot_forecast(),
     crewsnow_ops.http_not_landed(), crewsnow_ops.rls_drift_stored() FROM PUBLIC;
 
 INSERT INTO crewsnow_ops.access_privileges VALUES
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.calls_in(interval)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.errors_in(interval, interval)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.webhooks_in(interval)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.check_level(text)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'crewsnow_ops.wal_disk_free()'),

@@ -32,7 +32,8 @@ FROM (VALUES
         'FROM crewsnow_ops.burn_rate(0.999, ''6 hours'', ''30 minutes'') AS b',
         'above', 6, NULL, NULL, NULL, interval '0', interval '15 minutes', 100, 'keep',
         interval '5 minutes'),
-    ('webhook-failures', 'payments', 'Share of webhooks that failed in 10 min, in percent.',
+    ('webhook-failures', 'payments',
+        'Share of webhooks that failed in 10 min, in percent. A replay has the present outcomes.',
         'SELECT ''webhooks'', 100.0 * w.failed / nullif(w.total, 0), '
         'format(''%s of %s webhooks failed in 10 min'', w.failed, w.total), w.total '
         'FROM crewsnow_ops.webhooks_in(''10 minutes'') AS w',
@@ -45,6 +46,15 @@ FROM (VALUES
         'AND coalesce(e.received_at, e.processed_at) < now() - interval ''5 minutes'' '
         'LIMIT 10000) AS w',
         'above', 4, 99, 0, 49, interval '1 minute', interval '2 minutes', 0, 'keep',
+        interval '1 minute'),
+    ('webhook-stuck', 'payments', 'Minutes for which the oldest webhook waits.',
+        'SELECT ''webhooks'', coalesce(extract(epoch FROM now() - w.since) / 60, 0), '
+        'coalesce(format(''webhook %s waits since %s'', w.event_id, w.since), '
+        '''no webhook waits'') FROM (VALUES (true)) AS one (row) LEFT JOIN ('
+        'SELECT e.event_id, coalesce(e.received_at, e.processed_at) AS since '
+        'FROM @extschema@.processed_events AS e WHERE e.status = ''received'' '
+        'ORDER BY 2 LIMIT 1) AS w ON true',
+        'above', 60, NULL, NULL, NULL, interval '0', interval '0', 0, 'keep',
         interval '1 minute'),
     ('webhook-silence', 'payments', 'No webhook arrives for much longer than usual.',
         'SELECT ''webhooks'', CASE WHEN w.silence IS NULL THEN 0 ELSE 1 END, '
@@ -62,7 +72,7 @@ FROM (VALUES
         'above', 0, NULL, NULL, NULL, interval '0', interval '5 minutes', 0, 'ok',
         interval '1 minute'),
     ('rls-drift', 'security',
-        'Findings and leaks that the latest stored audit has and the one before had not.',
+        'Findings and leaks of the latest stored audit that an earlier one had not.',
         'SELECT ''row-level security'', d.opened, d.message '
         'FROM crewsnow_ops.rls_drift_stored() AS d',
         'above', NULL, 0, NULL, NULL, interval '0', interval '0', 0, 'keep',
@@ -85,7 +95,7 @@ FROM (VALUES
         interval '5 minutes'),
     ('backup-overdue', 'backups', 'Hours since the last backup in backup_log that completed.',
         'SELECT ''backup_log'', extract(epoch FROM b.at - coalesce(b.ended, b.first)) / 3600, '
-        'coalesce(''the last complete backup ended at '' || b.ended, ''no backup ever completed'') '
+        'coalesce(''the last complete backup ended at '' || b.ended, ''no backup completed yet'') '
         'FROM (SELECT t.at, min(l.created_at) AS first, max(l.completed_at) FILTER '
         '(WHERE l.backup_status = ''completed'' AND l.completed_at <= t.at) AS ended '
         'FROM (SELECT crewsnow_ops.rule_time()) AS t (at) '

@@ -14,8 +14,8 @@ COMMENT ON FUNCTION crewsnow_ops.end_silence(bigint) IS
     'Ends a silence now. Alerts that still fire send their notice at the next tick. Errors: 22004, '
     '25006, 42704 for an unknown silence, 55000 for one that has ended.';
 COMMENT ON FUNCTION crewsnow_ops.acknowledge_alert(text, text, text, timestamptz) IS
-    'Tells the others that the caller works on an alert that fires, or on all alerts of the rule '
-    'if p_subject is NULL. No reminder is sent until p_ends_at: by default 1 hour for a critical '
+    'Records that the caller works on an alert that fires, or on all alerts of the rule if '
+    'p_subject is NULL. No reminder is sent until p_ends_at: by default 1 hour for a critical '
     'alert and 4 hours for a warning, at most 24 hours. Returns the number of alerts. Errors: '
     '22004, 22023 for an end in the past or too far away, 25006, 42704 if no such alert fires.';
 COMMENT ON FUNCTION crewsnow_ops.simulate_alert(text, text, double precision, interval) IS
@@ -47,7 +47,7 @@ dead AS (
         NULL::double precision AS value, '5 min' AS threshold, c.ticked_at AS since,
         1 AS level, NULL AS muted_by, 'no_data' AS data_state, NULL::bigint AS alert_id,
         coalesce('no rule was evaluated since then: SELECT * FROM crewsnow_ops.tick();',
-            'no rule was ever evaluated: SELECT * FROM crewsnow_ops.tick();') AS message,
+            'no rule has been evaluated yet: SELECT * FROM crewsnow_ops.tick();') AS message,
         0 AS place
     FROM (VALUES (true)) AS one (row)
     LEFT JOIN clock AS c ON true
@@ -182,7 +182,7 @@ SELECT r.name, round(coalesce(s.notices, 0) / (extract(epoch FROM p.length) / 60
         WHEN b.alerts >= 3 AND b.healed * 2 > b.alerts
             THEN 'raise fires_after: most alerts heal by themselves within 5 min'
         WHEN b.alerts >= 3 AND b.ignored = b.alerts
-            THEN 'nobody ever acknowledged it: raise the threshold, or disable the rule'
+            THEN 'no alert was acknowledged: raise the threshold, or disable the rule'
     END
 FROM crewsnow_ops.alert_rules AS r
 CROSS JOIN period AS p
@@ -217,8 +217,9 @@ COMMENT ON COLUMN crewsnow_ops.alert_quality.advice IS 'A change to consider; NU
 COMMENT ON FUNCTION crewsnow_ops.replay_events(text, timestamptz, timestamptz) IS
     'The events that a rule would have had from p_from to p_to, as in alert_events: the rule is '
     'evaluated at p_from and then in its own interval, at most 50000 times. alert numbers the '
-    'alerts. Nothing is written. Only rules whose query reads crewsnow_ops.rule_time() can be '
-    'replayed. Errors: 0A000 for a rule that reads the present, 22004, 22023 for another period, '
+    'alerts. Nothing is written. webhook-failures has the present outcomes of webhooks in a '
+    'replay: earlier ones are not stored. Only rules whose query reads '
+    'crewsnow_ops.rule_time() can be replayed. Errors: 0A000 for a rule that reads the present, 22004, 22023 for another period, '
     '38000 if the query fails, 42704.';
 CREATE FUNCTION crewsnow_ops.replay_rule(p_rule text, p_from timestamptz, p_to timestamptz)
     RETURNS TABLE (outcome text, severity text, subject text, fired_at timestamptz,
@@ -287,7 +288,7 @@ LEFT JOIN crewsnow_ops.alert_clock AS c ON true
 CROSS JOIN LATERAL (
     SELECT v.outcome, v.detail, v.command
     FROM (VALUES
-        (1, c.ticked_at IS NULL, 'no data', 'no alert rule was ever evaluated',
+        (1, c.ticked_at IS NULL, 'no data', 'no alert rule has been evaluated yet',
             'SELECT * FROM crewsnow_ops.tick();'),
         (2, now() - c.ticked_at > interval '5 minutes', 'failed',
             format('no tick for %s min',

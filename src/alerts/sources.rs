@@ -6,7 +6,8 @@ use super::evaluation;
 use crate::health::finding::Status;
 use crate::health::report::check_now;
 use crate::pg::error::ServerError;
-use crate::telemetry::views::monitoring::{Webhooks, functions};
+use crate::telemetry::rollup::events::Times;
+use crate::telemetry::views::monitoring::{Webhooks, functions, minutes};
 use crate::time::minute::{DAY, MINUTE, Window, minute_of};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -68,6 +69,50 @@ fn calls_in(
         })
         .collect();
     Ok(TableIterator::new(rows))
+}
+
+/// Calls and errors of two windows. See the COMMENT on the SQL function.
+///
+/// SQLSTATE 22004, 22023.
+#[pg_extern(schema = "crewsnow_ops", stable, requires = ["alert_rule_functions"])]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn errors_in(
+    p_long: Option<Interval>,
+    p_short: Option<Interval>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(long_calls, i64),
+            name!(long_errors, i64),
+            name!(short_calls, i64),
+            name!(short_errors, i64),
+        ),
+    >,
+    ErrorReport,
+> {
+    let (long, short) = (window(p_long)?, window(p_short)?);
+    let whole = Window { first: long.first.min(short.first), ..long };
+    let (mut in_long, mut in_short) = ((0_u64, 0_u64), (0_u64, 0_u64));
+    // Sketches of latencies are most of the work of calls_in.
+    for (_, minutes) in minutes(whole, Times::Unwanted)? {
+        for (at, minute) in minutes {
+            for (window, (calls, errors)) in [(long, &mut in_long), (short, &mut in_short)] {
+                if window.holds(at) {
+                    *calls += minute.calls;
+                    *errors += minute.errors;
+                }
+            }
+        }
+    }
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Ok(TableIterator::once((
+        count(in_long.0),
+        count(in_long.1),
+        count(in_short.0),
+        count(in_short.1),
+    )))
 }
 
 /// The webhooks of a window. See the COMMENT on the SQL function.

@@ -175,6 +175,12 @@ fn rules_of_payments_fire_and_clear() {
     server.run("UPDATE processed_events SET status = 'processed' WHERE status = 'received'");
     server.clears("webhook-backlog");
 
+    server.only("webhook-stuck");
+    webhooks(&mut server, "one", 1, "received", "61 minutes");
+    server.fires("webhook-stuck", "warning");
+    server.run("UPDATE processed_events SET status = 'processed' WHERE status = 'received'");
+    server.clears("webhook-stuck");
+
     server.only("webhook-silence");
     server.run(
         "INSERT INTO processed_events (event_id, event_type, received_at, processed_at)
@@ -188,7 +194,7 @@ fn rules_of_payments_fire_and_clear() {
     server.fires("webhook-silence", "warning");
     webhooks(&mut server, "back", 3, "processed", "0");
     server.clears("webhook-silence");
-    assert_eq!(server.seen.len(), 3);
+    assert_eq!(server.seen.len(), 4);
 }
 
 #[test]
@@ -388,10 +394,25 @@ fn rules_of_security_and_alerting_fire_and_clear() {
     server.run("CREATE POLICY open ON notes USING (true); INSERT INTO notes VALUES (1, NULL)");
     server.run("SELECT crewsnow_ops.record_rls_audit()");
     server.fires("rls-drift", "critical");
+    // The leak stands: another audit that has it, too, resolves nothing.
+    server.run("SELECT crewsnow_ops.record_rls_audit()");
+    server.tick();
+    assert_eq!(server.states().len(), 1, "{:?}", server.states());
+    server.run(
+        "SELECT crewsnow_ops.accept_finding(f.finding, 'public notes', now() + '1 day')
+         FROM crewsnow_ops.rls_run_findings AS f
+         JOIN crewsnow_ops.rls_runs AS r ON r.run = f.run
+         WHERE f.severity <= 'HIGH' AND r.ran_at = (SELECT max(ran_at) FROM crewsnow_ops.rls_runs)",
+    );
+    server.clears("rls-drift");
+    server.pass(25 * 60 * MINUTE);
+    server.fires("rls-drift", "critical");
     server.run("DROP TABLE notes");
     server.run("SELECT crewsnow_ops.record_rls_audit()");
     server.clears("rls-drift");
 
+    // The day above was a missed tick: its hour must be over.
+    (0..61).for_each(|_| server.tick());
     server.only("ticks-missed");
     server.pass(20 * MINUTE);
     server.fires("ticks-missed", "warning");

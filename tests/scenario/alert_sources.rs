@@ -253,3 +253,23 @@ fn unused_and_healthy_servers_reach_no_threshold() {
     let seen: i64 = value(&mut a, seen).parse().expect("a number");
     assert!(seen >= 20, "only {seen} rules have data");
 }
+
+/// The cheaper reader of the burn rates counts what the other one counts.
+#[test]
+fn burn_rates_count_the_calls_of_calls_in() {
+    let cluster = Cluster::start("sources_burn", "");
+    let mut a = cluster.create_database("burn");
+    calls(&mut a, "coded", "'{\"status_code\": 200}'");
+    calls(&mut a, "failing", "jsonb_build_object('status_code', 500 - n % 2)");
+    let same = "SELECT (SELECT (e.long_calls, e.long_errors, e.short_calls, e.short_errors)
+            FROM crewsnow_ops.errors_in('5 minutes', '2 minutes') AS e)
+        = (SELECT (l.calls, l.errors, s.calls, s.errors)
+            FROM (SELECT sum(c.calls)::bigint, sum(c.errors)::bigint
+                FROM crewsnow_ops.calls_in('5 minutes') AS c) AS l (calls, errors),
+            (SELECT sum(c.calls)::bigint, sum(c.errors)::bigint
+                FROM crewsnow_ops.calls_in('2 minutes') AS c) AS s (calls, errors)
+            WHERE s.errors > 0 AND l.errors > s.errors)";
+    assert_eq!(value(&mut a, same), "t", "calls of five minutes, before and after a roll-up");
+    run(&mut a, "SELECT * FROM crewsnow_ops.roll_up_events()");
+    assert_eq!(value(&mut a, same), "t");
+}
