@@ -219,8 +219,8 @@ COMMENT ON FUNCTION crewsnow_ops.replay_events(text, timestamptz, timestamptz) I
     'evaluated at p_from and then in its own interval, at most 50000 times. alert numbers the '
     'alerts. Nothing is written. webhook-failures has the present outcomes of webhooks in a '
     'replay: earlier ones are not stored. Only rules whose query reads '
-    'crewsnow_ops.rule_time() can be replayed. Errors: 0A000 for a rule that reads the present, 22004, 22023 for another period, '
-    '38000 if the query fails, 42704.';
+    'crewsnow_ops.rule_time() can be replayed. Errors: 0A000 for a rule that reads the present, '
+    '22004, 22023 for another period, 38000 if the query fails, 42704.';
 CREATE FUNCTION crewsnow_ops.replay_rule(p_rule text, p_from timestamptz, p_to timestamptz)
     RETURNS TABLE (outcome text, severity text, subject text, fired_at timestamptz,
         resolved_at timestamptz, lasted interval, live_fired_at timestamptz,
