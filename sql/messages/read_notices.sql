@@ -2,7 +2,7 @@
 -- the time. A notice of the end lists the alerts that have fired
 WITH notice AS (
     SELECT e.event_id, e.alert_group, e.group_id, e.severity, e.message,
-        e.details ->> 'reason' AS reason
+        replace(e.details ->> 'reason', ' ', '_') AS reason
     FROM crewsnow_ops.alert_events AS e
     WHERE e.event_id = ANY ($1)
 ),
@@ -48,7 +48,12 @@ SELECT n.event_id, 'group ' || n.group_id, n.alert_group, n.severity, n.reason,
         SELECT max(m.level) FROM crewsnow_ops.messages AS m
         WHERE m.thread = 'group ' || n.group_id AND m.kind = 'alert'
     )),
-    jsonb_build_object('source', current_database(), 'alerts', coalesce(a.alerts, '[]'),
+    jsonb_build_object('source', current_database(),
+        -- An alert that ended for want of data is not resolved.
+        'title', CASE WHEN n.reason = 'resolved' AND EXISTS (
+            SELECT FROM crewsnow_ops.alert_events AS x
+            WHERE x.group_id = n.group_id AND x.event = 'expired') THEN n.message END,
+        'alerts', coalesce(a.alerts, '[]'),
         'more', greatest(coalesce(a.number, 0) - 20, 0))
 FROM notice AS n
 LEFT JOIN alerts AS a ON a.event_id = n.event_id

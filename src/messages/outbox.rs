@@ -138,10 +138,10 @@ fn read_notices(events: &[i64], now: i64) -> Result<Vec<Notice>, ServerError> {
                     ("level".to_owned(), json!(row.get::<i32>(6)?.unwrap_or(1))),
                 ]);
             }
-            // A notice in a form that this version does not know is left out, and not the tick.
-            if let Ok(message) = serde_json::from_value(facts) {
-                let event = row.get(1)?.unwrap_or(0);
-                notices.push(Notice { event, thread: text(2)?, message });
+            let event = row.get(1)?.unwrap_or(0);
+            match serde_json::from_value(facts) {
+                Ok(message) => notices.push(Notice { event, thread: text(2)?, message }),
+                Err(error) => pgrx::warning!("notice {event} cannot be sent: {error}"),
             }
         }
         Ok::<_, ServerError>(notices)

@@ -120,6 +120,35 @@ fn an_end_goes_only_where_the_beginning_went() {
     assert!(rows(&mut a, QUEUED).is_empty());
 }
 
+/// Each reason of a notice becomes a message; a later one replaces the one that waits.
+#[test]
+fn a_group_is_told_from_its_first_alert_to_its_last() {
+    let (cluster, mut a) = server("message_reasons");
+    channel(&mut a, "ops", "slack", "");
+    tick(&cluster, &mut a, 1, "('mail', 9)");
+    tick(&cluster, &mut a, 8, "('mail', 9), ('export', 9)");
+    let end = "SELECT crewsnow_ops.silence('queue/export', 'known', now() + interval '5 hours')";
+    run(&mut a, end);
+    tick(&cluster, &mut a, 9, "('mail', 0), ('export', 9)");
+    tick(&cluster, &mut a, 10, "('mail', 9), ('export', 9)");
+    tick(&cluster, &mut a, 11, "('mail', 0), ('export', 0)");
+    let told = "SELECT state, message ->> 'reason', message ->> 'more',
+        jsonb_array_length(message -> 'alerts') FROM crewsnow_ops.messages ORDER BY message_id";
+    assert_eq!(
+        rows(&mut a, told),
+        [
+            "superseded|firing|0|1",
+            "superseded|more_alerts|0|2",
+            "superseded|partly_resolved|0|1",
+            "superseded|firing|0|2",
+            "queued|resolved|0|2",
+        ]
+    );
+    let body = "SELECT body FROM crewsnow_ops.claim_notifications()";
+    let body = value(&mut a, body);
+    assert!(body.contains("Resolved after") && body.contains("queue export"), "{body}");
+}
+
 #[test]
 fn only_the_holder_of_the_token_answers() {
     let (cluster, mut a) = server("message_tokens");

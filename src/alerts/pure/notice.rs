@@ -137,6 +137,22 @@ mod tests {
     use Severity::{Critical, Warning};
 
     #[test]
+    fn each_reason_can_be_sent() {
+        for reason in [
+            Reason::Firing,
+            Reason::Escalated,
+            Reason::MoreAlerts,
+            Reason::Reminder,
+            Reason::PartlyResolved,
+            Reason::Resolved,
+        ] {
+            let word = serde_json::Value::String(reason.as_str().replace(' ', "_"));
+            let known = serde_json::from_value::<crate::messages::pure::message::Reason>(word);
+            assert!(known.is_ok(), "{reason:?}");
+        }
+    }
+
+    #[test]
     fn a_storm_sends_two_notices_in_ten_minutes() {
         let (mut last, mut notices) = (None, 0);
         let mut members = Vec::new();

@@ -29,6 +29,8 @@ pub enum Reason {
     MoreAlerts,
     /// Alerts still fire.
     Reminder,
+    /// The announced alerts have ended. Those that go on are muted.
+    PartlyResolved,
     /// No alert fires any more.
     Resolved,
     /// An alert fires and resolves again and again.
@@ -164,6 +166,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it says that announced alerts have ended.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self.reason, Some(Reason::Resolved | Reason::PartlyResolved))
+    }
+
     /// Whether it says that a group has ended.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
@@ -349,7 +357,8 @@ pub mod tests {
             level in 1..=3_u8,
             reason in proptest::option::of(prop_oneof![
                 Just(Reason::Firing), Just(Reason::Escalated), Just(Reason::MoreAlerts),
-                Just(Reason::Reminder), Just(Reason::Resolved), Just(Reason::Flapping)
+                Just(Reason::Reminder), Just(Reason::PartlyResolved), Just(Reason::Resolved),
+                Just(Reason::Flapping)
             ]),
             (group, source) in (any_text(), any_text()),
             title in proptest::option::of(any_text()),

@@ -17,7 +17,7 @@ pub struct Route {
 /// fires: the end goes there, and nowhere else.
 #[must_use]
 pub fn takes(route: &Route, message: &Message, was_told: bool) -> bool {
-    if message.is_resolved() {
+    if message.is_end() {
         return was_told;
     }
     message.severity >= route.min_severity
@@ -71,6 +71,8 @@ mod tests {
 
     #[test]
     fn the_end_goes_where_the_beginning_went() {
+        let message = notice(Reason::PartlyResolved, vec![]);
+        assert!(takes(&route(Severity::Critical, 3, &["x"]), &message, true));
         let message = notice(Reason::Resolved, vec![]);
         let closed = route(Severity::Critical, 3, &[]);
         assert!(takes(&closed, &message, true), "the route may have changed since");

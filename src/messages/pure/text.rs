@@ -108,6 +108,8 @@ fn alert_title(message: &Message, language: Language) -> String {
         }
         (En, Some(Reason::Reminder)) => format!("{severity}, still: {what} ({place})"),
         (Fr, Some(Reason::Reminder)) => format!("{severity}, toujours : {what} ({place})"),
+        (En, Some(Reason::PartlyResolved)) => format!("Partly resolved: {place}"),
+        (Fr, Some(Reason::PartlyResolved)) => format!("Résolu en partie : {place}"),
         (En, Some(Reason::Resolved)) if has_length => {
             format!("Resolved after {length}: {what} ({place})")
         }
@@ -142,6 +144,13 @@ fn summary(message: &Message, language: Language) -> String {
         }
         (Fr, Some(Reason::Resolved)) => {
             format!("Plus aucune alerte dans {place}. Durée : {length}, depuis {start}.")
+        }
+        (En, Some(Reason::PartlyResolved)) => {
+            let go = if one { "goes" } else { "go" };
+            format!("The announced alerts in {place} are over. {number} {go} on, muted.")
+        }
+        (Fr, Some(Reason::PartlyResolved)) => {
+            format!("Les alertes annoncées dans {place} sont terminées. En sourdine : {number}.")
         }
         (En, Some(Reason::Flapping)) => format!(
             "{number} in {place} {} again and again. You hear of it again when it is stable.",
