@@ -24,6 +24,7 @@ struct Entry<'a> {
     severity: Severity,
     summary: String,
     since: i64,
+    ended: Option<i64>,
     is_over: bool,
 }
 
@@ -47,7 +48,9 @@ impl Entry<'_> {
         }
         let now = year_bound(message.created_at);
         let since = year_bound(self.since).min(now);
-        let ends = if self.is_over { now } else { now + HOLD };
+        // An end in the future would keep the alert.
+        let ended = self.ended.map_or(now, |ended| year_bound(ended).clamp(since, now));
+        let ends = if self.is_over { ended } else { now + HOLD };
         json!({
             "labels": labels,
             "annotations": {"summary": self.summary},
@@ -100,6 +103,7 @@ pub fn render(message: &Message, language: Language) -> Result<Value, Fault> {
             severity: message.severity,
             summary: one_line(&text::text(message, language).title, MAX_ANNOTATION),
             since: start.unwrap_or(message.created_at),
+            ended: None,
             is_over: message.is_resolved(),
         };
         body.push(whole.json(message));
@@ -118,6 +122,7 @@ fn entry<'a>(alert: &'a Alert, message: &Message, is_over: bool, language: Langu
         severity: alert.severity,
         summary: one_line(&text::line(alert, message, language), MAX_ANNOTATION),
         since: alert.since,
+        ended: alert.ended,
         is_over,
     }
 }

@@ -50,10 +50,12 @@ pub fn render(message: &Message, language: Language, envelope: Envelope) -> Resu
         return Err(Fault::Id);
     }
     let Text { title, body } = text::text(message, language);
-    let subject = match message.kind {
-        // A filter of mails finds the database and the group in the subject.
-        Kind::Application => title,
-        _ => format!("[{}] {title}", one_line(&message.source, 40)),
+    let source = one_line(&message.source, 40);
+    // A reader of many databases finds the database in the subject of each alert.
+    let subject = if message.kind == Kind::Application || title.contains(&source) {
+        title
+    } else {
+        format!("[{source}] {title}")
     };
     let mut subject = one_line(&subject, MAX_SUBJECT);
     if subject.is_empty() {
@@ -133,11 +135,14 @@ mod tests {
         let first = notice(Reason::Firing, vec![alert("p95", "/pay")]);
         let last = Message { id: "2".into(), reason: Some(Reason::Resolved), ..first.clone() };
         let (first, last) = (mail(&first, Some("payments 7")), mail(&last, Some("payments 7")));
-        assert_eq!(first.subject, "[shop] Critical: p95 /pay (payments on shop)");
+        assert_eq!(first.subject, "Critical: p95 /pay (payments on shop)");
         assert_eq!(first.message_id, "<0190a1b2-c3d4@ops.example>");
         assert_eq!(first.date, "Sat, 28 Nov 2026 02:26:40 +0000");
         assert_eq!(first.auto_submitted, "auto-generated");
         assert!(first.in_reply_to.is_some() && first.in_reply_to == last.in_reply_to);
+        let down = Some("Checkout is down".to_owned());
+        let down = Message { title: down, ..notice(Reason::Firing, vec![]) };
+        assert_eq!(mail(&down, None).subject, "[shop] Checkout is down");
         let own = application(serde_json::json!({"title": "Order\r\nBcc: all@example.com"}));
         let own = mail(&own, None);
         assert_eq!(own.subject, "Order Bcc: all@example.com");

@@ -127,6 +127,9 @@ pub struct Alert {
     pub text: String,
     /// When it fired, also for one that is resolved. In microseconds since 2000-01-01 UTC.
     pub since: i64,
+    /// When it was resolved, in microseconds since 2000-01-01 UTC. `None` while it fires.
+    #[serde(default)]
+    pub ended: Option<i64>,
     /// Its state.
     pub state: State,
 }
@@ -163,6 +166,14 @@ pub struct Message {
     /// The payload of an application.
     #[serde(default)]
     pub data: Value,
+}
+
+impl Alert {
+    /// How long it has fired, or fired until it was resolved, in microseconds. At least 0.
+    #[must_use]
+    pub fn length(&self, now: i64) -> i64 {
+        self.ended.unwrap_or(now).min(now).saturating_sub(self.since).max(0)
+    }
 }
 
 impl Message {
@@ -265,6 +276,7 @@ pub mod tests {
             samples: Some(240),
             text: String::new(),
             since: NOW - 12 * 60_000_000,
+            ended: None,
             state: State::Firing,
         }
     }
@@ -324,12 +336,12 @@ pub mod tests {
             (rule, subject, text) in (any_text(), any_text(), any_text()),
             severity in any_severity(),
             (value, threshold) in any::<(Option<f64>, Option<f64>)>(),
-            (samples, since) in any::<(Option<i64>, i64)>(),
+            (samples, since, ended) in any::<(Option<i64>, i64, Option<i64>)>(),
             state in prop_oneof![
                 Just(State::Firing), Just(State::Recovering), Just(State::Resolved)
             ],
         ) -> Alert {
-            Alert { rule, subject, severity, value, threshold, samples, text, since, state }
+            Alert { rule, subject, severity, value, threshold, samples, text, since, ended, state }
         }
     }
 

@@ -28,6 +28,7 @@ fn alert(alert: &Alert) -> Value {
         "samples": alert.samples,
         "text": short(&alert.text, MAX_NAME),
         "since": Instant(alert.since),
+        "ended": alert.ended.map(Instant),
         "state": alert.state,
     })
 }

@@ -40,7 +40,7 @@ pub fn render(message: &Message, language: Language) -> Result<Value, Fault> {
     for section in sections(&body, &mut left) {
         blocks.push(json!({
             "type": "section",
-            // Names are no Markdown, and no mention of a channel: escapes alone.
+            // Slack makes no link and no mention of names that look like one.
             "text": {"type": "mrkdwn", "text": section, "verbatim": true},
         }));
     }

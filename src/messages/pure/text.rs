@@ -71,9 +71,9 @@ fn alerts(count: usize, language: Language) -> String {
     }
 }
 
-/// The time since the first alert fired, in microseconds. `None` without an alert.
-fn age(message: &Message) -> Option<i64> {
-    let since = message.alerts.iter().map(|alert| alert.since).min()?;
+/// The time since the first of some alerts fired, in microseconds. `None` without one.
+fn age(message: &Message, counts: impl Fn(&&Alert) -> bool) -> Option<i64> {
+    let since = message.alerts.iter().filter(counts).map(|alert| alert.since).min()?;
     Some(message.created_at.saturating_sub(since).max(0))
 }
 
@@ -89,7 +89,10 @@ fn alert_title(message: &Message, language: Language) -> String {
     let severity = words::capital(words::severity(message.severity, language));
     let what = what(message, language);
     let place = place(message, language);
-    let length = age(message).map(|age| words::duration(age, language)).unwrap_or_default();
+    // A group that has been critical for a minute may have an old warning.
+    let is_worst = |alert: &&Alert| message.is_resolved() || alert.severity == message.severity;
+    let length = age(message, is_worst).map(|age| words::duration(age, language));
+    let length = length.unwrap_or_default();
     let has_length = !length.is_empty();
     match (language, message.reason) {
         (En, None | Some(Reason::Firing)) => format!("{severity}: {what} ({place})"),
@@ -128,7 +131,7 @@ fn summary(message: &Message, language: Language) -> String {
     let now = message.created_at;
     let (count, place) = (message.count(), place(message, language));
     let number = alerts(count, language);
-    let since = age(message)
+    let since = age(message, |_| true)
         .map(|age| (words::time(now.saturating_sub(age), now), words::duration(age, language)));
     let (start, length) = since.unwrap_or_default();
     let one = count == 1;
@@ -139,11 +142,14 @@ fn summary(message: &Message, language: Language) -> String {
         (Fr, Some(Reason::Resolved)) if length.is_empty() => {
             format!("Toutes les alertes dans {place} sont terminées.")
         }
+        // The line of a single alert says how long it lasted.
+        (En, Some(Reason::Resolved)) if one => format!("No alert in {place} fires any more."),
+        (Fr, Some(Reason::Resolved)) if one => format!("Plus aucune alerte dans {place}."),
         (En, Some(Reason::Resolved)) => {
             format!("No alert in {place} fires any more. It lasted {length}, from {start}.")
         }
         (Fr, Some(Reason::Resolved)) => {
-            format!("Plus aucune alerte dans {place}. Durée : {length}, depuis {start}.")
+            format!("Plus aucune alerte dans {place}. Durée : {length}, début : {start}.")
         }
         (En, Some(Reason::PartlyResolved)) => {
             let go = if one { "goes" } else { "go" };
@@ -153,7 +159,7 @@ fn summary(message: &Message, language: Language) -> String {
             format!("Les alertes annoncées dans {place} sont terminées. En sourdine : {number}.")
         }
         (En, Some(Reason::Flapping)) => format!(
-            "{number} in {place} {} again and again. You hear of it again when it is stable.",
+            "{number} in {place} {} again and again. You will hear of it again once it is stable.",
             if one { "fires and resolves" } else { "fire and resolve" }
         ),
         (Fr, Some(Reason::Flapping)) => format!(
@@ -204,7 +210,7 @@ fn reading(alert: &Alert, language: Language) -> String {
         0,
         match language {
             En => "is ",
-            Fr => "à ",
+            Fr => "vaut ",
         },
     );
     if let Some(samples) = alert.samples.and_then(|samples| usize::try_from(samples).ok()) {
@@ -222,12 +228,12 @@ fn reading(alert: &Alert, language: Language) -> String {
 /// The state of an alert, its start and its length, where they say more than the summary.
 fn course(alert: &Alert, message: &Message, language: Language) -> String {
     let now = message.created_at;
-    let length = words::duration(now.saturating_sub(alert.since).max(0), language);
+    let length = words::duration(alert.length(now), language);
     let start = words::time(alert.since, now);
     let is_over = message.is_resolved() || alert.state == State::Resolved;
     match (language, alert.state) {
         (En, _) if is_over => format!("lasted {length}, from {start}"),
-        (Fr, _) if is_over => format!("durée {length}, depuis {start}"),
+        (Fr, _) if is_over => format!("durée {length}, début {start}"),
         (En, State::Recovering) => format!("recovering, since {start}"),
         (Fr, State::Recovering) => format!("en rétablissement, depuis {start}"),
         (En, _) => format!("since {start}"),
@@ -239,19 +245,19 @@ fn course(alert: &Alert, message: &Message, language: Language) -> String {
 #[must_use]
 pub fn line(alert: &Alert, message: &Message, language: Language) -> String {
     let is_over = message.is_resolved() || alert.state == State::Resolved;
-    let subject = subject(alert);
-    let course = course(alert, message, language);
-    if is_over {
-        // The last value is a clear one: beside the threshold it reads as an alert.
-        return format!("{subject}: {course}.");
-    }
-    let reading = reading(alert, language);
-    let severity = words::capital(words::severity(alert.severity, language));
-    let words = one_line(&alert.text, MAX_WORDS);
     let colon = match language {
         En => ":",
         Fr => " :",
     };
+    let subject = subject(alert);
+    let course = course(alert, message, language);
+    if is_over {
+        // The last value is a clear one: beside the threshold it reads as an alert.
+        return format!("{subject}{colon} {course}.");
+    }
+    let reading = reading(alert, language);
+    let severity = words::capital(words::severity(alert.severity, language));
+    let words = one_line(&alert.text, MAX_WORDS);
     let words = if words.is_empty() { words } else { format!(" {words}") };
     format!("{severity}{colon} {subject} {reading}, {course}.{words}")
 }

@@ -34,7 +34,7 @@ fn a_first_notice_says_what_where_and_since_when() {
         french,
         "Critique : http-5xx /pay (payments sur shop)\n\
          1 alerte dans payments sur shop est active depuis 02:14 UTC (12 min).\n\
-         - Critique : http-5xx /pay à 6,25, au-dessus de 5 (240 mesures), depuis 02:14 UTC. \
+         - Critique : http-5xx /pay vaut 6,25, au-dessus de 5 (240 mesures), depuis 02:14 UTC. \
          15 of 240 requests failed.\n\
          Pour tout voir : SELECT * FROM crewsnow_ops.alerts;"
     );
@@ -48,11 +48,24 @@ fn a_resolved_notice_says_how_long_it_lasted() {
     assert_eq!(
         english,
         "Resolved after 2 h 5 min: http-5xx /pay (payments on shop)\n\
-         No alert in payments on shop fires any more. It lasted 2 h 5 min, from 00:21 UTC.\n\
+         No alert in payments on shop fires any more.\n\
          - http-5xx /pay: lasted 2 h 5 min, from 00:21 UTC."
     );
     assert!(french.starts_with("Résolu après 2 h 5 min : http-5xx /pay (payments sur shop)"));
-    assert!(french.contains("durée 2 h 5 min, depuis 00:21 UTC."), "{french}");
+    assert!(french.contains("http-5xx /pay : durée 2 h 5 min, début 00:21 UTC."), "{french}");
+}
+
+#[test]
+fn each_length_is_that_of_its_alerts() {
+    let mut warning = alert("backup-age", "");
+    (warning.severity, warning.since) = (Severity::Warning, NOW - 125 * MINUTE);
+    let [english, _] = both(&notice(Reason::Reminder, vec![alert("p95", ""), warning.clone()]));
+    assert!(english.starts_with("Critical for 12 min: 2 alerts"), "{english}");
+    assert!(english.contains("the first since 00:21 UTC (2 h 5 min)."), "{english}");
+    (warning.state, warning.ended) = (State::Resolved, Some(NOW - 120 * MINUTE));
+    let [english, _] = both(&notice(Reason::Resolved, vec![alert("p95", ""), warning]));
+    assert!(english.contains("It lasted 2 h 5 min, from 00:21 UTC."), "{english}");
+    assert!(english.ends_with("- backup-age: lasted 5 min, from 00:21 UTC."), "{english}");
 }
 
 #[test]
@@ -98,7 +111,7 @@ fn values_without_a_threshold_and_no_value_read_well() {
     (one.value, one.threshold) = (Some(5.000_01), Some(5.0));
     assert!(line(&one, &message, En).contains("is 5.00001, above 5"));
     (one.value, one.threshold) = (Some(0.5), Some(1.0));
-    assert!(line(&one, &message, Fr).contains("à 0,5, en dessous de 1"));
+    assert!(line(&one, &message, Fr).contains("vaut 0,5, en dessous de 1"));
 }
 
 #[test]
