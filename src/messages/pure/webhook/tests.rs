@@ -74,6 +74,14 @@ fn only_the_payload_of_an_application_can_be_too_large() {
         let request = render(&huge(Kind::Alert, piece), Language::Fr, &secrets, NOW);
         assert!(request.is_ok_and(|request| request.body.len() < MAX_BYTES));
     }
+    // 19,999 bytes pass, and one more does not.
+    let sized = |length: usize| {
+        let message = application(json!("x".repeat(length)));
+        render(&message, Language::En, &secrets, NOW).map(|request| request.body.len())
+    };
+    let envelope = sized(0).unwrap_or_default();
+    assert_eq!(sized(19_999 - envelope), Ok(19_999));
+    assert_eq!(sized(20_000 - envelope), Err(Fault::TooLarge { bytes: 20_000, limit: 19_999 }));
     let dotted = Message { id: "a.b".into(), ..own };
     assert_eq!(render(&dotted, Language::En, &secrets, NOW), Err(Fault::Id));
 }
