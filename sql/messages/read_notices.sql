@@ -13,18 +13,22 @@ member AS (
         CASE s.severity WHEN 'critical' THEN r.critical ELSE r.warning END AS threshold,
         CASE WHEN $2 - s.fired_at >= interval '30 minutes' THEN 3
             WHEN $2 - s.fired_at >= interval '15 minutes' THEN greatest(r.level_floor, 2)
-            ELSE r.level_floor END AS level
+            ELSE r.level_floor END AS level,
+        NULL::timestamptz AS ended_at
     FROM notice AS n
     JOIN crewsnow_ops.alert_rules AS r ON coalesce(r.alert_group, r.name) = n.alert_group
     JOIN crewsnow_ops.alert_states AS s ON s.rule = r.name
     WHERE n.reason <> 'resolved' AND s.state IN ('firing', 'recovering')
     UNION ALL
     SELECT n.event_id, f.rule, f.subject, min(f.severity), 'resolved', NULL, NULL, min(f.at),
-        NULL, NULL, 1
+        NULL, NULL, 1,
+        (SELECT max(x.at) FROM crewsnow_ops.alert_events AS x
+            WHERE x.group_id = n.group_id AND x.event IN ('resolved', 'expired')
+                AND x.rule = f.rule AND x.subject = f.subject)
     FROM notice AS n
     JOIN crewsnow_ops.alert_events AS f ON f.group_id = n.group_id
     WHERE n.reason = 'resolved' AND f.event IN ('firing', 'escalated')
-    GROUP BY n.event_id, f.rule, f.subject
+    GROUP BY n.event_id, n.group_id, f.rule, f.subject
 ),
 placed AS (
     SELECT m.*,
@@ -38,7 +42,8 @@ alerts AS (
             'rule', m.rule, 'subject', m.subject, 'severity', m.severity, 'state', m.state,
             'value', m.value, 'samples', m.samples, 'threshold', m.threshold,
             'text', coalesce(m.message, ''),
-            'since', (extract(epoch FROM m.fired_at) * 1000000)::bigint - 946684800000000)
+            'since', (extract(epoch FROM m.fired_at) * 1000000)::bigint - 946684800000000,
+            'ended', (extract(epoch FROM m.ended_at) * 1000000)::bigint - 946684800000000)
             ORDER BY m.place) FILTER (WHERE m.place <= 20) AS alerts
     FROM placed AS m
     GROUP BY m.event_id

@@ -1,5 +1,5 @@
--- Messages that expired are dead, and so are those whose channel is gone. Lost leases wait again, or
--- are dead after $2 attempts. At most 1,000 in one call; $1 is the time
+-- Messages that expired are dead, and so are those whose channel is gone. Lost leases wait again,
+-- or are dead after $2 attempts. At most 1,000 in one call; $1 is the time
 WITH lost AS (
     SELECT m.message_id, m.attempts, m.channel, m.claimed_at, m.expires_at
     FROM crewsnow_ops.messages AS m

@@ -22,7 +22,7 @@ CREATE TABLE crewsnow_ops.channels (
     ),
     CONSTRAINT channels_target_check CHECK (
         pg_catalog.jsonb_typeof(target) OPERATOR(pg_catalog.=) 'object'
-        AND pg_catalog.length(target::text) OPERATOR(pg_catalog.<=) 4000
+        AND pg_catalog.length(target::pg_catalog.text) OPERATOR(pg_catalog.<=) 4000
     ),
     CONSTRAINT channels_min_severity_check CHECK (
         min_severity OPERATOR(pg_catalog.=) ANY (ARRAY['warning', 'critical'])
@@ -156,6 +156,11 @@ CREATE INDEX messages_sending_idx ON crewsnow_ops.messages (lease_until)
 CREATE INDEX messages_thread_idx ON crewsnow_ops.messages (channel, thread, message_id);
 CREATE INDEX messages_ended_idx ON crewsnow_ops.messages (ended_at)
     WHERE ended_at IS NOT NULL;
+COMMENT ON INDEX crewsnow_ops.messages_queued_idx IS 'For claims.';
+COMMENT ON INDEX crewsnow_ops.messages_sending_idx IS 'For leases that have ended.';
+COMMENT ON INDEX crewsnow_ops.messages_thread_idx IS 'For the order within a thread.';
+COMMENT ON INDEX crewsnow_ops.messages_ended_idx IS 'For counts, and for the removal of old ones.';
+COMMENT ON SEQUENCE crewsnow_ops.messages_message_id_seq IS 'Numbers of messages.';
 COMMENT ON TABLE crewsnow_ops.messages IS
     'The outbox. A message is written in the transaction that gives reason for it, claimed by a '
     'sender for the time of a lease, and delivered at least once. Dumps do not contain it.';
@@ -218,6 +223,10 @@ CREATE TABLE crewsnow_ops.delivery_attempts (
 ) USING heap;
 CREATE INDEX delivery_attempts_message_idx ON crewsnow_ops.delivery_attempts (message_id);
 CREATE INDEX delivery_attempts_answered_idx ON crewsnow_ops.delivery_attempts (answered_at);
+COMMENT ON INDEX crewsnow_ops.delivery_attempts_message_idx IS 'For the steps of a message.';
+COMMENT ON INDEX crewsnow_ops.delivery_attempts_answered_idx IS
+    'For the removal of old attempts.';
+COMMENT ON SEQUENCE crewsnow_ops.delivery_attempts_attempt_id_seq IS 'Numbers of attempts.';
 COMMENT ON TABLE crewsnow_ops.delivery_attempts IS
     'The answer to each claim of a message. Dumps do not contain it.';
 COMMENT ON COLUMN crewsnow_ops.delivery_attempts.attempt_id IS 'Number of the row.';

@@ -47,9 +47,9 @@ CREATE FUNCTION crewsnow_ops.nack_notification(p_message bigint, p_token uuid,
     AS 'MODULE_PATHNAME', 'nack_notification_wrapper';
 COMMENT ON FUNCTION crewsnow_ops.nack_notification(bigint, uuid, integer, text, text) IS
     'Says that a claimed message was not delivered, and returns what follows: a time of the next '
-    'attempt, or that it is dead. p_status is the HTTP status or the SMTP code, NULL for no answer; '
-    'p_detail the text of the receiver; p_retry_after its header Retry-After, which pauses the '
-    'whole channel. Attempts are 2 s to 10 min apart, at random; after 10, or when the message '
+    'attempt, or that it is dead. p_status is the HTTP status or the SMTP code, NULL for no '
+    'answer; p_detail the text of the receiver; p_retry_after its header Retry-After, which '
+    'pauses the whole channel. Attempts are 2 s to 10 min apart, at random; after 10, or when the message '
     'expires, it is dead. Errors: 22004, 25006, 55P03 naming the session in the way.';
 CREATE FUNCTION crewsnow_ops.replay_messages(p_channel text, p_from timestamptz, p_to timestamptz)
     RETURNS bigint LANGUAGE c
@@ -171,7 +171,7 @@ FROM (
 ORDER BY v.place, v.at
 $$;
 COMMENT ON FUNCTION crewsnow_ops.message_steps(bigint) IS
-    'What became of a message: when it was added, each attempt, and its state now.';
+    'The story of a message: when it was added, each attempt, and its state now.';
 
 CREATE FUNCTION crewsnow_ops.dead_messages_now()
     RETURNS TABLE (message_id bigint, channel text, kind text, created_at timestamptz,

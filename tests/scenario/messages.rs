@@ -99,7 +99,8 @@ fn notices_go_to_the_channels_that_want_them() {
     );
     assert_eq!(claimed.len(), 3, "{claimed:?}");
     assert!(claimed[0].ends_with("|t") && claimed[1].starts_with("critical|NULL|f"), "{claimed:?}");
-    assert!(claimed[2].starts_with("third|[shop] "), "{claimed:?}");
+    let subject = "third|Resolved after 49 min: queue mail (queue on shop)|";
+    assert!(claimed[2].starts_with(subject), "{claimed:?}");
 }
 
 /// An incident that no channel was told of ends without a message.
@@ -146,7 +147,8 @@ fn a_group_is_told_from_its_first_alert_to_its_last() {
     );
     let body = "SELECT body FROM crewsnow_ops.claim_notifications()";
     let body = value(&mut a, body);
-    assert!(body.contains("Resolved after") && body.contains("queue export"), "{body}");
+    assert!(body.contains("Resolved after 10 min: 2 alerts"), "{body}");
+    assert!(body.contains("queue export: lasted 3 min"), "{body}");
 }
 
 #[test]

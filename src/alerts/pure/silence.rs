@@ -1,5 +1,7 @@
 //! The matchers of silences.
 
+use crate::messages::pure::route::fits;
+
 /// A rule or a group, or a rule or group and a subject; `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matcher {
@@ -31,19 +33,6 @@ impl Matcher {
         self.fits_name(rule, group)
             && self.subject.as_ref().is_none_or(|pattern| fits(pattern, subject))
     }
-}
-
-/// Whether a text fits a pattern with `*`. Each part is searched once, from left to right, so the
-/// time is linear.
-fn fits(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        let Some(at) = text.find(part) else { return false };
-        text = text.get(at + part.len()..).unwrap_or_default();
-    }
-    text.ends_with(tail)
 }
 
 #[cfg(test)]

@@ -25,8 +25,9 @@ pub fn takes(route: &Route, message: &Message, was_told: bool) -> bool {
         && route.groups.iter().any(|pattern| fits(pattern, &message.group))
 }
 
-/// Whether a text fits a pattern with `*`, in linear time. As in the silences of alerts.
-fn fits(pattern: &str, text: &str) -> bool {
+/// Whether a text fits a pattern with `*` for any characters, in linear time.
+#[must_use]
+pub fn fits(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
     let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));

@@ -68,7 +68,8 @@ WHERE classid = 'pg_class'::regclass
         -- measured on this server
         'crewsnow_ops.health_samples', 'crewsnow_ops.statement_samples',
         'crewsnow_ops.matview_refreshes', 'crewsnow_ops.maintenance_runs',
-        'crewsnow_ops.scheduled_jobs');
+        'crewsnow_ops.scheduled_jobs', 'crewsnow_ops.channel_states', 'crewsnow_ops.messages',
+        'crewsnow_ops.delivery_attempts');
 
 -- functions that run as their owner
 SELECT objid::regprocedure FROM members JOIN pg_proc ON pg_proc.oid = objid
