@@ -49,8 +49,8 @@ COMMENT ON FUNCTION crewsnow_ops.nack_notification(bigint, uuid, integer, text, 
     'Says that a claimed message was not delivered, and returns what follows: a time of the next '
     'attempt, or that it is dead. p_status is the HTTP status or the SMTP code, NULL for no '
     'answer; p_detail the text of the receiver; p_retry_after its header Retry-After, which '
-    'pauses the whole channel. Attempts are 2 s to 10 min apart, at random; after 10, or when the message '
-    'expires, it is dead. Errors: 22004, 25006, 55P03 naming the session in the way.';
+    'pauses the whole channel. Attempts are 2 s to 10 min apart, at random; after 10, or when '
+    'the message expires, it is dead. Errors: 22004, 25006, 55P03 naming the session in the way.';
 CREATE FUNCTION crewsnow_ops.replay_messages(p_channel text, p_from timestamptz, p_to timestamptz)
     RETURNS bigint LANGUAGE c
     SET search_path = pg_catalog, pg_temp
