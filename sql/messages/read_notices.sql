@@ -19,6 +19,12 @@ member AS (
     JOIN crewsnow_ops.alert_rules AS r ON coalesce(r.alert_group, r.name) = n.alert_group
     JOIN crewsnow_ops.alert_states AS s ON s.rule = r.name
     WHERE n.reason <> 'resolved' AND s.state IN ('firing', 'recovering')
+        -- Silenced alerts appear only where the others have ended.
+        AND (n.reason = 'partly_resolved' OR NOT EXISTS (
+            SELECT FROM crewsnow_ops.silences AS i
+            WHERE i.starts_at <= $2 AND i.ends_at > $2
+                AND crewsnow_ops.silence_matches(i.matcher, s.rule, n.alert_group, s.subject)
+        ))
     UNION ALL
     SELECT n.event_id, f.rule, f.subject, min(f.severity), 'resolved', NULL, NULL, min(f.at),
         NULL, NULL, 1,
