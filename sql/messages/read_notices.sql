@@ -5,6 +5,7 @@ WITH notice AS (
         replace(e.details ->> 'reason', ' ', '_') AS reason
     FROM crewsnow_ops.alert_events AS e
     WHERE e.event_id = ANY ($1)
+        AND EXISTS (SELECT FROM crewsnow_ops.channels AS c WHERE c.is_enabled)
 ),
 member AS (
     SELECT n.event_id, s.rule, s.subject, s.severity, s.state, s.samples, s.message,
@@ -26,15 +27,16 @@ member AS (
                 AND crewsnow_ops.silence_matches(i.matcher, s.rule, n.alert_group, s.subject)
         ))
     UNION ALL
-    SELECT n.event_id, f.rule, f.subject, min(f.severity), 'resolved', NULL, NULL, min(f.at),
-        NULL, NULL, 1,
-        (SELECT max(x.at) FROM crewsnow_ops.alert_events AS x
-            WHERE x.group_id = n.group_id AND x.event IN ('resolved', 'expired')
-                AND x.rule = f.rule AND x.subject = f.subject)
+    SELECT n.event_id, f.rule, f.subject,
+        min(f.severity) FILTER (WHERE f.event IN ('firing', 'escalated')), 'resolved', NULL, NULL,
+        min(f.at) FILTER (WHERE f.event IN ('firing', 'escalated')), NULL, NULL, 1,
+        max(f.at) FILTER (WHERE f.event IN ('resolved', 'expired'))
     FROM notice AS n
     JOIN crewsnow_ops.alert_events AS f ON f.group_id = n.group_id
-    WHERE n.reason = 'resolved' AND f.event IN ('firing', 'escalated')
-    GROUP BY n.event_id, n.group_id, f.rule, f.subject
+    WHERE n.reason = 'resolved'
+        AND f.event IN ('firing', 'escalated', 'resolved', 'expired')
+    GROUP BY n.event_id, f.rule, f.subject
+    HAVING count(*) FILTER (WHERE f.event IN ('firing', 'escalated')) > 0
 ),
 placed AS (
     SELECT m.*,

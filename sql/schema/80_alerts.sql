@@ -382,6 +382,8 @@ CREATE INDEX alert_events_at ON crewsnow_ops.alert_events (at);
 COMMENT ON INDEX crewsnow_ops.alert_events_at IS 'The latest events.';
 CREATE INDEX alert_events_alert_id ON crewsnow_ops.alert_events (alert_id);
 COMMENT ON INDEX crewsnow_ops.alert_events_alert_id IS 'The events of an alert.';
+CREATE INDEX alert_events_group_id ON crewsnow_ops.alert_events (group_id);
+COMMENT ON INDEX crewsnow_ops.alert_events_group_id IS 'The events of a group.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.alert_events', '');
 COMMENT ON SEQUENCE crewsnow_ops.alert_events_event_id_seq IS 'Numbers of alert_events.';
 SELECT pg_catalog.pg_extension_config_dump('crewsnow_ops.alert_events_event_id_seq', '');

@@ -153,7 +153,7 @@ CREATE INDEX messages_queued_idx ON crewsnow_ops.messages (channel, next_attempt
     WHERE state OPERATOR(pg_catalog.=) 'queued';
 CREATE INDEX messages_sending_idx ON crewsnow_ops.messages (lease_until)
     WHERE state OPERATOR(pg_catalog.=) 'sending';
-CREATE INDEX messages_thread_idx ON crewsnow_ops.messages (channel, thread, message_id);
+CREATE INDEX messages_thread_idx ON crewsnow_ops.messages (thread, channel, message_id);
 CREATE INDEX messages_ended_idx ON crewsnow_ops.messages (ended_at)
     WHERE ended_at IS NOT NULL;
 COMMENT ON INDEX crewsnow_ops.messages_queued_idx IS 'For claims.';

@@ -81,7 +81,7 @@ struct Claimed {
 fn claim_notifications(
     p_limit: Option<i32>,
     p_lease: Option<Interval>,
-    p_channels: Option<Vec<String>>,
+    p_channels: Option<Vec<Option<String>>>,
 ) -> Result<
     TableIterator<
         'static,
@@ -120,7 +120,7 @@ fn claim_notifications(
     session::require_latest_snapshot("claim messages")?;
     let claimed = as_owner(|| {
         refuse_copy()?;
-        claim(limit, lease, p_channels)
+        claim(limit, lease, p_channels.map(|names| names.into_iter().flatten().collect()))
     })?;
     Ok(TableIterator::new(claimed.into_iter().map(|message| {
         let headers = pgrx::JsonB(Value::Object(message.body.headers));
