@@ -1,5 +1,6 @@
 -- The owners that are no superusers, of the relations $1, the functions $2 and the types $3, of the
--- types that these are made of, and of the objects behind views of superusers
+-- types that these are made of, and of the objects behind views of superusers. NULL for an object
+-- that is not there
 WITH RECURSIVE relations (oid) AS (
     SELECT r.oid FROM unnest($1) AS r (oid)
     UNION
@@ -47,11 +48,13 @@ types (oid) AS (
     ) AS p (oid)
     WHERE p.oid >= 16384
 )
-SELECT DISTINCT a.rolname::text
+SELECT DISTINCT CASE WHEN o.owner IS NOT NULL THEN a.rolname::text END
 FROM (
-    SELECT c.relowner FROM relations AS r JOIN pg_class AS c ON c.oid = r.oid
+    SELECT c.relowner FROM relations AS r LEFT JOIN pg_class AS c ON c.oid = r.oid
     UNION ALL
-    SELECT p.proowner FROM pg_proc AS p WHERE p.oid = ANY ($2)
+    SELECT p.proowner
+    FROM unnest($2) AS f (oid)
+    LEFT JOIN pg_proc AS p ON p.oid = f.oid
     UNION ALL
     SELECT p.proowner
     FROM behind_views AS v
@@ -59,8 +62,8 @@ FROM (
     JOIN pg_proc AS p ON p.oid = CASE v.class
         WHEN 'pg_proc'::regclass THEN v.oid WHEN 'pg_operator'::regclass THEN o.oprcode END
     UNION ALL
-    SELECT t.typowner FROM types AS d JOIN pg_type AS t ON t.oid = d.oid
+    SELECT t.typowner FROM types AS d LEFT JOIN pg_type AS t ON t.oid = d.oid
 ) AS o (owner)
-JOIN pg_roles AS a ON a.oid = o.owner
-WHERE NOT a.rolsuper
+LEFT JOIN pg_roles AS a ON a.oid = o.owner
+WHERE a.rolsuper IS NOT TRUE
 ORDER BY 1

@@ -1,4 +1,5 @@
--- $1 is an array of events in their order, $2 their time, $3 the actor. Returns the notices
+-- $1 is an array of events in their order, $2 their time, $3 the actor. Returns the notices,
+-- suppressed ones only of an end
 WITH written AS (
     INSERT INTO crewsnow_ops.alert_events
         (at, event, alert_group, group_id, rule, subject, alert_id, severity, value, message,
@@ -13,7 +14,9 @@ WITH written AS (
     ORDER BY e.position
     RETURNING event_id, event, alert_group, severity, suppressed_by, details
 )
-SELECT w.event_id, w.alert_group, w.severity, w.details ->> 'reason'
+SELECT w.event_id, w.alert_group, w.severity, w.details ->> 'reason',
+    w.suppressed_by IS NOT NULL
 FROM written AS w
-WHERE w.event = 'notice' AND w.suppressed_by IS NULL
+WHERE w.event = 'notice'
+    AND (w.suppressed_by IS NULL OR w.details ->> 'reason' IN ('resolved', 'partly resolved'))
 ORDER BY w.event_id

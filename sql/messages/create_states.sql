@@ -1,7 +1,10 @@
--- A state for each channel that has none. A claim that is open may be adding it: then its channel
--- is left to that claim
+-- A state for each channel that has none. A claim that is open may be adding it: it holds the row
+-- of the channel
 INSERT INTO crewsnow_ops.channel_states (channel)
-SELECT c.name FROM crewsnow_ops.channels AS c
-WHERE (SELECT pg_try_advisory_xact_lock('crewsnow_ops.channel_states'::regclass::bigint))
-    AND NOT EXISTS (SELECT FROM crewsnow_ops.channel_states AS s WHERE s.channel = c.name)
+SELECT c.name
+FROM (
+    SELECT c.name FROM crewsnow_ops.channels AS c
+    WHERE NOT EXISTS (SELECT FROM crewsnow_ops.channel_states AS s WHERE s.channel = c.name)
+    FOR UPDATE SKIP LOCKED
+) AS c
 ON CONFLICT DO NOTHING

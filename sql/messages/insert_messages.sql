@@ -3,7 +3,8 @@
 WITH added AS (
     SELECT m.*
     FROM jsonb_to_recordset($1) AS m (channel text, kind text, thread text, idempotency_key text,
-        severity text, level integer, message jsonb, state text, expires_after bigint)
+        severity text, level integer, message jsonb, state text, expires_after bigint, uid uuid,
+        last_error text)
 ),
 superseded AS (
     UPDATE crewsnow_ops.messages AS o
@@ -17,11 +18,11 @@ superseded AS (
     ) AS w
     WHERE o.message_id = w.message_id
 )
-INSERT INTO crewsnow_ops.messages (channel, kind, thread, idempotency_key, severity, level,
-    message, state, ended_at, expires_at)
-SELECT a.channel, a.kind, coalesce(nullif(a.thread, ''), gen_random_uuid()::text),
-    a.idempotency_key, a.severity, a.level, a.message, a.state,
-    CASE a.state WHEN 'sent' THEN clock_timestamp() END,
+INSERT INTO crewsnow_ops.messages (uid, channel, kind, thread, idempotency_key, severity, level,
+    message, state, last_error, ended_at, expires_at)
+SELECT a.uid, a.channel, a.kind, coalesce(nullif(a.thread, ''), gen_random_uuid()::text),
+    a.idempotency_key, a.severity, a.level, a.message, a.state, a.last_error,
+    CASE WHEN a.state <> 'queued' THEN clock_timestamp() END,
     clock_timestamp() + a.expires_after * interval '1 second'
 FROM added AS a
 ON CONFLICT (channel, idempotency_key) DO NOTHING

@@ -1,7 +1,8 @@
 -- The notices $1 as messages, each with its event, thread, group, severity, level and reason. $2 is
--- the time. A notice of the end lists the alerts that have fired
+-- the time. A notice of an end lists the alerts that have ended
 WITH notice AS (
     SELECT e.event_id, e.alert_group, e.group_id, e.severity, e.message,
+        e.suppressed_by IS NOT NULL AS is_suppressed,
         replace(e.details ->> 'reason', ' ', '_') AS reason
     FROM crewsnow_ops.alert_events AS e
     WHERE e.event_id = ANY ($1)
@@ -19,13 +20,12 @@ member AS (
     FROM notice AS n
     JOIN crewsnow_ops.alert_rules AS r ON coalesce(r.alert_group, r.name) = n.alert_group
     JOIN crewsnow_ops.alert_states AS s ON s.rule = r.name
-    WHERE n.reason <> 'resolved' AND s.state IN ('firing', 'recovering')
-        -- Silenced alerts appear only where the others have ended.
-        AND (n.reason = 'partly_resolved' OR NOT EXISTS (
+    WHERE n.reason NOT IN ('resolved', 'partly_resolved') AND s.state IN ('firing', 'recovering')
+        AND NOT EXISTS (
             SELECT FROM crewsnow_ops.silences AS i
             WHERE i.starts_at <= $2 AND i.ends_at > $2
                 AND crewsnow_ops.silence_matches(i.matcher, s.rule, n.alert_group, s.subject)
-        ))
+        )
     UNION ALL
     SELECT n.event_id, f.rule, f.subject,
         min(f.severity) FILTER (WHERE f.event IN ('firing', 'escalated')), 'resolved', NULL, NULL,
@@ -33,10 +33,11 @@ member AS (
         max(f.at) FILTER (WHERE f.event IN ('resolved', 'expired'))
     FROM notice AS n
     JOIN crewsnow_ops.alert_events AS f ON f.group_id = n.group_id
-    WHERE n.reason = 'resolved'
+    WHERE n.reason IN ('resolved', 'partly_resolved')
         AND f.event IN ('firing', 'escalated', 'resolved', 'expired')
     GROUP BY n.event_id, f.rule, f.subject
-    HAVING count(*) FILTER (WHERE f.event IN ('firing', 'escalated')) > 0
+    HAVING max(f.at) FILTER (WHERE f.event IN ('resolved', 'expired'))
+        >= max(f.at) FILTER (WHERE f.event IN ('firing', 'escalated'))
 ),
 placed AS (
     SELECT m.*,
@@ -63,11 +64,12 @@ SELECT n.event_id, 'group ' || n.group_id, n.alert_group, n.severity, n.reason,
     )),
     jsonb_build_object('source', current_database(),
         -- An alert that ended for want of data is not resolved.
-        'title', CASE WHEN n.reason = 'resolved' AND EXISTS (
+        'title', CASE WHEN n.reason IN ('resolved', 'partly_resolved') AND EXISTS (
             SELECT FROM crewsnow_ops.alert_events AS x
             WHERE x.group_id = n.group_id AND x.event = 'expired') THEN n.message END,
         'alerts', coalesce(a.alerts, '[]'),
-        'more', greatest(coalesce(a.number, 0) - 20, 0))
+        'more', greatest(coalesce(a.number, 0) - 20, 0)),
+    n.is_suppressed
 FROM notice AS n
 LEFT JOIN alerts AS a ON a.event_id = n.event_id
 ORDER BY n.event_id

@@ -1,6 +1,6 @@
 -- Enabled channels, and whether each has got a message of a thread of $1
 SELECT c.name, c.kind, c.min_severity, c.min_level, c.groups, c.language,
-    extract(epoch FROM c.expires_after)::bigint, c.target,
+    extract(epoch FROM c.expires_after)::bigint, c.target::text,
     ARRAY(
         SELECT t.thread FROM unnest($1) AS t (thread)
         WHERE EXISTS (

@@ -3,7 +3,9 @@
 WITH lost AS (
     SELECT m.message_id, m.attempts, m.channel, m.claimed_at, m.expires_at
     FROM crewsnow_ops.messages AS m
-    WHERE m.state = 'sending' AND m.lease_until <= $1
+    WHERE m.state = 'sending'
+        -- No lease is longer than an hour: the clock has stepped back.
+        AND (m.lease_until <= $1 OR m.lease_until > $1 + interval '1 hour')
     ORDER BY m.lease_until
     LIMIT 1000
     FOR UPDATE SKIP LOCKED

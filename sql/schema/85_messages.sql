@@ -154,11 +154,14 @@ CREATE INDEX messages_queued_idx ON crewsnow_ops.messages (channel, next_attempt
 CREATE INDEX messages_sending_idx ON crewsnow_ops.messages (lease_until)
     WHERE state OPERATOR(pg_catalog.=) 'sending';
 CREATE INDEX messages_thread_idx ON crewsnow_ops.messages (thread, channel, message_id);
+CREATE INDEX messages_waiting_idx ON crewsnow_ops.messages (channel, thread, message_id)
+    WHERE state OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'sending']);
 CREATE INDEX messages_ended_idx ON crewsnow_ops.messages (ended_at)
     WHERE ended_at IS NOT NULL;
 COMMENT ON INDEX crewsnow_ops.messages_queued_idx IS 'For claims.';
 COMMENT ON INDEX crewsnow_ops.messages_sending_idx IS 'For leases that have ended.';
-COMMENT ON INDEX crewsnow_ops.messages_thread_idx IS 'For the order within a thread.';
+COMMENT ON INDEX crewsnow_ops.messages_thread_idx IS 'The messages of a thread.';
+COMMENT ON INDEX crewsnow_ops.messages_waiting_idx IS 'For the order within a thread.';
 COMMENT ON INDEX crewsnow_ops.messages_ended_idx IS 'For counts, and for the removal of old ones.';
 COMMENT ON SEQUENCE crewsnow_ops.messages_message_id_seq IS 'Numbers of messages.';
 COMMENT ON TABLE crewsnow_ops.messages IS

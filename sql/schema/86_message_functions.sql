@@ -8,7 +8,8 @@ COMMENT ON FUNCTION crewsnow_ops.send(text, jsonb, text, text) IS
     'Adds a message for a channel in this transaction and returns its number: it is delivered if '
     'the transaction commits, and only then. Slack and e-mail show "title" and "text" of the '
     'payload; a webhook gets it whole. Messages of one p_thread arrive in their order. A second '
-    'call with one p_idempotency_key returns the first message. Errors: 22004, 22023 for a payload '
+    'call of a login role with one p_idempotency_key returns the first message. '
+    'Errors: 22004, 22023 for a payload '
     'that the channel cannot take, 25006, 42704, 55000 for a channel that is disabled.';
 CREATE FUNCTION crewsnow_ops.test_channel(p_channel text)
     RETURNS bigint LANGUAGE c

@@ -10,6 +10,7 @@ use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::rewrite::evaluation::Objects;
 use crate::pg::xact::sec_context::Sandbox;
+use crate::pg::xact::snapshot::with_latest_snapshot;
 use pgrx::prelude::*;
 
 /// The author of a query.
@@ -42,6 +43,9 @@ impl Author {
     /// From here on a superuser's sandbox runs as the owner of the objects, if that is no
     /// superuser. It sees as many rows as the superuser.
     pub fn demote(self, sandbox: &Sandbox, objects: &Objects) -> Result<(), AlertError> {
+        if let Some(name) = owners::runs_queries(objects) {
+            return Err(AlertError::RunsQueries(name));
+        }
         if owners::are_plainly_superusers(objects) {
             return Ok(());
         }
@@ -59,7 +63,7 @@ impl Author {
     }
 }
 
-/// The owners that are no superusers.
+/// The owners that are no superusers, as the catalogs are now: the names were resolved there, too.
 fn lesser_owners(objects: &Objects) -> Result<Vec<String>, AlertError> {
     let oids = |objects: &mut dyn Iterator<Item = &u32>| {
         objects.map(|oid| pg_sys::Oid::from(*oid)).collect::<Vec<_>>()
@@ -70,7 +74,9 @@ fn lesser_owners(objects: &Objects) -> Result<Vec<String>, AlertError> {
         oids(&mut objects.types.iter()).into(),
     ];
     let sql = include_str!("../../sql/alerts/lesser_owners.sql");
-    spi::select_kept(sql, &arguments, |rows| {
-        rows.map(|row| Ok(row.get::<String>(1)?.unwrap_or_default())).collect()
+    with_latest_snapshot(|| {
+        spi::select_kept(sql, &arguments, |rows| {
+            rows.map(|row| row.get::<String>(1)?.ok_or(AlertError::ObjectsChanged)).collect()
+        })
     })
 }

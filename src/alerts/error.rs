@@ -120,6 +120,12 @@ pub enum AlertError {
     /// SQLSTATE 42501
     #[error("the query uses objects of several owners: {0}")]
     SeveralOwners(String),
+    /// SQLSTATE 55000
+    #[error("an object that the query uses was replaced meanwhile")]
+    ObjectsChanged,
+    /// SQLSTATE 0A000
+    #[error("the query of a superuser calls {0}(), which runs other queries")]
+    RunsQueries(String),
     /// SQLSTATE 42704
     #[error("role \"{0}\" of defined_by does not exist")]
     UnknownAuthor(String),
@@ -171,7 +177,8 @@ impl SqlError for AlertError {
             Self::InvalidQuery { code, .. } => *code,
             Self::QueryShape { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::NotOneQuery => Code::ERRCODE_SYNTAX_ERROR,
-            Self::TemporaryTable(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::TemporaryTable(_) | Self::RunsQueries(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::ObjectsChanged => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::SeveralOwners(_) | Self::AppendOnly | Self::ForeignAuthor(_) => {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
@@ -195,6 +202,10 @@ impl SqlError for AlertError {
                 "subject and message are text, value is a number, samples is an integer."
             }
             Self::NotOneQuery => "It is not one statement that returns rows.",
+            Self::ObjectsChanged => "The next tick evaluates the rule again.",
+            Self::RunsQueries(_) => {
+                "Their tables are not known before it runs, and so not the role that may run it."
+            }
             Self::TemporaryTable(_) => "Any session may evaluate the rule. Nothing was changed.",
             Self::SeveralOwners(_) => {
                 "A superuser's query runs as the owner of the objects that it uses, so that their \
@@ -277,7 +288,11 @@ impl SqlError for AlertError {
                 "SELECT crewsnow_ops.create_alert_rule('jobs-waiting', $$ SELECT queue, \
                  count(*), 'jobs wait' FROM public.job GROUP BY queue $$, p_critical => 100);"
             }
-            Self::SeveralOwners(_) | Self::UnknownAuthor(_) | Self::ForeignAuthor(_) => {
+            Self::ObjectsChanged => "SELECT * FROM crewsnow_ops.tick();",
+            Self::SeveralOwners(_)
+            | Self::RunsQueries(_)
+            | Self::UnknownAuthor(_)
+            | Self::ForeignAuthor(_) => {
                 "UPDATE crewsnow_ops.alert_rules SET defined_by = 'app_owner' \
                  WHERE name = 'jobs-waiting';"
             }

@@ -216,9 +216,12 @@ pub struct Notice {
     pub severity: String,
     /// The reason.
     pub reason: String,
+    /// Whether a silence or a window holds it back.
+    pub is_suppressed: bool,
 }
 
-/// Appends events to the history. Returns the notices among them that nothing suppressed.
+/// Appends events to the history. Returns the notices among them, suppressed ones
+/// only of an end.
 pub fn write_events(events: &[Event], now: i64, actor: &str) -> Result<Vec<Notice>, AlertError> {
     if events.is_empty() {
         return Ok(Vec::new());
@@ -249,6 +252,7 @@ pub fn write_events(events: &[Event], now: i64, actor: &str) -> Result<Vec<Notic
                 group: text(2)?,
                 severity: text(3)?,
                 reason: text(4)?,
+                is_suppressed: row.get(5)?.unwrap_or(false),
             });
         }
         Ok(notices)

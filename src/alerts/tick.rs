@@ -354,6 +354,10 @@ impl Tick {
             store::write(include_str!("../../sql/alerts/delete_evaluations.sql"), &[])?;
         }
         let notices = store::write_events(&self.board.events, self.now, ACTOR)?;
+        let events: Vec<i64> = notices.iter().map(|notice| notice.event_id).collect();
+        outbox::enqueue_notices(&events, self.now)?;
+        outbox::tidy(self.now)?;
+        let notices: Vec<_> = notices.into_iter().filter(|notice| !notice.is_suppressed).collect();
         for notice in &notices {
             let payload = json!({
                 "event_id": notice.event_id, "group": notice.group, "severity": notice.severity,
@@ -361,8 +365,6 @@ impl Tick {
             });
             notify(CHANNEL, &payload.to_string());
         }
-        let events: Vec<i64> = notices.iter().map(|notice| notice.event_id).collect();
-        outbox::enqueue_notices(&events, self.now)?;
         let (system, database) = snapshot::identity();
         let by = match session::setting("application_name") {
             Some(name) if !name.is_empty() => format!("{} ({name})", session::user()),

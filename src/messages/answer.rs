@@ -18,6 +18,7 @@ use pgrx::prelude::*;
 const ACK_EXAMPLE: &str = "SELECT crewsnow_ops.ack_notification(1, 'TOKEN');";
 const NACK_EXAMPLE: &str =
     "SELECT crewsnow_ops.nack_notification(1, 'TOKEN', 503, 'Service Unavailable');";
+const LEASE_ENDED: &str = "another sender has the message: its lease had ended";
 /// Characters that are kept of the text of a receiver.
 const MAX_DETAIL: usize = 1_000;
 
@@ -170,11 +171,11 @@ fn nack_notification(
     let detail: String = p_detail.unwrap_or("no answer").chars().take(MAX_DETAIL).collect();
     Ok(limited(|| {
         let Some(held) = held(message, token)? else {
-            return Ok("another sender has the message: its lease had ended".to_owned());
+            return Ok(LEASE_ENDED.to_owned());
         };
         let (outcome, text) = refused(&held, p_status, &detail, p_retry_after);
-        write(message, token, &held, &outcome)?;
-        Ok(text)
+        let is_held = write(message, token, &held, &outcome)?;
+        Ok(if is_held { text } else { LEASE_ENDED.to_owned() })
     })?)
 }
 

@@ -31,9 +31,21 @@ pub struct Form {
 }
 
 impl Form {
-    /// The channel of NOTIFY, for the kind notify.
+    /// Whether the server itself delivers, by NOTIFY.
+    pub fn is_notify(&self) -> bool {
+        self.kind == "notify"
+    }
+
+    /// Whether the receiver keeps alerts open until it hears of their end.
+    pub fn keeps_alerts(&self) -> bool {
+        matches!(self.kind.as_str(), "pagerduty" | "alertmanager")
+    }
+
+    /// The channel of NOTIFY.
     pub fn listeners(&self) -> Option<&str> {
-        self.target.get("channel").and_then(Value::as_str).filter(|_| self.kind == "notify")
+        let name = self.target.get("channel").and_then(Value::as_str)?;
+        // NOTIFY takes no other name.
+        ((1..=63).contains(&name.len()) && !name.contains('\0')).then_some(name)
     }
 
     /// Renders a message of a thread. `Err` is the reason why it cannot be sent.

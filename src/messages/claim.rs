@@ -5,9 +5,9 @@
 
 use super::body::{Body, Form};
 use super::error::MessageError;
+use super::outbox;
 use super::pure::limiter::{Admission, Breaker, Bucket, Rate};
 use super::pure::message::{Language, Message};
-use super::pure::retry::MAX_ATTEMPTS;
 use crate::access::as_owner;
 use crate::pg::clock;
 use crate::pg::fmgr::spi;
@@ -162,17 +162,19 @@ fn claim(
     channels: Option<Vec<String>>,
 ) -> Result<Vec<Claimed>, MessageError> {
     let now = clock::now();
-    let at = TimestampWithTimeZone::try_from(now).ok();
     let write = |sql: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]| {
         spi::connect_mut(|client| client.update(sql, None, arguments).map(drop))
     };
     write(include_str!("../../sql/messages/create_states.sql"), &[])?;
-    let attempts = i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX);
-    write(include_str!("../../sql/messages/sweep.sql"), &[at.into(), attempts.into()])?;
-    write(include_str!("../../sql/messages/prune.sql"), &[at.into()])?;
+    outbox::tidy(now)?;
     let mut claimed = Vec::new();
-    for mut channel in lock(channels, now)? {
-        let room = limit.saturating_sub(i32::try_from(claimed.len()).unwrap_or(i32::MAX));
+    let locked = lock(channels, now)?;
+    let mut left = i32::try_from(locked.len()).unwrap_or(i32::MAX);
+    for mut channel in locked {
+        // A channel with a long queue leaves room for the others.
+        let free = limit.saturating_sub(i32::try_from(claimed.len()).unwrap_or(i32::MAX));
+        let room = free.saturating_add(left - 1) / left.max(1);
+        left -= 1;
         if room <= 0 || channel.limiter.breaker.admit(now) != Admission::Go {
             continue;
         }
@@ -181,6 +183,9 @@ fn claim(
             continue;
         }
         let found = claim_of(&channel, taken, now, lease)?;
+        if found.is_empty() {
+            continue;
+        }
         // A message that waits for another one of its thread takes no token.
         channel.limiter.take(channel.per_minute, i32::try_from(found.len()).unwrap_or(0), now);
         let stored = pgrx::JsonB(serde_json::to_value(&channel.limiter).unwrap_or(json!({})));
@@ -203,7 +208,7 @@ fn lock(channels: Option<Vec<String>>, now: i64) -> Result<Vec<Locked>, MessageE
                 name: text(1)?,
                 form: Form {
                     kind: text(2)?,
-                    target: row.get::<pgrx::JsonB>(6)?.map(|target| target.0).unwrap_or_default(),
+                    target: outbox::parsed(row.get(6)?),
                     language: Language::parse(&text(3)?).unwrap_or(Language::En),
                 },
                 per_minute: row.get(4)?.unwrap_or(1),
@@ -229,9 +234,9 @@ fn claim_of(
         for row in client.update(sql, None, &arguments)? {
             let message_id = row.get::<i64>(1)?.unwrap_or(0);
             let (token, uid) = (row.get::<pgrx::Uuid>(2)?, row.get::<pgrx::Uuid>(3)?);
-            let stored = row.get::<pgrx::JsonB>(4)?.map(|stored| stored.0).unwrap_or_default();
+            let stored = row.get::<String>(4)?.unwrap_or_default();
             let thread = row.get::<String>(6)?;
-            let rendered = serde_json::from_value::<Message>(stored)
+            let rendered = serde_json::from_str::<Message>(&stored)
                 .map_err(|error| error.to_string())
                 .and_then(|message| {
                     let id = uid.map(|uid| uid.to_string()).unwrap_or_default();

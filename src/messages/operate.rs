@@ -48,10 +48,14 @@ fn replay_messages(
         spi::connect_mut(|client| {
             let sql = include_str!("../../sql/messages/replay.sql");
             let rows = client.update(sql, None, &[channel.into(), from.into(), to.into()])?;
-            Ok::<_, MessageError>(rows.len())
+            let mut replayed = 0_i64;
+            for row in rows {
+                replayed += i64::from(!row.get::<bool>(2)?.unwrap_or(false));
+            }
+            Ok::<_, MessageError>(replayed)
         })
     })?;
-    Ok(i64::try_from(replayed).unwrap_or(i64::MAX))
+    Ok(replayed)
 }
 
 /// Lets a channel send again. See the COMMENT on the SQL function.

@@ -2,7 +2,9 @@
 
 use super::body::Form;
 use super::pure::message::{Kind, Language, Message, Severity};
+use super::pure::retry::MAX_ATTEMPTS;
 use super::pure::route::{Route, takes};
+use crate::pg::builtins;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::spi;
 use crate::pg::xact::notify::notify;
@@ -23,6 +25,8 @@ struct Channel {
 
 /// A message that is to be added.
 pub struct Added {
+    /// The identifier for receivers.
+    pub uid: pgrx::Uuid,
     /// The channel.
     pub channel: String,
     /// The kind.
@@ -37,8 +41,8 @@ pub struct Added {
     pub level: i32,
     /// The message.
     pub message: Message,
-    /// Whether NOTIFY has delivered it.
-    pub is_sent: bool,
+    /// Whether NOTIFY delivers it, or why it cannot; `None` if a sender does.
+    pub notified: Option<Result<(), String>>,
     /// In seconds.
     pub expires_after: i64,
 }
@@ -49,7 +53,13 @@ pub fn add(messages: &[Added]) -> Result<Vec<i64>, ServerError> {
         return Ok(Vec::new());
     }
     let rows = messages.iter().map(|added| {
+        let (state, error) = match &added.notified {
+            None => ("queued", None),
+            Some(Ok(())) => ("sent", None),
+            Some(Err(reason)) => ("dead", Some(reason)),
+        };
         json!({
+            "uid": added.uid.to_string(),
             "channel": added.channel,
             "kind": added.kind,
             "thread": added.thread,
@@ -57,7 +67,8 @@ pub fn add(messages: &[Added]) -> Result<Vec<i64>, ServerError> {
             "severity": added.severity,
             "level": added.level,
             "message": added.message,
-            "state": if added.is_sent { "sent" } else { "queued" },
+            "state": state,
+            "last_error": error,
             "expires_after": added.expires_after,
         })
     });
@@ -66,6 +77,18 @@ pub fn add(messages: &[Added]) -> Result<Vec<i64>, ServerError> {
     spi::connect_mut(|client| {
         let added = client.update(sql, None, &[rows.into()])?;
         added.map(|row| Ok(row.get::<i64>(1)?.unwrap_or(0))).collect()
+    })
+}
+
+/// Gives up what expired or was lost, and removes what is old. Ticks and claims do it.
+pub fn tidy(now: i64) -> Result<(), ServerError> {
+    let at = TimestampWithTimeZone::try_from(now).ok();
+    let attempts = i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX);
+    spi::connect_mut(|client| {
+        let sweep = include_str!("../../sql/messages/sweep.sql");
+        client.update(sweep, None, &[at.into(), attempts.into()])?;
+        client.update(include_str!("../../sql/messages/prune.sql"), None, &[at.into()])?;
+        Ok(())
     })
 }
 
@@ -88,23 +111,25 @@ pub fn enqueue_notices(events: &[i64], now: i64) -> Result<usize, ServerError> {
     for channel in read_channels(threads)? {
         for notice in &notices {
             let was_told = channel.told.contains(&notice.thread);
-            if !takes(&channel.route, &notice.message, was_told) {
+            // The end of a silenced incident is told to those that would keep it open for ever.
+            let is_wanted = !notice.is_suppressed || channel.form.keeps_alerts();
+            if !is_wanted || !takes(&channel.route, &notice.message, was_told) {
                 continue;
             }
-            let is_notified = channel.form.kind == "notify";
-            if is_notified {
-                // A text that NOTIFY refuses is no reason to lose the tick.
-                let _ = notify_listeners(&channel.form, &notice.message);
-            }
+            let uid = builtins::new_uuid();
+            let message = Message { id: uid.to_string(), ..notice.message.clone() };
+            let notified =
+                channel.form.is_notify().then(|| notify_listeners(&channel.form, &message));
             added.push(Added {
+                uid,
                 channel: channel.name.clone(),
                 kind: Kind::Alert,
                 thread: notice.thread.clone(),
                 idempotency_key: Some(format!("notice {}", notice.event)),
                 severity: Some(notice.message.severity),
                 level: i32::from(notice.message.level),
-                message: notice.message.clone(),
-                is_sent: is_notified,
+                message,
+                notified,
                 expires_after: channel.expires_after,
             });
         }
@@ -117,6 +142,8 @@ struct Notice {
     event: i64,
     thread: String,
     message: Message,
+    /// Whether a silence or a window holds it back.
+    is_suppressed: bool,
 }
 
 fn read_notices(events: &[i64], now: i64) -> Result<Vec<Notice>, ServerError> {
@@ -140,12 +167,21 @@ fn read_notices(events: &[i64], now: i64) -> Result<Vec<Notice>, ServerError> {
             }
             let event = row.get(1)?.unwrap_or(0);
             match serde_json::from_value(facts) {
-                Ok(message) => notices.push(Notice { event, thread: text(2)?, message }),
+                Ok(message) => {
+                    let is_suppressed = row.get(8)?.unwrap_or(false);
+                    notices.push(Notice { event, thread: text(2)?, message, is_suppressed });
+                }
                 Err(error) => pgrx::warning!("notice {event} cannot be sent: {error}"),
             }
         }
         Ok::<_, ServerError>(notices)
     })
+}
+
+/// JSON that the server has stored. A target that serde cannot read is none: jsonb has larger
+/// numbers and more levels.
+pub fn parsed(text: Option<String>) -> Value {
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 fn read_channels(threads: Vec<String>) -> Result<Vec<Channel>, ServerError> {
@@ -163,7 +199,7 @@ fn read_channels(threads: Vec<String>) -> Result<Vec<Channel>, ServerError> {
                 name: text(1)?,
                 form: Form {
                     kind: text(2)?,
-                    target: row.get::<pgrx::JsonB>(8)?.map(|target| target.0).unwrap_or_default(),
+                    target: parsed(row.get(8)?),
                     language: Language::parse(&text(6)?).unwrap_or(Language::En),
                 },
                 route: Route {

@@ -5,6 +5,7 @@ use super::error::MessageError;
 use super::outbox::{self, Added, notify_listeners};
 use super::pure::message::{Kind, Language, Message, Severity};
 use crate::access::as_owner;
+use crate::pg::builtins;
 use crate::pg::clock;
 use crate::pg::error::ServerError;
 use crate::pg::fmgr::raw_arg::Jsonb;
@@ -16,6 +17,8 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 const EXAMPLE: &str = "SELECT crewsnow_ops.send('ops', '{\"text\": \"The export is done.\"}');";
+/// The longest message, in bytes.
+const MAX_BYTES: usize = 262_144;
 /// The longest key and thread, in characters.
 const MAX_KEY: usize = 200;
 
@@ -37,7 +40,7 @@ pub fn require_channel(name: &str) -> Result<Channel, MessageError> {
         Ok::<_, MessageError>(Some(Channel {
             form: Form {
                 kind: row.get::<String>(1)?.unwrap_or_default(),
-                target: row.get::<pgrx::JsonB>(5)?.map(|target| target.0).unwrap_or_default(),
+                target: outbox::parsed(row.get(5)?),
                 language: row
                     .get::<String>(3)?
                     .and_then(|code| Language::parse(&code))
@@ -102,9 +105,9 @@ pub fn add(name: &str, kind: Kind, facts: Facts<'_>) -> Result<i64, MessageError
     if !channel.is_enabled {
         return Err(MessageError::ChannelDisabled(name.to_owned()));
     }
+    let uid = builtins::new_uuid();
     let message = Message {
-        // The claim sets the identifier; any other has the same length.
-        id: "00000000-0000-0000-0000-000000000000".to_owned(),
+        id: uid.to_string(),
         kind,
         created_at: clock::now(),
         severity: Severity::Info,
@@ -119,17 +122,25 @@ pub fn add(name: &str, kind: Kind, facts: Facts<'_>) -> Result<i64, MessageError
     };
     let unsendable = |reason: String| MessageError::Unsendable { channel: name.to_owned(), reason };
     // A message that can never be delivered is refused now, and not found dead tomorrow.
+    let text = serde_json::to_string(&message).map_err(|error| unsendable(error.to_string()))?;
+    if text.len() > MAX_BYTES {
+        return Err(unsendable(format!("it has {} bytes, at most {MAX_BYTES} fit", text.len())));
+    }
+    serde_json::from_str::<Message>(&text).map_err(|error| unsendable(error.to_string()))?;
     channel.form.render(&message, facts.thread).map_err(unsendable)?;
-    let is_notified = channel.form.kind == "notify";
+    if channel.form.is_notify() && channel.form.listeners().is_none() {
+        return Err(unsendable("its target names no channel of 1 to 63 bytes".to_owned()));
+    }
     let added = [Added {
+        uid,
         channel: name.to_owned(),
         kind,
         thread: facts.thread.map(|thread| format!("application {thread}")).unwrap_or_default(),
-        idempotency_key: facts.key.map(|key| format!("application {key}")),
+        idempotency_key: facts.key.map(|key| format!("application {}: {key}", session::user())),
         severity: None,
         level: 1,
         message,
-        is_sent: is_notified,
+        notified: channel.form.is_notify().then_some(Ok(())),
         expires_after: channel.expires_after,
     }];
     let numbers = outbox::add(&added)?;
@@ -140,7 +151,7 @@ pub fn add(name: &str, kind: Kind, facts: Facts<'_>) -> Result<i64, MessageError
             Ok(rows.first().get::<i64>(1)?.unwrap_or(0))
         });
     };
-    if is_notified {
+    if channel.form.is_notify() {
         notify_listeners(&channel.form, &added[0].message).map_err(unsendable)?;
     }
     Ok(*number)

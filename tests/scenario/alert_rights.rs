@@ -190,6 +190,10 @@ fn a_superusers_rule_runs_no_code_of_another_owner_as_superuser() {
         ["aggregate", "folded", "function", "operator", "view", "window"],
         "they ran, as mallory"
     );
+    // A text that runs as a query names its tables only then.
+    let dynamic = "SELECT crewsnow_ops.create_alert_rule('dynamic', $$
+        SELECT 'x', 1, query_to_xml('SELECT 1', true, true, '')::text $$, p_warning => 0)";
+    assert_eq!(sqlstate(&mut a, dynamic), "0A000");
     // Objects of two owners: neither may run with the other's rights.
     run(
         &mut a,

@@ -335,6 +335,82 @@ fn an_application_sends_within_its_transaction() {
     assert_eq!(rows(&mut a, state), ["sent"]);
 }
 
+/// A listener hears each notice, with an identifier of its own. A target that no NOTIFY takes, and
+/// one that serde cannot read, cost neither the tick nor the claims of others.
+#[test]
+fn a_bad_target_costs_its_own_channel_only() {
+    let (cluster, mut a) = server("message_targets");
+    channel(&mut a, "heard", "notify", "target = '{\"channel\": \"shop\"}'");
+    channel(&mut a, "empty", "notify", "target = '{\"channel\": \"\"}'");
+    channel(&mut a, "large", "webhook", "target = '{\"x\": 1e400}'");
+    run(&mut a, "LISTEN shop");
+    tick(&cluster, &mut a, 1, "('mail', 9)");
+    use postgres::fallible_iterator::FallibleIterator;
+    let timeout = std::time::Duration::from_secs(5);
+    let heard = a.notifications().timeout_iter(timeout).next().expect("a notification");
+    let heard = heard.expect("one comes").payload().to_owned();
+    let told = "SELECT channel, state, last_error, uid FROM crewsnow_ops.messages ORDER BY channel";
+    let told = rows(&mut a, told);
+    assert!(told[0].starts_with("empty|dead|its target names no channel"), "{told:?}");
+    assert!(told[1].starts_with("heard|sent|NULL|"), "{told:?}");
+    let uid = told[1].rsplit('|').next().unwrap_or_default();
+    assert!(heard.contains(uid) && heard.contains("queue"), "{heard}");
+    assert!(claim(&mut a).is_some(), "the webhook is claimed");
+    // 127 levels: the message around it would have one more than can be read again.
+    let deep =
+        format!("SELECT crewsnow_ops.send('large', '{}1{}')", "[".repeat(126), "]".repeat(126));
+    assert_eq!(sqlstate(&mut a, &deep), "22023");
+    let long = "SELECT crewsnow_ops.send('large', to_jsonb(repeat('x', 300000)))";
+    assert_eq!(sqlstate(&mut a, long), "22023");
+}
+
+/// PagerDuty and Alertmanager would keep an incident open whose end is silenced.
+#[test]
+fn receivers_that_keep_alerts_hear_of_a_silenced_end() {
+    let (cluster, mut a) = server("message_silenced");
+    channel(&mut a, "pager", "pagerduty", "");
+    channel(&mut a, "chat", "slack", "");
+    tick(&cluster, &mut a, 1, "('mail', 9)");
+    run(&mut a, "SELECT crewsnow_ops.silence('queue', 'known', now() + interval '5 hours')");
+    tick(&cluster, &mut a, 2, "('mail', 0)");
+    let waiting = "SELECT channel, message ->> 'reason' FROM crewsnow_ops.messages
+        WHERE state = 'queued' ORDER BY channel";
+    assert_eq!(rows(&mut a, waiting), ["chat|firing", "pager|resolved"]);
+    let body = "SELECT body FROM crewsnow_ops.claim_notifications(1, '1 minute', '{pager}')";
+    assert!(value(&mut a, body).contains("\"event_action\":\"resolve\""));
+}
+
+/// A notice that died is not sent after its end.
+#[test]
+fn a_replay_does_not_reopen_an_incident() {
+    let (cluster, mut a) = server("message_replay");
+    channel(&mut a, "pager", "pagerduty", "");
+    tick(&cluster, &mut a, 1, "('mail', 9)");
+    let (message, token, _) = claim(&mut a).expect("the beginning");
+    assert!(nack(&mut a, message, &token, "400").starts_with("dead"));
+    tick(&cluster, &mut a, 2, "('mail', 0)");
+    let (message, token, _) = claim(&mut a).expect("the end");
+    assert_eq!(ack(&mut a, message, &token), "t");
+    let replay = "SELECT crewsnow_ops.replay_messages('pager', '-infinity', 'infinity')";
+    assert_eq!(value(&mut a, replay), "0");
+    assert!(claim(&mut a).is_none());
+}
+
+/// A long queue leaves room for the others, and a step back of the clock makes none of them wait.
+#[test]
+fn no_channel_waits_for_another_or_for_the_clock() {
+    let (cluster, mut a) = server("message_share");
+    channel(&mut a, "apps", "webhook", "per_minute = 10000");
+    channel(&mut a, "ops", "webhook", "");
+    run(&mut a, "SELECT crewsnow_ops.send('apps', '{}') FROM generate_series(1, 500)");
+    cluster.set_clock(26 * 60 * MINUTE);
+    run(&mut a, "SELECT crewsnow_ops.send('ops', '{}')");
+    let claimed = "SELECT DISTINCT channel FROM crewsnow_ops.claim_notifications(10, '1 hour')
+        ORDER BY 1";
+    cluster.set_clock(0);
+    assert_eq!(rows(&mut a, claimed), ["apps", "ops"]);
+}
+
 #[test]
 fn bad_calls_are_refused_and_change_nothing() {
     let (_cluster, mut a) = server("message_refusals");

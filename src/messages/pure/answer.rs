@@ -59,7 +59,8 @@ pub fn classify(
         (Service::Slack, 403 | 404 | 410) | (Service::Webhook, 410) => {
             Answer::Refused { breaks_channel: true }
         }
-        (_, 408 | 425 | 429 | 500..=599) => {
+        // A secret that was rotated, and not yet here: the messages wait for it.
+        (_, 401 | 403 | 407 | 408 | 425 | 429 | 500..=599) => {
             Answer::Retry { channel_pause: retry_after.and_then(|text| pause(text, now)) }
         }
         // Redirects are not followed: they would lead past the list of allowed hosts.
@@ -72,6 +73,8 @@ pub fn classify(
 pub fn classify_smtp(code: Option<u16>) -> Answer {
     match code {
         Some(200..=299) => Answer::Sent,
+        // The login failed, and not the mail.
+        Some(530 | 534 | 535 | 538) => Answer::Retry { channel_pause: None },
         Some(500..=599) => Answer::Refused { breaks_channel: false },
         // After a time-out behind DATA the mail may have arrived: its Message-ID stays the same.
         _ => Answer::Retry { channel_pause: None },
@@ -120,10 +123,10 @@ mod tests {
     #[test]
     fn each_status_has_its_meaning() {
         for service in ALL {
-            for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+            for status in [401, 407, 408, 425, 429, 500, 502, 503, 504, 599] {
                 assert_eq!(answer(service, status, "ok"), RETRY, "{service:?} {status}");
             }
-            for status in [0, 101, 301, 302, 307, 308, 400, 401, 405, 422, 600] {
+            for status in [0, 101, 301, 302, 307, 308, 400, 405, 422, 600] {
                 assert_eq!(answer(service, status, "ok"), REFUSED, "{service:?} {status}");
             }
         }
@@ -140,6 +143,7 @@ mod tests {
         }
         assert_eq!(answer(Service::Webhook, 410, ""), BROKEN);
         assert_eq!(answer(Service::Webhook, 404, ""), REFUSED);
+        assert_eq!(answer(Service::Webhook, 403, ""), RETRY);
     }
 
     #[test]
@@ -170,6 +174,7 @@ mod tests {
             (Some(250), Answer::Sent),
             (Some(421), RETRY),
             (Some(451), RETRY),
+            (Some(535), RETRY),
             (Some(550), REFUSED),
             (Some(354), RETRY),
             (None, RETRY),

@@ -42,7 +42,7 @@ pub fn dedup_key(message: &Message) -> String {
 /// [`Fault::TooLarge`] for the payload of an application, [`Fault::Id`].
 pub fn render(message: &Message, language: Language, routing_key: &str) -> Result<Value, Fault> {
     let key = dedup_key(message);
-    if message.is_resolved() {
+    if message.is_end() {
         return Ok(json!({
             "routing_key": routing_key,
             "event_action": "resolve",

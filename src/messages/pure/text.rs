@@ -152,11 +152,10 @@ fn summary(message: &Message, language: Language) -> String {
             format!("Plus aucune alerte dans {place}. Durée : {length}, début : {start}.")
         }
         (En, Some(Reason::PartlyResolved)) => {
-            let go = if one { "goes" } else { "go" };
-            format!("The announced alerts in {place} are over. {number} {go} on, muted.")
+            format!("The announced alerts in {place} are over. Others go on, muted.")
         }
         (Fr, Some(Reason::PartlyResolved)) => {
-            format!("Les alertes annoncées dans {place} sont terminées. En sourdine : {number}.")
+            format!("Les alertes annoncées dans {place} sont terminées. D'autres restent muettes.")
         }
         (En, Some(Reason::Flapping)) => format!(
             "{number} in {place} {} again and again. You will hear of it again once it is stable.",
