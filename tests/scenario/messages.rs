@@ -356,10 +356,19 @@ fn a_bad_target_costs_its_own_channel_only() {
     let uid = told[1].rsplit('|').next().unwrap_or_default();
     assert!(heard.contains(uid) && heard.contains("queue"), "{heard}");
     assert!(claim(&mut a).is_some(), "the webhook is claimed");
-    // 127 levels: the message around it would have one more than can be read again.
-    let deep =
-        format!("SELECT crewsnow_ops.send('large', '{}1{}')", "[".repeat(126), "]".repeat(126));
-    assert_eq!(sqlstate(&mut a, &deep), "22023");
+    // The message around a payload has one level more, and must be readable, too.
+    let deep = |levels: usize| {
+        format!(
+            "SELECT crewsnow_ops.send('large', '{}1{}')",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
+    let sent: Vec<bool> =
+        (124..=128).map(|levels| a.batch_execute(&deep(levels)).is_ok()).collect();
+    assert!(sent[0] && !sent[4], "{sent:?}");
+    let claimed = rows(&mut a, "SELECT channel FROM crewsnow_ops.claim_notifications(9)");
+    assert_eq!(claimed.len(), sent.iter().filter(|sent| **sent).count(), "{sent:?}");
     let long = "SELECT crewsnow_ops.send('large', to_jsonb(repeat('x', 300000)))";
     assert_eq!(sqlstate(&mut a, long), "22023");
 }
