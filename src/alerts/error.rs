@@ -120,6 +120,9 @@ pub enum AlertError {
     /// SQLSTATE 42501
     #[error("the query uses objects of several owners: {0}")]
     SeveralOwners(String),
+    /// SQLSTATE 0A000
+    #[error("the query cannot be used: it locks rows")]
+    LocksRows,
     /// SQLSTATE 55000
     #[error("an object that the query uses was replaced meanwhile")]
     ObjectsChanged,
@@ -177,7 +180,9 @@ impl SqlError for AlertError {
             Self::InvalidQuery { code, .. } => *code,
             Self::QueryShape { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::NotOneQuery => Code::ERRCODE_SYNTAX_ERROR,
-            Self::TemporaryTable(_) | Self::RunsQueries(_) => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::TemporaryTable(_) | Self::RunsQueries(_) | Self::LocksRows => {
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED
+            }
             Self::ObjectsChanged => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::SeveralOwners(_) | Self::AppendOnly | Self::ForeignAuthor(_) => {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
@@ -202,6 +207,7 @@ impl SqlError for AlertError {
                 "subject and message are text, value is a number, samples is an integer."
             }
             Self::NotOneQuery => "It is not one statement that returns rows.",
+            Self::LocksRows => "It has FOR UPDATE or FOR SHARE. Nothing was changed.",
             Self::ObjectsChanged => "The next tick evaluates the rule again.",
             Self::RunsQueries(_) => {
                 "Their tables are not known before it runs, and so not the role that may run it."
@@ -284,6 +290,7 @@ impl SqlError for AlertError {
             Self::InvalidQuery { .. }
             | Self::QueryShape { .. }
             | Self::NotOneQuery
+            | Self::LocksRows
             | Self::TemporaryTable(_) => {
                 "SELECT crewsnow_ops.create_alert_rule('jobs-waiting', $$ SELECT queue, \
                  count(*), 'jobs wait' FROM public.job GROUP BY queue $$, p_critical => 100);"

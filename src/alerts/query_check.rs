@@ -62,7 +62,9 @@ fn columns(author: &Author, statement: &str) -> Result<Result<Vec<Column>, Alert
             let query = Analysed::of(&sql).map_err(|_| AlertError::NotOneQuery)?;
             let columns = query.columns();
             author.demote(sandbox, &query.objects())?;
-            query.plan().map_err(|_| AlertError::NotOneQuery)?;
+            if query.locks_rows().map_err(|_| AlertError::NotOneQuery)? {
+                return Err(AlertError::LocksRows);
+            }
             Ok(columns)
         }
     })

@@ -180,7 +180,7 @@ mod tests {
             ("SHOW search_path", "42601"),
             ("SET search_path = public", "42601"),
             ("VACUUM", "42601"),
-            ("CALL public.x()", "42883"),
+            ("CALL public.x()", "42601"),
             ("COPY public.refused TO STDOUT", "42601"),
             ("DECLARE c CURSOR FOR SELECT 'a', 1, 'm'", "42601"),
             ("PREPARE p AS SELECT 'a', 1, 'm'", "42601"),

@@ -386,7 +386,7 @@ pub fn step(
             _ => {}
         },
     }
-    // A rule that has lost a threshold may resolve one track while the other one is pending.
+    // Without data, or a threshold, one track may be resolved while the other one is pending.
     if was.is_active() && is == State::Pending {
         changes.push(Change::Pending);
     }

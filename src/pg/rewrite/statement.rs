@@ -95,10 +95,12 @@ impl Analysed {
         }
     }
 
-    /// Plans it as the current user, which runs immutable functions. The caller must be in a
-    /// subtransaction.
-    pub fn plan(self) -> Result<(), Undecidable> {
-        self.planned().map(|_| ())
+    /// Plans it as the current user, which runs immutable functions. True if it locks rows. The
+    /// caller must be in a subtransaction.
+    pub fn locks_rows(self) -> Result<bool, Undecidable> {
+        let plan = self.planned()?;
+        // SAFETY: the plan is the server's.
+        Ok(unsafe { !(*plan).rowMarks.is_null() })
     }
 
     fn planned(&self) -> Result<*mut pg_sys::PlannedStmt, Undecidable> {

@@ -181,7 +181,14 @@ proptest! {
             prop_assert!(next.since <= now && next.fired_at <= Some(now));
             for change in &changes {
                 match change {
-                    Change::Pending => pending_at = clock,
+                    // The timer may have begun while the other severity still recovered.
+                    Change::Pending => {
+                        let tracks = [next.timers.warning, next.timers.critical];
+                        let pending = tracks.iter().filter(|t| t.state == State::Pending);
+                        let waited = pending.map(|track| now - track.since).max().unwrap_or(0);
+                        prop_assert!(waited == 0 || alert.state.is_active());
+                        pending_at = clock - waited;
+                    }
                     Change::Firing if alert.state == State::Pending => {
                         prop_assert!(clock - pending_at >= timing.fires_after);
                     }
