@@ -41,10 +41,27 @@ milliseconds() { # milliseconds FILE ROUNDS: the time of a script in an open ses
     } | psql -X -q -At | sed -n 's/^took //p' | median
 }
 echo 'SELECT * FROM crewsnow_ops.tick();' >"$work/tick.sql"
+# In turn, so that a machine that changes its pace changes both.
+in_turn() {
+    local round part
+    echo '\set QUIET on'
+    for ((round = 0; round <= rounds; round++)); do
+        for part in queries tick; do
+            echo 'SELECT pg_sleep(1.1);'
+            echo 'SELECT clock_timestamp() AS begun \gset'
+            echo "\\o /dev/null"
+            echo "\\i $work/$part.sql"
+            echo '\o'
+            echo "SELECT '$part$round ' || extract(epoch FROM clock_timestamp() - :'begun') * 1000;"
+        done
+    done
+}
 beside_queries() { # beside_queries LABEL
     write_queries
-    alone=$(milliseconds "$work/queries.sql" "$rounds")
-    ticked=$(milliseconds "$work/tick.sql" "$rounds")
+    # The first round fills caches.
+    in_turn | psql -X -q -At | sed '/^queries0 /d; /^tick0 /d' >"$work/in_turn"
+    alone=$(sed -n 's/^queries[0-9]* //p' "$work/in_turn" | median)
+    ticked=$(sed -n 's/^tick[0-9]* //p' "$work/in_turn" | median)
     printf '50 rules, %s: tick %.1f ms, their queries alone %.1f ms, ratio %s\n' \
         "$1" "$ticked" "$alone" "$(ratio "$ticked" "$alone")"
 }
