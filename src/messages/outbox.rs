@@ -111,7 +111,7 @@ pub fn enqueue_notices(events: &[i64], now: i64) -> Result<usize, ServerError> {
     for channel in read_channels(threads)? {
         for notice in &notices {
             let was_told = channel.told.contains(&notice.thread);
-            // The end of a silenced incident is told to those that would keep it open for ever.
+            // A receiver that keeps alerts open gets their end even if it is silenced.
             let is_wanted = !notice.is_suppressed || channel.form.keeps_alerts();
             if !is_wanted || !takes(&channel.route, &notice.message, was_told) {
                 continue;

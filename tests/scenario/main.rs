@@ -51,6 +51,7 @@ mod maintenance_rights;
 mod maintenance_schedule;
 mod maintenance_tasks;
 mod maintenance_windows;
+mod message_delivery;
 mod messages;
 mod monitoring;
 mod readiness;

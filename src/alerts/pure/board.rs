@@ -386,6 +386,8 @@ pub fn firing_value(conditions: &Conditions) -> f64 {
     }
 }
 
+#[cfg(test)]
+mod notice_tests;
 mod notices;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The notices of a group of alerts: when one is sent, and why.
 
 use super::rule::Severity;
+pub use crate::messages::pure::message::Reason;
 use crate::time::minute::{HOUR, MINUTE};
 
 /// More alerts of a group are told at most this often, in microseconds.
@@ -44,38 +45,6 @@ pub struct Sent {
     pub severity: Severity,
     /// The number of alerts that counted then.
     pub members: usize,
-}
-
-/// The reason of a notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// An alert fires, and no other one that is not muted was told.
-    Firing,
-    /// The severity has risen.
-    Escalated,
-    /// More alerts fire.
-    MoreAlerts,
-    /// Alerts still fire.
-    Reminder,
-    /// Announced alerts have ended. Those that go on are muted.
-    PartlyResolved,
-    /// No alert fires any more.
-    Resolved,
-}
-
-impl Reason {
-    /// The word in the details of the event.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Firing => "firing",
-            Self::Escalated => "escalated",
-            Self::MoreAlerts => "more alerts",
-            Self::Reminder => "reminder",
-            Self::PartlyResolved => "partly resolved",
-            Self::Resolved => "resolved",
-        }
-    }
 }
 
 /// The time after which alerts of a severity are told again.
@@ -135,22 +104,6 @@ mod tests {
     }
 
     use Severity::{Critical, Warning};
-
-    #[test]
-    fn each_reason_can_be_sent() {
-        for reason in [
-            Reason::Firing,
-            Reason::Escalated,
-            Reason::MoreAlerts,
-            Reason::Reminder,
-            Reason::PartlyResolved,
-            Reason::Resolved,
-        ] {
-            let word = serde_json::Value::String(reason.as_str().replace(' ', "_"));
-            let known = serde_json::from_value::<crate::messages::pure::message::Reason>(word);
-            assert!(known.is_ok(), "{reason:?}");
-        }
-    }
 
     #[test]
     fn a_storm_sends_two_notices_in_ten_minutes() {

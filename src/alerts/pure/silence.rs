@@ -38,25 +38,6 @@ impl Matcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    /// An independent definition: try each length for each star.
-    fn oracle(pattern: &[char], text: &[char]) -> bool {
-        match pattern.split_first() {
-            None => text.is_empty(),
-            Some(('*', rest)) => (0..=text.len()).any(|from| oracle(rest, &text[from..])),
-            Some((first, rest)) => text.first() == Some(first) && oracle(rest, &text[1..]),
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
-        #[test]
-        fn fits_agrees_with_its_definition(pattern in "[ab*é]{0,7}", text in "[abé]{0,9}") {
-            let (p, t): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
-            prop_assert_eq!(fits(&pattern, &text), oracle(&p, &t), "{} {}", pattern, text);
-        }
-    }
 
     #[test]
     fn a_matcher_names_a_rule_a_group_or_a_subject() {
@@ -68,13 +49,5 @@ mod tests {
             assert!(!matches(text, "web/1"), "{text}");
         }
         assert!(matches("p95/", ""), "the rule itself has an empty subject");
-    }
-
-    #[test]
-    fn a_hostile_pattern_takes_linear_time() {
-        let begin = std::time::Instant::now();
-        assert!(!fits(&"*a".repeat(500).replace("**", "*"), &"a".repeat(499)));
-        assert!(!fits(&format!("{}b", "*a*".repeat(300)), &"a".repeat(1_000_000)));
-        assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
     }
 }

@@ -13,8 +13,8 @@ const MAX_LABEL: usize = 250;
 const MAX_ANNOTATION: usize = 2_000;
 /// Alerts of a body.
 const MAX_ALERTS: usize = 500;
-/// An alert of which no end is told ends after this time, in microseconds. Without it Alertmanager
-/// would end each alert after five minutes, long before the next reminder.
+/// Alertmanager ends an alert after this time, in microseconds, if no end arrives. Its default of
+/// five minutes is shorter than the time to the next reminder.
 const HOLD: i64 = 24 * HOUR;
 
 /// One alert for Alertmanager. Two with the same labels are the same one.

@@ -1,9 +1,8 @@
-//! The limits of a channel: how fast it sends, how long it pauses, and when it stops trying.
+//! The limits of a channel: how fast it sends, and when it stops trying.
 //!
 //! Each state is stored. A clock that steps back restarts a timer at most once, so no channel waits
 //! longer than its timer.
 
-use super::answer::MAX_PAUSE;
 use crate::time::minute::MINUTE;
 use serde::{Deserialize, Serialize};
 
@@ -79,33 +78,6 @@ impl Bucket {
         }
         self.full_at = now.saturating_add(missing).saturating_add(rate.interval());
         Admission::Go
-    }
-}
-
-/// A pause that the service asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
-    /// In microseconds since 2000-01-01 UTC.
-    until: Option<i64>,
-}
-
-impl Pause {
-    /// Pauses for `length` microseconds; a longer pause that runs already goes on.
-    pub fn start(&mut self, length: i64, now: i64) {
-        let until = now.saturating_add(length.clamp(0, MAX_PAUSE));
-        self.until = Some(self.until.map_or(until, |old| old.max(until)));
-    }
-
-    /// Whether a message may be sent.
-    pub fn admit(&mut self, now: i64) -> Admission {
-        let Some(until) = self.until.as_mut() else { return Admission::Go };
-        match left(until, MAX_PAUSE, now) {
-            0 => {
-                self.until = None;
-                Admission::Go
-            }
-            left => Admission::Wait(left),
-        }
     }
 }
 

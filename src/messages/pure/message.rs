@@ -13,15 +13,13 @@ pub enum Kind {
     Application,
     /// A try of a channel.
     Test,
-    /// The state after an outage, in place of the notices that are out of date.
-    Digest,
 }
 
 /// The reason of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The first alert of the group fires.
+    /// An alert fires, and no other audible one was announced before.
     Firing,
     /// The severity has risen.
     Escalated,
@@ -29,12 +27,25 @@ pub enum Reason {
     MoreAlerts,
     /// Alerts still fire.
     Reminder,
-    /// The announced alerts have ended. Those that go on are muted.
+    /// Announced alerts have ended. Those that go on are muted.
     PartlyResolved,
     /// No alert fires any more.
     Resolved,
-    /// An alert fires and resolves again and again.
-    Flapping,
+}
+
+impl Reason {
+    /// The words in the history. JSON has an underscore in place of each space.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Escalated => "escalated",
+            Self::MoreAlerts => "more alerts",
+            Self::Reminder => "reminder",
+            Self::PartlyResolved => "partly resolved",
+            Self::Resolved => "resolved",
+        }
+    }
 }
 
 /// The severity of a message or an alert.
@@ -362,15 +373,13 @@ pub mod tests {
             id in prop_oneof![4 => "[a-z0-9-]{1,40}", 1 => any_text()],
             kind in prop_oneof![
                 4 => Just(Kind::Alert), 2 => Just(Kind::Application), 1 => Just(Kind::Test),
-                1 => Just(Kind::Digest)
             ],
             created_at in any::<i64>(),
             severity in any_severity(),
             level in 1..=3_u8,
             reason in proptest::option::of(prop_oneof![
                 Just(Reason::Firing), Just(Reason::Escalated), Just(Reason::MoreAlerts),
-                Just(Reason::Reminder), Just(Reason::PartlyResolved), Just(Reason::Resolved),
-                Just(Reason::Flapping)
+                Just(Reason::Reminder), Just(Reason::PartlyResolved), Just(Reason::Resolved)
             ]),
             (group, source) in (any_text(), any_text()),
             title in proptest::option::of(any_text()),
@@ -406,6 +415,22 @@ pub mod tests {
             "group":"g","source":"s"}"#;
         assert!(serde_json::from_str::<Message>(oldest).is_ok());
         assert!(is_valid_id("0190a1b2-c3d4") && !is_valid_id("a.b") && !is_valid_id(""));
+    }
+
+    /// read_notices.sql turns the words of the history into those of JSON.
+    #[test]
+    fn each_reason_of_the_history_can_be_sent() {
+        for reason in [
+            Reason::Firing,
+            Reason::Escalated,
+            Reason::MoreAlerts,
+            Reason::Reminder,
+            Reason::PartlyResolved,
+            Reason::Resolved,
+        ] {
+            let word = Value::String(reason.as_str().replace(' ', "_"));
+            assert_eq!(serde_json::from_value::<Reason>(word).ok(), Some(reason));
+        }
     }
 
     proptest! {

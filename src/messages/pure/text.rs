@@ -34,7 +34,6 @@ pub struct Text {
 pub fn text(message: &Message, language: Language) -> Text {
     let (title, body) = match message.kind {
         Kind::Alert => (alert_title(message, language), alert_body(message, language)),
-        Kind::Digest => (digest_title(message, language), digest_body(message, language)),
         Kind::Test => test(message, language),
         Kind::Application => application(message, language),
     };
@@ -121,8 +120,6 @@ fn alert_title(message: &Message, language: Language) -> String {
         }
         (En, Some(Reason::Resolved)) => format!("Resolved: {place}"),
         (Fr, Some(Reason::Resolved)) => format!("Résolu : {place}"),
-        (En, Some(Reason::Flapping)) => format!("Unstable: {what} ({place})"),
-        (Fr, Some(Reason::Flapping)) => format!("Instable : {what} ({place})"),
     }
 }
 
@@ -157,14 +154,6 @@ fn summary(message: &Message, language: Language) -> String {
         (Fr, Some(Reason::PartlyResolved)) => {
             format!("Les alertes annoncées dans {place} sont terminées. D'autres restent muettes.")
         }
-        (En, Some(Reason::Flapping)) => format!(
-            "{number} in {place} {} again and again. You will hear of it again once it is stable.",
-            if one { "fires and resolves" } else { "fire and resolve" }
-        ),
-        (Fr, Some(Reason::Flapping)) => format!(
-            "{number} dans {place} : déclenchements et résolutions répétés. \
-             Prochain message une fois la situation stable."
-        ),
         (En, _) if length.is_empty() => format!("{number} in {place}."),
         (Fr, _) if length.is_empty() => format!("{number} dans {place}."),
         (En, _) if one => {
@@ -298,38 +287,6 @@ fn alert_body(message: &Message, language: Language) -> String {
             Fr => "Pour tout voir : SELECT * FROM crewsnow_ops.alerts;".to_owned(),
         });
     }
-    lines.join("\n")
-}
-
-fn digest_title(message: &Message, language: Language) -> String {
-    let source = name(&message.source);
-    let number = alerts(message.count(), language);
-    let severity = words::capital(words::severity(message.severity, language));
-    match (language, message.count()) {
-        (En, 0) => format!("Messages resume: no alert is firing on {source}"),
-        (Fr, 0) => format!("Reprise des messages : aucune alerte sur {source}"),
-        (En, _) => format!("{severity}, messages resume: {number} on {source}"),
-        (Fr, _) => format!("{severity}, reprise des messages : {number} sur {source}"),
-    }
-}
-
-fn digest_body(message: &Message, language: Language) -> String {
-    let source = name(&message.source);
-    let number = alerts(message.count(), language);
-    let date = words::date(message.created_at);
-    let mut lines = vec![match language {
-        En => format!("Messages from {source} were delayed. Older ones are left out."),
-        Fr => format!("Les messages de {source} ont été retardés. Les anciens sont omis."),
-    }];
-    lines.push(match (language, message.count()) {
-        (En, 0) => format!("No alert was firing at {date}."),
-        (Fr, 0) => format!("Aucune alerte active au {date}."),
-        (En, 1) => format!("1 alert was firing at {date}."),
-        (En, _) => format!("{number} were firing at {date}."),
-        (Fr, 1) => format!("1 alerte active au {date}."),
-        (Fr, _) => format!("{number} actives au {date}."),
-    });
-    lines.extend(list(message, language));
     lines.join("\n")
 }
 

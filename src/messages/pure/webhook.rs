@@ -91,9 +91,8 @@ fn event(message: &Message) -> &'static str {
     match (message.kind, message.reason) {
         (Kind::Application, _) => "crewsnow_ops.application.sent",
         (Kind::Test, _) => "crewsnow_ops.test.sent",
-        (Kind::Digest, _) => "crewsnow_ops.alerts.resumed",
         (Kind::Alert, Some(Reason::Resolved)) => "crewsnow_ops.alerts.resolved",
-        (Kind::Alert, Some(Reason::Flapping)) => "crewsnow_ops.alerts.flapping",
+        (Kind::Alert, Some(Reason::PartlyResolved)) => "crewsnow_ops.alerts.partly_resolved",
         (Kind::Alert, _) => "crewsnow_ops.alerts.firing",
     }
 }

@@ -8,7 +8,7 @@ use crate::time::minute::MINUTE;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A flapping alert that has fired for so long is told like any other, in microseconds.
+/// A flapping alert sends notices again after it has fired for this long, in microseconds.
 const FLAPS_FOR: i64 = 15 * MINUTE;
 /// Alerts that a notice lists.
 const LISTED: usize = 5;
@@ -155,7 +155,7 @@ impl Board {
             None => self.unheard(last, &entries, &reasons, now, member),
         };
         if let Some((reason, suppressed_by)) = notice {
-            // An alert that has become worse is told even if an operator works on it.
+            // A rise in severity is announced even if the alert is acknowledged.
             let is_told = |member: &Member| match reason {
                 Reason::Escalated => member.is_audible(),
                 _ => member.counts(),

@@ -61,18 +61,6 @@ fn a_lost_probe_is_given_up() {
 }
 
 #[test]
-fn a_pause_ends_and_a_longer_one_wins() {
-    let mut pause = Pause::default();
-    assert_eq!(pause.admit(0), Admission::Go);
-    pause.start(30 * SECOND, 0);
-    pause.start(10 * SECOND, 0);
-    assert_eq!(pause.admit(0), Admission::Wait(30 * SECOND));
-    assert_eq!(pause.admit(30 * SECOND), Admission::Go);
-    pause.start(i64::MAX, 0);
-    assert_eq!(pause.admit(0), Admission::Wait(HOUR));
-}
-
-#[test]
 fn a_clock_that_steps_back_blocks_no_longer_than_the_timer() {
     let back = -1_000 * HOUR;
     let rate = Rate { per_minute: 6, burst: 2 };
@@ -81,10 +69,6 @@ fn a_clock_that_steps_back_blocks_no_longer_than_the_timer() {
     let blocked = wait(bucket.take(rate, back));
     assert_eq!(blocked, 10 * SECOND);
     assert_eq!(bucket.take(rate, back + blocked), Admission::Go);
-    let mut pause = Pause::default();
-    pause.start(HOUR, 0);
-    assert_eq!(pause.admit(back), Admission::Wait(HOUR));
-    assert_eq!(pause.admit(back + HOUR), Admission::Go);
     for mut breaker in [
         Breaker::Open { until: FIRST_WAIT, wait: FIRST_WAIT },
         Breaker::Probing { until: PROBE, wait: LAST_WAIT },
